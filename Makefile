@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo up test check bench
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED) ## Make .venv with everything that is needed
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+demo: setup ## Dissect EfficientNet-Lite0 end to end on this machine
+	$(BIN)/mammodissect demo
+
+up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)
+	$(BIN)/mammodissect up --data-dir $(or $(DATA_DIR),.stack) --port $(or $(PORT),8000)
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+check: setup ## Formatting, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Measure speed and memory as ratios against named baselines
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,1 @@
+"""Dissection of mammography networks: the domain, free of HTTP and of queues."""

@@ -1,0 +1,1 @@
+"""Figures computed from a stored dissection, free of torch."""

@@ -1,0 +1,1 @@
+"""Plain dataclasses and rules: the field's own words, free of torch, SQL and HTTP."""

@@ -1,0 +1,39 @@
+"""Concepts and concept sets."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from service.domain.digests import digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One text concept with its place in the clinical vocabulary.
+
+    category and broad_category are None where a set gives none. mammographic is False for the control group
+    of everyday concepts that no mammogram shows. synonyms are other texts that name the same thing.
+    """
+
+    text: str
+    category: str | None = None
+    broad_category: str | None = None
+    mammographic: bool | None = None
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConceptSet:
+    """A named list of distinct concepts; their order is part of the content."""
+
+    name: str
+    concepts: tuple[Concept, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The concepts' texts, in order."""
+        return tuple(concept.text for concept in self.concepts)
+
+    @cached_property
+    def digest(self) -> str:
+        """Content digest of the concepts in order; the name is not part of it."""
+        return digest_of([asdict(concept) for concept in self.concepts])

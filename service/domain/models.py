@@ -1,0 +1,24 @@
+"""What identifies a target network and a dissector."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """The network under examination: weights file, architecture name, and the digest the file must have (if known).
+
+    Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `timm/<model>`, `torchvision/<model>`, `open_clip/<model>`.
+    """
+
+    checkpoint: Path
+    architecture: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DissectorSpec:
+    """A dissector directory (`dissector.json` plus its files) and the digest of its content (if known)."""
+
+    path: Path
+    digest: str | None = None

@@ -1,0 +1,61 @@
+"""Probe sets: the images shown to target and dissector, and what is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+NO_STRATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in the pixels of the decoded image: left, top, width, height."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeItem:
+    """One image of a probe set, or one patch of an image (then `box` says where).
+
+    row: 1-based data row of the manifest, by which errors name the image (never by a patient's identifier).
+    findings: None where the manifest knows nothing; empty where it says there are none.
+    """
+
+    image_id: str
+    path: Path
+    row: int
+    exam_id: str | None = None
+    patient_id: str | None = None
+    view: str | None = None
+    laterality: str | None = None
+    text: str | None = None
+    findings: frozenset[str] | None = None
+    strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGrid:
+    """Cut every image into square patches: side `size` and step `stride`, in pixels of the decoded image."""
+
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """Items in manifest order and the digest of everything that decides their pixels and labels.
+
+    on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
+    """
+
+    name: str
+    items: tuple[ProbeItem, ...]
+    digest: str
+    on_unreadable: Literal["fail", "skip"] = "fail"

@@ -1,0 +1,74 @@
+"""The two networks of a dissection, loaded and ready: the target and the dissector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from service.domain.preprocessing import Preprocessing
+from service.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Target:
+    """The network under examination, in eval mode on its device.
+
+    module: maps float32 [B, 3, H, W] to anything; its named modules are the layers.
+    layer_prefix: what published layer names carry in front of the module's own names (`image_encoder.` or empty).
+    sha256: digest of the weights file.
+    """
+
+    module: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    sha256: str
+    layer_prefix: str = ""
+
+
+class Dissector(Protocol):
+    """An image-text model that scores image against concept by the cosine of their embeddings."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What its image encoder expects."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Content digest of everything that decides its embeddings."""
+        ...
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """float32 [B, 3, H, W] -> unit-length embeddings, float32 [B, D]."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """C texts -> unit-length embeddings, float32 [C, D], on the dissector's device."""
+        ...
+
+
+def choose_device(setting: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU; `cpu` and `cuda:N` are taken at their word.
+
+    Raises InvalidInput when the setting is none of these or names a CUDA device that is not there.
+    """
+    if setting == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(setting)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda"}:
+        raise InvalidInput(
+            f"'{setting}' is no device.", field="device", value=setting, remedy="Use auto, cpu or cuda:N."
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(
+            f"There are {torch.cuda.device_count()} CUDA devices here.",
+            field="device",
+            value=setting,
+            remedy="Use auto or cpu, or name a device that is there.",
+        )
+    return device

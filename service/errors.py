@@ -1,0 +1,169 @@
+"""Every error this software raises on purpose, as one tree free of HTTP.
+
+    DissectError
+    ├── InvalidInput              something the caller sent cannot be used
+    │   ├── UnknownLayer          the target has no such layer
+    │   ├── LayerWithoutTensor    the layer's output is not one float tensor of a shape that can be pooled
+    │   ├── TooFewImages          the probe set is smaller than top-k
+    │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
+    │   ├── InvalidManifest       a probe-set manifest that cannot be read
+    │   ├── UnreadableImage       an image of the probe set cannot be decoded
+    │   ├── UnknownArchitecture   no loader for that architecture name
+    │   ├── InvalidCheckpoint     a weights file that is missing, damaged or does not fit its architecture
+    │   │   ├── UnsafeCheckpoint  opening it would run code
+    │   │   └── DigestMismatch    its SHA-256 is not the one that was promised
+    │   ├── InvalidDissector      a dissector directory that cannot be used
+    │   └── InvalidActivations    NaN or infinite activations
+    ├── NotFound                  no such registered thing
+    ├── Conflict                  the request is fine but the present state forbids it
+    ├── Unauthorized              the API key is missing or wrong
+    ├── Unavailable               the database or the broker cannot be reached now
+    └── JobCancelled              raised inside a running job when somebody cancelled it
+
+`api/problems.py` maps each class to a status; a failed job stores `as_problem()` in its row.
+"""
+
+from typing import ClassVar
+
+
+class DissectError(Exception):
+    """Base class. Each subclass has a stable `code` (the problem type) and a `title` (the same for every instance).
+
+    detail: one sentence on this occurrence. field: the input that is wrong, in the caller's words.
+    value: what was given (shortened). remedy: what to do about it.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self, detail: str, *, field: str | None = None, value: object = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.value = None if value is None else _shorten(str(value))
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
+
+    def as_problem(self) -> dict[str, str]:
+        """Code, title and detail, and field, value and remedy where there are any."""
+        problem = {"code": self.code, "title": self.title, "detail": self.detail}
+        for name in ("field", "value", "remedy"):
+            if getattr(self, name) is not None:
+                problem[name] = getattr(self, name)
+        return problem
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class InvalidInput(DissectError):
+    """Something the caller sent cannot be used."""
+
+    code, title = "invalid-input", "Invalid input"
+
+
+class UnknownLayer(InvalidInput):
+    """The target has no layer of that name; the detail lists near matches."""
+
+    code, title = "unknown-layer", "Unknown layer"
+
+
+class LayerWithoutTensor(InvalidInput):
+    """The layer's output is not one float tensor [B, U], [B, T, U] or [B, U, H, W]."""
+
+    code, title = "layer-without-tensor", "Layer output cannot be pooled"
+
+
+class TooFewImages(InvalidInput):
+    """The probe set has fewer images than top-k."""
+
+    code, title = "too-few-images", "Too few probe images"
+
+
+class InvalidConceptSet(InvalidInput):
+    """Empty, duplicate or badly shaped concepts."""
+
+    code, title = "invalid-concept-set", "Invalid concept set"
+
+
+class InvalidManifest(InvalidInput):
+    """A probe-set manifest that cannot be read; the detail names the row."""
+
+    code, title = "invalid-manifest", "Invalid probe-set manifest"
+
+
+class UnreadableImage(InvalidInput):
+    """An image of the probe set cannot be decoded; named by its manifest row."""
+
+    code, title = "unreadable-image", "Unreadable image"
+
+
+class UnknownArchitecture(InvalidInput):
+    """No loader for that architecture name; the detail lists the families there are."""
+
+    code, title = "unknown-architecture", "Unknown architecture"
+
+
+class InvalidCheckpoint(InvalidInput):
+    """A weights file that is missing, damaged or does not fit its architecture."""
+
+    code, title = "invalid-checkpoint", "Invalid checkpoint"
+
+
+class UnsafeCheckpoint(InvalidCheckpoint):
+    """Opening the file would run code that it carries."""
+
+    code, title = "unsafe-checkpoint", "Unsafe checkpoint"
+
+
+class DigestMismatch(InvalidCheckpoint):
+    """The file's SHA-256 is not the one that was promised."""
+
+    code, title = "digest-mismatch", "Checkpoint digest mismatch"
+
+
+class InvalidDissector(InvalidInput):
+    """A dissector directory that is incomplete or of an unknown kind."""
+
+    code, title = "invalid-dissector", "Invalid dissector"
+
+
+class InvalidActivations(InvalidInput):
+    """The target produced NaN or infinite activations; the detail names layer, unit and image."""
+
+    code, title = "invalid-activations", "Invalid activations"
+
+
+class NotFound(DissectError):
+    """No such job, model, dissector, probe set, concept set, layer or neuron."""
+
+    code, title = "not-found", "Not found"
+
+
+class Conflict(DissectError):
+    """The request is fine but the present state forbids it."""
+
+    code, title = "conflict", "Conflict with the present state"
+
+
+class Unauthorized(DissectError):
+    """The API key is missing or wrong."""
+
+    code, title = "unauthorized", "API key required"
+
+
+class Unavailable(DissectError):
+    """The database or the broker cannot be reached now."""
+
+    code, title = "unavailable", "Temporarily unavailable"
+
+
+class JobCancelled(DissectError):
+    """Raised inside a running job, between two batches, when somebody cancelled it."""
+
+    code, title = "cancelled", "Job cancelled"

@@ -1,0 +1,1 @@
+"""A whole dissection from specification to stored result; only workers and the command line import it."""

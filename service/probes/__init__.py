@@ -1,0 +1,1 @@
+"""Probe sets: manifests, decoding, preprocessing, synthetic mammograms."""

@@ -1,0 +1,1 @@
+"""Verbs that both edges share, free of torch."""
