@@ -8,7 +8,8 @@ from pathlib import Path
 class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
-    Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `timm/<model>`, `torchvision/<model>`, `open_clip/<model>`.
+    Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0`, `timm/<model>`,
+    `torchvision/<model>`, `open_clip/<model>`.
     """
 
     checkpoint: Path

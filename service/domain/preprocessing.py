@@ -1,4 +1,4 @@
-"""The preprocessing contract: how a decoded mammogram becomes a network's input. Data, and part of every content key."""
+"""The preprocessing contract: how a decoded mammogram becomes a network's input. Data, part of every content key."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
