@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     )
     data_roots: str = Field(
         default="",
-        description="Colon-separated folders that checkpoints, dissectors and manifests must lie below. Empty: anywhere.",
+        description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
     )
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
     batch_size: int = Field(default=8, ge=1, le=4096, description="Probe images per forward pass.")

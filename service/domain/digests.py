@@ -21,3 +21,9 @@ def digest_of_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             sha.update(chunk)
     return sha.hexdigest()
+
+
+def digest_of_directory(path: Path) -> str:
+    """SHA-256 (hex) over the relative name and content digest of every file below a directory."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_of({file.relative_to(path).as_posix(): digest_of_file(file) for file in files})

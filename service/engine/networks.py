@@ -17,7 +17,7 @@ class Target:
 
     module: maps float32 [B, 3, H, W] to anything; its named modules are the layers.
     layer_prefix: what published layer names carry in front of the module's own names (`image_encoder.` or empty).
-    main_layers: the layers that a request for "all" stands for (the network's blocks), in forward order, prefix included.
+    main_layers: what a request for "all" layers stands for (the network's blocks), in forward order, with prefix.
     sha256: digest of the weights file.
     """
 
