@@ -1,0 +1,86 @@
+"""The images of a probe set, decoded on demand and prepared for the networks that look at them."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.preprocessing import Preprocessing
+from service.domain.probes import ProbeItem, ProbeSet
+from service.ports import ProbeImages
+from service.probes.decode import decode
+from service.probes.prepare import EightBitImage, prepare, to_eight_bit
+
+_CACHE_BYTES = 256 << 20
+
+
+def open_images(probe_set: ProbeSet, *, cache_bytes: int = _CACHE_BYTES) -> ProbeImages:
+    """The probe set's images; nothing is read yet. Safe to use from several threads.
+
+    Images that are cut into patches are kept decoded (8 bits a pixel) as long as they fit into `cache_bytes`, so that
+    patches in probe-set order decode each image once.
+    """
+    return _FilesOnDisk(probe_set.items, cache_bytes)
+
+
+class _FilesOnDisk:
+    def __init__(self, items: tuple[ProbeItem, ...], cache_bytes: int) -> None:
+        self._items = items
+        self._recent = _RecentImages(cache_bytes)
+
+    @property
+    def items(self) -> Sequence[ProbeItem]:
+        return self._items
+
+    def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
+        item = self._items[index]
+        image = _read(item) if item.box is None else self._recent.get(item)
+        return [prepare(image, contract, item.box) for contract in contracts]
+
+
+def _read(item: ProbeItem) -> EightBitImage:
+    return to_eight_bit(decode(item.path, row=item.row))
+
+
+class _RecentImages:
+    """Least recently used images, bounded in bytes; an image that several threads want at once is decoded by one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = Lock()
+        self._images: OrderedDict[Path, Future[EightBitImage]] = OrderedDict()
+
+    def get(self, item: ProbeItem) -> EightBitImage:
+        with self._lock:
+            known = self._images.get(item.path)
+            if known is None:
+                mine: Future[EightBitImage] = Future()
+                self._images[item.path] = mine
+            else:
+                self._images.move_to_end(item.path)
+        if known is not None:
+            return known.result()
+        try:
+            image = _read(item)
+        except BaseException as error:
+            with self._lock:
+                del self._images[item.path]
+            mine.set_exception(error)
+            raise
+        mine.set_result(image)
+        self._make_room()
+        return image
+
+    def _make_room(self) -> None:
+        with self._lock:
+            ready = [(path, future.result().pixels.nbytes) for path, future in self._images.items() if future.done()]
+            held = sum(size for _, size in ready)
+            for path, size in ready:
+                if held <= self._limit:
+                    break
+                del self._images[path]
+                held -= size

@@ -1,0 +1,161 @@
+"""Reading a probe set's manifest: one row for each image, and what is known of it."""
+
+import hashlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+from service.domain.digests import digest_of_file
+from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
+from service.errors import InvalidManifest, UnreadableImage
+from service.probes.patches import check_grid, patches_of
+from service.probes.rows import Row, read_rows
+
+_NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def read_manifest(
+    path: Path,
+    *,
+    name: str,
+    patches: PatchGrid | None = None,
+    on_unreadable: Literal["fail", "skip"] = "fail",
+) -> ProbeSet:
+    """Read a .csv, .json or .jsonl manifest (docs/probe-sets.md has the columns); images are not decoded here.
+
+    With `patches`, every image becomes its patches, for which the images' headers are read. The digest covers the
+    fields of every row, the images' paths as written and sizes in bytes, and the patch grid; not the folder that all
+    lies in, and not the bytes of the images (see `digest_images`).
+    Raises InvalidManifest naming field, row and remedy; UnreadableImage when an image to be cut into patches has no
+    readable header and `on_unreadable` is `fail` (otherwise it stays in as one item, which the job counts as skipped).
+    """
+    if patches is not None:
+        check_grid(patches)
+    sha = hashlib.sha256(_canonical(asdict(patches) if patches else None).encode())
+    items = _with_unique_ids(_items(path, sha))
+    if patches is not None:
+        items = list(_cut(items, patches, on_unreadable))
+    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable)
+
+
+def digest_images(probe_set: ProbeSet) -> str:
+    """SHA-256 (hex) over the bytes of every image file in probe-set order; reads all of them. Raises OSError."""
+    sha = hashlib.sha256()
+    for path in dict.fromkeys(item.path for item in probe_set.items):
+        sha.update(bytes.fromhex(digest_of_file(path)))
+    return sha.hexdigest()
+
+
+def _items(path: Path, sha: "hashlib._Hash") -> Iterator[tuple[ProbeItem, bool]]:
+    """Every row's item, and whether the row itself gave the id; all that counts goes into the digest on the way."""
+    strata = _Strata()
+    for number, row in enumerate(read_rows(path), start=1):
+        fields = {name: value for name, value in row.items() if value or name == "findings"}
+        image = path.parent / _image_name(number, fields)
+        findings = _findings(fields)
+        item = ProbeItem(
+            image_id=fields.get("image_id") or image.stem,
+            path=image,
+            row=number,
+            exam_id=_shared(fields.get("exam_id")),
+            patient_id=_shared(fields.get("patient_id")),
+            view=_shared(fields.get("view")),
+            laterality=_shared(fields.get("laterality")),
+            text=fields.get("text"),
+            findings=findings,
+            strata=strata.of(fields),
+        )
+        counted = fields if findings is None else {**fields, "findings": sorted(findings)}
+        sha.update(_canonical([counted, _file_size(image, number)]).encode())
+        yield item, "image_id" in fields
+
+
+def _image_name(number: int, fields: Row) -> str:
+    if "image" in fields:
+        return fields["image"]
+    raise InvalidManifest(
+        f"Row {number} names no image.",
+        field="image",
+        value=f"row {number}",
+        remedy="Give each row the path of its file in the column 'image'; columns of a .csv are separated by commas.",
+    )
+
+
+def _file_size(image: Path, number: int) -> int:
+    try:
+        status = os.stat(image)  # noqa: PTH116 - Path.stat would keep another copy of the name for each image
+    except (OSError, ValueError):
+        status = None
+    if status is not None and stat.S_ISREG(status.st_mode):
+        return status.st_size
+    raise InvalidManifest(
+        f"The image of row {number} does not exist.",
+        field="image",
+        value=f"row {number}",
+        remedy="Give a path relative to the manifest's folder, or an absolute one.",
+    )
+
+
+def _findings(fields: Row) -> frozenset[str] | None:
+    if "findings" not in fields:
+        return None
+    return frozenset(sys.intern(name) for part in fields["findings"].split("|") if (name := part.strip()))
+
+
+def _shared(value: str | None) -> str | None:
+    return None if value is None else sys.intern(value)
+
+
+class _Strata:
+    """Equal strata are one mapping: a million rows share the few that there are."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+
+    def of(self, fields: Row) -> Mapping[str, str]:
+        pairs = tuple(sorted((name, value) for name, value in fields.items() if name not in _NAMED))
+        return self._known.setdefault(pairs, dict(pairs))
+
+
+def _with_unique_ids(rows: Iterable[tuple[ProbeItem, bool]]) -> list[ProbeItem]:
+    """Ids from the manifest if every row has one; else the files' stems if they all differ; else `row-<n>`."""
+    items: list[ProbeItem] = []
+    first_row: dict[str, int] = {}
+    repeated = given = None
+    for item, has_id in rows:
+        given = has_id if given is None else given
+        if has_id != given:
+            raise _bad_id(item.row, "has an image_id where others have none, or none where others have one")
+        if first_row.setdefault(item.image_id, item.row) != item.row:
+            if given:
+                raise _bad_id(item.row, f"has the same image_id as row {first_row[item.image_id]}")
+            repeated = True
+        items.append(item)
+    if not items:
+        raise InvalidManifest("The manifest lists no images.", field="manifest", remedy="Add one row for each image.")
+    return [replace(item, image_id=f"row-{item.row}") for item in items] if repeated else items
+
+
+def _bad_id(number: int, what: str) -> InvalidManifest:
+    return InvalidManifest(
+        f"Row {number} {what}.",
+        field="image_id",
+        value=f"row {number}",
+        remedy="Give every row an image_id of its own, or leave the column out.",
+    )
+
+
+def _cut(items: list[ProbeItem], grid: PatchGrid, on_unreadable: Literal["fail", "skip"]) -> Iterator[ProbeItem]:
+    for item in items:
+        try:
+            yield from patches_of(item, grid)
+        except UnreadableImage:
+            if on_unreadable == "fail":
+                raise
+            yield item

@@ -1,0 +1,55 @@
+"""Cutting probe images into patches, each with its place in the image."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from service.domain.probes import Box, PatchGrid, ProbeItem
+from service.errors import InvalidManifest
+from service.probes.decode import image_size
+
+
+def check_grid(grid: PatchGrid) -> None:
+    """Raises InvalidManifest unless 1 <= stride <= size: a longer stride would leave pixels that no patch shows."""
+    if not 1 <= grid.stride <= grid.size:
+        raise InvalidManifest(
+            f"Patches of size {grid.size} cannot have stride {grid.stride}.",
+            field="patches",
+            value=f"size {grid.size}, stride {grid.stride}",
+            remedy="Give a size of at least 1 and a stride between 1 and the size.",
+        )
+
+
+def boxes(height: int, width: int, grid: PatchGrid) -> list[Box]:
+    """The patches of an image of height x width pixels, row by row, each row from the left.
+
+    Patches start every `stride` pixels from the left and top edge; where they do not reach the far edge, one more lies
+    flush with it. So every pixel is in a patch and all patches are size x size. An image smaller than a patch has none.
+    """
+    return [Box(left, top, grid.size, grid.size) for top in _starts(height, grid) for left in _starts(width, grid)]
+
+
+def patches_of(item: ProbeItem, grid: PatchGrid) -> Iterator[ProbeItem]:
+    """The patches of one image, with ids `<image_id>@<left>,<top>` and everything else as the image has it.
+
+    All patches are kept, those of air too: which of them count as air would be one more thing that decides the result.
+    Raises UnreadableImage when the image's header cannot be read, InvalidManifest when it is smaller than a patch.
+    """
+    height, width = image_size(item.path, row=item.row)
+    places = boxes(height, width, grid)
+    if not places:
+        raise InvalidManifest(
+            f"The image of row {item.row} is {height} x {width} pixels, smaller than a patch of {grid.size}.",
+            field="patches",
+            value=f"row {item.row}",
+            remedy="Use a smaller patch size or take the row out.",
+        )
+    for box in places:
+        yield replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box)
+
+
+def _starts(length: int, grid: PatchGrid) -> list[int]:
+    last = length - grid.size
+    if last < 0:
+        return []
+    starts = list(range(0, last + 1, grid.stride))
+    return starts if starts[-1] == last else [*starts, last]

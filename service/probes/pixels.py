@@ -1,0 +1,33 @@
+"""A decoded mammogram: what the decoders give and the preparation takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_PIXELS = 80_000_000
+"""Larger images are refused before they are decoded; a digitised film has about 30 million pixels."""
+
+
+class CannotDecode(Exception):
+    """Why a decoder gave up, in words that hold nothing from the file itself: its headers may identify a patient."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """One grey image in full size and depth, bright where the breast absorbs (MONOCHROME1 is already inverted).
+
+    pixels: uint8 or uint16 [H, W].
+    from_dicom: an acquired image with its frame and air, not one that somebody prepared.
+    """
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    from_dicom: bool
+
+
+def check_size(height: int, width: int) -> None:
+    """Raises CannotDecode for an image without pixels or with more than MAX_PIXELS."""
+    if height < 1 or width < 1:
+        raise CannotDecode("it has no pixels")
+    if height * width > MAX_PIXELS:
+        raise CannotDecode(f"{height} x {width} pixels are more than {MAX_PIXELS}")
