@@ -1,1 +1,1 @@
-"""The HTTP edge."""
+"""The HTTP edge: routes, wire schemas, problem details. It never imports torch."""

@@ -1,7 +1,11 @@
 """A dissection job: its specification, its legal states, its progress."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 from service.domain.methods import Method
 from service.errors import Conflict
@@ -63,3 +67,45 @@ class DissectionOptions:
     method: Method = field(default_factory=Method)
     concepts_per_neuron: int = 10
     images_per_neuron: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What somebody asked for, with every name resolved to one version (`name@version`)."""
+
+    target: str
+    dissector: str
+    probe_set: str
+    concept_set: str
+    options: DissectionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """One stage of a job as far as it has come."""
+
+    stage: Stage
+    done: int
+    total: int
+    started_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the database knows it.
+
+    manifest: digests and versions of everything that made the result, once it succeeded.
+    problem: why it failed, in the form of `DissectError.as_problem()`.
+    """
+
+    id: UUID
+    request: JobRequest
+    status: JobStatus
+    cancel_requested: bool
+    progress: tuple[StageProgress, ...]
+    manifest: Mapping[str, Any] | None
+    problem: Mapping[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None

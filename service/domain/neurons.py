@@ -61,3 +61,41 @@ class Dissection:
     images_used: int
     images_skipped: tuple[int, ...]
     """Manifest rows of the images that could not be decoded and were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """What one line says about a layer.
+
+    mean_top_score: the paper's local threshold, the mean top score of the units that have one; None if none has.
+    threshold_met: units whose top score reaches it.
+    top_categories: the three commonest broad categories among those units, with their counts.
+    """
+
+    layer: str
+    units: int
+    dead_units: int
+    mean_top_score: float | None
+    threshold_met: int
+    top_categories: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledNeuron:
+    """A stored neuron of a layer, with the place of its top concept in the clinical vocabulary."""
+
+    layer: str
+    neuron: Neuron
+    category: str | None
+    broad_category: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronFilter:
+    """Which neurons of a layer to list; a field that is None does not restrict."""
+
+    concept: str | None = None
+    category: str | None = None
+    broad_category: str | None = None
+    min_score: float | None = None
+    dead: bool | None = None

@@ -1,0 +1,23 @@
+"""`python -m api`: serve the application with uvicorn."""
+
+import argparse
+
+import uvicorn
+
+from api.app import create_app
+from service.logs import configure_logging
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m api", description="Serve the HTTP API.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    arguments = parser.parse_args()
+    configure_logging()
+    # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
+    uvicorn.run(create_app(), host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The FastAPI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+
+from api import problems
+from api.dependencies import authorise
+from api.routes import health, jobs, neurons, resources
+from broker.queue import CeleryJobQueue, open_broker
+from service.config import Settings
+from service.db.session import open_sessions
+from service.errors import InvalidInput
+
+DISTRIBUTION = "mammo-clip-dissect-service"
+_DESCRIPTION = """Names what the neurons of a mammography network respond to.
+
+Register a model, a dissector and a probe set, post a job, ask for the neurons of a layer.
+Every error is an RFC 9457 problem that names the field, the value and the remedy."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application. Nothing connects before the first request. Raises InvalidInput for missing settings."""
+    settings = Settings() if settings is None else settings
+    if not settings.api_key.get_secret_value():
+        raise InvalidInput("API_KEY is not set.", field="api_key", remedy="Set it in the environment.")
+    sessions = open_sessions(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        sessions.kw["bind"].dispose()
+
+    app = FastAPI(
+        title="Mammo-CLIP Dissect service",
+        description=_DESCRIPTION,
+        version=version(DISTRIBUTION),
+        lifespan=lifespan,
+        responses=problems.RESPONSES,
+    )
+    app.state.settings = settings
+    app.state.sessions = sessions
+    app.state.queue = CeleryJobQueue(open_broker(settings.broker_url))
+    problems.install(app)
+    app.include_router(health.router)
+    for router in (
+        resources.models,
+        resources.dissectors,
+        resources.probe_sets,
+        resources.concept_sets,
+        jobs.router,
+        neurons.router,
+    ):
+        app.include_router(router, dependencies=[Depends(authorise)])
+    return app

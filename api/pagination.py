@@ -1,0 +1,50 @@
+"""Cursor pagination: an opaque cursor in the body and an RFC 8288 Link header."""
+
+import base64
+import json
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query, Request, Response
+from pydantic import BaseModel
+
+from service.domain.pages import Position
+from service.errors import InvalidInput
+
+Item = TypeVar("Item", bound=BaseModel)
+
+Limit = Annotated[int, Query(ge=1, le=500, description="Items per page.")]
+Cursor = Annotated[str | None, Query(description="The `next` of the page before.", max_length=500)]
+
+
+class PageOut(BaseModel, Generic[Item]):
+    """One page of a list; `next` is the cursor of the following page, null on the last."""
+
+    items: list[Item]
+    next: str | None
+
+
+def decode_cursor(cursor: str | None, *, length: int) -> Position | None:
+    """Cursor -> position of `length` values. Raises InvalidInput for anything this API did not hand out."""
+    if cursor is None:
+        return None
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or len(values) != length:
+        raise InvalidInput(
+            "That cursor did not come from this list.",
+            field="cursor",
+            value=cursor,
+            remedy="Start without a cursor and follow `next`.",
+        )
+    return tuple(values)
+
+
+def next_cursor(request: Request, response: Response, position: Position | None) -> str | None:
+    """Position -> cursor, and the Link header that leads to the next page."""
+    if position is None:
+        return None
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode("ascii")
+    response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
+    return cursor

@@ -1,0 +1,80 @@
+"""What a dissection found: layers, their neurons, one neuron."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.dependencies import SessionDep
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas import LayerOut, LayersOut, NeuronOut
+from service.db.neurons import Sort
+from service.domain.neurons import NeuronFilter
+from service.usecases import neurons
+
+router = APIRouter(tags=["neurons"])
+
+JobQuery = Annotated[UUID | None, Query(description="The dissection.")]
+ModelQuery = Annotated[
+    str | None, Query(max_length=80, description="Instead of job: the newest succeeded dissection of that model.")
+]
+Layer = Annotated[
+    str,
+    Path(
+        max_length=200,
+        description="`image_encoder._blocks[38]` and `image_encoder._blocks.38` are the same layer.",
+        examples=["image_encoder._blocks[38]"],
+    ),
+]
+
+
+@router.get("/layers")
+def list_layers(session: SessionDep, job: JobQuery = None, model: ModelQuery = None) -> LayersOut:
+    """The dissected layers, each in one line."""
+    chosen = neurons.choose_job(session, job_id=job, model=model)
+    return LayersOut(job=chosen, items=[LayerOut.of(summary) for summary in neurons.list_layers(session, chosen)])
+
+
+@router.get("/neurons/{layer}")
+def list_neurons(
+    layer: Layer,
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    job: JobQuery = None,
+    model: ModelQuery = None,
+    concept: Annotated[str | None, Query(max_length=300, description="Only neurons with this top concept.")] = None,
+    category: Annotated[str | None, Query(max_length=300)] = None,
+    broad_category: Annotated[str | None, Query(max_length=300)] = None,
+    min_score: Annotated[float | None, Query(allow_inf_nan=False, description="Only top scores from here up.")] = None,
+    dead: Annotated[bool | None, Query(description="Only dead neurons, or only living ones.")] = None,
+    sort: Annotated[Sort, Query(description="By descending top score, or by unit.")] = "-score",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> PageOut[NeuronOut]:
+    """The neurons of a layer with their concepts."""
+    chosen = neurons.choose_job(session, job_id=job, model=model)
+    page = neurons.list_neurons(
+        session,
+        chosen,
+        layer,
+        where=NeuronFilter(concept, category, broad_category, min_score, dead),
+        sort=sort,
+        limit=limit,
+        after=decode_cursor(cursor, length=1 if sort == "unit" else 2),
+    )
+    items = [NeuronOut.of(chosen, neuron) for neuron in page.items]
+    return PageOut[NeuronOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+@router.get("/neurons/{layer}/{unit}")
+def read_neuron(
+    layer: Layer,
+    unit: Annotated[int, Path(ge=0, lt=2**31)],
+    session: SessionDep,
+    job: JobQuery = None,
+    model: ModelQuery = None,
+) -> NeuronOut:
+    """Everything that is known of one neuron."""
+    chosen = neurons.choose_job(session, job_id=job, model=model)
+    return NeuronOut.of(chosen, neurons.find_neuron(session, chosen, layer, unit))

@@ -1,0 +1,162 @@
+"""Register, list and read models, dissectors, probe sets and concept sets."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response, status
+from sqlalchemy.orm import Session
+
+from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas import ConceptSetIn, DissectorIn, LayerInfoOut, ModelIn, ModelOut, ProbeSetIn, ResourceOut
+from service.concepts.parse import concept_set_from_entries
+from service.db.resources import find_inspection
+from service.domain.resources import Resource, ResourceKind
+from service.usecases import resources
+
+models = APIRouter(prefix="/models", tags=["models"])
+dissectors = APIRouter(prefix="/dissectors", tags=["dissectors"])
+probe_sets = APIRouter(prefix="/probe-sets", tags=["probe sets"])
+concept_sets = APIRouter(prefix="/concept-sets", tags=["concept sets"])
+
+Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version) or `name@version`.")]
+
+
+@models.post("", status_code=status.HTTP_201_CREATED)
+def register_model(
+    body: ModelIn, session: SessionDep, queue: QueueDep, settings: SettingsDep, response: Response
+) -> ModelOut:
+    """Register a checkpoint; a worker then lists its layers. The same content again answers 200 with what is there."""
+    model, new = resources.register_model(
+        session,
+        queue,
+        name=body.name,
+        checkpoint=body.checkpoint,
+        architecture=body.architecture,
+        sha256=body.sha256,
+        roots=settings.data_root_paths,
+    )
+    _describe(response, "/models", model, new=new)
+    return _model(session, model)
+
+
+@models.get("")
+def list_models(
+    session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
+) -> PageOut[ResourceOut]:
+    """All models, newest first."""
+    return _page(session, ResourceKind.MODEL, request, response, limit, cursor)
+
+
+@models.get("/{name}")
+def read_model(name: Ref, session: SessionDep) -> ModelOut:
+    """One model, with its layers once a worker has listed them."""
+    return _model(session, resources.find_resource(session, ResourceKind.MODEL, name, field="name"))
+
+
+@models.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
+def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
+    """Ask a worker to list the layers again; the answer shows what is known so far."""
+    model = resources.find_resource(session, ResourceKind.MODEL, name, field="name")
+    resources.inspect_model(session, queue, model)
+    return _model(session, model)
+
+
+@dissectors.post("", status_code=status.HTTP_201_CREATED)
+def register_dissector(
+    body: DissectorIn, session: SessionDep, settings: SettingsDep, response: Response
+) -> ResourceOut:
+    """Register a dissector directory."""
+    dissector, new = resources.register_dissector(
+        session, name=body.name, path=body.path, roots=settings.data_root_paths
+    )
+    _describe(response, "/dissectors", dissector, new=new)
+    return ResourceOut.of(dissector)
+
+
+@dissectors.get("")
+def list_dissectors(
+    session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
+) -> PageOut[ResourceOut]:
+    """All dissectors, newest first."""
+    return _page(session, ResourceKind.DISSECTOR, request, response, limit, cursor)
+
+
+@dissectors.get("/{name}")
+def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
+    """One dissector."""
+    return ResourceOut.of(resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name"))
+
+
+@probe_sets.post("", status_code=status.HTTP_201_CREATED)
+def register_probe_set(body: ProbeSetIn, session: SessionDep, settings: SettingsDep, response: Response) -> ResourceOut:
+    """Register a manifest of images."""
+    probe_set, new = resources.register_probe_set(
+        session,
+        name=body.name,
+        manifest=body.manifest,
+        patches=body.grid(),
+        on_unreadable=body.on_unreadable,
+        roots=settings.data_root_paths,
+    )
+    _describe(response, "/probe-sets", probe_set, new=new)
+    return ResourceOut.of(probe_set)
+
+
+@probe_sets.get("")
+def list_probe_sets(
+    session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
+) -> PageOut[ResourceOut]:
+    """All probe sets, newest first."""
+    return _page(session, ResourceKind.PROBE_SET, request, response, limit, cursor)
+
+
+@probe_sets.get("/{name}")
+def read_probe_set(name: Ref, session: SessionDep) -> ResourceOut:
+    """One probe set."""
+    return ResourceOut.of(resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
+
+
+@concept_sets.post("", status_code=status.HTTP_201_CREATED)
+def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
+    """Register a list of concepts."""
+    concept_set, new = resources.register_concept_set(session, concept_set_from_entries(body.name, body.concepts))
+    _describe(response, "/concept-sets", concept_set, new=new)
+    return ResourceOut.of(concept_set, brief=True)
+
+
+@concept_sets.get("")
+def list_concept_sets(
+    session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
+) -> PageOut[ResourceOut]:
+    """All concept sets, newest first, the built-in ones among them; concepts are counted, not listed."""
+    return _page(session, ResourceKind.CONCEPT_SET, request, response, limit, cursor)
+
+
+@concept_sets.get("/{name}")
+def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
+    """One concept set with all its concepts."""
+    return ResourceOut.of(resources.find_resource(session, ResourceKind.CONCEPT_SET, name, field="name"))
+
+
+def _describe(response: Response, collection: str, resource: Resource, *, new: bool) -> None:
+    response.headers["Location"] = f"{collection}/{resource.reference}"
+    if not new:
+        response.status_code = status.HTTP_200_OK
+
+
+def _page(
+    session: Session, kind: ResourceKind, request: Request, response: Response, limit: int, cursor: str | None
+) -> PageOut[ResourceOut]:
+    page = resources.list_resources(session, kind, limit=limit, after=decode_cursor(cursor, length=1))
+    items = [ResourceOut.of(resource, brief=True) for resource in page.items]
+    return PageOut[ResourceOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+def _model(session: Session, model: Resource) -> ModelOut:
+    inspection = find_inspection(session, model.id)
+    layers, problem = inspection if inspection is not None else (None, None)
+    return ModelOut(
+        **ResourceOut.of(model).model_dump(),
+        layers=None if layers is None else [LayerInfoOut(**layer) for layer in layers],
+        problem=problem,
+    )

@@ -1,0 +1,350 @@
+"""The JSON of the HTTP contract, and how it maps to the domain."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.methods import Method, Pooling, Similarity
+from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
+from service.domain.probes import PatchGrid
+from service.domain.resources import Resource
+from service.usecases.jobs import JobSubmission
+
+Name = Annotated[str, Field(max_length=64, description="Lower-case letters, digits, dots, dashes and underscores.")]
+Reference = Annotated[
+    str, Field(min_length=1, max_length=80, description="`name` (its newest version) or `name@version`.")
+]
+LayerName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CheckpointIn(Body):
+    """A weights file and the architecture it belongs to."""
+
+    checkpoint: str = Field(description="Absolute path or file:// URI.", examples=["/models/b5-model-best.tar"])
+    architecture: str = Field(max_length=120, examples=["mammo-clip/b5", "timm/resnet50", "efficientnet-lite0"])
+    sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest the file must have.")
+
+
+class ModelIn(CheckpointIn):
+    """A target to register."""
+
+    name: Name = Field(examples=["screening-b5"])
+
+
+class DissectorIn(Body):
+    """A dissector directory to register."""
+
+    name: Name = Field(examples=["mammo-clip-b5"])
+    path: str = Field(description="Absolute path of the directory.", examples=["/dissectors/mammo-clip-b5"])
+
+
+class PatchesIn(Body):
+    """Cut every image into square patches, in pixels of the decoded image."""
+
+    size: int = Field(ge=16, le=16_384)
+    stride: int = Field(ge=1, le=16_384)
+
+
+class ProbeSetIn(Body):
+    """A manifest of images to register."""
+
+    name: Name = Field(examples=["vindr-test"])
+    manifest: str = Field(
+        description="Absolute path of a .csv, .json or .jsonl manifest.", examples=["/probes/vindr.csv"]
+    )
+    patches: PatchesIn | None = None
+    on_unreadable: Literal["fail", "skip"] = Field(
+        default="fail", description="What a job does with an image that cannot be decoded: fail, or skip and count it."
+    )
+
+    def grid(self) -> PatchGrid | None:
+        """The patch grid in the domain's words."""
+        return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
+
+
+class ConceptSetIn(Body):
+    """Concepts, as plain texts or as objects with text, category, broad_category, mammographic, synonyms."""
+
+    name: Name = Field(examples=["my-concepts"])
+    concepts: list[str | dict[str, Any]] = Field(
+        min_length=1,
+        max_length=20_000,
+        examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
+    )
+
+
+class MethodIn(Body):
+    """Similarity function and its parameters; what is left out takes the published default."""
+
+    similarity: Similarity = "soft_wpmi"
+    pooling: Pooling = "avg"
+    top_k: int | None = Field(default=None, ge=1, le=100_000)
+    temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
+    lam: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
+
+    def method(self) -> Method:
+        """The method in the domain's words."""
+        return Method.of(
+            self.similarity, pooling=self.pooling, top_k=self.top_k, temperature=self.temperature, lam=self.lam
+        )
+
+
+class JobIn(Body):
+    """A dissection to run."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "target": "screening-b5",
+                    "layers": ["image_encoder._blocks[38]"],
+                    "concept_set": "bi-rads",
+                    "probe_set": "vindr-test",
+                    "dissector": "mammo-clip-b5",
+                    "method": {"similarity": "soft_wpmi", "top_k": 100, "pooling": "avg"},
+                }
+            ]
+        },
+    )
+
+    target: Reference | CheckpointIn
+    layers: Annotated[list[LayerName], Field(min_length=1, max_length=2_000)] | Literal["all"]
+    concept_set: Reference
+    probe_set: Reference
+    dissector: Reference
+    method: MethodIn = MethodIn()
+    concepts_per_neuron: int = Field(default=10, ge=1, le=100)
+    images_per_neuron: int = Field(default=5, ge=1, le=100)
+
+    def submission(self, target: str) -> JobSubmission:
+        """The submission in the domain's words, on that registered target."""
+        return JobSubmission(
+            target=target,
+            dissector=self.dissector,
+            probe_set=self.probe_set,
+            concept_set=self.concept_set,
+            layers=None if self.layers == "all" else tuple(self.layers),
+            method=self.method.method(),
+            concepts_per_neuron=self.concepts_per_neuron,
+            images_per_neuron=self.images_per_neuron,
+        )
+
+
+class ResourceOut(BaseModel):
+    """One version of a registered resource."""
+
+    id: UUID
+    name: str
+    version: int
+    reference: str
+    digest: str
+    created_at: datetime
+    spec: dict[str, Any]
+
+    @classmethod
+    def of(cls, resource: Resource, *, brief: bool = False) -> Self:
+        """brief: a concept set's concepts are counted, not listed."""
+        spec = dict(resource.spec)
+        if brief and "concepts" in spec:
+            spec["concepts"] = len(spec["concepts"])
+        return cls(
+            id=resource.id,
+            name=resource.name,
+            version=resource.version,
+            reference=resource.reference,
+            digest=resource.digest,
+            created_at=resource.created_at,
+            spec=spec,
+        )
+
+
+class LayerInfoOut(BaseModel):
+    """A layer that can be dissected."""
+
+    name: str
+    units: int
+    kind: str
+
+
+class ModelOut(ResourceOut):
+    """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
+
+    layers: list[LayerInfoOut] | None = None
+    problem: dict[str, str] | None = None
+
+
+class StageOut(BaseModel):
+    """Progress of one stage."""
+
+    stage: Stage
+    done: int
+    total: int
+    started_at: datetime
+    updated_at: datetime
+
+
+class JobOut(BaseModel):
+    """A job as it stands now."""
+
+    id: UUID
+    status: JobStatus
+    cancel_requested: bool
+    target: str
+    layers: list[str] | Literal["all"]
+    concept_set: str
+    probe_set: str
+    dissector: str
+    method: dict[str, Any]
+    concepts_per_neuron: int
+    images_per_neuron: int
+    progress: list[StageOut]
+    manifest: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The job on the wire."""
+        options = job.request.options
+        return cls(
+            id=job.id,
+            status=job.status,
+            cancel_requested=job.cancel_requested,
+            target=job.request.target,
+            layers="all" if options.layers is None else list(options.layers),
+            concept_set=job.request.concept_set,
+            probe_set=job.request.probe_set,
+            dissector=job.request.dissector,
+            method=options.method.as_dict(),
+            concepts_per_neuron=options.concepts_per_neuron,
+            images_per_neuron=options.images_per_neuron,
+            progress=[StageOut.model_validate(stage, from_attributes=True) for stage in job.progress],
+            manifest=None if job.manifest is None else dict(job.manifest),
+            problem=None if job.problem is None else dict(job.problem),
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+        )
+
+
+class CategoryCount(BaseModel):
+    """How many neurons a category has."""
+
+    category: str
+    neurons: int
+
+
+class LayerOut(BaseModel):
+    """A dissected layer; mean_top_score is the paper's local threshold, threshold_met counts who reaches it."""
+
+    layer: str
+    units: int
+    dead_units: int
+    mean_top_score: float | None
+    threshold_met: int
+    top_categories: list[CategoryCount]
+
+    @classmethod
+    def of(cls, summary: LayerSummary) -> Self:
+        """The summary on the wire."""
+        return cls(
+            layer=summary.layer,
+            units=summary.units,
+            dead_units=summary.dead_units,
+            mean_top_score=summary.mean_top_score,
+            threshold_met=summary.threshold_met,
+            top_categories=[CategoryCount(category=name, neurons=count) for name, count in summary.top_categories],
+        )
+
+
+class LayersOut(BaseModel):
+    """The layers of one dissection, in the order of the dissection."""
+
+    job: UUID
+    items: list[LayerOut]
+
+
+class RankedConceptOut(BaseModel):
+    """A concept and its score for a neuron."""
+
+    concept: str
+    score: float
+
+
+class BoxOut(BaseModel):
+    """A rectangle in the pixels of the decoded image."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class TopImageOut(BaseModel):
+    """A probe image that excites the neuron; `box` where it is a patch of an image."""
+
+    image_id: str
+    row: int
+    activation: float
+    box: BoxOut | None
+
+    @classmethod
+    def of(cls, image: TopImage) -> Self:
+        """The image on the wire."""
+        return cls.model_validate(image, from_attributes=True)
+
+
+class ActivationOut(BaseModel):
+    """Pooled activations of a neuron over the probe set."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+class NeuronOut(BaseModel):
+    """A neuron and its label. A dead neuron has neither concept nor images."""
+
+    job: UUID
+    layer: str
+    unit: int
+    dead: bool
+    concept: str | None
+    category: str | None
+    broad_category: str | None
+    score: float | None
+    concepts: list[RankedConceptOut]
+    images: list[TopImageOut]
+    activation: ActivationOut
+
+    @classmethod
+    def of(cls, job: UUID, labelled: LabelledNeuron) -> Self:
+        """The neuron on the wire."""
+        neuron = labelled.neuron
+        top = neuron.concepts[0] if neuron.concepts else None
+        return cls(
+            job=job,
+            layer=labelled.layer,
+            unit=neuron.unit,
+            dead=neuron.dead,
+            concept=None if top is None else top.text,
+            category=labelled.category,
+            broad_category=labelled.broad_category,
+            score=None if top is None else top.score,
+            concepts=[RankedConceptOut(concept=ranked.text, score=ranked.score) for ranked in neuron.concepts],
+            images=[TopImageOut.of(image) for image in neuron.images],
+            activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),
+        )

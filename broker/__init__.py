@@ -1,0 +1,1 @@
+"""The one place that knows how messages are sent: API, worker and scheduler share it."""

@@ -1,0 +1,47 @@
+"""Celery as what it is good at: waking workers on many machines. Messages carry an id and may be lost or repeated."""
+
+from uuid import UUID
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from pydantic import SecretStr
+
+from service.errors import InvalidInput, Unavailable
+from service.ports import JobQueue
+
+_MESSAGE_LIFETIME_S = 600
+"""The scheduler sends a message again as long as its job waits, so old ones may go unread."""
+
+
+def open_broker(broker_url: SecretStr) -> Celery:
+    """A Celery application without tasks. Nothing connects yet. Raises InvalidInput where the setting is missing."""
+    if not broker_url.get_secret_value():
+        raise InvalidInput("BROKER_URL is not set.", field="broker_url", remedy="Set it in the environment.")
+    app = Celery("mammodissect", broker=broker_url.get_secret_value(), set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=2,
+        broker_transport_options={"socket_connect_timeout": 2},
+        task_ignore_result=True,
+        task_serializer="json",
+        timezone="UTC",
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+    )
+    return app
+
+
+class CeleryJobQueue(JobQueue):
+    """Sends wake-up messages by task name; gives up at once where the broker cannot be reached."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, task: str, identifier: UUID) -> None:
+        """See `JobQueue.publish`."""
+        try:
+            self._app.send_task(task, args=[str(identifier)], retry=False, expires=_MESSAGE_LIFETIME_S)
+        except (OperationalError, OSError) as error:
+            raise Unavailable("The broker cannot be reached.", remedy="Try again in a moment.") from error

@@ -1,0 +1,56 @@
+"""The `mammodissect` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.errors import DissectError
+
+app = typer.Typer(
+    name="mammodissect",
+    help="Names what the neurons of a mammography network respond to.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with mode 0700.")]
+
+
+@app.command()
+def up(
+    data_dir: DataDir = Path(".stack"),
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API on 127.0.0.1.")] = 8000,
+) -> None:
+    """Run the whole service on this machine: Postgres, Valkey, API, one worker, scheduler."""
+    from cli.up import run_stack
+
+    run_stack(data_dir, port)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to the newest schema."""
+    from service.config import Settings
+    from service.db.migrate import upgrade
+    from service.errors import InvalidInput
+
+    url = Settings().database_url.get_secret_value()
+    if not url:
+        raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
+    upgrade(url)
+
+
+def main() -> None:
+    """Run the command; an error that a caller can mend is one line on standard error and exit status 2."""
+    try:
+        app()
+    except DissectError as error:
+        print(f"mammodissect: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Queries on registered resources and model inspections."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from service.db.tables import InspectionRow, ResourceRow
+from service.domain.pages import Page, Position
+from service.domain.resources import Resource, ResourceKind
+
+
+def add_resource(
+    session: Session, kind: ResourceKind, name: str, digest: str, spec: dict[str, Any]
+) -> tuple[Resource, bool]:
+    """Register content under a name: the version that already holds it, or a new one. Second value: is it new?"""
+    # Versions of one name are given out one after another, whoever registers at the same time.
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{kind}/{name}"})
+    same_name = (ResourceRow.kind == kind, ResourceRow.name == name)
+    existing = session.scalar(select(ResourceRow).where(*same_name, ResourceRow.digest == digest))
+    if existing is not None:
+        return _resource(existing), False
+    newest = session.scalar(select(func.max(ResourceRow.version)).where(*same_name)) or 0
+    row = ResourceRow(kind=kind, name=name, version=newest + 1, digest=digest, spec=spec)
+    session.add(row)
+    session.flush()
+    return _resource(row), True
+
+
+def find_resource(session: Session, kind: ResourceKind, name: str, version: int | None) -> Resource | None:
+    """That version of a name, or its newest."""
+    query = select(ResourceRow).where(ResourceRow.kind == kind, ResourceRow.name == name)
+    if version is not None:
+        query = query.where(ResourceRow.version == version)
+    row = session.scalar(query.order_by(ResourceRow.version.desc()).limit(1))
+    return None if row is None else _resource(row)
+
+
+def get_resource(session: Session, identifier: UUID) -> Resource:
+    """The resource with that id. Raises NoResultFound: ids come from foreign keys, not from callers."""
+    return _resource(session.get_one(ResourceRow, identifier))
+
+
+def resource_names(session: Session, kind: ResourceKind) -> list[str]:
+    """Every registered name of a kind, for near matches in errors."""
+    return list(session.scalars(select(ResourceRow.name).where(ResourceRow.kind == kind).distinct()))
+
+
+def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
+    """All versions of a kind, newest first."""
+    query = select(ResourceRow).where(ResourceRow.kind == kind).order_by(ResourceRow.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(ResourceRow.id < UUID(str(after[0])))
+    rows = list(session.scalars(query))
+    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(map(_resource, rows[:limit])), more)
+
+
+def find_inspection(session: Session, model_id: UUID) -> tuple[list[Any] | None, dict[str, Any] | None] | None:
+    """(layers, problem) of a model's inspection, or None while no worker has looked yet."""
+    row = session.get(InspectionRow, model_id, populate_existing=True)
+    return None if row is None else (row.layers, row.problem)
+
+
+def save_inspection(
+    session: Session, model_id: UUID, *, layers: list[Any] | None = None, problem: dict[str, Any] | None = None
+) -> None:
+    """Record what a worker found; a later inspection replaces an earlier one."""
+    values = {"layers": layers, "problem": problem, "inspected_at": func.now()}
+    statement = insert(InspectionRow).values(model_id=model_id, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
+
+
+def uninspected_models(session: Session, *, older_than: timedelta) -> list[UUID]:
+    """Models that no worker has opened although they were registered that long ago."""
+    query = (
+        select(ResourceRow.id)
+        .outerjoin(InspectionRow, InspectionRow.model_id == ResourceRow.id)
+        .where(
+            ResourceRow.kind == ResourceKind.MODEL,
+            InspectionRow.model_id.is_(None),
+            ResourceRow.created_at < func.clock_timestamp() - older_than,
+        )
+    )
+    return list(session.scalars(query.order_by(ResourceRow.id)))
+
+
+def _resource(row: ResourceRow) -> Resource:
+    return Resource(
+        id=row.id,
+        kind=ResourceKind(row.kind),
+        name=row.name,
+        version=row.version,
+        digest=row.digest,
+        spec=row.spec,
+        created_at=row.created_at,
+    )

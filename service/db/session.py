@@ -1,0 +1,48 @@
+"""Sessions: one per request or task, committed once at the edge."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pydantic import SecretStr
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.errors import InvalidInput, Unavailable
+
+Sessions = sessionmaker[Session]
+
+
+def open_sessions(database_url: SecretStr, *, pool_size: int = 5) -> Sessions:
+    """A session factory over a connection pool. Connects on first use, so make it after any fork.
+
+    Raises InvalidInput where the setting is missing.
+    """
+    if not database_url.get_secret_value():
+        raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
+    engine = create_engine(
+        database_url.get_secret_value(),
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=2 * pool_size,
+        connect_args={"connect_timeout": 5},
+    )
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def transaction(sessions: Sessions) -> Iterator[Session]:
+    """One transaction: committed at the end of the block, rolled back when it raises.
+
+    Raises Unavailable where the database cannot be reached.
+    """
+    try:
+        with sessions.begin() as session:
+            yield session
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
+
+
+def on_commit(session: Session, action: Callable[[], None]) -> None:
+    """Call `action` right after the session's transaction has been committed; never if it is rolled back."""
+    event.listen(session, "after_commit", lambda _: action(), once=True)

@@ -1,0 +1,30 @@
+"""Layer names: `image_encoder._blocks[38]` and `image_encoder._blocks.38` are the same layer."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from service.errors import UnknownLayer
+
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+def canonical_layer(name: str) -> str:
+    """The dotted form of a layer name, in which torch names its modules."""
+    return _INDEX.sub(r".\1", name.strip())
+
+
+def near_layers(name: str, known: Iterable[str]) -> list[str]:
+    """The known layer names most like `name`, nearest first."""
+    return get_close_matches(canonical_layer(name), list(known), n=5, cutoff=0.4)
+
+
+def unknown_layer(name: str, known: Iterable[str]) -> UnknownLayer:
+    """The error for a name that no layer has, with the nearest ones that exist."""
+    near = near_layers(name, known)
+    return UnknownLayer(
+        f"The target has no layer '{name[:120]}'.",
+        field="layers",
+        value=name,
+        remedy=f"Near matches: {', '.join(near)}." if near else "List the layers with POST /models/{name}/inspect.",
+    )

@@ -1,0 +1,71 @@
+"""Registered things: models, dissectors, probe sets and concept sets, each in immutable versions."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from service.errors import InvalidInput
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_REFERENCE = re.compile(r"(?P<name>[^@]+)(?:@(?P<version>[1-9][0-9]{0,8}))?")
+
+
+class ResourceKind(StrEnum):
+    """What can be registered."""
+
+    MODEL = "model"
+    DISSECTOR = "dissector"
+    PROBE_SET = "probe_set"
+    CONCEPT_SET = "concept_set"
+
+    @property
+    def words(self) -> str:
+        """The kind as it reads in a sentence."""
+        return self.value.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One immutable version. spec holds what a worker needs to open it; digest is the digest of its content."""
+
+    id: UUID
+    kind: ResourceKind
+    name: str
+    version: int
+    digest: str
+    spec: Mapping[str, Any]
+    created_at: datetime
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+def check_name(name: str) -> None:
+    """Names are lower-case letters, digits, dot, dash and underscore. Raises InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"'{name[:64]}' is no valid name.",
+            field="name",
+            value=name,
+            remedy="Use up to 64 lower-case letters, digits, dots, dashes and underscores, a letter or digit first.",
+        )
+
+
+def parse_reference(reference: str, *, field: str) -> tuple[str, int | None]:
+    """`name` or `name@version` -> (name, version or None for the newest). Raises InvalidInput."""
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise InvalidInput(
+            f"'{reference[:80]}' is no reference.",
+            field=field,
+            value=reference,
+            remedy="Write name or name@version, as in vindr@2.",
+        )
+    version = match["version"]
+    return match["name"], None if version is None else int(version)

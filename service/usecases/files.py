@@ -1,0 +1,34 @@
+"""Files that callers name: where they may lie, and what must be there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from service.errors import InvalidInput
+
+
+def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
+    """A `file://` URI or absolute path -> the resolved path, which exists below one of the roots (if there are any).
+
+    Raises InvalidInput naming the field. What lies outside the roots is never looked at.
+    """
+    parsed = urlparse(uri)
+    path = Path(unquote(parsed.path) if parsed.scheme == "file" else uri)
+    if parsed.scheme not in {"", "file"} or not path.is_absolute():
+        raise InvalidInput(
+            f"'{uri[:120]}' is neither an absolute path nor a file:// URI.",
+            field=field,
+            value=uri,
+            remedy="Name a file that API and workers both see, by its absolute path.",
+        )
+    path = path.resolve()
+    if roots and not any(path.is_relative_to(root) for root in roots):
+        raise InvalidInput(
+            "The path lies outside the data roots.",
+            field=field,
+            value=uri,
+            remedy="Move it below one of the folders in DATA_ROOTS, or have that setting extended.",
+        )
+    if not path.exists():
+        raise InvalidInput(f"There is nothing at that {field}.", field=field, value=uri, remedy="Check the path.")
+    return path

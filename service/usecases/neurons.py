@@ -1,0 +1,92 @@
+"""Ask what a dissection found: its layers, their neurons, one neuron."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.db import neurons as queries
+from service.domain.jobs import JobStatus
+from service.domain.layers import canonical_layer, near_layers
+from service.domain.neurons import LabelledNeuron, LayerSummary, NeuronFilter
+from service.domain.pages import Page, Position
+from service.domain.resources import ResourceKind, parse_reference
+from service.errors import Conflict, InvalidInput, NotFound
+from service.usecases.jobs import find_job
+from service.usecases.resources import find_resource
+
+
+def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> UUID:
+    """The job that a query means: that one, or the model's newest succeeded one.
+
+    Raises InvalidInput unless exactly one is given, NotFound, and Conflict for a job without a result.
+    """
+    if (job_id is None) == (model is None):
+        raise InvalidInput("Say which dissection is meant.", field="job", remedy="Give either job= or model=.")
+    if job_id is not None:
+        job = find_job(session, job_id)
+        if job.status is not JobStatus.SUCCEEDED:
+            raise Conflict(
+                f"Job {job_id} has no result: it is {job.status}.",
+                field="job",
+                value=job_id,
+                remedy=f"Look at GET /jobs/{job_id}.",
+            )
+        return job_id
+    find_resource(session, ResourceKind.MODEL, str(model), field="model")
+    name, version = parse_reference(str(model), field="model")
+    latest = queries.latest_job_of_model(session, name, version)
+    if latest is None:
+        raise NotFound(
+            f"No job on model '{model}' has succeeded yet.", field="model", value=model, remedy="Post one to /jobs."
+        )
+    return latest
+
+
+def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:
+    """The dissected layers, in the order of the dissection."""
+    return queries.list_layers(session, job_id)
+
+
+def list_neurons(
+    session: Session,
+    job_id: UUID,
+    layer: str,
+    *,
+    where: NeuronFilter,
+    sort: queries.Sort,
+    limit: int,
+    after: Position | None,
+) -> Page[LabelledNeuron]:
+    """One page of a layer's neurons. Raises NotFound for a layer that was not dissected."""
+    name = canonical_layer(layer)
+    page = queries.list_neurons(session, job_id, name, where=where, sort=sort, limit=limit, after=after)
+    if not page.items:
+        _check_layer(session, job_id, layer)
+    return page
+
+
+def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> LabelledNeuron:
+    """Everything that is known of one neuron. Raises NotFound for a layer or unit that is not there."""
+    neuron = queries.find_neuron(session, job_id, canonical_layer(layer), unit)
+    if neuron is None:
+        units = _check_layer(session, job_id, layer)
+        raise NotFound(
+            f"Layer {canonical_layer(layer)} has units 0 to {units - 1}.",
+            field="unit",
+            value=unit,
+            remedy="Ask for one of those.",
+        )
+    return neuron
+
+
+def _check_layer(session: Session, job_id: UUID, layer: str) -> int:
+    units = {summary.layer: summary.units for summary in queries.list_layers(session, job_id)}
+    if canonical_layer(layer) not in units:
+        near = near_layers(layer, units)
+        raise NotFound(
+            f"Job {job_id} did not dissect a layer '{layer[:120]}'.",
+            field="layer",
+            value=layer,
+            remedy=f"Near matches: {', '.join(near)}." if near else f"List its layers with GET /layers?job={job_id}.",
+        )
+    return units[canonical_layer(layer)]

@@ -1,0 +1,170 @@
+"""Register, find and list models, dissectors, probe sets and concept sets."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from service.concepts.builtin import BUILTIN, builtin_concept_set
+from service.db import resources as queries
+from service.db.session import on_commit
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.digests import digest_of, digest_of_directory, digest_of_file
+from service.domain.pages import Page, Position
+from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
+from service.errors import DigestMismatch, InvalidDissector, NotFound
+from service.ports import INSPECT_MODEL_TASK, JobQueue
+from service.probes.manifest import read_manifest
+from service.usecases.files import locate
+from service.usecases.wake import wake
+
+Registered = tuple[Resource, bool]
+"""The resource, and whether this call made it (False: the same content was registered before)."""
+
+
+def register_model(
+    session: Session,
+    queue: JobQueue,
+    *,
+    name: str | None,
+    checkpoint: str,
+    architecture: str,
+    sha256: str | None,
+    roots: Sequence[Path],
+) -> Registered:
+    """Register a checkpoint as a target, and ask a worker to list its layers.
+
+    name: None for a checkpoint that came inside a job; it is then named after its digest.
+    Raises DigestMismatch, InvalidInput.
+    """
+    if name is not None:
+        check_name(name)
+    path = locate(checkpoint, roots, field="checkpoint")
+    actual = digest_of_file(path)
+    if sha256 is not None and sha256.lower() != actual:
+        raise DigestMismatch(
+            f"The file's SHA-256 is {actual}.",
+            field="sha256",
+            value=sha256,
+            remedy="Copy the checkpoint again, or correct the digest.",
+        )
+    spec = {"checkpoint": str(path), "architecture": architecture, "sha256": actual}
+    digest = digest_of({"architecture": architecture, "sha256": actual})
+    name = f"inline-{digest[:16]}" if name is None else name
+    model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec)
+    if new:
+        inspect_model(session, queue, model)
+    return model, new
+
+
+def inspect_model(session: Session, queue: JobQueue, model: Resource) -> None:
+    """Ask a worker to open a model and list its layers."""
+    on_commit(session, lambda: wake(queue, INSPECT_MODEL_TASK, model.id))
+
+
+def register_dissector(session: Session, *, name: str, path: str, roots: Sequence[Path]) -> Registered:
+    """Register a dissector directory. Raises InvalidDissector where it is none."""
+    check_name(name)
+    directory = locate(path, roots, field="path")
+    if not (directory / "dissector.json").is_file():
+        raise InvalidDissector(
+            "The folder holds no dissector.json.",
+            field="path",
+            value=path,
+            remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
+        )
+    return queries.add_resource(
+        session, ResourceKind.DISSECTOR, name, digest_of_directory(directory), {"path": str(directory)}
+    )
+
+
+def register_probe_set(
+    session: Session,
+    *,
+    name: str,
+    manifest: str,
+    patches: PatchGrid | None,
+    on_unreadable: Literal["fail", "skip"],
+    roots: Sequence[Path],
+) -> Registered:
+    """Register a manifest of images. Raises InvalidManifest, or InvalidInput for an image outside the roots."""
+    check_name(name)
+    path = locate(manifest, roots, field="manifest")
+    probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable)
+    for image in sorted({item.path for item in probe_set.items}) if roots else ():
+        locate(str(image.resolve()), roots, field="manifest")
+    spec = {
+        "manifest": str(path),
+        "patches": None if patches is None else asdict(patches),
+        "on_unreadable": on_unreadable,
+        "images": len(probe_set.items),
+    }
+    digest = digest_of({"probe_set": probe_set.digest, "on_unreadable": on_unreadable})
+    return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+
+
+def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
+    """Register a parsed concept set."""
+    check_name(concept_set.name)
+    spec = {"concepts": [asdict(concept) for concept in concept_set.concepts]}
+    return queries.add_resource(session, ResourceKind.CONCEPT_SET, concept_set.name, concept_set.digest, spec)
+
+
+def find_resource(session: Session, kind: ResourceKind, reference: str, *, field: str) -> Resource:
+    """The resource that `name` or `name@version` stands for. Raises NotFound with near matches."""
+    name, version = parse_reference(reference, field=field)
+    _register_builtins(session, kind)
+    resource = queries.find_resource(session, kind, name, version)
+    if resource is None:
+        near = get_close_matches(name, queries.resource_names(session, kind), n=3, cutoff=0.4)
+        known = (
+            f"Near matches: {', '.join(near)}." if near else f"Register it with POST /{kind.words.replace(' ', '-')}s."
+        )
+        raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=known)
+    return resource
+
+
+def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
+    """All versions of a kind, newest first."""
+    _register_builtins(session, kind)
+    return queries.list_resources(session, kind, limit=limit, after=after)
+
+
+def concept_set_of(resource: Resource) -> ConceptSet:
+    """The concept set that a registered resource holds."""
+    concepts: list[dict[str, Any]] = resource.spec["concepts"]
+    return ConceptSet(
+        resource.name, tuple(Concept(**{**concept, "synonyms": tuple(concept["synonyms"])}) for concept in concepts)
+    )
+
+
+def probe_set_of(resource: Resource) -> ProbeSet:
+    """Read the manifest behind a registered probe set again. Raises DigestMismatch where it has changed since."""
+    patches = resource.spec["patches"]
+    probe_set = read_manifest(
+        Path(resource.spec["manifest"]),
+        name=resource.name,
+        patches=None if patches is None else PatchGrid(**patches),
+        on_unreadable=resource.spec["on_unreadable"],
+    )
+    digest = digest_of({"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable})
+    if digest != resource.digest:
+        raise DigestMismatch(
+            f"The manifest of probe set {resource.reference} has changed since it was registered.",
+            field="probe_set",
+            value=resource.reference,
+            remedy="Register the changed manifest: it becomes a new version.",
+        )
+    return probe_set
+
+
+def _register_builtins(session: Session, kind: ResourceKind) -> None:
+    if kind is not ResourceKind.CONCEPT_SET:
+        return
+    for name in BUILTIN:
+        if queries.find_resource(session, kind, name, None) is None:
+            register_concept_set(session, builtin_concept_set(name))

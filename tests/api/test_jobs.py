@@ -1,0 +1,168 @@
+"""POST /jobs and what follows, up to the worker's door."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from service.db.resources import save_inspection
+from service.db.session import Sessions, transaction
+from service.domain.resources import ResourceKind
+from service.errors import Unavailable
+from service.ports import INSPECT_MODEL_TASK, RUN_JOB_TASK
+from tests.api.test_problems import problem
+from tests.service.factories import RecordingQueue, resource
+
+Post = Callable[..., Any]
+
+
+@pytest.fixture
+def body(sessions: Sessions) -> dict[str, Any]:
+    """A job that can be posted: everything it names is registered; the target's layers are known."""
+    with transaction(sessions) as session:
+        model = resource(session, ResourceKind.MODEL, "screening", checkpoint="/x", architecture="a", sha256="0")
+        save_inspection(
+            session, model.id, layers=[{"name": f"blocks.{i}", "units": 8, "kind": "Conv2d"} for i in range(3)]
+        )
+        resource(session, ResourceKind.DISSECTOR, "reader", path="/x")
+        resource(session, ResourceKind.PROBE_SET, "probes", images=120)
+    return {
+        "target": "screening",
+        "layers": ["blocks[1]", "blocks.2"],
+        "concept_set": "bi-rads",
+        "probe_set": "probes",
+        "dissector": "reader@1",
+    }
+
+
+def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
+    response = client.post("/jobs", json=body)
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert response.headers["location"] == f"/jobs/{job['id']}"
+    assert queue.published == [(RUN_JOB_TASK, UUID(job["id"]))]
+    assert job["status"] == "queued"
+    assert job["target"] == "screening@1"
+    assert job["concept_set"] == "bi-rads@1"
+    assert job["layers"] == ["blocks.1", "blocks.2"]
+    assert job["method"] == {
+        "similarity": "soft_wpmi", "pooling": "avg", "top_k": 100, "temperature": 10.0, "lam": 1.0
+    }  # fmt: skip
+    assert (job["progress"], job["problem"], job["manifest"], job["started_at"]) == ([], None, None, None)
+    assert client.get(response.headers["location"]).json() == job
+    assert client.get("/jobs").json()["items"] == [job]
+
+
+def test_the_published_defaults_belong_to_the_similarity(client: TestClient, body: dict[str, Any]) -> None:
+    job = client.post("/jobs", json=body | {"method": {"similarity": "wpmi", "lam": 0.5}, "layers": "all"}).json()
+    assert job["method"] == {"similarity": "wpmi", "pooling": "avg", "top_k": 28, "temperature": 2.0, "lam": 0.5}
+    assert job["layers"] == "all"
+
+
+def test_an_idempotency_key_makes_one_job(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
+    headers = {"Idempotency-Key": "nightly-7"}
+    first, again = (client.post("/jobs", json=body, headers=headers) for _ in range(2))
+    assert first.json() == again.json()
+    assert again.status_code == 202
+    assert len(queue.published) == 1
+    other = problem(client.post("/jobs", json=body | {"layers": "all"}, headers=headers), 422)
+    assert other["field"] == "Idempotency-Key"
+    assert len(client.get("/jobs").json()["items"]) == 1
+
+
+def test_a_broker_that_is_away_only_delays_the_job(
+    client: TestClient, queue: RecordingQueue, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(task: str, identifier: UUID) -> None:
+        raise Unavailable("The broker cannot be reached.")
+
+    monkeypatch.setattr(queue, "publish", away)
+    response = client.post("/jobs", json=body)
+    assert response.status_code == 202
+    assert client.get(response.headers["location"]).json()["status"] == "queued"
+
+
+def test_nothing_is_published_for_a_job_that_was_not_stored(
+    client: TestClient, queue: RecordingQueue, body: dict[str, Any], sessions: Sessions
+) -> None:
+    with sessions.begin() as session:  # a deferred trigger fails at the commit, after every statement has passed
+        session.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+                "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    problem(client.post("/jobs", json=body), 500)
+    assert queue.published == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "field", "hint"),
+    [
+        ({"target": "screeming"}, 404, "target", "screening"),
+        ({"target": "screening@7"}, 404, "target", "screening"),
+        ({"target": "a@b@c"}, 422, "target", "name@version"),
+        ({"concept_set": "birads"}, 404, "concept_set", "bi-rads"),
+        ({"probe_set": "none"}, 404, "probe_set", "POST /probe-sets"),
+        ({"dissector": "none"}, 404, "dissector", "POST /dissectors"),
+        ({"layers": ["blocks.7"]}, 422, "layers", "blocks.1"),
+        ({"method": {"top_k": 121}}, 422, "method.top_k", "at most 120"),
+    ],
+)
+def test_a_job_that_cannot_run(
+    client: TestClient, body: dict[str, Any], changes: dict[str, Any], status: int, field: str, hint: str
+) -> None:
+    answer = problem(client.post("/jobs", json=body | changes), status)
+    assert answer["field"] == field
+    assert hint in answer["remedy"]
+    assert client.get("/jobs").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"layers": []}, "layers"),
+        ({"layers": "some"}, "layers"),
+        ({"method": {"similarity": "euclid"}}, "method.similarity"),
+        ({"method": {"temperature": 0}}, "method.temperature"),
+        ({"concepts_per_neuron": 0}, "concepts_per_neuron"),
+        ({"priority": 3}, "priority"),
+    ],
+)
+def test_a_job_of_the_wrong_shape(
+    client: TestClient, body: dict[str, Any], changes: dict[str, Any], field: str
+) -> None:
+    answer = problem(client.post("/jobs", json=body | changes), 422)
+    assert answer["field"].startswith(field)
+
+
+def test_a_target_may_come_inside_the_job(
+    client: TestClient, queue: RecordingQueue, body: dict[str, Any], data_root: Path
+) -> None:
+    (data_root / "new.safetensors").write_bytes(b"weights")
+    target = {"checkpoint": str(data_root / "new.safetensors"), "architecture": "timm/resnet18"}
+    first, second = (client.post("/jobs", json=body | {"target": target}).json() for _ in range(2))
+    assert first["target"] == second["target"]
+    assert first["target"].startswith("inline-")
+    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK, RUN_JOB_TASK, RUN_JOB_TASK]
+    assert client.get(f"/models/{first['target']}").json()["spec"]["architecture"] == "timm/resnet18"
+
+
+def test_cancel_before_a_worker_came(client: TestClient, body: dict[str, Any]) -> None:
+    job = client.post("/jobs", json=body).json()
+    cancelled = client.post(f"/jobs/{job['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert cancelled.json()["finished_at"] is not None
+    assert client.get("/jobs", params={"status": "cancelled"}).json()["items"] == [cancelled.json()]
+    assert client.get("/jobs", params={"status": "queued"}).json()["items"] == []
+
+
+def test_unknown_jobs(client: TestClient) -> None:
+    assert problem(client.get(f"/jobs/{uuid4()}"), 404)["field"] == "job"
+    assert problem(client.post(f"/jobs/{uuid4()}/cancel"), 404)["field"] == "job"
+    assert problem(client.get("/jobs/seven"), 422)["field"] == "job_id"

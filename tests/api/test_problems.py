@@ -1,0 +1,100 @@
+"""Every error is a problem document, whoever raises it."""
+
+import subprocess
+import sys
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from api.app import create_app
+from api.problems import STATUS
+from service.config import Settings
+from service.db.session import Sessions
+from service.errors import DissectError, InvalidInput, JobCancelled
+
+
+def problem(response: Response, status: int) -> dict[str, str]:
+    """The problem in the answer, checked for its form."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, str] = response.json()
+    assert body["status"] == status
+    assert body["type"].startswith("urn:mammodissect:problem:")
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": ""}, {"Authorization": "Bearer wrong"}])
+def test_without_the_key_nothing_is_told(client: TestClient, headers: dict[str, str]) -> None:
+    response = client.get("/jobs", headers=headers)
+    body = problem(response, 401)
+    assert "Authorization: Bearer" in body["remedy"]
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_unknown_path_and_method(client: TestClient) -> None:
+    assert problem(client.get("/nowhere"), 404)["type"].endswith(":not-found")
+    response = client.delete("/jobs")
+    assert problem(response, 405)
+    assert "GET" in response.headers["allow"]
+
+
+def test_invalid_body_names_every_field(client: TestClient) -> None:
+    body = problem(client.post("/jobs", json={"layers": [], "method": {"top_k": 0}, "extra": 1}), 422)
+    fields = {error["field"] for error in client.post("/jobs", json={"layers": [], "extra": 1}).json()["errors"]}
+    assert {"probe_set", "concept_set", "dissector", "extra"} <= fields
+    assert body["field"] in body["detail"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10=", "!!!", "bm90IGpzb24="])
+def test_a_foreign_cursor_is_refused(client: TestClient, cursor: str) -> None:
+    assert problem(client.get("/jobs", params={"cursor": cursor}), 422)["field"] == "cursor"
+
+
+def test_a_crash_tells_nothing_of_itself(client: TestClient, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        session.execute(text("DROP TABLE jobs CASCADE"))
+    body = problem(client.get("/jobs"), 500)
+    assert "jobs" not in body["detail"].lower()
+
+
+def test_a_lost_database_is_a_503() -> None:
+    settings = Settings(
+        database_url=SecretStr("postgresql+psycopg://nobody@/none?host=/nonexistent"),
+        broker_url=SecretStr("redis://localhost:1"),
+        api_key=SecretStr("k"),
+    )
+    with TestClient(create_app(settings), headers={"Authorization": "Bearer k"}) as client:
+        response = client.get("/health/ready")
+        assert problem(response, 503)["type"].endswith(":unavailable")
+        assert int(response.headers["retry-after"]) > 0
+        assert client.get("/health/live").json() == {"status": "ok"}
+        assert problem(client.get("/jobs"), 503)
+
+
+@pytest.mark.parametrize("missing", ["database_url", "broker_url", "api_key"])
+def test_the_app_refuses_to_start_without_its_settings(missing: str) -> None:
+    values = {"database_url": "postgresql+psycopg://", "broker_url": "redis://", "api_key": "k", missing: ""}
+    with pytest.raises(InvalidInput, match=f"{missing.upper()} is not set"):
+        create_app(Settings(**{name: SecretStr(value) for name, value in values.items()}))  # type: ignore[arg-type]
+
+
+def test_every_error_of_the_tree_has_a_status_and_a_code() -> None:
+    classes, stack = set(), [DissectError]
+    while stack:
+        kind = stack.pop()
+        classes.add(kind)
+        stack += kind.__subclasses__()
+    codes = [kind.code for kind in classes]
+    assert len(codes) == len(set(codes))
+    for kind in classes - {DissectError, JobCancelled}:
+        assert any(base in STATUS for base in kind.__mro__), kind
+
+
+def test_the_api_process_never_imports_torch() -> None:
+    script = "import sys, api.app, api.__main__; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

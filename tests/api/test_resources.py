@@ -1,0 +1,184 @@
+"""Registering, listing and reading models, dissectors, probe sets and concept sets."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from service.db.resources import find_resource, save_inspection
+from service.db.session import Sessions, transaction
+from service.domain.resources import ResourceKind
+from service.ports import INSPECT_MODEL_TASK
+from tests.api.test_problems import problem
+from tests.service.factories import RecordingQueue
+
+WEIGHTS = b"weights"
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+
+
+@pytest.fixture
+def checkpoint(data_root: Path) -> Path:
+    path = data_root / "model.safetensors"
+    path.write_bytes(WEIGHTS)
+    return path
+
+
+@pytest.fixture
+def manifest(data_root: Path) -> Path:
+    for index in range(3):
+        Image.new("L", (64, 48), color=index * 40).save(data_root / f"{index}.png")
+    path = data_root / "probes.csv"
+    path.write_text("image,view\n0.png,CC\n1.png,MLO\n2.png,CC\n")
+    return path
+
+
+def model_body(checkpoint: Path, **changes: Any) -> dict[str, Any]:
+    return {"name": "screening", "checkpoint": str(checkpoint), "architecture": "mammo-clip/b5"} | changes
+
+
+def test_a_model_is_registered_once_per_content(client: TestClient, queue: RecordingQueue, checkpoint: Path) -> None:
+    first = client.post("/models", json=model_body(checkpoint, sha256=SHA256.upper()))
+    assert first.status_code == 201
+    assert first.headers["location"] == "/models/screening@1"
+    body = first.json()
+    assert body["spec"] == {"checkpoint": str(checkpoint), "architecture": "mammo-clip/b5", "sha256": SHA256}
+    again = client.post("/models", json=model_body(checkpoint))
+    assert (again.status_code, again.json()["reference"]) == (200, "screening@1")
+    checkpoint.write_bytes(b"other weights")
+    newer = client.post("/models", json=model_body(checkpoint))
+    assert (newer.status_code, newer.json()["reference"]) == (201, "screening@2")
+    assert client.get("/models/screening").json()["version"] == 2
+    assert client.get("/models/screening@1").json() == body
+    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK] * 2, "a worker is asked once per version"
+
+
+def test_the_layers_appear_once_a_worker_has_looked(
+    client: TestClient, queue: RecordingQueue, checkpoint: Path, sessions: Sessions
+) -> None:
+    client.post("/models", json=model_body(checkpoint))
+    assert client.get("/models/screening").json()["layers"] is None
+    layers = [{"name": "blocks.0", "units": 16, "kind": "conv"}]
+    with transaction(sessions) as session:
+        model = find_resource(session, ResourceKind.MODEL, "screening", None)
+        assert model is not None
+        save_inspection(session, model.id, problem={"code": "x", "title": "X", "detail": "x"})
+        save_inspection(session, model.id, layers=layers)
+    read = client.get("/models/screening").json()
+    assert (read["layers"], read["problem"]) == (layers, None)
+    assert client.post("/models/screening/inspect").status_code == 202
+    assert queue.published == [(INSPECT_MODEL_TASK, model.id)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": "No Spaces"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a@2"}, "name"),
+        ({"sha256": "0" * 64}, "sha256"),
+        ({"sha256": "12"}, "sha256"),
+        ({"checkpoint": "relative/path"}, "checkpoint"),
+        ({"checkpoint": "https://example.org/x"}, "checkpoint"),
+        ({"checkpoint": "/etc/passwd"}, "checkpoint"),
+    ],
+)
+def test_a_model_that_cannot_be_used(client: TestClient, checkpoint: Path, changes: dict[str, str], field: str) -> None:
+    body = problem(client.post("/models", json=model_body(checkpoint, **changes)), 422)
+    assert body["field"] == field
+    assert client.get("/models").json()["items"] == []
+
+
+def test_the_data_roots_cannot_be_left(client: TestClient, data_root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.bin"
+    outside.write_bytes(WEIGHTS)
+    (data_root / "link").symlink_to(outside)
+    for path in (data_root / "link", data_root / ".." / "outside.bin", outside):
+        body = problem(client.post("/models", json=model_body(path)), 422)
+        assert "data roots" in body["detail"]
+    missing = problem(client.post("/models", json=model_body(data_root / "missing")), 422)
+    assert "nothing" in missing["detail"]
+
+
+def test_a_file_uri_is_a_path(client: TestClient, checkpoint: Path) -> None:
+    response = client.post("/models", json=model_body(checkpoint, checkpoint=checkpoint.as_uri()))
+    assert response.json()["spec"]["checkpoint"] == str(checkpoint)
+
+
+def test_dissectors(client: TestClient, data_root: Path) -> None:
+    folder = data_root / "reader"
+    folder.mkdir()
+    body = {"name": "reader", "path": str(folder)}
+    assert problem(client.post("/dissectors", json=body), 422)["type"].endswith(":invalid-dissector")
+    (folder / "dissector.json").write_text('{"kind": "projected"}')
+    first = client.post("/dissectors", json=body).json()
+    (folder / "heads.safetensors").write_bytes(b"x")
+    second = client.post("/dissectors", json=body).json()
+    assert [first["version"], second["version"]] == [1, 2]
+    assert first["digest"] != second["digest"]
+    assert client.get("/dissectors/reader@1").json() == first
+
+
+def test_probe_sets(client: TestClient, manifest: Path) -> None:
+    whole = client.post("/probe-sets", json={"name": "probes", "manifest": str(manifest)})
+    assert whole.status_code == 201, whole.text
+    assert whole.json()["spec"]["images"] == 3
+    patches = client.post(
+        "/probe-sets", json={"name": "probes", "manifest": str(manifest), "patches": {"size": 32, "stride": 32}}
+    )
+    assert patches.json()["version"] == 2
+    assert patches.json()["spec"]["images"] > 3
+    skipping = client.post("/probe-sets", json={"name": "probes", "manifest": str(manifest), "on_unreadable": "skip"})
+    assert skipping.json()["version"] == 3
+    assert client.get("/probe-sets/probes@1").json() == whole.json()
+
+
+def test_a_manifest_may_not_reach_outside_the_data_roots(client: TestClient, manifest: Path, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "secret.png")
+    manifest.write_text(f"image\n{tmp_path / 'secret.png'}\n")
+    body = problem(client.post("/probe-sets", json={"name": "probes", "manifest": str(manifest)}), 422)
+    assert "data roots" in body["detail"]
+
+
+def test_concept_sets(client: TestClient) -> None:
+    concepts = ["spiculated mass", {"text": "skin thickening", "category": "associated features"}]
+    first = client.post("/concept-sets", json={"name": "mine", "concepts": concepts})
+    assert first.status_code == 201, first.text
+    assert first.json()["spec"] == {"concepts": 2}
+    read = client.get("/concept-sets/mine").json()["spec"]["concepts"]
+    assert [concept["text"] for concept in read] == ["spiculated mass", "skin thickening"]
+    assert read[1]["category"] == "associated features"
+    assert client.post("/concept-sets", json={"name": "mine", "concepts": concepts}).status_code == 200
+
+
+@pytest.mark.parametrize("concepts", [["a", "a"], ["a", ""], [{"text": "a", "colour": "red"}], [{"category": "a"}]])
+def test_concepts_that_cannot_be_used(client: TestClient, concepts: list[Any]) -> None:
+    assert problem(client.post("/concept-sets", json={"name": "mine", "concepts": concepts}), 422)["type"].endswith(
+        ":invalid-concept-set"
+    )
+
+
+def test_the_built_in_concepts_are_there_from_the_start(client: TestClient) -> None:
+    listed = client.get("/concept-sets").json()["items"]
+    assert [item["name"] for item in listed] == ["bi-rads"]
+    assert listed[0]["spec"]["concepts"] >= 300
+    assert len(client.get("/concept-sets/bi-rads@1").json()["spec"]["concepts"]) == listed[0]["spec"]["concepts"]
+
+
+@pytest.mark.parametrize("collection", ["models", "dissectors", "probe-sets", "concept-sets"])
+def test_unknown_names(client: TestClient, collection: str) -> None:
+    body = problem(client.get(f"/{collection}/unheard-of"), 404)
+    assert body["field"] == "name"
+    assert f"POST /{collection}" in body["remedy"]
+    assert problem(client.get(f"/{collection}/x@y"), 422)
+
+
+def test_lists_are_paged_newest_first(client: TestClient) -> None:
+    for name in ("a", "b", "c"):
+        client.post("/concept-sets", json={"name": name, "concepts": [name]})
+    first = client.get("/concept-sets", params={"limit": 2})
+    assert [item["name"] for item in first.json()["items"]] == ["c", "b"]
+    second = client.get(first.links["next"]["url"])
+    assert [item["name"] for item in second.json()["items"]] == ["a", "bi-rads"][: len(second.json()["items"])]

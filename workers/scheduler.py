@@ -1,0 +1,50 @@
+"""`python -m workers.scheduler`: look after jobs whose message or worker was lost. Several may run at once.
+
+A loop of its own rather than Celery beat, whose tick would wait behind a job that keeps the worker busy for hours.
+"""
+
+import signal
+import threading
+from types import FrameType
+
+import structlog
+
+from broker.queue import CeleryJobQueue, open_broker
+from service.config import Settings
+from service.db.session import open_sessions, transaction
+from service.errors import Unavailable
+from service.logs import configure_logging
+from service.usecases.jobs import reconcile
+
+EVERY_S = 30.0
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, stopped: threading.Event) -> None:
+    """Reconcile every 30 seconds until `stopped` is set; an unreachable database is waited for."""
+    sessions = open_sessions(settings.database_url, pool_size=1)
+    queue = CeleryJobQueue(open_broker(settings.broker_url))
+    while not stopped.wait(EVERY_S):
+        try:
+            with transaction(sessions) as session:
+                reconcile(session, queue)
+        except Unavailable as error:
+            log.warning("cannot look after jobs now", reason=error.detail)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    configure_logging()
+    run(Settings(), stopped)
+
+
+if __name__ == "__main__":
+    main()
