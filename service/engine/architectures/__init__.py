@@ -1,0 +1,64 @@
+"""The one door to target networks: an architecture's name and a weights file make a `Target`."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import torch
+
+from service.domain.layers import canonical_layer
+from service.domain.models import TargetSpec
+from service.engine.architectures import efficientnets
+from service.engine.architectures.blueprint import Family
+from service.engine.architectures.loading import load_strictly
+from service.engine.architectures.main_layers import main_layers
+from service.engine.checkpoints import open_checkpoint
+from service.engine.folding import fold_norms
+from service.engine.networks import Target
+from service.errors import UnknownArchitecture
+
+FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES}
+
+
+def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:
+    """Build the architecture, load the checkpoint strictly, and return the network in eval mode on `device`.
+
+    keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
+    that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
+    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch.
+    """
+    family, model = _find(spec.architecture)
+    checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256)
+    blueprint = family.draw(model, checkpoint.weights)
+    network = blueprint.module
+    load_strictly(network, blueprint.weights, spec.architecture)
+    module = network.get_submodule(blueprint.tower).eval()
+    if keep_layers is not None:
+        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
+    module.to(device).to(memory_format=torch.channels_last)
+    return Target(
+        module=module,
+        architecture=spec.architecture,
+        preprocessing=blueprint.preprocessing,
+        sha256=checkpoint.sha256,
+        layer_prefix=blueprint.layer_prefix,
+        main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
+    )
+
+
+def architectures() -> list[str]:
+    """Every architecture's name."""
+    return [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
+
+
+def _find(architecture: str) -> tuple[Family, str]:
+    name, _, model = architecture.partition("/")
+    family = FAMILIES.get(name)
+    if family is not None and model in family.models():
+        return family, model
+    near = get_close_matches(architecture, architectures(), n=5, cutoff=0.5)
+    raise UnknownArchitecture(
+        f"There is no architecture '{architecture[:120]}'.",
+        field="architecture",
+        value=architecture,
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join(FAMILIES)}.",
+    )

@@ -1,0 +1,33 @@
+"""A network as built, before its weights are in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from service.domain.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a family makes of a model name and a checkpoint.
+
+    module: the network that the weights are loaded into, on the CPU or the meta device.
+    weights: the checkpoint's weights that belong into `module`, under its own names.
+    tower: the part of `module` that is the target; empty for all of it.
+    layer_prefix: see `Target`.
+    """
+
+    module: nn.Module
+    weights: Mapping[str, Tensor]
+    preprocessing: Preprocessing
+    tower: str = ""
+    layer_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Architectures that are built alike: how their names are listed, and how one is built for given weights."""
+
+    models: Callable[[], Sequence[str]]
+    draw: Callable[[str, Mapping[str, Tensor]], Blueprint]

@@ -1,0 +1,63 @@
+"""The EfficientNet families: Mammo-CLIP's image towers, classifiers on top of them, and ImageNet's Lite0."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
+from service.engine.architectures.blueprint import Blueprint, Family
+from service.engine.efficientnet import B2, B5, LITE0, EfficientNet
+
+_VARIANTS = {"b5": B5, "b2": B2}
+_IMAGE_ENCODER = "image_encoder."
+_HEAD_WEIGHT = "classifier.classification_head.weight"
+_BESIDE_THE_IMAGE_ENCODER = ("text_encoder.", "image_projection.", "text_projection.", "logit_scale")
+
+LITE0_PREPROCESSING = Preprocessing(height=224, width=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+"""The published contract of EfficientNet-Lite: 8-bit values minus 127, divided by 128."""
+
+
+class MammoClipClassifier(nn.Module):
+    """Mammo-CLIP's image encoder with one linear layer on its pooled features: [B, 3, H, W] -> logits [B, n]."""
+
+    def __init__(self, model: str, classes: int) -> None:
+        super().__init__()
+        self.image_encoder = EfficientNet(_VARIANTS[model])
+        self.classifier = nn.ModuleDict({"classification_head": nn.Linear(_VARIANTS[model].features, classes)})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images prepared as `MAMMO_CLIP` says, float32."""
+        logits: Tensor = self.classifier["classification_head"](self.image_encoder(images))
+        return logits
+
+
+def _draw_image_tower(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    own = {
+        key.removeprefix(_IMAGE_ENCODER): value
+        for key, value in weights.items()
+        if not key.startswith(_BESIDE_THE_IMAGE_ENCODER)
+    }
+    with torch.device("meta"):
+        return Blueprint(EfficientNet(_VARIANTS[model]), own, MAMMO_CLIP, layer_prefix=_IMAGE_ENCODER)
+
+
+def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    head = weights.get(_HEAD_WEIGHT)
+    with torch.device("meta"):
+        classifier = MammoClipClassifier(model, 1 if head is None else head.shape[0])
+    return Blueprint(classifier, weights, MAMMO_CLIP)
+
+
+def _draw_lite0(_model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    classifier = weights.get("_fc.weight")
+    with torch.device("meta"):
+        network = EfficientNet(LITE0, classes=None if classifier is None else classifier.shape[0])
+    return Blueprint(network, weights, LITE0_PREPROCESSING)
+
+
+FAMILIES = {
+    "mammo-clip": Family(lambda: tuple(_VARIANTS), _draw_image_tower),
+    "mammo-clip-classifier": Family(lambda: tuple(_VARIANTS), _draw_classifier),
+    "efficientnet-lite0": Family(lambda: ("",), _draw_lite0),
+}

@@ -1,0 +1,43 @@
+"""Putting weights into a network, all of them or none."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from service.errors import InvalidCheckpoint
+
+_NAMED = 3
+
+
+def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture: str) -> None:
+    """Copy `weights` into `module` as float32 where they are floating point; every key and every shape must match.
+
+    Raises InvalidCheckpoint that counts the missing, unexpected and mis-shaped keys and names the first of each.
+    """
+    expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    misshaped = [
+        f"{key} {list(weights[key].shape)} instead of {list(shape)}"
+        for key, shape in expected.items()
+        if key in weights and tuple(weights[key].shape) != shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "mis-shaped": misshaped}
+    if any(faults.values()):
+        listed = "; ".join(_list(kind, keys) for kind, keys in faults.items() if keys)
+        raise InvalidCheckpoint(
+            f"The checkpoint does not fit {architecture}: {listed}.",
+            field="checkpoint",
+            value=architecture,
+            remedy="Give the weights of this architecture, or name the architecture that the weights are of.",
+        )
+    if any(parameter.is_meta for parameter in module.parameters()):
+        module.to_empty(device="cpu")
+    with torch.no_grad():
+        module.load_state_dict(weights)
+
+
+def _list(kind: str, keys: list[str]) -> str:
+    more = ", ..." if len(keys) > _NAMED else ""
+    return f"{len(keys)} {kind} ({', '.join(keys[:_NAMED])}{more})"
