@@ -12,6 +12,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _DICOM = b"DICM"
 _DICOM_PREAMBLE = 128
+_RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder written in Rust raises when it panics
 
 
 def decode(path: Path, *, row: int) -> DecodedImage:
@@ -35,7 +36,9 @@ def _open(path: Path, row: int, read: Callable[[BinaryIO], _Result]) -> _Result:
         _refuse(row, str(error))
     except OSError:
         _refuse(row, "the file is missing, damaged or cut short")
-    except Exception as error:  # the decoders raise whatever they like, and their words may quote the file
+    except BaseException as error:  # the decoders raise whatever they like, and their words may quote the file
+        if not isinstance(error, Exception) and type(error).__module__ != _RUST_PANIC:
+            raise
         _refuse(row, f"the decoder stopped with {type(error).__name__}")
 
 

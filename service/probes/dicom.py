@@ -5,6 +5,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
+from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
 
@@ -21,6 +23,8 @@ _PIXEL_TAGS = [
     "RescaleSlope",
     "PixelData",
 ]
+_END_OF_IMAGE = b"\xff\xd9"
+_PADDING = 16
 
 
 def dicom_size(file: BinaryIO) -> tuple[int, int]:
@@ -67,4 +71,13 @@ def _check(dataset: Dataset) -> int:
     if int(dataset.get("HighBit", bits - 1)) != bits - 1:
         raise CannotDecode("its pixels are not in the low bits")
     check_size(int(dataset.Rows), int(dataset.Columns))
+    _check_end(dataset)
     return bits
+
+
+def _check_end(dataset: Dataset) -> None:
+    """The JPEG and JPEG-LS decoders fill in what a frame without its end-of-image marker lacks, and say nothing."""
+    if dataset.file_meta.TransferSyntaxUID in {*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes}:
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        if _END_OF_IMAGE not in frame[-_PADDING:]:
+            raise CannotDecode("its frame is cut short")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,7 +88,7 @@ def _image_name(number: int, fields: Row) -> str:
 
 def _file_size(image: Path, number: int) -> int:
     try:
-        status = os.stat(image)  # noqa: PTH116 - Path.stat would keep another copy of the name for each image
+        status = image.stat()
     except (OSError, ValueError):
         status = None
     if status is not None and stat.S_ISREG(status.st_mode):
