@@ -1,0 +1,192 @@
+"""Writing a dissection to one file: the published CSV layout, tidy CSV, parquet or JSON."""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+
+from service.domain.concepts import ConceptSet
+from service.domain.neurons import Dissection, LayerDissection, Neuron
+from service.errors import InvalidInput
+
+ExportFormat = Literal["published", "csv", "parquet", "json"]
+
+PUBLISHED_COLUMNS = ("layer", "unit", "description", "similarity", "images")
+TIDY_COLUMNS = (
+    "layer",
+    "unit",
+    "dead",
+    "rank",
+    "concept",
+    "score",
+    "category",
+    "broad_category",
+    "mammographic",
+    "activation_mean",
+    "activation_std",
+    "activation_minimum",
+    "activation_maximum",
+    "images",
+)
+_ROWS_PER_GROUP = 50_000
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
+
+
+def write_export(
+    dissection: Dissection,
+    concept_set: ConceptSet,
+    path: Path,
+    format: ExportFormat,  # noqa: A002 - the caller's word
+) -> None:
+    """Write the whole dissection to `path`, or nothing: a reader never sees half a file.
+
+    published: one line a neuron in the layout of Mammo-CLIP Dissect: layer (as `blocks[2]`), unit, its concepts as a
+    Python list, its scores and the manifest rows of its top images as numpy prints them. csv and parquet: one line for
+    each neuron and rank, a dead neuron one line without a concept. json: everything, the concept set included.
+    Raises InvalidInput for an unknown format and for a file that cannot be written.
+    """
+    if format not in _WRITERS:
+        raise InvalidInput(
+            f"There is no export format '{format}'.",
+            field="format",
+            value=format,
+            remedy=f"Formats are {', '.join(_WRITERS)}.",
+        )
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        _WRITERS[format](dissection, concept_set, unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"The export cannot be written: {error.strerror}.",
+            field="path",
+            value=path,
+            remedy="Check folder and rights.",
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[str, Any]]:
+    """The lines of one layer, TIDY_COLUMNS as keys; `images` lists manifest rows, None is what does not exist."""
+    for neuron in layer.neurons:
+        head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead}
+        tail = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
+        tail["images"] = [image.row for image in neuron.images]
+        for rank, ranked in enumerate(neuron.concepts, start=1):
+            concept = concept_set.concepts[ranked.concept]
+            yield {
+                **head,
+                "rank": rank,
+                "concept": ranked.text,
+                "score": ranked.score,
+                "category": concept.category,
+                "broad_category": concept.broad_category,
+                "mammographic": concept.mammographic,
+                **tail,
+            }
+        if not neuron.concepts:
+            yield {**dict.fromkeys(TIDY_COLUMNS), **head, **tail}
+
+
+def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Path) -> None:
+    with path.open("x", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(PUBLISHED_COLUMNS)
+        for layer in dissection.layers:
+            name = _INDEX.sub(r"[\1]", layer.layer)
+            lines.writerows([name, *_published_cells(neuron)] for neuron in layer.neurons)
+
+
+def _published_cells(neuron: Neuron) -> tuple[int, str, str, str]:
+    return (
+        neuron.unit,
+        str([ranked.text for ranked in neuron.concepts]),
+        _printed([ranked.score for ranked in neuron.concepts], np.float32),
+        _printed([image.row for image in neuron.images], np.int64),
+    )
+
+
+def _printed(values: Sequence[float], dtype: type[np.generic]) -> str:
+    """As numpy prints an array by default, whatever print options this process has."""
+    return np.array2string(
+        np.array(values, dtype=dtype),
+        max_line_width=75,
+        precision=8,
+        suppress_small=False,
+        threshold=sys.maxsize,
+        sign="-",
+        floatmode="maxprec",
+    )
+
+
+def _write_csv(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+    with path.open("x", encoding="utf-8", newline="") as file:
+        lines = csv.DictWriter(file, TIDY_COLUMNS, lineterminator="\n")
+        lines.writeheader()
+        for layer in dissection.layers:
+            lines.writerows(_csv_cells(row) for row in tidy_rows(layer, concept_set))
+
+
+def _csv_cells(row: dict[str, Any]) -> dict[str, Any]:
+    truths = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
+    return {**row, **truths, "images": " ".join(map(str, row["images"]))}
+
+
+def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types: dict[str, Any] = {
+        **dict.fromkeys(TIDY_COLUMNS, pa.float64()),
+        **dict.fromkeys(("layer", "concept", "category", "broad_category"), pa.string()),
+        **dict.fromkeys(("unit", "rank"), pa.int32()),
+        **dict.fromkeys(("dead", "mammographic"), pa.bool_()),
+        "images": pa.list_(pa.int64()),
+    }
+    schema = pa.schema(types.items(), metadata={"concept_set": concept_set.name, "concepts": concept_set.digest})
+    with parquet.ParquetWriter(path, schema) as writer:
+        for layer in dissection.layers:
+            rows = tidy_rows(layer, concept_set)
+            while chunk := list(islice(rows, _ROWS_PER_GROUP)):
+                writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+
+
+def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+    head = {
+        "concept_set": {
+            "name": concept_set.name,
+            "digest": concept_set.digest,
+            "concepts": [asdict(concept) for concept in concept_set.concepts],
+        },
+        "images_used": dissection.images_used,
+        "rows_skipped": list(dissection.images_skipped),
+    }
+    with path.open("x", encoding="utf-8") as file:
+        file.write(_json(head).removesuffix("}") + ', "layers": [')
+        for position, layer in enumerate(dissection.layers):
+            file.write(f'{"," if position else ""}\n{{"layer": {_json(layer.layer)}, "neurons": [')
+            for number, neuron in enumerate(layer.neurons):
+                file.write(f"{',' if number else ''}\n{_json(asdict(neuron))}")
+            file.write("]}")
+        file.write("]}\n")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+_WRITERS: dict[str, Callable[[Dissection, ConceptSet, Path], None]] = {
+    "published": _write_published,
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "json": _write_json,
+}

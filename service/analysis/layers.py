@@ -1,0 +1,19 @@
+"""What one line says about a dissected layer."""
+
+from service.analysis.thresholds import local_threshold, neurons_meeting, top_categories
+from service.domain.concepts import ConceptSet
+from service.domain.neurons import LayerDissection, LayerSummary
+
+
+def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSummary:
+    """Units, dead units, the paper's local threshold, units that reach it, and what those are mostly named after."""
+    threshold = local_threshold(layer)
+    met = neurons_meeting(layer, threshold)
+    return LayerSummary(
+        layer=layer.layer,
+        units=len(layer.neurons),
+        dead_units=sum(neuron.dead for neuron in layer.neurons),
+        mean_top_score=threshold,
+        threshold_met=len(met),
+        top_categories=top_categories(met, concept_set),
+    )
