@@ -1,0 +1,275 @@
+import csv
+import io
+import json
+import pickle
+import string
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.probes import Box, PatchGrid
+from service.errors import InvalidManifest, UnreadableImage
+from service.probes.manifest import digest_images, read_manifest
+from tests.probes.dicom_files import film, write_dicom
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0|"), min_size=1, max_size=12).filter(
+    lambda text: text == text.strip()
+)
+NAMED = ("exam_id", "patient_id", "view", "laterality", "text")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Rows as a manifest's .json would hold them, all with the same fields."""
+    count = draw(st.integers(1, 6))
+    named = draw(st.lists(st.sampled_from(NAMED), unique=True))
+    strata = draw(st.lists(st.text(string.ascii_lowercase, min_size=1).map("s_".__add__), unique=True, max_size=3))
+    ids = draw(st.lists(WORDS, min_size=count, max_size=count, unique=True))
+    findings = draw(st.booleans())
+    return [
+        {"image": draw(st.sampled_from(["a.png", "b/c.png"])), "image_id": image_id}
+        | {name: draw(WORDS) for name in [*named, *strata]}
+        | ({"findings": draw(st.lists(WORDS, unique=True, max_size=3))} if findings else {})
+        for image_id in ids
+    ]
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    table = csv.DictWriter(file, list(rows[0]))
+    table.writeheader()
+    table.writerows(
+        {name: "|".join(cell) if isinstance(cell, list) else cell for name, cell in row.items()} for row in rows
+    )
+    return file.getvalue()
+
+
+def as_jsonl(rows: list[dict[str, Any]]) -> str:
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+FORMATS: dict[str, Callable[[list[dict[str, Any]]], str]] = {"csv": as_csv, "json": json.dumps, "jsonl": as_jsonl}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_images(tmp_path)
+    return tmp_path
+
+
+def make_images(folder: Path) -> None:
+    (folder / "b").mkdir()
+    for name in ("a.png", "b/c.png", "b/a.png"):
+        (folder / name).write_bytes(b"any image")
+
+
+def write(folder: Path, content: str, name: str = "m.csv") -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8", newline="")
+    return path
+
+
+@given(rows=tables())
+def test_all_formats_read_back_what_was_written(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_images(folder)
+        sets = [read_manifest(write(folder, form(rows), f"m.{ext}"), name="p") for ext, form in FORMATS.items()]
+    assert sets[0] == sets[1] == sets[2]
+    for number, (row, item) in enumerate(zip(rows, sets[0].items, strict=True), start=1):
+        assert (item.row, item.image_id, item.path) == (number, row["image_id"], folder / row["image"])
+        assert [getattr(item, field) for field in NAMED] == [row.get(field) for field in NAMED]
+        assert item.findings == (frozenset(row["findings"]) if "findings" in row else None)
+        assert item.strata == {field: value for field, value in row.items() if field.startswith("s_")}
+        assert item.box is None
+
+
+def test_findings_unknown_none_and_some(folder: Path) -> None:
+    probe = read_manifest(write(folder, "image,findings\na.png,\nb/c.png, mass | | clip \n"), name="p")
+    assert [item.findings for item in probe.items] == [frozenset(), frozenset({"mass", "clip"})]
+    probe = read_manifest(write(folder, "image\na.png\n"), name="p")
+    assert probe.items[0].findings is None
+
+
+def test_an_empty_cell_is_nothing_known(folder: Path) -> None:
+    item = read_manifest(write(folder, "image,view,text,density,site\na.png,, ,,north\n"), name="p").items[0]
+    assert (item.view, item.text, item.strata) == (None, None, {"site": "north"})
+
+
+def test_byte_order_mark_and_blank_lines_do_not_count(folder: Path) -> None:
+    probe = read_manifest(write(folder, "\ufeffimage,view\r\n\r\na.png,CC\r\n\r\nb/c.png,MLO\r\n"), name="p")
+    assert [(item.row, item.view) for item in probe.items] == [(1, "CC"), (2, "MLO")]
+
+
+def test_json_numbers_and_truth_values_become_text(folder: Path) -> None:
+    rows = [{"image": "a.png", "patient_id": 17, "age": 61.5, "implant": True, "site": None}]
+    item = read_manifest(write(folder, json.dumps(rows), "m.json"), name="p").items[0]
+    assert (item.patient_id, item.strata) == ("17", {"age": "61.5", "implant": "true"})
+
+
+def test_ids_are_stems_where_they_differ_and_row_numbers_where_not(folder: Path) -> None:
+    differ = read_manifest(write(folder, "image\na.png\nb/c.png\n"), name="p")
+    assert [item.image_id for item in differ.items] == ["a", "c"]
+    alike = read_manifest(write(folder, "image\na.png\nb/c.png\nb/a.png\n"), name="p")
+    assert [item.image_id for item in alike.items] == ["row-1", "row-2", "row-3"]
+
+
+def test_absolute_paths_are_taken_as_they_are(folder: Path) -> None:
+    elsewhere = folder / "manifests"
+    elsewhere.mkdir()
+    assert read_manifest(write(elsewhere, f"image\n{folder}/a.png\n"), name="p").items[0].path == folder / "a.png"
+
+
+def test_digest_is_of_the_content(folder: Path) -> None:
+    def digest(text: str, **options: Any) -> str:
+        return read_manifest(write(folder, text), **({"name": "p"} | options)).digest
+
+    base = digest("image,view\na.png,CC\nb/c.png,CC\n")
+    assert digest("view,image\r\nCC,a.png\r\nCC,b/c.png\r\n", name="other", on_unreadable="skip") == base
+    others = [
+        digest("image,view\na.png,CC\nb/c.png,MLO\n"),
+        digest("image,view\nb/c.png,CC\na.png,CC\n"),
+        digest("image,view\na.png,CC\n"),
+        digest("image,view,findings\na.png,CC,\nb/c.png,CC,\n"),
+        digest("image,view,site\na.png,CC,x\nb/c.png,CC,x\n"),
+    ]
+    (folder / "a.png").write_bytes(b"an image of another size")
+    others.append(digest("image,view\na.png,CC\nb/c.png,CC\n"))
+    assert len({base, *others}) == 7
+
+
+def test_digest_does_not_depend_on_the_folder(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        make_images(tmp_path / name)
+        digests.add(read_manifest(write(tmp_path / name, "image\na.png\n"), name="p").digest)
+    assert len(digests) == 1
+
+
+def test_digest_of_images_follows_their_bytes(folder: Path) -> None:
+    probe = read_manifest(write(folder, "image\na.png\nb/c.png\n"), name="p")
+    before = digest_images(probe)
+    assert digest_images(probe) == before
+    (folder / "a.png").write_bytes(b"ANY IMAGE")
+    assert digest_images(probe) != before
+
+
+def test_a_probe_set_can_be_sent_to_another_process(folder: Path) -> None:
+    probe = read_manifest(write(folder, "image,site\na.png,x\nb/c.png,\n"), name="p")
+    assert pickle.loads(pickle.dumps(probe)) == probe  # noqa: S301 - our own bytes
+
+
+BAD_CSV = {
+    "empty": ("", "manifest", "no images"),
+    "header only": ("image\n", "manifest", "no images"),
+    "no image column": ("file\na.png\n", "image", "Row 1 names no image"),
+    "semicolons": ("image;view\na.png;CC\n", "image", "Row 1 names no image"),
+    "empty image cell": ("image,view\na.png,CC\n,CC\n", "image", "Row 2 names no image"),
+    "missing file": ("image\na.png\nDoe-Jane.png\n", "image", "The image of row 2 does not exist"),
+    "folder": ("image\nb\n", "image", "The image of row 1 does not exist"),
+    "endless name": (f"image\n{'x' * 5000}\n", "image", "The image of row 1 does not exist"),
+    "duplicate id": (
+        "image,image_id\na.png,Doe\nb/c.png,y\nb/a.png,Doe\n",
+        "image_id",
+        "Row 3 has the same image_id as row 1",
+    ),
+    "id missing": ("image,image_id\na.png,Doe\nb/c.png,\n", "image_id", "Row 2 has"),
+    "few cells": ("image,view\na.png,CC\na.png\n", "manifest", "Row 2 has 1 cells where the header has 2"),
+    "many cells": ("image,view\na.png,CC,Doe\n", "manifest", "Row 1 has 3 cells where the header has 2"),
+    "column twice": ("image,view,view\na.png,CC,CC\n", "header", "'view' twice"),
+    "nameless column": ("image,\na.png,CC\n", "header", "without a name"),
+    "open quote": ('image,text\na.png,ok\nb/c.png,"never closed', "manifest", "Row 2 is not valid CSV"),
+    "NUL": ("image,text\na.png,a\0b\n", "manifest", "Row 1 holds a NUL"),
+}
+
+
+def refused(path: Path, **options: Any) -> InvalidManifest:
+    with pytest.raises(InvalidManifest) as caught:
+        read_manifest(path, name="p", **options)
+    assert caught.value.remedy
+    assert "Doe" not in f"{caught.value} {caught.value.as_problem()}"
+    return caught.value
+
+
+@pytest.mark.parametrize(("content", "field", "detail"), BAD_CSV.values(), ids=BAD_CSV.keys())
+def test_bad_csv(folder: Path, content: str, field: str, detail: str) -> None:
+    problem = refused(write(folder, content))
+    assert problem.field == field
+    assert detail in problem.detail
+
+
+BAD_JSON = {
+    "no json": ("m.json", "[{", "not JSON (line 1)"),
+    "too deep": ("m.json", "[" * 100_000, "not JSON"),
+    "no list": ("m.json", '{"image": "a.png"}', "no JSON list"),
+    "empty list": ("m.json", "[]", "no images"),
+    "no object": ("m.json", '["a.png"]', "Row 1 is no JSON object"),
+    "nested": ("m.json", '[{"image": "a.png", "tags": {"x": 1}}]', "neither text nor number"),
+    "same name twice": ("m.json", '[{"image": "a.png", "x": 1, " x": 2}]', "without a name or twice"),
+    "nameless": ("m.json", '[{"image": "a.png", "": 1}]', "without a name or twice"),
+    "half a pair": ("m.json", '[{"image": "a.png", "text": "\\ud800"}]', "surrogate"),
+    "line": ("m.jsonl", '{"image": "a.png"}\n\n{"image"\n', "Row 2 is not JSON"),
+    "suffix": ("m.xlsx", "x", "cannot be a '.xlsx' file"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "detail"), BAD_JSON.values(), ids=BAD_JSON.keys())
+def test_bad_json(folder: Path, name: str, content: str, detail: str) -> None:
+    problem = refused(write(folder, content, name))
+    assert problem.field == "manifest"
+    assert detail in problem.detail
+
+
+def test_other_encodings_are_refused(folder: Path) -> None:
+    for encoding in ("utf-16", "latin-1"):
+        (folder / "m.csv").write_bytes("image,text\na.png,Ärztin\n".encode(encoding))
+        assert "UTF-8" in refused(folder / "m.csv").detail
+
+
+def test_a_manifest_that_is_not_there(folder: Path) -> None:
+    assert "No such file" in refused(folder / "none.csv").detail
+
+
+@pytest.mark.parametrize("grid", [PatchGrid(0, 1), PatchGrid(8, 0), PatchGrid(8, 9), PatchGrid(8, -8)])
+def test_impossible_patches(folder: Path, grid: PatchGrid) -> None:
+    assert refused(write(folder, "image\na.png\n"), patches=grid).field == "patches"
+
+
+def test_images_become_their_patches(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "x.dcm", film(12, 20, 30), bits=12)
+    write_dicom(tmp_path / "y.dcm", film(12, 20, 20), bits=12)
+    manifest = write(tmp_path, "image,image_id,exam_id,findings,site\nx.dcm,x,e1,mass,n\ny.dcm,y,e2,,s\n")
+    probe = read_manifest(manifest, name="p", patches=PatchGrid(20, 20))
+    assert [item.image_id for item in probe.items] == ["x@0,0", "x@10,0", "y@0,0"]
+    assert [item.box for item in probe.items] == [Box(0, 0, 20, 20), Box(10, 0, 20, 20), Box(0, 0, 20, 20)]
+    assert [(item.row, item.exam_id, item.findings, item.strata) for item in probe.items] == [
+        (1, "e1", {"mass"}, {"site": "n"}),
+        (1, "e1", {"mass"}, {"site": "n"}),
+        (2, "e2", frozenset(), {"site": "s"}),
+    ]
+    whole = read_manifest(manifest, name="p")
+    finer = read_manifest(manifest, name="p", patches=PatchGrid(20, 10))
+    assert len({whole.digest, probe.digest, finer.digest}) == 3
+
+
+def test_an_image_smaller_than_a_patch_is_named_by_its_row(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "x.dcm", film(12, 20, 30), bits=12)
+    problem = refused(write(tmp_path, "image\nx.dcm\n"), patches=PatchGrid(21, 21))
+    assert (problem.field, problem.value) == ("patches", "row 1")
+    assert "20 x 30" in problem.detail
+
+
+def test_an_unreadable_image_stops_patching_or_stays_in_to_be_counted(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "x.dcm", film(12, 20, 20), bits=12)
+    (tmp_path / "Doe.png").write_bytes(b"nothing")
+    manifest = write(tmp_path, "image\nx.dcm\nDoe.png\n")
+    with pytest.raises(UnreadableImage, match="row 2"):
+        read_manifest(manifest, name="p", patches=PatchGrid(20, 20))
+    probe = read_manifest(manifest, name="p", patches=PatchGrid(20, 20), on_unreadable="skip")
+    assert [(item.row, item.box) for item in probe.items] == [(1, Box(0, 0, 20, 20)), (2, None)]
