@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.dissect import dissect
+from cli.samples import samples
 from service.errors import DissectError
 
 app = typer.Typer(
@@ -19,6 +21,10 @@ app = typer.Typer(
 DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with mode 0700.")]
 
 
+app.command()(dissect)
+app.command()(samples)
+
+
 @app.command()
 def up(
     data_dir: DataDir = Path(".stack"),
@@ -28,6 +34,16 @@ def up(
     from cli.up import run_stack
 
     run_stack(data_dir, port)
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Where samples and state are kept for the next run.")] = Path(".demo"),
+) -> None:
+    """Dissect EfficientNet-Lite0 on synthetic and on eight real mammograms, through a service started for it."""
+    from cli.demo import run_demo
+
+    run_demo(data_dir)
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -16,7 +17,21 @@ from service.db.session import Sessions
 from service.errors import DissectError, InvalidInput, JobCancelled
 
 
-def problem(response: Response, status: int) -> dict[str, str]:
+class Answer(Protocol):
+    """What the test client's responses have in common, whichever HTTP library it is built on."""
+
+    status_code: int
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def json(self) -> Any: ...
+
+
+def problem(response: Answer, status: int) -> dict[str, str]:
     """The problem in the answer, checked for its form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -38,9 +53,7 @@ def test_without_the_key_nothing_is_told(client: TestClient, headers: dict[str, 
 
 def test_unknown_path_and_method(client: TestClient) -> None:
     assert problem(client.get("/nowhere"), 404)["type"].endswith(":not-found")
-    response = client.delete("/jobs")
-    assert problem(response, 405)
-    assert "GET" in response.headers["allow"]
+    assert problem(client.delete("/jobs"), 405)["type"].endswith(":method-not-allowed")
 
 
 def test_invalid_body_names_every_field(client: TestClient) -> None:

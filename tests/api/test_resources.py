@@ -35,8 +35,8 @@ def manifest(data_root: Path) -> Path:
     return path
 
 
-def model_body(checkpoint: Path, **changes: Any) -> dict[str, Any]:
-    return {"name": "screening", "checkpoint": str(checkpoint), "architecture": "mammo-clip/b5"} | changes
+def model_body(path: Path, **changes: Any) -> dict[str, Any]:
+    return {"name": "screening", "checkpoint": str(path), "architecture": "mammo-clip/b5"} | changes
 
 
 def test_a_model_is_registered_once_per_content(client: TestClient, queue: RecordingQueue, checkpoint: Path) -> None:
@@ -176,9 +176,11 @@ def test_unknown_names(client: TestClient, collection: str) -> None:
 
 
 def test_lists_are_paged_newest_first(client: TestClient) -> None:
+    client.get("/concept-sets")  # by which the built-in set is the oldest
     for name in ("a", "b", "c"):
         client.post("/concept-sets", json={"name": name, "concepts": [name]})
     first = client.get("/concept-sets", params={"limit": 2})
-    assert [item["name"] for item in first.json()["items"]] == ["c", "b"]
     second = client.get(first.links["next"]["url"])
-    assert [item["name"] for item in second.json()["items"]] == ["a", "bi-rads"][: len(second.json()["items"])]
+    assert [item["name"] for item in first.json()["items"]] == ["c", "b"]
+    assert [item["name"] for item in second.json()["items"]] == ["a", "bi-rads"]
+    assert second.json()["next"] is None

@@ -1,0 +1,127 @@
+"""`mammodissect demo`: the main job from end to end, over HTTP, on synthetic and on real mammograms."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.client import ServiceClient, ServiceError
+from cli.progress import ProgressBars
+from cli.samples import Samples, write_samples
+from cli.up import running_stack
+from service.domain.jobs import Progress, Stage
+
+LAYERS = ["_blocks.2", "_blocks.4", "_blocks.10", "_blocks.15"]
+STRONGEST = 4
+PATCHES = {"size": 768, "stride": 768}
+TOP_K = {"phantoms": 30, "mammograms": 15}
+
+
+class Steps:
+    """Says what is being done and how long each part took."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._took: list[tuple[str, float]] = []
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """One timed part."""
+        self.console.print(f"[bold]{what}[/bold]")
+        started = time.monotonic()
+        yield
+        self._took.append((what, time.monotonic() - started))
+
+    def summary(self) -> Table:
+        """How long each part took."""
+        table = Table("part", "seconds", title="Where the time went", title_justify="left")
+        for what, seconds in self._took:
+            table.add_row(what, f"{seconds:.1f}")
+        table.add_section()
+        table.add_row("all", f"{sum(seconds for _, seconds in self._took):.1f}")
+        return table
+
+
+def run_demo(data_dir: Path) -> None:
+    """Run every part, show the strongest neurons and where the time went, stop everything that was started.
+
+    Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
+    """
+    console = Console()
+    steps = Steps(console)
+    with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
+        files = write_samples(data_dir / "samples")
+    with ExitStack() as until_the_end:
+        with steps.step("Starting Postgres, Valkey, API, worker and scheduler"):
+            running = until_the_end.enter_context(running_stack(data_dir / "stack", 0))
+        client = ServiceClient(running.url, running.api_key)
+        with steps.step("Registering target, dissector and probe sets over HTTP"):
+            _register(client, files)
+        for probe_set in ("phantoms", "mammograms"):
+            with steps.step(f"Dissecting EfficientNet-Lite0 (ImageNet) on the {probe_set}"):
+                job = _dissect(client, probe_set, console)
+            _show(client, job, console)
+    console.print(steps.summary())
+    console.print(
+        f"\nEverything is kept in [bold]{data_dir}[/bold]. To ask more of it, run\n"
+        f"  mammodissect up --data-dir {data_dir / 'stack'}\n"
+        "and follow the README from 'Ask for neurons'. What the dissector can and cannot see: docs/dissectors.md."
+    )
+
+
+def _register(client: ServiceClient, files: Samples) -> None:
+    client.post(
+        "/models",
+        {"name": "efficientnet-lite0", "checkpoint": str(files.checkpoint), "architecture": "efficientnet-lite0"},
+    )
+    client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector)})
+    client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms)})
+    client.post("/probe-sets", {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES})
+
+
+def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[str, Any]:
+    """Post the job and follow it; a run of the demo before this one may have left the very same job's result."""
+    body: dict[str, Any] = {
+        "target": client.get("/models/efficientnet-lite0")["reference"],
+        "layers": LAYERS,
+        "concept_set": client.get("/concept-sets/bi-rads")["reference"],
+        "probe_set": client.get(f"/probe-sets/{probe_set}")["reference"],
+        "dissector": client.get("/dissectors/phantom-reader")["reference"],
+    }
+    method = {"similarity": "soft_wpmi", "top_k": TOP_K[probe_set]}
+    for job in client.get("/jobs", status="succeeded")["items"]:
+        if body.items() <= job.items() and method.items() <= job["method"].items():
+            console.print(f"  job {job['id']} did this before: its result is shown again")
+            return job
+    job = client.post("/jobs", body | {"method": method})
+    console.print(f"  job {job['id']}")
+    with ProgressBars(console) as bars:
+        for seen in client.follow(job["id"]):
+            job = seen
+            for stage in seen["progress"]:
+                bars(Progress(Stage(stage["stage"]), stage["done"], stage["total"]))
+    if job["status"] != "succeeded":
+        problem = job["problem"] or {"detail": f"The job ended {job['status']}."}
+        raise ServiceError(problem["detail"], remedy=problem.get("remedy"))
+    return job
+
+
+def _show(client: ServiceClient, job: dict[str, Any], console: Console) -> None:
+    """The strongest neurons of each layer."""
+    table = Table(title=f"Strongest neurons on {job['probe_set']}", title_justify="left")
+    for heading in ("layer", "units (dead)", "neuron", "concept", "category", "score", "most exciting image"):
+        table.add_column(heading)
+    for layer in client.get("/layers", job=job["id"])["items"]:
+        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=STRONGEST)["items"]
+        table.add_section()
+        for position, neuron in enumerate(neurons):
+            where = (layer["layer"], f"{layer['units']} ({layer['dead_units']})") if position == 0 else ("", "")
+            image = neuron["images"][0]["image_id"]
+            table.add_row(
+                *where, str(neuron["unit"]), neuron["concept"], neuron["category"], f"{neuron['score']:.2f}", image
+            )
+    console.print(table)
