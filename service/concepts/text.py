@@ -45,7 +45,7 @@ def clean(value: str, where: str, field: str) -> str:
                 f"holds the control character U+{ord(character):04X} in its {field}",
                 "Remove characters that cannot be seen.",
             )
-    return value
+    return value.strip()
 
 
 def folded(value: str) -> str:

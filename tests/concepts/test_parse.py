@@ -1,0 +1,175 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.concepts.parse import (
+    MAX_CONCEPTS,
+    Entry,
+    Format,
+    concept_set_from_entries,
+    parse_concept_set,
+    read_concept_set,
+)
+from service.domain.concepts import Concept
+from service.errors import InvalidConceptSet
+
+
+def test_txt_takes_one_concept_a_line_and_passes_over_empty_lines() -> None:
+    content = "\ufeffspiculated mass\r\n\r\n  skin thickening \n\t\nround mass".encode()
+    assert parse_concept_set("mine", content, "txt").texts == ("spiculated mass", "skin thickening", "round mass")
+
+
+def test_csv_takes_any_of_the_columns_in_any_order() -> None:
+    content = (
+        "synonyms,mammographic,text,broad_category,category\n"
+        'ill defined mass| hazy mass ,TRUE,"mass, indistinct",findings,mass margin\n'
+        ",,,,\n"
+        ",false,dog,,animals\n"
+        ",,skin,,\n"
+    )
+    assert parse_concept_set("mine", content, "csv").concepts == (
+        Concept("mass, indistinct", "mass margin", "findings", True, ("ill defined mass", "hazy mass")),
+        Concept("dog", "animals", None, False),
+        Concept("skin"),
+    )
+
+
+def test_json_takes_texts_and_objects_in_one_list() -> None:
+    entries: list[Entry] = [
+        "round mass",
+        {"text": "dog", "mammographic": False, "category": None, "synonyms": ["puppy", "puppy"]},
+    ]
+    concept_set = parse_concept_set("mine", json.dumps(entries), "json")
+    assert concept_set.concepts == (Concept("round mass"), Concept("dog", mammographic=False, synonyms=("puppy",)))
+    assert concept_set == concept_set_from_entries("mine", entries)
+
+
+def test_the_three_formats_of_the_same_concepts_have_one_digest() -> None:
+    contents: dict[Format, str] = {"txt": "a b\nc", "csv": "text\na b\nc\n", "json": '["a b", "c"]'}
+    assert len({parse_concept_set(form, content, form).digest for form, content in contents.items()}) == 1
+
+
+def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "ward-7.TXT"
+    path.write_text("mass\n")
+    assert read_concept_set(path).name == "ward-7"
+    assert read_concept_set(path, "ward").name == "ward"
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "where", "says"),
+    [
+        ("txt", b"mass\nround mass\n\nmass\n", "line 4", "repeats 'mass' of line 1."),
+        ("txt", b"round mass\nRound  Mass\n", "line 2", "of line 1 but for case or blanks"),
+        ("txt", "mass\nround mass\nround\u00a0mass".encode(), "line 3", "of line 2 but for case"),
+        ("txt", b"mass\nma\x00ss\n", "line 2", "control character U+0000"),
+        ("txt", b"mass\nround\tmass\n", "line 2", "control character U+0009"),
+        ("txt", "mass\nround\u2028mass\n".encode(), "line 2", "control character U+2028"),
+        ("txt", "mass\nround \u202emass\n".encode(), "line 2", "control character U+202E"),
+        ("txt", b"mass\n" + b"a" * 301, "line 2", "301 characters"),
+        ("txt", "mass\nround mass\nfibroad\u00e9nome".encode("latin-1"), "line 3", "not UTF-8"),
+        ("csv", b"text,colour\nmass,red\n", "line 1", "unknown column 'colour'"),
+        ("csv", b"text;category\nmass;shape\n", "line 1", "unknown column 'text;category'"),
+        ("csv", b"text,text\nmass,mass\n", "line 1", "column 'text' twice"),
+        ("csv", b"category\nshape\n", "line 1", "no column 'text'"),
+        ("csv", b"text,category\nmass\n", "line 2", "1 cells where the header has 2"),
+        ("csv", b"text,category\nmass,shape\n,margin\n", "line 3", "has no text"),
+        ("csv", b"text,mammographic\nmass,yes\n", "line 2", "mammographic value 'yes'"),
+        ("csv", b'text\nmass\n"round mass\n', "line 3", "not valid CSV"),
+        ("csv", b'text\nmass\n"round\nmass"\n', "line 4", "control character U+000A"),
+        ("csv", b"text,synonyms\nmass,lump|ma\x07ss\n", "line 2", "U+0007 in its synonym"),
+        ("csv", b"text,category\nmass," + b"a" * 301, "line 2", "category of 301"),
+        ("json", b'["mass",\n "round mass"', "line 2", "not JSON"),
+        ("json", b'["mass", 3]', "entry 2", "neither a text nor an object"),
+        ("json", b'["mass", ""]', "entry 2", "has no text"),
+        ("json", '["mass", "\u3000"]'.encode(), "entry 2", "has no text"),
+        ("json", b'[{"category": "shape"}]', "entry 1", "has no text"),
+        ("json", b'[{"text": 3}]', "entry 1", "text that is no text"),
+        ("json", b'["mass", {"text": "dog", "colour": 1}]', "entry 2", "unknown key 'colour'"),
+        ("json", b'[{"text": "dog", "mammographic": "false"}]', "entry 1", "neither true nor false"),
+        ("json", b'[{"text": "dog", "mammographic": 0}]', "entry 1", "neither true nor false"),
+        ("json", b'[{"text": "dog", "synonyms": "puppy"}]', "entry 1", "no list of texts"),
+        ("json", b'["mass", "ma\\ud800ss"]', "entry 2", "control character U+D800"),
+        ("json", b'[{"text": "dog", "\\ud800": 1}]', "entry 1", "unknown key '\\ud800'"),
+    ],
+)
+def test_a_bad_line_is_named(form: Format, content: bytes, where: str, says: str) -> None:
+    with pytest.raises(InvalidConceptSet) as caught:
+        parse_concept_set("mine", content, form)
+    assert caught.value.field == "concepts"
+    assert caught.value.value == where
+    assert says in caught.value.detail
+    assert caught.value.detail.startswith(where.capitalize())
+    assert caught.value.remedy
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "says"),
+    [
+        ("txt", b"", "empty"),
+        ("txt", "\n  \n\u3000\n\u00a0".encode(), "empty"),
+        ("csv", b"", "empty"),
+        ("csv", b"text,category\n", "empty"),
+        ("json", b"[]", "empty"),
+        ("json", b'{"text": "mass"}', "no JSON list"),
+        ("json", b"[" * 100_000, "no JSON list"),
+        ("json", b"[" + b"1" * 5_000 + b"]", "no JSON list"),
+    ],
+)
+def test_content_without_concepts_is_refused(form: Format, content: bytes, says: str) -> None:
+    with pytest.raises(InvalidConceptSet, match=says):
+        parse_concept_set("mine", content, form)
+
+
+def test_the_longest_concept_and_the_largest_set_are_taken_and_not_one_more() -> None:
+    assert parse_concept_set("long", "é" * 300, "txt").texts == ("é" * 300,)
+    lines = [f"concept {number}" for number in range(MAX_CONCEPTS)]
+    assert len(parse_concept_set("large", "\n".join(lines), "txt").concepts) == 20_000
+    with pytest.raises(InvalidConceptSet, match=r"Entry 20001 is one concept more than 20,000\."):
+        concept_set_from_entries("larger", [*lines, "one more"])
+
+
+def test_joiners_are_part_of_a_persian_spelling() -> None:
+    masses = "\u062a\u0648\u062f\u0647\u200c\u0647\u0627"
+    assert parse_concept_set("fa", masses, "txt").texts == (masses,)
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConceptSet, match=r"cannot be a '\.xlsx' file"):
+        read_concept_set(tmp_path / "concepts.xlsx")
+    with pytest.raises(InvalidConceptSet, match="cannot be opened: No such file"):
+        read_concept_set(tmp_path / "nothing.txt")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InvalidConceptSet, match="cannot be opened: Is a directory"):
+        read_concept_set(tmp_path / "folder.csv")
+    large = tmp_path / "large.txt"
+    with large.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(InvalidConceptSet, match="larger than 64 MiB"):
+        read_concept_set(large)
+
+
+@settings(deadline=None)
+@given(content=st.one_of(st.binary(), st.text()), form=st.sampled_from(["txt", "csv", "json"]))
+def test_any_content_is_read_or_refused(content: bytes | str, form: Format) -> None:
+    try:
+        concept_set = parse_concept_set("any", content, form)
+    except InvalidConceptSet:
+        return
+    assert concept_set.concepts
+    assert all(text and text == text.strip() for text in concept_set.texts)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.text("ab cé,\"'|", min_size=1).map(str.strip).filter(bool), min_size=1, unique_by=lambda t: t.split()[0]
+    )
+)
+def test_json_gives_back_what_was_written(texts: list[str]) -> None:
+    distinct = list({" ".join(text.casefold().split()): text for text in texts}.values())
+    assert list(parse_concept_set("any", json.dumps(distinct), "json").texts) == distinct
