@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 
 from api import problems
 from api.dependencies import authorise
+from api.openapi import describe_problems
 from api.routes import health, jobs, neurons, resources
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
@@ -38,7 +39,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version=version(DISTRIBUTION),
         lifespan=lifespan,
-        responses=problems.RESPONSES,
     )
     app.state.settings = settings
     app.state.sessions = sessions
@@ -54,4 +54,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         neurons.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise)])
+    describe_problems(app)
     return app

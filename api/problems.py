@@ -41,14 +41,6 @@ class Problem(BaseModel):
     errors: list[dict[str, str]] | None = Field(default=None, description="Every field that is wrong, if several are.")
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "A problem",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-}
-
-
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     app.add_exception_handler(DissectError, _on_dissect_error)

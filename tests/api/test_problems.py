@@ -31,11 +31,11 @@ class Answer(Protocol):
     def json(self) -> Any: ...
 
 
-def problem(response: Answer, status: int) -> dict[str, str]:
+def problem(response: Answer, status: int) -> dict[str, Any]:
     """The problem in the answer, checked for its form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, str] = response.json()
+    body: dict[str, Any] = response.json()
     assert body["status"] == status
     assert body["type"].startswith("urn:mammodissect:problem:")
     assert body["title"]
