@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from service.errors import UnreadableImage
 from service.probes.decode import decode, image_size
@@ -75,6 +75,16 @@ def test_lossy_jpeg_of_twelve_bits_decodes() -> None:
     path = Path(str(get_testdata_file("JPGExtended.dcm", download=False)))
     assert pixels_of(path).shape == image_size(path, row=1) == (1024, 256)
     assert pixels_of(path).max() > 255
+
+
+def test_lossy_jpeg_of_eight_bits_decodes(tmp_path: Path) -> None:
+    ramp = np.add.outer(np.arange(64), np.arange(48)).astype(np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", ramp, bits=8, syntax=RLELossless)
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.save_as(path)
+    encoded = cv2.imencode(".jpg", ramp)[1].tobytes()
+    np.testing.assert_allclose(pixels_of(with_frame(path, encoded)).astype(int), ramp, atol=6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -94,6 +94,9 @@ def test_findings_unknown_none_and_some(folder: Path) -> None:
     assert [item.findings for item in probe.items] == [frozenset(), frozenset({"mass", "clip"})]
     probe = read_manifest(write(folder, "image\na.png\n"), name="p")
     assert probe.items[0].findings is None
+    rows = [{"image": "a.png", "findings": None}, {"image": "b/c.png", "findings": []}, {"image": "b/a.png"}]
+    probe = read_manifest(write(folder, json.dumps(rows), "m.json"), name="p")
+    assert [item.findings for item in probe.items] == [None, frozenset(), None]
 
 
 def test_an_empty_cell_is_nothing_known(folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_unit_scale_divides_by_255_and_normalises_each_channel() -> None:
 def test_min_max_stretches_each_image() -> None:
     contract = replace(PLAIN, scale="min_max", mean=(0.5,) * 3, std=(0.5,) * 3)
     result = prepared(raster([[10, 20], [15, 30]]), contract)
-    np.testing.assert_allclose(result, [[[-1, 0], [-0.5, 1]]] * 3, atol=1e-6)
+    np.testing.assert_allclose(result, [[[-1.0, 0.0], [-0.5, 1.0]]] * 3, atol=1e-6)
 
 
 def test_sixteen_bits_become_eight_by_the_floor_of_the_stretched_value() -> None:
