@@ -7,6 +7,7 @@ They score every unit they are given, dead ones too: soft-WPMI's prior term depe
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
+from torch.nn.functional import normalize
 
 from service.engine.similarity_blocks import WpmiParameters, columns_of_scores, score_blocks
 from service.engine.top_k import top_k_images
@@ -88,7 +89,7 @@ def cosine(concept_scores: Tensor, activations: Tensor) -> Tensor:
     """Cosine over images of concept score and activation, [N, C] and [N, U] -> [U, C]; NaN for an all-zero unit."""
     concepts = concept_scores / vector_norm(concept_scores, dim=0, keepdim=True)
     units = activations / vector_norm(activations, dim=0, keepdim=True)
-    return units.t() @ concepts
+    return torch.mm(units.t(), concepts)
 
 
 def cosine_cubed(concept_scores: Tensor, activations: Tensor, *, min_norm: float = 1e-3) -> Tensor:
@@ -98,10 +99,9 @@ def cosine_cubed(concept_scores: Tensor, activations: Tensor, *, min_norm: float
     """
 
     def cubed(columns: Tensor) -> Tensor:
-        columns = (columns - columns.mean(dim=0, keepdim=True)) ** 3
-        return columns / vector_norm(columns, dim=0, keepdim=True).clamp_min(min_norm)
+        return normalize((columns - columns.mean(dim=0, keepdim=True)).pow(3), dim=0, eps=min_norm)
 
-    return cubed(activations).t() @ cubed(concept_scores)
+    return torch.mm(cubed(activations).t(), cubed(concept_scores))
 
 
 def rank_reorder(
