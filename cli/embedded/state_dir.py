@@ -1,0 +1,137 @@
+"""Private folders: mode 0700, one user at a time, and socket folders short enough for the kernel."""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from service.errors import Conflict, InvalidInput, Unavailable
+
+_LONGEST_SOCKET_PATH = 100
+"""Bytes. The kernel takes 107; Postgres makes a lock file beside the socket, and some room does not hurt."""
+_LONGEST_SOCKET_NAME = "/.s.PGSQL.5432"
+_LOG_LIMIT = 10 * 2**20
+
+
+def private_directory(path: Path) -> Path:
+    """Make `path` with mode 0700 (an existing one is closed to others). Raises InvalidInput where that fails."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o700)
+    except OSError as error:
+        raise InvalidInput(
+            f"The folder {path} cannot be used: {error.strerror}.",
+            field="data_dir",
+            value=path,
+            remedy="Choose another one with --data-dir.",
+        ) from error
+    return path
+
+
+class DirectoryLock:
+    """Holds a folder for this process; the kernel lets go when the process ends, however it ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock. Raises Conflict when another process, or another object of this one, holds it."""
+        self._file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(self._file, 32).decode(errors="replace").strip()
+            os.close(self._file)
+            raise Conflict(
+                f"The folder {directory} is in use by process {owner or 'unknown'}.",
+                field="data_dir",
+                value=directory,
+                remedy="Stop that process or choose another folder with --data-dir.",
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Let go. The file stays: removing it would let two processes lock two files of one name."""
+        os.close(self._file)
+
+    def __enter__(self) -> "DirectoryLock":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release()
+
+
+class SocketDirectory:
+    """`directory/run`: a folder for sockets or, where the path is too long, a link to a short one among temp files."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make it. The caller holds the lock of `directory`. Raises InvalidInput where no short folder can be had."""
+        self._directory = directory
+        self._link = directory / "run"
+        self.remove()
+        if _fits(self._link):
+            self._link.mkdir(mode=0o700)
+            self.path = self._link
+            return
+        for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - mkdtemp makes a private folder in it
+            if _fits(Path(place) / "mammodissect-12345678"):
+                self.path = Path(tempfile.mkdtemp(prefix="mammodissect-", dir=place))
+                self._link.symlink_to(self.path)
+                return
+        raise InvalidInput(
+            "The path is too long for a socket.", field="data_dir", value=directory, remedy="Choose a shorter one."
+        )
+
+    def remove(self) -> None:
+        """Remove the folder, and the one in the temp folder that a killed process left."""
+        if self._link.is_symlink():
+            target = self._link.readlink()
+            # A stranger may have made a folder of that name since; his folder is not ours to remove.
+            ours = {os.geteuid(), self._directory.stat().st_uid}
+            if target.is_dir() and not target.is_symlink() and target.stat().st_uid in ours:
+                shutil.rmtree(target)
+            self._link.unlink()
+        elif self._link.exists():
+            shutil.rmtree(self._link)
+
+
+def _fits(directory: Path) -> bool:
+    return len(os.fsencode(directory)) + len(_LONGEST_SOCKET_NAME) <= _LONGEST_SOCKET_PATH
+
+
+def wait_for_leftovers(program: str, directory: Path, patience_s: float = 60.0) -> None:
+    """Wait until no process called `program` works in `directory`: servers need a moment after their parent died.
+
+    Raises Unavailable, naming the processes, when they do not end.
+    """
+    deadline = time.monotonic() + patience_s
+    while left := _working_in(program, directory):
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"{program} (process {', '.join(map(str, left))}) of an earlier run still works in {directory}.",
+                remedy="End it with `kill`, then start again.",
+            )
+        time.sleep(0.05)
+
+
+def _working_in(program: str, directory: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.name() == program and process.cwd() == str(directory):
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def rotate(log: Path, limit: int = _LOG_LIMIT) -> None:
+    """Keep a log below about twice `limit` bytes: copy it to `NAME.1` and empty it, so that its writer goes on."""
+    if log.exists() and log.stat().st_size > limit:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)
