@@ -53,14 +53,16 @@ class PostgresServer(EmbeddedServer):
         url = URL.create("postgresql+psycopg", username=_USER, database=database, query={"host": str(self.socket_dir)})
         return url.render_as_string()
 
-    def _prepare(self) -> None:
-        binary = postgres_binary("postgres")
+    def _clear_remains(self) -> None:
         wait_for_leftovers("postgres", self.cluster)
-        self._identity = choose_identity(self.data_dir, binary)
+        # Nobody works in the cluster, so these files are a dead server's; their process number may be somebody
+        # else's by now, and Postgres would then refuse to start.
+        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        (self.data_dir / "run" / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+
+    def _prepare(self) -> None:
+        self._identity = choose_identity(self.data_dir, postgres_binary("postgres"))
         if self.cluster.is_dir():
-            # We hold the folder and nobody works in it, so this file is a dead server's; its number may be
-            # another process's by now, and Postgres would then refuse to start.
-            (self.cluster / "postmaster.pid").unlink(missing_ok=True)
             return
         unfinished = self.data_dir / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)

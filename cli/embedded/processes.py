@@ -114,6 +114,10 @@ class Child:
             self.send(number)
             if self.wait(patience_s) is not None:
                 break
+        return self.kill_session()
+
+    def kill_session(self) -> int:
+        """SIGKILL to the process if it still runs and to whatever it left in its session; its exit status."""
         with suppress(ProcessLookupError):  # nobody is left in the session
             os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()

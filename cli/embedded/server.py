@@ -35,6 +35,7 @@ class EmbeddedServer(ABC):
         self._lock = DirectoryLock(self.data_dir)
         try:
             rotate(self.log)
+            self._clear_remains()
             self._prepare()
             self._sockets = SocketDirectory(self.data_dir)
             self._launch_and_wait()
@@ -58,6 +59,7 @@ class EmbeddedServer(ABC):
         """Start again on the same sockets, after `alive` has become false. Raises like `start`."""
         if self._child is not None:
             self._end(self._child)
+        self._clear_remains()
         self._launch_and_wait()
 
     @property
@@ -97,8 +99,12 @@ class EmbeddedServer(ABC):
         self.stop()
 
     @abstractmethod
+    def _clear_remains(self) -> None:
+        """Wait for processes of an earlier run and remove the files of dead ones. We hold the lock."""
+
+    @abstractmethod
     def _prepare(self) -> None:
-        """Make the data where there is none, and wait for the remains of an earlier run."""
+        """Make the data where there is none."""
 
     @abstractmethod
     def _launch(self) -> Child:

@@ -33,15 +33,22 @@ class ValkeyServer(EmbeddedServer):
     def _socket(self) -> Path:
         return self.socket_dir / "valkey.sock"
 
+    @property
+    def _data(self) -> Path:
+        return self.data_dir / "data"
+
+    def _clear_remains(self) -> None:
+        wait_for_leftovers("valkey-server", self._data)
+
     def _prepare(self) -> None:
-        wait_for_leftovers("valkey-server", private_directory(self.data_dir / "data"))
+        private_directory(self._data)
 
     def _launch(self) -> Child:
         settings = {
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
-            "dir": str(self.data_dir / "data"),
+            "dir": str(self._data),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
