@@ -7,7 +7,7 @@ import torch
 
 from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
-from service.engine.architectures import efficientnets
+from service.engine.architectures import efficientnets, libraries
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
@@ -16,7 +16,7 @@ from service.engine.folding import fold_norms
 from service.engine.networks import Target
 from service.errors import UnknownArchitecture
 
-FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES}
+FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
 
 def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.blueprint import Blueprint, Family
-from service.engine.efficientnet import B2, B5, LITE0, EfficientNet
+from service.engine.efficientnet import LITE0, EfficientNet
+from service.engine.mammo_clip import VARIANTS
 
-_VARIANTS = {"b5": B5, "b2": B2}
 _IMAGE_ENCODER = "image_encoder."
 _HEAD_WEIGHT = "classifier.classification_head.weight"
 _BESIDE_THE_IMAGE_ENCODER = ("text_encoder.", "image_projection.", "text_projection.", "logit_scale")
@@ -23,8 +23,8 @@ class MammoClipClassifier(nn.Module):
 
     def __init__(self, model: str, classes: int) -> None:
         super().__init__()
-        self.image_encoder = EfficientNet(_VARIANTS[model])
-        self.classifier = nn.ModuleDict({"classification_head": nn.Linear(_VARIANTS[model].features, classes)})
+        self.image_encoder = EfficientNet(VARIANTS[model])
+        self.classifier = nn.ModuleDict({"classification_head": nn.Linear(VARIANTS[model].features, classes)})
 
     def forward(self, images: Tensor) -> Tensor:
         """Images prepared as `MAMMO_CLIP` says, float32."""
@@ -39,7 +39,7 @@ def _draw_image_tower(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
         if not key.startswith(_BESIDE_THE_IMAGE_ENCODER)
     }
     with torch.device("meta"):
-        return Blueprint(EfficientNet(_VARIANTS[model]), own, MAMMO_CLIP, layer_prefix=_IMAGE_ENCODER)
+        return Blueprint(EfficientNet(VARIANTS[model]), own, MAMMO_CLIP, layer_prefix=_IMAGE_ENCODER)
 
 
 def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
@@ -57,7 +57,7 @@ def _draw_lite0(_model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 
 
 FAMILIES = {
-    "mammo-clip": Family(lambda: tuple(_VARIANTS), _draw_image_tower),
-    "mammo-clip-classifier": Family(lambda: tuple(_VARIANTS), _draw_classifier),
+    "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower),
+    "mammo-clip-classifier": Family(lambda: tuple(VARIANTS), _draw_classifier),
     "efficientnet-lite0": Family(lambda: ("",), _draw_lite0),
 }

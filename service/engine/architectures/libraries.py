@@ -1,0 +1,89 @@
+"""Architectures of timm, torchvision and open_clip. Their weights come from the given file; nothing is downloaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from service.domain.preprocessing import Preprocessing
+from service.engine.architectures.blueprint import Blueprint, Family
+
+_IMAGENET = Preprocessing(height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_VISUAL = "visual."
+_SLOW_TO_INITIALISE = {"googlenet", "inception_v3"}
+
+
+def _timm_models() -> Sequence[str]:
+    import timm
+
+    names: list[str] = timm.list_models()
+    return [*names, *timm.list_pretrained()]
+
+
+def _draw_timm(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    import timm
+
+    config: Any = timm.get_pretrained_cfg(model)
+    last = config.classifier if isinstance(config.classifier, str) else ""
+    options: dict[str, Any] = _classes(weights, f"{last}.weight")
+    network = timm.create_model(model, pretrained=False, **options)
+    _, height, width = config.input_size
+    return Blueprint(network, weights, Preprocessing(height, width, config.mean, config.std))
+
+
+def _torchvision_models() -> Sequence[str]:
+    import torchvision.models
+
+    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return names
+
+
+def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    import torchvision.models
+
+    matrices = [key for key, value in weights.items() if value.ndim == 2]
+    options: dict[str, Any] = _classes(weights, matrices[-1] if matrices else "")
+    if model in _SLOW_TO_INITIALISE:
+        options["init_weights"] = False
+    network = torchvision.models.get_model(model, weights=None, **options)
+    return Blueprint(network, weights, _IMAGENET)
+
+
+def _classes(weights: Mapping[str, Tensor], last: str) -> dict[str, Any]:
+    """A fine-tuned network has a last layer of its own width, which the weights tell."""
+    return {"num_classes": weights[last].shape[0]} if last in weights else {}
+
+
+def open_clip_models() -> Sequence[str]:
+    """The open_clip models that need nothing but their weights: no text tower or tokenizer from a model hub."""
+    import open_clip
+
+    return [name for name in open_clip.list_models() if not needs_hub(name, open_clip.get_model_config(name))]
+
+
+def needs_hub(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether open_clip would fetch the text tower's configuration or the tokenizer for this model."""
+    text = config.get("text_cfg", {})
+    return "hf_model_name" in text or "hf_tokenizer_name" in text or "siglip" in name.lower()
+
+
+def _draw_open_clip(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    import open_clip
+
+    visual = open_clip.create_model(model, load_weights=False, pretrained_text=False).visual
+    own = {key.removeprefix(_VISUAL): value for key, value in weights.items() if key.startswith(_VISUAL)}
+    return Blueprint(visual, own, clip_preprocessing(visual))
+
+
+def clip_preprocessing(visual: Any) -> Preprocessing:
+    """What an open_clip image tower says of its input."""
+    size, config = visual.image_size, visual.preprocess_cfg
+    height, width = (size, size) if isinstance(size, int) else size
+    return Preprocessing(height, width, tuple(config["mean"]), tuple(config["std"]))
+
+
+FAMILIES = {
+    "timm": Family(_timm_models, _draw_timm),
+    "torchvision": Family(_torchvision_models, _draw_torchvision),
+    "open_clip": Family(open_clip_models, _draw_open_clip),
+}

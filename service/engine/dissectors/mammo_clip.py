@@ -1,0 +1,120 @@
+"""Dissector kind `mammo-clip`: a published pre-training checkpoint and its BERT vocabulary."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+from torch import Tensor
+
+from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
+from service.engine.architectures.loading import load_strictly
+from service.engine.checkpoints import Checkpoint, open_checkpoint
+from service.engine.dissectors.directory import CONFIG, named_file
+from service.engine.folding import fold_norms
+from service.engine.mammo_clip import VARIANTS, VOCABULARY, MammoClip
+from service.errors import InvalidDissector
+
+_ENCODER_NAMES = {"tf_efficientnet_b5_ns-detect": "b5", "tf_efficientnetv2-detect": "b2"}
+_MAX_TOKENS = 256
+_TEXTS_PER_BATCH = 64
+_NO_WEIGHT = "text_encoder.text_encoder.embeddings.position_ids"  # transformers before 4.31 saved this constant
+_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+class MammoClipDissector:
+    """Scores by Mammo-CLIP's embeddings, with every part in eval mode."""
+
+    def __init__(
+        self, network: MammoClip, tokenizer: BertWordPieceTokenizer, digest: str, device: torch.device
+    ) -> None:
+        self._network = network
+        self._tokenizer = tokenizer
+        self._digest = digest
+        self._device = device
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Mammo-CLIP's published contract."""
+        return MAMMO_CLIP
+
+    @property
+    def digest(self) -> str:
+        """Content digest of the dissector's directory."""
+        return self._digest
+
+    @torch.inference_mode()
+    def embed_images(self, images: Tensor) -> Tensor:
+        """float32 [B, 3, H, W] -> unit-length, float32 [B, 512]."""
+        return self._network.embed_images(images.to(self._device))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """C texts, each cut at 256 tokens -> unit-length, float32 [C, 512]."""
+        parts = []
+        for start in range(0, len(texts), _TEXTS_PER_BATCH):
+            encoded = self._tokenizer.encode_batch(list(texts[start : start + _TEXTS_PER_BATCH]))
+            ids = torch.tensor([text.ids for text in encoded], device=self._device)
+            mask = torch.tensor([text.attention_mask for text in encoded], device=self._device)
+            parts.append(self._network.embed_tokens(ids, mask))
+        return torch.cat(parts)
+
+
+def open_mammo_clip(
+    directory: Path, config: Mapping[str, Any], digest: str, device: torch.device
+) -> MammoClipDissector:
+    """Open `checkpoint` and `vocab` of the configuration; `model` (`b5` or `b2`) where the checkpoint does not say.
+
+    Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
+    """
+    path, vocabulary = named_file(directory, config, "checkpoint"), named_file(directory, config, "vocab")
+    tokenizer = _open_tokenizer(vocabulary)
+    checkpoint = open_checkpoint(path)
+    model = _model(config, checkpoint)
+    network = MammoClip(model)
+    weights = {key: value for key, value in checkpoint.weights.items() if key != _NO_WEIGHT}
+    load_strictly(network, weights, f"Mammo-CLIP {model}")
+    fold_norms(network.eval(), keep=())
+    network.to(device).to(memory_format=torch.channels_last)
+    return MammoClipDissector(network, tokenizer, digest, device)
+
+
+def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
+    given = config.get("model")
+    if given is None:
+        try:
+            given = _ENCODER_NAMES.get(checkpoint.contents["config"]["model"]["image_encoder"]["name"])
+        except (KeyError, TypeError):
+            given = None
+    if given not in VARIANTS:
+        raise InvalidDissector(
+            f"Neither {CONFIG} nor the checkpoint names a known image encoder.",
+            field="dissector",
+            value=given,
+            remedy=f'Add "model": "b5" or "model": "b2" to {CONFIG}.',
+        )
+    return str(given)
+
+
+def _open_tokenizer(vocabulary: Path) -> BertWordPieceTokenizer:
+    """BERT's cased WordPiece. The vocabulary must be the whole one: a shorter list would shift what tokens mean."""
+    try:
+        tokens = vocabulary.read_text(encoding="utf-8").split()
+    except UnicodeDecodeError as error:
+        raise InvalidDissector(
+            "The vocabulary is no UTF-8 text.", field="dissector", value=vocabulary, remedy="Fetch the file again."
+        ) from error
+    absent = [token for token in _SPECIAL_TOKENS if token not in tokens]
+    if len(tokens) != VOCABULARY or absent:
+        raise InvalidDissector(
+            f"The vocabulary has {len(tokens)} tokens instead of {VOCABULARY}"
+            + (f" and lacks {', '.join(absent)}." if absent else "."),
+            field="dissector",
+            value=vocabulary,
+            remedy="Take the vocab.txt of BERT-base cased that the checkpoint was trained with.",
+        )
+    tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=False, strip_accents=False)
+    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_padding(pad_id=tokens.index("[PAD]"))
+    return tokenizer
