@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -13,6 +14,10 @@ from service.db.migrate import upgrade
 from service.db.session import Sessions, open_sessions
 
 _numbers = count()
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

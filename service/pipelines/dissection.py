@@ -17,6 +17,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.networks import choose_device
 from service.ports import ProgressListener
 from service.probes.images import open_images
+from service.probes.manifest import digest_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     Returns the dissection and its manifest: the digests, parameters and versions that made it.
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
-    progress(Progress(Stage.LOAD, 0, 2))
+    progress(Progress(Stage.LOAD, 0, 3))
     device = choose_device(plan.device)
     target = open_target(plan.target, device, keep_layers=plan.options.layers)
-    progress(Progress(Stage.LOAD, 1, 2))
+    progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
-    progress(Progress(Stage.LOAD, 2, 2))
+    progress(Progress(Stage.LOAD, 2, 3))
+    images = digest_images(plan.probe_set)
+    progress(Progress(Stage.LOAD, 3, 3))
     result = dissect(
         target,
         dissector,
@@ -62,7 +65,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
             "preprocessing": target.preprocessing.digest(),
         },
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
-        "probe_set": plan.probe_set.digest,
+        "probe_set": {"digest": plan.probe_set.digest, "images": images},
         "concept_set": plan.concept_set.digest,
         "layers": [layer.layer for layer in result.layers],
         "method": plan.options.method.as_dict(),

@@ -1,0 +1,164 @@
+"""GET /neurons/{layer} at 100,000 neurons, against a bare FastAPI route that returns the same bytes."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI, Response
+from pydantic import SecretStr
+
+from benchmarks.table import Row
+from cli.embedded import PostgresServer
+from service.db.migrate import upgrade
+from service.db.session import open_sessions, transaction
+from service.domain.neurons import ActivationSummary, Neuron, RankedConcept, TopImage
+from tests.service.factories import CONCEPTS, succeeded_job
+
+NEURONS = 100_000
+ROUNDS = 400
+CLIENTS = 8
+BODY = "BENCHMARK_BODY"
+
+
+def create_bare_app() -> FastAPI:
+    """One route that reads nothing and computes nothing."""
+    app = FastAPI()
+    body = Path(os.environ[BODY]).read_bytes()
+
+    @app.get("/{_path:path}")
+    def answer(_path: str) -> Response:
+        return Response(body, media_type="application/json")
+
+    return app
+
+
+def run() -> list[Row]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(PostgresServer(folder / "postgres"))
+        upgrade(server.url)
+        job = _store(server.url)
+        settings = {
+            "DATABASE_URL": server.url,
+            "BROKER_URL": "redis://localhost:1",
+            "API_KEY": "benchmark",
+            "LOG_LEVEL": "ERROR",
+        }
+        ours = stack.enter_context(_serving(["-m", "api"], settings))
+        path = f"/neurons/blocks.0?job={job}&limit=50"
+        (folder / "body").write_bytes(ours.get(path).raise_for_status().content)
+        bare_module = [
+            "-m",
+            "uvicorn",
+            "--factory",
+            "benchmarks.neuron_queries:create_bare_app",
+            "--log-level",
+            "error",
+        ]
+        bare = stack.enter_context(_serving(bare_module, {BODY: str(folder / "body")}))
+        rows = []
+        middle = ours.get(path).json()["next"]
+        for what, query in {"first page": path, "a later page": f"{path}&cursor={middle}"}.items():
+            slow, fast = _latencies(ours, bare, query)
+            rows.append(_row(f"GET /neurons, {what} of 50: p50", statistics.median(fast), statistics.median(slow)))
+            rows.append(_row(f"GET /neurons, {what} of 50: p99", _p99(fast), _p99(slow)))
+        baseline, measured = _rate(bare, path), _rate(ours, path)
+        rows.append(Row(f"GET /neurons, {CLIENTS} clients", baseline, measured, "requests/s", measured / baseline))
+        return rows
+
+
+def _row(name: str, baseline: float, measured: float) -> Row:
+    return Row(name, 1e3 * baseline, 1e3 * measured, "ms", measured / baseline)
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98]
+
+
+def _store(database_url: str) -> UUID:
+    summary = ActivationSummary(0.5, 0.25, 0.0, 2.0)
+    images = tuple(TopImage(f"image-{row}", row, 2.0 - row / 10) for row in range(5))
+    neurons = [
+        Neuron(
+            unit=unit,
+            dead=False,
+            activation=summary,
+            concepts=tuple(
+                RankedConcept(unit % 3, CONCEPTS[unit % 3].text, unit % 997 - rank / 10) for rank in range(10)
+            ),
+            images=images,
+        )
+        for unit in range(NEURONS)
+    ]
+    sessions = open_sessions(SecretStr(database_url))
+    with transaction(sessions) as session:
+        job = succeeded_job(session, neurons)
+    sessions.kw["bind"].dispose()
+    return job
+
+
+@contextmanager
+def _serving(module: list[str], settings: dict[str, str]) -> Iterator[httpx.Client]:
+    """A server process on a free port, and a client that keeps its connection."""
+    port = _free_port()
+    process = subprocess.Popen([sys.executable, *module, "--port", str(port)], env=os.environ | settings)
+    headers = {"Authorization": "Bearer benchmark"}
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+            _wait(client)
+            yield client
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(client: httpx.Client) -> None:
+    for _ in range(600):
+        try:
+            client.get("/health/live")
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("the server did not start")
+
+
+def _latencies(ours: httpx.Client, bare: httpx.Client, path: str) -> tuple[list[float], list[float]]:
+    """Seconds of each request to either side, in turns."""
+    slow, fast = [], []
+    for _ in range(ROUNDS):
+        slow.append(_seconds(ours, path))
+        fast.append(_seconds(bare, path))
+    return slow, fast
+
+
+def _seconds(client: httpx.Client, path: str) -> float:
+    start = time.perf_counter()
+    client.get(path).raise_for_status()
+    return time.perf_counter() - start
+
+
+def _rate(client: httpx.Client, path: str) -> float:
+    """Requests per second with several clients at once."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(lambda _: client.get(path).raise_for_status(), range(ROUNDS)))
+    return ROUNDS / (time.perf_counter() - start)
