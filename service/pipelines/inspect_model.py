@@ -9,7 +9,7 @@ from service.db.resources import get_resource, save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
-from service.engine.layers import list_layers
+from service.engine.hooks import list_layers
 from service.engine.networks import choose_device
 from service.errors import DissectError
 
