@@ -1,6 +1,6 @@
 """The engine's one public entry: a target, a dissector, probe images, concepts and a method in; named neurons out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -78,11 +78,15 @@ def _score(
     probing: Probing, texts: Tensor, concepts: Sequence[str], options: DissectionOptions, progress: ProgressListener
 ) -> Dissection:
     named: list[LayerDissection] = []
-    progress(Progress(Stage.SCORE, 0, len(probing.layers)))
-    for layer, record in probing.layers.items():
-        ranked = _rank_concepts(record, probing.embeddings, texts, options)
-        named.append(LayerDissection(layer, _neurons(record, ranked, probing.used, concepts, options)))
+
+    def tell() -> None:
         progress(Progress(Stage.SCORE, len(named), len(probing.layers)))
+
+    tell()
+    for layer, record in probing.layers.items():
+        ranked = _rank_concepts(record, probing.embeddings, texts, options, tell)
+        named.append(LayerDissection(layer, _neurons(record, ranked, probing.used, concepts, options)))
+        tell()
     return Dissection(tuple(named), len(probing.used), tuple(item.row for item in probing.skipped))
 
 
@@ -90,7 +94,9 @@ Ranked = dict[int, list[tuple[int, float]]]
 """For each live unit its best concepts (index, score), best first."""
 
 
-def _rank_concepts(record: LayerRecord, embeddings: Tensor, texts: Tensor, options: DissectionOptions) -> Ranked:
+def _rank_concepts(
+    record: LayerRecord, embeddings: Tensor, texts: Tensor, options: DissectionOptions, between: Callable[[], None]
+) -> Ranked:
     live = (~record.summary.dead).nonzero().squeeze(1)
     if len(live) == 0:
         return {}
@@ -98,7 +104,9 @@ def _rank_concepts(record: LayerRecord, embeddings: Tensor, texts: Tensor, optio
     if record.full is None:
         top_images = record.top.indices[live, : method.top_k].to(texts.device)
         columns, rows = columns_of_embeddings(embeddings, texts, top_images)
-        indices, scores = best_concepts(columns, rows, _parameters(method), options.concepts_per_neuron)
+        indices, scores = best_concepts(
+            columns, rows, _parameters(method), options.concepts_per_neuron, between=between
+        )
     else:
         concept_scores = embeddings.to(texts.device) @ texts.t()
         activations = record.full.matrix[:, live].to(texts.device)

@@ -19,7 +19,7 @@ from torch import Tensor
 from service.engine.similarity_kernel import log_products
 from service.engine.top_k import RunningTopK
 
-_BLOCK_ENTRIES = 1 << 24
+_BLOCK_ENTRIES = 1 << 22
 _NARROWEST_BLOCK = 64
 
 
@@ -52,7 +52,7 @@ class ConceptColumns:
     columns: Callable[[int, int], Tensor]
 
     def blocks(self, units: int) -> Iterator[tuple[int, int]]:
-        """Ranges of concepts for which neither R x block nor U x block grows past 64 MB (64 concepts at least)."""
+        """Ranges of concepts for which neither R x block nor U x block grows past 16 MB (64 concepts at least)."""
         width = _BLOCK_ENTRIES // max(self.images, units) // _NARROWEST_BLOCK * _NARROWEST_BLOCK
         width = max(width, _NARROWEST_BLOCK)
         for start in range(0, self.concepts, width):
@@ -64,7 +64,8 @@ def columns_of_scores(concept_scores: Tensor, top_indices: Tensor) -> tuple[Conc
     images, rows = _occurring(top_indices, concept_scores.shape[0])
 
     def columns(start: int, stop: int) -> Tensor:
-        return concept_scores[:, start:stop].index_select(0, images)
+        block = concept_scores[:, start:stop]
+        return block if len(images) == len(block) else block.index_select(0, images)
 
     return ConceptColumns(len(images), concept_scores.shape[1], columns), rows
 
@@ -89,23 +90,25 @@ def score_blocks(scores: ConceptColumns, rows: Tensor, parameters: WpmiParameter
     """
     units, k = rows.shape
     base, weight = parameters.factors(k, rows.device)
-    largest, total = _softmax_sums(scores, units, parameters.temperature)
+    shift = -_log_sums(scores, units, parameters.temperature)
     for start, stop in scores.blocks(units):
-        q = scores.columns(start, stop).mul_(parameters.temperature).sub_(largest).exp_().div_(total)
+        q = torch.add(shift, scores.columns(start, stop), alpha=parameters.temperature).exp_()
         raw = log_products(q, rows, base, weight)
         prior = torch.logsumexp(raw, dim=0) - math.log(units)
         yield start, raw.sub_(prior, alpha=parameters.lam)
 
 
 def best_concepts(
-    scores: ConceptColumns, rows: Tensor, parameters: WpmiParameters, count: int
+    scores: ConceptColumns, rows: Tensor, parameters: WpmiParameters, count: int, *, between: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """The `count` best concepts of each unit: indices int64 and scores float32, [U, min(count, C)], best first.
 
-    Of equal scores the lower concept index comes first.
+    Of equal scores the lower concept index comes first. between: called between two blocks; may raise to stop.
     """
     ranking = RunningTopK(count)
-    for _, block in score_blocks(scores, rows, parameters):
+    for start, block in score_blocks(scores, rows, parameters):
+        if start > 0:
+            between()
         ranking.update(block.t())
     return ranking.indices, ranking.values
 
@@ -118,17 +121,13 @@ def _occurring(top_indices: Tensor, images: int) -> tuple[Tensor, Tensor]:
     return occurs.nonzero().squeeze(1), position[top_indices]
 
 
-def _softmax_sums(scores: ConceptColumns, units: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """The largest exponent of each image over all concepts and the sum of exponentials below it: [R, 1] each."""
-    largest = total = torch.empty(0)
+def _log_sums(scores: ConceptColumns, units: int, temperature: float) -> Tensor:
+    """The logarithm of softmax's denominator: logsumexp over all concepts of temperature * P, [R, 1]."""
+    result: Tensor | None = None
     for start, stop in scores.blocks(units):
-        exponents = scores.columns(start, stop).mul_(temperature)
-        block_largest = exponents.amax(dim=1, keepdim=True)
-        if start == 0:
-            largest = block_largest
-            total = exponents.sub_(largest).exp_().sum(dim=1, keepdim=True)
-            continue
-        following = torch.maximum(largest, block_largest)
-        total = total * (largest - following).exp_() + exponents.sub_(following).exp_().sum(dim=1, keepdim=True)
-        largest = following
-    return largest, total
+        columns = scores.columns(start, stop)
+        largest = columns.amax(dim=1, keepdim=True).mul_(temperature)
+        below = torch.add(-largest, columns, alpha=temperature).exp_().sum(dim=1, keepdim=True)
+        block = below.log_().add_(largest)
+        result = block if result is None else torch.logaddexp(result, block)
+    return torch.empty(0) if result is None else result

@@ -189,7 +189,9 @@ class Lookup(nn.Module):
 
     def __init__(self, layers: dict[str, Tensor]) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict({name: nn.Embedding(*rows.shape, _weight=rows) for name, rows in layers.items()})
+        self.layers = nn.ModuleDict(
+            {name: nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows) for name, rows in layers.items()}
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         for layer in self.layers.values():

@@ -152,7 +152,9 @@ def test_best_concepts_are_ranked_over_all_blocks_with_ties_to_the_lower_concept
     half = torch.randn(30, 70, generator=generator) / 4
     concepts = torch.cat([half, half], dim=1).to(device)  # concept c + 70 ties with concept c, in another block
     columns, rows = columns_of_scores(concepts, top_k_images(torch.randn(30, 3, generator=generator).to(device), 8))
-    indices, scores = best_concepts(columns, rows, WpmiParameters(), 6)
+    pauses: list[None] = []
+    indices, scores = best_concepts(columns, rows, WpmiParameters(), 6, between=lambda: pauses.append(None))
+    assert len(pauses) == 2  # three blocks of 64
     assert torch.equal(indices[:, 1::2], indices[:, ::2] + 70)
     assert torch.equal(scores[:, 1::2], scores[:, ::2])
     assert bool((scores[:, 1:] <= scores[:, :-1]).all())
