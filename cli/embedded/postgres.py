@@ -88,8 +88,7 @@ class PostgresServer(EmbeddedServer):
             child.stop(())
 
     def _launch(self) -> Child:
-        directory = str(self.socket_dir).replace('"', '""')
-        settings = {**self._settings, "unix_socket_directories": f'"{directory}"'}
+        settings = {**self._settings, "unix_socket_directories": str(self.socket_dir)}
         self._identity.give(self.socket_dir)
         return Child(
             [postgres_binary("postgres"), "-D", self.cluster, *(f"--{key}={value}" for key, value in settings.items())],
@@ -107,13 +106,13 @@ class PostgresServer(EmbeddedServer):
             return False  # asking earlier only fills the log
         try:
             with psycopg.connect(
-                host=str(self.socket_dir), user=_USER, dbname="postgres", autocommit=True, connect_timeout=5
+                host=str(self.socket_dir), user=_USER, dbname="postgres", autocommit=True, connect_timeout=60
             ) as connection:
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_USER,)).fetchone()
                 if found is None:
                     connection.execute(f'CREATE DATABASE "{_USER}"')
-        except psycopg.OperationalError:
-            return False
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"Postgres refuses its first connection: {error}") from error
         return True
 
     def _end(self, child: Child) -> None:

@@ -75,7 +75,7 @@ class Child:
         command = command_as(program, f"--parent={os.getpid()}", f"--signal={int(death_signal)}", *options)
 
         def make() -> subprocess.Popen[bytes]:
-            with log.open("ab") as output:
+            with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:  # noqa: PTH123
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
-"""Private folders: mode 0700, one user at a time, and socket folders short enough for the kernel."""
+"""Private folders: mode 0700, one user at a time, and socket folders that the kernel and every URL can take."""
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -67,24 +68,30 @@ class DirectoryLock:
 
 
 class SocketDirectory:
-    """`directory/run`: a folder for sockets or, where the path is too long, a link to a short one among temp files."""
+    """`directory/run`: a folder for sockets, or a link to one among temp files where the path is too long or odd.
+
+    Odd is what needs quoting in a URL; and libpq takes a comma for the end of a host.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Make it. The caller holds the lock of `directory`. Raises InvalidInput where no short folder can be had."""
         self._directory = directory
         self._link = directory / "run"
         self.remove()
-        if _fits(self._link):
+        if _fits(str(self._link)):
             self._link.mkdir(mode=0o700)
             self.path = self._link
             return
         for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - mkdtemp makes a private folder in it
-            if _fits(Path(place) / "mammodissect-12345678"):
+            if _fits(f"{place}/mammodissect-12345678"):
                 self.path = Path(tempfile.mkdtemp(prefix="mammodissect-", dir=place))
                 self._link.symlink_to(self.path)
                 return
         raise InvalidInput(
-            "The path is too long for a socket.", field="data_dir", value=directory, remedy="Choose a shorter one."
+            "The path is too long for a socket.",
+            field="data_dir",
+            value=directory,
+            remedy="Choose a shorter one with --data-dir, of plain letters, digits, dots, dashes and underscores.",
         )
 
     def remove(self) -> None:
@@ -100,8 +107,9 @@ class SocketDirectory:
             shutil.rmtree(self._link)
 
 
-def _fits(directory: Path) -> bool:
-    return len(os.fsencode(directory)) + len(_LONGEST_SOCKET_NAME) <= _LONGEST_SOCKET_PATH
+def _fits(directory: str) -> bool:
+    short = len(directory) + len(_LONGEST_SOCKET_NAME) <= _LONGEST_SOCKET_PATH
+    return short and re.fullmatch(r"[A-Za-z0-9._/-]+", directory) is not None
 
 
 def wait_for_leftovers(program: str, directory: Path, patience_s: float = 60.0) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 from pathlib import Path
-from urllib.parse import quote
 
 from cli.embedded.binaries import valkey_binary
 from cli.embedded.processes import Child
@@ -22,12 +21,12 @@ class ValkeyServer(EmbeddedServer):
 
     def broker_url(self, database: int) -> str:
         """Celery's URL of a database (0 to 15). Raises Unavailable when the server is stopped."""
-        return f"redis+socket://{quote(str(self._socket))}?virtual_host={database}"
+        return f"redis+socket://{self._socket}?virtual_host={database}"
 
     @property
     def redis_url(self) -> str:
         """The Redis client's URL of database 0. Raises Unavailable when the server is stopped."""
-        return f"unix://{quote(str(self._socket))}?db=0"
+        return f"unix://{self._socket}?db=0"
 
     @property
     def _socket(self) -> Path:
