@@ -93,7 +93,8 @@ def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[st
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
     method = {"similarity": "soft_wpmi", "top_k": TOP_K[probe_set]}
-    for job in client.get("/jobs", status="succeeded")["items"]:
+    earlier: list[dict[str, Any]] = client.get("/jobs", status="succeeded")["items"]
+    for job in earlier:
         if body.items() <= job.items() and method.items() <= job["method"].items():
             console.print(f"  job {job['id']} did this before: its result is shown again")
             return job

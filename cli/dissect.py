@@ -1,13 +1,13 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from cli.progress import ProgressBars
+from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import canonical_layer
@@ -16,10 +16,6 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import PatchGrid
 from service.errors import InvalidInput
 
-SimilarityName = StrEnum("SimilarityName", ["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed"])
-PoolingName = StrEnum("PoolingName", ["avg", "max"])
-OnUnreadable = StrEnum("OnUnreadable", ["fail", "skip"])
-
 
 def dissect(
     checkpoint: Annotated[Path, typer.Option(help="Weights file of the target.")],
@@ -27,6 +23,9 @@ def dissect(
     dissector: Annotated[Path, typer.Option(help="Directory of the dissector.")],
     probe_set: Annotated[Path, typer.Option(help="Manifest of the probe images (.csv, .json, .jsonl).")],
     out: Annotated[Path, typer.Option(help="Result file: .json, .csv or .parquet.")],
+    csv_layout: Annotated[
+        Literal["tidy", "published"], typer.Option(help="Columns of a .csv: one line per concept, or as in the paper.")
+    ] = "tidy",
     layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
     concept_set: Annotated[
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
@@ -35,10 +34,10 @@ def dissect(
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
-        OnUnreadable, typer.Option(help="At an image that cannot be decoded.")
-    ] = OnUnreadable.fail,
-    similarity: SimilarityName = SimilarityName.soft_wpmi,
-    pooling: PoolingName = PoolingName.avg,
+        Literal["fail", "skip"], typer.Option(help="At an image that cannot be decoded.")
+    ] = "fail",
+    similarity: Similarity = "soft_wpmi",
+    pooling: Pooling = "avg",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
     concepts_per_neuron: Annotated[int, typer.Option(min=1)] = 10,
     images_per_neuron: Annotated[int, typer.Option(min=1)] = 5,
@@ -46,26 +45,20 @@ def dissect(
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
-    from service.analysis.export import write_export
-
     from service.pipelines.dissection import DissectionPlan, run_dissection
     from service.probes.manifest import read_manifest
 
-    file_format = out.suffix.removeprefix(".")
-    if file_format not in {"json", "csv", "parquet"}:
-        raise InvalidInput(
-            f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .json, .csv or .parquet."
-        )
+    file_format = _format(out, csv_layout)
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     plan = DissectionPlan(
         target=TargetSpec(checkpoint, architecture, sha256),
         dissector=DissectorSpec(dissector),
-        probe_set=read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable.value),
+        probe_set=read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable),
         concept_set=concepts,
         options=DissectionOptions(
             layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
-            method=Method.of(cast("Similarity", similarity.value), pooling=cast("Pooling", pooling.value), top_k=top_k),
+            method=Method.of(similarity, pooling=pooling, top_k=top_k),
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
         ),
@@ -82,8 +75,26 @@ def dissect(
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
 
 
+def _format(out: Path, csv_layout: str) -> ExportFormat:
+    """The format that the file's name asks for; its folder must exist, which is better known before hours of work."""
+    if not out.absolute().parent.is_dir():
+        raise InvalidInput("The result's folder does not exist.", field="out", value=out, remedy="Make it first.")
+    match out.suffix, csv_layout:
+        case ".csv", "published":
+            return "published"
+        case ".csv", _:
+            return "csv"
+        case ".parquet", _:
+            return "parquet"
+        case ".json", _:
+            return "json"
+    raise InvalidInput(
+        f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .json, .csv or .parquet."
+    )
+
+
 def _concept_set(name: str) -> ConceptSet:
-    from service.concepts.builtin import BUILTIN, builtin_concept_set
+    from service.concepts.builtin import builtin_concept_set
     from service.concepts.parse import read_concept_set
 
-    return builtin_concept_set(name) if name in BUILTIN else read_concept_set(Path(name))
+    return read_concept_set(Path(name)) if Path(name).suffix else builtin_concept_set(name)

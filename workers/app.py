@@ -1,6 +1,5 @@
 """The worker's Celery application: two tasks that carry an id and leave no result in the broker."""
 
-from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -18,14 +17,13 @@ def create_worker(settings: Settings | None = None) -> Celery:
     settings = Settings() if settings is None else settings
     app = open_broker(settings.broker_url)
     sessions = open_sessions(settings.database_url)
-    task: Any = app.task
 
-    @task(name=RUN_JOB_TASK)
-    def _run_job(job_id: str) -> None:
+    def wake_for_job(job_id: str) -> None:
         run_job(sessions, settings, UUID(job_id))
 
-    @task(name=INSPECT_MODEL_TASK)
-    def _inspect_model(model_id: str) -> None:
+    def wake_for_model(model_id: str) -> None:
         inspect_model(sessions, settings, UUID(model_id))
 
+    app.task(name=RUN_JOB_TASK)(wake_for_job)
+    app.task(name=INSPECT_MODEL_TASK)(wake_for_model)
     return app

@@ -1,0 +1,137 @@
+"""The command line: one dissection without a server, and what a caller reads when something is wrong."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.main import main
+from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
+
+IMAGES = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("dissection")
+    pixels = np.random.default_rng(3)
+    for index in range(IMAGES):
+        Image.fromarray(pixels.integers(0, 256, (40, 30), dtype=np.uint8)).save(path / f"{index}.png")
+    (path / "manifest.csv").write_text("image\n" + "".join(f"{index}.png\n" for index in range(IMAGES)))
+    (path / "concepts.txt").write_text("mass\ncalcification\nsurgical clip\n")
+    write_target(path)
+    write_dissector(path)
+    return path
+
+
+@dataclass
+class Done:
+    """What a command printed and the status it ended with."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def mammodissect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """The command in this process, as the console script calls it."""
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr("sys.argv", ["mammodissect", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+def arguments(folder: Path, **changes: str) -> list[str]:
+    options = {
+        "checkpoint": str(folder / "target.safetensors"),
+        "architecture": ARCHITECTURE,
+        "dissector": str(folder / "dissector"),
+        "probe-set": str(folder / "manifest.csv"),
+        "concept-set": str(folder / "concepts.txt"),
+        "layers": ",".join(LAYERS),
+        "top-k": "4",
+        "concepts-per-neuron": "2",
+        "device": "cpu",
+    } | changes
+    return ["dissect", *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def test_dissect_writes_every_neuron(folder: Path, tmp_path: Path) -> None:
+    """In a process of its own, as people run it."""
+    out = tmp_path / "neurons.csv"
+    command = [sys.executable, "-m", "cli.main", *arguments(folder, out=str(out))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "written to" in done.stderr
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["layer"] for row in rows} == set(LAYERS)
+    assert {row["concept"] for row in rows} <= {"mass", "calcification", "surgical clip", ""}
+
+
+def test_the_published_layout(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    out = tmp_path / "published.csv"
+    assert mammodissect(*arguments(folder, out=str(out), **{"csv-layout": "published"})).status == 0
+    with out.open() as file:
+        assert next(csv.reader(file)) == ["layer", "unit", "description", "similarity", "images"]
+
+
+def test_json_by_another_similarity(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    out = tmp_path / "neurons.json"
+    assert mammodissect(*arguments(folder, out=str(out), similarity="cosine_cubed", layers=LAYERS[0])).status == 0
+    assert LAYERS[0] in json.dumps(json.loads(out.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"layers": "layer1.7"}, "Near matches: layer1.0"),
+        ({"architecture": "timm/test_resnett"}, "test_resnet"),
+        ({"top-k": "9"}, "top_k"),
+        ({"out": "neurons.xlsx"}, ".json, .csv or .parquet"),
+        ({"out": "nowhere/neurons.csv"}, "Make it first"),
+        ({"probe-set": "none.csv"}, "manifest"),
+        ({"concept-set": "birads"}, "bi-rads"),
+        ({"device": "gpu"}, "auto, cpu or cuda:N"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mammodissect: Callable[..., Done],
+    changes: dict[str, str],
+    hint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = mammodissect(*arguments(folder, **({"out": "neurons.json"} | changes)))
+    assert done.status == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("mammodissect: "), done.stderr
+    assert hint in last
+    assert list(tmp_path.iterdir()) == [], "nothing is half-written"
+
+
+def test_migrate_without_a_database_says_which_setting_is_missing(mammodissect: Callable[..., Done]) -> None:
+    done = mammodissect("migrate")
+    assert (done.status, done.stderr) == (2, "mammodissect: DATABASE_URL is not set. Set it in the environment.\n")
+
+
+def test_help_lists_the_commands(mammodissect: Callable[..., Done]) -> None:
+    done = mammodissect("--help")
+    assert done.status == 0
+    for command in ("up", "demo", "dissect", "samples", "fit-dissector", "migrate"):
+        assert command in done.stdout
