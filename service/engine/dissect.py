@@ -71,13 +71,21 @@ def dissect(
                 progress=progress,
             )
         _check_enough_images(len(probing.used), options.method)
-        return _score(probing, texts, concepts, options, progress)
+        return _score(probing, images.items, texts, concepts, options, progress)
 
 
 def _score(
-    probing: Probing, texts: Tensor, concepts: Sequence[str], options: DissectionOptions, progress: ProgressListener
+    probing: Probing,
+    items: Sequence[ProbeItem],
+    texts: Tensor,
+    concepts: Sequence[str],
+    options: DissectionOptions,
+    progress: ProgressListener,
 ) -> Dissection:
     named: list[LayerDissection] = []
+
+    def shown(position: int) -> ProbeItem:
+        return items[probing.used[position]]
 
     def tell() -> None:
         progress(Progress(Stage.SCORE, len(named), len(probing.layers)))
@@ -85,9 +93,9 @@ def _score(
     tell()
     for layer, record in probing.layers.items():
         ranked = _rank_concepts(record, probing.embeddings, texts, options, tell)
-        named.append(LayerDissection(layer, _neurons(record, ranked, probing.used, concepts, options)))
+        named.append(LayerDissection(layer, _neurons(record, ranked, shown, concepts, options)))
         tell()
-    return Dissection(tuple(named), len(probing.used), tuple(item.row for item in probing.skipped))
+    return Dissection(tuple(named), len(probing.used), tuple(items[index].row for index in probing.skipped))
 
 
 Ranked = dict[int, list[tuple[int, float]]]
@@ -136,7 +144,11 @@ def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tens
 
 
 def _neurons(
-    record: LayerRecord, ranked: Ranked, used: Sequence[ProbeItem], concepts: Sequence[str], options: DissectionOptions
+    record: LayerRecord,
+    ranked: Ranked,
+    shown: Callable[[int], ProbeItem],
+    concepts: Sequence[str],
+    options: DissectionOptions,
 ) -> tuple[Neuron, ...]:
     count = options.images_per_neuron
     positions = record.top.indices[:, :count].tolist()
@@ -147,12 +159,16 @@ def _neurons(
             neurons.append(Neuron(unit, dead=True, activation=summary))
             continue
         top_images = tuple(
-            TopImage(used[position].image_id, used[position].row, activation, used[position].box)
+            _top_image(shown(position), activation)
             for position, activation in zip(positions[unit], activations[unit], strict=True)
         )
         names = tuple(RankedConcept(concept, concepts[concept], score) for concept, score in ranked[unit])
         neurons.append(Neuron(unit, dead=False, activation=summary, concepts=names, images=top_images))
     return tuple(neurons)
+
+
+def _top_image(item: ProbeItem, activation: float) -> TopImage:
+    return TopImage(item.image_id, item.row, activation, item.box)
 
 
 def _check_concepts(concepts: Sequence[str]) -> None:

@@ -43,13 +43,13 @@ class Probing:
     """The outcome of the probing pass.
 
     layers: in the order of the request. embeddings: the dissector's, float32 [images used, D], on the CPU.
-    used, skipped: the probe items that were shown, and those that could not be decoded.
+    used, skipped: indices of the probe items that were shown, and of those that could not be decoded.
     """
 
     layers: dict[str, LayerRecord] = field(default_factory=dict)
     embeddings: Tensor = field(default_factory=lambda: torch.empty(0))
-    used: list[ProbeItem] = field(default_factory=list)
-    skipped: list[ProbeItem] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
 
 
 def probe(
@@ -79,7 +79,7 @@ def probe(
     progress(Progress(Stage.PROBE, 0, total))
     with closing(batches):
         for batch in batches:
-            result.skipped += [images.items[index] for index in batch.skipped]
+            result.skipped += batch.skipped
             if batch.indices:
                 shown = [images.items[index] for index in batch.indices]
                 for_target = batch.target.to(device)
@@ -91,7 +91,7 @@ def probe(
                     _check_finite(activations, layer, shown)
                     result.layers[layer].update(activations)
                 _keep_embeddings(result, dissector.embed_images(for_dissector), shown, total)
-                result.used += shown
+                result.used += batch.indices
             progress(Progress(Stage.PROBE, len(result.used) + len(result.skipped), total))
     result.embeddings = result.embeddings[: len(result.used)]
     return result
