@@ -39,6 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version=version(DISTRIBUTION),
         lifespan=lifespan,
+        # Their pages load scripts from elsewhere, which a hospital network does not let in.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings = settings
     app.state.sessions = sessions

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.dissect import dissect
+from cli.fit_dissector import fit_dissector
 from cli.samples import samples
 from service.errors import DissectError
 
@@ -22,6 +23,7 @@ DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with 
 
 
 app.command()(dissect)
+app.command()(fit_dissector)
 app.command()(samples)
 
 

@@ -1,0 +1,65 @@
+"""`mammodissect fit-dissector`: fit a dissector on images and their reports."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.progress import ProgressBars
+
+
+def fit_dissector(
+    manifest: Annotated[Path, typer.Option(help="Manifest with a text column, and findings where they are known.")],
+    out: Annotated[Path, typer.Option(help="Directory of the dissector to write.")],
+    held_out: Annotated[
+        Path | None, typer.Option(help="Manifest of other patients for the figures; default: a fifth of the first.")
+    ] = None,
+    image_encoder: Annotated[
+        Literal["frozen", "trained"], typer.Option(help="Fit the heads alone, or then the image encoder with them.")
+    ] = "frozen",
+    height: Annotated[int, typer.Option(min=32, help="Images are resized to this height, in pixels.")] = 512,
+    width: Annotated[int, typer.Option(min=32, help="Images are resized to this width, in pixels.")] = 320,
+    crop_to_breast: Annotated[bool, typer.Option(help="Cut away what does not vary before resizing.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the split by patient and of the fit.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+) -> None:
+    """Fit a dissector on image-report pairs; the bundle carries what it recognises on patients it has not seen."""
+    from service.engine.networks import choose_device
+    from service.pipelines.fit_dissector import FitOptions
+    from service.pipelines.fit_dissector import fit_dissector as fit
+    from service.probes.images import open_images
+    from service.probes.manifest import read_manifest
+
+    images = open_images(read_manifest(manifest, name=manifest.stem))
+    others = None if held_out is None else open_images(read_manifest(held_out, name=held_out.stem))
+    options = FitOptions(
+        height=height, width=width, crop_to_breast=crop_to_breast, image_encoder=image_encoder, seed=seed
+    )
+    console = Console(stderr=True)
+    with ProgressBars(console) as bars:
+        report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=others)
+    console.print(f"Dissector written to {report.path}")
+    _show(report.held_out, console)
+
+
+def _show(figures: dict[str, Any], console: Console) -> None:
+    """What the dissector recognises on held-out patients, best first."""
+    retrieval = figures.get("retrieval")
+    if retrieval is not None:
+        console.print(
+            f"Held out: {figures['images']} images of {figures['patients']} patients. The right one of"
+            f" {retrieval['reports']} reports is among the first five for {retrieval['image_to_text_recall_at_5']:.0%}."
+        )
+    findings: dict[str, dict[str, Any]] = figures["findings"]
+    if not findings:
+        console.print("The manifest names no findings, so nothing is known of what the dissector recognises.")
+        return
+    table = Table("finding", "images", "AUROC", "95 % interval", "recognised")
+    for name, one in sorted(findings.items(), key=lambda item: -item[1]["low"]):
+        interval = f"{one['low']:.2f} - {one['high']:.2f}"
+        table.add_row(
+            name, str(one["positives"]), f"{one['auroc']:.2f}", interval, "yes" if one["recognised"] else "no"
+        )
+    console.print(table)
