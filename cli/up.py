@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from service.config import Settings
 from service.errors import Conflict, InvalidInput, Unavailable
 
 HOST = "127.0.0.1"
+ProgramsForPort = Callable[[int], Sequence[Program]]
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _API_ATTEMPTS = 3
 
@@ -49,7 +50,7 @@ def service_programs(port: int) -> tuple[Program, ...]:
     )
 
 
-def run_stack(data_dir: Path, port: int, *, programs: Sequence[Program] | None = None) -> None:
+def run_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_programs) -> None:
     """Run everything until SIGTERM, SIGINT or SIGHUP; print `ready URL` when the API can serve.
 
     `programs` stand in for API, worker and scheduler. Raises Conflict when the folder or the port is in use,
@@ -80,7 +81,7 @@ def run_stack(data_dir: Path, port: int, *, programs: Sequence[Program] | None =
 
 
 @contextmanager
-def running_stack(data_dir: Path, port: int, *, programs: Sequence[Program] | None = None) -> Iterator[StackInfo]:
+def running_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_programs) -> Iterator[StackInfo]:
     """Everything `run_stack` runs, for the time of a block; port 0 takes a free one. Raises like `run_stack`."""
     with _opened(data_dir, port, programs) as (info, supervisor):
         ended = threading.Event()
@@ -101,7 +102,7 @@ def running_stack(data_dir: Path, port: int, *, programs: Sequence[Program] | No
 
 
 @contextmanager
-def _opened(data_dir: Path, port: int, programs: Sequence[Program] | None) -> Iterator[tuple[StackInfo, Supervisor]]:
+def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tuple[StackInfo, Supervisor]]:
     settings = Settings()
     with ExitStack() as until_the_end:
         port = _free_port(port)
@@ -125,7 +126,7 @@ def _opened(data_dir: Path, port: int, programs: Sequence[Program] | None) -> It
         if key_file is not None:
             key = _kept_key(key_file)
         supervisor = Supervisor(
-            service_programs(port) if programs is None else programs,
+            programs(port),
             servers,
             environment={"DATABASE_URL": database_url, "BROKER_URL": broker_url, "API_KEY": key},
             logs=logs,

@@ -63,7 +63,7 @@ def test_the_folder_takes_one_server(valkey_server: ValkeyServer) -> None:
 def test_celery_and_the_client_find_it_in_any_folder(tmp_path: Path, name: str) -> None:
     with ValkeyServer(tmp_path / name) as server:
         connection = Connection(server.broker_url(3))  # type: ignore[no-untyped-call]
-        with connection, connection.SimpleQueue("jobs") as sent:
+        with connection, connection.SimpleQueue("jobs") as sent:  # type: ignore[no-untyped-call]
             sent.put("wake up")
         with redis.Redis.from_url(server.redis_url.replace("db=0", "db=3")) as client:
             assert client.llen("jobs") == 1
