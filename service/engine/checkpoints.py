@@ -81,10 +81,10 @@ class Checkpoint:
             (self.contents[name] for name in _WEIGHTS_ENTRIES if isinstance(self.contents.get(name), Mapping)),
             self.contents,
         )
-        strangers = [key for key, value in weights.items() if not isinstance(value, Tensor)]
+        strangers = [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
         if strangers or not weights:
             raise InvalidCheckpoint(
-                f"The checkpoint's weights hold {len(strangers)} entries that are no tensors, the first is "
+                f"The checkpoint's weights hold {len(strangers)} entries that are no named tensors, the first is "
                 f"'{strangers[0]}'."
                 if strangers
                 else "The checkpoint holds no weights.",
@@ -106,7 +106,12 @@ def open_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
         raise InvalidCheckpoint(
             "There is no such weights file.", field="checkpoint", value=path, remedy="Check the path."
         )
-    digest = digest_of_file(path)
+    try:
+        digest = digest_of_file(path)
+    except OSError as error:
+        raise InvalidCheckpoint(
+            "The weights file cannot be read.", field="checkpoint", value=path, remedy="Check its permissions."
+        ) from error
     if sha256 is not None and sha256.lower() != digest:
         raise DigestMismatch(
             f"The weights file's SHA-256 is {digest}, not the promised {sha256}.",

@@ -178,8 +178,10 @@ def test_a_file_without_a_dictionary_is_refused(tmp_path: Path, contents: Any) -
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize(("contents", "words"), [({}, "no weights"), ({"model": {"epoch": 3}}, "'epoch'")])
-def test_a_dictionary_without_weights_is_refused(tmp_path: Path, contents: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(
+    ("contents", "words"), [({}, "no weights"), ({"model": {"epoch": 3}}, "'epoch'"), ({0: torch.ones(1)}, "'0'")]
+)
+def test_a_dictionary_without_weights_is_refused(tmp_path: Path, contents: dict[Any, Any], words: str) -> None:
     path = tmp_path / "weights.pth"
     torch.save(contents, path)
     with pytest.raises(InvalidCheckpoint, match=words):

@@ -31,3 +31,9 @@ class Family:
 
     models: Callable[[], Sequence[str]]
     draw: Callable[[str, Mapping[str, Tensor]], Blueprint]
+
+
+def rows(weights: Mapping[str, Tensor], key: str) -> int | None:
+    """How many outputs the layer with this weight has; None where there is no such weight."""
+    weight = weights.get(key)
+    return weight.shape[0] if weight is not None and weight.ndim > 0 else None

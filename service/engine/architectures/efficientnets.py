@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
-from service.engine.architectures.blueprint import Blueprint, Family
+from service.engine.architectures.blueprint import Blueprint, Family, rows
 from service.engine.efficientnet import LITE0, EfficientNet
 from service.engine.mammo_clip import VARIANTS
 
@@ -43,16 +43,14 @@ def _draw_image_tower(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 
 
 def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
-    head = weights.get(_HEAD_WEIGHT)
     with torch.device("meta"):
-        classifier = MammoClipClassifier(model, 1 if head is None else head.shape[0])
+        classifier = MammoClipClassifier(model, rows(weights, _HEAD_WEIGHT) or 1)
     return Blueprint(classifier, weights, MAMMO_CLIP)
 
 
 def _draw_lite0(_model: str, weights: Mapping[str, Tensor]) -> Blueprint:
-    classifier = weights.get("_fc.weight")
     with torch.device("meta"):
-        network = EfficientNet(LITE0, classes=None if classifier is None else classifier.shape[0])
+        network = EfficientNet(LITE0, classes=rows(weights, "_fc.weight"))
     return Blueprint(network, weights, LITE0_PREPROCESSING)
 
 

@@ -1,12 +1,13 @@
 """Architectures of timm, torchvision and open_clip. Their weights come from the given file; nothing is downloaded."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from service.domain.preprocessing import Preprocessing
-from service.engine.architectures.blueprint import Blueprint, Family
+from service.engine.architectures.blueprint import Blueprint, Family, rows
 
 _IMAGENET = Preprocessing(height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _VISUAL = "visual."
@@ -51,7 +52,8 @@ def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 
 def _classes(weights: Mapping[str, Tensor], last: str) -> dict[str, Any]:
     """A fine-tuned network has a last layer of its own width, which the weights tell."""
-    return {"num_classes": weights[last].shape[0]} if last in weights else {}
+    classes = rows(weights, last)
+    return {} if classes is None else {"num_classes": classes}
 
 
 def open_clip_models() -> Sequence[str]:
@@ -67,10 +69,19 @@ def needs_hub(name: str, config: Mapping[str, Any]) -> bool:
     return "hf_model_name" in text or "hf_tokenizer_name" in text or "siglip" in name.lower()
 
 
-def _draw_open_clip(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+def build_open_clip(name: str) -> Any:
+    """An open_clip model by its name there, with random weights."""
     import open_clip
 
-    visual = open_clip.create_model(model, load_weights=False, pretrained_text=False).visual
+    logging.disable(logging.WARNING)  # it warns that the weights are random; they are not for long
+    try:
+        return open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _draw_open_clip(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    visual = build_open_clip(model).visual
     own = {key.removeprefix(_VISUAL): value for key, value in weights.items() if key.startswith(_VISUAL)}
     return Blueprint(visual, own, clip_preprocessing(visual))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
-from service.engine.architectures.libraries import clip_preprocessing, needs_hub, open_clip_models
+from service.engine.architectures.libraries import build_open_clip, clip_preprocessing, needs_hub, open_clip_models
 from service.engine.architectures.loading import load_strictly
 from service.engine.checkpoints import open_checkpoint
 from service.engine.dissectors.directory import CONFIG, named_file
@@ -63,7 +63,7 @@ def open_open_clip(directory: Path, config: Mapping[str, Any], digest: str, devi
 
     path = named_file(directory, config, "checkpoint")
     name = _model_name(directory, config)
-    model: nn.Module = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    model: nn.Module = build_open_clip(name)
     load_strictly(model, open_checkpoint(path).weights, f"open_clip {config.get('model', _MODEL_CONFIG)}")
     return OpenClipDissector(model.eval().to(device), open_clip.get_tokenizer(name), digest, device)
 
