@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from service.engine.heads import Heads, standardise
 
-_COMPONENTS = 1024
+_COMPONENTS = 2048
 _COMPONENT_IMAGES = 4096
-_IMAGE_RIDGE, _TEXT_RIDGE = 0.3, 1e-3
+_IMAGE_RIDGE, _TEXT_RIDGE = 1.0, 3e-4
 _IMAGES_PER_STEP = 2048
 _FIRST_SCALE = 10.0
 _CALIBRATION_STEPS = 60
@@ -47,7 +47,7 @@ class HeadOptions:
     width: int = 128
     epochs: int = 60
     patience: int = 5
-    step: float = 0.01
+    step: float = 0.003
     seed: int = 0
 
 
@@ -76,11 +76,11 @@ def fit_heads(
     outside = Pairs(_reduce(held_back.features, mean, deviation, basis), held_back.texts, held_back.matches)
     counts = fit.matches.sum(0).float()
     centre = (counts @ fit.texts) / counts.sum()
-    model = _Model(*_closed_form(inside, centre, options.width), centre)
+    model = _Model(*_closed_form(inside, centre, options.width), centre, _balance(fit.matches))
     model.calibrate(inside)
     losses = _refine(model, inside, outside, options, generator, progress)
     heads = Heads.of(mean, deviation, (basis @ model.image).T, centre, model.text.T)
-    return FittedHeads(heads, float(model.log_scale.exp()), float(model.bias), losses)
+    return FittedHeads(heads, model.log_scale.detach().exp().item(), model.bias.item(), losses)
 
 
 def _principal_directions(features: Tensor, mean: Tensor, deviation: Tensor, generator: torch.Generator) -> Tensor:
@@ -118,16 +118,23 @@ def _closed_form(pairs: Pairs, centre: Tensor, width: int) -> tuple[Tensor, Tens
     return left[:, :width] * values[:width], right[:width].T
 
 
+def _balance(matches: Tensor) -> Tensor:
+    """Weight [T] of each text in the loss: the inverse variance of its matches, so that rare texts count too."""
+    share = matches.float().mean(0)
+    weights = 1 / (share * (1 - share)).clamp_min(1e-3)
+    return weights / weights.mean()
+
+
 class _Model(nn.Module):
     """The heads in the space of principal components, with the sigmoid's scale and bias."""
 
-    def __init__(self, image: Tensor, text: Tensor, centre: Tensor) -> None:
+    def __init__(self, image: Tensor, text: Tensor, centre: Tensor, balance: Tensor) -> None:
         super().__init__()
         self.image = nn.Parameter(image.contiguous())
         self.text = nn.Parameter(text.contiguous())
         self.log_scale = nn.Parameter(torch.tensor(_FIRST_SCALE, device=image.device).log())
         self.bias = nn.Parameter(torch.tensor(-4.0, device=image.device))
-        self.centre = centre
+        self.centre, self.balance = centre, balance
 
     def loss(self, pairs: Pairs, rows: Tensor | None = None) -> Tensor:
         features = pairs.features if rows is None else pairs.features[rows]
@@ -135,7 +142,7 @@ class _Model(nn.Module):
         images = functional.normalize(features @ self.image, dim=1)
         texts = functional.normalize((pairs.texts - self.centre) @ self.text, dim=1)
         logits = self.log_scale.exp() * images @ texts.T + self.bias
-        return functional.binary_cross_entropy_with_logits(logits, matches.float())
+        return functional.binary_cross_entropy_with_logits(logits, matches.float(), weight=self.balance)
 
     def calibrate(self, pairs: Pairs) -> None:
         """Fit scale and bias alone, so that the first steps do not bend the heads to make up for them."""

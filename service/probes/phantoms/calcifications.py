@@ -46,7 +46,7 @@ def _scatter(
 
 
 def _count(rng: np.random.Generator, distribution: str, coarse: bool) -> int:
-    low, high = {"grouped": (12, 28), "linear": (12, 22), "segmental": (34, 64), "diffuse": (50, 110)}[distribution]
+    low, high = {"grouped": (16, 34), "linear": (12, 22), "segmental": (34, 64), "diffuse": (50, 110)}[distribution]
     count = int(rng.integers(low, high))
     return max(2, count // 6) if coarse else count
 
@@ -75,8 +75,8 @@ def _dot(image: Field, point: Point, sigma: float, level: float) -> None:
 
 def _coarse(rng: np.random.Generator, image: Field, point: Point, breast: Breast) -> None:
     for _ in range(int(rng.integers(4, 9))):  # lumps that run together, like popcorn
-        shift = rng.normal(0, 2.4 * breast.unit, 2)
-        _dot(image, (point[0] + shift[0], point[1] + shift[1]), rng.uniform(1.4, 2.6) * breast.unit, 0.55)
+        shift = rng.normal(0, 2.9 * breast.unit, 2)
+        _dot(image, (point[0] + shift[0], point[1] + shift[1]), rng.uniform(1.7, 3.0) * breast.unit, 0.6)
 
 
 def _round(rng: np.random.Generator, image: Field, point: Point, breast: Breast) -> None:
@@ -84,7 +84,7 @@ def _round(rng: np.random.Generator, image: Field, point: Point, breast: Breast)
 
 
 def _amorphous(rng: np.random.Generator, image: Field, point: Point, breast: Breast) -> None:
-    _dot(image, point, rng.uniform(1.1, 1.9) * breast.unit, rng.uniform(0.16, 0.28))
+    _dot(image, point, rng.uniform(1.1, 1.9) * breast.unit, rng.uniform(0.20, 0.32))
 
 
 def _pleomorphic(rng: np.random.Generator, image: Field, point: Point, breast: Breast) -> None:

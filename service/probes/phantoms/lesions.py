@@ -74,7 +74,7 @@ def spikes(
 
 def _mass(rng: np.random.Generator, tissue: Field, breast: Breast, one: Abnormality) -> Drawn:
     unit = breast.unit
-    size = rng.uniform(13, 27) * unit
+    size = rng.uniform(15, 30) * unit
     x, y = site(rng, breast, one, margin=size / unit * 0.9)
     distance, angle = polar(tissue, x, y)
     shape, margin = one.attribute("shape"), one.attribute("margin")
@@ -90,11 +90,11 @@ def _mass(rng: np.random.Generator, tissue: Field, breast: Breast, one: Abnormal
     edge = {"circumscribed": 1.6, "microlobulated": 2.2, "indistinct": 9.0, "spiculated": 4.0}[margin] * unit
     reach = np.float32(size) * np.clip(outline, 0.45, 1.7)
     body = 1 - smooth_step(distance - reach, -edge, edge)
-    level = {"high": 0.46, "equal": 0.33, "low": 0.23}[one.attribute("density")] * rng.uniform(0.9, 1.15)
+    level = {"high": 0.50, "equal": 0.37, "low": 0.27}[one.attribute("density")] * rng.uniform(0.9, 1.15)
     dome = np.sqrt(np.clip(1.15 - np.square(distance / np.maximum(reach, 1)), 0.12, 1))
     inner = 1 + 0.08 * cloud(rng, tissue.shape, 9 * unit)
     added = np.float32(level) * body * dome * inner
-    drawn = tissue * (1 - 0.55 * body) + 0.30 * body + added
+    drawn = tissue * (1 - 0.55 * body) + 0.33 * body + added
     extent = size * 1.1
     if margin == "circumscribed":  # the thin dark line that compressed fat leaves around a sharp edge
         drawn -= 0.07 * np.exp(-np.square((distance - reach - 3 * unit) / (2.2 * unit)))
@@ -127,14 +127,14 @@ def _distortion(rng: np.random.Generator, tissue: Field, breast: Breast, one: Ab
 
 def _asymmetry(rng: np.random.Generator, tissue: Field, breast: Breast, one: Abnormality) -> Drawn:
     unit = breast.unit
-    long, short = rng.uniform(48, 72) * unit, rng.uniform(30, 42) * unit
+    long, short = rng.uniform(54, 80) * unit, rng.uniform(34, 46) * unit
     x, y = site(rng, breast, one, margin=short / unit * 0.9)
     distance, angle = polar(tissue, x, y)
     turn = rng.uniform(0, np.pi)
     scaled = np.hypot(distance * np.cos(angle - turn) / long, distance * np.sin(angle - turn) / short)
     ragged = scaled + 0.16 * cloud(rng, tissue.shape, 26 * unit, 3)
     share = (1 - smooth_step(ragged, 0.35, 1.25)) * np.clip(breast.depth / np.float32(22 * unit), 0, 1)
-    texture = 0.36 + 0.05 * cloud(rng, tissue.shape, 12 * unit, 2)
+    texture = 0.42 + 0.05 * cloud(rng, tissue.shape, 12 * unit, 2)
     septa = 0.10 * filaments(cloud(rng, tissue.shape, 26 * unit, 2), unit)
     drawn = tissue + share * (texture + septa)
     return np.asarray(drawn, np.float32), (x - long, y - long, x + long, y + long), []
