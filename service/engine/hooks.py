@@ -18,15 +18,18 @@ _BLANK_IMAGES = 2  # one would hide that a layer mixes up batch and units
 PooledForward = Callable[[Tensor], Mapping[str, Tensor]]
 
 
-def pool_output(output: object, pooling: Pooling) -> Tensor | None:
+def pool_output(output: object, pooling: Pooling, *, square: bool) -> Tensor | None:
     """One number per image and unit, float32 [B, U], from a layer's output; None when it cannot be pooled.
 
     [B, U, H, W]: mean or maximum over space. [B, T, U]: the class token, index 0. [B, U]: as it is.
-    A network that keeps its channels last ([B, H, W, U]) cannot be told from these shapes and has to be adapted.
+    square: the images are. Then a map that is not square keeps its channels last ([B, H, W, U], as Swin does), and
+    pooling its last two axes would mix units with columns. From other images' maps this cannot be told.
     """
     if not isinstance(output, Tensor) or not output.is_floating_point() or not 2 <= output.ndim <= 4:
         return None
     if 0 in output.shape:
+        return None
+    if output.ndim == 4 and square and output.shape[2] != output.shape[3]:
         return None
     output = output.float()
     if output.ndim == 4:
@@ -60,6 +63,7 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
     a layer that the forward pass skips or runs more than once (a shared activation, say) has no one output.
     """
     captured: dict[str, Tensor] = {}
+    square = False
     listening = False  # the dissector may run the very same module, and its pass is none of ours
     modules = find_layers(target, layers)
 
@@ -68,14 +72,15 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
             return
         if layer in captured:
             raise _without_tensor(layer, "runs more than once in a forward pass")
-        pooled = pool_output(output, pooling)
+        pooled = pool_output(output, pooling, square=square)
         if pooled is None:
             raise _without_tensor(layer, f"returns {_describe(output)}")
         captured[layer] = pooled
 
     def forward(images: Tensor) -> Mapping[str, Tensor]:
-        nonlocal listening
+        nonlocal listening, square
         captured.clear()
+        square = images.shape[2] == images.shape[3]
         listening = True
         try:
             target.module(images)
@@ -111,7 +116,7 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     pooled: dict[str, list[Tensor | None]] = {}
 
     def record(name: str, output: object) -> None:
-        pooled.setdefault(name, []).append(pool_output(output, "avg"))
+        pooled.setdefault(name, []).append(pool_output(output, "avg", square=contract.height == contract.width))
 
     contract = target.preprocessing
     device = next(target.module.parameters(), torch.empty(0)).device

@@ -77,13 +77,13 @@ def test_feature_maps_are_pooled_over_space(
 
 def test_tokens_give_the_class_token_and_features_stay() -> None:
     tokens = torch.tensor([[[1.0, 2.0], [8.0, 9.0]]])
-    assert pool_output(tokens, "max") is not None
+    assert pool_output(tokens, "max", square=False) is not None
     assert forward_once(Returning(tokens), ["layer"]) == {"layer": [[1.0, 2.0]]}
     assert forward_once(Returning(tokens[:, 1]), ["layer"]) == {"layer": [[8.0, 9.0]]}
 
 
 def test_outputs_of_lower_precision_are_pooled_in_float32() -> None:
-    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg")
+    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg", square=False)
     assert pooled is not None
     assert pooled.dtype == torch.float32
 
@@ -169,3 +169,11 @@ def test_layers_that_cannot_be_dissected_are_not_listed() -> None:
     ):
         assert list_layers(target_of(module, torch.device("cpu"))) == ()
     assert len(list_layers(target_of(Returning(torch.zeros(2, 2)), torch.device("cpu")))) == 1
+
+
+def test_a_map_with_its_channels_last_is_refused_where_it_can_be_told() -> None:
+    channels_last = torch.rand(1, 4, 4, 7)
+    assert pool_output(channels_last, "avg", square=True) is None
+    assert pool_output(channels_last.permute(0, 3, 1, 2), "avg", square=True) is not None
+    with pytest.raises(LayerWithoutTensor, match="layer"):
+        forward_once(Returning(channels_last), ["layer"])
