@@ -14,6 +14,7 @@ import psutil
 from cli.embedded.processes import command_as
 
 REPOSITORY = Path(__file__).parents[2]
+NOBODY = 65534
 
 
 def python(*arguments: str, options: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -54,7 +55,7 @@ def end(process: subprocess.Popen[str]) -> int:
 def wait_until(condition: Callable[[], object]) -> None:
     """Wait as long as it takes; pytest's own time limit is the only one."""
     while not condition():
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def wait_until_gone(pids: Iterable[int]) -> None:
@@ -67,3 +68,8 @@ def running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def owners() -> list[int]:
+    """To whom the data can belong: as root to us, seen through a user namespace, or to an unprivileged user."""
+    return [0, NOBODY] if os.geteuid() == 0 else [os.geteuid()]

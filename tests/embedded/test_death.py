@@ -1,5 +1,6 @@
 """Nothing outlives the process that started it, however that ends."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.embedded.processes import end, python, report_of, running, wait_until_gone
+from tests.embedded.processes import end, owners, python, report_of, running, wait_until_gone
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def holder(tmp_path: Path) -> Iterator[Popen[str]]:
     end(process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_parent_killed_by(number: signal.Signals, holder: Popen[str], tmp_path: Path) -> None:
     report = report_of(holder)
     # Two servers and Postgres' own processes, alive although the thread that started them has ended.
@@ -26,6 +27,16 @@ def test_a_parent_killed_by(number: signal.Signals, holder: Popen[str], tmp_path
     holder.send_signal(number)
     wait_until_gone(report["pids"])
     assert holder.wait() == -number
+
+
+@pytest.mark.parametrize("owner", owners())
+def test_servers_that_run_as_somebody_else_die_too(owner: int, open_folder: Path) -> None:
+    (open_folder / "postgres").mkdir()
+    os.chown(open_folder / "postgres", owner, -1)
+    process = python("-m", "tests.embedded.hold", str(open_folder))
+    report = report_of(process)
+    end(process)
+    wait_until_gone(report["pids"])
 
 
 def test_the_next_start_after_a_kill_finds_all_that_was_committed(tmp_path: Path) -> None:

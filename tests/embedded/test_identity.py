@@ -13,10 +13,8 @@ from cli.embedded import PostgresServer
 from cli.embedded.identity import choose_identity
 from cli.embedded.processes import command_as
 from service.errors import InvalidInput
-from tests.embedded.processes import end, python, report_of, running
+from tests.embedded.processes import NOBODY, end, owners, python, report_of, running
 from tests.embedded.test_postgres import ask
-
-NOBODY = 65534
 
 
 def ordinary_user(folder: Path) -> list[str]:
@@ -40,11 +38,6 @@ def test_an_ordinary_user(open_folder: Path) -> None:
         assert not any(running(pid) for pid in report["pids"])
     finally:
         end(process)
-
-
-def owners() -> list[int]:
-    """To whom the data can belong: as root to us, seen through a user namespace, or to an unprivileged user."""
-    return [0, NOBODY] if os.geteuid() == 0 else [os.geteuid()]
 
 
 @pytest.mark.parametrize("owner", owners())

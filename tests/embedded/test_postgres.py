@@ -74,7 +74,7 @@ def test_a_folder_too_deep_for_sockets(seeded: Seeded, tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-@pytest.mark.parametrize("name", ["a folder", "100%25", 'quo"ted', "käfer", "comma,equals=x", "$(touch x)"])
+@pytest.mark.parametrize("name", ["a käfer, 100%25", "'quo\"ted' $(touch x)"])
 def test_a_folder_with_an_odd_name(seeded: Seeded, tmp_path: Path, name: str) -> None:
     with seeded(tmp_path / name) as server:
         assert (server.data_dir / "run").readlink() == server.socket_dir

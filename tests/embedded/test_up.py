@@ -87,7 +87,7 @@ def environment_of(url: str) -> dict[str, str]:
 
 def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path) -> None:
     keys = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         process = up()
         url = ready_url(process)
         given = environment_of(url)
@@ -100,7 +100,7 @@ def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path
         assert (process.returncode, errors) == (0, "")
         assert not any(running(pid) for pid in started)
     assert len(keys[0]) > 40
-    assert keys == keys[:1] * 3
+    assert keys == keys[:1] * 2
     assert (directory / "api-key").read_text() == keys[0] + "\n"
     assert stat.S_IMODE((directory / "api-key").stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -116,7 +116,7 @@ def test_what_dies_is_started_again(up: Up) -> None:
         killed = child_with(process, words)
         os.kill(killed, signal.SIGKILL)
         while child_with(process, words) == killed:
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def serves() -> bool:
         try:
