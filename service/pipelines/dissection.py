@@ -41,7 +41,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     """
     progress(Progress(Stage.LOAD, 0, 3))
     device = choose_device(plan.device)
-    target = open_target(plan.target, device, keep_layers=plan.options.layers)
+    target = open_target(plan.target, device, keep_layers=plan.options.layers or ())
     progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
