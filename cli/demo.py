@@ -17,8 +17,8 @@ from service.domain.jobs import Progress, Stage
 
 LAYERS = ["_blocks.2", "_blocks.4", "_blocks.10", "_blocks.15"]
 STRONGEST = 4
-PATCHES = {"size": 768, "stride": 768}
-TOP_K = {"phantoms": 30, "mammograms": 15}
+PATCHES = {"size": 1024, "stride": 1024}
+TOP_K = {"phantoms": 24, "mammograms": 12}
 
 
 class Steps:
@@ -67,9 +67,14 @@ def run_demo(data_dir: Path) -> None:
             _show(client, job, console)
     console.print(steps.summary())
     console.print(
-        f"\nEverything is kept in [bold]{data_dir}[/bold]. To ask more of it, run\n"
-        f"  mammodissect up --data-dir {data_dir / 'stack'}\n"
-        "and follow the README from 'Ask for neurons'. What the dissector can and cannot see: docs/dissectors.md."
+        "\nEach label is the best-scoring concept of its neuron, not yet evidence that the neuron knows it.\n"
+        "What the dissector can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
+        f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
+        "and, beside it,\n\n"
+        f'  curl -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
+        f"'http://127.0.0.1:8000/neurons/{LAYERS[-1]}?model=efficientnet-lite0'",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -114,15 +119,16 @@ def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[st
 def _show(client: ServiceClient, job: dict[str, Any], console: Console) -> None:
     """The strongest neurons of each layer."""
     table = Table(title=f"Strongest neurons on {job['probe_set']}", title_justify="left")
-    for heading in ("layer", "units (dead)", "neuron", "concept", "category", "score", "most exciting image"):
-        table.add_column(heading)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("unit", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("concept", overflow="fold")
+    table.add_column("category", overflow="fold")
     for layer in client.get("/layers", job=job["id"])["items"]:
-        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=STRONGEST)["items"]
+        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=STRONGEST, dead=False)["items"]
+        heads = [layer["layer"], f"{layer['units']} units", f"{layer['dead_units']} dead", ""]
         table.add_section()
-        for position, neuron in enumerate(neurons):
-            where = (layer["layer"], f"{layer['units']} ({layer['dead_units']})") if position == 0 else ("", "")
-            image = neuron["images"][0]["image_id"]
-            table.add_row(
-                *where, str(neuron["unit"]), neuron["concept"], neuron["category"], f"{neuron['score']:.2f}", image
-            )
+        for head, neuron in zip(heads, neurons, strict=False):
+            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
+            table.add_row(head, *cells)
     console.print(table)

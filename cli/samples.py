@@ -9,7 +9,7 @@ import typer
 
 from service.errors import InvalidInput
 
-PHANTOMS = 300
+PHANTOMS = 240
 SEED = 2024
 
 Folder = Annotated[Path, typer.Argument(help="Folder to write into; made if need be.")]
