@@ -79,15 +79,20 @@ class Bundle:
     encoder: dict[str, Tensor] | None = None
 
 
-def write_bundle(bundle: Bundle, out: Path) -> Path:
-    """Write a bundle beside `out` and rename it into place, so that `out` is complete or not there.
-
-    Raises InvalidDissector when `out` exists and is no dissector directory; an older dissector there is replaced.
-    """
+def check_place(out: Path) -> None:
+    """Raise InvalidDissector when `out` exists and is no dissector directory."""
     if out.exists() and not (out / _CONFIG).is_file():
         raise InvalidDissector(
             f"'{out.name}' exists and is no dissector.", field="out", value=out, remedy="Name a directory of its own."
         )
+
+
+def write_bundle(bundle: Bundle, out: Path) -> Path:
+    """Write a bundle beside `out` and rename it into place, so that `out` is complete or not there.
+
+    An older dissector there is replaced. Raises InvalidDissector as `check_place` does.
+    """
+    check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         fresh = Path(scratch) / "new"

@@ -20,6 +20,7 @@ _SMALL_WORDS = (
 _EDGES = frozenset(_SMALL_WORDS.split())
 _LONGEST_PHRASE = 3
 _RAREST, _COMMONEST = 0.01, 0.7
+_FEWEST = 3
 MOST_TEXTS = 4096
 
 
@@ -53,12 +54,13 @@ def texts_of(reports: Sequence[str], chosen_from: Sequence[int]) -> tuple[tuple[
     """All texts to fit on, and for each report the indices of those that are its own.
 
     chosen_from: the reports that decide which texts there are, so that held-out reports have no say. Sentences are all
-    taken, phrases if they are in at least 1 % and at most 70 % of the reports; of more than 4,096 the commonest.
+    taken, phrases if they are in at least 1 % (and three) and at most 70 % of the reports; of more than 4,096 texts the
+    commonest.
     """
     parts = [(frozenset(sentences(report)), phrases(report)) for report in reports]
     whole = Counter(text for row in chosen_from for text in parts[row][0])
     runs = Counter(text for row in chosen_from for text in parts[row][1])
-    least, most = max(2.0, _RAREST * len(chosen_from)), _COMMONEST * len(chosen_from)
+    least, most = max(_FEWEST, _RAREST * len(chosen_from)), _COMMONEST * len(chosen_from)
     counts = whole + Counter({text: count for text, count in runs.items() if least <= count <= most})
     texts = tuple(sorted(sorted(counts), key=lambda text: -counts[text])[:MOST_TEXTS])
     place = {text: index for index, text in enumerate(texts)}

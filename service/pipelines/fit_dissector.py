@@ -19,7 +19,7 @@ from service.engine.encoder_training import Batches, TrainingOptions, train_enco
 from service.engine.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
 from service.engine.fitting import FittedHeads, HeadOptions, Pairs, fit_heads
 from service.engine.heads import Heads
-from service.engine.projected import Bundle, write_bundle
+from service.engine.projected import Bundle, check_place, write_bundle
 from service.engine.report_texts import texts_of
 from service.errors import InvalidInput
 from service.pipelines.measure_dissector import measure
@@ -79,6 +79,7 @@ def fit_dissector(
     InvalidDissector when the encoders' packages are not installed or `out` is something else.
     """
     items = images.items
+    check_place(out)
     _check_reports(items)
     split = split_by_patient(
         items,

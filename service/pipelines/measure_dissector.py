@@ -31,7 +31,10 @@ def measure(
     figures: dict[str, Any] = {"images": len(items), "patients": len({owner(item) for item in items})}
     reports = sorted({item.text for item in items if item.text})
     if reports:
-        per_report = [sentence_encoder(sentences(report)).mean(0) for report in reports]
+        own = [sentences(report) for report in reports]
+        known_sentences = sorted({sentence for parts in own for sentence in parts})
+        embedded = dict(zip(known_sentences, sentence_encoder(known_sentences), strict=True))
+        per_report = [torch.stack([embedded[sentence] for sentence in parts]).mean(0) for parts in own]
         matches = torch.tensor([[item.text == report for report in reports] for item in items], device=images.device)
         some = matches.any(1)
         figures["retrieval"] = retrieval(images[some], heads.embed_sentences(torch.stack(per_report)), matches[some])

@@ -19,6 +19,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.encoder_training import TrainingOptions
 from service.engine.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec, pool_statistics
 from service.engine.fitting import HeadOptions
+from service.engine.projected import check_place
 from service.errors import DigestMismatch, InvalidDissector, InvalidInput
 from service.pipelines.fit_dissector import FitOptions, FitReport, fit_dissector
 from service.pipelines.patients import owner, split_by_patient
@@ -39,15 +40,14 @@ def ignore(_: Progress) -> None:
 
 
 def phantoms_with_and_without_implants(exams: int) -> Iterator[Phantom]:
-    """Both CC views of every exam with implants and of as many without."""
-    plain = with_implant = 0
+    """One view of every exam with implants and of some more without."""
+    plain = 0
     for exam in range(exams):
         first = generate(21, 4 * exam, SIZE)
         has_it = "implant" in first.findings
-        if not has_it and plain > 2 * with_implant + 4:
-            continue
-        plain, with_implant = plain + (not has_it), with_implant + has_it
-        yield from (first, generate(21, 4 * exam + 1, SIZE))
+        if has_it or plain < 60:
+            plain += not has_it
+            yield first
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def edit(bundle: Path, **changes: object) -> None:
 
 def test_a_small_fit_learns_to_see_implants(report: FitReport) -> None:
     assert report.held_out["findings"]["implant"]["auroc"] > 0.9
-    assert report.images["fit"] + report.images["held_back"] + report.images["held_out"] >= 80
+    assert sum(report.images.values()) >= 70
 
 
 def test_the_bundle_carries_provenance_and_figures(report: FitReport) -> None:
@@ -133,13 +133,6 @@ def test_the_digest_tells_heads_apart_but_not_figures(report: FitReport, bundle:
     config = json.loads((bundle / "dissector.json").read_text())
     edit(bundle, preprocessing={**config["preprocessing"], "crop_to_breast": True})
     assert open_dissector(DissectorSpec(bundle), CPU).digest != original
-
-
-def test_other_heads_have_another_digest(report: FitReport, images: ProbeImages, tmp_path: Path) -> None:
-    options = replace(OPTIONS, heads=HeadOptions(width=16, epochs=0))
-    other = fit_dissector(images, tmp_path / "other", options, device=CPU, progress=ignore)
-    digests = {open_dissector(DissectorSpec(path), CPU).digest for path in (report.path, other.path)}
-    assert len(digests) == 2
 
 
 def test_spoiled_heads_are_refused(bundle: Path) -> None:
@@ -204,30 +197,29 @@ def test_a_trained_encoder_travels_with_the_bundle(images: ProbeImages, tmp_path
     torch.testing.assert_close(dissector.embed_images(batch).norm(), torch.tensor(1.0))
 
 
-def test_an_older_bundle_is_replaced_and_anything_else_is_left_alone(
-    report: FitReport, bundle: Path, images: ProbeImages, tmp_path: Path
+def test_another_fit_replaces_a_bundle_has_another_digest_and_tells_its_progress(
+    report: FitReport, bundle: Path, images: ProbeImages
 ) -> None:
-    options = replace(OPTIONS, heads=HeadOptions(width=8, epochs=0))
-    fit_dissector(images, bundle, options, device=CPU, progress=ignore)
-    assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle"]
-    assert open_dissector(DissectorSpec(bundle), CPU).embed_texts(["mass"]).shape == (1, 8)
-    other = tmp_path / "notes"
-    other.mkdir()
-    (other / "mine.txt").write_text("keep")
-    with pytest.raises(InvalidDissector, match="no dissector"):
-        fit_dissector(images, other, options, device=CPU, progress=ignore)
-    assert (other / "mine.txt").read_text() == "keep"
-    assert report.path.exists()
-
-
-def test_progress_is_told_for_every_stage(images: ProbeImages, tmp_path: Path) -> None:
     told: list[Progress] = []
-    options = replace(OPTIONS, heads=HeadOptions(width=8, epochs=2))
-    fit_dissector(images, tmp_path / "told", options, device=CPU, progress=told.append)
+    options = replace(OPTIONS, heads=HeadOptions(width=8, epochs=1))
+    fit_dissector(images, bundle, options, device=CPU, progress=told.append)
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    other = open_dissector(DissectorSpec(bundle), CPU)
+    assert other.embed_texts(["mass"]).shape == (1, 8)
+    assert other.digest != open_dissector(DissectorSpec(report.path), CPU).digest
     assert [stage for stage in Stage if any(one.stage == stage for one in told)] == list(Stage)
     probed = [one.done for one in told if one.stage == Stage.PROBE]
     assert probed == sorted(probed)
     assert probed[-1] == len(images.items)
+
+
+def test_a_directory_of_something_else_is_left_alone(report: FitReport, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InvalidDissector, match="no dissector"):
+        check_place(tmp_path)
+    check_place(report.path)
+    check_place(tmp_path / "new")
+    assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
 def test_no_patient_is_in_two_parts(images: ProbeImages) -> None:
