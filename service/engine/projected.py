@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from service.domain.digests import digest_of, digest_of_file
@@ -97,14 +97,14 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
-        save_file(bundle.heads.tensors(), fresh / _HEADS)
+        (fresh / _HEADS).write_bytes(save(bundle.heads.tensors()))
         encoder: dict[str, Any] = {**asdict(bundle.image_encoder), "sha256": bundle.image_encoder_sha256}
         if bundle.encoder is not None:
             halved = {
                 name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
                 for name, value in bundle.encoder.items()
             }
-            save_file(halved, fresh / _ENCODER)
+            (fresh / _ENCODER).write_bytes(save(halved))
             encoder = {**encoder, "sha256": digest_of_file(fresh / _ENCODER), "weights": _ENCODER}
         config = {
             "kind": KIND,
