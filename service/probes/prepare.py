@@ -113,6 +113,6 @@ def _longest_run(varies: NDArray[np.bool_]) -> slice:
 
 
 def _resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    import cv2
+    from service.probes.opencv import cv2
 
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)

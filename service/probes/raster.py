@@ -2,10 +2,10 @@
 
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from service.probes.opencv import cv2
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
 
 

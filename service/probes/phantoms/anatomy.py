@@ -6,9 +6,9 @@ Everything is drawn as a left breast (chest wall at the left edge, nipple to the
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from service.probes.opencv import cv2
 from service.probes.phantoms.plan import Density, View
 from service.probes.phantoms.textures import Field, cloud, fan, filaments, smooth_step, strokes
 

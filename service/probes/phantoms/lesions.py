@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from service.domain.probes import Box
+from service.probes.opencv import cv2
 from service.probes.phantoms.anatomy import Breast
 from service.probes.phantoms.calcifications import draw_calcifications
 from service.probes.phantoms.plan import Abnormality, Kind

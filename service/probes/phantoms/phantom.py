@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.probes import Box
+from service.probes.opencv import cv2
 from service.probes.phantoms.anatomy import draw_breast, shape_breast
 from service.probes.phantoms.lesions import Drawn, Lesion, draw_lesion
 from service.probes.phantoms.plan import VIEWS, BreastPlan, Density, Laterality, View, plan_exam

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from service.probes.opencv import cv2
 
 Field = NDArray[np.float32]
 

@@ -3,9 +3,8 @@
 import csv
 from pathlib import Path
 
-import cv2
-
 from service.errors import InvalidInput
+from service.probes.opencv import cv2
 from service.probes.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
 
 MANIFEST_COLUMNS = (
