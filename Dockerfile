@@ -8,8 +8,8 @@ RUN python -m venv /opt/mammodissect
 WORKDIR /src
 # What we depend on changes more seldom than what we write, and has a layer of its own.
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" \
-        > dependencies.txt \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        print('\n'.join([*p['dependencies'], *p['optional-dependencies']['projected']]))" > dependencies.txt \
     && /opt/mammodissect/bin/pip install --only-binary :all: -c constraints.txt -r dependencies.txt
 COPY README.md ./
 COPY service service

