@@ -68,7 +68,8 @@ def run_demo(data_dir: Path) -> None:
     console.print(steps.summary())
     console.print(
         "\nEach label is the best-scoring concept of its neuron, not yet evidence that the neuron knows it.\n"
-        "What the dissector can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
+        "The dissector has seen synthetic mammograms alone: its labels on real ones only show how the software works.\n"
+        "What it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
         f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
         "and, beside it,\n\n"
         f'  curl -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '

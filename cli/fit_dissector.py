@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.progress import ProgressBars
+from cli.progress import FITTING, ProgressBars
 
 
 def fit_dissector(
@@ -38,7 +38,7 @@ def fit_dissector(
         height=height, width=width, crop_to_breast=crop_to_breast, image_encoder=image_encoder, seed=seed
     )
     console = Console(stderr=True)
-    with ProgressBars(console) as bars:
+    with ProgressBars(console, FITTING) as bars:
         report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=others)
     console.print(f"Dissector written to {report.path}")
     _show(report.held_out, console)

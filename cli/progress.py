@@ -1,5 +1,6 @@
-"""Progress of a dissection on the terminal: a bar where there is one, a line per stage where there is none."""
+"""Progress on the terminal, one bar a stage."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -9,18 +10,24 @@ from rich.progress import Progress as Bars
 
 from service.domain.jobs import Progress, Stage
 
-WORDS = {
+DISSECTING = {
     Stage.LOAD: "loading networks",
     Stage.PROBE: "showing probe images",
     Stage.SCORE: "scoring layers",
     Stage.STORE: "storing neurons",
+}
+FITTING = {
+    Stage.LOAD: "loading encoders",
+    Stage.PROBE: "computing features",
+    Stage.SCORE: "fitting heads",
+    Stage.STORE: "writing the bundle",
 }
 
 
 class ProgressBars:
     """One bar per stage; a context manager and a `ProgressListener`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, words: Mapping[Stage, str] = DISSECTING) -> None:
         self._bars = Bars(
             TextColumn("  {task.description:<22}"),
             BarColumn(),
@@ -28,6 +35,7 @@ class ProgressBars:
             TimeElapsedColumn(),
             console=console,
         )
+        self._words = words
         self._tasks: dict[Stage, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -42,5 +50,5 @@ class ProgressBars:
     def __call__(self, progress: Progress, /) -> None:
         """See `ProgressListener`."""
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(WORDS[progress.stage], total=progress.total)
+            self._tasks[progress.stage] = self._bars.add_task(self._words[progress.stage], total=progress.total)
         self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)

@@ -26,5 +26,5 @@ def unknown_layer(name: str, known: Iterable[str]) -> UnknownLayer:
         f"The target has no layer '{name[:120]}'.",
         field="layers",
         value=name,
-        remedy=f"Near matches: {', '.join(near)}." if near else "List the layers with POST /models/{name}/inspect.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Layers have names like {next(iter(known), '-')}.",
     )

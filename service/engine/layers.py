@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from service.domain.layers import canonical_layer, near_layers
+from service.domain.layers import canonical_layer, unknown_layer
 from service.engine.networks import Target
-from service.errors import InvalidInput, UnknownLayer
+from service.errors import InvalidInput
 
 
 def named_layers(target: Target) -> dict[str, nn.Module]:
@@ -29,11 +29,7 @@ def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
     for layer in layers:
         name = canonical_layer(layer)
         if name not in known:
-            near = near_layers(layer, known)
-            remedy = (
-                f"Near matches: {', '.join(near)}." if near else f"Layers have names like {next(iter(known), '-')}."
-            )
-            raise UnknownLayer(f"The target has no layer '{layer}'.", field="layers", value=layer, remedy=remedy)
+            raise unknown_layer(layer, known)
         if name in taken:
             raise InvalidInput(f"Layer '{layer}' is requested twice.", field="layers", value=layer)
         taken.add(name)
