@@ -53,14 +53,17 @@ def log_products_numba(q: Tensor, rows: Tensor, base: Tensor, weight: Tensor) ->
     out = torch.empty(rows.shape[0], concepts)
     kernel, q_array, out_array = _compiled(), q.numpy(), out.numpy()
 
-    def score_strip(start: int) -> None:
-        stop = min(start + _STRIP, concepts)
-        strip = np.zeros((images, _STRIP), np.float32)
-        strip[:, : stop - start] = q_array[:, start:stop]
-        kernel(strip, padded_rows, padded_base, padded_weight, out_array[:, start:stop])
+    workers = torch.get_num_threads()
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for _ in threads.map(score_strip, range(0, concepts, _STRIP)):
+    def score_strips(first: int) -> None:
+        strip = np.zeros((images, _STRIP), np.float32)  # one for all of a thread's strips: fresh memory is slow memory
+        for start in range(first * _STRIP, concepts, workers * _STRIP):
+            stop = min(start + _STRIP, concepts)
+            strip[:, : stop - start] = q_array[:, start:stop]
+            kernel(strip, padded_rows, padded_base, padded_weight, out_array[:, start:stop])
+
+    with ThreadPoolExecutor(workers) as threads:
+        for _ in threads.map(score_strips, range(workers)):
             pass
     return out
 
