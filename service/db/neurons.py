@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, insert, or_, select
 from sqlalchemy.orm import Session
 
 from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
@@ -26,11 +26,6 @@ from service.domain.probes import Box
 Sort = Literal["-score", "unit"]
 
 _ROWS_PER_INSERT = 1_000
-
-
-def forget_layers(session: Session, job_id: UUID) -> None:
-    """Delete whatever layers of a job are stored."""
-    session.execute(delete(LayerRow).where(LayerRow.job_id == job_id))
 
 
 def add_layer(

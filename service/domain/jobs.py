@@ -12,18 +12,13 @@ from service.errors import Conflict
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Succeeded, failed and cancelled are final."""
+    """Where a job stands; nothing follows succeeded, failed and cancelled."""
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        """No status follows this one."""
-        return not LEGAL_MOVES[self]
 
 
 LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {

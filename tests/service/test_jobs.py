@@ -34,10 +34,6 @@ def test_every_pair_of_statuses(sessions: Sessions, current: JobStatus, followin
             check_move(current, following)
 
 
-def test_final_statuses() -> None:
-    assert {status for status in JobStatus if status.is_final} == {S, F, C}
-
-
 def test_the_database_refuses_a_status_it_does_not_know(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         job = queued_job(session)
