@@ -12,14 +12,16 @@ Because scores leave here block by block, neither [N, C] nor [U, C] has to exist
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from service.engine.similarity_kernel import log_products
+from service.engine.softmax_kernel import log_sum_exp
 from service.engine.top_k import RunningTopK
 
-_BLOCK_ENTRIES = 1 << 22
+_BLOCK_ENTRIES = 1 << 21
 _NARROWEST_BLOCK = 64
 
 
@@ -45,15 +47,18 @@ class ConceptColumns:
     """Scores P of R images against C concepts, a range of concepts at a time.
 
     columns: maps (start, stop) to float32 [R, stop - start].
+    exist: the scores lie in memory already, so a block of them takes none.
     """
 
     images: int
     concepts: int
     columns: Callable[[int, int], Tensor]
+    exist: bool = False
 
     def blocks(self, units: int) -> Iterator[tuple[int, int]]:
-        """Ranges of concepts for which neither R x block nor U x block grows past 16 MB (64 concepts at least)."""
-        width = _BLOCK_ENTRIES // max(self.images, units) // _NARROWEST_BLOCK * _NARROWEST_BLOCK
+        """Ranges of concepts (64 at least) whose new tensors, R x block and U x block, stay below 8 MB each."""
+        rows = units if self.exist else max(self.images, units)
+        width = _BLOCK_ENTRIES // rows // _NARROWEST_BLOCK * _NARROWEST_BLOCK
         width = max(width, _NARROWEST_BLOCK)
         for start in range(0, self.concepts, width):
             yield start, min(start + width, self.concepts)
@@ -62,12 +67,13 @@ class ConceptColumns:
 def columns_of_scores(concept_scores: Tensor, top_indices: Tensor) -> tuple[ConceptColumns, Tensor]:
     """P given as a matrix [N, C], cut to the images that occur in top_indices [U, K], and top_indices within these."""
     images, rows = _occurring(top_indices, concept_scores.shape[0])
+    all_occur = len(images) == concept_scores.shape[0]
 
     def columns(start: int, stop: int) -> Tensor:
         block = concept_scores[:, start:stop]
-        return block if len(images) == len(block) else block.index_select(0, images)
+        return block if all_occur else block.index_select(0, images)
 
-    return ConceptColumns(len(images), concept_scores.shape[1], columns), rows
+    return ConceptColumns(len(images), concept_scores.shape[1], columns, exist=all_occur), rows
 
 
 def columns_of_embeddings(images: Tensor, texts: Tensor, top_indices: Tensor) -> tuple[ConceptColumns, Tensor]:
@@ -90,10 +96,9 @@ def score_blocks(scores: ConceptColumns, rows: Tensor, parameters: WpmiParameter
     """
     units, k = rows.shape
     base, weight = parameters.factors(k, rows.device)
-    shift = -_log_sums(scores, units, parameters.temperature)
+    log_sums = _log_sums(scores, units, parameters.temperature)
     for start, stop in scores.blocks(units):
-        q = torch.add(shift, scores.columns(start, stop), alpha=parameters.temperature).exp_()
-        raw = log_products(q, rows, base, weight)
+        raw = log_products(scores.columns(start, stop), parameters.temperature, log_sums, rows, base, weight)
         prior = torch.logsumexp(raw, dim=0) - math.log(units)
         yield start, raw.sub_(prior, alpha=parameters.lam)
 
@@ -122,12 +127,6 @@ def _occurring(top_indices: Tensor, images: int) -> tuple[Tensor, Tensor]:
 
 
 def _log_sums(scores: ConceptColumns, units: int, temperature: float) -> Tensor:
-    """The logarithm of softmax's denominator: logsumexp over all concepts of temperature * P, [R, 1]."""
-    result: Tensor | None = None
-    for start, stop in scores.blocks(units):
-        columns = scores.columns(start, stop)
-        largest = columns.amax(dim=1, keepdim=True).mul_(temperature)
-        below = torch.add(-largest, columns, alpha=temperature).exp_().sum(dim=1, keepdim=True)
-        block = below.log_().add_(largest)
-        result = block if result is None else torch.logaddexp(result, block)
-    return torch.empty(0) if result is None else result
+    """The logarithm of softmax's denominator over all concepts, [R]."""
+    sums = (log_sum_exp(scores.columns(start, stop), temperature) for start, stop in scores.blocks(units))
+    return reduce(torch.logaddexp, sums)

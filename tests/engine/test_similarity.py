@@ -18,6 +18,7 @@ from service.engine.similarity_blocks import (
     score_blocks,
 )
 from service.engine.similarity_kernel import log_products, log_products_numba, log_products_torch
+from service.engine.softmax_kernel import compiled_exp, log_sum_exp
 from service.engine.top_k import top_k_images
 from service.errors import InvalidActivations, TooFewImages
 
@@ -167,28 +168,47 @@ def test_both_kernels_are_the_sum_of_logarithms(k: int) -> None:
     rows = torch.randint(0, 50, (7, k), generator=generator)
     base, weight = WpmiParameters().factors(k, torch.device("cpu"))
     expected = (base[:, None] + weight[:, None] * q[rows]).double().log().sum(dim=1).float()
-    close(log_products_numba(q, rows, base, weight), expected, 1e-6)
-    close(log_products_torch(q, rows, base, weight), expected, 1e-6)
+    temperature, log_sums = 4.0, torch.randn(50, generator=generator)
+    scores = (q.log() + log_sums[:, None]) / temperature
+    close(log_products_numba(scores, temperature, log_sums, rows, base, weight), expected, 1e-6)
+    close(log_products_torch(scores, temperature, log_sums, rows, base, weight), expected, 1e-6)
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     generator = torch.Generator().manual_seed(8)
-    q = torch.softmax(torch.randn(40, 200, generator=generator), dim=1)
-    rows = torch.randint(0, 40, (9, 10), generator=generator)
-    base, weight = WpmiParameters().factors(10, torch.device("cpu"))
+    scores = torch.randn(40, 200, generator=generator)
+    top = torch.randint(0, 40, (9, 10), generator=generator)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = log_products(q, rows, base, weight)
+        alone = similarity.soft_wpmi_from_top_k(scores, top)
         torch.set_num_threads(3)
-        assert torch.equal(log_products(q, rows, base, weight), alone)
+        assert torch.equal(similarity.soft_wpmi_from_top_k(scores, top), alone)
     finally:
         torch.set_num_threads(threads)
 
 
+def test_the_compiled_exponential_is_exact_to_one_part_in_ten_million() -> None:
+    x = np.linspace(-86.9, 20.0, 50_001, dtype=np.float32)
+    exp = compiled_exp()
+    actual = np.array([exp(one) for one in x])
+    np.testing.assert_allclose(actual, np.exp(x.astype(np.float64)), rtol=1e-7)
+    assert exp(np.float32(-1000.0)) == exp(np.float32(-87.0)) < 1e-37
+    assert np.isnan(exp(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize(("rows", "concepts"), [(1, 1), (3, 63), (70, 64), (5, 200), (2, 70_000)])
+def test_log_sum_exp_of_rows(rows: int, concepts: int) -> None:
+    scores = 30 * torch.randn(rows, concepts, generator=torch.Generator().manual_seed(9))
+    expected = torch.logsumexp(2.0 * scores.double(), dim=1).float()
+    torch.testing.assert_close(log_sum_exp(scores, 2.0), expected, rtol=2e-6, atol=2e-6)
+
+
 def test_products_of_the_smallest_allowed_factors_do_not_underflow() -> None:
     base, weight = torch.full((100,), 2.8e-8), torch.ones(100)
-    scores = log_products(torch.zeros(1, 3), torch.zeros(2, 100, dtype=torch.int64), base, weight)
+    scores = log_products(
+        torch.full((1, 3), -torch.inf), 1.0, torch.zeros(1), torch.zeros(2, 100, dtype=torch.int64), base, weight
+    )
     torch.testing.assert_close(scores, torch.full((2, 3), 100 * math.log(2.8e-8)))
 
 
