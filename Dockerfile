@@ -27,6 +27,8 @@ RUN pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
     && groupadd --gid 10001 mammodissect \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mammodissect
 COPY --from=build /opt/mammodissect /opt/mammodissect
+# A new volume takes the owner of the folder it is mounted over.
+RUN install --directory --mode=0700 --owner=10001 --group=10001 /artifacts
 # Nothing is written outside /tmp, so the root file system can be read-only; models are never fetched from the network.
 ENV PATH=/opt/mammodissect/bin:$PATH \
     HOME=/tmp \

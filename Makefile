@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo up test check bench
+.PHONY: help setup demo up test check bench chaos
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ check: setup ## Formatting, lint, types, import direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: setup ## Kill workers, broker and database under load, at full size (about 15 minutes)
+	$(BIN)/python -m tests.chaos
 
 bench: setup ## Measure speed and memory as ratios against named baselines
 	$(BIN)/python -m benchmarks

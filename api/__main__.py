@@ -5,6 +5,7 @@ import argparse
 import uvicorn
 
 from api.app import create_app
+from service.config import Settings
 from service.logs import configure_logging
 
 
@@ -14,9 +15,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    configure_logging()
+    settings = Settings()
+    configure_logging(settings.log_level)
     # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
-    uvicorn.run(create_app(), host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+    uvicorn.run(create_app(settings), host=arguments.host, port=arguments.port, access_log=False, log_config=None)
 
 
 if __name__ == "__main__":

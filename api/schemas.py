@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.config import Settings
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.methods import Method, Pooling, Similarity
 from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
@@ -125,8 +126,20 @@ class JobIn(Body):
     method: MethodIn = MethodIn()
     concepts_per_neuron: int = Field(default=10, ge=1, le=100)
     images_per_neuron: int = Field(default=5, ge=1, le=100)
+    batch_size: int | None = Field(
+        default=None, ge=1, le=4096, description="Images per forward pass; rounding follows it. Left out: a setting."
+    )
+    shard_size: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Images per work item; rounding follows it. Left out: a setting."
+    )
+    queue: Name = Field(
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Jobs of one queue (a department, say) take turns with those of the others.",
+    )
+    priority: int = Field(default=0, ge=-100, le=100, description="The higher goes first, whatever its queue.")
 
-    def submission(self, target: str) -> JobSubmission:
+    def submission(self, target: str, settings: Settings) -> JobSubmission:
         """The submission in the domain's words, on that registered target."""
         return JobSubmission(
             target=target,
@@ -137,6 +150,10 @@ class JobIn(Body):
             method=self.method.method(),
             concepts_per_neuron=self.concepts_per_neuron,
             images_per_neuron=self.images_per_neuron,
+            batch_size=self.batch_size or settings.batch_size,
+            shard_size=self.shard_size or settings.shard_size,
+            queue=self.queue,
+            priority=self.priority,
         )
 
 
@@ -184,13 +201,17 @@ class ModelOut(ResourceOut):
 
 
 class StageOut(BaseModel):
-    """Progress of one stage."""
+    """Progress of one stage, in images, layers or results; `rate` a second, and when it will end at that rate."""
 
     stage: Stage
     done: int
     total: int
-    started_at: datetime
-    updated_at: datetime
+    items: int
+    items_done: int
+    started_at: datetime | None
+    updated_at: datetime | None
+    rate: float | None
+    expected_end: datetime | None
 
 
 class JobOut(BaseModel):
@@ -198,7 +219,7 @@ class JobOut(BaseModel):
 
     id: UUID
     status: JobStatus
-    cancel_requested: bool
+    replay_of: UUID | None
     target: str
     layers: list[str] | Literal["all"]
     concept_set: str
@@ -207,6 +228,10 @@ class JobOut(BaseModel):
     method: dict[str, Any]
     concepts_per_neuron: int
     images_per_neuron: int
+    batch_size: int
+    shard_size: int
+    queue: str
+    priority: int
     progress: list[StageOut]
     manifest: dict[str, Any] | None
     problem: dict[str, Any] | None
@@ -221,7 +246,7 @@ class JobOut(BaseModel):
         return cls(
             id=job.id,
             status=job.status,
-            cancel_requested=job.cancel_requested,
+            replay_of=job.replay_of,
             target=job.request.target,
             layers="all" if options.layers is None else list(options.layers),
             concept_set=job.request.concept_set,
@@ -230,6 +255,10 @@ class JobOut(BaseModel):
             method=options.method.as_dict(),
             concepts_per_neuron=options.concepts_per_neuron,
             images_per_neuron=options.images_per_neuron,
+            batch_size=job.request.batch_size,
+            shard_size=job.request.shard_size,
+            queue=job.request.queue,
+            priority=job.request.priority,
             progress=[StageOut.model_validate(stage, from_attributes=True) for stage in job.progress],
             manifest=None if job.manifest is None else dict(job.manifest),
             problem=None if job.problem is None else dict(job.problem),

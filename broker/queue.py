@@ -5,6 +5,7 @@ from uuid import UUID
 from celery import Celery
 from kombu.exceptions import OperationalError
 from pydantic import SecretStr
+from redis.exceptions import RedisError
 
 from service.errors import InvalidInput, Unavailable
 from service.ports import JobQueue
@@ -20,6 +21,7 @@ def open_broker(broker_url: SecretStr) -> Celery:
     app = Celery("mammodissect", broker=broker_url.get_secret_value(), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
+        broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
         broker_transport_options={"socket_connect_timeout": 2},
@@ -44,4 +46,16 @@ class CeleryJobQueue(JobQueue):
         try:
             self._app.send_task(task, args=[str(identifier)], retry=False, expires=_MESSAGE_LIFETIME_S)
         except (OperationalError, OSError) as error:
-            raise Unavailable("The broker cannot be reached.", remedy="Try again in a moment.") from error
+            raise _away() from error
+
+    def waiting(self) -> int:
+        """See `JobQueue.waiting`."""
+        try:
+            with self._app.connection_for_read() as connection:
+                return int(connection.default_channel.client.llen(self._app.conf.task_default_queue))
+        except (OperationalError, OSError, RedisError) as error:
+            raise _away() from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("The broker cannot be reached.", remedy="Try again in a moment.")

@@ -42,7 +42,8 @@ def dissect(
     concepts_per_neuron: Annotated[int, typer.Option(min=1)] = 10,
     images_per_neuron: Annotated[int, typer.Option(min=1)] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 8,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
     from service.pipelines.dissection import DissectionPlan, run_dissection
@@ -64,6 +65,7 @@ def dissect(
         ),
         device=device,
         batch_size=batch_size,
+        shard_size=shard_size,
     )
     console = Console(stderr=True)
     with ProgressBars(console) as bars:

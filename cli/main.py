@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.admin import admin
 from cli.dissect import dissect
 from cli.fit_dissector import fit_dissector
 from cli.samples import samples
@@ -22,6 +23,7 @@ app = typer.Typer(
 DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with mode 0700.")]
 
 
+app.add_typer(admin)
 app.command()(dissect)
 app.command()(fit_dissector)
 app.command()(samples)

@@ -125,10 +125,16 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
             key = _kept_key(key_file)
+        artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
         supervisor = Supervisor(
             programs(port),
             servers,
-            environment={"DATABASE_URL": database_url, "BROKER_URL": broker_url, "API_KEY": key},
+            environment={
+                "DATABASE_URL": database_url,
+                "BROKER_URL": broker_url,
+                "API_KEY": key,
+                "ARTIFACTS_URL": artifacts_url,
+            },
             logs=logs,
             say=_say,
         )

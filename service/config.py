@@ -28,7 +28,35 @@ class Settings(BaseSettings):
         description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
     )
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
-    batch_size: int = Field(default=8, ge=1, le=4096, description="Probe images per forward pass.")
+    batch_size: int = Field(
+        default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not say."
+    )
+    shard_size: int = Field(
+        default=256, ge=1, le=1_000_000, description="Probe images per work item, for jobs that do not say."
+    )
+    artifacts_url: str = Field(
+        default="",
+        description="Where intermediate results are kept: `file:///folder` that all workers share, or `s3://bucket/prefix`.",
+    )
+    lease_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds after which a silent worker is taken to be lost."
+    )
+    heartbeat_s: float = Field(
+        default=1.0, gt=0, le=600, description="Seconds between a worker's heartbeats; also how soon a cancel is seen."
+    )
+    max_attempts: int = Field(
+        default=5, ge=1, le=100, description="How often a work item is tried before its job is given up."
+    )
+    item_time_limit_s: float = Field(default=6 * 3600.0, gt=0, description="Seconds that one work item may take.")
+    memory_limit_mb: int = Field(
+        default=0, ge=0, description="Memory (MB) that a worker's computation may take; 0: 80 % of the machine's."
+    )
+    model_cache_mb: int = Field(
+        default=4096, ge=0, description="Memory (MB) of networks that a worker keeps loaded between work items."
+    )
+    grace_s: float = Field(
+        default=15.0, ge=0, description="Seconds after SIGTERM that a worker gives its work item to end."
+    )
     log_level: str = Field(default="INFO", description="Least severe level that is logged.")
 
     @cached_property

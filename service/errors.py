@@ -18,6 +18,9 @@
     ├── Conflict                  the request is fine but the present state forbids it
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               the database or the broker cannot be reached now
+    ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
+    ├── ArtifactLost              a stored intermediate result is missing or damaged
+    ├── LeaseLost                 a worker writes for an item that is no longer its own
     └── JobCancelled              raised inside a running job when somebody cancelled it
 
 `api/problems.py` maps each class to a status; a failed job stores `as_problem()` in its row.
@@ -167,3 +170,21 @@ class JobCancelled(DissectError):
     """Raised inside a running job, between two batches, when somebody cancelled it."""
 
     code, title = "cancelled", "Job cancelled"
+
+
+class LeaseLost(DissectError):
+    """A worker writes for a work item that was taken from it; its write is refused whole."""
+
+    code, title = "lease-lost", "Lease lost"
+
+
+class ArtifactNotStored(DissectError):
+    """An intermediate result cannot be written: the disk is full, or the store is out of reach."""
+
+    code, title = "artifact-not-stored", "Artifact not stored"
+
+
+class ArtifactLost(DissectError):
+    """A stored intermediate result is missing or its digest is another one; it has to be computed again."""
+
+    code, title = "artifact-lost", "Artifact lost"

@@ -5,11 +5,9 @@ import logging
 import structlog
 from structlog.typing import Processor
 
-from service.config import Settings
 
-
-def configure_logging() -> None:
-    """Send structlog and the standard library's loggers to standard error as JSON, from LOG_LEVEL up."""
+def configure_logging(level: str) -> None:
+    """Send structlog and the standard library's loggers to standard error as JSON, from `level` up."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -29,7 +27,7 @@ def configure_logging() -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(Settings().log_level.upper())
+    root.setLevel(level.upper())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,7 +1,9 @@
 """Protocols between the parts: what one side needs and another provides."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
+from service.domain.work import Lease
 
-RUN_JOB_TASK = "mammodissect.run_job"
+WORK_TASK = "mammodissect.work"
 INSPECT_MODEL_TASK = "mammodissect.inspect_model"
 
 
@@ -41,4 +44,47 @@ class JobQueue(Protocol):
 
     def publish(self, task: str, identifier: UUID) -> None:
         """Ask a worker to run `task` for the row `identifier`. Raises Unavailable when the broker cannot be reached."""
+        ...
+
+    def waiting(self) -> int:
+        """How many messages no worker has taken yet. Raises Unavailable when the broker cannot be reached."""
+        ...
+
+
+class ItemRunner(Protocol):
+    """What a worker's child computes: work items, and the layers of a model."""
+
+    def run(self, lease: Lease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+        """Do a work item and return its result, small JSON. tell: how many of its units of work are done.
+
+        tell raises JobCancelled when the item is no longer wanted. Raises any DissectError.
+        """
+        ...
+
+    def inspect(self, model_id: UUID, /) -> None:
+        """List the layers of a registered model and store the list, or the problem that opening it met."""
+        ...
+
+
+class ArtifactStore(Protocol):
+    """Keeps artifacts under content keys: lower-case hexadecimal SHA-256 digests. Any other key is a ValueError."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store it whole or not at all, in place of what was there. Raises ArtifactNotStored."""
+        ...
+
+    def fetch(self, key: str, sha256: str) -> Path:
+        """A local file with exactly that content. Removes what is damaged. Raises ArtifactLost if there is none."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove it, if it is there."""
+        ...
+
+    def listing(self) -> Iterator[tuple[str, datetime]]:
+        """Every key, and when it was last written."""
+        ...
+
+    def sweep(self, older_than: timedelta) -> None:
+        """Remove what killed writers left behind that long ago."""
         ...

@@ -1,13 +1,15 @@
-"""`python -m workers`: take jobs, one at a time, in this process (CUDA and fork do not mix)."""
+"""`python -m workers`: take work items, one at a time; a child process of its own computes them."""
 
+from service.config import Settings
 from service.logs import configure_logging
 from workers.app import create_worker
 
 
 def main() -> None:
     """Work until SIGTERM."""
-    configure_logging()
-    create_worker().worker_main(
+    settings = Settings()
+    configure_logging(settings.log_level)
+    create_worker(settings).worker_main(
         ["worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     )
 

@@ -1,29 +1,45 @@
 """The worker's Celery application: two tasks that carry an id and leave no result in the broker."""
 
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
+from celery.signals import worker_shutdown, worker_shutting_down
 
-from broker.queue import open_broker
+from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
-from service.pipelines.inspect_model import inspect_model
-from service.pipelines.run_job import run_job
-from service.ports import INSPECT_MODEL_TASK, RUN_JOB_TASK
+from service.pipelines.child_process import DISSECTION, ChildProcess
+from service.pipelines.host import WorkerHost
+from service.ports import INSPECT_MODEL_TASK, WORK_TASK
+from service.storage import open_store
 
 
-def create_worker(settings: Settings | None = None) -> Celery:
-    """Build the application with its tasks. Nothing connects yet. Raises InvalidInput for missing settings."""
+def create_worker(settings: Settings | None = None, *, runner: str = DISSECTION) -> Celery:
+    """Build the application with its tasks. Nothing connects yet. Raises InvalidInput for missing settings.
+
+    runner: `module:function` that builds what the worker's child computes with.
+    """
     settings = Settings() if settings is None else settings
     app = open_broker(settings.broker_url)
     sessions = open_sessions(settings.database_url)
+    store = open_store(settings.artifacts_url)
+    host = WorkerHost(sessions, settings, CeleryJobQueue(app), store, ChildProcess(settings, runner))
 
-    def wake_for_job(job_id: str) -> None:
-        run_job(sessions, settings, UUID(job_id))
+    def work(_job_id: str) -> None:
+        host.work()
 
-    def wake_for_model(model_id: str) -> None:
-        inspect_model(sessions, settings, UUID(model_id))
+    def inspect_model(model_id: str) -> None:
+        host.inspect(UUID(model_id))
 
-    app.task(name=RUN_JOB_TASK)(wake_for_job)
-    app.task(name=INSPECT_MODEL_TASK)(wake_for_model)
+    def stop(**_: Any) -> None:
+        host.stop()
+
+    def close(**_: Any) -> None:
+        host.close()
+
+    app.task(name=WORK_TASK)(work)
+    app.task(name=INSPECT_MODEL_TASK)(inspect_model)
+    worker_shutting_down.connect(stop, weak=False)
+    worker_shutdown.connect(close, weak=False)
     return app

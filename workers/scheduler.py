@@ -11,24 +11,23 @@ import structlog
 
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
-from service.db.session import open_sessions, transaction
+from service.db.session import open_sessions
 from service.errors import Unavailable
 from service.logs import configure_logging
-from service.usecases.jobs import reconcile
+from service.usecases.reconcile import reconcile
 
-EVERY_S = 30.0
+EVERY_S = 2.0
 
 log = structlog.get_logger()
 
 
 def run(settings: Settings, stopped: threading.Event) -> None:
-    """Reconcile every 30 seconds until `stopped` is set; an unreachable database is waited for."""
+    """Reconcile every two seconds until `stopped` is set; an unreachable database or broker is waited for."""
     sessions = open_sessions(settings.database_url, pool_size=1)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
     while not stopped.wait(EVERY_S):
         try:
-            with transaction(sessions) as session:
-                reconcile(session, queue)
+            reconcile(sessions, queue, max_attempts=settings.max_attempts)
         except Unavailable as error:
             log.warning("cannot look after jobs now", reason=error.detail)
 
@@ -42,8 +41,9 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    configure_logging()
-    run(Settings(), stopped)
+    settings = Settings()
+    configure_logging(settings.log_level)
+    run(settings, stopped)
 
 
 if __name__ == "__main__":

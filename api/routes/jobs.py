@@ -1,13 +1,17 @@
 """Post, read, list and cancel dissection jobs."""
 
+from collections.abc import AsyncIterable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.job_events import job_stream
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import CheckpointIn, JobIn, JobOut
+from service.db.session import Sessions
 from service.domain.jobs import JobStatus
 from service.usecases import jobs
 from service.usecases.resources import register_model
@@ -39,7 +43,7 @@ def post_job(
     job = jobs.submit_job(
         session,
         queue,
-        body.submission(target),
+        body.submission(target, settings),
         request=body.model_dump(mode="json"),
         idempotency_key=idempotency_key,
     )
@@ -70,5 +74,38 @@ def read_job(job_id: UUID, session: SessionDep) -> JobOut:
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: UUID, session: SessionDep) -> JobOut:
-    """Cancel a job: at once while it waits, within one batch while it runs; 409 once it has ended."""
+    """End a job: what waits never starts, what runs stops within a batch; 409 once it has ended otherwise."""
     return JobOut.of(jobs.cancel_job(session, job_id))
+
+
+@router.post("/{job_id}/retry", status_code=status.HTTP_202_ACCEPTED)
+def retry_job(job_id: UUID, session: SessionDep, queue: QueueDep) -> JobOut:
+    """Put a failed or dead job back into the queue; it goes on where it stopped. 409 for any other job."""
+    return JobOut.of(jobs.retry_job(session, queue, job_id))
+
+
+@router.post("/{job_id}/replay", status_code=status.HTTP_202_ACCEPTED)
+def replay_job(job_id: UUID, session: SessionDep, queue: QueueDep, response: Response) -> JobOut:
+    """Compute a succeeded job's result again from scratch; the new job's manifest says whether it is bit-identical."""
+    job = jobs.replay_job(session, queue, job_id)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return JobOut.of(job)
+
+
+def _check_job(job_id: UUID, session: SessionDep) -> None:
+    jobs.find_job(session, job_id)
+
+
+# The check comes before the stream begins: after that, no error can be answered any more.
+@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_check_job)])
+async def follow_job(
+    job_id: UUID, request: Request, last_event_id: Annotated[int, Header(ge=0)] = 0
+) -> AsyncIterable[ServerSentEvent]:
+    """The job's history as server-sent events, until it ends.
+
+    `status`, `item`, `accident` and `artifact-lost` events have ids: a client that reconnects with `Last-Event-ID`
+    gets what it has missed. `progress` events in between have none: they carry the job's progress as it is now.
+    """
+    sessions: Sessions = request.app.state.sessions
+    async for event in job_stream(sessions, job_id, last_event_id):
+        yield event

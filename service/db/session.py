@@ -25,7 +25,8 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5) -> Sessions:
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=2 * pool_size,
-        connect_args={"connect_timeout": 5},
+        # A process that is stopped in the middle of a transaction must not hold its locks for ever.
+        connect_args={"connect_timeout": 5, "options": "-c idle_in_transaction_session_timeout=60s"},
     )
     return sessionmaker(engine, expire_on_commit=False)
 
@@ -43,6 +44,6 @@ def transaction(sessions: Sessions) -> Iterator[Session]:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
 
 
-def on_commit(session: Session, action: Callable[[], None]) -> None:
+def on_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` right after the session's transaction has been committed; never if it is rolled back."""
     event.listen(session, "after_commit", lambda _: action(), once=True)

@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
+    BigInteger,
     CheckConstraint,
     DateTime,
     Float,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -22,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.domain.jobs import JobStatus
+from service.domain.work import ItemStatus
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -94,16 +96,88 @@ class JobRow(Base):
     concept_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     options: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
-    cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    progress: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    replay_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
     manifest: Mapped[dict[str, Any] | None]
     problem: Mapped[dict[str, Any] | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     request_digest: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
-    heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class WorkItemRow(Base):
+    """A piece of a job that one worker does under a lease; queue, priority and turn decide whose is next."""
+
+    __tablename__ = "work_items"
+    __table_args__ = (
+        UniqueConstraint("job_id", "stage", "position"),
+        CheckConstraint("status IN ({})".format(", ".join(f"'{status}'" for status in ItemStatus)), name="status"),
+        CheckConstraint("stage IN ('probe', 'score', 'store')", name="stage"),
+        CheckConstraint("status <> 'leased' OR (lease_expires_at IS NOT NULL AND fence > 0)", name="lease"),
+        CheckConstraint("(status = 'done') = (result IS NOT NULL)", name="result"),
+        Index("ix_work_items_ready", text("priority DESC"), "turn", "id", postgresql_where=text("status = 'ready'")),
+        Index("ix_work_items_leased", "lease_expires_at", postgresql_where=text("status = 'leased'")),
+        Index("ix_work_items_turns", "queue", "turn", postgresql_where=text("status IN ('ready', 'leased')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    stage: Mapped[str]
+    position: Mapped[int]
+    label: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default=text("'ready'"))
+    queue: Mapped[str]
+    priority: Mapped[int]
+    turn: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    ready_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    lease_expires_at: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime | None]
+    done: Mapped[int] = mapped_column(server_default=text("0"))
+    total: Mapped[int]
+    result: Mapped[dict[str, Any] | None]
+    problem: Mapped[dict[str, Any] | None]
+
+
+class ArtifactRow(Base):
+    """A stored intermediate result: the key says what went into it, the digest what came out."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (Index(None, "used_at"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    sha256: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class JobArtifactRow(Base):
+    """A job's reference to an artifact, which keeps it from being collected while the job may still need it."""
+
+    __tablename__ = "job_artifacts"
+    __table_args__ = (Index(None, "key"),)
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey("artifacts.key", ondelete="CASCADE"), primary_key=True)
+
+
+class JobEventRow(Base):
+    """One line of a job's history."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class LayerRow(Base):

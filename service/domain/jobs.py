@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -12,26 +12,35 @@ from service.errors import Conflict
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; nothing follows succeeded, failed and cancelled."""
+    """Where a job stands.
+
+    Nothing follows succeeded and cancelled. A failed job met an error that trying again would meet again; a dead one
+    was given up after its workers were lost too often. Both can be put back into the queue and go on where they were.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DEAD = "dead"
 
 
 LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
-    JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.DEAD}),
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
     JobStatus.CANCELLED: frozenset(),
+    JobStatus.DEAD: frozenset({JobStatus.QUEUED}),
 }
+"""The one place that says which status may follow which; a trigger in the database refuses the same moves."""
+
+ENDED = frozenset(JobStatus) - {JobStatus.QUEUED, JobStatus.RUNNING}
 
 
 def check_move(current: JobStatus, following: JobStatus) -> None:
-    """The one place that says which status may follow which. Raises Conflict for any other pair."""
+    """Raises Conflict for a pair of statuses that is not among LEGAL_MOVES."""
     if following not in LEGAL_MOVES[current]:
         raise Conflict(f"A {current} job cannot become {following}.", field="status", value=current)
 
@@ -66,24 +75,52 @@ class DissectionOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What somebody asked for, with every name resolved to one version (`name@version`)."""
+    """What somebody asked for, with every name resolved to one version (`name@version`).
+
+    batch_size, shard_size: images per forward pass and per work item; rounding follows both, so they are part of the
+    request. queue: its jobs take turns with those of other queues. priority: the higher goes first, whatever its turn.
+    """
 
     target: str
     dissector: str
     probe_set: str
     concept_set: str
     options: DissectionOptions
+    batch_size: int = 8
+    shard_size: int = 256
+    queue: str = "default"
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """One stage of a job as far as it has come."""
+    """One stage of a job as far as it has come, in images (probe), layers (score) or results (store).
+
+    items, items_done: the stage's work items. started_at is None while no worker has begun.
+    """
 
     stage: Stage
     done: int
     total: int
-    started_at: datetime
-    updated_at: datetime
+    items: int
+    items_done: int
+    started_at: datetime | None
+    updated_at: datetime | None
+
+    @property
+    def rate(self) -> float | None:
+        """Units of work a second since the stage began; None before there is one."""
+        if self.started_at is None or self.updated_at is None or self.done == 0:
+            return None
+        elapsed = (self.updated_at - self.started_at).total_seconds()
+        return self.done / elapsed if elapsed > 0 else None
+
+    @property
+    def expected_end(self) -> datetime | None:
+        """When the stage will have ended at its rate so far."""
+        if self.rate is None or self.updated_at is None:
+            return None
+        return self.updated_at + timedelta(seconds=(self.total - self.done) / self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +128,17 @@ class Job:
     """A job as the database knows it.
 
     manifest: digests and versions of everything that made the result, once it succeeded.
-    problem: why it failed, in the form of `DissectError.as_problem()`.
+    problem: why it failed or was given up, in the form of `DissectError.as_problem()`.
+    replay_of: the job whose result this one computes again from scratch, to see whether it comes out the same.
     """
 
     id: UUID
     request: JobRequest
     status: JobStatus
-    cancel_requested: bool
     progress: tuple[StageProgress, ...]
     manifest: Mapping[str, Any] | None
     problem: Mapping[str, Any] | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    replay_of: UUID | None = None

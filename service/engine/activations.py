@@ -1,5 +1,7 @@
 """Pooled activations of one layer while they stream by: a running top-k, a running summary, or all of them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,20 @@ class RunningSummary:
         self._first = self._sum = self._squares = torch.empty(0, dtype=torch.float64)
         self._least = self._greatest = torch.empty(0)
 
+    @classmethod
+    def restore(cls, count: int, state: Tensor) -> "RunningSummary":
+        """The summary of `count` images whose `state` was stored."""
+        summary = cls()
+        summary._count = count
+        summary._first, summary._sum, summary._squares = state[:3]
+        summary._least, summary._greatest = state[3:].float()
+        return summary
+
+    @property
+    def state(self) -> Tensor:
+        """First activation, sums of differences and of their squares, least and greatest: float64 [5, U]."""
+        return torch.stack([self._first, self._sum, self._squares, self._least.double(), self._greatest.double()])
+
     def update(self, activations: Tensor) -> None:
         """Take the next images, float32 [B, U]."""
         if self._count == 0:
@@ -34,6 +50,27 @@ class RunningSummary:
             self._squares += difference * difference
         self._least = torch.minimum(self._least, activations.amin(dim=0))
         self._greatest = torch.maximum(self._greatest, activations.amax(dim=0))
+
+    def merge(self, following: "RunningSummary") -> None:
+        """Take the summary of the images that follow, which stays as it is.
+
+        The split into shards may change the sums' last bits; a constant unit's deviation stays exactly 0.
+        """
+        if following._count == 0:
+            return
+        if self._count == 0:
+            self._count, self._first = following._count, following._first
+            self._sum, self._squares = following._sum.clone(), following._squares.clone()
+            self._least, self._greatest = following._least, following._greatest
+            return
+        shift = following._first - self._first
+        squares = following._squares + 2 * shift * following._sum + following._count * shift * shift
+        # Not in place: the sums may be inference tensors or lie in a stored shard's file.
+        self._squares = self._squares + squares
+        self._sum = self._sum + (following._sum + following._count * shift)
+        self._count += following._count
+        self._least = torch.minimum(self._least, following._least)
+        self._greatest = torch.maximum(self._greatest, following._greatest)
 
     @property
     def dead(self) -> Tensor:
@@ -52,22 +89,24 @@ class RunningSummary:
 class FullActivations:
     """All activations of a layer, for the similarities whose formula needs them: memory grows with N x U."""
 
-    def __init__(self, images: int) -> None:
-        self._images = images
-        self._filled = 0
-        self._matrix = torch.empty(0)
+    def __init__(self, parts: Sequence[Tensor] = ()) -> None:
+        """parts: float32 [n, U] each, the images in order."""
+        self._parts = list(parts)
 
     def update(self, activations: Tensor) -> None:
         """Take the next images, float32 [B, U]."""
-        if self._filled == 0:
-            self._matrix = activations.new_empty(self._images, activations.shape[1])
-        self._matrix[self._filled : self._filled + len(activations)] = activations
-        self._filled += len(activations)
+        self._parts.append(activations.clone())  # a class token is a view, and would keep every token of its batch
+
+    def merge(self, following: "FullActivations") -> None:
+        """Take the activations of the images that follow."""
+        self._parts += following._parts
 
     @property
     def matrix(self) -> Tensor:
         """float32 [N, U] of the images seen."""
-        return self._matrix[: self._filled]
+        if len(self._parts) > 1:
+            self._parts = [torch.cat(self._parts)]
+        return self._parts[0]
 
 
 def check_full_matrix_fits(images: int, units: int, similarity: str) -> None:

@@ -41,10 +41,11 @@ def image_batches(
     target: Preprocessing,
     dissector: Preprocessing,
     *,
+    span: range,
     batch_size: int,
     on_unreadable: OnUnreadable,
 ) -> Generator[ImageBatch, None, None]:
-    """Every image decoded once, in probe-set order; a batch ends early where the image size changes.
+    """The probe items in `span`, each decoded once, in order; a batch ends early where the image size changes.
 
     At most batch_size decoded images wait for the networks. The decoding threads end with the iteration; a caller that
     leaves it early must close the generator. Raises UnreadableImage unless on_unreadable is "skip".
@@ -62,7 +63,7 @@ def image_batches(
             part.clear()
         return result
 
-    with closing(_decoded(images, contracts, batch_size, on_unreadable)) as stream:
+    with closing(_decoded(images, contracts, span, batch_size, on_unreadable)) as stream:
         for index, prepared in stream:
             if prepared is None:
                 skipped.append(index)
@@ -81,13 +82,13 @@ def image_batches(
 
 
 def _decoded(
-    images: ProbeImages, contracts: tuple[Preprocessing, ...], ahead: int, on_unreadable: OnUnreadable
+    images: ProbeImages, contracts: tuple[Preprocessing, ...], span: range, ahead: int, on_unreadable: OnUnreadable
 ) -> Generator[tuple[int, Prepared | None], None, None]:
     """Items in order with their arrays, None for an unreadable one that is skipped; `ahead` of them in the making."""
     pending: deque[tuple[int, Future[Prepared]]] = deque()
     threads = ThreadPoolExecutor(min(_THREADS, ahead), thread_name_prefix="decode")
     try:
-        for index in range(len(images.items)):
+        for index in span:
             pending.append((index, threads.submit(images.load, index, contracts)))
             if len(pending) > ahead:
                 yield _result(*pending.popleft(), on_unreadable)

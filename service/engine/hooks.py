@@ -34,7 +34,8 @@ def pool_output(output: object, pooling: Pooling, *, square: bool) -> Tensor | N
     output = output.float()
     if output.ndim == 4:
         return output.mean(dim=(2, 3)) if pooling == "avg" else output.amax(dim=(2, 3))
-    return output[:, 0] if output.ndim == 3 else output
+    # A copy: what follows the layer may work in place (ReLU) and would change what was seen.
+    return (output[:, 0] if output.ndim == 3 else output).clone()
 
 
 @contextmanager

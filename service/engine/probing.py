@@ -1,13 +1,12 @@
-"""The probing pass: every image once through target and dissector, reduced to what scoring needs."""
+"""The probing pass: images once through target and dissector, reduced to what scoring needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from service.domain.jobs import Progress, Stage
 from service.domain.methods import Method
 from service.domain.probes import ProbeItem
 from service.engine.activations import FullActivations, RunningSummary, check_full_matrix_fits
@@ -16,14 +15,14 @@ from service.engine.hooks import PooledForward
 from service.engine.networks import Dissector, Target
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
-from service.ports import ProbeImages, ProgressListener
+from service.ports import ProbeImages
 
 
 @dataclass(slots=True)
 class LayerRecord:
     """What one layer did: its units' most activating images, their summary, and all activations where asked for.
 
-    Image indices count the images that were used, in probe-set order.
+    Image indices count the images that were used, in probe-set order, from the first of the shard.
     """
 
     top: RunningTopK
@@ -37,19 +36,51 @@ class LayerRecord:
         if self.full is not None:
             self.full.update(activations)
 
+    def merge(self, following: "LayerRecord") -> None:
+        """Take the record of the shard that follows."""
+        self.top.merge(following.top)
+        self.summary.merge(following.summary)
+        if self.full is not None and following.full is not None:
+            self.full.merge(following.full)
+
+
+def merge_records(records: Iterable[LayerRecord]) -> LayerRecord:
+    """The record of a layer over shards in order; the first is changed. Raises ValueError where there is none."""
+    merged: LayerRecord | None = None
+    for record in records:
+        if merged is None:
+            merged = record
+        else:
+            merged.merge(record)
+    if merged is None:
+        raise ValueError("no shard has the layer")
+    return merged
+
 
 @dataclass(slots=True)
 class Probing:
-    """The outcome of the probing pass.
+    """The outcome of probing a shard, or several shards in order.
 
-    layers: in the order of the request. embeddings: the dissector's, float32 [images used, D], on the CPU.
-    used, skipped: indices of the probe items that were shown, and of those that could not be decoded.
+    layers: in the order of the request; none where no image was used. embeddings: the dissector's, float32 [n, D] each
+    on the CPU, which together are those of the used images. used, skipped: positions among the shard's probe items of
+    those that were shown, and of those that could not be decoded.
     """
 
     layers: dict[str, LayerRecord] = field(default_factory=dict)
-    embeddings: Tensor = field(default_factory=lambda: torch.empty(0))
+    embeddings: list[Tensor] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+
+    def merge(self, following: "Probing", first: int) -> None:
+        """Take the shard that follows, whose items begin with the probe set's item `first`."""
+        for layer, record in following.layers.items():
+            if layer in self.layers:
+                self.layers[layer].merge(record)
+            else:
+                self.layers[layer] = record
+        self.embeddings += following.embeddings
+        self.used += [first + index for index in following.used]
+        self.skipped += [first + index for index in following.skipped]
 
 
 def probe(
@@ -59,41 +90,45 @@ def probe(
     images: ProbeImages,
     method: Method,
     *,
+    span: range,
     keep_top: int,
     device: torch.device,
     batch_size: int,
     on_unreadable: OnUnreadable,
-    progress: ProgressListener,
+    progress: Callable[[int], None],
 ) -> Probing:
-    """Show every image to both networks. forward: the target's pooled layers, see `pooled_layers`.
+    """Show the probe items in `span` to both networks. forward: the target's pooled layers, see `pooled_layers`.
 
+    The result does not say where in the probe set the span lies. progress: told how many of its items are done.
     Memory: keep_top numbers a unit and D an image, not a number per unit and image (unless the method needs them all).
     Raises what image_batches, forward and progress raise, InvalidActivations for a NaN or infinite number, and
-    InvalidInput when the method needs more activations at once than there is room for.
+    InvalidInput when the method needs more activations of the whole probe set at once than there is room for.
     """
-    total = len(images.items)
     result = Probing()
     batches = image_batches(
-        images, target.preprocessing, dissector.preprocessing, batch_size=batch_size, on_unreadable=on_unreadable
+        images,
+        target.preprocessing,
+        dissector.preprocessing,
+        span=span,
+        batch_size=batch_size,
+        on_unreadable=on_unreadable,
     )
-    progress(Progress(Stage.PROBE, 0, total))
     with closing(batches):
         for batch in batches:
-            result.skipped += batch.skipped
+            result.skipped += [index - span.start for index in batch.skipped]
             if batch.indices:
                 shown = [images.items[index] for index in batch.indices]
                 for_target = batch.target.to(device)
                 for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(device)
                 outputs = forward(for_target)
                 if not result.layers:
-                    result.layers = _empty_records(outputs, total, method, keep_top)
+                    result.layers = _empty_records(outputs, len(images.items), method, keep_top)
                 for layer, activations in outputs.items():
                     _check_finite(activations, layer, shown)
                     result.layers[layer].update(activations)
-                _keep_embeddings(result, dissector.embed_images(for_dissector), shown, total)
-                result.used += batch.indices
-            progress(Progress(Stage.PROBE, len(result.used) + len(result.skipped), total))
-    result.embeddings = result.embeddings[: len(result.used)]
+                result.embeddings.append(_checked(dissector.embed_images(for_dissector), shown))
+                result.used += [index - span.start for index in batch.indices]
+            progress(len(result.used) + len(result.skipped))
     return result
 
 
@@ -102,21 +137,20 @@ def _empty_records(outputs: Mapping[str, Tensor], images: int, method: Method, k
     if needs_all:
         check_full_matrix_fits(images, sum(output.shape[1] for output in outputs.values()), method.similarity)
     return {
-        layer: LayerRecord(RunningTopK(keep_top), RunningSummary(), FullActivations(images) if needs_all else None)
+        layer: LayerRecord(RunningTopK(keep_top), RunningSummary(), FullActivations() if needs_all else None)
         for layer in outputs
     }
 
 
-def _keep_embeddings(result: Probing, embeddings: Tensor, shown: Sequence[ProbeItem], images: int) -> None:
+def _checked(embeddings: Tensor, shown: Sequence[ProbeItem]) -> Tensor:
+    """The embeddings on the CPU. Raises InvalidActivations unless all are finite."""
     finite = torch.isfinite(embeddings).all(dim=1)
     if not bool(finite.all()):
         row = shown[int((~finite).nonzero()[0, 0])].row
         raise InvalidActivations(
             f"The dissector's embedding of manifest row {row} is not finite.", field="dissector", value=f"row {row}"
         )
-    if not result.used:
-        result.embeddings = torch.empty(images, embeddings.shape[1])
-    result.embeddings[len(result.used) : len(result.used) + len(shown)] = embeddings
+    return embeddings.cpu()
 
 
 def _check_finite(activations: Tensor, layer: str, shown: Sequence[ProbeItem]) -> None:

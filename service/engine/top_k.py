@@ -20,35 +20,48 @@ class RunningTopK:
     -0.0 equals 0.0. The split into pieces changes nothing, not even one bit. Values must not be NaN.
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, *, keys: Tensor | None = None, seen: int = 0) -> None:
+        """keys, seen: the state of a ranking that was stored (see `keys`)."""
         self.k = k
-        self.seen = 0
-        self._keys: Tensor | None = None
+        self.seen = seen
+        self._keys = keys
 
     def update(self, values: Tensor) -> None:
         """Take the next n rows, float32 [n, U]; at most 2**31 rows in all."""
-        keys = _pack(values, self.seen)
+        self._add(_pack(values, self.seen))
         self.seen += values.shape[0]
-        if self._keys is not None:
-            keys = torch.cat([self._keys, keys], dim=1)
-        self._keys = torch.topk(keys, min(self.k, keys.shape[1]), dim=1, sorted=True).values
+
+    def merge(self, following: "RunningTopK") -> None:
+        """Take the ranking of a stream that follows this one, counted from 0 itself; as if its values had come here.
+
+        The two must rank as many units, and `following` must have kept as many values as this one keeps.
+        """
+        if following.seen > 0:
+            self._add(following.keys - self.seen)  # the index counts down in a key's lower half
+            self.seen += following.seen
+
+    @property
+    def keys(self) -> Tensor:
+        """The packed values and indices, best first: int64 [U, min(k, seen)]."""
+        if self._keys is None:
+            raise ValueError("nothing was given to rank")
+        return self._keys
 
     @property
     def values(self) -> Tensor:
         """The largest values, descending: float32 [U, min(k, seen)]."""
-        ordered = (self._filled >> 32).to(torch.int32)
+        ordered = (self.keys >> 32).to(torch.int32)
         return (ordered ^ ((ordered >> 31) & _HIGHEST)).view(torch.float32)
 
     @property
     def indices(self) -> Tensor:
         """Where they were in the stream: int64 [U, min(k, seen)]."""
-        return _HIGHEST - (self._filled & _HIGHEST)
+        return _HIGHEST - (self.keys & _HIGHEST)
 
-    @property
-    def _filled(self) -> Tensor:
-        if self._keys is None:
-            raise ValueError("nothing was given to rank")
-        return self._keys
+    def _add(self, keys: Tensor) -> None:
+        if self._keys is not None:
+            keys = torch.cat([self._keys, keys], dim=1)
+        self._keys = torch.topk(keys, min(self.k, keys.shape[1]), dim=1, sorted=True).values
 
 
 def top_k_images(activations: Tensor, k: int) -> Tensor:

@@ -1,11 +1,9 @@
 """One dissection from specifications to result: what the worker and the command line both run."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-import torch
-
+from service.analysis.layer_codec import digest_of_layer
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.models import DissectorSpec, TargetSpec
@@ -15,6 +13,9 @@ from service.engine.architectures import open_target
 from service.engine.dissect import dissect
 from service.engine.dissectors import open_dissector
 from service.engine.networks import choose_device
+from service.engine.shards import shard_spans
+from service.pipelines.keys import device_name
+from service.pipelines.manifest import describe
 from service.ports import ProgressListener
 from service.probes.images import open_images
 from service.probes.manifest import digest_images
@@ -31,6 +32,7 @@ class DissectionPlan:
     options: DissectionOptions
     device: str = "auto"
     batch_size: int = 8
+    shard_size: int = 256
 
 
 def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Dissection, dict[str, Any]]:
@@ -45,7 +47,8 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
-    images = digest_images(plan.probe_set)
+    items = plan.probe_set.items
+    images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
     result = dissect(
         target,
@@ -55,25 +58,22 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         plan.options,
         device=device,
         batch_size=plan.batch_size,
+        shard_size=plan.shard_size,
         on_unreadable=plan.probe_set.on_unreadable,
         progress=progress,
     )
-    manifest = {
-        "target": {
-            "architecture": target.architecture,
-            "sha256": target.sha256,
-            "preprocessing": target.preprocessing.digest(),
-        },
-        "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
-        "probe_set": {"digest": plan.probe_set.digest, "images": images},
-        "concept_set": plan.concept_set.digest,
-        "layers": [layer.layer for layer in result.layers],
-        "method": plan.options.method.as_dict(),
-        "images_used": result.images_used,
-        "rows_skipped": list(result.images_skipped),
-        "device": str(device),
-        "batch_size": plan.batch_size,
-        "precision": "float32",
-        "versions": {"service": version("mammo-clip-dissect-service"), "torch": torch.__version__},
-    }
+    manifest = describe(
+        target=target,
+        dissector=dissector,
+        probe_set=plan.probe_set.digest,
+        concept_set=plan.concept_set.digest,
+        options=plan.options,
+        batch_size=plan.batch_size,
+        shard_size=plan.shard_size,
+        device=device_name(device),
+        images=images,
+        used=result.images_used,
+        skipped_rows=result.images_skipped,
+        results={layer.layer: digest_of_layer(layer) for layer in result.layers},
+    )
     return result, manifest

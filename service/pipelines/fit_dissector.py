@@ -186,7 +186,10 @@ def _features(
 
 
 def _batches(images: ProbeImages, contract: Preprocessing) -> Generator[tuple[Tensor, tuple[int, ...]]]:
-    with closing(image_batches(images, contract, contract, batch_size=_BATCH, on_unreadable="fail")) as stream:
+    every = range(len(images.items))
+    with closing(
+        image_batches(images, contract, contract, span=every, batch_size=_BATCH, on_unreadable="fail")
+    ) as stream:
         for batch in stream:
             yield batch.dissector, batch.indices
 

@@ -43,18 +43,26 @@ def read_manifest(
     return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable)
 
 
-def digest_images(probe_set: ProbeSet) -> str:
-    """SHA-256 (hex) over the bytes of every image file in probe-set order; reads all of them.
+def digest_images(items: Iterable[ProbeItem]) -> str:
+    """SHA-256 (hex) over the bytes of every item's image file and its box, in order; reads each file once.
 
     A file that has gone counts as 32 zero bytes: whether that matters is for the probe set's `on_unreadable` to say.
     """
-    sha = hashlib.sha256()
-    for path in dict.fromkeys(item.path for item in probe_set.items):
-        try:
-            sha.update(bytes.fromhex(digest_of_file(path)))
-        except OSError:
-            sha.update(bytes(32))
+    sha, files = hashlib.sha256(), dict[Path, bytes]()
+    for item in items:
+        if item.path not in files:
+            files[item.path] = _digest_or_zeros(item.path)
+        sha.update(files[item.path])
+        if item.box is not None:
+            sha.update(_canonical(asdict(item.box)).encode())
     return sha.hexdigest()
+
+
+def _digest_or_zeros(path: Path) -> bytes:
+    try:
+        return bytes.fromhex(digest_of_file(path))
+    except OSError:
+        return bytes(32)
 
 
 def _items(path: Path, sha: "hashlib._Hash") -> Iterator[tuple[ProbeItem, bool]]:

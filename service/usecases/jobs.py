@@ -1,34 +1,33 @@
-"""Submit, find, list and cancel jobs; look after those whose message or worker was lost."""
+"""Submit, find, list, cancel, retry and replay jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from service.db import jobs as queries
-from service.db.resources import find_inspection, uninspected_models
+from service.db.events import add_event, events_after
+from service.db.resources import find_inspection
 from service.db.session import on_commit
+from service.db.work import add_items, next_turn, restore_items, withdraw_items
 from service.domain.digests import digest_of
-from service.domain.jobs import DissectionOptions, Job, JobStatus, check_move
+from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, check_move
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import Method
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
-from service.errors import InvalidInput, NotFound, TooFewImages
-from service.ports import INSPECT_MODEL_TASK, RUN_JOB_TASK, JobQueue
+from service.domain.work import JobEvent, NewItem
+from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
+from service.ports import JobQueue
 from service.usecases.resources import find_resource
-from service.usecases.wake import wake
-
-RESEND_AFTER = timedelta(seconds=30)
-ABANDONED_AFTER = timedelta(minutes=10)
+from service.usecases.wake import wake_workers
 
 
 @dataclass(frozen=True, slots=True)
 class JobSubmission:
-    """A job as posted: references, and layers by name (None: all)."""
+    """A job as posted: references, layers by name (None: all), and how it is cut, queued and ranked."""
 
     target: str
     dissector: str
@@ -38,12 +37,16 @@ class JobSubmission:
     method: Method
     concepts_per_neuron: int
     images_per_neuron: int
+    batch_size: int = 8
+    shard_size: int = 256
+    queue: str = "default"
+    priority: int = 0
 
 
 def submit_job(
     session: Session, queue: JobQueue, submission: JobSubmission, *, request: Any, idempotency_key: str | None = None
 ) -> Job:
-    """Insert a queued job and wake a worker once it is committed.
+    """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
     Raises NotFound, UnknownLayer, TooFewImages, and InvalidInput where the key came with another request before.
@@ -51,21 +54,18 @@ def submit_job(
     digest = digest_of(request)
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
-    target = find_resource(session, ResourceKind.MODEL, submission.target, field="target")
-    probe_set = find_resource(session, ResourceKind.PROBE_SET, submission.probe_set, field="probe_set")
-    _check_images(probe_set, submission.method)
+    parts = queries.JobParts(
+        target=find_resource(session, ResourceKind.MODEL, submission.target, field="target"),
+        dissector=find_resource(session, ResourceKind.DISSECTOR, submission.dissector, field="dissector"),
+        probe_set=find_resource(session, ResourceKind.PROBE_SET, submission.probe_set, field="probe_set"),
+        concept_set=find_resource(session, ResourceKind.CONCEPT_SET, submission.concept_set, field="concept_set"),
+    )
+    _check_images(parts.probe_set, submission.method)
+    layers = _known_layers(session, parts.target, submission.layers)
     job = queries.add_job(
         session,
-        target=target,
-        dissector=find_resource(session, ResourceKind.DISSECTOR, submission.dissector, field="dissector"),
-        probe_set=probe_set,
-        concept_set=find_resource(session, ResourceKind.CONCEPT_SET, submission.concept_set, field="concept_set"),
-        options=DissectionOptions(
-            layers=_known_layers(session, target, submission.layers),
-            method=submission.method,
-            concepts_per_neuron=submission.concepts_per_neuron,
-            images_per_neuron=submission.images_per_neuron,
-        ),
+        parts,
+        _request(parts, submission, layers),
         request_digest=digest,
         idempotency_key=idempotency_key,
     )
@@ -73,15 +73,72 @@ def submit_job(
         earlier = queries.find_job_by_key(session, str(idempotency_key))
         assert earlier is not None  # noqa: S101 - jobs are never deleted
         return _same_request(earlier, digest, str(idempotency_key))
-    on_commit(session, lambda: wake(queue, RUN_JOB_TASK, job.id))
-    return job
+    return enqueue(session, queue, job, parts.probe_set)
+
+
+def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
+    """Queue a job that computes a succeeded one's result from scratch and compares. Raises NotFound, Conflict."""
+    original = find_job(session, job_id)
+    if original.status is not JobStatus.SUCCEEDED:
+        raise Conflict(
+            f"Job {job_id} has no result to replay: it is {original.status}.",
+            field="job",
+            value=job_id,
+            remedy="Replay a job that has succeeded.",
+        )
+    parts = queries.parts_of(session, job_id)
+    digest = digest_of({"replay_of": str(job_id)})
+    job = queries.add_job(
+        session, parts, original.request, request_digest=digest, idempotency_key=None, replay_of=job_id
+    )
+    assert job is not None  # noqa: S101 - only a key can keep it out
+    return enqueue(session, queue, job, parts.probe_set)
+
+
+def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) -> Job:
+    """Give a new job its probe shards and its place, and wake workers once it is committed."""
+    request = job.request
+    images: int = probe_set.spec["images"]
+    shards = [NewItem(min(request.shard_size, images - first)) for first in range(0, images, request.shard_size)]
+    add_items(
+        session,
+        job.id,
+        Stage.PROBE,
+        shards,
+        queue=request.queue,
+        priority=request.priority,
+        turn=next_turn(session, request.queue),
+        consecutive=True,
+    )
+    add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
+    on_commit(session, lambda: wake_workers(queue, job.id, len(shards)))
+    return find_job(session, job.id)
+
+
+def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[str, ...] | None) -> JobRequest:
+    return JobRequest(
+        target=parts.target.reference,
+        dissector=parts.dissector.reference,
+        probe_set=parts.probe_set.reference,
+        concept_set=parts.concept_set.reference,
+        options=DissectionOptions(
+            layers=layers,
+            method=submission.method,
+            concepts_per_neuron=submission.concepts_per_neuron,
+            images_per_neuron=submission.images_per_neuron,
+        ),
+        batch_size=submission.batch_size,
+        shard_size=submission.shard_size,
+        queue=submission.queue,
+        priority=submission.priority,
+    )
 
 
 def find_job(session: Session, job_id: UUID) -> Job:
     """The job as it stands now. Raises NotFound."""
     job = queries.get_job(session, job_id)
     if job is None:
-        raise NotFound(f"There is no job {job_id}.", field="job", value=job_id, remedy="List the jobs with GET /jobs.")
+        raise _no_job(job_id)
     return job
 
 
@@ -91,35 +148,39 @@ def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: 
 
 
 def cancel_job(session: Session, job_id: UUID) -> Job:
-    """A queued job is cancelled at once; a running one within a batch. Raises Conflict once it has ended otherwise."""
-    job = find_job(session, job_id)
-    if job.status is JobStatus.CANCELLED:
-        return job
-    queued_until_now = job.status is JobStatus.QUEUED and queries.move_job(session, job_id, JobStatus.CANCELLED)
-    if not queued_until_now and not queries.request_cancel(session, job_id):
-        check_move(find_job(session, job_id).status, JobStatus.CANCELLED)
+    """End a job now: what waits never starts, what runs is stopped by its workers. Raises NotFound, Conflict."""
+    job = _locked_job(session, job_id)
+    if job.status is not JobStatus.CANCELLED:
+        check_move(job.status, JobStatus.CANCELLED)
+        withdraw_items(session, job_id)
+        queries.move_job(session, job_id, JobStatus.CANCELLED)
     return find_job(session, job_id)
 
 
-def reconcile(session: Session, queue: JobQueue) -> None:
-    """Wake workers for jobs and models that still wait, and end the running jobs whose worker has fallen silent."""
-    for job_id in queries.queued_jobs(session, older_than=RESEND_AFTER):
-        wake(queue, RUN_JOB_TASK, job_id)
-    for model_id in uninspected_models(session, older_than=RESEND_AFTER):
-        wake(queue, INSPECT_MODEL_TASK, model_id)
-    for job in queries.silent_jobs(session, longer_than=ABANDONED_AFTER):
-        if job.cancel_requested:
-            queries.move_job(session, job.id, JobStatus.CANCELLED)
-        else:
-            queries.move_job(session, job.id, JobStatus.FAILED, problem=_WORKER_LOST)
+def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
+    """Put a failed or dead job back into the queue; what it had finished stays finished. Raises NotFound, Conflict."""
+    job = _locked_job(session, job_id)
+    check_move(job.status, JobStatus.QUEUED)
+    restored = restore_items(session, job_id, turn=next_turn(session, job.request.queue))
+    queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
+    on_commit(session, lambda: wake_workers(queue, job_id, restored))
+    return find_job(session, job_id)
 
 
-_WORKER_LOST = {
-    "code": "worker-lost",
-    "title": "Worker lost",
-    "detail": f"Nothing was heard of the job's worker for {ABANDONED_AFTER.seconds // 60} minutes.",
-    "remedy": "Post the job again.",
-}
+def job_events(session: Session, job_id: UUID, *, after: int) -> tuple[Job, list[JobEvent]]:
+    """The job and its history behind an event. Raises NotFound."""
+    events = events_after(session, job_id, after)
+    return find_job(session, job_id), events
+
+
+def _locked_job(session: Session, job_id: UUID) -> Job:
+    if queries.get_job(session, job_id, locked=True) is None:
+        raise _no_job(job_id)
+    return find_job(session, job_id)
+
+
+def _no_job(job_id: UUID) -> NotFound:
+    return NotFound(f"There is no job {job_id}.", field="job", value=job_id, remedy="List the jobs with GET /jobs.")
 
 
 def _same_request(earlier: tuple[Job, str], digest: str, key: str) -> Job:

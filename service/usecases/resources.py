@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ def register_model(
 
 def inspect_model(session: Session, queue: JobQueue, model: Resource) -> None:
     """Ask a worker to open a model and list its layers."""
-    on_commit(session, lambda: wake(queue, INSPECT_MODEL_TASK, model.id))
+    on_commit(session, partial(wake, queue, INSPECT_MODEL_TASK, model.id))
 
 
 def register_dissector(session: Session, *, name: str, path: str, roots: Sequence[Path]) -> Registered:

@@ -1,5 +1,6 @@
 """POST /jobs and what follows, up to the worker's door."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from service.db.jobs import move_job
 from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
+from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.errors import Unavailable
-from service.ports import INSPECT_MODEL_TASK, RUN_JOB_TASK
+from service.ports import INSPECT_MODEL_TASK, WORK_TASK
 from tests.api.test_problems import problem
 from tests.service.factories import RecordingQueue, resource
 
@@ -44,7 +47,7 @@ def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQue
     assert response.status_code == 202, response.text
     job = response.json()
     assert response.headers["location"] == f"/jobs/{job['id']}"
-    assert queue.published == [(RUN_JOB_TASK, UUID(job["id"]))]
+    assert queue.published == [(WORK_TASK, UUID(job["id"]))]
     assert job["status"] == "queued"
     assert job["target"] == "screening@1"
     assert job["concept_set"] == "bi-rads@1"
@@ -52,7 +55,12 @@ def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQue
     assert job["method"] == {
         "similarity": "soft_wpmi", "pooling": "avg", "top_k": 100, "temperature": 10.0, "lam": 1.0
     }  # fmt: skip
-    assert (job["progress"], job["problem"], job["manifest"], job["started_at"]) == ([], None, None, None)
+    assert (job["problem"], job["manifest"], job["started_at"], job["replay_of"]) == (None, None, None, None)
+    assert (job["batch_size"], job["shard_size"], job["queue"], job["priority"]) == (8, 256, "default", 0)
+    (probe,) = job["progress"]
+    assert [probe[name] for name in ("stage", "done", "total", "items", "items_done", "rate")] == [
+        "probe", 0, 120, 1, 0, None
+    ]  # fmt: skip
     assert client.get(response.headers["location"]).json() == job
     assert client.get("/jobs").json()["items"] == [job]
 
@@ -131,7 +139,11 @@ def test_a_job_that_cannot_run(
         ({"method": {"similarity": "euclid"}}, "method.similarity"),
         ({"method": {"temperature": 0}}, "method.temperature"),
         ({"concepts_per_neuron": 0}, "concepts_per_neuron"),
-        ({"priority": 3}, "priority"),
+        ({"priority": 101}, "priority"),
+        ({"queue": "A b"}, "queue"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"shard_size": 0}, "shard_size"),
+        ({"urgency": 3}, "urgency"),
     ],
 )
 def test_a_job_of_the_wrong_shape(
@@ -149,7 +161,7 @@ def test_a_target_may_come_inside_the_job(
     first, second = (client.post("/jobs", json=body | {"target": target}).json() for _ in range(2))
     assert first["target"] == second["target"]
     assert first["target"].startswith("inline-")
-    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK, RUN_JOB_TASK, RUN_JOB_TASK]
+    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK, WORK_TASK, WORK_TASK]
     assert client.get(f"/models/{first['target']}").json()["spec"]["architecture"] == "timm/resnet18"
 
 
@@ -160,6 +172,60 @@ def test_cancel_before_a_worker_came(client: TestClient, body: dict[str, Any]) -
     assert cancelled.json()["finished_at"] is not None
     assert client.get("/jobs", params={"status": "cancelled"}).json()["items"] == [cancelled.json()]
     assert client.get("/jobs", params={"status": "queued"}).json()["items"] == []
+
+
+def test_a_job_is_cut_and_queued_as_asked(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
+    cut = {"batch_size": 2, "shard_size": 50, "queue": "research", "priority": 7}
+    job = client.post("/jobs", json=body | cut).json()
+    assert {name: job[name] for name in cut} == cut
+    assert [(stage["items"], stage["total"]) for stage in job["progress"]] == [(3, 120)]
+    assert queue.published == [(WORK_TASK, UUID(job["id"]))] * 3
+
+
+def end(sessions: Sessions, job: str, status: JobStatus) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("UPDATE work_items SET status = 'withdrawn'"))
+        assert move_job(session, UUID(job), JobStatus.RUNNING)
+        assert move_job(session, UUID(job), status)
+
+
+def test_retry_and_replay(client: TestClient, queue: RecordingQueue, body: dict[str, Any], sessions: Sessions) -> None:
+    job = client.post("/jobs", json=body).json()["id"]
+    assert problem(client.post(f"/jobs/{job}/retry"), 409)["value"] == "queued"
+    assert problem(client.post(f"/jobs/{job}/replay"), 409)["field"] == "job"
+    end(sessions, job, JobStatus.DEAD)
+    again = client.post(f"/jobs/{job}/retry")
+    assert (again.status_code, again.json()["status"]) == (202, "queued")
+    end(sessions, job, JobStatus.SUCCEEDED)
+    replay = client.post(f"/jobs/{job}/replay")
+    assert (replay.status_code, replay.json()["replay_of"]) == (202, job)
+    assert client.get(replay.headers["location"]).json() == replay.json()
+    assert [identifier for _, identifier in queue.published] == [UUID(job), UUID(job), UUID(replay.json()["id"])]
+    for call in ("retry", "replay"):
+        assert problem(client.post(f"/jobs/{uuid4()}/{call}"), 404)["field"] == "job"
+
+
+def events_of(text: str) -> list[dict[str, str]]:
+    """The stream's events, a dict of its fields each."""
+    blocks = [block for block in text.split("\n\n") if block.strip()]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
+def test_a_jobs_events_can_be_followed_and_resumed(
+    client: TestClient, body: dict[str, Any], sessions: Sessions
+) -> None:
+    job = client.post("/jobs", json=body).json()["id"]
+    end(sessions, job, JobStatus.FAILED)
+    answer = client.get(f"/jobs/{job}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = events_of(answer.text)
+    told = [event for event in events if "id" in event]
+    assert [json.loads(event["data"])["status"] for event in told] == ["queued", "running", "failed"]
+    assert {event["event"] for event in events} == {"status", "progress"}
+    resumed = client.get(f"/jobs/{job}/events", headers={"Last-Event-ID": told[0]["id"]})
+    assert [event["id"] for event in events_of(resumed.text) if "id" in event] == [event["id"] for event in told[1:]]
+    assert problem(client.get(f"/jobs/{uuid4()}/events"), 404)["field"] == "job"
+    assert problem(client.get(f"/jobs/{job}/events", headers={"Last-Event-ID": "x"}), 422)["field"] == "last-event-id"
 
 
 def test_unknown_jobs(client: TestClient) -> None:

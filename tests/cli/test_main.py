@@ -95,6 +95,20 @@ def test_json_by_another_similarity(folder: Path, tmp_path: Path, mammodissect: 
     assert LAYERS[0] in json.dumps(json.loads(out.read_text()))
 
 
+def test_shards_that_batches_fill_change_no_name(
+    folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]
+) -> None:
+    names = []
+    for shard_size in ("2", "256"):
+        out = tmp_path / f"{shard_size}.csv"
+        sizes = {"shard-size": shard_size, "batch-size": "2"}
+        assert mammodissect(*arguments(folder, out=str(out), **sizes)).status == 0
+        with out.open() as file:
+            names.append([(row["layer"], row["unit"], row["concept"], row["score"]) for row in csv.DictReader(file)])
+    assert names[0] == names[1]
+    assert mammodissect(*arguments(folder, out=str(tmp_path / "none.csv"), **{"shard-size": "0"})).status == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "hint"),
     [

@@ -64,7 +64,7 @@ def test_no_secret_is_written_down_or_has_a_default(name: str) -> None:
     for setting, value in SERVICES[name].get("environment", {}).items():
         if re.search("PASSWORD|KEY|AUTH$", setting):
             assert re.fullmatch(r"\$\{(POSTGRES_PASSWORD|VALKEY_PASSWORD|API_KEY):\?[^}]+\}", value), setting
-        elif setting.endswith("_URL"):
+        elif setting in {"DATABASE_URL", "BROKER_URL"}:
             assert re.search(r":\$\{(POSTGRES|VALKEY)_PASSWORD:\?[^}]+\}@", value), setting
 
 
@@ -77,8 +77,10 @@ def test_only_the_api_can_be_reached_and_only_from_this_machine() -> None:
 
 def test_state_is_in_named_volumes_and_images_are_read_only() -> None:
     volumes = {name: SERVICES[name].get("volumes", []) for name in SERVICES}
-    assert sorted(COMPOSE["volumes"]) == ["postgres", "valkey"]
+    assert sorted(COMPOSE["volumes"]) == ["artifacts", "postgres", "valkey"]
     assert [volume.partition(":")[0] for volume in volumes["postgres"] + volumes["valkey"]] == ["postgres", "valkey"]
+    assert volumes["worker"].pop() == {"type": "volume", "source": "artifacts", "target": "/artifacts"}
+    assert SERVICES["worker"]["environment"]["ARTIFACTS_URL"] == "${ARTIFACTS_URL:-file:///artifacts}"
     for name in ("api", "worker"):
         assert [(mount["target"], mount["read_only"]) for mount in volumes[name]] == [("/data", True)]
         assert SERVICES[name]["environment"]["DATA_ROOTS"] == "/data"

@@ -13,5 +13,5 @@ def test_every_setting_is_documented_with_its_default() -> None:
     rows = {name: default.strip() for name, default, _ in ROW.findall(section)}
     assert set(rows) == {name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
-        plain = isinstance(field.default, str | int) and field.default != ""
+        plain = isinstance(field.default, str | int | float) and field.default != ""
         assert not plain or rows[name.upper()] == f"`{field.default}`"

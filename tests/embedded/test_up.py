@@ -181,7 +181,7 @@ def test_one_setting_each_replaces_the_embedded_servers(
         assert environment_of(info.url) == given
         assert info.api_key_file is None
         assert len({child.pid for child in psutil.Process().children()} - before) == 1
-    assert sorted(path.name for path in (tmp_path / "stack").iterdir()) == ["lock", "logs"]
+    assert sorted(path.name for path in (tmp_path / "stack").iterdir()) == ["artifacts", "lock", "logs"]
     assert {child.pid for child in psutil.Process().children()} == before
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
+from service.domain.neurons import ActivationSummary
 from service.engine.activations import FullActivations, RunningSummary, check_full_matrix_fits
 from service.errors import InvalidInput
 
@@ -36,6 +37,31 @@ def test_summaries_are_numpys_and_pieces_change_no_bit(activations: NDArray[np.f
         assert (found.minimum, found.maximum) == (exact[:, unit].min(), exact[:, unit].max())
 
 
+@given(activations=ACTIVATIONS, cuts=st.lists(st.integers(0, 20), max_size=4))
+def test_summaries_merge(activations: NDArray[np.float32], cuts: list[int]) -> None:
+    merged = RunningSummary()
+    for piece in np.split(activations, sorted(cuts)):
+        following = summary_of(piece) if len(piece) else RunningSummary()
+        before = following.state.clone()
+        merged.merge(RunningSummary.restore(len(piece), following.state) if len(piece) else following)
+        assert torch.equal(following.state, before)
+    whole = summary_of(activations)
+    assert torch.equal(merged.dead, whole.dead)
+    scale = float(np.abs(activations.astype(np.float64)).max()) + 1e-30
+    for found, expected, dead in zip(merged.summaries(), whole.summaries(), whole.dead.tolist(), strict=True):
+        assert found.mean == pytest.approx(expected.mean, abs=1e-12 * scale)
+        assert found.std == pytest.approx(expected.std, abs=1e-6 * scale)
+        assert (found.minimum, found.maximum) == (expected.minimum, expected.maximum)
+        assert not dead or found == expected
+
+
+def test_summaries_made_in_inference_mode_merge_outside_it() -> None:
+    with torch.inference_mode():
+        first, second = (summary_of(np.full((2, 1), level, np.float32)) for level in (1.0, 2.0))
+    first.merge(second)
+    assert first.summaries() == [ActivationSummary(1.5, 0.5, 1.0, 2.0)]
+
+
 def test_a_unit_that_never_changes_is_dead_and_has_no_deviation(device: torch.device) -> None:
     summary = RunningSummary()
     summary.update(torch.tensor([[0.1, 0.1], [0.1, 0.2]], device=device))
@@ -45,10 +71,19 @@ def test_a_unit_that_never_changes_is_dead_and_has_no_deviation(device: torch.de
 
 
 def test_all_activations_are_kept_in_order(device: torch.device) -> None:
-    full = FullActivations(4)
+    full = FullActivations()
     full.update(torch.tensor([[1.0], [2.0]], device=device))
     full.update(torch.tensor([[3.0]], device=device))
     assert full.matrix.tolist() == [[1.0], [2.0], [3.0]]
+
+
+def test_a_class_token_does_not_keep_its_whole_map() -> None:
+    tokens = torch.ones(2, 50, 3)
+    full = FullActivations()
+    full.update(tokens[:, 0])
+    tokens.zero_()
+    assert full.matrix.tolist() == [[1.0] * 3] * 2
+    assert full.matrix.untyped_storage().nbytes() == 2 * 3 * 4
 
 
 def test_too_many_activations_to_keep_are_refused() -> None:

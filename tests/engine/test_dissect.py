@@ -33,6 +33,8 @@ from tests.engine.toys import (
     ArrayImages,
     Conv,
     GreyDissector,
+    Lookup,
+    Stored,
     grey_images,
     hooks_left,
     no_progress,
@@ -184,37 +186,6 @@ def test_rank_reorder_is_repeatable_and_ranks_no_nan() -> None:
     assert [concept.text for concept in first[0].concepts] == ["1.5"]
 
 
-class Lookup(nn.Module):
-    """Returns stored activations: the image's pixel is the row."""
-
-    def __init__(self, layers: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleDict(
-            {name: nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows) for name, rows in layers.items()}
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        for layer in self.layers.values():
-            layer(images[:, 0, 0, 0].long())
-        return images
-
-
-class Stored:
-    """A dissector whose embeddings are ready."""
-
-    digest = "0" * 64
-
-    def __init__(self, images: Tensor, texts: Tensor) -> None:
-        self.preprocessing = target_of(nn.Identity(), CPU).preprocessing
-        self._images, self._texts = nn.functional.normalize(images, dim=1), nn.functional.normalize(texts, dim=1)
-
-    def embed_images(self, images: Tensor) -> Tensor:
-        return self._images[images[:, 0, 0, 0].long()]
-
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        return self._texts[[int(text) for text in texts]]
-
-
 def test_the_golden_run_from_its_activations_and_projections(device: torch.device) -> None:
     with np.load(GOLDEN) as arrays:
         golden = {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
@@ -241,13 +212,13 @@ def test_the_golden_run_from_its_activations_and_projections(device: torch.devic
                 assert rows == golden[f"{block}/top5_images"][unit].tolist()
 
 
-def test_progress_counts_images_and_layers() -> None:
+@pytest.mark.parametrize(("shard_size", "shown"), [(2, (2, 4)), (3, (3, 4)), (4, (3, 4))])
+def test_progress_counts_images_and_layers(shard_size: int, shown: tuple[int, ...]) -> None:
     steps: list[Progress] = []
-    run(toy(), grey_images(*LEVELS), batch_size=3, progress=steps.append)
+    run(toy(), grey_images(*LEVELS), batch_size=3, shard_size=shard_size, progress=steps.append)
     assert steps == [
         Progress(Stage.PROBE, 0, 4),
-        Progress(Stage.PROBE, 3, 4),
-        Progress(Stage.PROBE, 4, 4),
+        *(Progress(Stage.PROBE, done, 4) for done in shown),
         Progress(Stage.SCORE, 0, 1),
         Progress(Stage.SCORE, 1, 1),
     ]
@@ -344,7 +315,8 @@ def test_a_similarity_that_needs_all_activations_refuses_more_than_fit() -> None
     wide = target_of(nn.Sequential(nn.Conv2d(3, 1_000_000, 1, bias=False)), CPU, "0")
     images = ArrayImages([np.zeros((3, 1, 1), np.float32)] * 600)
     with pytest.raises(InvalidInput, match="needs all activations of 600 images and 1000000 units") as caught:
-        run(wide, images, method=Method.of("cosine"), batch_size=1)
+        run(wide, images, method=Method.of("cosine"), batch_size=1, shard_size=1)
+    assert len(images.loaded) <= 2, "known with the first batch, from the whole probe set"
     assert "soft_wpmi" in str(caught.value.remedy)
 
 

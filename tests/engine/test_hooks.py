@@ -92,6 +92,16 @@ def test_an_output_is_pooled_before_a_later_module_overwrites_it() -> None:
     assert forward_once(InPlace([1], [0]), ["blocks.0"]) == {"blocks.0": [[3.0]]}
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (1, 4, 3)])
+def test_features_and_tokens_are_copied_before_a_later_module_overwrites_them(shape: tuple[int, ...]) -> None:
+    class Overwriting(Returning):
+        def forward(self, images: Tensor) -> Tensor:
+            self.layer(images).zero_()
+            return images
+
+    assert forward_once(Overwriting(torch.full(shape, 2.0)), ["layer"]) == {"layer": [[2.0, 2.0, 2.0]]}
+
+
 @pytest.mark.parametrize("name", ["image_encoder.blocks[0]", "image_encoder.blocks.0"])
 def test_both_spellings_name_the_same_layer(name: str) -> None:
     target = target_of(Conv([1], [0]), torch.device("cpu"), prefix="image_encoder.")

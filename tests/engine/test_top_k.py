@@ -34,6 +34,21 @@ def test_pieces_make_no_difference_and_ties_go_to_the_lower_index(
     assert np.array_equal(ranking.values.numpy(), values)
 
 
+@given(activations=ACTIVATIONS, k=st.integers(1, 30), cuts=st.lists(st.integers(0, 24)))
+def test_rankings_merge_as_if_one_had_seen_it_all(activations: NDArray[np.float32], k: int, cuts: list[int]) -> None:
+    merged = RunningTopK(k)
+    for piece in np.split(activations, sorted(cuts)):
+        following = RunningTopK(k)
+        if len(piece):
+            following.update(torch.from_numpy(piece))
+            following = RunningTopK(k, keys=following.keys, seen=following.seen)  # as it comes from storage
+        merged.merge(following)
+    values, indices = by_sorting(activations, k)
+    assert merged.seen == len(activations)
+    assert np.array_equal(merged.indices.numpy(), indices)
+    assert np.array_equal(merged.values.numpy(), values)
+
+
 @given(data=st.data())
 def test_the_order_of_the_images_decides_nothing_but_ties(data: st.DataObject) -> None:
     levels = data.draw(st.lists(VALUES, min_size=1, max_size=20, unique=True))

@@ -157,10 +157,10 @@ def test_digest_does_not_depend_on_the_folder(tmp_path: Path) -> None:
 
 def test_digest_of_images_follows_their_bytes(folder: Path) -> None:
     probe = read_manifest(write(folder, "image\na.png\nb/c.png\n"), name="p")
-    before = digest_images(probe)
-    assert digest_images(probe) == before
+    before = digest_images(probe.items)
+    assert digest_images(probe.items) == before
     (folder / "a.png").write_bytes(b"ANY IMAGE")
-    assert digest_images(probe) != before
+    assert digest_images(probe.items) != before
 
 
 def test_a_probe_set_can_be_sent_to_another_process(folder: Path) -> None:

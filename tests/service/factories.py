@@ -4,15 +4,16 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from service.db.jobs import add_job, move_job
+from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
 from service.db.resources import add_resource
 from service.domain.concepts import Concept
-from service.domain.jobs import DissectionOptions, Job, JobStatus
+from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
 from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerSummary, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
+from service.usecases.jobs import enqueue
 
 CONCEPTS = (
     Concept("spiculated mass", "mass margin", "findings", True),
@@ -22,33 +23,53 @@ CONCEPTS = (
 
 
 class RecordingQueue:
-    """A JobQueue that remembers what was published."""
+    """A JobQueue that remembers what was published; `taken` says how many of the messages a worker has."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, UUID]] = []
+        self.taken = 0
 
     def publish(self, task: str, identifier: UUID) -> None:
         self.published.append((task, identifier))
+
+    def waiting(self) -> int:
+        return len(self.published) - self.taken
 
 
 def resource(session: Session, kind: ResourceKind, name: str, digest: str = "0", **spec: object) -> Resource:
     return add_resource(session, kind, name, digest, dict(spec))[0]
 
 
-def queued_job(session: Session, *, model: str = "screening", images: int = 200) -> Job:
-    """A queued job on a probe set of that many images, with its four resources."""
-    job = add_job(
-        session,
+def queued_job(
+    session: Session,
+    *,
+    model: str = "screening",
+    images: int = 200,
+    shards: int = 1,
+    queue: str = "default",
+    priority: int = 0,
+    layers: tuple[str, ...] = ("blocks.0",),
+) -> Job:
+    """A queued job with its probe shards, on a probe set of that many images, with its four resources."""
+    parts = JobParts(
         target=resource(session, ResourceKind.MODEL, model, checkpoint="/models/x", architecture="a", sha256="0"),
         dissector=resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
-        probe_set=resource(session, ResourceKind.PROBE_SET, "probes", images=images),
+        probe_set=resource(session, ResourceKind.PROBE_SET, "probes", str(images), images=images),
         concept_set=resource(session, ResourceKind.CONCEPT_SET, "words", concepts=[]),
-        options=DissectionOptions(layers=("blocks.0",), method=Method()),
-        request_digest="0",
-        idempotency_key=None,
     )
+    request = JobRequest(
+        parts.target.reference,
+        parts.dissector.reference,
+        parts.probe_set.reference,
+        parts.concept_set.reference,
+        options=DissectionOptions(layers=layers, method=Method()),
+        shard_size=-(-images // shards),
+        queue=queue,
+        priority=priority,
+    )
+    job = add_job(session, parts, request, request_digest="0", idempotency_key=None)
     assert job is not None
-    return job
+    return enqueue(session, RecordingQueue(), job, parts.probe_set)
 
 
 def neuron(unit: int, score: float | None, concept: int = 0) -> Neuron:

@@ -1,31 +1,40 @@
-"""The job's legal moves, in the domain and in the database; the reconciler."""
+"""The job's legal moves, in the domain and in the database; cancel, retry, replay, and a job's history."""
 
-from datetime import timedelta
 from itertools import product
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
-from service.db.jobs import add_job, get_job, move_job, record_progress
-from service.db.resources import get_resource
+from service.db.jobs import add_job, move_job, parts_of
 from service.db.session import Sessions, transaction
-from service.domain.jobs import JobStatus, Progress, Stage, check_move
+from service.domain.jobs import Job, JobStatus, Stage, check_move
 from service.errors import Conflict, NotFound
-from service.usecases.jobs import cancel_job, find_job, reconcile
-from tests.service.factories import RecordingQueue, queued_job
+from service.ports import WORK_TASK
+from service.usecases.jobs import cancel_job, find_job, job_events, replay_job, retry_job
+from tests.service.factories import RecordingQueue, queued_job, succeeded_job
 
-Q, R, S, F, C = JobStatus
-LEGAL = {(Q, R), (Q, C), (R, S), (R, F), (R, C)}
-PATH: dict[JobStatus, list[JobStatus]] = {Q: [], R: [R], S: [R, S], F: [R, F], C: [C]}
+Q, R, S, F, C, D = JobStatus
+LEGAL = {(Q, R), (Q, C), (R, S), (R, F), (R, C), (R, D), (F, Q), (D, Q)}
+PATH: dict[JobStatus, list[JobStatus]] = {Q: [], R: [R], S: [R, S], F: [R, F], C: [C], D: [R, D]}
+NEW = {"new": '{"id": "00000000-0000-0000-0000-000000000000", "status": "running"}'}
+INSERT_COPY = text("INSERT INTO jobs SELECT (jsonb_populate_record(j, CAST(:new AS jsonb))).* FROM jobs j")
+SET_STATUS = text("UPDATE jobs SET status = :status WHERE id = :id")
+
+
+def job_in(sessions: Sessions, status: JobStatus) -> Job:
+    with transaction(sessions) as session:
+        job = queued_job(session, shards=3)
+        for step in PATH[status]:
+            assert move_job(session, job.id, step)
+        return job
 
 
 @pytest.mark.parametrize(("current", "following"), list(product(JobStatus, JobStatus)))
 def test_every_pair_of_statuses(sessions: Sessions, current: JobStatus, following: JobStatus) -> None:
+    job = job_in(sessions, current)
     with transaction(sessions) as session:
-        job = queued_job(session)
-        for step in PATH[current]:
-            assert move_job(session, job.id, step)
         moved = move_job(session, job.id, following)
         assert moved is ((current, following) in LEGAL)
         assert find_job(session, job.id).status is (following if moved else current)
@@ -34,83 +43,104 @@ def test_every_pair_of_statuses(sessions: Sessions, current: JobStatus, followin
             check_move(current, following)
 
 
+@pytest.mark.parametrize(("current", "following"), list(product(JobStatus, JobStatus)))
+def test_the_database_refuses_the_same_moves(sessions: Sessions, current: JobStatus, following: JobStatus) -> None:
+    job = job_in(sessions, current)
+    statement = {"status": following, "id": job.id}
+    if current is following or (current, following) in LEGAL:
+        with sessions.begin() as session:
+            session.execute(SET_STATUS, statement)
+    else:
+        refusal = f"a {current} job cannot become {following}"
+        with pytest.raises(IntegrityError, match=refusal), sessions.begin() as session:
+            session.execute(SET_STATUS, statement)
+
+
 def test_the_database_refuses_a_status_it_does_not_know(sessions: Sessions) -> None:
-    with transaction(sessions) as session:
-        job = queued_job(session)
-    with pytest.raises(Exception, match="ck_jobs_status"), sessions.begin() as session:
-        session.execute(text("UPDATE jobs SET status = 'lost' WHERE id = :id"), {"id": job.id})
-
-
-def test_progress_is_kept_per_stage_and_says_when_to_stop(sessions: Sessions) -> None:
-    with transaction(sessions) as session:
-        job = queued_job(session)
-        assert not record_progress(session, job.id, Progress(Stage.LOAD, 0, 1)), "a queued job makes no progress"
-        move_job(session, job.id, R)
-        assert record_progress(session, job.id, Progress(Stage.LOAD, 1, 1))
-        assert record_progress(session, job.id, Progress(Stage.PROBE, 8, 24))
-        assert record_progress(session, job.id, Progress(Stage.PROBE, 16, 24))
-    with transaction(sessions) as session:
-        stages = find_job(session, job.id).progress
-        assert [(stage.stage, stage.done, stage.total) for stage in stages] == [
-            (Stage.LOAD, 1, 1),
-            (Stage.PROBE, 16, 24),
-        ]
-        assert stages[1].started_at < stages[1].updated_at
-        cancel_job(session, job.id)
-        assert not record_progress(session, job.id, Progress(Stage.PROBE, 24, 24))
+    job = job_in(sessions, Q)
+    with pytest.raises(IntegrityError, match="cannot become lost"), sessions.begin() as session:
+        session.execute(SET_STATUS, {"status": "lost", "id": job.id})
+    with pytest.raises(IntegrityError, match="begins queued"), sessions.begin() as session:
+        session.execute(
+            text("INSERT INTO jobs SELECT (jsonb_populate_record(j, CAST(:new AS jsonb))).* FROM jobs j"), NEW
+        )
 
 
 def test_cancel(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         waiting = cancel_job(session, queued_job(session).id)
         assert waiting.status is C
-        assert cancel_job(session, waiting.id).status is C, "cancelling twice is the same as once"
+        assert waiting.finished_at is not None
+        assert cancel_job(session, waiting.id) == waiting, "cancelling twice is the same as once"
         job = queued_job(session)
         move_job(session, job.id, R)
-        running = cancel_job(session, job.id)
-        assert (running.status, running.cancel_requested) == (R, True)
-        move_job(session, job.id, F, problem={"code": "x"})
+        assert cancel_job(session, job.id).status is C
+        failed = queued_job(session)
+        move_job(session, failed.id, R)
+        move_job(session, failed.id, F, problem={"code": "x"})
         with pytest.raises(Conflict, match="failed job cannot become cancelled"):
-            cancel_job(session, job.id)
+            cancel_job(session, failed.id)
         with pytest.raises(NotFound):
             cancel_job(session, uuid4())
 
 
-def test_the_reconciler_wakes_waiting_jobs_and_ends_abandoned_ones(sessions: Sessions) -> None:
+@pytest.mark.parametrize("status", [F, D])
+def test_a_job_that_ended_badly_can_be_put_back(sessions: Sessions, status: JobStatus) -> None:
+    job, queue = job_in(sessions, status), RecordingQueue()
     with transaction(sessions) as session:
-        fresh, waiting, silent, unwanted = (queued_job(session) for _ in range(4))
-        for job in (silent, unwanted):
-            move_job(session, job.id, R)
-        cancel_job(session, unwanted.id)
-        long_ago = {"hours": timedelta(hours=1), "new": fresh.id}
-        session.execute(text("UPDATE jobs SET created_at = created_at - :hours WHERE id <> :new"), long_ago)
-        session.execute(text("UPDATE jobs SET heartbeat_at = heartbeat_at - :hours"), {"hours": timedelta(hours=1)})
-        queue = RecordingQueue()
-        reconcile(session, queue)
-        assert queue.published == [("mammodissect.run_job", waiting.id)]
-        lost = get_job(session, silent.id)
-        assert lost is not None
-        assert lost.status is F
-        assert lost.problem is not None
-        assert lost.problem["code"] == "worker-lost"
-        assert find_job(session, unwanted.id).status is C
+        session.execute(text("UPDATE work_items SET status = 'withdrawn'"))
+        again = retry_job(session, queue, job.id)
+        assert (again.status, again.problem, again.finished_at) == (Q, None, None)
+        assert queue.published == [], "nobody is woken before the commit"
+    assert queue.published == [(WORK_TASK, job.id)] * 3
+
+
+@pytest.mark.parametrize("status", [Q, R, S, C])
+def test_no_other_job_can(sessions: Sessions, status: JobStatus) -> None:
+    job = job_in(sessions, status)
+    with pytest.raises(Conflict), transaction(sessions) as session:
+        retry_job(session, RecordingQueue(), job.id)
+
+
+def test_a_replay_asks_for_the_same_again(sessions: Sessions) -> None:
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        original = succeeded_job(session, [])
+        replay = replay_job(session, queue, original)
+        assert replay.replay_of == original
+        assert replay.request == find_job(session, original).request
+        assert parts_of(session, replay.id) == parts_of(session, original)
+        with pytest.raises(Conflict, match="no result to replay"):
+            replay_job(session, queue, replay.id)
+    assert queue.published == [(WORK_TASK, replay.id)]
+
+
+def test_a_jobs_history_can_be_read_from_any_point(sessions: Sessions) -> None:
+    job = job_in(sessions, F)
+    with transaction(sessions) as session:
+        now, events = job_events(session, job.id, after=0)
+        assert now.status is F
+        assert [event.data for event in events] == [{"status": status} for status in (Q, R, F)]
+        assert job_events(session, job.id, after=events[0].id)[1] == events[1:]
+        assert job_events(session, job.id, after=events[-1].id)[1] == []
+
+
+def test_progress_counts_items_and_their_work(sessions: Sessions) -> None:
+    job = job_in(sessions, R)
+    with transaction(sessions) as session:
+        session.execute(text("UPDATE work_items SET done = 50, started_at = now(), updated_at = now() + '10 s'"))
+        session.execute(text("UPDATE work_items SET status = 'done', done = total, result = '{}' WHERE position = 0"))
+        (probe,) = find_job(session, job.id).progress
+    assert (probe.stage, probe.done, probe.total, probe.items, probe.items_done) == (Stage.PROBE, 167, 200, 3, 1)
+    assert probe.rate == pytest.approx(16.7)
+    assert probe.updated_at is not None
+    assert probe.expected_end is not None
+    assert (probe.expected_end - probe.updated_at).total_seconds() == pytest.approx(33 / 16.7, abs=1e-4)
 
 
 def test_two_jobs_cannot_share_an_idempotency_key(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         job = queued_job(session)
         session.execute(text("UPDATE jobs SET idempotency_key = 'k' WHERE id = :id"), {"id": job.id})
-        row = session.execute(text("SELECT target_id FROM jobs")).scalar_one()
-        assert isinstance(row, UUID)
-        part = get_resource(session, row)
-        again = add_job(
-            session,
-            target=part,
-            dissector=part,
-            probe_set=part,
-            concept_set=part,
-            options=job.request.options,
-            request_digest="0",
-            idempotency_key="k",
-        )
+        again = add_job(session, parts_of(session, job.id), job.request, request_digest="0", idempotency_key="k")
         assert again is None

@@ -28,7 +28,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 @pytest.fixture
 def settings(database_url: str, broker_url: str) -> Settings:
     return Settings(
-        database_url=SecretStr(database_url), broker_url=SecretStr(broker_url), api_key=SecretStr("open sesame")
+        database_url=SecretStr(database_url),
+        broker_url=SecretStr(broker_url),
+        api_key=SecretStr("open sesame"),
+        batch_size=4,
     )
 
 
@@ -43,7 +46,7 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[None]:
     environment = os.environ | {
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "BROKER_URL": settings.broker_url.get_secret_value(),
-        "BATCH_SIZE": "4",
+        "ARTIFACTS_URL": (tmp_path / "artifacts").as_uri(),
     }
     with (tmp_path / "worker.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "workers"], env=environment, stderr=log)
@@ -105,7 +108,7 @@ def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: 
     job = ended(client, post(client))
     assert job["status"] == "succeeded", job["problem"]
     assert [(stage["stage"], stage["done"] == stage["total"]) for stage in job["progress"]] == [
-        ("load", True), ("probe", True), ("score", True), ("store", True)
+        ("probe", True), ("score", True), ("store", True)
     ]  # fmt: skip
     assert job["manifest"]["images_used"] == IMAGES
     assert job["manifest"]["target"]["sha256"] == client.get("/models/lite0").json()["spec"]["sha256"]
@@ -148,7 +151,7 @@ def test_a_running_job_stops_when_it_is_cancelled(client: TestClient, worker: No
     ):
         assert time.monotonic() < deadline, client.get(f"/jobs/{job}").json()
         time.sleep(0.1)
-    assert client.post(f"/jobs/{job}/cancel").json()["cancel_requested"] is True
+    assert client.post(f"/jobs/{job}/cancel").json()["status"] == "cancelled"
     last = ended(client, job)
     assert (last["status"], last["problem"], last["manifest"]) == ("cancelled", None, None)
     assert client.get("/layers", params={"job": job}).status_code == 409

@@ -1,0 +1,253 @@
+"""Queries on work items. Every time is the database's clock, and every write of a holder names its fence."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.db.tables import WorkItemRow
+from service.domain.jobs import Stage, StageProgress
+from service.domain.work import FinishedItem, ItemStatus, Lease, NewItem
+
+_OPEN = (ItemStatus.READY, ItemStatus.LEASED)
+_NOW = func.clock_timestamp()
+
+
+def next_turn(session: Session, queue: str) -> int:
+    """The turn of a queue's next item: behind the queue's own open ones, and not before anybody's present turn.
+
+    Items go by turn, so queues with much to do and queues with little take turns one by one (start-time fair queueing).
+    """
+    is_open = WorkItemRow.status.in_(_OPEN)
+    own = select(func.max(WorkItemRow.turn)).where(is_open, WorkItemRow.queue == queue).scalar_subquery()
+    present = select(func.min(WorkItemRow.turn)).where(is_open).scalar_subquery()
+    turn: int = session.execute(
+        select(func.greatest(func.coalesce(own + 1, 0), func.coalesce(present, 0)))
+    ).scalar_one()
+    return turn
+
+
+def add_items(
+    session: Session,
+    job_id: UUID,
+    stage: Stage,
+    items: Sequence[NewItem],
+    *,
+    queue: str,
+    priority: int,
+    turn: int,
+    consecutive: bool,
+) -> None:
+    """Add a stage's items, ready to be taken. consecutive: each has a turn of its own, from `turn` on."""
+    if not items:
+        return
+    rows = [
+        {
+            "job_id": job_id,
+            "stage": stage,
+            "position": position,
+            "label": item.label,
+            "queue": queue,
+            "priority": priority,
+            "turn": turn + position * consecutive,
+            "total": item.total,
+        }
+        for position, item in enumerate(items)
+    ]
+    session.execute(insert(WorkItemRow), rows)
+
+
+def claim_item(session: Session, worker: str, lease: timedelta) -> Lease | None:
+    """Take the item whose turn it is, or None where none is ready. Claims never wait for one another."""
+    ready = (
+        select(WorkItemRow.id)
+        .where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at <= _NOW)
+        .order_by(WorkItemRow.priority.desc(), WorkItemRow.turn, WorkItemRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(WorkItemRow)
+        .where(WorkItemRow.id == ready.scalar_subquery())
+        .values(
+            status=ItemStatus.LEASED,
+            attempt=WorkItemRow.attempt + 1,
+            fence=WorkItemRow.fence + 1,
+            lease_expires_at=_NOW + lease,
+            worker=worker,
+            started_at=func.coalesce(WorkItemRow.started_at, _NOW),
+            updated_at=_NOW,
+            done=0,
+        )
+        .returning(*_LEASE)
+    )
+    row = session.execute(statement, execution_options={"synchronize_session": False}).first()
+    return None if row is None else _lease(row)
+
+
+def extend_lease(session: Session, lease: Lease, duration: timedelta, *, done: int) -> bool:
+    """Keep holding an item, and say how much of it is done; False where it is no longer ours to hold."""
+    values = {"lease_expires_at": _NOW + duration, "updated_at": _NOW, "done": done}
+    return _write(session, lease, values)
+
+
+def is_held(session: Session, lease: Lease) -> bool:
+    """Is the item still in the hands of this holder?"""
+    held = select(WorkItemRow.id).where(*_held(lease))
+    return session.scalar(held) is not None
+
+
+def finish_item(session: Session, lease: Lease, result: Mapping[str, Any]) -> bool:
+    """Mark an item done; False where it is no longer ours."""
+    values = {
+        "status": ItemStatus.DONE,
+        "result": dict(result),
+        "done": WorkItemRow.total,
+        "updated_at": _NOW,
+        "lease_expires_at": None,
+        "problem": None,
+    }
+    return _write(session, lease, values)
+
+
+def hand_back_item(
+    session: Session,
+    lease: Lease,
+    *,
+    wait: timedelta = timedelta(0),
+    problem: Mapping[str, Any] | None = None,
+    uncounted: bool = False,
+) -> bool:
+    """Make an item ready again, after a while; False where it is no longer ours. uncounted: this was no attempt."""
+    values = {
+        "status": ItemStatus.READY,
+        "ready_at": _NOW + wait,
+        "lease_expires_at": None,
+        "problem": None if problem is None else dict(problem),
+        "attempt": WorkItemRow.attempt - int(uncounted),
+        "done": 0,
+    }
+    return _write(session, lease, values)
+
+
+def withdraw_items(session: Session, job_id: UUID) -> None:
+    """Take a job's open items out of everybody's hands."""
+    statement = update(WorkItemRow).where(WorkItemRow.job_id == job_id, WorkItemRow.status.in_(_OPEN))
+    session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None))
+
+
+def restore_items(session: Session, job_id: UUID, *, turn: int) -> int:
+    """Make a job's withdrawn items ready again, with their attempts forgotten; how many."""
+    statement = update(WorkItemRow).where(WorkItemRow.job_id == job_id, WorkItemRow.status == ItemStatus.WITHDRAWN)
+    values = {"status": ItemStatus.READY, "attempt": 0, "done": 0, "ready_at": _NOW, "turn": turn, "problem": None}
+    return len(session.scalars(statement.values(values).returning(WorkItemRow.id)).all())
+
+
+def release_expired_items(session: Session, *, max_attempts: int) -> int:
+    """Make items ready again whose holders have fallen silent and that may be tried again; how many."""
+    expired = (
+        select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
+    )
+    statement = update(WorkItemRow).where(WorkItemRow.id.in_(expired.scalar_subquery()))
+    values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0}
+    return len(session.scalars(statement.values(values).returning(WorkItemRow.id)).all())
+
+
+def exhausted_leases(session: Session, *, max_attempts: int) -> list[Lease]:
+    """Expired leases of items that may not be tried again."""
+    query = select(*_LEASE).where(*_expired(), WorkItemRow.attempt >= max_attempts)
+    return [_lease(row) for row in session.execute(query)]
+
+
+def is_still_expired(session: Session, lease: Lease) -> bool:
+    """Has that very lease expired, and nobody taken the item since?"""
+    found = select(WorkItemRow.id).where(*_held(lease), *_expired())
+    return session.scalar(found) is not None
+
+
+def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
+    """The jobs of items that nobody has taken for that long, most urgent first, one entry an item."""
+    query = select(WorkItemRow.job_id).where(
+        WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than
+    )
+    return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
+
+
+def open_items(session: Session, job_id: UUID) -> int:
+    """How many of a job's items are not done."""
+    query = select(func.count()).where(WorkItemRow.job_id == job_id, WorkItemRow.status != ItemStatus.DONE)
+    return session.execute(query).scalar_one()
+
+
+def finished_items(session: Session, job_id: UUID, stage: Stage) -> list[FinishedItem]:
+    """The finished items of a stage, by position."""
+    query = select(WorkItemRow.position, WorkItemRow.label, WorkItemRow.result).where(
+        WorkItemRow.job_id == job_id, WorkItemRow.stage == stage, WorkItemRow.status == ItemStatus.DONE
+    )
+    return [FinishedItem(*row) for row in session.execute(query.order_by(WorkItemRow.position)).all()]
+
+
+def item_turn(session: Session, item_id: UUID) -> int:
+    """The turn of an item, which those that it opens inherit."""
+    return session.execute(select(WorkItemRow.turn).where(WorkItemRow.id == item_id)).scalar_one()
+
+
+def stage_progress(session: Session, job_ids: Sequence[UUID]) -> dict[UUID, list[StageProgress]]:
+    """How far each stage of each job has come, in the order of the stages."""
+    is_done = WorkItemRow.status == ItemStatus.DONE
+    query = (
+        select(
+            WorkItemRow.job_id,
+            WorkItemRow.stage,
+            func.sum(WorkItemRow.done),
+            func.sum(WorkItemRow.total),
+            func.count(),
+            func.sum(case((is_done, 1), else_=0)),
+            func.min(WorkItemRow.started_at),
+            func.max(WorkItemRow.updated_at),
+        )
+        .where(WorkItemRow.job_id.in_(job_ids))
+        .group_by(WorkItemRow.job_id, WorkItemRow.stage)
+    )
+    found: dict[UUID, list[StageProgress]] = {}
+    for job_id, stage, *figures in session.execute(query):
+        found.setdefault(job_id, []).append(StageProgress(Stage(stage), *figures))
+    order = list(Stage)
+    return {job_id: sorted(stages, key=lambda one: order.index(one.stage)) for job_id, stages in found.items()}
+
+
+_LEASE = (
+    WorkItemRow.id,
+    WorkItemRow.job_id,
+    WorkItemRow.stage,
+    WorkItemRow.position,
+    WorkItemRow.label,
+    WorkItemRow.attempt,
+    WorkItemRow.fence,
+)
+
+
+def _lease(row: Any) -> Lease:
+    item_id, job_id, stage, *rest = row
+    return Lease(item_id, job_id, Stage(stage), *rest)
+
+
+def _expired() -> tuple[ColumnElement[bool], ...]:
+    # A claim sets the expiry itself, so a holder that never sent a heartbeat expires too.
+    return WorkItemRow.status == ItemStatus.LEASED, WorkItemRow.lease_expires_at < _NOW
+
+
+def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    return (
+        WorkItemRow.id == lease.item_id,
+        WorkItemRow.status == ItemStatus.LEASED,
+        WorkItemRow.fence == lease.fence,
+    )
+
+
+def _write(session: Session, lease: Lease, values: Mapping[str, Any]) -> bool:
+    statement = update(WorkItemRow).where(*_held(lease)).values(values)
+    return session.scalar(statement.returning(WorkItemRow.id)) is not None

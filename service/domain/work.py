@@ -1,0 +1,63 @@
+"""Work items: the pieces of a job that workers take one at a time, and the lease under which they hold one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from service.domain.jobs import Stage
+
+
+class ItemStatus(StrEnum):
+    """Where a work item stands. Withdrawn: its job ended without it; a retry of the job makes it ready again."""
+
+    READY = "ready"
+    LEASED = "leased"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to be added to a stage. label: the layer of a score item. total: its units of work."""
+
+    total: int
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An item in a worker's hands.
+
+    attempt: how often it has been taken, this time included. fence: rises with every claim; a write that carries an
+    older one comes from a worker that was thought lost, and is refused.
+    """
+
+    item_id: UUID
+    job_id: UUID
+    stage: Stage
+    position: int
+    label: str | None
+    attempt: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedItem:
+    """What a finished item left behind: a small JSON object, the keys of its artifacts among it."""
+
+    position: int
+    label: str | None
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One line of a job's history; ids rise, and a reader who has seen one asks for those behind it."""
+
+    id: int
+    kind: str
+    data: Mapping[str, Any]
+    at: datetime

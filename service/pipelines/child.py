@@ -1,0 +1,115 @@
+"""The computing child: `python -m service.pipelines.child FD`, one to a worker, alive between work items.
+
+It is a fresh process (CUDA and fork do not mix) that the host can kill at any time: it changes no job. It dies with its
+host, whose end of the connection then closes.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+import structlog
+
+from service.config import Settings
+from service.errors import ArtifactNotStored, DissectError, JobCancelled, Unavailable
+from service.logs import configure_logging
+from service.pipelines import messages
+from service.ports import ItemRunner
+
+log = structlog.get_logger()
+
+_CRASHED = {
+    "code": DissectError.code,
+    "title": DissectError.title,
+    "detail": "The job met an error that nobody foresaw; the worker's log has the details.",
+}
+_OUT_OF_MEMORY = {
+    "code": "out-of-memory",
+    "title": "Out of memory",
+    "detail": "The worker's device had too little memory.",
+    "remedy": "Lower the job's batch_size, or run it where there is more memory.",
+}
+
+
+def open_runner(path: str, settings: Settings) -> ItemRunner:
+    """Build the runner that `module:function` names."""
+    module, _, function = path.partition(":")
+    runner: ItemRunner = getattr(import_module(module), function)(settings)
+    return runner
+
+
+def answer(runner: ItemRunner, request: messages.Request, tell: Callable[[int], None]) -> messages.Answer:
+    """Do what is asked; whatever error that meets becomes part of the answer."""
+    try:
+        if isinstance(request, messages.Inspect):
+            runner.inspect(request.model_id)
+            return messages.Finished({})
+        return messages.Finished(runner.run(request.lease, tell))
+    except JobCancelled:
+        return messages.Failed({}, lasting=False, cancelled=True)
+    except DissectError as error:
+        return messages.Failed(error.as_problem(), lasting=not isinstance(error, ArtifactNotStored | Unavailable))
+    except Exception as error:  # whatever it is, the host must hear of it
+        return _unforeseen(error)
+
+
+class Child:
+    """Serves requests from the connection until it closes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        self._cancelled = threading.Event()
+
+    def serve(self, open_: Callable[[], ItemRunner]) -> None:
+        """Answer requests one after another; the runner is opened with the first."""
+        threading.Thread(target=self._listen, daemon=True, name="listen").start()
+        runner: ItemRunner | None = None
+        while True:
+            request = self._requests.get()
+            self._cancelled.clear()
+            try:
+                runner = open_() if runner is None else runner
+            except DissectError as error:  # a setting of this worker is wrong, not the job
+                self._connection.send(messages.Failed(error.as_problem(), lasting=False))
+                continue
+            self._connection.send(answer(runner, request, self._tell))
+
+    def _tell(self, done: int) -> None:
+        if self._cancelled.is_set():
+            raise JobCancelled("The host asked to stop.")
+        self._connection.send(messages.Progress(done))
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._connection.recv()
+                if isinstance(message, messages.Cancel):
+                    self._cancelled.set()
+                else:
+                    self._requests.put(message)
+        except (EOFError, OSError):
+            os._exit(1)  # the host is gone; whatever the main thread is in, nobody waits for it
+
+
+def _unforeseen(error: Exception) -> messages.Failed:
+    log.error("work item crashed", exc_info=error)
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not out_of_memory)
+
+
+def main() -> None:
+    """Take settings and the runner's name from the connection, then serve."""
+    connection = Connection(int(sys.argv[1]))
+    settings, path = connection.recv()
+    configure_logging(settings.log_level)
+    Child(connection).serve(lambda: open_runner(path, settings))
+
+
+if __name__ == "__main__":
+    main()

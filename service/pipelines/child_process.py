@@ -1,0 +1,125 @@
+"""The host's side of the computing child: start it, ask it, watch its time and memory, kill it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+import psutil
+import structlog
+
+from service.config import Settings
+from service.pipelines import messages
+
+log = structlog.get_logger()
+
+DISSECTION = "service.pipelines.items:open_runner"
+"""The runner of real dissections."""
+
+_POLL_S = 0.05
+_MEMORY_EVERY_S = 0.25
+_UNWIND_S = 1.0
+"""How long a cancelled computation may take to reach the end of its batch before the child is killed."""
+
+_LOST = {
+    "code": "worker-crashed",
+    "title": "Computation lost",
+    "detail": "The process that computed the item ended without an answer.",
+}
+_TOO_LONG = {
+    "code": "time-limit",
+    "title": "Time limit exceeded",
+    "detail": "The item took longer than ITEM_TIME_LIMIT_S allows.",
+}
+_TOO_LARGE = {
+    "code": "memory-limit",
+    "title": "Memory limit exceeded",
+    "detail": "The item took more memory than MEMORY_LIMIT_MB allows.",
+}
+
+
+class ChildProcess:
+    """At most one child, started when it is first needed and again after it has died.
+
+    runner: `module:function` that builds the child's `ItemRunner` from the settings.
+    """
+
+    def __init__(self, settings: Settings, runner: str) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._memory_limit = settings.memory_limit_mb << 20 or int(psutil.virtual_memory().total * 0.8)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while there is one."""
+        return None if self._process is None else self._process.pid
+
+    def ask(
+        self, request: messages.Request, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
+    ) -> messages.Answer:
+        """Send a request and wait for its answer; a child that dies or has to be killed is an answer too.
+
+        unwanted: asked about twenty times a second; once it returns true the child is told to stop.
+        """
+        connection = self._started()
+        started = checked = time.monotonic()
+        told: float | None = None
+        try:
+            connection.send(request)
+            while True:
+                if connection.poll(_POLL_S):
+                    message = connection.recv()
+                    if not isinstance(message, messages.Progress):
+                        return message  # type: ignore[no-any-return]
+                    on_progress(message.done)
+                now = time.monotonic()
+                if told is None and unwanted():
+                    connection.send(messages.Cancel())
+                    told = now
+                if told is not None and now - told > _UNWIND_S:
+                    return self._killed(messages.Failed({}, lasting=False, cancelled=True))
+                if now - started > self._settings.item_time_limit_s:
+                    return self._killed(messages.Failed(_TOO_LONG, lasting=False))
+                if now - checked > _MEMORY_EVERY_S:
+                    checked = now
+                    if self._memory() > self._memory_limit:
+                        return self._killed(messages.Failed(_TOO_LARGE, lasting=False))
+        except (EOFError, OSError):
+            return self._killed(messages.Failed(_LOST, lasting=False))
+
+    def kill(self) -> None:
+        """End the child, whatever it does."""
+        if self._process is None or self._connection is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+        self._process = self._connection = None
+
+    def _killed(self, answer: messages.Failed) -> messages.Failed:
+        status = None if self._process is None else self._process.poll()
+        log.warning("computing child ends", status=status, problem=answer.problem.get("code"))
+        self.kill()
+        return answer
+
+    def _memory(self) -> int:
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def _started(self) -> Connection:
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
+        if self._connection is None:
+            ours, its = Pipe()
+            command: list[Any] = [sys.executable, "-m", "service.pipelines.child", str(its.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
+            its.close()
+            ours.send((self._settings, self._runner))
+            self._connection = ours
+        return self._connection

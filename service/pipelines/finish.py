@@ -1,0 +1,49 @@
+"""The end of a dissection: all layers, the manifest and the final status in one transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.analysis.layer_codec import decode_layer
+from service.analysis.layers import summarise_layer
+from service.db.jobs import parts_of
+from service.db.neurons import add_layer
+from service.db.session import Sessions, transaction
+from service.domain.work import Lease
+from service.errors import LeaseLost
+from service.ports import ArtifactStore
+from service.usecases.resources import concept_set_of
+from service.usecases.work import complete_job
+
+log = structlog.get_logger()
+
+
+def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> None:
+    """Store the layers that a store item names: a result is there in whole or not at all.
+
+    The job's row is locked last, so that nobody waits for the neurons. Raises LeaseLost, ArtifactLost, Unavailable.
+    """
+    try:
+        with transaction(sessions) as session:
+            _add_layers(session, store, lease, result)
+            complete_job(session, lease, result["manifest"], {"layers": result["layers"]})
+    except IntegrityError as error:  # another holder of the item was quicker
+        raise LeaseLost("The job's result has been stored by another worker.") from error
+    log.info("job succeeded")
+
+
+def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> None:
+    concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
+    for position, stored in enumerate(result["layers"]):
+        layer = decode_layer(store.fetch(stored["key"], stored["sha256"]).read_bytes())
+        add_layer(
+            session,
+            lease.job_id,
+            position=position,
+            summary=summarise_layer(layer, concept_set),
+            neurons=layer.neurons,
+            concepts=concept_set.concepts,
+        )

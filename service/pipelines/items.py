@@ -1,0 +1,196 @@
+"""What a worker's child computes for each stage of a dissection: a probe shard, a scored layer, the whole result."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import safetensors.torch
+from torch import Tensor
+
+from service.analysis.layer_codec import encode_layer
+from service.config import Settings
+from service.db.session import Sessions, open_sessions, transaction
+from service.db.work import finished_items
+from service.domain.jobs import Stage
+from service.domain.probes import ProbeItem
+from service.domain.work import FinishedItem, Lease
+from service.engine.networks import Dissector, Target, choose_device
+from service.engine.probing import merge_records
+from service.engine.scoring import check_concepts, check_enough_images, score_layer
+from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
+from service.pipelines.artifacts import Artifact, Artifacts
+from service.pipelines.inspect_model import inspect_model
+from service.pipelines.job_plan import JobPlan, JobPlans
+from service.pipelines.keys import device_name, layer_key, shard_key, texts_key
+from service.pipelines.manifest import describe
+from service.pipelines.network_cache import NetworkCache
+from service.pipelines.replay import compare_with_original
+from service.probes.images import open_images
+from service.probes.manifest import digest_images
+from service.storage import open_store
+
+Tell = Callable[[int], None]
+
+
+def open_runner(settings: Settings) -> "DissectionRunner":
+    """The runner of real dissections. Raises InvalidInput for settings that cannot be used."""
+    return DissectionRunner(settings, open_sessions(settings.database_url, pool_size=1))
+
+
+class DissectionRunner:
+    """See `ItemRunner`. It changes no job: what it stores is addressed by content, so a repetition does no harm."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
+        self._device = choose_device(settings.device)
+        self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
+        self._plans = JobPlans(self._sessions)
+
+    def run(self, lease: Lease, tell: Tell, /) -> Mapping[str, Any]:
+        """See `ItemRunner.run`."""
+        plan = self._plans.of(lease.job_id)
+        match lease.stage:
+            case Stage.PROBE:
+                return self._probe(plan, lease.position, tell)
+            case Stage.SCORE:
+                return self._score(plan, str(lease.label), tell)
+            case Stage.STORE:
+                return self._store(plan, tell)
+        raise ValueError(f"there are no items of stage {lease.stage}")
+
+    def inspect(self, model_id: UUID, /) -> None:
+        """See `ItemRunner.inspect`."""
+        inspect_model(self._sessions, self._settings, model_id)
+
+    def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
+        artifact = self._shard(plan, position, tell)
+        shard = StoredShard(artifact.path)
+        span = plan.shards[position]
+        return {
+            "key": artifact.key,
+            "layers": list(shard.layers),
+            "used": len(shard.used),
+            "skipped_rows": [plan.probe_set.items[span[index]].row for index in shard.skipped],
+            "images": self._images(plan, position),
+        }
+
+    def _score(self, plan: JobPlan, layer: str, tell: Tell) -> dict[str, Any]:
+        artifact = self._layer(plan, layer, self._probed(plan), tell)
+        return {"key": artifact.key, "sha256": artifact.sha256}
+
+    def _store(self, plan: JobPlan, tell: Tell) -> dict[str, Any]:
+        probed = self._probed(plan)
+        check_enough_images(sum(shard.result["used"] for shard in probed), plan.request.options.method)
+        with transaction(self._sessions) as session:
+            scored = finished_items(session, plan.job_id, Stage.SCORE)
+        layers = []
+        for item in scored:
+            layer = str(item.label)
+            artifact = self._layer(plan, layer, probed, tell)
+            layers.append({"layer": layer, "key": artifact.key, "sha256": artifact.sha256})
+        results = {entry["layer"]: entry["sha256"] for entry in layers}
+        manifest = describe(
+            target=self._target(plan),
+            dissector=self.networks.dissector(plan.dissector),
+            probe_set=plan.probe_set.digest,
+            concept_set=plan.concept_set.digest,
+            options=plan.request.options,
+            batch_size=plan.request.batch_size,
+            shard_size=plan.request.shard_size,
+            device=device_name(self._device),
+            images=[shard.result["images"] for shard in probed],
+            used=sum(shard.result["used"] for shard in probed),
+            skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
+            results=results,
+        )
+        if plan.replay_of is not None:
+            manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
+        return {"layers": layers, "manifest": manifest}
+
+    def _probed(self, plan: JobPlan) -> list[FinishedItem]:
+        with transaction(self._sessions) as session:
+            return finished_items(session, plan.job_id, Stage.PROBE)
+
+    def _shard(self, plan: JobPlan, position: int, tell: Tell, key: str | None = None) -> Artifact:
+        """key: where the shard was stored; None finds it out, for which the networks must be open."""
+
+        def probe() -> bytes:
+            probing = probe_shard(
+                self._target(plan),
+                self.networks.dissector(plan.dissector),
+                open_images(plan.probe_set),
+                plan.request.options,
+                span=plan.shards[position],
+                device=self._device,
+                batch_size=plan.request.batch_size,
+                on_unreadable=plan.probe_set.on_unreadable,
+                progress=tell,
+            )
+            return encode_shard(probing)
+
+        key = self._shard_key(plan, position) if key is None else key
+        return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
+
+    def _shard_key(self, plan: JobPlan, position: int) -> str:
+        target = self._target(plan)
+        return shard_key(
+            plan,
+            target,
+            self.networks.dissector(plan.dissector),
+            self._device,
+            images=self._images(plan, position),
+            layers=plan.request.options.layers or target.main_layers,
+        )
+
+    def _layer(self, plan: JobPlan, layer: str, probed: list[FinishedItem], tell: Tell) -> Artifact:
+        artifacts = [self._shard(plan, item.position, tell, item.result["key"]) for item in probed]
+        dissector = self.networks.dissector(plan.dissector)
+        texts = self._texts(plan, dissector)
+
+        def score() -> bytes:
+            shards = [StoredShard(artifact.path) for artifact in artifacts]
+            embeddings = safetensors.torch.load_file(texts.path)["texts"].to(self._device)
+            return self._score_layer(plan, layer, shards, embeddings, tell)
+
+        digests = [artifact.sha256 for artifact in artifacts]
+        key = layer_key(plan, self._device, layer=layer, shards=digests, texts=texts.sha256)
+        return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
+
+    def _score_layer(self, plan: JobPlan, layer: str, shards: list[StoredShard], texts: Tensor, tell: Tell) -> bytes:
+        used = [span[index] for span, shard in zip(plan.shards, shards, strict=True) for index in shard.used]
+        options = plan.request.options
+        check_enough_images(len(used), options.method)
+
+        def shown(position: int) -> ProbeItem:
+            return plan.probe_set.items[used[position]]
+
+        scored = score_layer(
+            layer,
+            merge_records(shard.record(layer) for shard in shards if shard.layers),
+            lambda positions: gather_embeddings(shards, positions),
+            texts,
+            shown,
+            plan.concept_set.texts,
+            options,
+            between=lambda: tell(0),
+        )
+        return encode_layer(scored)
+
+    def _texts(self, plan: JobPlan, dissector: Dissector) -> Artifact:
+        def embed() -> bytes:
+            check_concepts(plan.concept_set.texts)
+            texts = dissector.embed_texts(plan.concept_set.texts).cpu().contiguous()
+            data: bytes = safetensors.torch.save({"texts": texts})
+            return data
+
+        key = texts_key(plan, dissector, self._device)
+        return self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
+
+    def _target(self, plan: JobPlan) -> Target:
+        return self.networks.target(plan.target, plan.request.options.layers)
+
+    def _images(self, plan: JobPlan, position: int) -> str:
+        span = plan.shards[position]
+        return digest_images(plan.probe_set.items[span.start : span.stop])

@@ -1,0 +1,69 @@
+"""Everything a work item's computation must know of its job, read from the database once for many items."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import UUID
+
+from service.db.jobs import parts_of
+from service.db.session import Sessions, transaction
+from service.domain.concepts import ConceptSet
+from service.domain.jobs import JobRequest
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.probes import ProbeSet
+from service.engine.shards import shard_spans
+from service.usecases.jobs import find_job
+from service.usecases.resources import concept_set_of, probe_set_of
+
+_JOBS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job with its parts resolved. fresh: a replay, which must not find the artifacts of the job that it replays."""
+
+    job_id: UUID
+    request: JobRequest
+    target: TargetSpec
+    dissector: DissectorSpec
+    probe_set: ProbeSet
+    concept_set: ConceptSet
+    replay_of: UUID | None
+
+    @cached_property
+    def shards(self) -> list[range]:
+        """The probe items of each shard."""
+        return shard_spans(len(self.probe_set.items), self.request.shard_size)
+
+
+class JobPlans:
+    """The plans of the jobs that were worked on last."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
+
+    def of(self, job_id: UUID) -> JobPlan:
+        """The job's plan. Raises DigestMismatch where a file behind it has changed since it was registered."""
+        if job_id not in self._plans:
+            self._plans[job_id] = self._read(job_id)
+        self._plans.move_to_end(job_id)
+        while len(self._plans) > _JOBS_KEPT:
+            self._plans.popitem(last=False)
+        return self._plans[job_id]
+
+    def _read(self, job_id: UUID) -> JobPlan:
+        with transaction(self._sessions) as session:
+            job = find_job(session, job_id)
+            parts = parts_of(session, job_id)
+        target = parts.target.spec
+        return JobPlan(
+            job_id=job_id,
+            request=job.request,
+            target=TargetSpec(Path(target["checkpoint"]), target["architecture"], target["sha256"]),
+            dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest),
+            probe_set=probe_set_of(parts.probe_set),
+            concept_set=concept_set_of(parts.concept_set),
+            replay_of=job.replay_of,
+        )

@@ -1,0 +1,79 @@
+"""Content keys: a digest over everything that an artifact's bytes depend on, so that equal keys mean equal bytes.
+
+A layer's key names its shards by what came out of them, and a shard's key the images by their bytes: a change anywhere
+changes every key behind it. SCHEMA changes with any code that changes an artifact's bytes.
+"""
+
+from typing import Any
+
+import torch
+
+from service.domain.digests import digest_of
+from service.engine.networks import Dissector, Target
+from service.pipelines.job_plan import JobPlan
+
+SCHEMA = 1
+
+
+def shard_key(
+    plan: JobPlan, target: Target, dissector: Dissector, device: torch.device, *, images: str, layers: tuple[str, ...]
+) -> str:
+    """Key of a probe shard. images: digest of the shard's image files and boxes, in order."""
+    method = plan.request.options.method
+    return _key(
+        plan,
+        device,
+        kind="shard",
+        target={
+            "sha256": target.sha256,
+            "architecture": target.architecture,
+            "preprocessing": target.preprocessing.digest(),
+        },
+        dissector=_dissector(dissector),
+        layers=layers,
+        pooling=method.pooling,
+        keep_top=max(method.top_k, plan.request.options.images_per_neuron),
+        every_activation=method.similarity not in {"soft_wpmi", "wpmi"},
+        images=images,
+        on_unreadable=plan.probe_set.on_unreadable,
+        batch_size=plan.request.batch_size,
+    )
+
+
+def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
+    """Key of the concepts' embeddings."""
+    return _key(plan, device, kind="texts", dissector=_dissector(dissector), texts=plan.concept_set.texts)
+
+
+def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str], texts: str) -> str:
+    """Key of a dissected layer. shards, texts: digests of the artifacts that it is made from."""
+    options = plan.request.options
+    return _key(
+        plan,
+        device,
+        kind="layer",
+        layer=layer,
+        shards=shards,
+        texts=texts,
+        concepts=plan.concept_set.texts,
+        probe_set=plan.probe_set.digest,
+        method=options.method.as_dict(),
+        concepts_per_neuron=options.concepts_per_neuron,
+        images_per_neuron=options.images_per_neuron,
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """What a device computes like: two cards of one make are the same, whatever their numbers."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _dissector(dissector: Dissector) -> dict[str, str]:
+    return {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()}
+
+
+def _key(plan: JobPlan, device: torch.device, **ingredients: Any) -> str:
+    machinery = {"schema": SCHEMA, "torch": torch.__version__, "device": device_name(device), "precision": "float32"}
+    # A replay computes everything anew, but resumes from its own artifacts.
+    replay = {} if plan.replay_of is None else {"replay": str(plan.job_id)}
+    return digest_of(ingredients | machinery | replay)

@@ -1,0 +1,57 @@
+"""The manifest of a dissection: the digests, parameters and versions that made it, enough to make it again."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from service.domain.digests import digest_of
+from service.domain.jobs import DissectionOptions
+from service.engine.networks import Dissector, Target
+from service.engine.scoring import SEED
+
+
+def describe(
+    *,
+    target: Target,
+    dissector: Dissector,
+    probe_set: str,
+    concept_set: str,
+    options: DissectionOptions,
+    batch_size: int,
+    shard_size: int,
+    device: str,
+    images: Sequence[str],
+    used: int,
+    skipped_rows: Sequence[int],
+    results: Mapping[str, str],
+) -> dict[str, Any]:
+    """JSON values only.
+
+    probe_set, concept_set: their digests. images: digest of each shard's image files. results: digest of each layer's
+    neurons as canonical JSON, in the order of the dissection.
+    """
+    return {
+        "target": {
+            "architecture": target.architecture,
+            "sha256": target.sha256,
+            "preprocessing": target.preprocessing.digest(),
+        },
+        "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
+        "probe_set": {"digest": probe_set, "images": digest_of(list(images))},
+        "concept_set": concept_set,
+        "layers": list(results),
+        "method": options.method.as_dict(),
+        "concepts_per_neuron": options.concepts_per_neuron,
+        "images_per_neuron": options.images_per_neuron,
+        "images_used": used,
+        "rows_skipped": list(skipped_rows),
+        "batch_size": batch_size,
+        "shard_size": shard_size,
+        "device": device,
+        "precision": "float32",
+        "seed": SEED,
+        "versions": {"service": version("mammo-clip-dissect-service"), "torch": torch.__version__},
+        "results": dict(results),
+    }

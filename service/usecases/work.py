@@ -1,0 +1,159 @@
+"""What becomes of a work item, and through it of its job: begun, finished, tried again, given up, reaped.
+
+Every function is one transaction's work. Whoever changes a job locks its row before those of its items, so that nobody
+waits for anybody in a circle; and whoever writes for a holder checks the fence, so that a worker that was thought lost
+and comes back changes nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.db import work as queries
+from service.db.events import add_event
+from service.db.jobs import get_job, move_job
+from service.db.session import Sessions, on_commit, transaction
+from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.work import Lease, NewItem
+from service.errors import LeaseLost
+from service.ports import JobQueue
+from service.usecases.jobs import find_job
+from service.usecases.wake import wake_workers
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 60.0
+
+Problem = Mapping[str, Any]
+
+
+def begin_item(session: Session, lease: Lease) -> bool:
+    """Mark the item's job as running; False, and nothing is left to do for it, where it has ended in the meantime."""
+    if find_job(session, lease.job_id).status is JobStatus.RUNNING:
+        return True
+    job = _lock(session, lease.job_id)
+    if job.status is JobStatus.QUEUED:
+        return move_job(session, lease.job_id, JobStatus.RUNNING)
+    if job.status is not JobStatus.RUNNING:
+        queries.withdraw_items(session, lease.job_id)
+    return job.status is JobStatus.RUNNING
+
+
+def complete_item(session: Session, queue: JobQueue, lease: Lease, result: Mapping[str, Any]) -> None:
+    """Store what a probe shard or a scored layer left behind; the last of a stage opens the next. Raises LeaseLost."""
+    job = _lock_held(session, lease)
+    if not queries.finish_item(session, lease, result):
+        raise _lost(lease)
+    add_event(session, lease.job_id, "item", {"stage": lease.stage, "position": lease.position, "label": lease.label})
+    if queries.open_items(session, lease.job_id) == 0:
+        _open_next_stage(session, queue, job, lease)
+
+
+def complete_job(session: Session, lease: Lease, manifest: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """End the job of a finished store item as succeeded. Raises LeaseLost."""
+    _lock_held(session, lease)
+    if not queries.finish_item(session, lease, result):
+        raise _lost(lease)
+    move_job(session, lease.job_id, JobStatus.SUCCEEDED, manifest=dict(manifest))
+
+
+def fail_job(session: Session, lease: Lease, problem: Problem) -> None:
+    """End a job as failed: trying again would meet the same error. Raises LeaseLost."""
+    _lock_held(session, lease)
+    _end(session, lease.job_id, JobStatus.FAILED, problem)
+
+
+def try_again(session: Session, lease: Lease, problem: Problem, *, max_attempts: int) -> None:
+    """Hand an item back after an accident, to be tried again a little later, or give its job up. Raises LeaseLost."""
+    if lease.attempt >= max_attempts:
+        _lock_held(session, lease)
+        _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, problem))
+        return
+    wait = timedelta(seconds=min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (lease.attempt - 1)))
+    if not queries.hand_back_item(session, lease, wait=wait, problem=problem):
+        raise _lost(lease)
+    add_event(session, lease.job_id, "accident", {"stage": lease.stage, "position": lease.position, **problem})
+
+
+def hand_back(session: Session, queue: JobQueue, lease: Lease) -> None:
+    """Make an item ready again whose worker is told to stop; it counts as no attempt. Raises LeaseLost."""
+    if not queries.hand_back_item(session, lease, uncounted=True):
+        raise _lost(lease)
+    on_commit(session, lambda: wake_workers(queue, lease.job_id, 1))
+
+
+def reap(sessions: Sessions, *, max_attempts: int) -> int:
+    """Free the items of holders that have fallen silent, and give up jobs that have lost too many; how many leases."""
+    with transaction(sessions) as session:
+        freed = queries.release_expired_items(session, max_attempts=max_attempts)
+        exhausted = queries.exhausted_leases(session, max_attempts=max_attempts)
+    for lease in exhausted:
+        with transaction(sessions) as session:
+            job = _lock(session, lease.job_id)
+            if job.status is JobStatus.RUNNING and queries.is_still_expired(session, lease):
+                _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
+    return freed + len(exhausted)
+
+
+WORKER_LOST = {
+    "code": "worker-lost",
+    "title": "Worker lost",
+    "detail": "The worker that held the item was not heard of until its lease had expired.",
+}
+
+
+def _lock(session: Session, job_id: UUID) -> Job:
+    job = get_job(session, job_id, locked=True)
+    assert job is not None  # noqa: S101 - jobs are never deleted
+    return job
+
+
+def _lock_held(session: Session, lease: Lease) -> Job:
+    """The job of a held item, locked. Raises LeaseLost where the job has ended or the item is in other hands."""
+    job = _lock(session, lease.job_id)
+    if job.status is not JobStatus.RUNNING or not queries.is_held(session, lease):
+        raise _lost(lease)
+    return job
+
+
+def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) -> None:
+    layers = _layers(session, job.id) if lease.stage is Stage.PROBE else []
+    stage, items = (Stage.SCORE, [NewItem(1, layer) for layer in layers]) if layers else (Stage.STORE, [NewItem(1)])
+    queries.add_items(
+        session,
+        job.id,
+        stage,
+        items,
+        queue=job.request.queue,
+        priority=job.request.priority,
+        turn=queries.item_turn(session, lease.item_id),
+        consecutive=False,
+    )
+    on_commit(session, lambda: wake_workers(queue, job.id, len(items)))
+
+
+def _layers(session: Session, job_id: UUID) -> list[str]:
+    """The layers that the shards have found; a shard without a readable image has none."""
+    shards = queries.finished_items(session, job_id, Stage.PROBE)
+    return next((list(shard.result["layers"]) for shard in shards if shard.result["layers"]), [])
+
+
+def _end(session: Session, job_id: UUID, status: JobStatus, problem: Problem) -> None:
+    queries.withdraw_items(session, job_id)
+    move_job(session, job_id, status, problem=dict(problem))
+
+
+def _given_up(lease: Lease, problem: Problem) -> dict[str, Any]:
+    item = f"layer '{lease.label}'" if lease.label else f"item {lease.position}"
+    return {
+        "code": "given-up",
+        "title": "Job given up",
+        "detail": f"{lease.stage}, {item}, was tried {lease.attempt} times. The last time: {problem['detail']}",
+        "remedy": "Look at the workers' logs and memory; then POST /jobs/{id}/retry goes on where the job stopped.",
+    }
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"The lease on the {lease.stage} stage's item {lease.position} is no longer this worker's.")

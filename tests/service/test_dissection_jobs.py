@@ -1,0 +1,463 @@
+"""Whole jobs on small networks: what is stored, what is reused, and every way in which a job may end."""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import SecretStr
+from safetensors.torch import load_file, save_file
+from sqlalchemy import text
+
+from service.config import Settings
+from service.db.jobs import parts_of
+from service.db.resources import find_inspection
+from service.db.session import Sessions, transaction
+from service.db.work import claim_item, hand_back_item
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.layers import canonical_layer
+from service.domain.methods import Method
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import NeuronFilter
+from service.domain.work import Lease
+from service.pipelines.dissection import DissectionPlan, run_dissection
+from service.pipelines.items import DissectionRunner
+from service.probes.manifest import read_manifest
+from service.storage import open_store
+from service.usecases.garbage import Collected, collect_garbage
+from service.usecases.jobs import JobSubmission, cancel_job, find_job, job_events, replay_job, retry_job, submit_job
+from service.usecases.neurons import list_layers, list_neurons
+from service.usecases.resources import (
+    register_concept_set,
+    register_dissector,
+    register_model,
+    register_probe_set,
+)
+from service.usecases.work import begin_item
+from tests.service.factories import RecordingQueue
+from tests.service.inline_child import inline_host
+from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
+
+Run = Callable[[Job], Job]
+CONCEPTS = ConceptSet("words", tuple(Concept(text, "kind", "findings") for text in ("mass", "calcification", "clip")))
+IMAGES = 10
+SUBMISSION = JobSubmission(
+    target="target",
+    dissector="dissector",
+    probe_set="probes",
+    concept_set="words",
+    layers=LAYERS,
+    method=Method.of(top_k=4),
+    concepts_per_neuron=2,
+    images_per_neuron=3,
+    batch_size=4,
+    shard_size=4,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(3)
+    for index in range(IMAGES):
+        Image.fromarray(pixels.integers(0, 256, (40, 30), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+    (tmp_path / "manifest.csv").write_text("image\n" + "".join(f"{index}.png\n" for index in range(IMAGES)))
+    write_target(tmp_path)
+    write_dissector(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(database_url=SecretStr(database_url), device="cpu", artifacts_url=(tmp_path / "artifacts").as_uri())
+
+
+@pytest.fixture
+def runner(settings: Settings, sessions: Sessions) -> DissectionRunner:
+    return DissectionRunner(settings, sessions)
+
+
+def submit(
+    sessions: Sessions, folder: Path, *, probe_set: Mapping[str, Any] = MappingProxyType({}), **changes: Any
+) -> Job:
+    """Register everything in the folder and queue a job on it, in shards of four images."""
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        register_model(
+            session,
+            queue,
+            name="target",
+            checkpoint=str(folder / "target.safetensors"),
+            architecture=ARCHITECTURE,
+            sha256=None,
+            roots=(),
+        )
+        register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=())
+        register_probe_set(
+            session,
+            name="probes",
+            manifest=str(folder / "manifest.csv"),
+            **({"patches": None, "on_unreadable": "fail", "roots": ()} | dict(probe_set)),
+        )
+        register_concept_set(session, CONCEPTS)
+        submission = replace(SUBMISSION, **changes)
+        return submit_job(session, queue, submission, request={})
+
+
+@pytest.fixture
+def run(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Run:
+    def finish(job: Job) -> Job:
+        inline_host(sessions, settings, runner).work()
+        with transaction(sessions) as session:
+            return find_job(session, job.id)
+
+    return finish
+
+
+def problem(job: Job) -> dict[str, Any]:
+    assert job.status is JobStatus.FAILED
+    assert job.problem is not None
+    return dict(job.problem)
+
+
+def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None:
+    job = run(submit(sessions, folder))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    assert job.manifest is not None
+    assert job.manifest["layers"] == list(LAYERS)
+    assert job.manifest["images_used"] == IMAGES
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    assert job.created_at < job.started_at < job.finished_at
+    with transaction(sessions) as session:
+        summaries = list_layers(session, job.id)
+        assert tuple(summary.layer for summary in summaries) == LAYERS
+        for summary in summaries:
+            page = list_neurons(
+                session, job.id, summary.layer, where=NeuronFilter(), sort="unit", limit=500, after=None
+            )
+            assert [one.neuron.unit for one in page.items] == list(range(summary.units))
+            assert sum(one.neuron.dead for one in page.items) == summary.dead_units
+            alive = [one.neuron for one in page.items if not one.neuron.dead]
+            assert alive
+            for neuron in alive:
+                assert [len(neuron.concepts), len(neuron.images)] == [2, 3]
+                assert neuron.concepts[0].score >= neuron.concepts[1].score
+                assert CONCEPTS.texts[neuron.concepts[0].concept] == neuron.concepts[0].text
+
+
+def test_a_second_message_changes_nothing(sessions: Sessions, folder: Path, run: Run) -> None:
+    first = run(submit(sessions, folder))
+    assert run(first) == first
+
+
+def test_the_same_job_twice_gives_the_same_neurons(sessions: Sessions, folder: Path, run: Run) -> None:
+    jobs = [run(submit(sessions, folder)) for _ in range(2)]
+    assert jobs[0].id != jobs[1].id
+    assert jobs[0].manifest == jobs[1].manifest
+    pages = []
+    with transaction(sessions) as session:
+        for job in jobs:
+            where = {"where": NeuronFilter(), "sort": "unit", "limit": 500, "after": None}
+            pages.append([list_neurons(session, job.id, layer, **where) for layer in LAYERS])  # type: ignore[arg-type]
+    assert pages[0] == pages[1]
+
+
+def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
+    found = problem(run(submit(sessions, folder, layers=("layer1.7",))))
+    assert (found["code"], found["field"]) == ("unknown-layer", "layers")
+    assert "layer1.0" in found["remedy"]
+
+
+def test_an_unreadable_image_fails_the_job_or_is_counted(sessions: Sessions, folder: Path, run: Run) -> None:
+    registered = submit(sessions, folder)
+    skipping = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
+    size = (folder / "6.png").stat().st_size
+    (folder / "6.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * (size - 8))
+    found = problem(run(registered))
+    assert found["code"] == "unreadable-image"
+    assert "7" in found["detail"], "the row of the manifest names the image"
+    assert "6.png" not in str(found), "file names may carry patient data"
+    job = run(skipping)
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    assert job.manifest is not None
+    assert (job.manifest["images_used"], job.manifest["rows_skipped"]) == (IMAGES - 1, [7])
+
+
+def test_what_changed_since_it_was_registered_is_refused(sessions: Sessions, folder: Path, run: Run) -> None:
+    manifest, weights = folder / "manifest.csv", folder / "dissector" / "weights.safetensors"
+    jobs = [submit(sessions, folder) for _ in range(3)]
+    text, bytes_ = manifest.read_text(), weights.read_bytes()
+    manifest.write_text(text + "0.png\n")
+    assert problem(run(jobs[0]))["field"] == "probe_set"
+    manifest.write_text(text)
+    weights.write_bytes(bytes_[:-1] + b"\x01")
+    assert problem(run(jobs[1]))["code"] == "digest-mismatch"
+    weights.write_bytes(bytes_)
+    (folder / "target.safetensors").write_bytes(b"other")
+    assert problem(run(jobs[2]))["code"] == "digest-mismatch"
+
+
+def test_nan_activations(sessions: Sessions, folder: Path, run: Run) -> None:
+    path = folder / "target.safetensors"
+    weights = load_file(path)
+    name = next(key for key in weights if key.startswith("layer1.0.") and key.endswith(".weight"))
+    save_file(weights | {name: torch.full_like(weights[name], torch.nan)}, path)
+    found = problem(run(submit(sessions, folder)))
+    assert found["code"] == "invalid-activations"
+    assert "layer1.0" in found["detail"]
+
+
+def test_a_checkpoint_of_another_architecture(sessions: Sessions, folder: Path, run: Run) -> None:
+    save_file({"weight": torch.zeros(1)}, folder / "target.safetensors")
+    assert problem(run(submit(sessions, folder)))["code"] == "invalid-checkpoint"
+
+
+def test_a_crash_is_a_failed_job_that_tells_nothing(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("service.pipelines.items.probe_shard", crash)
+    found = problem(run(submit(sessions, folder)))
+    assert found["code"] == "internal"
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("stage", [Stage.PROBE, Stage.SCORE, Stage.STORE])
+def test_a_cancelled_job_stores_nothing(
+    sessions: Sessions, folder: Path, run: Run, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    submitted = submit(sessions, folder)
+    compute = runner.run
+
+    def cancel_meanwhile(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
+        if lease.stage is stage:
+            with transaction(sessions) as session:
+                cancel_job(session, submitted.id)
+        return compute(lease, tell)
+
+    monkeypatch.setattr(runner, "run", cancel_meanwhile)
+    job = run(submitted)
+    assert (job.status, job.manifest, job.problem) == (JobStatus.CANCELLED, None, None)
+    with transaction(sessions) as session:
+        assert list_layers(session, job.id) == []
+
+
+SPLITS = [(4, 4), (4, 8), (4, 100), (3, 5)]
+
+
+@pytest.mark.parametrize(("batch_size", "shard_size"), SPLITS)
+def test_workers_and_one_process_give_the_same_result(
+    sessions: Sessions, folder: Path, run: Run, batch_size: int, shard_size: int
+) -> None:
+    job = run(submit(sessions, folder, batch_size=batch_size, shard_size=shard_size))
+    plan = DissectionPlan(
+        target=TargetSpec(folder / "target.safetensors", ARCHITECTURE),
+        dissector=DissectorSpec(folder / "dissector"),
+        probe_set=read_manifest(folder / "manifest.csv", name="probes"),
+        concept_set=CONCEPTS,
+        options=job.request.options,
+        device="cpu",
+        batch_size=batch_size,
+        shard_size=shard_size,
+    )
+    _, manifest = run_dissection(plan, lambda _: None)
+    assert job.manifest == manifest
+
+
+def artifacts(sessions: Sessions) -> dict[str, str]:
+    with transaction(sessions) as session:
+        return dict(session.execute(text("SELECT key, kind FROM artifacts")).all())
+
+
+def test_a_second_job_over_the_same_shards_computes_nothing(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(submit(sessions, folder))
+    stored = artifacts(sessions)
+    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2}
+    for computation in ("probe_shard", "score_layer"):
+        monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
+    second = run(submit(sessions, folder))
+    assert (second.status, second.manifest) == (JobStatus.SUCCEEDED, first.manifest)
+    assert artifacts(sessions) == stored
+
+
+ANEW_AFTER = [
+    ({}, set()),
+    ({"concepts_per_neuron": 1}, {"layer"}),
+    ({"method": Method.of(top_k=4, lam=0.5)}, {"layer"}),
+    ({"method": Method.of(top_k=5)}, {"layer", "shard"}),
+    ({"method": Method.of(top_k=4, pooling="max")}, {"layer", "shard"}),
+    ({"method": Method.of("cosine", top_k=4)}, {"layer", "shard"}),
+    ({"layers": LAYERS[:1]}, {"layer", "shard"}),
+    ({"shard_size": 5}, {"layer", "shard"}),
+    # These give shards of their own, whose bytes may well be the same; then the layers are, too.
+    ({"batch_size": 2}, {"shard"}),
+    ({"probe_set": {"on_unreadable": "skip"}}, {"shard"}),
+]
+
+
+@pytest.mark.parametrize(("change", "anew"), ANEW_AFTER)
+def test_whatever_decides_an_artifact_is_part_of_its_key(
+    sessions: Sessions, folder: Path, run: Run, change: dict[str, Any], anew: set[str]
+) -> None:
+    run(submit(sessions, folder))
+    before = set(artifacts(sessions))
+    job = run(submit(sessions, folder, **change))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    with transaction(sessions) as session:
+        mine = session.scalars(text("SELECT key FROM job_artifacts WHERE job_id = :id"), {"id": job.id}).all()
+    kinds = artifacts(sessions)
+    reused = {kinds[key] for key in mine if key in before}
+    assert reused - {"layer"} == {"shard", "texts"} - anew
+    assert "layer" in reused if not anew else reused.isdisjoint(anew)
+
+
+def test_other_bytes_in_an_image_weights_or_dissector_are_another_artifact(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    def keys() -> set[str]:
+        inline_host(sessions, settings, DissectionRunner(settings, sessions)).work()
+        return {key for key, kind in artifacts(sessions).items() if kind == "shard"}
+
+    submit(sessions, folder)
+    first = keys()
+    pixels = np.array(Image.open(folder / "1.png"))
+    Image.fromarray(255 - pixels).save(folder / "1.png", compress_level=0)
+    submit(sessions, folder)
+    second = keys() - first
+    assert len(second) == 1, "one image, one shard"
+    weights = load_file(folder / "target.safetensors")
+    name = next(key for key in weights if key.endswith("conv1.weight"))
+    save_file(weights | {name: weights[name] * 2}, folder / "target.safetensors")
+    submit(sessions, folder)
+    third = keys() - first - second
+    assert len(third) == 3
+    description = folder / "dissector" / "dissector.json"
+    description.write_text(description.read_text() + " ")
+    submit(sessions, folder)
+    assert len(keys() - first - second - third) == 3
+
+
+def test_a_damaged_artifact_is_computed_again_and_told(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    first = run(submit(sessions, folder))
+    for path in (folder / "artifacts").glob("*/*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    again = submit(sessions, folder)
+    inline_host(sessions, settings, DissectionRunner(settings, sessions)).work()
+    with transaction(sessions) as session:
+        job, events = job_events(session, again.id, after=0)
+    assert (job.status, job.manifest) == (JobStatus.SUCCEEDED, first.manifest)
+    lost = Counter(event.data["kind"] for event in events if event.kind == "artifact-lost")
+    assert lost == {"shard": 3, "texts": 1, "layer": 2}
+
+
+def test_a_full_disk_is_tried_again_and_then_given_up(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    submitted = submit(sessions, folder)
+    with monkeypatch.context() as disk:
+        disk.setattr("service.storage.directory.os.fsync", full)
+        for _ in range(5):
+            with transaction(sessions) as session:
+                session.execute(text("UPDATE work_items SET ready_at = now()"))
+            job = run(submitted)
+    assert job.status is JobStatus.DEAD
+    assert job.problem is not None
+    assert "No space left on device" in job.problem["detail"]
+    assert [path for path in (folder / "artifacts").rglob("*") if path.is_file()] == []
+    with transaction(sessions) as session:
+        retry_job(session, RecordingQueue(), job.id)
+    assert run(job).status is JobStatus.SUCCEEDED
+
+
+def test_a_replay_says_whether_the_result_is_the_same(sessions: Sessions, folder: Path, run: Run) -> None:
+    job = run(submit(sessions, folder))
+    with transaction(sessions) as session:
+        replay = replay_job(session, RecordingQueue(), job.id)
+    replayed = run(replay)
+    assert replayed.manifest is not None
+    assert replayed.manifest["replay"] == {"of": str(job.id), "identical": True, "differing_layers": []}
+    assert Counter(artifacts(sessions).values()) == {"shard": 6, "texts": 2, "layer": 4}, "all was computed anew"
+    with transaction(sessions) as session:
+        session.execute(
+            text("UPDATE jobs SET manifest = jsonb_set(manifest, '{results,layer4.0}', '\"0\"') WHERE id = :id"),
+            {"id": job.id},
+        )
+        other = replay_job(session, RecordingQueue(), job.id)
+    found = run(other).manifest
+    assert found is not None
+    assert found["replay"] == {"of": str(job.id), "identical": False, "differing_layers": ["layer4.0"]}
+
+
+def test_ten_jobs_on_one_target_load_it_once(
+    sessions: Sessions, folder: Path, runner: DissectionRunner, run: Run
+) -> None:
+    for lam in range(10):
+        run(submit(sessions, folder, method=Method.of(top_k=4, lam=lam)))
+    assert runner.networks.loads == 2, "target and dissector"
+
+
+def test_garbage_is_what_no_job_may_go_on_from(sessions: Sessions, folder: Path, run: Run, settings: Settings) -> None:
+    store = open_store(settings.artifacts_url)
+    run(submit(sessions, folder))
+    waiting = submit(sessions, folder, concepts_per_neuron=1)
+    host = inline_host(sessions, settings, DissectionRunner(settings, sessions))
+    with transaction(sessions) as session:
+        lease = claim_item(session, "tester", timedelta(seconds=60))
+        assert lease is not None
+        begin_item(session, lease)
+    DissectionRunner(settings, sessions).run(lease, lambda _: None)
+    store.write("0" * 64, b"its writer was killed before it was recorded")
+    assert collect_garbage(sessions, store, older_than=timedelta(hours=1)) == Collected(0, 0)
+    assert collect_garbage(sessions, store, older_than=timedelta(0)) == Collected(5, 1)
+    assert list(artifacts(sessions).values()) == ["shard"], "the shard that the running job refers to"
+    assert len(list(store.listing())) == 1
+    with transaction(sessions) as session:
+        hand_back_item(session, lease)
+    host.work()
+    with transaction(sessions) as session:
+        assert find_job(session, waiting.id).status is JobStatus.SUCCEEDED
+
+
+def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, runner: DissectionRunner) -> None:
+    submitted = submit(sessions, folder)
+    with transaction(sessions) as session:
+        model = parts_of(session, submitted.id).target
+    runner.inspect(model.id)
+    assert "layer4.0" in {layer["name"] for layer in _layers(sessions, model.id)}
+    assert all(layer["name"] == canonical_layer(layer["name"]) for layer in _layers(sessions, model.id))
+    (folder / "target.safetensors").write_bytes(b"other")
+    runner.inspect(model.id)
+    with transaction(sessions) as session:
+        found = find_inspection(session, model.id)
+    assert found is not None
+    assert found[0] is None
+    assert found[1] is not None
+    assert found[1]["code"] == "digest-mismatch"
+
+
+def _layers(sessions: Sessions, model: UUID) -> list[dict[str, Any]]:
+    with transaction(sessions) as session:
+        found = find_inspection(session, model)
+    assert found is not None
+    assert found[0] is not None
+    return found[0]
