@@ -10,6 +10,7 @@ from api import problems
 from api.dependencies import authorise
 from api.openapi import describe_problems
 from api.routes import health, jobs, neurons, resources
+from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
@@ -28,10 +29,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if not settings.api_key.get_secret_value():
         raise InvalidInput("API_KEY is not set.", field="api_key", remedy="Set it in the environment.")
     sessions = open_sessions(settings.database_url)
+    queue = BackgroundQueue(CeleryJobQueue(open_broker(settings.broker_url)))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        queue.close()
         sessions.kw["bind"].dispose()
 
     app = FastAPI(
@@ -45,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sessions = sessions
-    app.state.queue = CeleryJobQueue(open_broker(settings.broker_url))
+    app.state.queue = queue
     problems.install(app)
     app.include_router(health.router)
     for router in (

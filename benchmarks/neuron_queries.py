@@ -2,13 +2,11 @@
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +14,7 @@ import httpx
 from fastapi import FastAPI, Response
 from pydantic import SecretStr
 
+from benchmarks.servers import bare_server, serving
 from benchmarks.table import Row
 from cli.embedded import PostgresServer
 from service.db.migrate import upgrade
@@ -53,18 +52,12 @@ def run() -> list[Row]:
             "API_KEY": "benchmark",
             "LOG_LEVEL": "ERROR",
         }
-        ours = stack.enter_context(_serving(["-m", "api"], settings))
+        ours = stack.enter_context(serving(["-m", "api"], settings))
         path = f"/neurons/blocks.0?job={job}&limit=50"
         (folder / "body").write_bytes(ours.get(path).raise_for_status().content)
-        bare_module = [
-            "-m",
-            "uvicorn",
-            "--factory",
-            "benchmarks.neuron_queries:create_bare_app",
-            "--log-level",
-            "error",
-        ]
-        bare = stack.enter_context(_serving(bare_module, {BODY: str(folder / "body")}))
+        bare = stack.enter_context(
+            bare_server("benchmarks.neuron_queries:create_bare_app", {BODY: str(folder / "body")})
+        )
         rows = []
         middle = ours.get(path).json()["next"]
         for what, query in {"first page": path, "a later page": f"{path}&cursor={middle}"}.items():
@@ -104,41 +97,6 @@ def _store(database_url: str) -> UUID:
         job = succeeded_job(session, neurons)
     sessions.kw["bind"].dispose()
     return job
-
-
-@contextmanager
-def _serving(module: list[str], settings: dict[str, str]) -> Iterator[httpx.Client]:
-    """A server process on a free port, and a client that keeps its connection."""
-    port = _free_port()
-    process = subprocess.Popen([sys.executable, *module, "--port", str(port)], env=os.environ | settings)
-    headers = {"Authorization": "Bearer benchmark"}
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-            _wait(client)
-            yield client
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait(client: httpx.Client) -> None:
-    for _ in range(600):
-        try:
-            client.get("/health/live")
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError("the server did not start")
 
 
 def _latencies(ours: httpx.Client, bare: httpx.Client, path: str) -> tuple[list[float], list[float]]:

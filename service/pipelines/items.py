@@ -14,7 +14,7 @@ from service.db.work import finished_items
 from service.domain.jobs import Stage
 from service.domain.probes import ProbeItem
 from service.domain.work import FinishedItem, Lease
-from service.engine.networks import Dissector, Target, choose_device
+from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
 from service.engine.scoring import check_concepts, check_enough_images, score_layer
 from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
@@ -65,32 +65,48 @@ class DissectionRunner:
         inspect_model(self._sessions, self._settings, model_id)
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
-        artifact = self._shard(plan, position, tell)
+        span, target = plan.shards[position], self._target(plan)
+        images = digest_images(plan.probe_set.items[span.start : span.stop])
+        key = shard_key(
+            plan,
+            target,
+            self.networks.dissector(plan.dissector),
+            self._device,
+            images=images,
+            layers=plan.request.options.layers or target.main_layers,
+        )
+        artifact = self._shard(plan, position, key, tell)
         shard = StoredShard(artifact.path)
-        span = plan.shards[position]
         return {
             "key": artifact.key,
+            "sha256": artifact.sha256,
             "layers": list(shard.layers),
             "used": len(shard.used),
             "skipped_rows": [plan.probe_set.items[span[index]].row for index in shard.skipped],
-            "images": self._images(plan, position),
+            "images": images,
         }
 
     def _score(self, plan: JobPlan, layer: str, tell: Tell) -> dict[str, Any]:
-        artifact = self._layer(plan, layer, self._probed(plan), tell)
+        probed = self._finished(plan, Stage.PROBE)
+        key = layer_key(
+            plan,
+            self._device,
+            layer=layer,
+            shards=[shard.result["sha256"] for shard in probed],
+            texts=texts_key(plan, self.networks.dissector(plan.dissector), self._device),
+        )
+        artifact = self._layer(plan, layer, key, probed, tell)
         return {"key": artifact.key, "sha256": artifact.sha256}
 
     def _store(self, plan: JobPlan, tell: Tell) -> dict[str, Any]:
-        probed = self._probed(plan)
-        check_enough_images(sum(shard.result["used"] for shard in probed), plan.request.options.method)
-        with transaction(self._sessions) as session:
-            scored = finished_items(session, plan.job_id, Stage.SCORE)
+        probed = self._finished(plan, Stage.PROBE)
+        used = sum(shard.result["used"] for shard in probed)
+        check_enough_images(used, plan.request.options.method)
         layers = []
-        for item in scored:
-            layer = str(item.label)
-            artifact = self._layer(plan, layer, probed, tell)
-            layers.append({"layer": layer, "key": artifact.key, "sha256": artifact.sha256})
-        results = {entry["layer"]: entry["sha256"] for entry in layers}
+        for item in self._finished(plan, Stage.SCORE):
+            artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
+            layers.append({"layer": item.label, "key": artifact.key, "sha256": artifact.sha256})
+        results = {str(entry["layer"]): str(entry["sha256"]) for entry in layers}
         manifest = describe(
             target=self._target(plan),
             dissector=self.networks.dissector(plan.dissector),
@@ -101,7 +117,7 @@ class DissectionRunner:
             shard_size=plan.request.shard_size,
             device=device_name(self._device),
             images=[shard.result["images"] for shard in probed],
-            used=sum(shard.result["used"] for shard in probed),
+            used=used,
             skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
             results=results,
         )
@@ -109,13 +125,11 @@ class DissectionRunner:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
         return {"layers": layers, "manifest": manifest}
 
-    def _probed(self, plan: JobPlan) -> list[FinishedItem]:
+    def _finished(self, plan: JobPlan, stage: Stage) -> list[FinishedItem]:
         with transaction(self._sessions) as session:
-            return finished_items(session, plan.job_id, Stage.PROBE)
+            return finished_items(session, plan.job_id, stage)
 
-    def _shard(self, plan: JobPlan, position: int, tell: Tell, key: str | None = None) -> Artifact:
-        """key: where the shard was stored; None finds it out, for which the networks must be open."""
-
+    def _shard(self, plan: JobPlan, position: int, key: str, tell: Tell) -> Artifact:
         def probe() -> bytes:
             probing = probe_shard(
                 self._target(plan),
@@ -130,32 +144,16 @@ class DissectionRunner:
             )
             return encode_shard(probing)
 
-        key = self._shard_key(plan, position) if key is None else key
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
 
-    def _shard_key(self, plan: JobPlan, position: int) -> str:
-        target = self._target(plan)
-        return shard_key(
-            plan,
-            target,
-            self.networks.dissector(plan.dissector),
-            self._device,
-            images=self._images(plan, position),
-            layers=plan.request.options.layers or target.main_layers,
-        )
-
-    def _layer(self, plan: JobPlan, layer: str, probed: list[FinishedItem], tell: Tell) -> Artifact:
-        artifacts = [self._shard(plan, item.position, tell, item.result["key"]) for item in probed]
-        dissector = self.networks.dissector(plan.dissector)
-        texts = self._texts(plan, dissector)
+    def _layer(self, plan: JobPlan, layer: str, key: str, probed: list[FinishedItem], tell: Tell) -> Artifact:
+        """The shards and the texts are asked for only where the layer has to be scored."""
 
         def score() -> bytes:
+            artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]
             shards = [StoredShard(artifact.path) for artifact in artifacts]
-            embeddings = safetensors.torch.load_file(texts.path)["texts"].to(self._device)
-            return self._score_layer(plan, layer, shards, embeddings, tell)
+            return self._score_layer(plan, layer, shards, self._texts(plan), tell)
 
-        digests = [artifact.sha256 for artifact in artifacts]
-        key = layer_key(plan, self._device, layer=layer, shards=digests, texts=texts.sha256)
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
 
     def _score_layer(self, plan: JobPlan, layer: str, shards: list[StoredShard], texts: Tensor, tell: Tell) -> bytes:
@@ -178,7 +176,10 @@ class DissectionRunner:
         )
         return encode_layer(scored)
 
-    def _texts(self, plan: JobPlan, dissector: Dissector) -> Artifact:
+    def _texts(self, plan: JobPlan) -> Tensor:
+        """The concepts' embeddings, float32 [C, D], on the device."""
+        dissector = self.networks.dissector(plan.dissector)
+
         def embed() -> bytes:
             check_concepts(plan.concept_set.texts)
             texts = dissector.embed_texts(plan.concept_set.texts).cpu().contiguous()
@@ -186,11 +187,9 @@ class DissectionRunner:
             return data
 
         key = texts_key(plan, dissector, self._device)
-        return self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
+        artifact = self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
+        texts: Tensor = safetensors.torch.load_file(artifact.path)["texts"]
+        return texts.to(self._device)
 
     def _target(self, plan: JobPlan) -> Target:
         return self.networks.target(plan.target, plan.request.options.layers)
-
-    def _images(self, plan: JobPlan, position: int) -> str:
-        span = plan.shards[position]
-        return digest_images(plan.probe_set.items[span.start : span.stop])

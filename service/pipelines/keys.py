@@ -1,7 +1,7 @@
 """Content keys: a digest over everything that an artifact's bytes depend on, so that equal keys mean equal bytes.
 
-A layer's key names its shards by what came out of them, and a shard's key the images by their bytes: a change anywhere
-changes every key behind it. SCHEMA changes with any code that changes an artifact's bytes.
+A layer's key names its shards by their bytes, and a shard's key the images by theirs: a change anywhere changes every
+key behind it. SCHEMA changes with any code that changes an artifact's bytes.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
 
 
 def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str], texts: str) -> str:
-    """Key of a dissected layer. shards, texts: digests of the artifacts that it is made from."""
+    """Key of a dissected layer. shards: digests of the shards' bytes. texts: key of the concepts' embeddings."""
     options = plan.request.options
     return _key(
         plan,

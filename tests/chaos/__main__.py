@@ -119,7 +119,7 @@ def crash_points(folder: Path) -> list[Row]:
         *killed, calm = sweep(postgres.url, folder / "artifacts", shards=2, layers=2)
     bad = sum(outcome != {**calm, "point": outcome["point"], "died": True} for outcome in killed)
     whole = calm["status"] == JobStatus.SUCCEEDED and not calm["died"] and calm["done_twice"] == 0
-    return [("crash points", f"{len(killed)} points, {bad} jobs that differ", bad == 0 and whole and len(killed) > 80)]
+    return [("crash points", f"{len(killed)} points, {bad} jobs that differ", bad == 0 and whole and len(killed) > 60)]
 
 
 def _repeated(field: Field) -> int:

@@ -1,5 +1,6 @@
 """Work items: claims, leases, fences, turns, and what becomes of a job through its items."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -262,3 +263,34 @@ def test_the_reconciler_asks_again_for_models_that_nobody_opened(sessions: Sessi
     queue = RecordingQueue()
     reconcile(sessions, queue, max_attempts=5)
     assert queue.published == [(INSPECT_MODEL_TASK, model)]
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_a_workers_own_clock_decides_nothing(sessions: Sessions, monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
+    """A host whose clock jumps holds its leases as long as any other: all times are the database's."""
+    post(sessions)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600 * hours)
+    lease = begun(sessions)
+    with transaction(sessions) as session:
+        assert queries.extend_lease(session, lease, LEASE, done=1)
+    assert work.reap(sessions, max_attempts=5) == 0
+    with transaction(sessions) as session:
+        left = session.execute(text("SELECT lease_expires_at - clock_timestamp() FROM work_items")).scalar_one()
+    assert timedelta(seconds=20) < left <= LEASE
+
+
+def test_the_databases_clock_may_jump(sessions: Sessions) -> None:
+    """Forward: leases expire early, an item is done again, and its first holder is refused. Nothing is lost."""
+    job = post(sessions)
+    early = begun(sessions)
+    expire(sessions, early)
+    work.reap(sessions, max_attempts=5)
+    again = begun(sessions)
+    complete(sessions, again)
+    with pytest.raises(LeaseLost):
+        complete(sessions, early)
+    for _ in PROBED["layers"]:
+        complete(sessions, begun(sessions))
+    complete(sessions, begun(sessions))
+    assert status(sessions, job) is JobStatus.SUCCEEDED

@@ -1,0 +1,132 @@
+"""A dissection of 20 shards by a worker, against the same one in-process: what leases, artifacts and rows cost."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from benchmarks.table import Row
+from cli.embedded import PostgresServer
+from cli.samples import Samples, write_samples
+from service.concepts.builtin import builtin_concept_set
+from service.config import Settings
+from service.db.migrate import upgrade
+from service.db.session import Sessions, open_sessions, transaction
+from service.domain.jobs import DissectionOptions, JobStatus, Progress, Stage
+from service.domain.methods import Method
+from service.domain.models import DissectorSpec, TargetSpec
+from service.pipelines.child_process import DISSECTION, ChildProcess
+from service.pipelines.dissection import DissectionPlan, run_dissection
+from service.pipelines.host import WorkerHost
+from service.probes.manifest import read_manifest
+from service.storage import open_store
+from service.usecases.jobs import JobSubmission, find_job, submit_job
+from service.usecases.resources import register_dissector, register_model, register_probe_set
+from tests.service.factories import RecordingQueue
+
+_SHARDS = 20
+_SHARD_SIZE = 16
+_ROUNDS = 3
+_LAYERS = ("_blocks.3", "_blocks.10", "_blocks.15")
+_MOST = 1.05
+_ARCHITECTURE = "efficientnet-lite0"
+
+
+def run() -> list[Row]:
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
+        files = write_samples(folder / "samples", phantoms=_SHARDS * _SHARD_SIZE, seed=1)
+        with PostgresServer(folder / "postgres") as postgres:
+            upgrade(postgres.url)
+            settings = Settings(
+                database_url=SecretStr(postgres.url), artifacts_url=(folder / "artifacts").as_uri(), device="cpu"
+            )
+            pairs = _measure(settings, files)
+    in_process, worker = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(ours / plain for plain, ours in pairs)
+    name = f"EfficientNet-Lite0, {_SHARDS} shards of {_SHARD_SIZE}, worker against in-process"
+    return [Row(name, in_process, worker, "s", ratio, f"at most {_MOST}", ratio <= _MOST)]
+
+
+def _measure(settings: Settings, files: Samples) -> list[tuple[float, float]]:
+    """Seconds of both sides, networks loaded: in-process every time anew, by the worker in rounds after a first job."""
+    sessions = open_sessions(settings.database_url)
+    _register(sessions, files)
+    child = ChildProcess(settings, DISSECTION)
+    host = WorkerHost(sessions, settings, RecordingQueue(), open_store(settings.artifacts_url), child)
+    try:
+        _by_worker(sessions, host, lam=9.0)
+        _in_process(files, lam=9.0)
+        return [(_in_process(files, lam=lam), _by_worker(sessions, host, lam=lam)) for lam in range(_ROUNDS)]
+    finally:
+        host.close()
+        sessions.kw["bind"].dispose()
+
+
+def _register(sessions: Sessions, files: Samples) -> None:
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        register_model(
+            session,
+            queue,
+            name="target",
+            checkpoint=str(files.checkpoint),
+            architecture=_ARCHITECTURE,
+            sha256=None,
+            roots=(),
+        )
+        register_dissector(session, name="dissector", path=str(files.dissector), roots=())
+        register_probe_set(
+            session, name="probes", manifest=str(files.phantoms), patches=None, on_unreadable="fail", roots=()
+        )
+
+
+def _by_worker(sessions: Sessions, host: WorkerHost, *, lam: float) -> float:
+    """Another lam is another scoring; the artifacts of the shards are removed, so they are probed again."""
+    submission = JobSubmission(
+        target="target",
+        dissector="dissector",
+        probe_set="probes",
+        concept_set="bi-rads",
+        layers=_LAYERS,
+        method=Method.of(top_k=24, lam=lam),
+        concepts_per_neuron=10,
+        images_per_neuron=5,
+        batch_size=8,
+        shard_size=_SHARD_SIZE,
+    )
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM artifacts"))
+        job = submit_job(session, RecordingQueue(), submission, request={}).id
+    begun = time.perf_counter()
+    host.work()
+    seconds = time.perf_counter() - begun
+    with transaction(sessions) as session:
+        if find_job(session, job).status is not JobStatus.SUCCEEDED:
+            raise AssertionError(find_job(session, job).problem)
+    return seconds
+
+
+def _in_process(files: Samples, *, lam: float) -> float:
+    """The same work without the time that opening the networks takes: the worker has them open."""
+    plan = DissectionPlan(
+        target=TargetSpec(files.checkpoint, _ARCHITECTURE),
+        dissector=DissectorSpec(files.dissector),
+        probe_set=read_manifest(files.phantoms, name="probes"),
+        concept_set=builtin_concept_set("bi-rads"),
+        options=DissectionOptions(_LAYERS, Method.of(top_k=24, lam=lam)),
+        device="cpu",
+        batch_size=8,
+        shard_size=_SHARD_SIZE,
+    )
+    loaded: list[float] = []
+
+    def note(progress: Progress) -> None:
+        if progress.stage is Stage.PROBE and not loaded:
+            loaded.append(time.perf_counter())
+
+    run_dissection(plan, note)
+    return time.perf_counter() - loaded[0]

@@ -1,0 +1,69 @@
+"""Messages sent in the background: in order, without waiting, and without an error for the request."""
+
+import threading
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from broker.background import BackgroundQueue
+from broker.queue import CeleryJobQueue, open_broker
+from service.errors import Unavailable
+from service.ports import WORK_TASK
+from tests.service.factories import RecordingQueue
+
+
+class SlowQueue(RecordingQueue):
+    """A broker that answers when it is let, and is away for the first message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+        self.asked = 0
+
+    def publish(self, task: str, identifier: UUID) -> None:
+        self.let.wait(30)
+        self.asked += 1
+        if self.asked == 1:
+            raise Unavailable("The broker cannot be reached.")
+        super().publish(task, identifier)
+
+
+def test_nobody_waits_and_the_order_is_kept() -> None:
+    slow, ids = SlowQueue(), [uuid4() for _ in range(5)]
+    queue = BackgroundQueue(slow)
+    for one in ids:
+        queue.publish(WORK_TASK, one)
+    assert slow.published == []
+    slow.let.set()
+    queue.close()
+    assert slow.published == [(WORK_TASK, one) for one in ids[1:]], "one was lost, and the rest went on"
+
+
+def test_messages_do_not_pile_up_without_end() -> None:
+    queue = BackgroundQueue(SlowQueue())
+
+    def flood() -> None:
+        for _ in range(2000):
+            queue.publish(WORK_TASK, uuid4())
+
+    with pytest.raises(Unavailable, match="Too many"):
+        flood()
+
+
+def test_a_real_broker_counts_what_waits(broker_url: str) -> None:
+    real = CeleryJobQueue(open_broker(SecretStr(broker_url)))
+    queue = BackgroundQueue(real)
+    assert queue.waiting() == 0
+    for _ in range(3):
+        queue.publish(WORK_TASK, uuid4())
+    queue.close()
+    assert real.waiting() == 3
+
+
+def test_a_broker_that_is_away() -> None:
+    away = CeleryJobQueue(open_broker(SecretStr("redis://127.0.0.1:9")))
+    with pytest.raises(Unavailable):
+        away.waiting()
+    with pytest.raises(Unavailable):
+        away.publish(WORK_TASK, uuid4())

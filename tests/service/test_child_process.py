@@ -1,0 +1,137 @@
+"""The computing child as its host sees it: answers, accidents, limits, cancel, and what becomes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+
+from service.config import Settings
+from service.domain.jobs import Stage
+from service.domain.work import Lease
+from service.pipelines import messages
+from service.pipelines.child_process import ChildProcess
+from tests.chaos.field import ROOT
+
+RUNNER = "tests.service.tiny_runner:open_runner"
+
+
+def request(label: str) -> messages.Run:
+    return messages.Run(Lease(uuid4(), uuid4(), Stage.PROBE, 0, label, 1, 1))
+
+
+@contextmanager
+def child(**settings: object) -> Iterator[ChildProcess]:
+    process = ChildProcess(Settings(**settings), RUNNER)  # type: ignore[arg-type]
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def ask(
+    process: ChildProcess, what: messages.Request, *, unwanted: Callable[[], bool] = lambda: False
+) -> messages.Answer:
+    return process.ask(what, on_progress=lambda _: None, unwanted=unwanted)
+
+
+def failure(process: ChildProcess, label: str) -> messages.Failed:
+    answer = ask(process, request(label))
+    assert isinstance(answer, messages.Failed)
+    return answer
+
+
+def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
+    told: list[int] = []
+    with child() as process:
+        answers = [process.ask(request("fine"), on_progress=told.append, unwanted=lambda: False) for _ in range(2)]
+        assert answers == [messages.Finished({"pid": process.pid})] * 2
+        assert told == [3, 3]
+        assert ask(process, messages.Inspect(UUID(int=1))) == messages.Finished({})
+
+
+@pytest.mark.parametrize(
+    ("label", "code", "lasting"),
+    [
+        ("wrong", "invalid-input", True),
+        ("away", "unavailable", False),
+        ("crash", "internal", True),
+        ("memory", "out-of-memory", False),
+    ],
+)
+def test_errors_are_answers(label: str, code: str, lasting: bool) -> None:
+    with child() as process:
+        answer = failure(process, label)
+        assert (answer.problem["code"], answer.lasting, answer.cancelled) == (code, lasting, False)
+        assert "secret" not in str(answer)
+        assert ask(process, request("fine")) == messages.Finished({"pid": process.pid}), "and the child lives on"
+
+
+def test_a_wrong_setting_is_no_fault_of_the_job() -> None:
+    with child(device="cuda:99") as process:
+        answer = failure(process, "fine")
+        assert (answer.problem["field"], answer.lasting) == ("device", False)
+
+
+def test_a_child_that_dies_is_an_accident_and_another_takes_its_place() -> None:
+    with child() as process:
+        answer = failure(process, "die")
+        assert (answer.problem["code"], answer.lasting) == ("worker-crashed", False)
+        assert ask(process, request("fine")) == messages.Finished({"pid": process.pid})
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        psutil.Process(process.pid).wait(10)
+        assert ask(process, request("fine")) == messages.Finished({"pid": process.pid}), "killed while it was idle"
+
+
+def test_an_item_that_takes_too_long_is_ended() -> None:
+    with child(item_time_limit_s=1.0) as process:
+        ask(process, request("fine"))
+        begun = time.monotonic()
+        assert failure(process, "stuck").problem["code"] == "time-limit"
+        assert time.monotonic() - begun < 5.0
+
+
+def test_an_item_that_takes_too_much_memory_is_ended() -> None:
+    with child(memory_limit_mb=300) as process:
+        assert failure(process, "hoard").problem["code"] == "memory-limit"
+
+
+@pytest.mark.parametrize(("label", "survives"), [("batches", True), ("stuck", False)])
+def test_what_is_not_wanted_any_more_is_stopped_within_two_seconds(label: str, survives: bool) -> None:
+    with child() as process:
+        ask(process, request("fine"))
+        before, begun = process.pid, time.monotonic()
+        answer = ask(process, request(label), unwanted=lambda: time.monotonic() - begun > 0.3)
+        assert isinstance(answer, messages.Failed)
+        assert answer.cancelled
+        assert time.monotonic() - begun < 0.3 + 2.0
+        assert (process.pid == before) is survives, "one that reaches the end of its batch keeps its networks"
+
+
+HOST = f"""
+import sys, time
+from service.config import Settings
+from service.pipelines.child_process import ChildProcess
+from tests.service.test_child_process import request
+process = ChildProcess(Settings(), {RUNNER!r})
+process.ask(request("fine"), on_progress=lambda _: None, unwanted=lambda: False)
+print(process.pid, flush=True)
+process.ask(request("stuck"), on_progress=lambda _: None, unwanted=lambda: False)
+"""
+
+
+def test_the_child_dies_with_its_host() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True, cwd=ROOT) as host:
+        assert host.stdout is not None
+        pid = int(host.stdout.readline())
+        orphan = psutil.Process(pid)
+        host.kill()
+        orphan.wait(10)
+        assert not psutil.pid_exists(pid)
