@@ -16,12 +16,13 @@ from service.ports import JobQueue
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
 
 
-def _settings(request: Request) -> Settings:
+# What only looks something up is a coroutine: FastAPI sends plain functions to a thread and waits for it.
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _queue(request: Request) -> JobQueue:
+async def _queue(request: Request) -> JobQueue:
     queue: JobQueue = request.app.state.queue
     return queue
 
@@ -31,7 +32,7 @@ def _session(request: Request) -> Iterator[Session]:
         yield session
 
 
-def authorise(
+async def authorise(
     settings: Annotated[Settings, Depends(_settings)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:

@@ -125,7 +125,7 @@ def _in_process(files: Samples, *, lam: float) -> float:
     loaded: list[float] = []
 
     def note(progress: Progress) -> None:
-        if progress.stage is Stage.PROBE and not loaded:
+        if progress.stage is Stage.LOAD and progress.done == progress.total:
             loaded.append(time.perf_counter())
 
     run_dissection(plan, note)

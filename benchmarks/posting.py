@@ -21,6 +21,7 @@ from service.db.resources import add_resource, save_inspection
 from service.db.session import open_sessions, transaction
 from service.domain.resources import ResourceKind
 
+_WARM_UP = 20
 _ROUNDS = 600
 _MOST = 2.5
 _JOB = {
@@ -61,6 +62,8 @@ def run() -> list[Row]:
         }
         ours = stack.enter_context(serving(["-m", "api"], settings))
         bare = stack.enter_context(bare_server("benchmarks.posting:create_bare_app", settings))
+        for _ in range(_WARM_UP):
+            _post(ours), _post(bare)
         slow, fast = [], []
         for _ in range(_ROUNDS):
             slow.append(_post(ours))

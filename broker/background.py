@@ -1,25 +1,33 @@
 """Messages sent from a thread of their own, so that no request waits for the broker."""
 
 import threading
-from queue import Full, Queue
+import time
+from queue import Empty, Full, Queue
 from uuid import UUID
 
 import structlog
 
 from service.errors import Unavailable
-from service.ports import JobQueue
+from service.ports import WORK_TASK, JobQueue
 
 _MOST_WAITING = 1000
+_GATHER_S = 0.02
+
+Message = tuple[str, UUID]
 
 log = structlog.get_logger()
 
 
 class BackgroundQueue(JobQueue):
-    """Hands messages to another queue one after another. What is lost on the way, the scheduler sends again."""
+    """Hands messages to another queue one after another. What is lost on the way, the scheduler sends again.
+
+    Of messages that wake workers and come within a few hundredths of a second, one is sent: a worker that finds work
+    does all that is ready, and wakes the next.
+    """
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
-        self._messages: Queue[tuple[str, UUID] | None] = Queue(_MOST_WAITING)
+        self._messages: Queue[Message | None] = Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._send_all, name="messages", daemon=True)
         self._thread.start()
 
@@ -40,9 +48,26 @@ class BackgroundQueue(JobQueue):
         self._thread.join(timeout=5.0)
 
     def _send_all(self) -> None:
-        while (message := self._messages.get()) is not None:
-            task, identifier = message
-            try:
-                self._queue.publish(task, identifier)
-            except Unavailable as error:
-                log.warning("message not sent, the scheduler will", reason=error.detail, task=task, id=str(identifier))
+        ended = False
+        while not ended:
+            gathered = self._gather()
+            ended = None in gathered
+            wakes = [message for message in gathered if message is not None and message[0] == WORK_TASK]
+            others = [message for message in gathered if message is not None and message[0] != WORK_TASK]
+            for task, identifier in dict.fromkeys(wakes[:1] + others):
+                self._send(task, identifier)
+
+    def _gather(self) -> list[Message | None]:
+        gathered = [self._messages.get()]
+        time.sleep(_GATHER_S)
+        try:
+            while True:
+                gathered.append(self._messages.get_nowait())
+        except Empty:
+            return gathered
+
+    def _send(self, task: str, identifier: UUID) -> None:
+        try:
+            self._queue.publish(task, identifier)
+        except Unavailable as error:
+            log.warning("message not sent, the scheduler will", reason=error.detail, task=task, id=str(identifier))

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Row, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,8 @@ from service.domain.jobs import (
 from service.domain.methods import Method
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource
+
+_JOBS = cast("Table", JobRow.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def add_job(
 ) -> Job | None:
     """Insert a queued job, or return None where the idempotency key is taken."""
     statement = (
-        insert(JobRow)
+        insert(_JOBS)
         .values(
             target_id=parts.target.id,
             dissector_id=parts.dissector.id,
@@ -59,10 +61,10 @@ def add_job(
             idempotency_key=idempotency_key,
             replay_of=replay_of,
         )
-        .on_conflict_do_nothing(index_elements=[JobRow.idempotency_key])
-        .returning(JobRow)
+        .on_conflict_do_nothing(index_elements=[_JOBS.c.idempotency_key])
+        .returning(_JOBS)
     )
-    row = session.scalar(statement)
+    row = session.execute(statement).first()
     return None if row is None else _job(row)
 
 
@@ -148,7 +150,7 @@ def _request(stored: dict[str, Any]) -> JobRequest:
     return JobRequest(options=options, **{name: stored[name] for name in names})
 
 
-def _job(row: JobRow, progress: Sequence[StageProgress] = ()) -> Job:
+def _job(row: JobRow | Row[Any], progress: Sequence[StageProgress] = ()) -> Job:
     return Job(
         id=row.id,
         request=_request(row.options),

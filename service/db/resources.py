@@ -1,10 +1,11 @@
 """Queries on registered resources and model inspections."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,32 @@ def find_resource(session: Session, kind: ResourceKind, name: str, version: int 
     return None if row is None else _resource(row)
 
 
+_FIND = text(
+    """
+    SELECT DISTINCT ON (kind) id, kind, name, resources.version, digest,
+      CASE kind WHEN 'concept_set' THEN '{}'::jsonb ELSE spec END, created_at
+    FROM resources
+      JOIN unnest(CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:versions AS int[]))
+        AS wanted (kind, name, version)
+      USING (kind, name)
+    WHERE wanted.version IS NULL OR wanted.version = resources.version
+    ORDER BY kind, resources.version DESC
+    """
+)
+
+
+def find_resources(
+    session: Session, wanted: Mapping[ResourceKind, tuple[str, int | None]]
+) -> dict[ResourceKind, Resource]:
+    """That version of a name or its newest, one of each kind, with one query; what there is not is left out.
+
+    The specifications of concept sets are left out too: they are long, and who only refers to them needs none.
+    """
+    names, versions = zip(*wanted.values(), strict=True)
+    rows = session.execute(_FIND, {"kinds": list(wanted), "names": list(names), "versions": list(versions)})
+    return {ResourceKind(kind): Resource(id_, ResourceKind(kind), *rest) for id_, kind, *rest in rows}
+
+
 def get_resource(session: Session, identifier: UUID) -> Resource:
     """The resource with that id. Raises NoResultFound: ids come from foreign keys, not from callers."""
     return _resource(session.get_one(ResourceRow, identifier))
@@ -59,9 +86,12 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
     return Page(tuple(map(_resource, rows[:limit])), more)
 
 
+_INSPECTION = select(InspectionRow.layers, InspectionRow.problem).where(InspectionRow.model_id == bindparam("model_id"))
+
+
 def find_inspection(session: Session, model_id: UUID) -> tuple[list[Any] | None, dict[str, Any] | None] | None:
     """(layers, problem) of a model's inspection, or None while no worker has looked yet."""
-    row = session.get(InspectionRow, model_id, populate_existing=True)
+    row = session.execute(_INSPECTION, {"model_id": model_id}).first()
     return None if row is None else (row.layers, row.problem)
 
 

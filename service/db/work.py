@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, insert, select, update
+from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.tables import WorkItemRow
@@ -16,18 +16,37 @@ _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
 
+# The statements of every post and claim are text: building them anew would cost more than running them.
+_TURN = text(
+    """
+    SELECT greatest(
+      coalesce((SELECT max(turn) + 1 FROM work_items WHERE queue = :queue AND status IN ('ready', 'leased')), 0),
+      coalesce(
+        (SELECT turn FROM work_items WHERE status = 'ready' ORDER BY priority DESC, turn, id LIMIT 1),
+        (SELECT max(turn) FROM work_items WHERE status = 'leased'),
+        0
+      )
+    )
+    """
+)
+
+
 def next_turn(session: Session, queue: str) -> int:
-    """The turn of a queue's next item: behind the queue's own open ones, and not before anybody's present turn.
+    """The turn of a queue's next item: behind the queue's own open ones, and not before the turn that it is now.
 
     Items go by turn, so queues with much to do and queues with little take turns one by one (start-time fair queueing).
     """
-    is_open = WorkItemRow.status.in_(_OPEN)
-    own = select(func.max(WorkItemRow.turn)).where(is_open, WorkItemRow.queue == queue).scalar_subquery()
-    present = select(func.min(WorkItemRow.turn)).where(is_open).scalar_subquery()
-    turn: int = session.execute(
-        select(func.greatest(func.coalesce(own + 1, 0), func.coalesce(present, 0)))
-    ).scalar_one()
+    turn: int = session.execute(_TURN, {"queue": queue}).scalar_one()
     return turn
+
+
+_ADD = text(
+    """
+    INSERT INTO work_items (job_id, stage, position, label, queue, priority, turn, total)
+    SELECT :job_id, :stage, number - 1, label, :queue, :priority, :turn + (number - 1) * :step, total
+    FROM unnest(CAST(:labels AS text[]), CAST(:totals AS int[])) WITH ORDINALITY AS item (label, total, number)
+    """
+)
 
 
 def add_items(
@@ -42,49 +61,29 @@ def add_items(
     consecutive: bool,
 ) -> None:
     """Add a stage's items, ready to be taken. consecutive: each has a turn of its own, from `turn` on."""
-    if not items:
-        return
-    rows = [
-        {
-            "job_id": job_id,
-            "stage": stage,
-            "position": position,
-            "label": item.label,
-            "queue": queue,
-            "priority": priority,
-            "turn": turn + position * consecutive,
-            "total": item.total,
-        }
-        for position, item in enumerate(items)
-    ]
-    session.execute(insert(WorkItemRow), rows)
+    values = {"job_id": job_id, "stage": stage, "queue": queue, "priority": priority, "turn": turn}
+    lists = {"labels": [item.label for item in items], "totals": [item.total for item in items]}
+    session.execute(_ADD, {**values, **lists, "step": int(consecutive)})
+
+
+_CLAIM = text(
+    """
+    UPDATE work_items SET
+      status = 'leased', attempt = attempt + 1, fence = fence + 1, worker = :worker, done = 0,
+      lease_expires_at = clock_timestamp() + :lease,
+      started_at = coalesce(started_at, clock_timestamp()), updated_at = clock_timestamp()
+    WHERE id = (
+      SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
+      ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, job_id, stage, position, label, attempt, fence
+    """
+)
 
 
 def claim_item(session: Session, worker: str, lease: timedelta) -> Lease | None:
     """Take the item whose turn it is, or None where none is ready. Claims never wait for one another."""
-    ready = (
-        select(WorkItemRow.id)
-        .where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at <= _NOW)
-        .order_by(WorkItemRow.priority.desc(), WorkItemRow.turn, WorkItemRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        update(WorkItemRow)
-        .where(WorkItemRow.id == ready.scalar_subquery())
-        .values(
-            status=ItemStatus.LEASED,
-            attempt=WorkItemRow.attempt + 1,
-            fence=WorkItemRow.fence + 1,
-            lease_expires_at=_NOW + lease,
-            worker=worker,
-            started_at=func.coalesce(WorkItemRow.started_at, _NOW),
-            updated_at=_NOW,
-            done=0,
-        )
-        .returning(*_LEASE)
-    )
-    row = session.execute(statement, execution_options={"synchronize_session": False}).first()
+    row = session.execute(_CLAIM, {"worker": worker, "lease": lease}).first()
     return None if row is None else _lease(row)
 
 
@@ -139,11 +138,11 @@ def withdraw_items(session: Session, job_id: UUID) -> None:
     session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None))
 
 
-def restore_items(session: Session, job_id: UUID, *, turn: int) -> int:
-    """Make a job's withdrawn items ready again, with their attempts forgotten; how many."""
+def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
+    """Make a job's withdrawn items ready again, with their attempts forgotten."""
     statement = update(WorkItemRow).where(WorkItemRow.job_id == job_id, WorkItemRow.status == ItemStatus.WITHDRAWN)
     values = {"status": ItemStatus.READY, "attempt": 0, "done": 0, "ready_at": _NOW, "turn": turn, "problem": None}
-    return len(session.scalars(statement.values(values).returning(WorkItemRow.id)).all())
+    session.execute(statement.values(values))
 
 
 def release_expired_items(session: Session, *, max_attempts: int) -> int:
@@ -174,6 +173,12 @@ def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list
         WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than
     )
     return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
+
+
+def more_is_ready(session: Session) -> bool:
+    """Is there an item that could be taken now?"""
+    query = select(WorkItemRow.id).where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at <= _NOW)
+    return session.scalar(query.limit(1)) is not None
 
 
 def open_items(session: Session, job_id: UUID) -> int:

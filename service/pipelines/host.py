@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import structlog
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
-from service.db.work import claim_item
+from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
 from service.domain.work import Lease
 from service.errors import LeaseLost, Unavailable
@@ -22,6 +23,7 @@ from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
 from service.ports import ArtifactStore, JobQueue
 from service.usecases import work
+from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
 
@@ -64,10 +66,14 @@ class WorkerHost:
 
     def work(self) -> None:
         """Do items until none is ready or `stop` was called. An unreachable database is waited for."""
+        woken = False
         while not self.stopping:
             lease = self._persist(self._claim)
             if lease is None:
                 return
+            if not woken:
+                self._persist(partial(self._wake_another, lease.job_id))
+                woken = True
             structlog.contextvars.bind_contextvars(job=str(lease.job_id), stage=lease.stage, item=lease.position)
             try:
                 self._do(lease)
@@ -100,6 +106,12 @@ class WorkerHost:
     def _claim(self) -> Lease | None:
         with transaction(self._sessions) as session:
             return claim_item(session, self._name, timedelta(seconds=self._settings.lease_s))
+
+    def _wake_another(self, job_id: UUID) -> None:
+        with transaction(self._sessions) as session:
+            more = more_is_ready(session)
+        if more:
+            wake_worker(self._queue, job_id)
 
     def _do(self, lease: Lease) -> None:
         if not self._persist(lambda: self._begin(lease)):

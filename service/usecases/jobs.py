@@ -1,7 +1,7 @@
 """Submit, find, list, cancel, retry and replay jobs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from service.db.resources import find_inspection
 from service.db.session import on_commit
 from service.db.work import add_items, next_turn, restore_items, withdraw_items
 from service.domain.digests import digest_of
-from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, check_move
+from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, StageProgress, check_move
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import Method
 from service.domain.pages import Page, Position
@@ -21,8 +21,8 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.work import JobEvent, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
-from service.usecases.resources import find_resource
-from service.usecases.wake import wake_workers
+from service.usecases.resources import find_parts
+from service.usecases.wake import wake_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,20 @@ def submit_job(
     digest = digest_of(request)
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
+    found = find_parts(
+        session,
+        {
+            ResourceKind.MODEL: ("target", submission.target),
+            ResourceKind.DISSECTOR: ("dissector", submission.dissector),
+            ResourceKind.PROBE_SET: ("probe_set", submission.probe_set),
+            ResourceKind.CONCEPT_SET: ("concept_set", submission.concept_set),
+        },
+    )
     parts = queries.JobParts(
-        target=find_resource(session, ResourceKind.MODEL, submission.target, field="target"),
-        dissector=find_resource(session, ResourceKind.DISSECTOR, submission.dissector, field="dissector"),
-        probe_set=find_resource(session, ResourceKind.PROBE_SET, submission.probe_set, field="probe_set"),
-        concept_set=find_resource(session, ResourceKind.CONCEPT_SET, submission.concept_set, field="concept_set"),
+        target=found[ResourceKind.MODEL],
+        dissector=found[ResourceKind.DISSECTOR],
+        probe_set=found[ResourceKind.PROBE_SET],
+        concept_set=found[ResourceKind.CONCEPT_SET],
     )
     _check_images(parts.probe_set, submission.method)
     layers = _known_layers(session, parts.target, submission.layers)
@@ -111,8 +120,8 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
         consecutive=True,
     )
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
-    on_commit(session, lambda: wake_workers(queue, job.id, len(shards)))
-    return find_job(session, job.id)
+    on_commit(session, lambda: wake_worker(queue, job.id))
+    return replace(job, progress=(StageProgress(Stage.PROBE, 0, images, len(shards), 0, None, None),))
 
 
 def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[str, ...] | None) -> JobRequest:
@@ -161,9 +170,9 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     """Put a failed or dead job back into the queue; what it had finished stays finished. Raises NotFound, Conflict."""
     job = _locked_job(session, job_id)
     check_move(job.status, JobStatus.QUEUED)
-    restored = restore_items(session, job_id, turn=next_turn(session, job.request.queue))
+    restore_items(session, job_id, turn=next_turn(session, job.request.queue))
     queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
-    on_commit(session, lambda: wake_workers(queue, job_id, restored))
+    on_commit(session, lambda: wake_worker(queue, job_id))
     return find_job(session, job_id)
 
 

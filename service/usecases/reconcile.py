@@ -6,8 +6,11 @@ from service.db.resources import uninspected_models
 from service.db.session import Sessions, transaction
 from service.db.work import ready_items
 from service.ports import INSPECT_MODEL_TASK, WORK_TASK, JobQueue
-from service.usecases.wake import MOST_MESSAGES, wake
+from service.usecases.wake import wake
 from service.usecases.work import reap
+
+MOST_MESSAGES = 16
+"""A worker that was woken goes on until nothing is ready, so more messages than workers are of no use."""
 
 RESEND_AFTER = timedelta(seconds=3)
 REINSPECT_AFTER = timedelta(seconds=30)

@@ -1,6 +1,6 @@
 """Register, find and list models, dissectors, probe sets and concept sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import partial
@@ -127,6 +127,19 @@ def find_resource(session: Session, kind: ResourceKind, reference: str, *, field
         )
         raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=known)
     return resource
+
+
+def find_parts(session: Session, references: Mapping[ResourceKind, tuple[str, str]]) -> dict[ResourceKind, Resource]:
+    """One resource of each kind, from pairs of field and reference; concept sets without their concepts.
+
+    Raises what `find_resource` raises, for the first that is not there.
+    """
+    wanted = {kind: parse_reference(reference, field=field) for kind, (field, reference) in references.items()}
+    found = queries.find_resources(session, wanted)
+    for kind, (field, reference) in references.items():
+        if kind not in found:  # a built-in set that nobody has asked for yet, or an error to be explained
+            found[kind] = find_resource(session, kind, reference, field=field)
+    return found
 
 
 def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:

@@ -21,7 +21,7 @@ from service.domain.work import Lease, NewItem
 from service.errors import LeaseLost
 from service.ports import JobQueue
 from service.usecases.jobs import find_job
-from service.usecases.wake import wake_workers
+from service.usecases.wake import wake_worker
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
@@ -81,7 +81,7 @@ def hand_back(session: Session, queue: JobQueue, lease: Lease) -> None:
     """Make an item ready again whose worker is told to stop; it counts as no attempt. Raises LeaseLost."""
     if not queries.hand_back_item(session, lease, uncounted=True):
         raise _lost(lease)
-    on_commit(session, lambda: wake_workers(queue, lease.job_id, 1))
+    on_commit(session, lambda: wake_worker(queue, lease.job_id))
 
 
 def reap(sessions: Sessions, *, max_attempts: int) -> int:
@@ -131,7 +131,7 @@ def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) 
         turn=queries.item_turn(session, lease.item_id),
         consecutive=False,
     )
-    on_commit(session, lambda: wake_workers(queue, job.id, len(items)))
+    on_commit(session, lambda: wake_worker(queue, job.id))
 
 
 def _layers(session: Session, job_id: UUID) -> list[str]:

@@ -32,8 +32,10 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import NeuronFilter
 from service.domain.work import Lease
 from service.pipelines.dissection import DissectionPlan, run_dissection
+from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
+from service.ports import WORK_TASK
 from service.probes.manifest import read_manifest
 from service.storage import open_store
 from service.usecases.garbage import Collected, collect_garbage
@@ -47,7 +49,7 @@ from service.usecases.resources import (
 )
 from service.usecases.work import begin_item
 from tests.service.factories import RecordingQueue
-from tests.service.inline_child import inline_host
+from tests.service.inline_child import InlineChild, inline_host
 from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
 
 Run = Callable[[Job], Job]
@@ -477,3 +479,16 @@ def _layers(sessions: Sessions, model: UUID) -> list[dict[str, Any]]:
     assert found is not None
     assert found[0] is not None
     return found[0]
+
+
+def test_a_worker_that_finds_work_wakes_another(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner
+) -> None:
+    queue = RecordingQueue()
+    store = open_store(settings.artifacts_url)
+    job = submit(sessions, folder)
+    WorkerHost(sessions, settings, queue, store, InlineChild(runner)).work()
+    found = (WORK_TASK, job.id)
+    assert queue.published == [found, found, found], "more shards are ready; scoring begins; storing begins"
+    WorkerHost(sessions, settings, queue, store, InlineChild(runner)).work()
+    assert len(queue.published) == 3, "one that finds nothing wakes nobody"
