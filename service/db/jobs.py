@@ -76,10 +76,21 @@ def find_job_by_key(session: Session, idempotency_key: str) -> tuple[Job, str] |
     return _job(row, stage_progress(session, [row.id]).get(row.id, ())), row.request_digest
 
 
-def get_job(session: Session, job_id: UUID, *, locked: bool = False) -> Job | None:
-    """The job as it stands now. locked: nobody else may change it until this transaction ends."""
-    row = session.get(JobRow, job_id, populate_existing=True, with_for_update={"key_share": True} if locked else None)
+def get_job(session: Session, job_id: UUID) -> Job | None:
+    """The job as it stands now."""
+    row = session.get(JobRow, job_id, populate_existing=True)
     return None if row is None else _job(row, stage_progress(session, [job_id]).get(job_id, ()))
+
+
+def lock_job(session: Session, job_id: UUID) -> Job | None:
+    """The job, which nobody else may change until this transaction ends; without its progress."""
+    row = session.get(JobRow, job_id, populate_existing=True, with_for_update={"key_share": True})
+    return None if row is None else _job(row)
+
+
+def job_status(session: Session, job_id: UUID) -> JobStatus:
+    """Where the job stands. Raises NoResultFound: ids come from work items, not from callers."""
+    return JobStatus(session.execute(select(JobRow.status).where(JobRow.id == job_id)).scalar_one())
 
 
 def parts_of(session: Session, job_id: UUID) -> JobParts:

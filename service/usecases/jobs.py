@@ -183,9 +183,10 @@ def job_events(session: Session, job_id: UUID, *, after: int) -> tuple[Job, list
 
 
 def _locked_job(session: Session, job_id: UUID) -> Job:
-    if queries.get_job(session, job_id, locked=True) is None:
+    job = queries.lock_job(session, job_id)
+    if job is None:
         raise _no_job(job_id)
-    return find_job(session, job_id)
+    return job
 
 
 def _no_job(job_id: UUID) -> NotFound:

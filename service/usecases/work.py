@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 
 from service.db import work as queries
 from service.db.events import add_event
-from service.db.jobs import get_job, move_job
+from service.db.jobs import job_status, lock_job, move_job
 from service.db.session import Sessions, on_commit, transaction
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.work import Lease, NewItem
 from service.errors import LeaseLost
 from service.ports import JobQueue
-from service.usecases.jobs import find_job
 from service.usecases.wake import wake_worker
 
 _FIRST_WAIT_S = 0.5
@@ -31,7 +30,7 @@ Problem = Mapping[str, Any]
 
 def begin_item(session: Session, lease: Lease) -> bool:
     """Mark the item's job as running; False, and nothing is left to do for it, where it has ended in the meantime."""
-    if find_job(session, lease.job_id).status is JobStatus.RUNNING:
+    if job_status(session, lease.job_id) is JobStatus.RUNNING:
         return True
     job = _lock(session, lease.job_id)
     if job.status is JobStatus.QUEUED:
@@ -105,7 +104,7 @@ WORKER_LOST = {
 
 
 def _lock(session: Session, job_id: UUID) -> Job:
-    job = get_job(session, job_id, locked=True)
+    job = lock_job(session, job_id)
     assert job is not None  # noqa: S101 - jobs are never deleted
     return job
 
