@@ -74,7 +74,10 @@ class ArtifactStore(Protocol):
         ...
 
     def fetch(self, key: str, sha256: str) -> Path:
-        """A local file with exactly that content. Removes what is damaged. Raises ArtifactLost if there is none."""
+        """A local file with exactly that content. Removes what is damaged.
+
+        Raises ArtifactLost if there is none, ArtifactNotStored if there is one but no room for a local copy.
+        """
         ...
 
     def delete(self, key: str) -> None:

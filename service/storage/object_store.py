@@ -1,29 +1,62 @@
 """Artifacts as objects of an S3-compatible store, with copies in a local folder that is kept within bounds."""
 
-import tempfile
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, parse_qs
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput
-from service.storage.directory import DirectoryStore, check_key
+from service.storage.directory import check_key, is_key
+from service.storage.local_copies import LocalCopies, shared_folder
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
 
 _CACHE_BYTES = 10 << 30
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 def open_object_store(url: SplitResult, *, cache: Path | None = None, cache_bytes: int = _CACHE_BYTES) -> "ObjectStore":
     """`s3://bucket/prefix?endpoint=...&region=...`; credentials come from the environment (AWS_ACCESS_KEY_ID ...).
 
-    cache: where copies lie; None: a folder of this process in the system's temp folder.
+    Endpoint and region too, where the URL does not say. cache: where copies lie; None: see `shared_folder`.
     Raises InvalidInput where the package for S3 is not installed or the URL asks for something unknown.
     """
+    options = _options(url)
+    return ObjectStore(_connect(url, options), LocalCopies(shared_folder() if cache is None else cache, cache_bytes))
+
+
+def _options(url: SplitResult) -> dict[str, str]:
+    """Endpoint and region that the URL names. Raises InvalidInput for all else, and never repeats its value."""
+    options = {name: values[-1] for name, values in parse_qs(url.query).items()}
+    if unknown := options.keys() - {"endpoint", "region"}:
+        raise InvalidInput(
+            f"An object store has no option {', '.join(sorted(unknown))}.",
+            field="artifacts_url",
+            remedy="Give endpoint and region there; credentials belong into the environment.",
+        )
+    if "endpoint" in options and not _is_plain_address(options["endpoint"]):
+        raise InvalidInput(
+            "The endpoint of the object store is no plain http or https address.",
+            field="artifacts_url",
+            remedy="Give it like endpoint=https://host:port; credentials belong into the environment.",
+        )
+    return options
+
+
+def _is_plain_address(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in endpoint and not parts.query
+
+
+def _connect(url: SplitResult, options: dict[str, str]) -> "S3Store":
     try:
         from obstore.store import S3Store
     except ImportError as error:
@@ -33,35 +66,30 @@ def open_object_store(url: SplitResult, *, cache: Path | None = None, cache_byte
             value=f"{url.scheme}://{url.netloc}",
             remedy="Install mammo-clip-dissect-service[s3].",
         ) from error
-    options = {name: values[-1] for name, values in parse_qs(url.query).items()}
-    if unknown := options.keys() - {"endpoint", "region"}:
-        raise InvalidInput(
-            f"An object store has no option {', '.join(sorted(unknown))}.",
-            field="artifacts_url",
-            remedy="Give endpoint and region there; credentials belong into the environment.",
-        )
     config: S3Config = {}
-    if "endpoint" in options:
-        config["endpoint"] = options["endpoint"]
+    if endpoint := options.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None):
+        # By this name: under `endpoint`, AWS_ENDPOINT_URL_S3 of the environment would win over the URL.
+        config["aws_endpoint_url_s3"] = endpoint
     if "region" in options:
         config["region"] = options["region"]
-    store = S3Store(
+    return S3Store(
         url.netloc,
         prefix=url.path.strip("/") or None,
-        client_options={"allow_http": options.get("endpoint", "").startswith("http://")},
+        client_options={"allow_http": (endpoint or "").startswith("http://")},
         config=config,
     )
-    cache = Path(tempfile.mkdtemp(prefix="mammodissect-artifacts-")) if cache is None else cache
-    return ObjectStore(store, DirectoryStore(cache), cache_bytes)
 
 
 class ObjectStore:
-    """See `ArtifactStore`. An object appears whole or not at all: that is the store's own promise."""
+    """See `ArtifactStore`. An object appears whole or not at all: that is the store's own promise.
 
-    def __init__(self, store: "S3Store", cache: DirectoryStore, cache_bytes: int) -> None:
+    Parts of uploads whose writer was killed do not show; a lifecycle rule of the bucket that aborts incomplete
+    multipart uploads removes them.
+    """
+
+    def __init__(self, store: "S3Store", copies: LocalCopies) -> None:
         self._store = store
-        self._cache = cache
-        self._cache_bytes = cache_bytes
+        self._copies = copies
 
     def write(self, key: str, data: bytes) -> None:
         """See `ArtifactStore.write`."""
@@ -76,22 +104,23 @@ class ObjectStore:
             ) from error
 
     def fetch(self, key: str, sha256: str) -> Path:
-        """See `ArtifactStore.fetch`. The copy is verified again where it has changed since."""
+        """See `ArtifactStore.fetch`. The copy is verified again where it has changed since.
+
+        Raises ArtifactNotStored where the local copy cannot be written: what is in the object store is not lost then.
+        """
         with suppress(ArtifactLost):
-            return self._cache.fetch(key, sha256)
+            return self._copies.fetch(key, sha256)
         data = self._get(key)
         if sha256_of(data).hexdigest() != sha256:
-            self.delete(key)
+            self._remove_damaged(key)
             raise ArtifactLost(f"The artifact {key} is damaged in the object store.")
-        self._make_room(len(data))
-        self._cache.write(key, data)
-        return self._cache.fetch(key, sha256)
+        return self._copies.keep(key, data, sha256)
 
     def delete(self, key: str) -> None:
         """See `ArtifactStore.delete`."""
         import obstore
 
-        self._cache.delete(key)
+        self._copies.delete(key)
         with suppress(FileNotFoundError):
             obstore.delete(self._store, _name(key))
 
@@ -101,11 +130,14 @@ class ObjectStore:
 
         for chunk in obstore.list(self._store):
             for entry in chunk:
-                yield str(entry["path"]).rsplit("/", 1)[-1], entry["last_modified"]
+                key = entry["path"].rsplit("/", 1)[-1]
+                # The bucket may hold other things; what is listed here may be deleted as garbage.
+                if is_key(key) and entry["path"] == _name(key):
+                    yield key, entry["last_modified"]
 
     def sweep(self, older_than: timedelta) -> None:
         """See `ArtifactStore.sweep`; an object store has nothing half-written that shows."""
-        self._cache.sweep(older_than)
+        self._copies.sweep(older_than)
 
     def _get(self, key: str) -> bytes:
         import obstore
@@ -115,14 +147,12 @@ class ObjectStore:
         except (FileNotFoundError, obstore.exceptions.BaseError, OSError) as error:
             raise ArtifactLost(f"The artifact {key} cannot be read from the object store.") from error
 
-    def _make_room(self, size: int) -> None:
-        copies = sorted(self._cache.listing(), key=lambda copy: copy[1])
-        held = size + sum(self._cache.size(key) for key, _ in copies)
-        for key, _ in copies:
-            if held <= self._cache_bytes:
-                return
-            held -= self._cache.size(key)
-            self._cache.delete(key)
+    def _remove_damaged(self, key: str) -> None:
+        """Where it cannot be removed, a new write takes its place."""
+        import obstore
+
+        with suppress(obstore.exceptions.BaseError, OSError):
+            self.delete(key)
 
 
 def _name(key: str) -> str:

@@ -1,57 +1,23 @@
 """One behaviour, two stores: a folder, and an object store spoken to over the real protocol."""
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput
+from service.domain.digests import digest_of_file
+from service.errors import ArtifactLost, InvalidInput
 from service.ports import ArtifactStore
 from service.storage import open_store
 from service.storage.directory import DirectoryStore
-from service.storage.object_store import open_object_store
-
-KEY, OTHER = "a" * 64, "b" * 64
-DATA = bytes(range(256)) * 40
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """moto's server with a bucket: the protocol is real, the store behind it lies in memory."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            environment.setenv(name, "unused")
-        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="artifacts")
-        yield endpoint
-        server.stop()
-
-
-@pytest.fixture(params=["directory", "object store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    if request.param == "directory":
-        return open_store((tmp_path / "artifacts").as_uri())
-    endpoint = request.getfixturevalue("s3_endpoint")
-    return open_store(f"s3://artifacts/{tmp_path.name}?endpoint={endpoint}&region=us-east-1")
+from tests.storage.contents import DATA, KEY, digest
 
 
 def test_what_is_written_can_be_fetched(store: ArtifactStore) -> None:
@@ -85,6 +51,82 @@ def test_what_is_damaged_is_lost_and_removed(store: ArtifactStore) -> None:
     with pytest.raises(ArtifactLost, match="damaged"):
         store.fetch(KEY, digest(b"something else"))
     assert list(store.listing()) == []
+
+
+def test_a_flipped_bit_is_noticed(store: ArtifactStore, reopened: Callable[[], ArtifactStore]) -> None:
+    flipped = bytes([DATA[0] ^ 1]) + DATA[1:]
+    store.write(KEY, flipped)
+    with pytest.raises(ArtifactLost, match="damaged"):
+        reopened().fetch(KEY, digest(DATA))
+    assert list(store.listing()) == []
+    store.write(KEY, DATA)
+    assert reopened().fetch(KEY, digest(DATA)).read_bytes() == DATA
+
+
+def test_a_file_that_rots_without_a_trace_is_noticed_by_the_next_process(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.write(KEY, DATA)
+    path = store.fetch(KEY, digest(DATA))
+    status = path.stat()
+    path.write_bytes(bytes([DATA[0] ^ 1]) + DATA[1:])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(ArtifactLost, match="damaged"):
+        DirectoryStore(tmp_path).fetch(KEY, digest(DATA))
+    assert not path.exists()
+
+
+def test_what_was_replaced_while_it_was_read_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(tmp_path)
+    store.write(KEY, b"damaged")
+
+    def slowly(path: Path) -> str:
+        read = digest(path.read_bytes())
+        DirectoryStore(tmp_path).write(KEY, DATA)
+        return read
+
+    monkeypatch.setattr("service.storage.directory.digest_of_file", slowly)
+    with pytest.raises(ArtifactLost):
+        store.fetch(KEY, digest(DATA))
+    monkeypatch.undo()
+    assert store.fetch(KEY, digest(DATA)).read_bytes() == DATA
+
+
+def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest_of_file(path)
+
+    monkeypatch.setattr("service.storage.directory.digest_of_file", counted)
+    store = DirectoryStore(tmp_path)
+    store.write(KEY, DATA)
+    assert {store.fetch(KEY, digest(DATA)) for _ in range(3)} == {read[0]}
+    assert len(read) == 1
+    store.write(KEY, DATA)
+    store.fetch(KEY, digest(DATA))
+    assert len(read) == 2, "written again, it is another file"
+
+
+def test_file_and_folders_are_synced_around_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(number: int) -> None:
+        steps.append(Path(f"/proc/self/fd/{number}").readlink().name)
+        fsync(number)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    DirectoryStore(tmp_path).write(KEY, DATA)
+    root, temporary, *rest = steps
+    assert root == tmp_path.name, "the new folder's own name"
+    assert temporary.startswith(".writing-")
+    assert rest == ["rename", KEY[:2]]
 
 
 def test_a_local_copy_that_was_damaged_is_not_taken(store: ArtifactStore) -> None:
@@ -162,26 +204,21 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
-def test_an_object_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "unused")
-    store = open_object_store(urlsplit("s3://artifacts/x?endpoint=http://127.0.0.1:9&region=us-east-1"), cache=tmp_path)
-    with pytest.raises(ArtifactNotStored, match="object store"):
-        store.write(KEY, DATA)
-    with pytest.raises(ArtifactLost):
-        store.fetch(KEY, digest(DATA))
+def test_other_files_of_the_folder_are_not_listed(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.write(KEY, DATA)
+    for name in ("notes.txt", "zz/" + KEY, "aa/notes", "aa/.writing-x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(DATA)
+    assert [key for key, _ in store.listing()] == [KEY]
 
 
-def test_local_copies_are_kept_within_bounds(s3_endpoint: str, tmp_path: Path) -> None:
-    url = urlsplit(f"s3://artifacts/bounds?endpoint={s3_endpoint}&region=us-east-1")
-    store = open_object_store(url, cache=tmp_path, cache_bytes=3 * len(DATA))
-    for number in range(5):
-        key = str(number) * 64
-        store.write(key, DATA)
-        store.fetch(key, digest(DATA))
-    copies = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(copies) == 3
-    assert store.fetch("0" * 64, digest(DATA)).read_bytes() == DATA
+def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "artifacts"))
+    store.write(KEY, DATA)
+    assert store.fetch(KEY, digest(DATA)) == tmp_path / "artifacts" / "aa" / KEY
+    assert (tmp_path / "artifacts").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "artifacts" / "aa" / KEY).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -193,7 +230,19 @@ def test_local_copies_are_kept_within_bounds(s3_endpoint: str, tmp_path: Path) -
         "ftp://host/x",
         "s3://",
         "s3://key:word@bucket/x",
-        "s3://b/x?acl=all",
+        "s3:///x?secret=word",
+        "s3://key:word",
+        "s3://key:word/x",
+        "s3://[key:word@x",
+        "s3://b/x?acl=word",
+        "s3://b/x?endpoint=https://key:word@host",
+        "s3://b/x?endpoint=https://host?key=word",
+        "s3://b/x?endpoint=word",
+        "https://host/b?secret=word",
+        "file:///x?secret=word",
+        "file:///x#word",
+        "file:///",
+        "/",
     ],
 )
 def test_urls_that_name_no_store(url: str) -> None:
@@ -211,5 +260,8 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_local_store_needs_no_s3_library(tmp_path: Path) -> None:
-    script = "import sys, service.storage as s; s.open_store(sys.argv[1]); sys.exit('obstore' in sys.modules)"
+    script = (
+        "import sys, service.storage as s; s.open_store(sys.argv[1]);"
+        "sys.exit(any(name in sys.modules for name in ('obstore', 'boto3', 'torch')))"
+    )
     subprocess.run([sys.executable, "-c", script, tmp_path.as_uri()], check=True)
