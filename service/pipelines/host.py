@@ -17,7 +17,7 @@ from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
 from service.domain.work import Lease
-from service.errors import LeaseLost, Unavailable
+from service.errors import ArtifactLost, LeaseLost, Unavailable
 from service.pipelines import messages
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
@@ -136,8 +136,11 @@ class WorkerHost:
     def _settle(self, lease: Lease, answer: messages.Answer) -> None:
         limit = self._settings.max_attempts
         if isinstance(answer, messages.Finished) and lease.stage is Stage.STORE:
-            finish_dissection(self._sessions, self._store, lease, answer.result)
-            return
+            try:
+                finish_dissection(self._sessions, self._store, lease, answer.result)
+                return
+            except ArtifactLost as error:  # damaged since the child looked: it makes it anew
+                answer = messages.Failed(error.as_problem(), lasting=False)
         with transaction(self._sessions) as session:
             if isinstance(answer, messages.Finished):
                 work.complete_item(session, self._queue, lease, answer.result)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput
+from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput, Unavailable
 from service.storage.directory import check_key, is_key
 from service.storage.local_copies import LocalCopies, shared_folder
 
@@ -144,8 +144,10 @@ class ObjectStore:
 
         try:
             return bytes(obstore.get(self._store, _name(key)).bytes())
-        except (FileNotFoundError, obstore.exceptions.BaseError, OSError) as error:
-            raise ArtifactLost(f"The artifact {key} cannot be read from the object store.") from error
+        except FileNotFoundError as error:
+            raise ArtifactLost(f"The artifact {key} is not in the object store.") from error
+        except (obstore.exceptions.BaseError, OSError) as error:  # what cannot be asked for need not be lost
+            raise Unavailable("The object store cannot be reached.", remedy="Try again in a moment.") from error
 
     def _remove_damaged(self, key: str) -> None:
         """Where it cannot be removed, a new write takes its place."""

@@ -373,6 +373,33 @@ def test_a_damaged_artifact_is_computed_again_and_told(
     assert lost == {"shard": 3, "texts": 1, "layer": 2}
 
 
+def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = runner.run
+    damaged: list[str] = []
+
+    def damage_after(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, tell)
+        if lease.stage is Stage.STORE and not damaged:
+            key = result["layers"][0]["key"]
+            damaged.append(key)
+            (folder / "artifacts" / key[:2] / key).write_bytes(b"?")
+        return result
+
+    monkeypatch.setattr(runner, "run", damage_after)
+    job = submit(sessions, folder)
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        assert find_job(session, job.id).status is JobStatus.RUNNING
+        assert list_layers(session, job.id) == []
+        session.execute(text("UPDATE work_items SET ready_at = now()"))
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        assert find_job(session, job.id).status is JobStatus.SUCCEEDED
+    assert damaged
+
+
 def test_a_full_disk_is_tried_again_and_then_given_up(
     sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput
+from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput, Unavailable
 from service.storage import open_store
 from service.storage.object_store import ObjectStore, open_object_store
 from tests.storage.contents import DATA, KEY, digest
@@ -25,7 +25,7 @@ def test_an_object_store_that_is_away(tmp_path: Path) -> None:
     store = opened(AWAY, "x", tmp_path)
     with pytest.raises(ArtifactNotStored, match="object store"):
         store.write(KEY, DATA)
-    with pytest.raises(ArtifactLost):
+    with pytest.raises(Unavailable, match="object store"):
         store.fetch(KEY, digest(DATA))
 
 
