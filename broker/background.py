@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from uuid import UUID
 
@@ -44,8 +45,9 @@ class BackgroundQueue(JobQueue):
 
     def close(self) -> None:
         """Send what is left to send, for a few seconds at most."""
-        self._messages.put(None)
-        self._thread.join(timeout=5.0)
+        with suppress(Full):  # the broker is away; what waits is the scheduler's
+            self._messages.put_nowait(None)
+            self._thread.join(timeout=5.0)
 
     def _send_all(self) -> None:
         ended = False
