@@ -145,14 +145,14 @@ def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
     session.execute(statement.values(values))
 
 
-def release_expired_items(session: Session, *, max_attempts: int) -> int:
-    """Make items ready again whose holders have fallen silent and that may be tried again; how many."""
+def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
+    """Make items ready again whose holders have fallen silent and that may be tried again; their jobs, one an item."""
     expired = (
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
     )
     statement = update(WorkItemRow).where(WorkItemRow.id.in_(expired.scalar_subquery()))
     values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0}
-    return len(session.scalars(statement.values(values).returning(WorkItemRow.id)).all())
+    return list(session.scalars(statement.values(values).returning(WorkItemRow.job_id)))
 
 
 def exhausted_leases(session: Session, *, max_attempts: int) -> list[Lease]:

@@ -22,14 +22,14 @@ def reconcile(sessions: Sessions, queue: JobQueue, *, max_attempts: int) -> None
     Only as many messages are sent as the broker lacks: where every worker is busy, they do not pile up.
     Raises Unavailable where database or broker cannot be reached.
     """
-    reap(sessions, max_attempts=max_attempts)
+    freed = reap(sessions, max_attempts=max_attempts)
     with transaction(sessions) as session:
         jobs = ready_items(session, longer_than=RESEND_AFTER, limit=MOST_MESSAGES)
         models = uninspected_models(session, older_than=REINSPECT_AFTER)
-    if not jobs and not models:
+    if not freed and not jobs and not models:
         return
     missing = MOST_MESSAGES - queue.waiting()
-    for job_id in jobs[: max(0, missing)]:
+    for job_id in [*freed, *jobs][: max(0, missing)]:
         wake(queue, WORK_TASK, job_id)
     for model_id in models if missing > 0 else ():
         wake(queue, INSPECT_MODEL_TASK, model_id)

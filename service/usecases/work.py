@@ -83,8 +83,11 @@ def hand_back(session: Session, queue: JobQueue, lease: Lease) -> None:
     on_commit(session, lambda: wake_worker(queue, lease.job_id))
 
 
-def reap(sessions: Sessions, *, max_attempts: int) -> int:
-    """Free the items of holders that have fallen silent, and give up jobs that have lost too many; how many leases."""
+def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
+    """Free the items of holders that have fallen silent, and give up jobs that have lost too many.
+
+    Returns the job of each item that is ready again: nobody has a message for those.
+    """
     with transaction(sessions) as session:
         freed = queries.release_expired_items(session, max_attempts=max_attempts)
         exhausted = queries.exhausted_leases(session, max_attempts=max_attempts)
@@ -93,7 +96,7 @@ def reap(sessions: Sessions, *, max_attempts: int) -> int:
             job = _lock(session, lease.job_id)
             if job.status is JobStatus.RUNNING and queries.is_still_expired(session, lease):
                 _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
-    return freed + len(exhausted)
+    return freed
 
 
 WORKER_LOST = {

@@ -1,8 +1,9 @@
 """`make chaos`: the proof at full size. Prints a table; exits with 1 where anything was lost, repeated or different.
 
-A real dissection whose worker is killed five times; 1,000 races of stopped holders; the crash-point sweep; 200 random
-cancels under kills; and for each seed 500 jobs of five work items, workers killed every 1 to 5 seconds, the broker
-emptied three times, the database crashed twice, against the same jobs undisturbed.
+A real dissection whose worker is killed five times; dead workers and cancelled jobs against the clock; 1,000 races of
+stopped holders; the crash-point sweep; 200 random cancels under kills; and for each seed 500 jobs of five work items,
+workers killed every 1 to 5 seconds, the broker emptied three times, the database crashed twice, against the same jobs
+undisturbed.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from service.db.session import open_sessions, transaction
 from service.domain.jobs import JobStatus
 from service.errors import Conflict, Unavailable
 from service.usecases.jobs import cancel_job
+from tests.chaos.deadlines import cancelled_job_stopped, dead_worker_replaced
 from tests.chaos.field import Field, open_field, register_all
 from tests.chaos.plague import Accidents, Harvest, Plague, run_jobs
 from tests.chaos.races import race
@@ -102,6 +104,18 @@ def _cancel_some(field: Field, jobs: Sequence[UUID], source: random.Random) -> s
     return acknowledged
 
 
+def deadlines(folder: Path) -> list[Row]:
+    """Five dead workers and five cancelled jobs, each noticed in time."""
+    with open_field(folder, lease_s=2.0, heartbeat_s=0.3) as field:
+        field.start(workers=2)
+        replaced = max(dead_worker_replaced(field) for _ in range(5))
+        stopped = max(cancelled_job_stopped(field) for _ in range(5))
+    return [
+        ("dead workers", f"replaced within {replaced:.1f} s with leases of 2 s", replaced <= 2.0 + 5.0),
+        ("cancelled jobs", f"the job behind them done within {stopped:.1f} s", stopped <= 2.0 + 1.0),
+    ]
+
+
 def races(folder: Path, seed: int) -> list[Row]:
     with PostgresServer(folder / "postgres") as postgres:
         upgrade(postgres.url)
@@ -149,6 +163,7 @@ def main() -> int:
                 print(f"{'ok ' if well else 'BAD'} {what}: {outcome}", flush=True)
 
         report(killed_dissection(folder / "real"))
+        report(deadlines(folder / "deadlines"))
         report(races(folder / "races", arguments.seeds[0]))
         report(crash_points(folder / "sweep"))
         report(cancels(folder / "cancels", arguments.seeds[0]))

@@ -109,7 +109,7 @@ def test_a_holder_that_was_thought_lost_changes_nothing(sessions: Sessions) -> N
     job = post(sessions, shards=2)
     stale = begun(sessions)
     expire(sessions, stale)
-    assert work.reap(sessions, max_attempts=5) == 1
+    assert work.reap(sessions, max_attempts=5) == [job.id]
     fresh = begun(sessions)
     assert (fresh.item_id, fresh.attempt, fresh.fence) == (stale.item_id, 2, stale.fence + 1)
     late: list[Callable[[Session], None]] = [
@@ -129,19 +129,19 @@ def test_a_holder_that_was_thought_lost_changes_nothing(sessions: Sessions) -> N
 
 
 def test_a_lease_lasts_as_long_as_its_heartbeats(sessions: Sessions) -> None:
-    post(sessions)
+    job = post(sessions)
     lease = begun(sessions)
-    assert work.reap(sessions, max_attempts=5) == 0
+    assert work.reap(sessions, max_attempts=5) == []
     with transaction(sessions) as session:
         queries.extend_lease(session, lease, timedelta(seconds=-1), done=0)
-    assert work.reap(sessions, max_attempts=5) == 1
+    assert work.reap(sessions, max_attempts=5) == [job.id]
 
 
 def test_an_item_that_never_sent_a_heartbeat_expires_too(sessions: Sessions) -> None:
-    post(sessions)
+    job = post(sessions)
     with transaction(sessions) as session:
         assert queries.claim_item(session, "tester", timedelta(seconds=-1)) is not None
-    assert work.reap(sessions, max_attempts=5) == 1
+    assert work.reap(sessions, max_attempts=5) == [job.id]
 
 
 def test_lost_workers_end_a_job_after_the_last_attempt(sessions: Sessions) -> None:
@@ -255,6 +255,13 @@ def test_the_reconciler_sends_what_the_broker_lost(sessions: Sessions) -> None:
     assert len(queue.published) == 19
 
 
+def test_the_reconciler_wakes_a_worker_at_once_for_what_it_frees(sessions: Sessions) -> None:
+    job, queue = post(sessions), RecordingQueue()
+    expire(sessions, begun(sessions))
+    reconcile(sessions, queue, max_attempts=5)
+    assert queue.published == [(WORK_TASK, job.id)]
+
+
 def test_the_reconciler_asks_again_for_models_that_nobody_opened(sessions: Sessions) -> None:
     post(sessions)
     with transaction(sessions) as session:
@@ -274,7 +281,7 @@ def test_a_workers_own_clock_decides_nothing(sessions: Sessions, monkeypatch: py
     lease = begun(sessions)
     with transaction(sessions) as session:
         assert queries.extend_lease(session, lease, LEASE, done=1)
-    assert work.reap(sessions, max_attempts=5) == 0
+    assert work.reap(sessions, max_attempts=5) == []
     with transaction(sessions) as session:
         left = session.execute(text("SELECT lease_expires_at - clock_timestamp() FROM work_items")).scalar_one()
     assert timedelta(seconds=20) < left <= LEASE
