@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.config import Settings
+from service.domain.evidence import NO_CONCEPT, EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.methods import Method, Pooling, Similarity
 from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
@@ -99,6 +100,14 @@ class MethodIn(Body):
         )
 
 
+class EvidenceIn(Body):
+    """How much is drawn at random to judge the labels. 0 draws ask for labels without evidence."""
+
+    draws: int = Field(default=10_000, ge=0, le=1_000_000, description="Random image sets, for p-values.")
+    resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
+    halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
+
+
 class JobIn(Body):
     """A dissection to run."""
 
@@ -129,6 +138,7 @@ class JobIn(Body):
     batch_size: int | None = Field(
         default=None, ge=1, le=4096, description="Images per forward pass; rounding follows it. Left out: a setting."
     )
+    evidence: EvidenceIn = EvidenceIn()
     shard_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Images per work item; rounding follows it. Left out: a setting."
     )
@@ -150,6 +160,7 @@ class JobIn(Body):
             method=self.method.method(),
             concepts_per_neuron=self.concepts_per_neuron,
             images_per_neuron=self.images_per_neuron,
+            evidence=EvidenceOptions(**self.evidence.model_dump()),
             batch_size=self.batch_size or settings.batch_size,
             shard_size=self.shard_size or settings.shard_size,
             queue=self.queue,
@@ -228,6 +239,7 @@ class JobOut(BaseModel):
     method: dict[str, Any]
     concepts_per_neuron: int
     images_per_neuron: int
+    evidence: EvidenceIn
     batch_size: int
     shard_size: int
     queue: str
@@ -255,6 +267,7 @@ class JobOut(BaseModel):
             method=options.method.as_dict(),
             concepts_per_neuron=options.concepts_per_neuron,
             images_per_neuron=options.images_per_neuron,
+            evidence=EvidenceIn.model_validate(options.evidence, from_attributes=True),
             batch_size=job.request.batch_size,
             shard_size=job.request.shard_size,
             queue=job.request.queue,
@@ -276,7 +289,10 @@ class CategoryCount(BaseModel):
 
 
 class LayerOut(BaseModel):
-    """A dissected layer; mean_top_score is the paper's local threshold, threshold_met counts who reaches it."""
+    """A dissected layer; mean_top_score is the paper's local threshold, threshold_met counts who reaches it.
+
+    `significant` counts neurons with a significant label, and is null where nothing was inferred.
+    """
 
     layer: str
     units: int
@@ -284,6 +300,7 @@ class LayerOut(BaseModel):
     mean_top_score: float | None
     threshold_met: int
     top_categories: list[CategoryCount]
+    significant: int | None
 
     @classmethod
     def of(cls, summary: LayerSummary) -> Self:
@@ -295,6 +312,7 @@ class LayerOut(BaseModel):
             mean_top_score=summary.mean_top_score,
             threshold_met=summary.threshold_met,
             top_categories=[CategoryCount(category=name, neurons=count) for name, count in summary.top_categories],
+            significant=summary.significant,
         )
 
 
@@ -322,12 +340,16 @@ class BoxOut(BaseModel):
 
 
 class TopImageOut(BaseModel):
-    """A probe image that excites the neuron; `box` where it is a patch of an image."""
+    """A probe image that excites the neuron; `box` where it is a patch of an image.
+
+    `region`: the part that drives the activation (left, top, width, height as fractions), where it was looked for.
+    """
 
     image_id: str
     row: int
     activation: float
     box: BoxOut | None
+    region: tuple[float, float, float, float] | None
 
     @classmethod
     def of(cls, image: TopImage) -> Self:
@@ -344,8 +366,64 @@ class ActivationOut(BaseModel):
     maximum: float
 
 
+class SignificanceOut(BaseModel):
+    """The best score against random image sets; q after false-discovery control over the job."""
+
+    p: float
+    z: float
+    q: float | None
+
+
+class StabilityOut(BaseModel):
+    """Share of resamples of the exams that keep the label and its category; 90 % of them are in the prediction set."""
+
+    label: float
+    category: float | None
+    prediction_set: list[str]
+
+
+class AgreementOut(BaseModel):
+    """How well the activation tells images with the finding that the label names, on images that did not name it."""
+
+    finding: str
+    auroc: float
+    average_precision: float
+    pearson: float
+
+
+class QualityOut(BaseModel):
+    """How the unit represents, whatever its name (SemanticLens)."""
+
+    clarity: float
+    polysemanticity: float
+    redundancy: float | None
+    duplicate_of: int | None
+
+
+class WatchedOut(BaseModel):
+    """A watched concept that the neuron may respond to; `q` over all neurons and watched concepts of the job."""
+
+    text: str
+    p: float
+    z: float
+    q: float | None
+
+
+class EvidenceOut(BaseModel):
+    """What speaks for a neuron's label; a part that could not be had is null."""
+
+    significance: SignificanceOut | None
+    stability: StabilityOut | None
+    agreement: AgreementOut | None
+    quality: QualityOut | None
+    watched: list[WatchedOut]
+
+
 class NeuronOut(BaseModel):
-    """A neuron and its label. A dead neuron has neither concept nor images."""
+    """A neuron and its label, `no concept` where that is not significant. A dead neuron has neither label nor images.
+
+    `significant` is null where nothing was inferred; `score` is that of the best concept, whatever its significance.
+    """
 
     job: UUID
     layer: str
@@ -355,6 +433,8 @@ class NeuronOut(BaseModel):
     category: str | None
     broad_category: str | None
     score: float | None
+    significant: bool | None
+    evidence: EvidenceOut | None
     concepts: list[RankedConceptOut]
     images: list[TopImageOut]
     activation: ActivationOut
@@ -369,10 +449,14 @@ class NeuronOut(BaseModel):
             layer=labelled.layer,
             unit=neuron.unit,
             dead=neuron.dead,
-            concept=None if top is None else top.text,
+            concept=NO_CONCEPT if neuron.significant is False else None if top is None else top.text,
             category=labelled.category,
             broad_category=labelled.broad_category,
             score=None if top is None else top.score,
+            significant=neuron.significant,
+            evidence=None
+            if neuron.evidence is None
+            else EvidenceOut.model_validate(neuron.evidence, from_attributes=True),
             concepts=[RankedConceptOut(concept=ranked.text, score=ranked.score) for ranked in neuron.concepts],
             images=[TopImageOut.of(image) for image in neuron.images],
             activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),

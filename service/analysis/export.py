@@ -169,6 +169,7 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         },
         "images_used": dissection.images_used,
         "rows_skipped": list(dissection.images_skipped),
+        "evidence": None if dissection.evidence is None else asdict(dissection.evidence),
     }
     with path.open("x", encoding="utf-8") as file:
         file.write(_json(head).removesuffix("}") + ', "layers": [')
@@ -176,7 +177,7 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
             file.write(f'{"," if position else ""}\n{{"layer": {_json(layer.layer)}, "neurons": [')
             for number, neuron in enumerate(layer.neurons):
                 file.write(f"{',' if number else ''}\n{_json(asdict(neuron))}")
-            file.write("]}")
+            file.write(f'], "null": {_json(None if layer.null is None else asdict(layer.null))}}}')
         file.write("]}\n")
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
-from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept, TopImage
-from service.domain.probes import Box
+from pydantic import TypeAdapter
+
+from service.domain.neurons import LayerDissection
+
+_LAYER = TypeAdapter(LayerDissection)
 
 
 def encode_layer(layer: LayerDissection) -> bytes:
@@ -21,24 +22,5 @@ def digest_of_layer(layer: LayerDissection) -> str:
 
 
 def decode_layer(data: bytes) -> LayerDissection:
-    """The layer that was encoded."""
-    stored = json.loads(data)
-    return LayerDissection(stored["layer"], tuple(_neuron(**neuron) for neuron in stored["neurons"]))
-
-
-def _neuron(
-    activation: Mapping[str, float],
-    concepts: list[Mapping[str, Any]],
-    images: list[Mapping[str, Any]],
-    **rest: Any,
-) -> Neuron:
-    return Neuron(
-        activation=ActivationSummary(**activation),
-        concepts=tuple(RankedConcept(**concept) for concept in concepts),
-        images=tuple(_image(**image) for image in images),
-        **rest,
-    )
-
-
-def _image(box: Mapping[str, int] | None, **rest: Any) -> TopImage:
-    return TopImage(box=None if box is None else Box(**box), **rest)
+    """The layer that was encoded. Raises ValueError for anything else."""
+    return _LAYER.validate_json(data)

@@ -6,9 +6,10 @@ from service.domain.neurons import LayerDissection, LayerSummary
 
 
 def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSummary:
-    """Units, dead units, the paper's local threshold, units that reach it, and what those are mostly named after."""
+    """Units, dead units, the paper's local threshold, units that reach it, and significant units."""
     threshold = local_threshold(layer)
     met = neurons_meeting(layer, threshold)
+    known = [neuron.significant for neuron in layer.neurons if neuron.significant is not None]
     return LayerSummary(
         layer=layer.layer,
         units=len(layer.neurons),
@@ -16,4 +17,6 @@ def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSum
         mean_top_score=threshold,
         threshold_met=len(met),
         top_categories=top_categories(met, concept_set),
+        significant=sum(known) if known else None,
+        null=layer.null,
     )

@@ -1,7 +1,7 @@
 """Queries on jobs. A status changes only by an UPDATE that names the statuses it may come from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from service.db.events import add_event
 from service.db.resources import get_resource
 from service.db.tables import JobRow
 from service.db.work import stage_progress
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import (
     ENDED,
     LEGAL_MOVES,
@@ -142,6 +143,7 @@ def _request_as_json(request: JobRequest) -> dict[str, Any]:
         "method": options.method.as_dict(),
         "concepts_per_neuron": options.concepts_per_neuron,
         "images_per_neuron": options.images_per_neuron,
+        "evidence": asdict(options.evidence),
         "batch_size": request.batch_size,
         "shard_size": request.shard_size,
         "queue": request.queue,
@@ -156,6 +158,7 @@ def _request(stored: dict[str, Any]) -> JobRequest:
         method=Method(**stored["method"]),
         concepts_per_neuron=stored["concepts_per_neuron"],
         images_per_neuron=stored["images_per_neuron"],
+        evidence=EvidenceOptions(**stored["evidence"]),
     )
     names = ("target", "dissector", "probe_set", "concept_set", "batch_size", "shard_size", "queue", "priority")
     return JobRequest(options=options, **{name: stored[name] for name in names})

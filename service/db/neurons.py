@@ -1,31 +1,26 @@
 """Storing and querying the neurons of a dissection."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, Select, and_, insert, or_, select
 from sqlalchemy.orm import Session
 
 from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
 from service.domain.concepts import Concept
+from service.domain.evidence import NO_CONCEPT, LayerNull
 from service.domain.jobs import JobStatus
-from service.domain.neurons import (
-    ActivationSummary,
-    LabelledNeuron,
-    LayerSummary,
-    Neuron,
-    NeuronFilter,
-    RankedConcept,
-    TopImage,
-)
+from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, Neuron, NeuronFilter
 from service.domain.pages import Page, Position
-from service.domain.probes import Box
 
-Sort = Literal["-score", "unit"]
+Sort = Literal["-score", "-z", "unit"]
 
 _ROWS_PER_INSERT = 1_000
+_NEURON = TypeAdapter(Neuron)
+_NULL = TypeAdapter(LayerNull)
 
 
 def add_layer(
@@ -47,6 +42,8 @@ def add_layer(
         mean_top_score=summary.mean_top_score,
         threshold_met=summary.threshold_met,
         top_categories=[list(pair) for pair in summary.top_categories],
+        significant=summary.significant,
+        null=None if summary.null is None else asdict(summary.null),
     )
     session.add(layer)
     session.flush()
@@ -78,9 +75,19 @@ def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:
             mean_top_score=row.mean_top_score,
             threshold_met=row.threshold_met,
             top_categories=tuple((name, count) for name, count in row.top_categories),
+            significant=row.significant,
+            null=None if row.null is None else _NULL.validate_python(row.null),
         )
         for row in rows
     ]
+
+
+def read_layers(session: Session, job_id: UUID) -> Iterator[LayerDissection]:
+    """Every layer of a job with all its neurons and what was resampled, in the order of the dissection."""
+    for summary in list_layers(session, job_id):
+        query = _neurons(job_id, summary.layer).add_columns(NeuronRow.resampled, NeuronRow.halves)
+        rows = session.execute(query.order_by(NeuronRow.unit))
+        yield LayerDissection(summary.layer, tuple(_neuron(row) for row in rows), summary.null)
 
 
 def list_neurons(
@@ -93,12 +100,12 @@ def list_neurons(
     limit: int,
     after: Position | None,
 ) -> Page[LabelledNeuron]:
-    """Neurons of one layer, by unit or by descending top score (dead neurons last), one page at a time."""
+    """Neurons of one layer, by unit or by descending top score or z (those without one last), one page at a time."""
     query = _neurons(job_id, layer).where(*_conditions(where)).limit(limit + 1)
     if sort == "unit":
         query = query.order_by(NeuronRow.unit)
     else:
-        query = query.order_by(NeuronRow.score.desc().nulls_last(), NeuronRow.unit)
+        query = query.order_by(_sorted_by(sort).desc().nulls_last(), NeuronRow.unit)
     if after is not None:
         query = query.where(_behind(after, sort))
     rows = session.execute(query).all()
@@ -106,7 +113,7 @@ def list_neurons(
     if len(rows) <= limit:
         return Page(page)
     last = rows[limit - 1]
-    return Page(page, (last.unit,) if sort == "unit" else (last.score, last.unit))
+    return Page(page, (last.unit,) if sort == "unit" else (getattr(last, sort.removeprefix("-")), last.unit))
 
 
 def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> LabelledNeuron | None:
@@ -119,11 +126,13 @@ _COLUMNS = (
     NeuronRow.unit,
     NeuronRow.dead,
     NeuronRow.score,
+    NeuronRow.z,
     NeuronRow.category,
     NeuronRow.broad_category,
     NeuronRow.activation,
     NeuronRow.concepts,
     NeuronRow.images,
+    NeuronRow.evidence,
 )
 
 
@@ -135,7 +144,7 @@ def _neurons(job_id: UUID, layer: str) -> Select[Any]:
 def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         getattr(NeuronRow, name) == value
-        for name in ("concept", "category", "broad_category", "dead")
+        for name in ("concept", "category", "broad_category", "dead", "significant")
         if (value := getattr(where, name)) is not None
     ]
     if where.min_score is not None:
@@ -143,47 +152,51 @@ def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def _sorted_by(sort: Sort) -> Any:
+    return NeuronRow.z if sort == "-z" else NeuronRow.score
+
+
 def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
-    score, unit = (None, *after) if sort == "unit" else after
+    value, unit = (None, *after) if sort == "unit" else after
     behind_unit: ColumnElement[bool] = NeuronRow.unit > unit
     if sort == "unit":
         return behind_unit
-    if score is None:
-        return and_(NeuronRow.score.is_(None), behind_unit)
-    return or_(
-        NeuronRow.score < score,
-        and_(NeuronRow.score == score, behind_unit),
-        NeuronRow.score.is_(None),
-    )
+    column = _sorted_by(sort)
+    if value is None:
+        return and_(column.is_(None), behind_unit)
+    return or_(column < value, and_(column == value, behind_unit), column.is_(None))
 
 
 def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> dict[str, Any]:
-    top = neuron.concepts[0] if neuron.concepts else None
-    label = None if top is None else concepts[top.concept]
+    label = None if neuron.label is None else concepts[neuron.label.concept]
+    evidence = None if neuron.evidence is None else asdict(neuron.evidence)
+    significance = None if neuron.evidence is None else neuron.evidence.significance
     return {
         "layer_id": layer_id,
         "unit": neuron.unit,
         "dead": neuron.dead,
-        "concept": None if label is None else label.text,
+        "concept": label.text if label is not None else None if neuron.dead else NO_CONCEPT,
         "category": None if label is None else label.category,
         "broad_category": None if label is None else label.broad_category,
-        "score": None if top is None else top.score,
+        "score": neuron.concepts[0].score if neuron.concepts else None,
+        "z": None if significance is None else significance.z,
+        "significant": neuron.significant,
         "activation": asdict(neuron.activation),
         "concepts": [asdict(ranked) for ranked in neuron.concepts],
         "images": [asdict(image) for image in neuron.images],
+        "resampled": None if evidence is None else list(evidence.pop("resampled")),
+        "halves": None if evidence is None else list(evidence.pop("halves")),
+        "evidence": evidence,
     }
 
 
 def _labelled(layer: str, row: Row[Any]) -> LabelledNeuron:
-    neuron = Neuron(
-        unit=row.unit,
-        dead=row.dead,
-        activation=ActivationSummary(**row.activation),
-        concepts=tuple(RankedConcept(**ranked) for ranked in row.concepts),
-        images=tuple(_image(**image) for image in row.images),
-    )
-    return LabelledNeuron(layer, neuron, row.category, row.broad_category)
+    return LabelledNeuron(layer, _neuron(row), row.category, row.broad_category)
 
 
-def _image(box: dict[str, int] | None, **rest: Any) -> TopImage:
-    return TopImage(box=None if box is None else Box(**box), **rest)
+def _neuron(row: Row[Any]) -> Neuron:
+    stored = {name: getattr(row, name) for name in ("unit", "dead", "activation", "concepts", "images")}
+    evidence = row.evidence
+    if evidence is not None and "resampled" in row._fields:
+        evidence = {**evidence, "resampled": row.resampled, "halves": row.halves}
+    return _NEURON.validate_python({**stored, "evidence": evidence})

@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.domain.jobs import JobStatus
@@ -195,10 +195,15 @@ class LayerRow(Base):
     mean_top_score: Mapped[float | None]
     threshold_met: Mapped[int]
     top_categories: Mapped[list[Any]]
+    significant: Mapped[int | None]
+    null: Mapped[dict[str, Any] | None]
 
 
 class NeuronRow(Base):
-    """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by."""
+    """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by.
+
+    concept, category, broad_category are the label's; concepts holds the ranking whatever its significance.
+    """
 
     __tablename__ = "neurons"
     __table_args__ = (
@@ -213,6 +218,11 @@ class NeuronRow(Base):
     category: Mapped[str | None]
     broad_category: Mapped[str | None]
     score: Mapped[float | None] = mapped_column(Float(53))
+    z: Mapped[float | None] = mapped_column(Float(53))
+    significant: Mapped[bool | None]
     activation: Mapped[dict[str, Any]]
     concepts: Mapped[list[Any]]
     images: Mapped[list[Any]]
+    evidence: Mapped[dict[str, Any] | None]
+    resampled: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    halves: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))

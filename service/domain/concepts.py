@@ -11,7 +11,8 @@ class Concept:
     """One text concept with its place in the clinical vocabulary.
 
     category and broad_category are None where a set gives none. mammographic is False for the control group
-    of everyday concepts that no mammogram shows. synonyms are other texts that name the same thing.
+    of everyday concepts that no mammogram shows. synonyms are other texts that name the same thing. watched: a concept
+    that should not drive a diagnosis, so that every neuron is tested for it.
     """
 
     text: str
@@ -19,6 +20,7 @@ class Concept:
     broad_category: str | None = None
     mammographic: bool | None = None
     synonyms: tuple[str, ...] = ()
+    watched: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from service.domain.evidence import EvidenceOptions
 from service.domain.methods import Method
 from service.errors import Conflict
 
@@ -71,6 +72,7 @@ class DissectionOptions:
     method: Method = field(default_factory=Method)
     concepts_per_neuron: int = 10
     images_per_neuron: int = 5
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
 
 
 @dataclass(frozen=True, slots=True)

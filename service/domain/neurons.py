@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.domain.evidence import LEVEL, Evidence, JobEvidence, LayerNull
 from service.domain.probes import Box
 
 
@@ -16,12 +17,17 @@ class RankedConcept:
 
 @dataclass(frozen=True, slots=True)
 class TopImage:
-    """A probe item that excites the neuron, with the pooled activation it caused."""
+    """A probe item that excites the neuron, with the pooled activation it caused.
+
+    box: where the item lies in its image, if it is a patch. region: the part of the item that drives the activation,
+    as fractions of its width and height: left, top, width, height; None where it was not looked for.
+    """
 
     image_id: str
     row: int
     activation: float
     box: Box | None = None
+    region: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,27 @@ class Neuron:
     activation: ActivationSummary
     concepts: tuple[RankedConcept, ...] = ()
     images: tuple[TopImage, ...] = ()
+    evidence: Evidence | None = None
+
+    @property
+    def significant(self) -> bool | None:
+        """Does the best concept's score stand out? None where nothing was inferred."""
+        found = None if self.evidence is None else self.evidence.significance
+        return None if found is None or found.q is None else found.q <= LEVEL
+
+    @property
+    def label(self) -> RankedConcept | None:
+        """The best concept; None for a dead neuron and for one whose best concept is not significant."""
+        return self.concepts[0] if self.concepts and self.significant is not False else None
 
 
 @dataclass(frozen=True, slots=True)
 class LayerDissection:
-    """All neurons of one layer, in unit order."""
+    """All neurons of one layer, in unit order; null: what random image sets score under the layer's prior."""
 
     layer: str
     neurons: tuple[Neuron, ...]
+    null: LayerNull | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,7 @@ class Dissection:
     images_used: int
     images_skipped: tuple[int, ...]
     """Manifest rows of the images that could not be decoded and were left out."""
+    evidence: JobEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,7 @@ class LayerSummary:
     mean_top_score: the paper's local threshold, the mean top score of the units that have one; None if none has.
     threshold_met: units whose top score reaches it.
     top_categories: the three commonest broad categories among those units, with their counts.
+    significant: units whose label is significant; None where nothing was inferred.
     """
 
     layer: str
@@ -78,11 +99,13 @@ class LayerSummary:
     mean_top_score: float | None
     threshold_met: int
     top_categories: tuple[tuple[str, int], ...]
+    significant: int | None = None
+    null: LayerNull | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledNeuron:
-    """A stored neuron of a layer, with the place of its top concept in the clinical vocabulary."""
+    """A stored neuron of a layer, with the place of its label in the clinical vocabulary."""
 
     layer: str
     neuron: Neuron
@@ -99,3 +122,4 @@ class NeuronFilter:
     broad_category: str | None = None
     min_score: float | None = None
     dead: bool | None = None
+    significant: bool | None = None

@@ -1,7 +1,7 @@
 """Submit, find, list, cancel, retry and replay jobs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from service.db.resources import find_inspection
 from service.db.session import on_commit
 from service.db.work import add_items, next_turn, restore_items, withdraw_items
 from service.domain.digests import digest_of
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, StageProgress, check_move
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import Method
@@ -37,6 +38,7 @@ class JobSubmission:
     method: Method
     concepts_per_neuron: int
     images_per_neuron: int
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     batch_size: int = 8
     shard_size: int = 256
     queue: str = "default"
@@ -135,6 +137,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
             method=submission.method,
             concepts_per_neuron=submission.concepts_per_neuron,
             images_per_neuron=submission.images_per_neuron,
+            evidence=submission.evidence,
         ),
         batch_size=submission.batch_size,
         shard_size=submission.shard_size,

@@ -1,5 +1,6 @@
 """Ask what a dissection found: its layers, their neurons, one neuron."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -7,7 +8,7 @@ from sqlalchemy.orm import Session
 from service.db import neurons as queries
 from service.domain.jobs import JobStatus
 from service.domain.layers import canonical_layer, near_layers
-from service.domain.neurons import LabelledNeuron, LayerSummary, NeuronFilter
+from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, NeuronFilter
 from service.domain.pages import Page, Position
 from service.domain.resources import ResourceKind, parse_reference
 from service.errors import Conflict, InvalidInput, NotFound
@@ -45,6 +46,11 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
 def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:
     """The dissected layers, in the order of the dissection."""
     return queries.list_layers(session, job_id)
+
+
+def read_layers(session: Session, job_id: UUID) -> Iterator[LayerDissection]:
+    """Everything a succeeded job found, layer by layer. Raises as `choose_job` does."""
+    return queries.read_layers(session, choose_job(session, job_id=job_id, model=None))
 
 
 def list_neurons(

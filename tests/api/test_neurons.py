@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.db.session import Sessions, transaction
 from tests.api.test_problems import problem
-from tests.service.factories import neuron, queued_job, succeeded_job
+from tests.service.factories import judged_neuron, neuron, queued_job, succeeded_job
 
 LAYER = "image_encoder._blocks.38"
 # Scores tie at 2.0, unit 3 is dead; by score the order is 4, 0, 2, 1, 3.
@@ -37,6 +37,7 @@ def test_layers(client: TestClient, job: UUID) -> None:
             "mean_top_score": 1.5,
             "threshold_met": 2,
             "top_categories": [{"category": "findings", "neurons": 2}],
+            "significant": None,
         }
     ]
     assert client.get("/layers", params={"model": "screening"}).json() == body
@@ -81,17 +82,55 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
         "category": "mass margin",
         "broad_category": "findings",
         "score": 2.0,
+        "significant": None,
+        "evidence": None,
         "concepts": [{"concept": "spiculated mass", "score": 2.0}],
         "images": [
-            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None},
+            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None, "region": None},
             {
                 "image_id": "img-3@0,64",
                 "row": 3,
                 "activation": 1.5,
                 "box": {"left": 0, "top": 64, "width": 32, "height": 32},
+                "region": None,
             },
         ],
         "activation": {"mean": 0.5, "std": 0.25, "minimum": 0.0, "maximum": 2.0},
+    }
+
+
+@pytest.fixture
+def judged(sessions: Sessions) -> UUID:
+    """Units 0, 1 and 2 with rising z; unit 1 is not significant. Nothing was inferred of unit 3."""
+    neurons = [
+        judged_neuron(neuron(0, 2.0), p=0.001, q=0.01, z=3.0),
+        judged_neuron(neuron(1, 9.0), p=0.9, q=0.9, z=4.0),
+        judged_neuron(neuron(2, 1.0), p=0.001, q=0.05, z=5.0),
+        neuron(3, 0.5),
+    ]
+    with transaction(sessions) as session:
+        return succeeded_job(session, neurons, layer=LAYER)
+
+
+def test_a_neuron_that_is_not_significant_is_labelled_no_concept(client: TestClient, judged: UUID) -> None:
+    body = client.get(f"/neurons/{LAYER}/1", params={"job": str(judged)}).json()
+    assert (body["concept"], body["category"], body["broad_category"]) == ("no concept", None, None)
+    assert (body["significant"], body["score"], body["concepts"][0]["concept"]) == (False, 9.0, "spiculated mass")
+    assert units(client, judged, concept="no concept") == [1]
+    assert units(client, judged, concept="spiculated mass") == [0, 2, 3]
+    assert units(client, judged, significant=True) == [0, 2]
+    assert units(client, judged, significant=False) == [1]
+    assert units(client, judged, sort="-z") == [2, 1, 0, 3]
+
+
+def test_evidence_comes_with_its_texts(client: TestClient, judged: UUID) -> None:
+    evidence = client.get(f"/neurons/{LAYER}/2", params={"job": str(judged)}).json()["evidence"]
+    assert evidence == {
+        "significance": {"p": 0.001, "z": 5.0, "q": 0.05},
+        "stability": {"label": 0.75, "category": 1.0, "prediction_set": ["spiculated mass", "red sports car"]},
+        "agreement": None,
+        "quality": {"clarity": 0.5, "polysemanticity": 0.25, "redundancy": None, "duplicate_of": None},
+        "watched": [{"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04}],
     }
 
 

@@ -1,5 +1,6 @@
 """Rows for tests: resources, jobs and stored dissections, made through the same functions as in production."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -8,6 +9,7 @@ from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
 from service.db.resources import add_resource
 from service.domain.concepts import Concept
+from service.domain.evidence import Evidence, Quality, Significance, Stability, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
 from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerSummary, Neuron, RankedConcept, TopImage
@@ -84,6 +86,19 @@ def neuron(unit: int, score: float | None, concept: int = 0) -> Neuron:
         concepts=(RankedConcept(concept, CONCEPTS[concept].text, score),),
         images=(TopImage("img-7", 7, 2.0), TopImage("img-3@0,64", 3, 1.5, Box(0, 64, 32, 32))),
     )
+
+
+def judged_neuron(neuron: Neuron, *, p: float, q: float, z: float) -> Neuron:
+    """The neuron with evidence."""
+    evidence = Evidence(
+        significance=Significance(p, z, q),
+        stability=Stability(0.75, 1.0, ("spiculated mass", "red sports car")),
+        quality=Quality(0.5, 0.25, None, None),
+        watched=(Watched(2, "red sports car", 0.01, 2.0, 0.04),),
+        resampled=(0, 0, 0, 2),
+        halves=(0, 0, 0, 2),
+    )
+    return replace(neuron, evidence=evidence)
 
 
 def succeeded_job(
