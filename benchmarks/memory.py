@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.table import Row
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.evidence import EvidenceOptions
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 
@@ -100,8 +102,8 @@ def peak_megabytes(images: int) -> float:
         Target(network, "drawn", Pixels.preprocessing, "0" * 64),
         Pixels(),
         DrawnImages(DrawnItems(images)),
-        [f"concept {i}" for i in range(_CONCEPTS)],
-        DissectionOptions(("2",)),
+        ConceptSet("drawn", tuple(Concept(f"concept {i}") for i in range(_CONCEPTS))),
+        DissectionOptions(("2",), evidence=EvidenceOptions(draws=0)),
         device=torch.device("cpu"),
         batch_size=64,
         progress=lambda _progress: None,

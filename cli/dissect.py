@@ -9,10 +9,12 @@ from rich.console import Console
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid
 from service.errors import InvalidInput
 
@@ -41,6 +43,9 @@ def dissect(
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
     concepts_per_neuron: Annotated[int, typer.Option(min=1)] = 10,
     images_per_neuron: Annotated[int, typer.Option(min=1)] = 5,
+    draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
+    resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
+    halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 8,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
@@ -62,6 +67,7 @@ def dissect(
             method=Method.of(similarity, pooling=pooling, top_k=top_k),
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
+            evidence=EvidenceOptions(draws, resamples, halves),
         ),
         device=device,
         batch_size=batch_size,
@@ -73,8 +79,18 @@ def dissect(
     write_export(result, concepts, out, file_format)
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
+    console.print(_inferred(result))
     if result.images_skipped:
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
+
+
+def _inferred(result: Dissection) -> str:
+    if result.evidence is None:
+        return "No evidence was asked for"
+    if result.evidence.refused is not None:
+        return f"Nothing was inferred. {result.evidence.refused}"
+    significant = sum(neuron.significant is True for layer in result.layers for neuron in layer.neurons)
+    return f"{significant} of {result.evidence.tests} labels are significant; the others are no concept"
 
 
 def _format(out: Path, csv_layout: str) -> ExportFormat:

@@ -36,6 +36,11 @@ class ConceptSet:
         return tuple(concept.text for concept in self.concepts)
 
     @cached_property
+    def watched(self) -> tuple[int, ...]:
+        """The watched concepts' places in the set, ascending."""
+        return tuple(place for place, concept in enumerate(self.concepts) if concept.watched)
+
+    @cached_property
     def digest(self) -> str:
         """Content digest of the concepts in order; the name is not part of it."""
         return digest_of([asdict(concept) for concept in self.concepts])

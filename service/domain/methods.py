@@ -6,6 +6,9 @@ from typing import Any, Literal
 Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed"]
 Pooling = Literal["avg", "max"]
 
+PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi")
+"""Those that score a unit by its top images alone, under a prior term of the layer: they stream, and have a null."""
+
 _DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6)}
 
 

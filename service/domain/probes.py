@@ -59,3 +59,8 @@ class ProbeSet:
     items: tuple[ProbeItem, ...]
     digest: str
     on_unreadable: Literal["fail", "skip"] = "fail"
+
+    @property
+    def findings(self) -> frozenset[str]:
+        """Every finding that an item has."""
+        return frozenset(finding for item in self.items for finding in item.findings or ())

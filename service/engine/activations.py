@@ -109,10 +109,15 @@ class FullActivations:
         return self._parts[0]
 
 
+def full_matrix_fits(images: int, units: int) -> bool:
+    """Is there room for all activations of the requested layers?"""
+    return 4 * images * units <= FULL_MATRIX_LIMIT
+
+
 def check_full_matrix_fits(images: int, units: int, similarity: str) -> None:
     """Raise InvalidInput when all activations of the requested layers would take more than FULL_MATRIX_LIMIT bytes."""
-    needed = 4 * images * units
-    if needed > FULL_MATRIX_LIMIT:
+    if not full_matrix_fits(images, units):
+        needed = 4 * images * units
         raise InvalidInput(
             f"'{similarity}' needs all activations of {images} images and {units} units at once: "
             f"{needed / 2**30:.1f} GiB, and the limit is {FULL_MATRIX_LIMIT / 2**30:.0f} GiB.",

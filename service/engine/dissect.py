@@ -1,19 +1,21 @@
 """The engine's one public entry: a target, a dissector, probe images, concepts and a method in; named neurons out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem
 from service.engine.batches import OnUnreadable
 from service.engine.hooks import pooled_layers
+from service.engine.job_evidence import job_evidence
 from service.engine.networks import Dissector, Target
 from service.engine.probing import Probing, probe
 from service.engine.scoring import check_concepts, check_enough_images, score_layer
-from service.engine.shards import gather_embeddings, kept_top, shard_spans
+from service.engine.shards import gather_embeddings, shard_spans
 from service.ports import ProbeImages, ProgressListener
 
 
@@ -21,16 +23,20 @@ def dissect(
     target: Target,
     dissector: Dissector,
     images: ProbeImages,
-    concepts: Sequence[str],
+    concept_set: ConceptSet,
     options: DissectionOptions,
     *,
+    names: Mapping[int, str] | None = None,
     device: torch.device,
     batch_size: int = 8,
     shard_size: int = 256,
     on_unreadable: OnUnreadable = "fail",
     progress: ProgressListener,
 ) -> Dissection:
-    """Name the units of the requested layers (None: the target's main layers) after the concepts.
+    """Name the units of the requested layers (None: the target's main layers) after the concepts, and judge the names.
+
+    names: for each concept that names a finding of the probe set, the finding; without them nothing is said of
+    agreement and of what the dissector can see.
 
     Each image is decoded once and shown once to each network; images_used says how many were shown, images_skipped
     which manifest rows could not be. The images are shown in shards and merged exactly as workers do it; the result
@@ -48,13 +54,13 @@ def dissect(
     """
     if any(module.training for module in target.module.modules()):
         raise ValueError("the target must be in eval mode")
-    check_concepts(concepts)
+    check_concepts(concept_set.texts)
     total = len(images.items)
     check_enough_images(total, options.method)
     layers = target.main_layers if options.layers is None else options.layers
     probing = Probing()
     with torch.inference_mode(), pooled_layers(target, layers, options.method.pooling) as forward:
-        texts = dissector.embed_texts(concepts)
+        texts = dissector.embed_texts(concept_set.texts)
         progress(Progress(Stage.PROBE, 0, total))
         for span in shard_spans(total, shard_size):
 
@@ -66,9 +72,8 @@ def dissect(
                 forward,
                 dissector,
                 images,
-                options.method,
+                options,
                 span=span,
-                keep_top=kept_top(options),
                 device=device,
                 batch_size=batch_size,
                 on_unreadable=on_unreadable,
@@ -76,21 +81,20 @@ def dissect(
             )
             probing.merge(shard, span.start)
     check_enough_images(len(probing.used), options.method)
-    return _score(probing, images.items, texts, concepts, options, progress)
+    return _score(probing, images.items, texts, concept_set, options, names or {}, progress)
 
 
 def _score(
     probing: Probing,
     items: Sequence[ProbeItem],
     texts: Tensor,
-    concepts: Sequence[str],
+    concept_set: ConceptSet,
     options: DissectionOptions,
+    names: Mapping[int, str],
     progress: ProgressListener,
 ) -> Dissection:
     named: list[LayerDissection] = []
-
-    def shown(position: int) -> ProbeItem:
-        return items[probing.used[position]]
+    used = [items[index] for index in probing.used]
 
     def embeddings(positions: Tensor) -> Tensor:
         return gather_embeddings(probing.embeddings, positions)
@@ -100,6 +104,11 @@ def _score(
 
     tell()
     for layer, record in probing.layers.items():
-        named.append(score_layer(layer, record, embeddings, texts, shown, concepts, options, between=tell))
+        named.append(
+            score_layer(layer, record, embeddings, texts, used, concept_set, options, names=names, between=tell)
+        )
         tell()
-    return Dissection(tuple(named), len(probing.used), tuple(items[index].row for index in probing.skipped))
+    everything = all(record.full is not None for record in probing.layers.values())
+    evidence = job_evidence(used, embeddings, texts, concept_set, options, names, every_activation=everything)
+    skipped = tuple(items[index].row for index in probing.skipped)
+    return Dissection(tuple(named), len(probing.used), skipped, evidence)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from service.domain.methods import Method
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
-from service.engine.activations import FullActivations, RunningSummary, check_full_matrix_fits
+from service.engine.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.batches import OnUnreadable, image_batches
 from service.engine.hooks import PooledForward
 from service.engine.networks import Dissector, Target
@@ -88,10 +89,9 @@ def probe(
     forward: PooledForward,
     dissector: Dissector,
     images: ProbeImages,
-    method: Method,
+    options: DissectionOptions,
     *,
     span: range,
-    keep_top: int,
     device: torch.device,
     batch_size: int,
     on_unreadable: OnUnreadable,
@@ -100,7 +100,8 @@ def probe(
     """Show the probe items in `span` to both networks. forward: the target's pooled layers, see `pooled_layers`.
 
     The result does not say where in the probe set the span lies. progress: told how many of its items are done.
-    Memory: keep_top numbers a unit and D an image, not a number per unit and image (unless the method needs them all).
+    Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them all,
+    or agreement with findings wants them and there is room).
     Raises what image_batches, forward and progress raise, InvalidActivations for a NaN or infinite number, and
     InvalidInput when the method needs more activations of the whole probe set at once than there is room for.
     """
@@ -122,7 +123,7 @@ def probe(
                 for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(device)
                 outputs = forward(for_target)
                 if not result.layers:
-                    result.layers = _empty_records(outputs, len(images.items), method, keep_top)
+                    result.layers = _empty_records(outputs, images.items, options)
                 for layer, activations in outputs.items():
                     _check_finite(activations, layer, shown)
                     result.layers[layer].update(activations)
@@ -132,12 +133,33 @@ def probe(
     return result
 
 
-def _empty_records(outputs: Mapping[str, Tensor], images: int, method: Method, keep_top: int) -> dict[str, LayerRecord]:
-    needs_all = method.similarity not in {"soft_wpmi", "wpmi"}
-    if needs_all:
-        check_full_matrix_fits(images, sum(output.shape[1] for output in outputs.values()), method.similarity)
+def kept_top(options: DissectionOptions) -> int:
+    """How many of a unit's most activating images are kept: three times top-k where exams are to be resampled.
+
+    A resample lacks some of them and repeats others; of three times as many, enough are left.
+    """
+    resampled = options.evidence.draws > 0 and options.evidence.resamples + options.evidence.halves > 0
+    return max(options.method.top_k * (3 if resampled else 1), options.images_per_neuron)
+
+
+def wants_every_activation(options: DissectionOptions, items: Sequence[ProbeItem]) -> bool:
+    """Are all activations of use beside the top images: to measure agreement with the findings that images have?"""
+    judged = options.evidence.draws > 0 and options.evidence.halves > 0
+    return judged and any(item.findings for item in items)
+
+
+def _empty_records(
+    outputs: Mapping[str, Tensor], items: Sequence[ProbeItem], options: DissectionOptions
+) -> dict[str, LayerRecord]:
+    units = sum(output.shape[1] for output in outputs.values())
+    similarity = options.method.similarity
+    if similarity not in PRIOR_METHODS:
+        check_full_matrix_fits(len(items), units, similarity)
+    keeps_all = similarity not in PRIOR_METHODS or (
+        wants_every_activation(options, items) and full_matrix_fits(len(items), units)
+    )
     return {
-        layer: LayerRecord(RunningTopK(keep_top), RunningSummary(), FullActivations() if needs_all else None)
+        layer: LayerRecord(RunningTopK(kept_top(options)), RunningSummary(), FullActivations() if keeps_all else None)
         for layer in outputs
     }
 

@@ -1,17 +1,21 @@
 """From what a layer did to the names of its neurons."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import Evidence, LayerNull
 from service.domain.jobs import DissectionOptions
-from service.domain.methods import Method
+from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
+from service.engine.exams import NullSets
+from service.engine.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
 from service.engine.probing import LayerRecord
-from service.engine.similarity_blocks import WpmiParameters, best_concepts, columns_of_embeddings
+from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidConceptSet, TooFewImages
 
@@ -26,22 +30,38 @@ def score_layer(
     record: LayerRecord,
     embeddings: Callable[[Tensor], Tensor],
     texts: Tensor,
-    shown: Callable[[int], ProbeItem],
-    concepts: Sequence[str],
+    items: Sequence[ProbeItem],
+    concept_set: ConceptSet,
     options: DissectionOptions,
     *,
+    names: Mapping[int, str],
     between: Callable[[], None],
 ) -> LayerDissection:
-    """Name the units of one layer.
+    """Name the units of one layer and judge the names.
 
     record: of all shards. embeddings: maps positions among the used images (int64 [n], ascending, CPU) to the
-    dissector's embeddings, float32 [n, D]; soft_wpmi and wpmi ask only for images that are among some unit's top.
-    texts: float32 [C, D], on the device that scores. shown: the probe item at a position among the used images.
-    between: called between two blocks of concepts; may raise to stop.
+    dissector's embeddings, float32 [n, D]; without evidence soft_wpmi and wpmi ask only for images that are among some
+    unit's top. texts: float32 [C, D], on the device that scores. items: the used images, in order. names: for each
+    concept that names a finding of the probe set, the finding. between: called between two blocks of concepts and
+    between two resamples; may raise to stop.
     """
+    live = (~record.summary.dead).nonzero().squeeze(1)
+    if len(live) == 0:
+        return LayerDissection(layer, _neurons(record, {}, {}, items, concept_set.texts, options))
     with torch.inference_mode():
-        ranked = _rank_concepts(record, embeddings, texts, options, between)
-    return LayerDissection(layer, _neurons(record, ranked, shown, concepts, options))
+        if options.method.similarity in PRIOR_METHODS:
+            facts = ProbeFacts.of(items, names)
+            ranked, evidence, null = _by_top_images(
+                record, live, embeddings, texts, concept_set, facts, options, between
+            )
+        else:
+            ranked, null = _by_all_activations(record, live, embeddings, texts, options), None
+            evidence = [Evidence()] * len(live)
+        if options.evidence.draws:
+            top_images = record.top.indices[live, : options.method.top_k].cpu()
+            evidence = with_quality(evidence, top_images, embeddings, live.tolist())
+    judged = dict(zip(live.tolist(), evidence, strict=True)) if options.evidence.draws else {}
+    return LayerDissection(layer, _neurons(record, ranked, judged, items, concept_set.texts, options), null)
 
 
 def check_concepts(concepts: Sequence[str]) -> None:
@@ -57,14 +77,14 @@ def check_concepts(concepts: Sequence[str]) -> None:
 
 def check_enough_images(images: int, method: Method) -> None:
     """Raise TooFewImages: top-k images for soft_wpmi and wpmi; two of the top 5 % for rank_reorder; one for cosines."""
-    top_k = method.top_k if method.similarity in {"soft_wpmi", "wpmi"} else 1
+    top_k = method.top_k if method.similarity in PRIOR_METHODS else 1
     needed = _RANK_REORDER_IMAGES if method.similarity == "rank_reorder" else top_k
     if images < needed:
         raise TooFewImages(
             f"There are {images} usable images, but {method.similarity} needs {needed}.",
             field="probe_set",
             value=images,
-            remedy="Add images or lower top_k." if method.similarity in {"soft_wpmi", "wpmi"} else "Add images.",
+            remedy="Add images or lower top_k." if method.similarity in PRIOR_METHODS else "Add images.",
         )
 
 
@@ -72,31 +92,54 @@ Ranked = dict[int, list[tuple[int, float]]]
 """For each live unit its best concepts (index, score), best first."""
 
 
-def _rank_concepts(
+def _by_top_images(
     record: LayerRecord,
+    live: Tensor,
+    embeddings: Callable[[Tensor], Tensor],
+    texts: Tensor,
+    concept_set: ConceptSet,
+    facts: ProbeFacts,
+    options: DissectionOptions,
+    between: Callable[[], None],
+) -> tuple[Ranked, list[Evidence], LayerNull | None]:
+    top_k = options.method.top_k
+    inferred = options.evidence.draws > 0 and refusal(facts.exams, options) is None
+    images = record.top.indices[live].cpu()
+    images = images if inferred else images[:, :top_k]
+    groups = null_sets(images[:, :top_k], facts, options) if inferred else []
+    positions = torch.unique(torch.cat([images.flatten(), *(group.sets.flatten() for group in groups)]))
+    place = torch.zeros(int(positions[-1]) + 1, dtype=torch.int64)
+    place[positions] = torch.arange(len(positions))
+    rows = place[images].to(texts.device)
+    scorer = WpmiScorer(
+        columns_of_embeddings(embeddings(positions).to(texts.device), texts), _parameters(options.method)
+    )
+    best = best_concepts(scorer, rows[:, :top_k], options.concepts_per_neuron, between=between)
+    ranked = _ranked(live, best.indices, best.scores)
+    if not inferred:
+        return ranked, [Evidence()] * len(live), None
+    top = LayerTop(images, rows, None if record.full is None else record.full.matrix[:, live].cpu())
+    placed = [NullSets(group.units, place[group.sets].to(texts.device)) for group in groups]
+    return ranked, *judge(best, scorer, placed, top, concept_set, facts, options, between=between)
+
+
+def _by_all_activations(
+    record: LayerRecord,
+    live: Tensor,
     embeddings: Callable[[Tensor], Tensor],
     texts: Tensor,
     options: DissectionOptions,
-    between: Callable[[], None],
 ) -> Ranked:
-    live = (~record.summary.dead).nonzero().squeeze(1)
-    if len(live) == 0:
-        return {}
-    method = options.method
     if record.full is None:
-        top_images = record.top.indices[live, : method.top_k].cpu()
-        positions, rows = torch.unique(top_images, return_inverse=True)
-        columns, rows = columns_of_embeddings(embeddings(positions), texts, rows.to(texts.device))
-        indices, scores = best_concepts(
-            columns, rows, _parameters(method), options.concepts_per_neuron, between=between
-        )
-    else:
-        activations = record.full.matrix[:, live].to(texts.device)
-        concept_scores = embeddings(torch.arange(len(activations))).to(texts.device) @ texts.t()
-        every_score = _similarity_of_all(method, concept_scores, activations)
-        ranking = RunningTopK(options.concepts_per_neuron)
-        ranking.update(every_score.nan_to_num(nan=-torch.inf).t())
-        indices, scores = ranking.indices, ranking.values
+        raise ValueError(f"{options.method.similarity} needs all activations, and they were not kept")
+    activations = record.full.matrix[:, live].to(texts.device)
+    concept_scores = embeddings(torch.arange(len(activations))).to(texts.device) @ texts.t()
+    ranking = RunningTopK(options.concepts_per_neuron)
+    ranking.update(_similarity_of_all(options.method, concept_scores, activations).nan_to_num(nan=-torch.inf).t())
+    return _ranked(live, ranking.indices, ranking.values)
+
+
+def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
     return {
         unit: [(concept, score) for concept, score in zip(*row, strict=True) if score > -torch.inf]
         for unit, *row in zip(live.tolist(), indices.tolist(), scores.tolist(), strict=True)
@@ -120,7 +163,8 @@ def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tens
 def _neurons(
     record: LayerRecord,
     ranked: Ranked,
-    shown: Callable[[int], ProbeItem],
+    judged: Mapping[int, Evidence],
+    items: Sequence[ProbeItem],
     concepts: Sequence[str],
     options: DissectionOptions,
 ) -> tuple[Neuron, ...]:
@@ -133,11 +177,11 @@ def _neurons(
             neurons.append(Neuron(unit, dead=True, activation=summary))
             continue
         top_images = tuple(
-            _top_image(shown(position), activation)
+            _top_image(items[position], activation)
             for position, activation in zip(positions[unit], activations[unit], strict=True)
         )
         names = tuple(RankedConcept(concept, concepts[concept], score) for concept, score in ranked[unit])
-        neurons.append(Neuron(unit, dead=False, activation=summary, concepts=names, images=top_images))
+        neurons.append(Neuron(unit, False, summary, names, top_images, judged.get(unit)))
     return tuple(neurons)
 
 

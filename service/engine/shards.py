@@ -54,19 +54,13 @@ def probe_shard(
             forward,
             dissector,
             images,
-            options.method,
+            options,
             span=span,
-            keep_top=kept_top(options),
             device=device,
             batch_size=batch_size,
             on_unreadable=on_unreadable,
             progress=progress,
         )
-
-
-def kept_top(options: DissectionOptions) -> int:
-    """How many of a unit's most activating images are kept."""
-    return max(options.method.top_k, options.images_per_neuron)
 
 
 def gather_embeddings(parts: "Sequence[Tensor | StoredShard]", positions: Tensor) -> Tensor:
@@ -129,6 +123,12 @@ class StoredShard:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         return self._embeddings[rows]
+
+    @property
+    def has_every_activation(self) -> bool:
+        """Were all activations kept, beside the top images?"""
+        with safe_open(self._path, "pt") as file:
+            return "0.full" in file.keys()  # noqa: SIM118 - not a mapping
 
     def record(self, layer: str) -> LayerRecord:
         """What the layer did, on the CPU. Raises ValueError where the shard does not have it."""

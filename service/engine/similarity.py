@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 
-from service.engine.similarity_blocks import WpmiParameters, columns_of_scores, score_blocks
+from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, columns_of_scores
 from service.engine.top_k import top_k_images
 from service.errors import TooFewImages
 
@@ -55,7 +55,7 @@ def soft_wpmi_from_top_k(
     parameters = WpmiParameters(temperature=temperature, lam=lam, p_start=p_start, p_end=p_end, min_prob=min_prob)
     columns, rows = columns_of_scores(concept_scores, top_indices)
     result = torch.empty(len(top_indices), concept_scores.shape[1], device=concept_scores.device)
-    for start, block in score_blocks(columns, rows, parameters):
+    for start, block, _ in WpmiScorer(columns, parameters).of_units(rows):
         result[:, start : start + block.shape[1]] = block
     return result
 

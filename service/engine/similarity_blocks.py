@@ -10,7 +10,7 @@ Because scores leave here block by block, neither [N, C] nor [U, C] has to exist
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -23,6 +23,7 @@ from service.engine.top_k import RunningTopK
 
 _BLOCK_ENTRIES = 1 << 21
 _NARROWEST_BLOCK = 64
+_MATRIX_ENTRIES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,46 +77,84 @@ def columns_of_scores(concept_scores: Tensor, top_indices: Tensor) -> tuple[Conc
     return ConceptColumns(len(images), concept_scores.shape[1], columns, exist=all_occur), rows
 
 
-def columns_of_embeddings(images: Tensor, texts: Tensor, top_indices: Tensor) -> tuple[ConceptColumns, Tensor]:
-    """P as the products of unit-length embeddings [N, D] and [C, D]; the images may lie on another device."""
-    occurring, rows = _occurring(top_indices, images.shape[0])
-    if len(occurring) < images.shape[0]:
-        images = images.index_select(0, occurring.to(images.device))
-    images = images.to(texts.device)
-
-    def columns(start: int, stop: int) -> Tensor:
-        return images @ texts[start:stop].t()
-
-    return ConceptColumns(len(occurring), texts.shape[0], columns), rows
+def columns_of_embeddings(images: Tensor, texts: Tensor) -> ConceptColumns:
+    """P as the products of unit-length embeddings [R, D] and [C, D] on one device; small ones are made at once."""
+    if len(images) * len(texts) <= _MATRIX_ENTRIES:
+        matrix = images @ texts.t()
+        return ConceptColumns(len(images), len(texts), lambda start, stop: matrix[:, start:stop], exist=True)
+    return ConceptColumns(len(images), len(texts), lambda start, stop: images @ texts[start:stop].t())
 
 
-def score_blocks(scores: ConceptColumns, rows: Tensor, parameters: WpmiParameters) -> Iterator[tuple[int, Tensor]]:
-    """Soft-WPMI of every unit with one block of concepts after the other: pairs of (first concept, float32 [U, block]).
+class WpmiScorer:
+    """Soft-WPMI of sets of images, [S, K] positions among the images of `scores`, a block of concepts at a time."""
 
-    rows: integer [U, K] into the images of `scores`, most activating first.
+    def __init__(self, scores: ConceptColumns, parameters: WpmiParameters) -> None:
+        self.scores = scores
+        self._parameters = parameters
+        self._log_sums = _log_sums(scores, parameters.temperature)
+
+    def of_units(self, rows: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """The scores of a layer's units, whose own prior term counts.
+
+        rows: integer [U, K], a unit's most activating image first. Yields first concept of the block, scores
+        float32 [U, block], and the prior term float32 [block].
+        """
+        for start, raw in self._raw(rows):
+            prior = torch.logsumexp(raw, dim=0) - math.log(len(rows))
+            yield start, raw.sub_(prior, alpha=self._parameters.lam), prior
+
+    def of_sets(self, rows: Tensor, prior: Tensor, units: int) -> Iterator[tuple[int, Tensor]]:
+        """The score that each image set [S, K] would have as one more unit of a layer.
+
+        prior: the layer's, float32 [C], of so many units. A unit's own images are part of its layer's prior, and hold
+        its score down to log U at most; so they must be for a set that it is compared with. Yields as `of_units` does.
+        """
+        for start, raw in self._raw(rows):
+            others = prior[start : start + raw.shape[1]] + math.log(units)
+            joined = torch.logaddexp(others, raw) - math.log(units + 1)
+            yield start, raw.sub_(joined, alpha=self._parameters.lam)
+
+    def of_concepts(self, rows: Tensor, prior: Tensor, concepts: Sequence[int]) -> Tensor:
+        """The scores of a layer's units [U, K] for some concepts alone, given in ascending order: float32 [U, W]."""
+        parts = []
+        base, weight = self._parameters.factors(rows.shape[1], rows.device)
+        for start, stop in self.scores.blocks(len(rows)):
+            inside = [concept for concept in concepts if start <= concept < stop]
+            if inside:
+                columns = self.scores.columns(start, stop)[:, [concept - start for concept in inside]]
+                raw = log_products(columns, self._parameters.temperature, self._log_sums, rows, base, weight)
+                parts.append(raw.sub_(prior[inside], alpha=self._parameters.lam))
+        return torch.cat(parts, dim=1) if parts else prior.new_empty(len(rows), 0)
+
+    def _raw(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+        base, weight = self._parameters.factors(rows.shape[1], rows.device)
+        temperature = self._parameters.temperature
+        for start, stop in self.scores.blocks(len(rows)):
+            columns = self.scores.columns(start, stop)
+            yield start, log_products(columns, temperature, self._log_sums, rows, base, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best concepts of each unit, best first: indices int64 and scores float32, [U, min(count, C)]; prior [C]."""
+
+    indices: Tensor
+    scores: Tensor
+    prior: Tensor
+
+
+def best_concepts(scorer: WpmiScorer, rows: Tensor, count: int, *, between: Callable[[], None]) -> Ranking:
+    """The `count` best concepts of each unit; of equal scores the lower concept index comes first.
+
+    rows: see `WpmiScorer.of_units`. between: called between two blocks; may raise to stop.
     """
-    units, k = rows.shape
-    base, weight = parameters.factors(k, rows.device)
-    log_sums = _log_sums(scores, units, parameters.temperature)
-    for start, stop in scores.blocks(units):
-        raw = log_products(scores.columns(start, stop), parameters.temperature, log_sums, rows, base, weight)
-        prior = torch.logsumexp(raw, dim=0) - math.log(units)
-        yield start, raw.sub_(prior, alpha=parameters.lam)
-
-
-def best_concepts(
-    scores: ConceptColumns, rows: Tensor, parameters: WpmiParameters, count: int, *, between: Callable[[], None]
-) -> tuple[Tensor, Tensor]:
-    """The `count` best concepts of each unit: indices int64 and scores float32, [U, min(count, C)], best first.
-
-    Of equal scores the lower concept index comes first. between: called between two blocks; may raise to stop.
-    """
-    ranking = RunningTopK(count)
-    for start, block in score_blocks(scores, rows, parameters):
+    ranking, priors = RunningTopK(count), []
+    for start, block, prior in scorer.of_units(rows):
         if start > 0:
             between()
         ranking.update(block.t())
-    return ranking.indices, ranking.values
+        priors.append(prior)
+    return Ranking(ranking.indices, ranking.values, torch.cat(priors))
 
 
 def _occurring(top_indices: Tensor, images: int) -> tuple[Tensor, Tensor]:
@@ -126,7 +165,7 @@ def _occurring(top_indices: Tensor, images: int) -> tuple[Tensor, Tensor]:
     return occurs.nonzero().squeeze(1), position[top_indices]
 
 
-def _log_sums(scores: ConceptColumns, units: int, temperature: float) -> Tensor:
+def _log_sums(scores: ConceptColumns, temperature: float) -> Tensor:
     """The logarithm of softmax's denominator over all concepts, [R]."""
-    sums = (log_sum_exp(scores.columns(start, stop), temperature) for start, stop in scores.blocks(units))
+    sums = (log_sum_exp(scores.columns(start, stop), temperature) for start, stop in scores.blocks(scores.images))
     return reduce(torch.logaddexp, sums)

@@ -1,9 +1,11 @@
 """One dissection from specifications to result: what the worker and the command line both run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
+from service.concepts.findings import name_findings
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.models import DissectorSpec, TargetSpec
@@ -54,14 +56,16 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         target,
         dissector,
         open_images(plan.probe_set),
-        plan.concept_set.texts,
+        plan.concept_set,
         plan.options,
+        names=name_findings(plan.concept_set, plan.probe_set.findings),
         device=device,
         batch_size=plan.batch_size,
         shard_size=plan.shard_size,
         on_unreadable=plan.probe_set.on_unreadable,
         progress=progress,
     )
+    layers, evidence = control_discoveries(result.layers, result.evidence, watched=len(plan.concept_set.watched))
     manifest = describe(
         target=target,
         dissector=dissector,
@@ -75,5 +79,6 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         used=result.images_used,
         skipped_rows=result.images_skipped,
         results={layer.layer: digest_of_layer(layer) for layer in result.layers},
+        evidence=evidence,
     )
-    return result, manifest
+    return replace(result, layers=layers, evidence=evidence), manifest

@@ -7,11 +7,14 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.analysis.discoveries import control_discoveries
+from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.session import Sessions, transaction
+from service.domain.evidence import JobEvidence
 from service.domain.work import Lease
 from service.errors import LeaseLost
 from service.ports import ArtifactStore
@@ -28,17 +31,23 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     """
     try:
         with transaction(sessions) as session:
-            _add_layers(session, store, lease, result)
-            complete_job(session, lease, result["manifest"], {"layers": result["layers"]})
+            evidence = _add_layers(session, store, lease, result)
+            manifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
+            complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
         raise LeaseLost("The job's result has been stored by another worker.") from error
     log.info("job succeeded")
 
 
-def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> None:
+def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
-    for position, stored in enumerate(result["layers"]):
-        layer = decode_layer(store.fetch(stored["key"], stored["sha256"]).read_bytes())
+    artifacts = [store.fetch(stored["key"], stored["sha256"]) for stored in result["layers"]]
+    layers, evidence = control_discoveries(
+        [decode_layer(path.read_bytes()) for path in artifacts],
+        decode_evidence(result["manifest"]["evidence"]),
+        watched=len(concept_set.watched),
+    )
+    for position, layer in enumerate(layers):
         add_layer(
             session,
             lease.job_id,
@@ -47,3 +56,4 @@ def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Ma
             neurons=layer.neurons,
             concepts=concept_set.concepts,
         )
+    return evidence

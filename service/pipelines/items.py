@@ -11,9 +11,11 @@ from service.analysis.layer_codec import encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.work import finished_items
+from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.probes import ProbeItem
 from service.domain.work import FinishedItem, Lease
+from service.engine.job_evidence import job_evidence
 from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
 from service.engine.scoring import check_concepts, check_enough_images, score_layer
@@ -120,6 +122,7 @@ class DissectionRunner:
             used=used,
             skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
             results=results,
+            evidence=self._evidence(plan, probed, tell),
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
@@ -150,31 +153,44 @@ class DissectionRunner:
         """The shards and the texts are asked for only where the layer has to be scored."""
 
         def score() -> bytes:
-            artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]
-            shards = [StoredShard(artifact.path) for artifact in artifacts]
-            return self._score_layer(plan, layer, shards, self._texts(plan), tell)
+            return self._score_layer(plan, layer, self._shards(plan, probed, tell), self._texts(plan), tell)
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
 
     def _score_layer(self, plan: JobPlan, layer: str, shards: list[StoredShard], texts: Tensor, tell: Tell) -> bytes:
-        used = [span[index] for span, shard in zip(plan.shards, shards, strict=True) for index in shard.used]
         options = plan.request.options
-        check_enough_images(len(used), options.method)
-
-        def shown(position: int) -> ProbeItem:
-            return plan.probe_set.items[used[position]]
-
+        items = used_items(plan, shards)
+        check_enough_images(len(items), options.method)
         scored = score_layer(
             layer,
             merge_records(shard.record(layer) for shard in shards if shard.layers),
             lambda positions: gather_embeddings(shards, positions),
             texts,
-            shown,
-            plan.concept_set.texts,
+            items,
+            plan.concept_set,
             options,
+            names=plan.names,
             between=lambda: tell(0),
         )
         return encode_layer(scored)
+
+    def _evidence(self, plan: JobPlan, probed: list[FinishedItem], tell: Tell) -> JobEvidence | None:
+        if plan.request.options.evidence.draws == 0:
+            return None
+        shards = self._shards(plan, probed, tell)
+        return job_evidence(
+            used_items(plan, shards),
+            lambda positions: gather_embeddings(shards, positions),
+            self._texts(plan),
+            plan.concept_set,
+            plan.request.options,
+            plan.names,
+            every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
+        )
+
+    def _shards(self, plan: JobPlan, probed: list[FinishedItem], tell: Tell) -> list[StoredShard]:
+        artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]
+        return [StoredShard(artifact.path) for artifact in artifacts]
 
     def _texts(self, plan: JobPlan) -> Tensor:
         """The concepts' embeddings, float32 [C, D], on the device."""
@@ -193,3 +209,9 @@ class DissectionRunner:
 
     def _target(self, plan: JobPlan) -> Target:
         return self.networks.target(plan.target, plan.request.options.layers)
+
+
+def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
+    """The probe items that were shown, in order."""
+    items = plan.probe_set.items
+    return [items[span[index]] for span, shard in zip(plan.shards, shards, strict=True) for index in shard.used]

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
+from service.concepts.findings import name_findings
 from service.db.jobs import parts_of
 from service.db.session import Sessions, transaction
 from service.domain.concepts import ConceptSet
@@ -35,6 +36,11 @@ class JobPlan:
     def shards(self) -> list[range]:
         """The probe items of each shard."""
         return shard_spans(len(self.probe_set.items), self.request.shard_size)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """For each concept that names a finding of the probe set, the finding."""
+        return name_findings(self.concept_set, self.probe_set.findings)
 
 
 class JobPlans:

@@ -4,22 +4,25 @@ A layer's key names its shards by their bytes, and a shard's key the images by t
 key behind it. SCHEMA changes with any code that changes an artifact's bytes.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from service.domain.digests import digest_of
+from service.domain.methods import PRIOR_METHODS
 from service.engine.networks import Dissector, Target
+from service.engine.probing import kept_top, wants_every_activation
 from service.pipelines.job_plan import JobPlan
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def shard_key(
     plan: JobPlan, target: Target, dissector: Dissector, device: torch.device, *, images: str, layers: tuple[str, ...]
 ) -> str:
     """Key of a probe shard. images: digest of the shard's image files and boxes, in order."""
-    method = plan.request.options.method
+    options = plan.request.options
     return _key(
         plan,
         device,
@@ -31,9 +34,9 @@ def shard_key(
         },
         dissector=_dissector(dissector),
         layers=layers,
-        pooling=method.pooling,
-        keep_top=max(method.top_k, plan.request.options.images_per_neuron),
-        every_activation=method.similarity not in {"soft_wpmi", "wpmi"},
+        pooling=options.method.pooling,
+        keep_top=kept_top(options),
+        every_activation=_every_activation(plan),
         images=images,
         on_unreadable=plan.probe_set.on_unreadable,
         batch_size=plan.request.batch_size,
@@ -55,17 +58,26 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         layer=layer,
         shards=shards,
         texts=texts,
-        concepts=plan.concept_set.texts,
+        concepts=plan.concept_set.digest,
         probe_set=plan.probe_set.digest,
         method=options.method.as_dict(),
         concepts_per_neuron=options.concepts_per_neuron,
         images_per_neuron=options.images_per_neuron,
+        evidence=asdict(options.evidence),
     )
 
 
 def device_name(device: torch.device) -> str:
     """What a device computes like: two cards of one make are the same, whatever their numbers."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _every_activation(plan: JobPlan) -> bool | int:
+    """Whether they are kept. For agreement they are kept if those of the whole probe set fit, so its size matters."""
+    options, items = plan.request.options, plan.probe_set.items
+    if options.method.similarity not in PRIOR_METHODS:
+        return True
+    return len(items) if wants_every_activation(options, items) else False
 
 
 def _dissector(dissector: Dissector) -> dict[str, str]:

@@ -1,12 +1,15 @@
 """The manifest of a dissection: the digests, parameters and versions that made it, enough to make it again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from service.analysis.evidence_codec import encode_evidence
 from service.domain.digests import digest_of
+from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
 from service.engine.networks import Dissector, Target
 from service.engine.scoring import SEED
@@ -26,11 +29,12 @@ def describe(
     used: int,
     skipped_rows: Sequence[int],
     results: Mapping[str, str],
+    evidence: JobEvidence | None,
 ) -> dict[str, Any]:
     """JSON values only.
 
     probe_set, concept_set: their digests. images: digest of each shard's image files. results: digest of each layer's
-    neurons as canonical JSON, in the order of the dissection.
+    neurons as canonical JSON, in the order of the dissection; q-values, which hang on all layers, are not part of it.
     """
     return {
         "target": {
@@ -54,4 +58,6 @@ def describe(
         "seed": SEED,
         "versions": {"service": version("mammo-clip-dissect-service"), "torch": torch.__version__},
         "results": dict(results),
+        "drawn": asdict(options.evidence),
+        "evidence": encode_evidence(evidence),
     }

@@ -53,7 +53,10 @@ class HashingRunner:
             case Stage.SCORE:
                 return self._layer(request, lease, str(lease.label))
         layers = [{"layer": name, **self._layer(request, lease, name)} for name in _layers(request)]
-        return {"layers": layers, "manifest": {"results": {one["layer"]: one["sha256"] for one in layers}}}
+        return {
+            "layers": layers,
+            "manifest": {"results": {one["layer"]: one["sha256"] for one in layers}, "evidence": None},
+        }
 
     def inspect(self, model_id: UUID, /) -> None:
         raise NotImplementedError

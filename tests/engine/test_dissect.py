@@ -39,6 +39,7 @@ from tests.engine.toys import (
     hooks_left,
     no_progress,
     target_of,
+    words,
 )
 
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ def run(
         target,
         GreyDissector(device) if dissector is None else dissector,
         images,
-        concepts,
+        words(concepts),
         DissectionOptions(layers, method or Method(top_k=2), concepts_per_neuron=2, images_per_neuron=3),
         device=device,
         progress=progress,
@@ -194,7 +195,7 @@ def test_the_golden_run_from_its_activations_and_projections(device: torch.devic
         target_of(Lookup({block: golden[f"{block}/target"] for block in blocks}), device),
         Stored(golden["image_projection"], golden["text_projection"]),
         grey_images(*range(24)),
-        [str(text) for text in range(40)],
+        words(str(text) for text in range(40)),
         DissectionOptions(tuple(f"layers.{block}" for block in blocks), Method(top_k=8)),
         device=device,
         batch_size=5,

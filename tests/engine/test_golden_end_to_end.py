@@ -24,6 +24,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.networks import Dissector
 from service.engine.similarity import soft_wpmi
 from tests.engine.published import GOLDEN, images_of, pretraining_file, recipe_weights, vocabulary
+from tests.engine.toys import words
 
 CPU = torch.device("cpu")
 MANIFEST = json.loads((GOLDEN / "E_manifest.json").read_text())
@@ -69,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, golden: dict[str, NDArray[Any]
         target,
         dissector,
         PreparedImages(images),
-        texts,
+        words(texts),
         DissectionOptions(LAYERS, method, concepts_per_neuron=10, images_per_neuron=5),
         device=CPU,
         progress=lambda _progress: None,

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method, Similarity
 from service.domain.neurons import ActivationSummary, Dissection, LayerDissection, Neuron
-from service.domain.probes import ProbeItem
 from service.engine.activations import RunningSummary
 from service.engine.dissect import dissect
 from service.engine.networks import Target
@@ -37,11 +37,13 @@ from tests.engine.toys import (
     hooks_left,
     no_progress,
     target_of,
+    words,
 )
 
 CPU = torch.device("cpu")
 IMAGES, CONCEPTS = 60, 9
 DEAD_UNIT = 2
+NONE = EvidenceOptions(draws=0)
 TEXTS = [str(text) for text in range(CONCEPTS)]
 SIMILARITIES: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed")
 LAYERS = ("layers.wide", "layers.narrow")
@@ -67,8 +69,9 @@ def probe_images(broken: Collection[int] = ()) -> ArrayImages:
     return ArrayImages([np.full((3, 2, 2), index, np.float32) for index in range(IMAGES)], sorted(broken))
 
 
-def options_of(similarity: Similarity) -> DissectionOptions:
-    return DissectionOptions(None, Method.of(similarity, top_k=6), concepts_per_neuron=4, images_per_neuron=8)
+def options_of(similarity: Similarity, evidence: EvidenceOptions = NONE) -> DissectionOptions:
+    method = Method.of(similarity, top_k=6)
+    return DissectionOptions(None, method, concepts_per_neuron=4, images_per_neuron=8, evidence=evidence)
 
 
 def probe_span(
@@ -121,17 +124,15 @@ def from_storage(folder: Path, options: DissectionOptions, images: ArrayImages, 
 def scored(
     layer: str, shards: Sequence[StoredShard], used: list[int], options: DissectionOptions, images: ArrayImages
 ) -> LayerDissection:
-    def shown(position: int) -> ProbeItem:
-        return images.items[used[position]]
-
     return score_layer(
         layer,
         merge_records(shard.record(layer) for shard in shards if shard.layers),
         Asked(shards),
         DISSECTOR.embed_texts(TEXTS),
-        shown,
-        TEXTS,
+        [images.items[index] for index in used],
+        words(TEXTS),
         options,
+        names={},
         between=lambda: None,
     )
 
@@ -141,7 +142,7 @@ def in_one_pass(options: DissectionOptions, images: ArrayImages, shard_size: int
         TARGET,
         DISSECTOR,
         images,
-        TEXTS,
+        words(TEXTS),
         options,
         device=CPU,
         batch_size=4,
@@ -161,6 +162,17 @@ def without_moments(dissection: Dissection) -> Dissection:
         dissection,
         layers=tuple(replace(layer, neurons=tuple(map(bare, layer.neurons))) for layer in dissection.layers),
     )
+
+
+def test_evidence_is_the_same_however_the_probe_set_is_cut(tmp_path: Path) -> None:
+    options, images = options_of("soft_wpmi", EvidenceOptions(draws=200, resamples=6, halves=3)), probe_images({7})
+    whole = in_one_pass(options, images)
+    stored = from_storage(tmp_path, options, images, 16)
+    assert without_moments(stored) == without_moments(replace(whole, evidence=None))
+    evidence = [neuron.evidence for layer in whole.layers for neuron in layer.neurons if not neuron.dead]
+    assert all(one and one.significance and one.stability and one.quality for one in evidence)
+    assert {len(one.resampled) for one in evidence if one} == {6}
+    assert {len(one.halves) for one in evidence if one} == {6}
 
 
 def moments(dissection: Dissection) -> list[float]:
@@ -196,7 +208,7 @@ def test_a_network_gives_the_same_in_shards_that_its_batches_fill(device: torch.
             target_of(Conv((1, -1, -1), (0, 0, 1)), device, "blocks.1"),
             GreyDissector(device),
             grey_images(*levels),
-            ("0.1", "0.8", "1.5"),
+            words(("0.1", "0.8", "1.5")),
             DissectionOptions(None, Method(top_k=3)),
             device=device,
             batch_size=4,
@@ -268,9 +280,10 @@ def test_soft_wpmi_asks_for_the_top_images_of_live_units_alone(tmp_path: Path) -
         record,
         asked,
         DISSECTOR.embed_texts(TEXTS),
-        images.items.__getitem__,
-        TEXTS,
+        images.items,
+        words(TEXTS),
         options,
+        names={},
         between=lambda: None,
     )
     assert asked.positions == [expected]
@@ -286,9 +299,10 @@ def test_a_layer_without_a_live_unit_asks_for_nothing() -> None:
         record,
         asked,
         DISSECTOR.embed_texts(TEXTS),
-        probe_images().items.__getitem__,
-        TEXTS,
+        probe_images().items,
+        words(TEXTS),
         options_of("soft_wpmi"),
+        names={},
         between=lambda: None,
     )
     still = ActivationSummary(1.0, 0.0, 1.0, 1.0)

@@ -12,10 +12,10 @@ from service.engine import similarity
 from service.engine.similarity_blocks import (
     ConceptColumns,
     WpmiParameters,
+    WpmiScorer,
     best_concepts,
     columns_of_embeddings,
     columns_of_scores,
-    score_blocks,
 )
 from service.engine.similarity_kernel import log_products, log_products_numba, log_products_torch
 from service.engine.softmax_kernel import compiled_exp, log_sum_exp
@@ -121,9 +121,13 @@ def test_blocks_of_concepts_give_what_one_block_gives(
     whole = similarity.soft_wpmi(concepts, activations)
     monkeypatch.setattr("service.engine.similarity_blocks._BLOCK_ENTRIES", 1)
     columns, rows = columns_of_scores(concepts, top_k_images(activations, 100))
-    blocks = list(score_blocks(columns, rows, WpmiParameters()))
-    assert [start for start, _ in blocks] == [0, 64]
-    close(torch.cat([block for _, block in blocks], dim=1), whole.cpu(), 2e-5)
+    scorer = WpmiScorer(columns, WpmiParameters())
+    starts, blocks, _ = zip(*scorer.of_units(rows), strict=True)
+    assert starts == (0, 64)
+    close(torch.cat(blocks, dim=1), whole.cpu(), 2e-5)
+    others = torch.cat([prior for _, _, prior in scorer.of_units(rows[:-1])])
+    one_more = torch.cat([block for _, block in scorer.of_sets(rows[-1:], others, len(rows) - 1)], dim=1)
+    close(one_more, whole[-1:].cpu(), 2e-5)
 
 
 def test_only_images_that_occur_are_scored(golden: dict[str, Tensor], device: torch.device) -> None:
@@ -140,8 +144,7 @@ def test_embeddings_serve_as_well_as_their_products(device: torch.device) -> Non
     texts = torch.nn.functional.normalize(torch.randn(9, 16, generator=generator), dim=1).to(device)
     top = top_k_images(torch.randn(60, 4, generator=generator).to(device), 10)
     expected = similarity.soft_wpmi_from_top_k(images @ texts.t(), top)
-    columns, rows = columns_of_embeddings(images, texts, top)
-    [(_, actual)] = score_blocks(columns, rows, WpmiParameters())
+    [(_, actual, _)] = WpmiScorer(columns_of_embeddings(images, texts), WpmiParameters()).of_units(top)
     close(actual, expected.cpu(), 1e-6)
 
 
@@ -154,7 +157,9 @@ def test_best_concepts_are_ranked_over_all_blocks_with_ties_to_the_lower_concept
     concepts = torch.cat([half, half], dim=1).to(device)  # concept c + 70 ties with concept c, in another block
     columns, rows = columns_of_scores(concepts, top_k_images(torch.randn(30, 3, generator=generator).to(device), 8))
     pauses: list[None] = []
-    indices, scores = best_concepts(columns, rows, WpmiParameters(), 6, between=lambda: pauses.append(None))
+    scorer = WpmiScorer(columns, WpmiParameters())
+    best = best_concepts(scorer, rows, 6, between=lambda: pauses.append(None))
+    indices, scores = best.indices, best.scores
     assert len(pauses) == 2  # three blocks of 64
     assert torch.equal(indices[:, 1::2], indices[:, ::2] + 70)
     assert torch.equal(scores[:, 1::2], scores[:, ::2])

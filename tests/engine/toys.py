@@ -1,6 +1,6 @@
 """Small networks, dissectors and probe sets whose every number can be worked out on paper."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
@@ -112,6 +113,11 @@ class Stored:
 
 def target_of(module: nn.Module, device: torch.device, *layers: str, prefix: str = "") -> Target:
     return Target(module.eval().to(device), "toy", CONTRACT, "0" * 64, layer_prefix=prefix, main_layers=layers)
+
+
+def words(texts: Iterable[str]) -> ConceptSet:
+    """A concept set of these texts."""
+    return ConceptSet("words", tuple(Concept(text) for text in texts))
 
 
 def no_progress(_progress: Progress) -> None:

@@ -1,0 +1,133 @@
+"""The null and the resamples of a layer against the paper's formula as a loop; how often noise is called a concept."""
+
+import multiprocessing
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from benchmarks.soft_wpmi import loop_over_units
+from benchmarks.table import Row
+from service.analysis.discoveries import q_values
+from service.domain.evidence import LEVEL
+from service.engine.exams import Exams, draw_null_sets, resample
+from service.engine.null import null_table, tail_p
+from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
+from service.engine.stability import labels_of_resamples
+from service.engine.top_k import top_k_images
+
+_IMAGES, _PER_EXAM, _CONCEPTS, _TOP_K = 4_000, 4, 763, 100
+_DRAWS, _LOOPED = 100_000, 500
+_UNITS, _RESAMPLES = 7_000, 200
+_SEEDS, _NOISE_UNITS = 200, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Embeddings of images whose exams look alike, and the top images of units that know nothing."""
+
+    exams: Exams
+    scores: Tensor
+    scorer: WpmiScorer
+    top: Tensor
+
+
+def run() -> list[Row]:
+    with multiprocessing.get_context("spawn").Pool(1) as child:
+        null, memory = child.apply(_null)
+    return [*null, *memory, *_resampling(), *_calibration()]
+
+
+def draw(seed: int, *, images: int, concepts: int, units: int, keep: int, patient: float = 0.0) -> Layer:
+    """patient: the share of a unit's variance that is its exams'."""
+    generator = torch.Generator().manual_seed(seed)
+    exams = Exams(torch.arange(images) // _PER_EXAM, images // _PER_EXAM, "exam")
+    alike = torch.randn(exams.count, 64, generator=generator)[exams.of_image]
+    embeddings = normalize(alike + 0.7 * torch.randn(images, 64, generator=generator), dim=1)
+    texts = normalize(torch.randn(concepts, 64, generator=generator), dim=1)
+    whole = torch.randn(exams.count, units, generator=generator)[exams.of_image]
+    single = torch.randn(images, units, generator=generator)
+    top = top_k_images(patient**0.5 * whole + (1 - patient) ** 0.5 * single, keep)
+    scorer = WpmiScorer(columns_of_embeddings(embeddings, texts), WpmiParameters())
+    return Layer(exams, embeddings @ texts.T, scorer, top)
+
+
+def _null() -> tuple[list[Row], list[Row]]:
+    layer = draw(0, images=_IMAGES, concepts=_CONCEPTS, units=64, keep=_TOP_K)
+    ranking = best_concepts(layer.scorer, layer.top, 1, between=lambda: None)
+    null_table(layer.scorer, layer.top, ranking.prior, 64, ())  # compiles
+    draw_null_sets(layer.exams, layer.top, 1, 0)
+    before = psutil.Process().memory_info().rss
+    begun = time.perf_counter()
+    for group in draw_null_sets(Exams(torch.arange(_IMAGES), _IMAGES, "image"), layer.top, _DRAWS, 0):
+        null_table(layer.scorer, group.sets, ranking.prior, 64, ())
+    seconds = time.perf_counter() - begun
+    peak = _peak_bytes()
+    begun = time.perf_counter()
+    loop_over_units(layer.scores, group.sets[:_LOOPED])
+    looped = (time.perf_counter() - begun) * _DRAWS / _LOOPED
+    name = f"null, {_DRAWS:,} sets, N={_IMAGES} C={_CONCEPTS} K={_TOP_K}, against the loop ({_LOOPED} sets, scaled)"
+    extra = (peak - before) / 1e6
+    return (
+        [Row(name, looped, seconds, "s", looped / seconds, "at most 10 s", seconds <= 10)],
+        [Row("  extra memory", 1000, extra, "MB", extra / 1000, "below 1000 MB", extra < 1000)],
+    )
+
+
+def _peak_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def _resampling() -> list[Row]:
+    layer = draw(1, images=_IMAGES, concepts=_CONCEPTS, units=_UNITS, keep=3 * _TOP_K)
+    draws = resample(layer.exams, _RESAMPLES, 0)
+    begun = time.perf_counter()
+    labels_of_resamples(layer.scorer, layer.top, layer.top, layer.exams, draws, _TOP_K, lambda: None)
+    seconds = time.perf_counter() - begun
+    begun = time.perf_counter()
+    loop_over_units(layer.scores, layer.top[:_LOOPED, :_TOP_K])
+    looped = (time.perf_counter() - begun) * _UNITS / _LOOPED * _RESAMPLES
+    name = f"{_RESAMPLES} resamples of {_UNITS:,} units, against the loop ({_LOOPED} units once, scaled)"
+    return [Row(name, looped, seconds, "s", looped / seconds, "at most 120 s", seconds <= 120)]
+
+
+def _calibration() -> list[Row]:
+    """Units of pure noise: what share has p <= 0.05, and what share is significant after false-discovery control."""
+    rows = []
+    for patient in (0.0, 0.5, 1.0):
+        for known in (True, False):
+            shares = [_noise_called(seed, patient, exams_known=known) for seed in range(_SEEDS)]
+            p, q = (statistics.mean(side) for side in zip(*shares, strict=True))
+            spread = statistics.stdev(share for share, _ in shares) / _SEEDS**0.5
+            name = (
+                f"noise, {patient:.0%} of it the patient's, exams {'exchanged' if known else 'ignored'}: p <= {LEVEL}"
+            )
+            rows += [
+                _rate(name, p, LEVEL + 3 * spread, judged=known),
+                _rate("  significant after control", q, LEVEL, judged=known),
+            ]
+    return rows
+
+
+def _rate(name: str, share: float, limit: float, *, judged: bool) -> Row:
+    """judged: False shows what a null that ignores exams would do."""
+    goal, met = (f"at most {limit:.3f}", share <= limit) if judged else ("", None)
+    return Row(name, LEVEL, share, "share", share / LEVEL, goal, met)
+
+
+def _noise_called(seed: int, patient: float, *, exams_known: bool) -> tuple[float, float]:
+    layer = draw(seed, images=1_000, concepts=60, units=_NOISE_UNITS, keep=50, patient=patient)
+    exams = layer.exams if exams_known else Exams(torch.arange(1_000), 1_000, "image")
+    ranking = best_concepts(layer.scorer, layer.top, 1, between=lambda: None)
+    p = torch.empty(_NOISE_UNITS, dtype=torch.float64)
+    for group in draw_null_sets(exams, layer.top, 2_000, seed):
+        table = null_table(layer.scorer, group.sets, ranking.prior, _NOISE_UNITS, ())
+        p[group.units] = tail_p(ranking.scores[group.units, 0], table.best)
+    q = q_values(p.numpy(), _NOISE_UNITS)
+    return float((p <= LEVEL).double().mean()), float((q <= LEVEL).mean())

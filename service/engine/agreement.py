@@ -1,0 +1,138 @@
+"""How well a unit's activation tells images with a finding from images without, on images that did not name the unit.
+
+A label chosen on the images it is then measured on agrees with them by selection alone: the best of many concepts fits
+the noise too. So each half of the exams names the units, and the other half measures the names.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from service.domain.evidence import Agreement
+from service.errors import InvalidActivations
+
+_ENTRIES_AT_ONCE = 1 << 21
+
+
+def measure_agreement(
+    activations: Tensor,
+    half: Tensor,
+    labels: tuple[Tensor, Tensor],
+    names: Mapping[int, str],
+    findings: Sequence[frozenset[str] | None],
+) -> list[Agreement | None]:
+    """One Agreement for each of U units; None where no fold can be measured.
+
+    activations: float32 [N, U]. half: bool [N], True for the second half; images of one exam are in one half.
+    labels: int64 [U] each, the units' best concepts as the first and as the second half's images choose them.
+    names: concept index -> finding of the probe set; a concept that is not there names none.
+    findings: of each image; None where nothing is known, and then the image is not measured.
+
+    First fold: the first half's label measured on the second half's images; second fold: the other way round. A fold
+    counts where its label names a finding that some measured images have and some have not. If both count and name the
+    same finding, the figures are the mean of the two. If they name different findings, the first fold stands alone:
+    the figures then belong to one finding, and no fold is picked for its figures. If one counts, it stands alone.
+
+    AUROC counts ties half. Average precision is sum over thresholds of (recall_t - recall_{t-1}) precision_t, equal
+    activations being one threshold (scikit-learn's definition). Pearson's r is 0 where the activation is constant.
+    Raises InvalidActivations for NaN and infinite activations.
+    """
+    if activations.numel() > 0 and not all(bool(end.isfinite()) for end in activations.aminmax()):
+        raise InvalidActivations("There are NaN or infinite activations.", field="activations")
+    known = torch.tensor([one is not None for one in findings], dtype=torch.bool)
+    half = half.cpu()
+    folds = []
+    with torch.inference_mode():
+        for label, measuring in zip(labels, (half, ~half), strict=True):
+            rows = (known & measuring).nonzero().squeeze(1)
+            named = [names.get(concept) for concept in label.tolist()]
+            folds.append(_measure_fold(activations, rows, named, [findings[row] or frozenset() for row in rows]))
+    return [_together(*pair) for pair in zip(*folds, strict=True)]
+
+
+def _together(first: Agreement | None, second: Agreement | None) -> Agreement | None:
+    if first is None or second is None or first.finding != second.finding:
+        return first or second
+    return Agreement(
+        first.finding,
+        (first.auroc + second.auroc) / 2,
+        (first.average_precision + second.average_precision) / 2,
+        (first.pearson + second.pearson) / 2,
+    )
+
+
+def _measure_fold(
+    activations: Tensor, rows: Tensor, named: Sequence[str | None], findings: Sequence[frozenset[str]]
+) -> list[Agreement | None]:
+    """Measure what each unit is named on the images at `rows`, whose findings are given."""
+    measured: list[Agreement | None] = [None] * len(named)
+    rows = rows.to(activations.device)
+    for finding in sorted({name for name in named if name is not None}):
+        has = torch.tensor([finding in one for one in findings], dtype=torch.bool, device=activations.device)
+        if not bool(has.any()) or bool(has.all()):
+            continue
+        for units in _blocks([unit for unit, name in enumerate(named) if name == finding], len(rows)):
+            columns = torch.tensor(units, device=activations.device)
+            for unit, *figures in zip(units, *_figures(activations[rows[None], columns[:, None]], has), strict=True):
+                measured[unit] = Agreement(finding, *figures)
+    return measured
+
+
+def _blocks(units: Sequence[int], images: int) -> Iterator[Sequence[int]]:
+    step = max(1, _ENTRIES_AT_ONCE // images)
+    for start in range(0, len(units), step):
+        yield units[start : start + step]
+
+
+def _figures(values: Tensor, has: Tensor) -> tuple[list[float], list[float], list[float]]:
+    """AUROC, average precision and Pearson's r of each row of values [U, n] with has [n], of which some are True."""
+    ordering = _Ordering.of(values, has)
+    return ordering.auroc().tolist(), ordering.average_precision().tolist(), _pearson(values, has).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordering:
+    """Images in the order of their values, greatest first, [U, n] each, positions counted from 0.
+
+    has: the image there has the finding. first, last: the positions where the run of values equal to its own lies.
+    """
+
+    has: Tensor
+    first: Tensor
+    last: Tensor
+
+    @staticmethod
+    def of(values: Tensor, has: Tensor) -> "_Ordering":
+        ordered, indices = values.sort(dim=1, descending=True)
+        n = values.shape[1]
+        position = torch.arange(n, device=values.device).expand_as(indices)
+        new = torch.ones_like(ordered, dtype=torch.bool)
+        new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        first = position.where(new, 0).cummax(1).values
+        ends = position.where(new.roll(-1, dims=1), n - 1)  # new[:, 0] is True, so the last position ends a run
+        last = ends.flip(1).cummin(1).values.flip(1)
+        return _Ordering(has[indices], first, last)
+
+    def auroc(self) -> Tensor:
+        """From the ranks of the images with the finding (Mann and Whitney), tied ones sharing their mean rank."""
+        n, with_it = self.has.shape[1], self.has[0].sum()
+        twice_ranks = 2 * n - self.first - self.last
+        twice_beaten = (twice_ranks * self.has).sum(1) - with_it * (with_it + 1)
+        return twice_beaten.double() / (2 * with_it * (n - with_it))
+
+    def average_precision(self) -> Tensor:
+        """The mean, over the images with the finding, of the precision at their own value as the threshold."""
+        found = self.has.cumsum(1).gather(1, self.last)
+        precision = found.double() / (self.last + 1)
+        return (precision * self.has).sum(1) / self.has[0].sum()
+
+
+def _pearson(values: Tensor, has: Tensor) -> Tensor:
+    # Differences to one image are exactly 0 for a constant unit, differences to a rounded mean are not.
+    shifted = values.double() - values[:, :1].double()
+    centred = shifted - shifted.mean(1, keepdim=True)
+    finding = has.double() - has.double().mean()
+    norms = centred.square().sum(1).sqrt() * finding.square().sum().sqrt()
+    return ((centred * finding).sum(1) / norms).nan_to_num(nan=0.0).clamp(-1, 1)

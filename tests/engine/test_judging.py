@@ -1,0 +1,180 @@
+"""The evidence of whole dissections: planted units are found, noise is not, and what cannot be known is said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from service.analysis.discoveries import control_discoveries
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.evidence import EvidenceOptions
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import Method
+from service.domain.neurons import Dissection, Neuron
+from service.engine.dissect import dissect
+from tests.engine.toys import ArrayImages, Lookup, Stored, no_progress, target_of
+
+CPU = torch.device("cpu")
+EXAMS, PER_EXAM, WIDTH = 60, 4, 24
+IMAGES = EXAMS * PER_EXAM
+FINDINGS = ("calcification", "mass", "clip")
+CONCEPTS = ConceptSet(
+    "findings",
+    tuple(Concept(str(place), category=f"category {place % 3}", watched=place == 2) for place in range(20)),
+)
+NAMES = dict(enumerate(FINDINGS))
+"""The first three concepts name the findings."""
+
+OPTIONS = DissectionOptions(None, Method(top_k=20), evidence=EvidenceOptions(draws=2_000, resamples=40, halves=6))
+NOISE = 24
+
+
+def drawn(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+OF_EXAM = torch.arange(IMAGES) // PER_EXAM
+PRESENT = (drawn(EXAMS, 3, seed=1) > 0.4)[OF_EXAM]
+"""bool [N, 3]: an exam's images have the same findings."""
+
+TEXTS = drawn(20, WIDTH, seed=2)
+SIGHT = PRESENT.float() @ TEXTS[:3] * 0.8 + drawn(IMAGES, WIDTH, seed=3)
+UNITS = torch.cat(
+    [
+        PRESENT.float() * 2.0 + drawn(IMAGES, 3, seed=4),  # units 0, 1, 2 know a finding each
+        torch.zeros(IMAGES, 1),  # unit 3 is dead
+        drawn(EXAMS, NOISE, seed=5)[OF_EXAM] + 0.3 * drawn(IMAGES, NOISE, seed=6),  # the others know patients
+    ],
+    dim=1,
+)
+
+
+def probe_set(*, exams: bool = True, findings: bool = True, images: int = IMAGES) -> ArrayImages:
+    probe = ArrayImages([np.full((3, 2, 2), index, np.float32) for index in range(images)])
+    probe.items = tuple(
+        replace(
+            item,
+            exam_id=str(int(exam)) if exams else None,
+            findings=frozenset(name for name, there in zip(FINDINGS, present, strict=True) if there)
+            if findings
+            else None,
+        )
+        for item, exam, present in zip(probe.items, OF_EXAM, PRESENT.tolist(), strict=False)
+    )
+    return probe
+
+
+def judged(images: ArrayImages, options: DissectionOptions = OPTIONS, *, units: Tensor = UNITS) -> Dissection:
+    found = dissect(
+        target_of(Lookup({"units": units}), CPU, "layers.units"),
+        Stored(SIGHT, TEXTS),
+        images,
+        CONCEPTS,
+        options,
+        names=NAMES if any(item.findings is not None for item in images.items) else {},
+        device=CPU,
+        batch_size=32,
+        progress=no_progress,
+    )
+    layers, evidence = control_discoveries(found.layers, found.evidence, watched=1)
+    return replace(found, layers=layers, evidence=evidence)
+
+
+def neurons(dissection: Dissection) -> tuple[Neuron, ...]:
+    return dissection.layers[0].neurons
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dissection:
+    return judged(probe_set())
+
+
+def test_units_that_know_a_finding_are_named_after_it_and_noise_is_no_concept(whole: Dissection) -> None:
+    known, dead, noise = neurons(whole)[:3], neurons(whole)[3], neurons(whole)[4:]
+    assert [one.label and one.label.concept for one in known] == [0, 1, 2]
+    assert (dead.dead, dead.evidence, dead.label, dead.significant) == (True, None, None, None)
+    assert sum(one.label is not None for one in noise) <= 1
+    assert whole.evidence is not None
+    assert (whole.evidence.tests, whole.evidence.drawn_by, whole.evidence.units) == (3 + NOISE, "exam", EXAMS)
+
+
+def test_labels_that_stand_are_stable_and_agree_with_the_finding(whole: Dissection) -> None:
+    for place, one in enumerate(neurons(whole)[:3]):
+        assert one.evidence is not None
+        assert one.evidence.stability is not None
+        assert one.evidence.stability.label > 0.9
+        assert one.evidence.stability.prediction_set == (str(place),)
+        assert one.evidence.agreement is not None
+        assert one.evidence.agreement.finding == FINDINGS[place]
+        assert one.evidence.agreement.auroc > 0.8
+        assert one.evidence.quality is not None
+    stabilities = [
+        one.evidence.stability.label for one in neurons(whole)[4:] if one.evidence and one.evidence.stability
+    ]
+    assert float(np.median(stabilities)) < 0.6
+
+
+def test_a_unit_that_responds_to_a_watched_concept_says_so(whole: Dissection) -> None:
+    responding = [
+        one.unit
+        for one in neurons(whole)
+        if one.evidence is not None and any((watched.q or 0) <= 0.05 for watched in one.evidence.watched)
+    ]
+    assert 2 in responding
+    assert len(responding) <= 2
+
+
+def test_the_dissector_is_qualified_for_what_it_sees(whole: Dissection) -> None:
+    assert whole.evidence is not None
+    assert [(one.text, one.finding, one.verdict) for one in whole.evidence.qualifications] == [
+        (str(place), finding, "qualified") for place, finding in enumerate(FINDINGS)
+    ]
+    assert whole.evidence.findings == tuple(sorted(FINDINGS))
+
+
+def test_without_exams_images_are_drawn_and_that_is_said() -> None:
+    found = judged(probe_set(exams=False))
+    assert found.evidence is not None
+    assert (found.evidence.drawn_by, found.evidence.units, found.evidence.refused) == ("image", IMAGES, None)
+    assert sum(one.label is not None for one in neurons(found)[4:]) > 3, "patients are taken for concepts"
+
+
+def test_without_findings_labels_are_tested_and_the_rest_says_why_not() -> None:
+    found = judged(probe_set(findings=False))
+    assert found.evidence is not None
+    assert (found.evidence.findings, found.evidence.qualifications) == (None, ())
+    assert found.evidence.no_agreement == "The probe set's manifest has no findings."
+    assert [one.label and one.label.concept for one in neurons(found)[:3]] == [0, 1, 2]
+    assert all(one.evidence is None or one.evidence.agreement is None for one in neurons(found))
+
+
+def test_with_too_few_exams_nothing_is_inferred_but_everything_labelled() -> None:
+    found = judged(probe_set(images=19 * PER_EXAM))
+    assert found.evidence is not None
+    assert found.evidence.refused == "The probe set has 19 exams, and at least 20 are needed."
+    assert found.layers[0].null is None
+    living = [one for one in neurons(found) if not one.dead]
+    assert all(one.label is not None and one.significant is None for one in living)
+    assert all(one.evidence and one.evidence.significance is None and one.evidence.quality for one in living)
+
+
+def test_a_similarity_without_a_null_says_so() -> None:
+    found = judged(probe_set(), replace(OPTIONS, method=Method.of("cosine_cubed")))
+    assert found.evidence is not None
+    assert found.evidence.refused == "There is no null for cosine_cubed; there is one for soft_wpmi and wpmi."
+    assert all(one.label is not None for one in neurons(found) if not one.dead)
+
+
+def test_no_draws_no_evidence() -> None:
+    found = judged(probe_set(), replace(OPTIONS, evidence=EvidenceOptions(draws=0)))
+    assert found.evidence is None
+    assert all(one.evidence is None for one in neurons(found))
+
+
+def test_a_layer_of_dead_units_is_told_and_not_tested() -> None:
+    found = judged(probe_set(), units=torch.ones(IMAGES, 3))
+    assert [one.dead for one in neurons(found)] == [True] * 3
+    assert found.evidence is not None
+    assert (found.evidence.tests, found.layers[0].null) == (0, None)
