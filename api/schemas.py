@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.config import Settings
 from service.domain.evidence import NO_CONCEPT, EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
-from service.domain.methods import Method, Pooling, Similarity
+from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
 from service.domain.probes import PatchGrid
 from service.domain.resources import Resource
@@ -85,9 +85,9 @@ class ConceptSetIn(Body):
 
 
 class MethodIn(Body):
-    """Similarity function and its parameters; what is left out takes the published default."""
+    """Similarity function and its parameters; what is left out takes the function's own default."""
 
-    similarity: Similarity = "soft_wpmi"
+    similarity: Similarity = DEFAULT
     pooling: Pooling = "avg"
     top_k: int | None = Field(default=None, ge=1, le=100_000)
     temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
@@ -121,7 +121,7 @@ class JobIn(Body):
                     "concept_set": "bi-rads",
                     "probe_set": "vindr-test",
                     "dissector": "mammo-clip-b5",
-                    "method": {"similarity": "soft_wpmi", "top_k": 100, "pooling": "avg"},
+                    "method": {"similarity": "contrast", "top_k": 100, "pooling": "avg"},
                 }
             ]
         },

@@ -98,7 +98,7 @@ def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[st
         "probe_set": client.get(f"/probe-sets/{probe_set}")["reference"],
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
-    method = {"similarity": "soft_wpmi", "top_k": TOP_K[probe_set]}
+    method = {"similarity": "contrast", "top_k": TOP_K[probe_set]}
     earlier: list[dict[str, Any]] = client.get("/jobs", status="succeeded")["items"]
     for job in earlier:
         if body.items() <= job.items() and method.items() <= job["method"].items():

@@ -12,7 +12,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import canonical_layer
-from service.domain.methods import Method, Pooling, Similarity
+from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid
@@ -38,7 +38,7 @@ def dissect(
     on_unreadable: Annotated[
         Literal["fail", "skip"], typer.Option(help="At an image that cannot be decoded.")
     ] = "fail",
-    similarity: Similarity = "soft_wpmi",
+    similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
     concepts_per_neuron: Annotated[int, typer.Option(min=1)] = 10,

@@ -3,11 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed"]
+Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast"]
 Pooling = Literal["avg", "max"]
 
-PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi")
-"""Those that score a unit by its top images alone, under a prior term of the layer: they stream, and have a null."""
+PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "contrast")
+"""Those that score a unit by its top images alone, with a prior term: they stream, and have a null."""
+
+DEFAULT: Similarity = "contrast"
+"""What names neurons where nobody asks for anything else: docs/label-accuracy.md has the evidence."""
 
 _DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6)}
 
@@ -16,7 +19,8 @@ _DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6)}
 class Method:
     """Similarity function, its parameters, and how a feature map becomes one number per unit.
 
-    top_k, temperature and lam belong to soft_wpmi and wpmi; `Method.of` fills in each one's published defaults.
+    top_k, temperature and lam belong to soft_wpmi and wpmi, top_k and lam to contrast; `Method.of` fills in each one's
+    defaults. A bare Method is the published one.
     """
 
     similarity: Similarity = "soft_wpmi"
@@ -28,14 +32,14 @@ class Method:
     @classmethod
     def of(
         cls,
-        similarity: Similarity = "soft_wpmi",
+        similarity: Similarity = DEFAULT,
         *,
         pooling: Pooling = "avg",
         top_k: int | None = None,
         temperature: float | None = None,
         lam: float | None = None,
     ) -> "Method":
-        """A method with the published defaults of its similarity where a parameter is not given."""
+        """A method with the defaults (published, but for contrast) of its similarity where a parameter is not given."""
         k, a, weight = _DEFAULTS.get(similarity, (100, 10.0, 1.0))
         return cls(
             similarity=similarity,

@@ -123,5 +123,5 @@ def check_full_matrix_fits(images: int, units: int, similarity: str) -> None:
             f"{needed / 2**30:.1f} GiB, and the limit is {FULL_MATRIX_LIMIT / 2**30:.0f} GiB.",
             field="method.similarity",
             value=similarity,
-            remedy="Use soft_wpmi or wpmi, which need only the top images, or ask for fewer layers or images.",
+            remedy="Use contrast or soft_wpmi, which need only the top images, or ask for fewer layers or images.",
         )

@@ -15,7 +15,7 @@ from service.engine.agreement import measure_agreement
 from service.engine.exams import Exams, NullSets, draw_null_sets, exams_of, resample, split_in_halves
 from service.engine.null import NullTable, null_table, standardise, summarise, tail_p
 from service.engine.quality import layer_quality
-from service.engine.similarity_blocks import Ranking, WpmiScorer
+from service.engine.similarity_blocks import Ranking, Scorer
 from service.engine.stability import labels_of_resamples, stabilities
 
 _SETS, _RESAMPLES, _HALVES = 0, 1, 2
@@ -51,7 +51,7 @@ class LayerTop:
 def refusal(exams: Exams, options: DissectionOptions) -> str | None:
     """Why nothing is inferred; None where it is."""
     if options.method.similarity not in PRIOR_METHODS:
-        return f"There is no null for {options.method.similarity}; there is one for {' and '.join(PRIOR_METHODS)}."
+        return f"There is no null for {options.method.similarity}; there is one for {', '.join(PRIOR_METHODS)}."
     if exams.count < LEAST_EXAMS:
         return f"The probe set has {exams.count} {exams.unit}s, and at least {LEAST_EXAMS} are needed."
     return None
@@ -64,7 +64,7 @@ def null_sets(top_images: Tensor, facts: ProbeFacts, options: DissectionOptions)
 
 def judge(
     ranking: Ranking,
-    scorer: WpmiScorer,
+    scorer: Scorer,
     groups: Sequence[NullSets],
     top: LayerTop,
     concept_set: ConceptSet,
@@ -124,7 +124,7 @@ def _against(table: NullTable, best: Tensor, responses: Tensor, concept_set: Con
 def _with_stability(
     evidence: list[Evidence],
     ranking: Ranking,
-    scorer: WpmiScorer,
+    scorer: Scorer,
     top: LayerTop,
     concept_set: ConceptSet,
     facts: ProbeFacts,
@@ -145,7 +145,7 @@ def _with_stability(
 
 def _with_halves(
     evidence: list[Evidence],
-    scorer: WpmiScorer,
+    scorer: Scorer,
     top: LayerTop,
     facts: ProbeFacts,
     options: DissectionOptions,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from service.domain.evidence import LEVEL, LayerNull
-from service.engine.similarity_blocks import WpmiScorer
+from service.engine.similarity_blocks import Scorer
 
 _FEW = 10
 _LARGEST = 250
@@ -34,7 +34,7 @@ class NullTable:
     watched: Tensor
 
 
-def null_table(scorer: WpmiScorer, sets: Tensor, prior: Tensor, units: int, watched: Sequence[int]) -> NullTable:
+def null_table(scorer: Scorer, sets: Tensor, prior: Tensor, units: int, watched: Sequence[int]) -> NullTable:
     """Score random image sets [S, K], given as positions among the scorer's images, as units of a layer.
 
     prior: the layer's, float32 [C], of so many units. watched: concepts whose own scores are kept, ascending.

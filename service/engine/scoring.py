@@ -1,6 +1,7 @@
 """From what a layer did to the names of its neurons."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,10 +13,18 @@ from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
+from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings
 from service.engine.exams import NullSets
 from service.engine.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
 from service.engine.probing import LayerRecord
-from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
+from service.engine.similarity_blocks import (
+    ConceptColumns,
+    Scorer,
+    WpmiParameters,
+    WpmiScorer,
+    best_concepts,
+    columns_of_embeddings,
+)
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidConceptSet, TooFewImages
 
@@ -41,9 +50,9 @@ def score_layer(
 
     record: of all shards. embeddings: maps positions among the used images (int64 [n], ascending, CPU) to the
     dissector's embeddings, float32 [n, D]; without evidence soft_wpmi and wpmi ask only for images that are among some
-    unit's top. texts: float32 [C, D], on the device that scores. items: the used images, in order. names: for each
-    concept that names a finding of the probe set, the finding. between: called between two blocks of concepts and
-    between two resamples; may raise to stop.
+    unit's top, contrast for all. texts: float32 [C, D], on the device that scores. items: the used images, in order.
+    names: for each concept that names a finding of the probe set, the finding. between: called between two blocks of
+    concepts and between two resamples; may raise to stop.
     """
     live = (~record.summary.dead).nonzero().squeeze(1)
     if len(live) == 0:
@@ -76,7 +85,7 @@ def check_concepts(concepts: Sequence[str]) -> None:
 
 
 def check_enough_images(images: int, method: Method) -> None:
-    """Raise TooFewImages: top-k images for soft_wpmi and wpmi; two of the top 5 % for rank_reorder; one for cosines."""
+    """Raise TooFewImages: two of the top 5 % for rank_reorder; one for cosines; top-k images for all others."""
     top_k = method.top_k if method.similarity in PRIOR_METHODS else 1
     needed = _RANK_REORDER_IMAGES if method.similarity == "rank_reorder" else top_k
     if images < needed:
@@ -111,9 +120,8 @@ def _by_top_images(
     place = torch.zeros(int(positions[-1]) + 1, dtype=torch.int64)
     place[positions] = torch.arange(len(positions))
     rows = place[images].to(texts.device)
-    scorer = WpmiScorer(
-        columns_of_embeddings(embeddings(positions).to(texts.device), texts), _parameters(options.method)
-    )
+    columns = columns_of_embeddings(embeddings(positions).to(texts.device), texts)
+    scorer = _scorer(columns, options.method, lambda: spread_of_embeddings(embeddings, record.top.seen, texts))
     best = best_concepts(scorer, rows[:, :top_k], options.concepts_per_neuron, between=between)
     ranked = _ranked(live, best.indices, best.scores)
     if not inferred:
@@ -146,10 +154,13 @@ def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
     }
 
 
-def _parameters(method: Method) -> WpmiParameters:
+def _scorer(columns: ConceptColumns, method: Method, spread: Callable[[], ConceptSpread]) -> Scorer:
+    if method.similarity == "contrast":
+        return ContrastScorer(columns, spread(), method.lam)
+    parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
     if method.similarity == "wpmi":
-        return WpmiParameters(temperature=method.temperature, lam=method.lam, p_start=1.0, p_end=1.0)
-    return WpmiParameters(temperature=method.temperature, lam=method.lam)
+        parameters = replace(parameters, p_start=1.0, p_end=1.0)
+    return WpmiScorer(columns, parameters)
 
 
 def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""How well each concept describes each unit: five functions from concept scores and activations to [U, C].
+"""How well each concept describes each unit: six functions from concept scores and activations to [U, C].
 
 `N` images, `C` concepts, `U` units, `K` top-k. Everything is float32; the result lies on the inputs' device.
 They score every unit they are given, dead ones too: soft-WPMI's prior term depends on all units of the call.
+Five of them are published; contrast is ours. docs/label-accuracy.md says how often each is right.
 """
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 
+from service.engine.contrast import ContrastScorer, spread_of_scores
 from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, columns_of_scores
 from service.engine.top_k import top_k_images
 from service.errors import TooFewImages
@@ -83,6 +85,27 @@ def wpmi(
         p_end=1.0,
         min_prob=min_prob,
     )
+
+
+def contrast(concept_scores: Tensor, activations: Tensor, *, top_k: int = 100, lam: float = 1.0) -> Tensor:
+    """How far a unit's top images lie from all images along each concept, [N, C] and [N, U] -> [U, C].
+
+    z[u, c] = sqrt(K) (mean of P over the top K images - mean_c) / sd_c, mean_c and sd_c over all N images;
+    score = z + lam (log sd_c - mean over concepts of log sd). See contrast.py for the reasons.
+    concept_scores are cosines; ties between images go to the lower index. A unit's score depends on no other unit.
+    Raises TooFewImages when N < top_k, InvalidActivations for NaN.
+    """
+    return contrast_from_top_k(concept_scores, top_k_images(activations, top_k), lam=lam)
+
+
+def contrast_from_top_k(concept_scores: Tensor, top_indices: Tensor, *, lam: float = 1.0) -> Tensor:
+    """Contrast from ready top images: [N, C] and int64 [U, K], in any order -> [U, C]."""
+    columns, rows = columns_of_scores(concept_scores, top_indices)
+    scorer = ContrastScorer(columns, spread_of_scores(concept_scores), lam)
+    result = torch.empty(len(top_indices), concept_scores.shape[1], device=concept_scores.device)
+    for start, block, _ in scorer.of_units(rows):
+        result[:, start : start + block.shape[1]] = block
+    return result
 
 
 def cosine(concept_scores: Tensor, activations: Tensor) -> Tensor:

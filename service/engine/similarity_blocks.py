@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -85,6 +86,28 @@ def columns_of_embeddings(images: Tensor, texts: Tensor) -> ConceptColumns:
     return ConceptColumns(len(images), len(texts), lambda start, stop: images @ texts[start:stop].t())
 
 
+class Scorer(Protocol):
+    """Scores sets of images, [S, K] positions among its images, a block of concepts at a time."""
+
+    def of_units(self, rows: Tensor, /) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """The scores of all units of a layer, integer [U, K], a unit's most activating image first.
+
+        Yields first concept of the block, scores float32 [U, block], and the prior term float32 [block].
+        """
+        ...
+
+    def of_sets(self, rows: Tensor, prior: Tensor, units: int, /) -> Iterator[tuple[int, Tensor]]:
+        """The score that each image set [S, K] would have as one more unit of a layer.
+
+        prior: the layer's, float32 [C], of so many units. Yields as `of_units` does, without the prior.
+        """
+        ...
+
+    def of_concepts(self, rows: Tensor, prior: Tensor, concepts: Sequence[int], /) -> Tensor:
+        """The scores of a layer's units [U, K] for some concepts alone, given in ascending order: float32 [U, W]."""
+        ...
+
+
 class WpmiScorer:
     """Soft-WPMI of sets of images, [S, K] positions among the images of `scores`, a block of concepts at a time."""
 
@@ -93,29 +116,25 @@ class WpmiScorer:
         self._parameters = parameters
         self._log_sums = _log_sums(scores, parameters.temperature)
 
-    def of_units(self, rows: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """The scores of a layer's units, whose own prior term counts.
-
-        rows: integer [U, K], a unit's most activating image first. Yields first concept of the block, scores
-        float32 [U, block], and the prior term float32 [block].
-        """
+    def of_units(self, rows: Tensor, /) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """See `Scorer.of_units`; the prior is the layer's own."""
         for start, raw in self._raw(rows):
             prior = torch.logsumexp(raw, dim=0) - math.log(len(rows))
             yield start, raw.sub_(prior, alpha=self._parameters.lam), prior
 
-    def of_sets(self, rows: Tensor, prior: Tensor, units: int) -> Iterator[tuple[int, Tensor]]:
-        """The score that each image set [S, K] would have as one more unit of a layer.
+    def of_sets(self, rows: Tensor, prior: Tensor, units: int, /) -> Iterator[tuple[int, Tensor]]:
+        """See `Scorer.of_sets`.
 
-        prior: the layer's, float32 [C], of so many units. A unit's own images are part of its layer's prior, and hold
-        its score down to log U at most; so they must be for a set that it is compared with. Yields as `of_units` does.
+        A unit's own images are part of its layer's prior and hold its score down to log U at most; so must those of a
+        set that it is compared with.
         """
         for start, raw in self._raw(rows):
             others = prior[start : start + raw.shape[1]] + math.log(units)
             joined = torch.logaddexp(others, raw) - math.log(units + 1)
             yield start, raw.sub_(joined, alpha=self._parameters.lam)
 
-    def of_concepts(self, rows: Tensor, prior: Tensor, concepts: Sequence[int]) -> Tensor:
-        """The scores of a layer's units [U, K] for some concepts alone, given in ascending order: float32 [U, W]."""
+    def of_concepts(self, rows: Tensor, prior: Tensor, concepts: Sequence[int], /) -> Tensor:
+        """See `Scorer.of_concepts`."""
         parts = []
         base, weight = self._parameters.factors(rows.shape[1], rows.device)
         for start, stop in self.scores.blocks(len(rows)):
@@ -143,10 +162,10 @@ class Ranking:
     prior: Tensor
 
 
-def best_concepts(scorer: WpmiScorer, rows: Tensor, count: int, *, between: Callable[[], None]) -> Ranking:
+def best_concepts(scorer: Scorer, rows: Tensor, count: int, *, between: Callable[[], None]) -> Ranking:
     """The `count` best concepts of each unit; of equal scores the lower concept index comes first.
 
-    rows: see `WpmiScorer.of_units`. between: called between two blocks; may raise to stop.
+    rows: see `Scorer.of_units`. between: called between two blocks; may raise to stop.
     """
     ranking, priors = RunningTopK(count), []
     for start, block, prior in scorer.of_units(rows):

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from service.domain.evidence import Stability
 from service.engine.exams import Exams, sets_of_resample
-from service.engine.similarity_blocks import WpmiScorer, best_concepts
+from service.engine.similarity_blocks import Scorer, best_concepts
 
 _COVERAGE = 0.9
 
 
 def labels_of_resamples(
-    scorer: WpmiScorer,
+    scorer: Scorer,
     top: Tensor,
     rows: Tensor,
     exams: Exams,

@@ -16,7 +16,7 @@ from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, StageProgress, check_move
 from service.domain.layers import canonical_layer, unknown_layer
-from service.domain.methods import Method
+from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import JobEvent, NewItem
@@ -210,7 +210,7 @@ def _same_request(earlier: tuple[Job, str], digest: str, key: str) -> Job:
 
 def _check_images(probe_set: Resource, method: Method) -> None:
     images = probe_set.spec["images"]
-    if method.similarity in {"soft_wpmi", "wpmi"} and images < method.top_k:
+    if method.similarity in PRIOR_METHODS and images < method.top_k:
         raise TooFewImages(
             f"Probe set {probe_set.reference} has {images} images, fewer than top-k.",
             field="method.top_k",

@@ -27,7 +27,7 @@ CONCEPTS = ConceptSet(
 NAMES = dict(enumerate(FINDINGS))
 """The first three concepts name the findings."""
 
-OPTIONS = DissectionOptions(None, Method(top_k=20), evidence=EvidenceOptions(draws=2_000, resamples=40, halves=6))
+OPTIONS = DissectionOptions(None, Method.of(top_k=20), evidence=EvidenceOptions(draws=2_000, resamples=40, halves=6))
 NOISE = 24
 
 
@@ -163,7 +163,7 @@ def test_with_too_few_exams_nothing_is_inferred_but_everything_labelled() -> Non
 def test_a_similarity_without_a_null_says_so() -> None:
     found = judged(probe_set(), replace(OPTIONS, method=Method.of("cosine_cubed")))
     assert found.evidence is not None
-    assert found.evidence.refused == "There is no null for cosine_cubed; there is one for soft_wpmi and wpmi."
+    assert found.evidence.refused == "There is no null for cosine_cubed; there is one for soft_wpmi, wpmi, contrast."
     assert all(one.label is not None for one in neurons(found) if not one.dead)
 
 

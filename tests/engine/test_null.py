@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from service.domain.evidence import LEVEL
+from service.engine.contrast import ContrastScorer, spread_of_scores
 from service.engine.exams import Exams, draw_null_sets
 from service.engine.null import NullTable, null_table, standardise, summarise, tail_p
-from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
+from service.engine.similarity_blocks import Scorer, WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
 from service.engine.top_k import top_k_images
 
 
@@ -56,7 +57,7 @@ def test_the_summary_weighs_tables_by_their_units_and_names_the_significant_sets
     assert dict(layer.labels) == pytest.approx({0: 25 / 50, 3: 15 / 50, 1: 10 / 50}, abs=0.02)
 
 
-def noise(seed: int, correlation: float, *, exams_known: bool, units: int = 250) -> Tensor:
+def noise(seed: int, correlation: float, *, exams_known: bool, contrast: bool = True, units: int = 250) -> Tensor:
     """P-values of units that know nothing; images of an exam are alike to the dissector, and to the units as told."""
     generator = torch.Generator().manual_seed(seed)
     of_image = torch.arange(120).repeat_interleave(4)
@@ -65,7 +66,11 @@ def noise(seed: int, correlation: float, *, exams_known: bool, units: int = 250)
     patient = torch.randn(120, units, generator=generator)[of_image]
     own = torch.randn(480, units, generator=generator)
     top = top_k_images(correlation**0.5 * patient + (1 - correlation) ** 0.5 * own, 30)
-    scorer = WpmiScorer(columns_of_embeddings(normalize(images, dim=1), texts), WpmiParameters())
+    images = normalize(images, dim=1)
+    columns = columns_of_embeddings(images, texts)
+    scorer: Scorer = WpmiScorer(columns, WpmiParameters())
+    if contrast:
+        scorer = ContrastScorer(columns, spread_of_scores(images @ texts.T), 1.0)
     ranking = best_concepts(scorer, top, 1, between=lambda: None)
     exams = Exams(of_image, 120, "exam") if exams_known else Exams(torch.arange(480), 480, "image")
     p = torch.empty(units, dtype=torch.float64)
@@ -75,11 +80,12 @@ def noise(seed: int, correlation: float, *, exams_known: bool, units: int = 250)
     return p
 
 
+@pytest.mark.parametrize("contrast", [True, False], ids=["contrast", "soft-wpmi"])
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
-def test_units_that_know_nothing_are_called_at_the_nominal_rate(correlation: float) -> None:
-    p = torch.cat([noise(seed, correlation, exams_known=True) for seed in range(6)])
+def test_units_that_know_nothing_are_called_at_the_nominal_rate(correlation: float, contrast: bool) -> None:
+    p = torch.cat([noise(seed, correlation, exams_known=True, contrast=contrast) for seed in range(6)])
     called = int((p <= LEVEL).sum())
-    # Units of a layer share its prior term, so they count as fewer: a fifth of them.
+    # Units of a layer share its images and its prior term, so they count as fewer: a fifth of them.
     assert stats.binomtest(called // 5, len(p) // 5, LEVEL, alternative="two-sided").pvalue > 1e-3, called / len(p)
 
 

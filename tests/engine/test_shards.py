@@ -45,7 +45,7 @@ IMAGES, CONCEPTS = 60, 9
 DEAD_UNIT = 2
 NONE = EvidenceOptions(draws=0)
 TEXTS = [str(text) for text in range(CONCEPTS)]
-SIMILARITIES: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed")
+SIMILARITIES: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast")
 LAYERS = ("layers.wide", "layers.narrow")
 
 

@@ -1,4 +1,4 @@
-"""The five similarity functions against the golden values of the original, and on cases worked out by hand."""
+"""The similarity functions against the golden values of the original, and on cases worked out by hand."""
 
 import math
 from pathlib import Path
