@@ -74,7 +74,7 @@ class ProbeSetIn(Body):
 
 
 class ConceptSetIn(Body):
-    """Concepts, as plain texts or as objects with text, category, broad_category, mammographic, synonyms."""
+    """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
 
     name: Name = Field(examples=["my-concepts"])
     concepts: list[str | dict[str, Any]] = Field(

@@ -25,7 +25,7 @@ def with_categories(
 
     Texts match when they are equal to the character; concepts that no row names stay as they are.
     control: broad categories of everyday concepts. Where there are any, the `mammographic` flag of the concepts that
-    rows name follows from them.
+    rows name follows from them, and everyday concepts are watched.
     """
     last = {row.text: row for row in rows}
     concepts = []
@@ -34,7 +34,11 @@ def with_categories(
         if row is not None:
             flag = row.broad_category not in control if control else concept.mammographic
             concept = replace(  # noqa: PLW2901 - the same concept, categorised
-                concept, category=row.category, broad_category=row.broad_category, mammographic=flag
+                concept,
+                category=row.category,
+                broad_category=row.broad_category,
+                mammographic=flag,
+                watched=concept.watched or row.broad_category in control,
             )
         concepts.append(concept)
     return ConceptSet(concept_set.name, tuple(concepts))

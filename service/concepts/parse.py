@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +17,11 @@ Entry = str | Mapping[str, Any]
 
 MAX_CONCEPTS = 20_000
 MAX_BYTES = 64 << 20
-FIELDS = ("text", "category", "broad_category", "mammographic", "synonyms")
+FIELDS = ("text", "category", "broad_category", "mammographic", "watched", "synonyms")
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _TRUTH = {"true": True, "false": False}
+_FLAGS = ("mammographic", "watched")
 
 
 def parse_concept_set(name: str, content: bytes | str, format: Format) -> ConceptSet:  # noqa: A002 - the caller's word
@@ -27,7 +29,8 @@ def parse_concept_set(name: str, content: bytes | str, format: Format) -> Concep
 
     Raises InvalidConceptSet naming the line (JSON: the entry): no concept at all or more than 20,000, two that differ
     in case and blanks at most, control characters, more than 300 characters, text that is not UTF-8, an unknown column
-    or key, a value of the wrong kind.
+    or key, a value of the wrong kind. In a set that says nothing of `watched`, the concepts that are not mammographic
+    are watched.
     """
     return _concept_set(name, _READERS[format](decode(content)))
 
@@ -66,8 +69,10 @@ def concept_set_from_entries(name: str, entries: Iterable[Entry]) -> ConceptSet:
 def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
     places: dict[str, tuple[str, str]] = {}
     concepts = []
+    says_watched = False
     for where, entry in entries:
         concept = _concept(where, entry)
+        says_watched |= isinstance(entry, Mapping) and "watched" in entry
         first, earlier = places.setdefault(folded(concept.text), (where, concept.text))
         if first != where:
             how = "" if earlier == concept.text else " but for case or blanks"
@@ -77,6 +82,8 @@ def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
             raise invalid(where, f"is one concept more than {MAX_CONCEPTS:,}", "Split the concept set.")
     if not concepts:
         raise InvalidConceptSet("The concept set is empty.", field="concepts", remedy="Write one concept a line.")
+    if not says_watched:
+        concepts = [replace(concept, watched=concept.mammographic is False) for concept in concepts]
     return ConceptSet(name, tuple(concepts))
 
 
@@ -90,14 +97,12 @@ def _concept(where: str, entry: Any) -> Concept:
     text = _text(entry, "text", where)
     if text is None:
         raise invalid(where, "has no text", "Give every concept a text, or delete the entry.")
-    mammographic = entry.get("mammographic")
-    if mammographic is not None and not isinstance(mammographic, bool):
-        raise invalid(where, "has a mammographic value that is neither true nor false", "Write true, false or nothing.")
     return Concept(
         text=text,
         category=_text(entry, "category", where),
         broad_category=_text(entry, "broad_category", where),
-        mammographic=mammographic,
+        mammographic=_flag(entry, "mammographic", where),
+        watched=_flag(entry, "watched", where) or False,
         synonyms=_synonyms(entry.get("synonyms") or (), where),
     )
 
@@ -109,6 +114,13 @@ def _text(entry: Mapping[str, Any], field: str, where: str) -> str | None:
     if not isinstance(value, str):
         raise invalid(where, f"has a {field} that is no text", "Write it as text.")
     return clean(value, where, field) or None
+
+
+def _flag(entry: Mapping[str, Any], field: str, where: str) -> bool | None:
+    value = entry.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise invalid(where, f"has a {field} value that is neither true nor false", "Write true, false or nothing.")
+    return value
 
 
 def _synonyms(values: Any, where: str) -> tuple[str, ...]:
@@ -153,10 +165,11 @@ def _csv_entries(text: str) -> Iterator[tuple[str, Entry]]:
 
 def _csv_entry(where: str, cells: dict[str, str]) -> Entry:
     entry: dict[str, Any] = {**cells}
-    truth = cells.get("mammographic", "").strip().lower()
-    if truth and truth not in _TRUTH:
-        raise invalid(where, f"has the mammographic value {truth[:20]!r}", "Write true, false or nothing.")
-    entry["mammographic"] = _TRUTH.get(truth)
+    for field in (name for name in _FLAGS if name in cells):
+        truth = cells[field].strip().lower()
+        if truth and truth not in _TRUTH:
+            raise invalid(where, f"has the {field} value {truth[:20]!r}", "Write true, false or nothing.")
+        entry[field] = _TRUTH.get(truth)
     entry["synonyms"] = cells.get("synonyms", "").split("|")
     return entry
 

@@ -34,6 +34,13 @@ def test_bi_rads_is_large_enough_and_has_a_control_group() -> None:
         assert concept.mammographic is (concept.broad_category not in {"non-medical", "other medical images"})
 
 
+def test_bi_rads_watches_what_should_not_drive_a_diagnosis() -> None:
+    categories = {"view and laterality", "markers and labels", "image quality and artefacts", "implants"}
+    for concept in BI_RADS.concepts:
+        expected = concept.category in {*categories, "clips and devices"} or concept.mammographic is False
+        assert concept.watched is (expected or concept.text == "axillary surgical clips"), concept.text
+
+
 def test_concepts_of_a_category_stand_together() -> None:
     runs = [category for category, _ in groupby(concept.category for concept in BI_RADS.concepts)]
     assert len(runs) == len(set(runs))

@@ -36,6 +36,7 @@ def test_control_categories_set_the_flag_of_the_concepts_that_rows_name() -> Non
     rows = [CategoryRow("dog", "animals", "everyday"), CategoryRow("skin", "organ", "anatomy")]
     joined = with_categories(PLAIN, rows, control={"everyday"})
     assert [concept.mammographic for concept in joined.concepts] == [None, False, True, None]
+    assert [concept.watched for concept in joined.concepts] == [False, True, False, False]
 
 
 def test_a_concept_that_no_row_names_keeps_its_own_categories_and_synonyms() -> None:

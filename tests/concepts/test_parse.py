@@ -32,9 +32,28 @@ def test_csv_takes_any_of_the_columns_in_any_order() -> None:
     )
     assert parse_concept_set("mine", content, "csv").concepts == (
         Concept("mass, indistinct", "mass margin", "findings", True, ("ill defined mass", "hazy mass")),
-        Concept("dog", "animals", None, False),
+        Concept("dog", "animals", None, False, watched=True),
         Concept("skin"),
     )
+
+
+def test_a_set_that_says_what_is_watched_means_just_that() -> None:
+    content = "text,mammographic,watched\nclip,true,True\ndog,false,\nskin,,false\n"
+    watched = (Concept("clip", mammographic=True, watched=True), Concept("dog", mammographic=False), Concept("skin"))
+    assert parse_concept_set("mine", content, "csv").concepts == watched
+    entries: list[Entry] = [
+        {"text": "clip", "mammographic": True, "watched": True},
+        {"text": "dog", "mammographic": False, "watched": None},
+        "skin",
+    ]
+    assert concept_set_from_entries("mine", entries).concepts == watched
+
+
+def test_a_column_of_empty_cells_watches_nothing_and_no_column_watches_what_is_not_mammographic() -> None:
+    says = parse_concept_set("mine", "text,mammographic,watched\ndog,false,\nclip,true,\n", "csv")
+    assert [concept.watched for concept in says.concepts] == [False, False]
+    silent = parse_concept_set("mine", "text,mammographic\ndog,false\nclip,true\nskin,\n", "csv")
+    assert [concept.watched for concept in silent.concepts] == [True, False, False]
 
 
 def test_json_takes_texts_and_objects_in_one_list() -> None:
@@ -43,7 +62,10 @@ def test_json_takes_texts_and_objects_in_one_list() -> None:
         {"text": "dog", "mammographic": False, "category": None, "synonyms": ["puppy", "puppy"]},
     ]
     concept_set = parse_concept_set("mine", json.dumps(entries), "json")
-    assert concept_set.concepts == (Concept("round mass"), Concept("dog", mammographic=False, synonyms=("puppy",)))
+    assert concept_set.concepts == (
+        Concept("round mass"),
+        Concept("dog", mammographic=False, synonyms=("puppy",), watched=True),
+    )
     assert concept_set == concept_set_from_entries("mine", entries)
 
 
@@ -78,6 +100,7 @@ def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> N
         ("csv", b"text,category\nmass\n", "line 2", "1 cells where the header has 2"),
         ("csv", b"text,category\nmass,shape\n,margin\n", "line 3", "has no text"),
         ("csv", b"text,mammographic\nmass,yes\n", "line 2", "mammographic value 'yes'"),
+        ("csv", b"text,watched\nmass,\ndog,1\n", "line 3", "watched value '1'"),
         ("csv", b'text\nmass\n"round mass\n', "line 3", "not valid CSV"),
         ("csv", b'text\nmass\n"round\nmass"\n', "line 4", "control character U+000A"),
         ("csv", b"text,synonyms\nmass,lump|ma\x07ss\n", "line 2", "U+0007 in its synonym"),
@@ -91,6 +114,7 @@ def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> N
         ("json", b'["mass", {"text": "dog", "colour": 1}]', "entry 2", "unknown key 'colour'"),
         ("json", b'[{"text": "dog", "mammographic": "false"}]', "entry 1", "neither true nor false"),
         ("json", b'[{"text": "dog", "mammographic": 0}]', "entry 1", "neither true nor false"),
+        ("json", b'["mass", {"text": "dog", "watched": "yes"}]', "entry 2", "watched value that is neither"),
         ("json", b'[{"text": "dog", "synonyms": "puppy"}]', "entry 1", "no list of texts"),
         ("json", b'["mass", "ma\\ud800ss"]', "entry 2", "control character U+D800"),
         ("json", b'[{"text": "dog", "\\ud800": 1}]', "entry 1", "unknown key '\\ud800'"),
