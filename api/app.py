@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.dependencies import authorise
 from api.openapi import describe_problems
-from api.routes import health, jobs, neurons, resources
+from api.routes import comparisons, evidence, health, jobs, neurons, resources
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
@@ -58,6 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         resources.concept_sets,
         jobs.router,
         neurons.router,
+        evidence.router,
+        comparisons.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise)])
     describe_problems(app)

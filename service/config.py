@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         default="",
         description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
     )
+    must_have: str = Field(
+        default="", description="File of clinically essential concepts, for coverage. Empty: the list that comes along."
+    )
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
     batch_size: int = Field(
         default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not say."
@@ -63,3 +66,8 @@ class Settings(BaseSettings):
     def data_root_paths(self) -> tuple[Path, ...]:
         """`data_roots` as resolved paths."""
         return tuple(Path(root).resolve() for root in self.data_roots.split(":") if root)
+
+    @property
+    def must_have_path(self) -> Path | None:
+        """`must_have` as a path, None where it is empty."""
+        return Path(self.must_have) if self.must_have else None

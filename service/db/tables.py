@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -226,3 +227,15 @@ class NeuronRow(Base):
     evidence: Mapped[dict[str, Any] | None]
     resampled: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
     halves: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+
+
+class ComparisonRow(Base):
+    """Dissections compared: their jobs in order, the first the reference, and what was found."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (UniqueConstraint("job_ids"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    job_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    result: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,18 +1,21 @@
 """Rows for tests: resources, jobs and stored dissections, made through the same functions as in production."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from service.analysis.layers import summarise_layer
 from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
 from service.db.resources import add_resource
-from service.domain.concepts import Concept
-from service.domain.evidence import Evidence, Quality, Significance, Stability, Watched
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.evidence import Evidence, JobEvidence, Quality, Significance, Stability, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
 from service.domain.methods import Method
-from service.domain.neurons import ActivationSummary, LayerSummary, Neuron, RankedConcept, TopImage
+from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
 from service.usecases.jobs import enqueue
@@ -20,7 +23,7 @@ from service.usecases.jobs import enqueue
 CONCEPTS = (
     Concept("spiculated mass", "mass margin", "findings", True),
     Concept("clustered calcification", "calcification distribution", "findings", True),
-    Concept("red sports car", "vehicles", "non-medical", False),
+    Concept("red sports car", "vehicles", "non-medical", False, watched=True),
 )
 
 
@@ -57,7 +60,9 @@ def queued_job(
         target=resource(session, ResourceKind.MODEL, model, checkpoint="/models/x", architecture="a", sha256="0"),
         dissector=resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
         probe_set=resource(session, ResourceKind.PROBE_SET, "probes", str(images), images=images),
-        concept_set=resource(session, ResourceKind.CONCEPT_SET, "words", concepts=[]),
+        concept_set=resource(
+            session, ResourceKind.CONCEPT_SET, "words", concepts=[asdict(concept) for concept in CONCEPTS]
+        ),
     )
     request = JobRequest(
         parts.target.reference,
@@ -111,4 +116,31 @@ def succeeded_job(
     summary = LayerSummary(layer, len(neurons), dead, 1.5, 2, (("findings", 2),))
     add_layer(session, job.id, position=0, summary=summary, neurons=neurons, concepts=CONCEPTS)
     assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={"device": "cpu"})
+    return job.id
+
+
+def dissected_job(
+    session: Session,
+    layers: Sequence[LayerDissection],
+    *,
+    model: str = "screening",
+    evidence: JobEvidence | None = None,
+    manifest: Mapping[str, Any] | None = None,
+) -> UUID:
+    """A finished job with those layers, and a manifest that makes it comparable with others but for what is given."""
+    job = queued_job(session, model=model, layers=tuple(layer.layer for layer in layers))
+    assert move_job(session, job.id, JobStatus.RUNNING)
+    concept_set = ConceptSet("words", CONCEPTS)
+    for position, layer in enumerate(layers):
+        summary = summarise_layer(layer, concept_set)
+        add_layer(session, job.id, position=position, summary=summary, neurons=layer.neurons, concepts=CONCEPTS)
+    made = {
+        "target": {"architecture": "a", "sha256": "0"},
+        "dissector": {"digest": "0"},
+        "probe_set": {"digest": "0", "images": "0"},
+        "concept_set": concept_set.digest,
+        "seed": 0,
+        "evidence": None if evidence is None else asdict(evidence),
+    }
+    assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={**made, **(manifest or {})})
     return job.id

@@ -1,0 +1,28 @@
+"""What the labels of one dissection amount to."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.analysis_schemas import CoverageOut, WatchListOut
+from api.dependencies import SessionDep, SettingsDep
+from service.usecases import evidence
+
+router = APIRouter(prefix="/jobs", tags=["evidence"])
+
+
+@router.get("/{job_id}/coverage")
+def read_coverage(job_id: UUID, session: SessionDep, settings: SettingsDep) -> CoverageOut:
+    """Which concepts and categories the neurons represent, against chance, and which essential concepts they do not."""
+    return CoverageOut.of(job_id, evidence.read_coverage(session, job_id, must_have=settings.must_have_path))
+
+
+@router.get("/{job_id}/watch-list")
+def read_watch_list(
+    job_id: UUID,
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=500, description="Neurons listed, in all and of each concept.")] = 50,
+) -> WatchListOut:
+    """Neurons that respond to what should not drive a diagnosis, strongest first."""
+    return WatchListOut.of(job_id, evidence.read_watch_list(session, job_id), limit)

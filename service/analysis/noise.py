@@ -1,0 +1,96 @@
+"""Differences, their intervals, and what the choice of exams alone would make of them."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.analysis.compared_labels import NONE, Indices
+from service.domain.comparisons import Measured
+
+FLOOR = 95.0
+"""The noise floor is this percentile of a statistic between two halves of the exams."""
+
+INTERVAL = (2.5, 97.5)
+"""Percentiles of the resamples that bound a bootstrap interval of 95 %."""
+
+Counts = NDArray[np.int32]
+Floats = NDArray[np.floating[Any]]
+
+
+def measured(value: float | None, *between_halves: Floats) -> Measured:
+    """A statistic beside its noise floor: the statistic between the halves of each split, for each network.
+
+    The noisier network counts.
+    """
+    noise = largest(*(percentile(statistic, FLOOR) for statistic in between_halves))
+    return Measured(value, noise, None if value is None or noise is None else value > noise)
+
+
+def percentile(values: Floats, at: float) -> float | None:
+    """A percentile of the numbers among the values, between neighbours by linear interpolation; None without any."""
+    known = values[~np.isnan(values)]
+    return float(np.percentile(known, at)) if known.size else None
+
+
+def largest(*values: float | None) -> float | None:
+    """The largest of the known values; None where one is unknown."""
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None
+
+
+def count_codes(labels: Indices, codes: Indices, size: int) -> Counts:
+    """Labels [..., U] by code -> counts [..., size]. codes: of each concept, NONE for a concept that does not count."""
+    coded = with_code(labels, codes).reshape(-1, labels.shape[-1]).astype(np.int64) + 1
+    rows = len(coded)
+    flat = (coded + np.arange(rows)[:, None] * (size + 1)).ravel()
+    counts = np.bincount(flat, minlength=rows * (size + 1)).reshape(rows, size + 1)[:, 1:]
+    return counts.reshape(*labels.shape[:-1], size).astype(np.int32)
+
+
+def with_code(labels: Indices, codes: Indices) -> Indices:
+    """The code of each label; NONE keeps NONE."""
+    coded: Indices = np.append(codes, np.int16(NONE))[labels]
+    return coded
+
+
+def divergence(first: Counts, second: Counts) -> Floats:
+    """Jensen-Shannon divergence in bits between counts [..., K], 0 (equal shares) to 1; NaN where one side is empty.
+
+    Lin, IEEE Trans. Inf. Theory 37 (1991): JSD = H((p + q) / 2) - (H(p) + H(q)) / 2.
+    """
+    from scipy.spatial.distance import jensenshannon
+
+    full = (first.sum(axis=-1) > 0) & (second.sum(axis=-1) > 0)
+    values = np.full(full.shape, np.nan)
+    if first.shape[-1] and full.any():
+        # Rounding may leave the sum under the root of equal shares a hair below zero.
+        with np.errstate(invalid="ignore"):
+            distance = np.nan_to_num(jensenshannon(first[full], second[full], base=2, axis=-1))
+        values[full] = distance**2
+    return values
+
+
+@cache
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p of McNemar's test: units that are in one of two paired sets only fall to either like a coin."""
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+@cache
+def fisher(first: int, first_units: int, second: int, second_units: int) -> float:
+    """Two-sided p of Fisher's exact test that two shares, first of first_units and second of second_units, are one."""
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact([[first, first_units - first], [second, second_units - second]]).pvalue)
+
+
+def false_discovery(p_values: list[float]) -> list[float]:
+    """q-values of Benjamini and Hochberg (1995), in the order of the p-values."""
+    from scipy.stats import false_discovery_control
+
+    return [float(q) for q in false_discovery_control(p_values)] if p_values else []

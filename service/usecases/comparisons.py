@@ -1,0 +1,78 @@
+"""Compare dissections, find and list comparisons."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.analysis.comparability import check_comparable
+from service.analysis.compared_labels import read_labels
+from service.analysis.comparison import compare
+from service.analysis.coverage import NOT_ASKED
+from service.db import comparisons as queries
+from service.domain.comparisons import StoredComparison
+from service.domain.jobs import Job
+from service.domain.pages import Page, Position
+from service.errors import InvalidInput, NotFound
+from service.usecases.evidence import concept_set_of_job, evidence_of
+from service.usecases.jobs import find_job
+from service.usecases.neurons import choose_job, read_layers
+
+MOST = 8
+"""Dissections in one comparison."""
+
+
+def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredComparison, bool]:
+    """Compare succeeded jobs with the first of them, or find what was found before. Second value: is it new?
+
+    Raises InvalidInput unless there are 2 to 8, NotFound, and Conflict for a job without a result and for jobs that
+    differ in what must be the same.
+    """
+    if not 2 <= len(job_ids) <= MOST:
+        raise InvalidInput(
+            f"{len(job_ids)} jobs cannot be compared.", field="jobs", value=len(job_ids), remedy=f"Name 2 to {MOST}."
+        )
+    earlier = queries.find_comparison_of(session, job_ids)
+    if earlier is not None:
+        return earlier, False
+    jobs = [find_job(session, choose_job(session, job_id=job_id, model=None)) for job_id in job_ids]
+    check_comparable(jobs)
+    result = compare(
+        [read_labels(read_layers(session, job.id)) for job in jobs],
+        [_architecture(job) for job in jobs],
+        concept_set_of_job(session, jobs[0].id),
+        refused=[_refused(job) for job in jobs],
+    )
+    new = queries.add_comparison(session, job_ids, result)
+    stored = queries.find_comparison_of(session, job_ids)
+    assert stored is not None  # noqa: S101 - comparisons are never deleted
+    return stored, new
+
+
+def find_comparison(session: Session, comparison_id: UUID) -> StoredComparison:
+    """A comparison with its result. Raises NotFound."""
+    comparison = queries.get_comparison(session, comparison_id)
+    if comparison is None:
+        raise NotFound(
+            f"There is no comparison {comparison_id}.",
+            field="comparison",
+            value=comparison_id,
+            remedy="List the comparisons with GET /comparisons.",
+        )
+    return comparison
+
+
+def list_comparisons(session: Session, *, limit: int, after: Position | None) -> Page[StoredComparison]:
+    """Comparisons, newest first, without their results."""
+    return queries.list_comparisons(session, limit=limit, after=after)
+
+
+def _architecture(job: Job) -> str | None:
+    manifest = job.manifest or {}
+    architecture: str | None = manifest.get("target", {}).get("architecture")
+    return architecture
+
+
+def _refused(job: Job) -> str | None:
+    evidence = evidence_of(job)
+    return NOT_ASKED if evidence is None else evidence.refused

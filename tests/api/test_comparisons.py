@@ -1,0 +1,122 @@
+"""POST and GET /comparisons."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.db.session import Sessions, transaction
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection
+from tests.api.test_problems import problem
+from tests.service.factories import dissected_job, judged_neuron, neuron, queued_job
+
+EVIDENCE = JobEvidence("exam", 50, None, None, None, ())
+
+
+def layer(name: str, *concepts: int) -> LayerDissection:
+    neurons = (neuron(unit, 2.0, concept) for unit, concept in enumerate(concepts))
+    return LayerDissection(name, tuple(judged_neuron(one, p=0.001, q=0.01, z=3.0) for one in neurons))
+
+
+@pytest.fixture
+def jobs(sessions: Sessions) -> list[str]:
+    """A network, its copy, and one that has lost a mass to a calcification and has a layer of its own."""
+    with transaction(sessions) as session:
+        found = [
+            dissected_job(session, layers, model=model, evidence=EVIDENCE)
+            for model, layers in (
+                ("screening", [layer("blocks.0", 0, 0, 1)]),
+                ("copy", [layer("blocks.0", 0, 0, 1)]),
+                ("tuned", [layer("blocks.0", 0, 1, 1), layer("blocks.1", 1)]),
+            )
+        ]
+    return [str(job) for job in found]
+
+
+def post(client: TestClient, jobs: list[str]) -> dict[str, Any]:
+    response = client.post("/comparisons", json={"jobs": jobs})
+    assert response.status_code == 201, response.text
+    body: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/comparisons/{body['id']}"
+    return body
+
+
+def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client: TestClient, jobs: list[str]) -> None:
+    body = post(client, jobs)
+    assert body["jobs"] == jobs
+    result = body["result"]
+    assert (result["basis"], result["resamples"], result["halves"], result["notes"]) == ("significant", 4, 2, [])
+    assert result["unshared"] == [[], [], ["blocks.1"]]
+    assert [scope["layer"] for scope in result["layers"]] == ["blocks.0"]
+    scope = result["network"]
+    table = {row["name"]: row["neurons"] for row in scope["categories"]["rows"]}
+    assert table == {"mass margin": [2, 2, 1], "calcification distribution": [1, 1, 2]}
+    nothing, gain = scope["categories"]["rows"][1]["changes"]
+    assert (nothing["gain"], nothing["low"], nothing["high"], nothing["exceeds_noise"]) == (0.0, 0.0, 0.0, False)
+    assert (gain["gain"], gain["test"], gain["p"]) == (1.0, "mcnemar", 1.0)
+    assert [churn["label"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(1 / 3)]
+    assert scope["categories"]["divergence"][0]["value"] == 0.0
+    assert client.get(f"/comparisons/{body['id']}").json() == body
+
+
+def test_the_same_jobs_again_are_the_same_comparison(client: TestClient, jobs: list[str]) -> None:
+    first = post(client, jobs[:2])
+    again = client.post("/comparisons", json={"jobs": jobs[:2]})
+    assert (again.status_code, again.json()) == (200, first)
+    assert again.headers["location"] == f"/comparisons/{first['id']}"
+    assert post(client, jobs[1::-1])["id"] != first["id"]
+
+
+def test_posted_at_once_they_are_stored_once(client: TestClient, jobs: list[str]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.post("/comparisons", json={"jobs": jobs}), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+def test_comparisons_are_listed_newest_first_in_pages(client: TestClient, jobs: list[str]) -> None:
+    posted = [post(client, pair)["id"] for pair in (jobs[:2], jobs[1:], jobs)]
+    page = client.get("/comparisons", params={"limit": 2})
+    assert [item["id"] for item in page.json()["items"]] == posted[:0:-1]
+    assert page.json()["items"][0]["jobs"] == jobs
+    assert "result" not in page.json()["items"][0]
+    last = client.get(page.links["next"]["url"]).json()
+    assert ([item["id"] for item in last["items"]], last["next"]) == (posted[:1], None)
+
+
+@pytest.fixture
+def unlike(sessions: Sessions) -> UUID:
+    with transaction(sessions) as session:
+        made = {"dissector": {"digest": "another"}}
+        return dissected_job(session, [layer("blocks.0", 0)], evidence=EVIDENCE, manifest=made)
+
+
+def test_unlike_and_unfinished_jobs_are_refused(
+    client: TestClient, jobs: list[str], unlike: UUID, sessions: Sessions
+) -> None:
+    body = problem(client.post("/comparisons", json={"jobs": [jobs[0], str(unlike)]}), 409)
+    assert body["field"] == "dissector"
+    assert "digest 0 against reader@1, digest another" in body["detail"]
+    with transaction(sessions) as session:
+        waiting = str(queued_job(session).id)
+    assert "queued" in problem(client.post("/comparisons", json={"jobs": [jobs[0], waiting]}), 409)["detail"]
+    assert problem(client.post("/comparisons", json={"jobs": [jobs[0], str(uuid4())]}), 404)["field"] == "job"
+    assert client.get("/comparisons").json()["items"] == []
+
+
+def test_networks_without_a_common_layer_are_refused(client: TestClient, jobs: list[str], sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        apart = dissected_job(session, [layer("features.3", 0)], evidence=EVIDENCE)
+    assert problem(client.post("/comparisons", json={"jobs": [jobs[0], str(apart)]}), 409)["field"] == "layers"
+
+
+@pytest.mark.parametrize("number", [0, 1, 9])
+def test_two_to_eight_jobs_are_compared(client: TestClient, number: int) -> None:
+    assert problem(client.post("/comparisons", json={"jobs": [str(uuid4())] * number}), 422)["field"] == "jobs"
+
+
+def test_an_unknown_comparison_is_a_404(client: TestClient) -> None:
+    assert problem(client.get(f"/comparisons/{uuid4()}"), 404)["field"] == "comparison"
