@@ -44,7 +44,7 @@ def qualify(
         positives = int(labels.sum())
         negatives = len(labels) - positives
         found = None
-        if min(positives, negatives) > LEAST_IMAGES:
+        if min(positives, negatives) >= LEAST_IMAGES:
             scores = embeddings @ texts[concept].to(embeddings.device)
             found = recognise(scores.cpu().numpy()[known], labels, known_groups)
         figures = (None,) * 3 if found is None else (found.auroc, found.low, found.high)
