@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
-from service.errors import DissectError, Unavailable
+from service.errors import DissectError, InvalidInput, Unavailable
 
 _POLL_S = 0.3
+_DOWNLOAD_S = 600.0
 
 
 class ServiceError(DissectError):
@@ -23,6 +26,10 @@ class ServiceClient:
     def __init__(self, url: str, api_key: str) -> None:
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=60.0)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """The JSON at a path. Raises ServiceError, Unavailable."""
         return self._call("GET", path, params=params)
@@ -30,6 +37,23 @@ class ServiceClient:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON that answers a POST. Raises ServiceError, Unavailable."""
         return self._call("POST", path, json=body)
+
+    def download(self, path: str, out: Path, **params: Any) -> None:
+        """Write the body at a path to a file, whole or not at all. Raises ServiceError, Unavailable, InvalidInput."""
+        answer = self._send("GET", path, params=params, timeout=_DOWNLOAD_S)
+        unfinished = out.with_name(f".{out.name}.{uuid4().hex}")
+        try:
+            unfinished.write_bytes(answer.content)
+            unfinished.replace(out)
+        except OSError as error:
+            raise InvalidInput(
+                f"The file cannot be written: {error.strerror}.",
+                field="out",
+                value=out,
+                remedy="Check folder and rights.",
+            ) from None
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def follow(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The job again and again, until it has ended."""
@@ -41,13 +65,17 @@ class ServiceClient:
             time.sleep(_POLL_S)
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._send(method, path, **arguments).json()
+        return answer
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise Unavailable("The service cannot be reached.", remedy="Is it running?") from error
-        answer: dict[str, Any] = response.json()
         if response.is_error:
+            problem = response.json()
             raise ServiceError(
-                answer["detail"], field=answer.get("field"), value=answer.get("value"), remedy=answer.get("remedy")
+                problem["detail"], field=problem.get("field"), value=problem.get("value"), remedy=problem.get("remedy")
             )
-        return answer
+        return response

@@ -1,7 +1,7 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid
 from service.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from service.pipelines.dissection import DissectionPlan
+
 
 def dissect(
     checkpoint: Annotated[Path, typer.Option(help="Weights file of the target.")],
@@ -28,6 +31,7 @@ def dissect(
     csv_layout: Annotated[
         Literal["tidy", "published"], typer.Option(help="Columns of a .csv: one line per concept, or as in the paper.")
     ] = "tidy",
+    report: Annotated[Path | None, typer.Option(help="Report to write as well: one .html file.")] = None,
     layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
     concept_set: Annotated[
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
@@ -55,6 +59,7 @@ def dissect(
     from service.probes.manifest import read_manifest
 
     file_format = _format(out, csv_layout)
+    _check_report(report)
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     plan = DissectionPlan(
@@ -75,8 +80,10 @@ def dissect(
     )
     console = Console(stderr=True)
     with ProgressBars(console) as bars:
-        result, _ = run_dissection(plan, bars)
+        result, manifest = run_dissection(plan, bars)
     write_export(result, concepts, out, file_format)
+    if report is not None:
+        _write_report(plan, result, manifest, report)
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
     console.print(_inferred(result))
@@ -109,6 +116,37 @@ def _format(out: Path, csv_layout: str) -> ExportFormat:
     raise InvalidInput(
         f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .json, .csv or .parquet."
     )
+
+
+def _check_report(report: Path | None) -> None:
+    if report is None:
+        return
+    if report.suffix != ".html":
+        raise InvalidInput(
+            f"'{report.name}' is no .html file.", field="report", value=report, remedy="End it in .html."
+        )
+    if not report.absolute().parent.is_dir():
+        raise InvalidInput("The report's folder does not exist.", field="report", value=report, remedy="Make it first.")
+
+
+def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
+    from service.reports.dissection import dissection_html
+    from service.reports.facts import Facts
+    from service.reports.thumbnails import Thumbnails
+    from service.usecases.reports import sees_breast_only, sum_up
+
+    facts = Facts(
+        job=None,
+        target=plan.target.checkpoint.name,
+        probe_set=plan.probe_set.name,
+        concept_set=plan.concept_set.name,
+        dissector=plan.dissector.path.name,
+        method=plan.options.method,
+        manifest=manifest,
+    )
+    report = sum_up(facts, result.layers, plan.concept_set, result.evidence)
+    thumbnails = Thumbnails(plan.probe_set, to_breast=sees_breast_only(manifest))
+    path.write_text(dissection_html(report, thumbnails), "utf-8")
 
 
 def _concept_set(name: str) -> ConceptSet:

@@ -9,6 +9,7 @@ import typer
 from cli.admin import admin
 from cli.dissect import dissect
 from cli.fit_dissector import fit_dissector
+from cli.report import report
 from cli.samples import samples
 from service.errors import DissectError
 
@@ -26,6 +27,7 @@ DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with 
 app.add_typer(admin)
 app.command()(dissect)
 app.command()(fit_dissector)
+app.command()(report)
 app.command()(samples)
 
 

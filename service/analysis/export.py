@@ -14,6 +14,7 @@ from uuid import uuid4
 import numpy as np
 
 from service.domain.concepts import ConceptSet
+from service.domain.evidence import NO_CONCEPT
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
 
@@ -24,6 +25,12 @@ TIDY_COLUMNS = (
     "layer",
     "unit",
     "dead",
+    "label",
+    "significant",
+    "p",
+    "q",
+    "z",
+    "stability",
     "rank",
     "concept",
     "score",
@@ -76,9 +83,13 @@ def write_export(
 
 
 def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[str, Any]]:
-    """The lines of one layer, TIDY_COLUMNS as keys; `images` lists manifest rows, None is what does not exist."""
+    """The lines of one layer, TIDY_COLUMNS as keys; `images` lists manifest rows, None is what does not exist.
+
+    label, significant, p, q, z and stability are the neuron's, the same on all its lines; `no concept` is the label of
+    one whose best concept is not significant.
+    """
     for neuron in layer.neurons:
-        head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead}
+        head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead, **_label_cells(neuron)}
         tail = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
         tail["images"] = [image.row for image in neuron.images]
         for rank, ranked in enumerate(neuron.concepts, start=1):
@@ -95,6 +106,20 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[
             }
         if not neuron.concepts:
             yield {**dict.fromkeys(TIDY_COLUMNS), **head, **tail}
+
+
+def _label_cells(neuron: Neuron) -> dict[str, Any]:
+    label = None if neuron.dead else NO_CONCEPT if neuron.label is None else neuron.label.text
+    significance = None if neuron.evidence is None else neuron.evidence.significance
+    stability = None if neuron.evidence is None else neuron.evidence.stability
+    return {
+        "label": label,
+        "significant": neuron.significant,
+        "p": None if significance is None else significance.p,
+        "q": None if significance is None else significance.q,
+        "z": None if significance is None else significance.z,
+        "stability": None if stability is None else stability.label,
+    }
 
 
 def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Path) -> None:
@@ -147,9 +172,9 @@ def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) 
 
     types: dict[str, Any] = {
         **dict.fromkeys(TIDY_COLUMNS, pa.float64()),
-        **dict.fromkeys(("layer", "concept", "category", "broad_category"), pa.string()),
+        **dict.fromkeys(("layer", "label", "concept", "category", "broad_category"), pa.string()),
         **dict.fromkeys(("unit", "rank"), pa.int32()),
-        **dict.fromkeys(("dead", "mammographic"), pa.bool_()),
+        **dict.fromkeys(("dead", "significant", "mammographic"), pa.bool_()),
         "images": pa.list_(pa.int64()),
     }
     schema = pa.schema(types.items(), metadata={"concept_set": concept_set.name, "concepts": concept_set.digest})

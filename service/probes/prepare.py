@@ -54,10 +54,7 @@ def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = Non
     the whole image, so that a patch of air stays dark. The three channels are one image, each normalised by its own
     mean and std. A constant image scales to 0 under min-max.
     """
-    if box is None:
-        pixels = _whole(image, contract)
-    else:
-        pixels = image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    pixels = shown_part(image, box, to_breast=contract.crop_to_breast)
     if contract.resize == "area" and pixels.shape != (contract.height, contract.width):
         pixels = _resize(pixels, contract.height, contract.width)
     scaled = pixels.astype(np.float32)
@@ -72,6 +69,19 @@ def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = Non
     return (scaled[None] - mean) / std
 
 
+def shown_part(image: EightBitImage, box: Box | None, *, to_breast: bool) -> NDArray[np.uint8]:
+    """What a network sees of an image: uint8 [H, W], not yet resized.
+
+    The box, if there is one; else the whole image, of a DICOM image without its frame and, if asked for, without air.
+    """
+    if box is not None:
+        return image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    if not image.from_dicom:
+        return image.pixels
+    pixels = _without_border(image.pixels)
+    return crop_to_breast(pixels) if to_breast else pixels
+
+
 def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cut to the longest run of columns that vary and then of rows that vary; values up to 40 count as 0.
 
@@ -84,13 +94,6 @@ def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     tissue = tissue[:, columns]
     rows = _longest_run(np.ptp(tissue[:, _middle(tissue.shape[1])], axis=1) > 0)
     return pixels[rows, columns]
-
-
-def _whole(image: EightBitImage, contract: Preprocessing) -> NDArray[np.uint8]:
-    if not image.from_dicom:
-        return image.pixels
-    pixels = _without_border(image.pixels)
-    return crop_to_breast(pixels) if contract.crop_to_breast else pixels
 
 
 def _without_border(pixels: NDArray[_Depth]) -> NDArray[_Depth]:

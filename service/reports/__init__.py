@@ -1,1 +1,1 @@
-"""Documents and figures made from analysis results."""
+"""Reports on dissections and comparisons: their content, as one HTML file that needs nothing else, and as JSON."""

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from cli.main import main
+from tests.reports.page import Page
 from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
 
 IMAGES = 8
@@ -89,6 +90,15 @@ def test_the_published_layout(folder: Path, tmp_path: Path, mammodissect: Callab
         assert next(csv.reader(file)) == ["layer", "unit", "description", "similarity", "images"]
 
 
+def test_a_report_beside_the_result(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    out, report = tmp_path / "neurons.json", tmp_path / "report.html"
+    assert mammodissect(*arguments(folder, out=str(out), report=str(report))).status == 0
+    page = Page(report.read_text())
+    assert {row[1] for row in page.rows["layers"][1:]} == set(LAYERS)
+    assert "target.safetensors" in page.text
+    assert str(folder) not in report.read_text(), "no path of this machine"
+
+
 def test_json_by_another_similarity(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
     out = tmp_path / "neurons.json"
     assert mammodissect(*arguments(folder, out=str(out), similarity="cosine_cubed", layers=LAYERS[0])).status == 0
@@ -117,6 +127,8 @@ def test_shards_that_batches_fill_change_no_name(
         ({"top-k": "9"}, "top_k"),
         ({"out": "neurons.xlsx"}, ".json, .csv or .parquet"),
         ({"out": "nowhere/neurons.csv"}, "Make it first"),
+        ({"report": "report.pdf"}, ".html"),
+        ({"report": "nowhere/report.html"}, "Make it first"),
         ({"probe-set": "none.csv"}, "manifest"),
         ({"concept-set": "birads"}, "bi-rads"),
         ({"device": "gpu"}, "auto, cpu or cuda:N"),
@@ -147,5 +159,5 @@ def test_migrate_without_a_database_says_which_setting_is_missing(mammodissect: 
 def test_help_lists_the_commands(mammodissect: Callable[..., Done]) -> None:
     done = mammodissect("--help")
     assert done.status == 0
-    for command in ("up", "demo", "dissect", "samples", "fit-dissector", "migrate"):
+    for command in ("up", "demo", "dissect", "samples", "report", "fit-dissector", "migrate"):
         assert command in done.stdout

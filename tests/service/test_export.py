@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
+from service.domain.evidence import Evidence, Significance, Stability
 from service.domain.neurons import ActivationSummary, Dissection, LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.errors import InvalidInput
@@ -38,11 +39,11 @@ NAMED = Neuron(
         RankedConcept(2, "grünes Blatt", -0.1),
     ),
     images=(TopImage("a;b", 7, 2.0, Box(1, 2, 3, 4)), TopImage("c", 12, 1.5)),
+    evidence=Evidence(Significance(0.001, 3.5, 0.01), Stability(0.75, None, ("mass, 'round'",))),
 )
+CHANCE = replace(NAMED, unit=5, evidence=Evidence(Significance(0.5, 0.1, 0.5)))
 DEAD = Neuron(unit=1, dead=True, activation=ActivationSummary(0.0, 0.0, 0.0, 0.0))
-SMALL = Dissection(
-    (LayerDissection("blocks.2.conv.0", (NAMED, DEAD)), LayerDissection("head", (replace(NAMED, unit=5),))), 20, (3, 9)
-)
+SMALL = Dissection((LayerDissection("blocks.2.conv.0", (NAMED, DEAD)), LayerDissection("head", (CHANCE,))), 20, (3, 9))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -102,6 +103,13 @@ def test_tidy_csv_has_a_line_for_each_neuron_and_rank(tmp_path: Path) -> None:
     assert [row["mammographic"] for row in rows[:4]] == ["true", "", "false", ""]
     assert [(row["category"], row["broad_category"]) for row in rows[:2]] == [("shape", "findings"), ("", "")]
     assert [float(row["score"]) for row in rows[:3]] == [ranked.score for ranked in NAMED.concepts]
+    assert [row["label"] for row in rows[2:5]] == ["mass, 'round'", "", "no concept"]
+    assert [row["significant"] for row in rows[2:5]] == ["true", "", "false"]
+    assert [(row["p"], row["q"], row["z"], row["stability"]) for row in rows[2:5]] == [
+        ("0.001", "0.01", "3.5", "0.75"),
+        ("", "", "", ""),
+        ("0.5", "0.5", "0.1", ""),
+    ]
     assert [row["dead"] for row in rows[2:5]] == ["false", "true", "false"]
     assert [row["images"] for row in rows[2:5]] == ["7 12", "", "7 12"]
     assert [float(rows[0][f"activation_{name}"]) for name in asdict(ACTIVATION)] == [0.125, 0.5, -1.0, 2.0]
@@ -119,6 +127,12 @@ def test_parquet_holds_the_tidy_columns_with_types(tmp_path: Path) -> None:
         "layer": "blocks.2.conv.0",
         "unit": 0,
         "dead": False,
+        "label": "mass, 'round'",
+        "significant": True,
+        "p": 0.001,
+        "q": 0.01,
+        "z": 3.5,
+        "stability": 0.75,
         "rank": 1,
         "concept": "mass, 'round'",
         "score": NAMED.concepts[0].score,

@@ -1,0 +1,105 @@
+"""The report on one dissection: its content, as HTML and as JSON."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter
+
+from service.analysis.coverage import Coverage
+from service.analysis.watch_list import WatchList
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection
+from service.reports.cards import CardImage, NeuronCard, choose_cards
+from service.reports.coverage_map import category_rows, column_groups, concept_rows
+from service.reports.facts import Facts
+from service.reports.html import picture, render
+from service.reports.layers import LayerLine, layer_line, total_composition
+from service.reports.watching import WatchedNeuron, WatchSummary, sum_up_watch_list
+from service.reports.wording import (
+    limits,
+    missing_sentences,
+    neuron_sentences,
+    untestable_sentence,
+    watch_sentences,
+)
+
+Thumbnail = Callable[[CardImage], bytes | None]
+"""A small JPEG of an image; None where it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class DissectionReport:
+    """Everything that a report on a dissection says; the JSON twin holds just this, the HTML adds the pictures.
+
+    tested: whether labels were tested; composition then counts significant neurons, else those at the threshold.
+    coverage: without the concepts that no neuron represents.
+    """
+
+    facts: Facts
+    summary: tuple[str, ...]
+    tested: bool
+    layers: tuple[LayerLine, ...]
+    composition: tuple[tuple[str, int], ...]
+    coverage: Coverage
+    watched: WatchSummary
+    cards: tuple[NeuronCard, ...]
+    evidence: JobEvidence | None
+    limits: tuple[str, ...]
+
+
+_REPORT = TypeAdapter(DissectionReport)
+
+
+def report_dissection(
+    facts: Facts,
+    layers: Sequence[LayerDissection],
+    concept_set: ConceptSet,
+    evidence: JobEvidence | None,
+    coverage: Coverage,
+    watch_list: WatchList,
+) -> DissectionReport:
+    """Sum up a dissection. The neurons' concept indices point into the concept set."""
+    lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
+    return DissectionReport(
+        facts=facts,
+        summary=(
+            *neuron_sentences(lines, coverage.refused),
+            *missing_sentences(coverage),
+            *watch_sentences(watch_list),
+            untestable_sentence(evidence),
+        ),
+        tested=any(line.summary.significant is not None for line in lines),
+        layers=lines,
+        composition=total_composition(lines),
+        coverage=replace(coverage, concepts=tuple(one for one in coverage.concepts if one.neurons)),
+        watched=sum_up_watch_list(watch_list),
+        cards=choose_cards(layers, concept_set, evidence),
+        evidence=evidence,
+        limits=limits(evidence, facts.manifest.get("images_used")),
+    )
+
+
+def dissection_json(report: DissectionReport) -> bytes:
+    """The report as UTF-8 JSON."""
+    return _REPORT.dump_json(report, indent=1)
+
+
+def dissection_html(report: DissectionReport, thumbnail: Thumbnail) -> str:
+    """The report as one HTML file, with a picture of each image that `thumbnail` can draw."""
+    names = [line.summary.layer for line in report.layers]
+    return render(
+        "dissection.html",
+        report=report,
+        pictures=_pictures([*report.cards, *report.watched.neurons], thumbnail),
+        categories=category_rows(report.coverage, names),
+        concepts=concept_rows(report.coverage, names),
+        groups=column_groups(len(names)),
+    )
+
+
+def _pictures(shown: Iterable[NeuronCard | WatchedNeuron], thumbnail: Thumbnail) -> dict[CardImage, str]:
+    images = {image for one in shown for image in one.images}
+    # Row by row, so that patches of one image follow each other.
+    drawn = {image: thumbnail(image) for image in sorted(images, key=lambda image: image.row)}
+    return {image: picture(jpeg) for image, jpeg in drawn.items() if jpeg is not None}

@@ -1,0 +1,76 @@
+"""Report content as one HTML file: no script, no request to anywhere, every text escaped."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from service.reports import svg
+from service.reports.facts import manifest_lines
+
+_NONE = "\N{EN DASH}"
+
+
+def render(template: str, **content: Any) -> str:
+    """The template filled in; all of it is escaped but our own drawings."""
+    style = files("service.reports").joinpath("templates", "style.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    # Nothing but the file's own text: no caller's string is ever marked as safe.
+    return _environment().get_template(template).render(style=Markup(style), policy=policy, **content)  # noqa: S704
+
+
+def picture(jpeg: bytes) -> str:
+    """A JPEG as a data: URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("service.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "probability": probability,
+        "signed": signed,
+        "manifest_lines": manifest_lines,
+    }
+    environment.globals["svg"] = svg
+    return environment
+
+
+def percent(share: float | None) -> str:
+    """0.256 -> `26 %`; nothing that is not zero reads as 0, and nothing that is not all as 100."""
+    if share is None:
+        return _NONE
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure with a true minus sign, or a dash where there is none."""
+    return _NONE if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign, to one decimal where that is not zero."""
+    if value is None:
+        return _NONE
+    rounded = round(value, 1)
+    return "0" if rounded == 0 else f"{rounded:+g}".replace("-", "\N{MINUS SIGN}")
+
+
+def probability(value: float | None) -> str:
+    """Two digits that count: 0.00031, or 3.1e-09 where it is tiny."""
+    return _NONE if value is None else f"{value:.2g}".replace("-", "\N{MINUS SIGN}")

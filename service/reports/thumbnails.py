@@ -1,0 +1,49 @@
+"""Small pictures of probe images for reports."""
+
+from service.domain.probes import Box, ProbeSet
+from service.errors import UnreadableImage
+from service.probes.decode import decode
+from service.probes.opencv import cv2
+from service.probes.prepare import EightBitImage, shown_part, to_eight_bit
+from service.reports.cards import CardImage
+
+SIDE = 160
+"""Pixels of a thumbnail's longer side."""
+
+_JPEG_QUALITY = 82
+
+
+class Thumbnails:
+    """Draws what the networks saw of an image, small; keeps the last image decoded, for its next patch.
+
+    to_breast: whether the target sees DICOM images cut to the breast.
+    """
+
+    def __init__(self, probe_set: ProbeSet, *, to_breast: bool) -> None:
+        self._paths = {item.row: item.path for item in probe_set.items}
+        self._to_breast = to_breast
+        self._last: tuple[int, EightBitImage] | None = None
+
+    def __call__(self, image: CardImage) -> bytes | None:
+        """A JPEG at most SIDE pixels wide and high; None where the image is not there or cannot be read."""
+        try:
+            whole = self._decoded(image.row)
+        except (KeyError, UnreadableImage):
+            return None
+        return _jpeg(whole, image.box, to_breast=self._to_breast)
+
+    def _decoded(self, row: int) -> EightBitImage:
+        if self._last is None or self._last[0] != row:
+            self._last = row, to_eight_bit(decode(self._paths[row], row=row))
+        return self._last[1]
+
+
+def _jpeg(image: EightBitImage, box: Box | None, *, to_breast: bool) -> bytes | None:
+    pixels = shown_part(image, box, to_breast=to_breast)
+    if not pixels.size:
+        return None
+    height, width = pixels.shape
+    scale = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())

@@ -1,0 +1,62 @@
+"""The watch-list as a report shows it: without the names of images, and its strongest neurons only."""
+
+from dataclasses import dataclass
+
+from service.analysis.watch_list import WatchList
+from service.domain.evidence import Watched
+from service.reports.cards import CardImage, card_images
+
+NEURONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedNeuron:
+    """A neuron that responds to watched concepts, strongest first; label: what it is named after."""
+
+    layer: str
+    unit: int
+    label: str
+    responses: tuple[Watched, ...]
+    images: tuple[CardImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedTotal:
+    """A watched concept: how many neurons respond to it, their share of the living, and the strongest z."""
+
+    text: str
+    neurons: int
+    share: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSummary:
+    """refused: why nothing was inferred. watched: concepts looked for. live: neurons that are not dead.
+
+    responding: neurons with a response, a `share` of the live ones, of which `neurons` holds the NEURONS strongest.
+    """
+
+    refused: str | None
+    watched: int
+    live: int
+    responding: int
+    share: float | None
+    concepts: tuple[WatchedTotal, ...]
+    neurons: tuple[WatchedNeuron, ...]
+
+
+def sum_up_watch_list(found: WatchList) -> WatchSummary:
+    """The watch-list in the report's form."""
+    return WatchSummary(
+        refused=found.refused,
+        watched=found.watched,
+        live=found.live,
+        responding=len(found.neurons),
+        share=found.share,
+        concepts=tuple(WatchedTotal(one.text, len(one.neurons), one.share, one.neurons[0].z) for one in found.concepts),
+        neurons=tuple(
+            WatchedNeuron(one.layer, one.unit, one.label, one.responses, card_images(one.images))
+            for one in found.neurons[:NEURONS]
+        ),
+    )

@@ -1,0 +1,171 @@
+"""GET /jobs/{id}/report and /jobs/{id}/export, from a result in the database and images on disk."""
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+from pyarrow import parquet
+
+from service.analysis.layers import summarise_layer
+from service.db.jobs import JobParts, add_job, move_job
+from service.db.neurons import add_layer
+from service.db.resources import find_resource
+from service.db.session import Sessions, transaction
+from service.domain.jobs import DissectionOptions, JobRequest, JobStatus
+from service.domain.neurons import LayerDissection
+from service.domain.resources import ResourceKind
+from service.probes.phantoms import write_phantoms
+from tests.api.test_problems import problem
+from tests.reports.examples import CONCEPTS, EVIDENCE, FACTS, LAYERS, example_layers
+from tests.reports.page import Page
+from tests.service.factories import queued_job, resource
+
+IMAGES = 8
+
+
+@pytest.fixture
+def layers() -> list[LayerDissection]:
+    return example_layers(units=12, images=IMAGES)
+
+
+@pytest.fixture
+def probes(data_root: Path) -> Path:
+    return write_phantoms(data_root, IMAGES, 2024, (128, 80))
+
+
+@pytest.fixture
+def job(client: TestClient, sessions: Sessions, probes: Path, layers: list[LayerDissection]) -> UUID:
+    """A succeeded job on eight phantoms."""
+    assert client.post("/probe-sets", json={"name": "phantoms", "manifest": str(probes)}).status_code == 201
+    assert client.get("/concept-sets/bi-rads").status_code == 200
+    with transaction(sessions) as session:
+        probe_set = find_resource(session, ResourceKind.PROBE_SET, "phantoms", None)
+        concept_set = find_resource(session, ResourceKind.CONCEPT_SET, "bi-rads", None)
+        assert probe_set is not None
+        assert concept_set is not None
+        parts = JobParts(
+            resource(session, ResourceKind.MODEL, "screening", checkpoint="/models/x", architecture="a", sha256="0"),
+            resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
+            probe_set,
+            concept_set,
+        )
+        request = JobRequest(
+            parts.target.reference,
+            parts.dissector.reference,
+            parts.probe_set.reference,
+            parts.concept_set.reference,
+            options=DissectionOptions(layers=LAYERS, method=FACTS.method),
+        )
+        job = add_job(session, parts, request, request_digest="0", idempotency_key=None)
+        assert job is not None
+        move_job(session, job.id, JobStatus.RUNNING)
+        for position, layer in enumerate(layers):
+            summary = summarise_layer(layer, CONCEPTS)
+            add_layer(
+                session,
+                job.id,
+                position=position,
+                summary=summary,
+                neurons=layer.neurons,
+                concepts=CONCEPTS.concepts,
+            )
+        manifest = {**FACTS.manifest, "evidence": json.loads(json.dumps(asdict(EVIDENCE)))}
+        move_job(session, job.id, JobStatus.SUCCEEDED, manifest=manifest)
+        return job.id
+
+
+def test_a_report_is_one_page_with_pictures(client: TestClient, job: UUID, layers: list[LayerDissection]) -> None:
+    response = client.get(f"/jobs/{job}/report")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert response.headers["content-disposition"] == f'inline; filename="report-{job}.html"'
+    page = Page(response.text)
+    assert "screening@1" in page.text
+    assert "30 of 36 neurons in 3 layers are alive" in page.text
+    assert [row[1] for row in page.rows["layers"][1:]] == list(LAYERS)
+    assert page.attributes("src"), "the images could be read"
+    assert "image not available here" not in page.text
+    assert "phantom-2024" not in response.text, "no image is named"
+    assert "evidence.qualifications" not in page.text
+    assert "untestable" in page.text, "the job's evidence comes from its manifest"
+
+
+def test_the_twin_is_chosen_by_format_or_accept(client: TestClient, job: UUID) -> None:
+    twin = client.get(f"/jobs/{job}/report", params={"format": "json"})
+    assert twin.headers["content-type"] == "application/json"
+    assert twin.json()["facts"]["job"] == str(job)
+    assert len(twin.json()["layers"]) == 3
+    assert client.get(f"/jobs/{job}/report", headers={"Accept": "application/json"}).json() == twin.json()
+    browser = {"Accept": "text/html,application/xhtml+xml,application/json;q=0.5"}
+    assert client.get(f"/jobs/{job}/report", headers=browser).text.startswith("<!DOCTYPE html>")
+    assert (
+        client.get(f"/jobs/{job}/report", params={"format": "html"}, headers={"Accept": "application/json"}).text[0]
+        == "<"
+    )
+    assert problem(client.get(f"/jobs/{job}/report", params={"format": "pdf"}), 422)["field"] == "format"
+
+
+@pytest.mark.parametrize("loss", ["manifest", "image"])
+def test_images_that_cannot_be_read_any_more_are_said_to_be_missing(
+    client: TestClient, job: UUID, probes: Path, loss: str
+) -> None:
+    if loss == "manifest":
+        probes.write_text(probes.read_text().replace("phantom", "other"))
+    else:
+        for image in (probes.parent / "images").iterdir():
+            image.write_bytes(bytes(image.stat().st_size))
+    response = client.get(f"/jobs/{job}/report")
+    assert response.status_code == 200
+    assert Page(response.text).attributes("src") == []
+    assert "image not available here" in response.text
+
+
+@pytest.mark.parametrize("kind", ["report", "export"])
+def test_only_a_succeeded_job_has_them(client: TestClient, sessions: Sessions, kind: str) -> None:
+    assert problem(client.get(f"/jobs/{uuid4()}/{kind}"), 404)["field"] == "job"
+    with transaction(sessions) as session:
+        waiting = queued_job(session).id
+    assert "queued" in problem(client.get(f"/jobs/{waiting}/{kind}"), 409)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "kind"),
+    [
+        ("csv", "csv", "text/csv; charset=utf-8"),
+        ("published", "csv", "text/csv; charset=utf-8"),
+        ("parquet", "parquet", "application/vnd.apache.parquet"),
+        ("json", "json", "application/json"),
+    ],
+)
+def test_export(
+    client: TestClient, job: UUID, layers: list[LayerDissection], form: str, suffix: str, kind: str
+) -> None:
+    response = client.get(f"/jobs/{job}/export", params={"format": form})
+    assert (response.status_code, response.headers["content-type"]) == (200, kind)
+    assert response.headers["content-disposition"] == f'attachment; filename="dissection-{job}.{suffix}"'
+    assert int(response.headers["content-length"]) == len(response.content)
+    units = {(layer.layer, neuron.unit) for layer in layers for neuron in layer.neurons}
+    assert units_in(form, response.content) == units
+
+
+def units_in(form: str, content: bytes) -> set[tuple[str, int]]:
+    rows: list[dict[str, Any]]
+    if form == "parquet":
+        rows = parquet.read_table(io.BytesIO(content)).to_pylist()
+    elif form == "json":
+        written = json.loads(content)
+        assert written["evidence"]["tests"] == EVIDENCE.tests
+        assert written["images_used"] == FACTS.manifest["images_used"]
+        rows = [{"layer": one["layer"], "unit": unit["unit"]} for one in written["layers"] for unit in one["neurons"]]
+    else:
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+    return {(row["layer"].replace("[", ".").replace("]", ""), int(row["unit"])) for row in rows}
+
+
+def test_an_unknown_export_format_is_refused(client: TestClient, job: UUID) -> None:
+    assert problem(client.get(f"/jobs/{job}/export", params={"format": "xlsx"}), 422)["field"] == "format"

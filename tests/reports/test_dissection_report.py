@@ -1,0 +1,236 @@
+"""The report on a dissection: it says what the figures say, opens from disk, and runs nothing."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.analysis.coverage import NOT_ASKED, cover
+from service.analysis.watch_list import watch
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection, RankedConcept
+from service.domain.probes import Box
+from service.probes.manifest import read_manifest
+from service.reports.cards import CARDS, CARDS_PER_LAYER, CardImage
+from service.reports.dissection import DissectionReport, dissection_html, dissection_json, report_dissection
+from service.reports.thumbnails import SIDE, Thumbnails
+from tests.reports.examples import (
+    CONCEPTS,
+    EVIDENCE,
+    FACTS,
+    LAYERS,
+    dead_neuron,
+    example_layers,
+    example_report,
+    untested,
+)
+from tests.reports.page import Page
+
+JPEG = bytes(cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes())
+REFUSED = "The probe set has 9 exams, fewer than the 20 that inference takes."
+
+
+def no_picture(_: CardImage) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def layers() -> list[LayerDissection]:
+    return example_layers()
+
+
+@pytest.fixture(scope="module")
+def report(layers: list[LayerDissection]) -> DissectionReport:
+    return example_report(layers)
+
+
+@pytest.fixture(scope="module")
+def page(report: DissectionReport) -> Page:
+    return Page(dissection_html(report, lambda _: JPEG))
+
+
+def test_the_file_needs_nothing_else_and_runs_nothing(page: Page) -> None:
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "base"})
+    assert page.attributes("style") == [], "the policy forbids them"
+    assert [name for _, attributes in page.tags for name in attributes if name.startswith("on")] == []
+    assert {source.split(",")[0] for source in page.attributes("src")} == {"data:image/jpeg;base64"}
+    links, names = page.attributes("href"), page.attributes("id")
+    assert {link.removeprefix("#") for link in links} <= set(names)
+    assert len(set(names)) == len(names)
+    assert re.search(r"url\(|@import|https?:", page.style) is None
+    policy = next(value for tag, value in page.tags if value.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+    assert policy["content"] == (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_figures_and_twin_agree(page: Page, report: DissectionReport, layers: list[LayerDissection]) -> None:
+    twin = json.loads(dissection_json(report))
+    shown = [row[:5] for row in page.rows["layers"][1:]]
+    told = [
+        [str(line["number"]), line["summary"]["layer"], str(line["summary"]["units"]), str(line["living"])]
+        for line in twin["layers"]
+    ]
+    significant = [sum(neuron.significant is True for neuron in layer.neurons) for layer in layers]
+    assert [row[:4] for row in shown] == told
+    assert [int(row[4].split(" ")[0]) for row in shown] == significant
+    assert [line["summary"]["significant"] for line in twin["layers"]] == significant
+    assert [int(row[2]) for row in page.rows["composition"][1:]] == significant
+    assert sum(count for _, count in twin["composition"]) == sum(significant)
+    for line in twin["layers"]:
+        assert sum(line["scores"]["significant"]) == line["summary"]["significant"]
+        assert sum(line["scores"]["others"]) == line["living"] - line["summary"]["significant"]
+        assert sum(line["scores"]["random"]) == pytest.approx(1)
+    categories = {one["name"]: one for one in twin["coverage"]["categories"]}
+    rows = [row for row in page.rows["coverage"] if row[0] in categories and " of " in row[3]]
+    assert len(rows) == len(categories)
+    for name, neurons, _, _, *cells in rows:
+        per_layer = {count["layer"]: count["neurons"] for count in categories[name]["layers"]}
+        assert int(neurons) == categories[name]["neurons"]
+        assert [int(cell.replace("·", "0")) for cell in cells] == [per_layer.get(layer, 0) for layer in LAYERS]
+    assert [sentence for sentence in twin["summary"] if sentence not in page.text] == []
+    assert [sentence for sentence in twin["limits"] if sentence not in page.text] == []
+
+
+def test_the_summary_answers_in_plain_words(report: DissectionReport) -> None:
+    text = " ".join(report.summary)
+    assert "174 of 180 neurons in 3 layers are alive; 6 answer every image alike" in text
+    significant = sum(line.summary.significant or 0 for line in report.layers)
+    assert f"{significant} neurons ({100 * significant / 174:.0f} % of the living) carry a significant concept" in text
+    assert (
+        "2 not represented, though dissector and probe set can show them (circumscribed mass, spiculated mass)" in text
+    )
+    assert "respond to what should not drive a diagnosis: surgical clip." in text
+    assert "cannot recognise 1 of 5 tested concepts (architectural distortion)" in text
+
+
+def test_cards_are_the_strongest_significant_neurons(report: DissectionReport, layers: list[LayerDissection]) -> None:
+    for number, layer in enumerate(layers, start=1):
+        z = [
+            one.evidence.significance.z
+            for one in layer.neurons
+            if one.significant and one.evidence and one.evidence.significance
+        ]
+        shown = [card.significance.z for card in report.cards if card.layer_number == number and card.significance]
+        assert shown == sorted(z, reverse=True)[:CARDS_PER_LAYER]
+
+
+def test_forty_cards_at_most(layers: list[LayerDissection]) -> None:
+    many = [replace(layers[2], layer=f"blocks.{number}") for number in range(12)]
+    assert len(example_report(many).cards) == CARDS
+
+
+def test_images_are_named_by_row_alone(page: Page, report: DissectionReport) -> None:
+    rows = {image.row for card in report.cards for image in card.images}
+    assert all(f"row {row}" in page.text for row in rows)
+    assert "secret" not in page.text + str(page.tags)
+    assert b"secret" not in dissection_json(report)
+
+
+def test_the_region_is_outlined_where_it_is_known(report: DissectionReport) -> None:
+    card = next(card for card in report.cards if card.images[0].region)
+    only = replace(report, cards=(card,), watched=replace(report.watched, neurons=()))
+    page = Page(dissection_html(only, lambda _: JPEG))
+    outlines = [attributes for tag, attributes in page.tags if tag == "rect" and attributes.get("class") == "region"]
+    assert len(outlines) == len(card.images)
+    assert [outlines[0][name] for name in ("x", "y", "width", "height")] == ["0.3", "0.4", "0.25", "0.2"]
+
+
+def test_an_image_that_is_not_there_is_said_to_be_missing(report: DissectionReport) -> None:
+    page = Page(dissection_html(report, no_picture))
+    assert page.attributes("src") == []
+    assert "image not available here" in page.text
+
+
+def test_names_cannot_become_markup(layers: list[LayerDissection]) -> None:
+    evil = "<script>alert('&\"')</script>"
+    concepts = ConceptSet("x", tuple(Concept(evil, evil, evil, True) for _ in CONCEPTS.concepts))
+    renamed = [
+        LayerDissection(
+            f"{layer.layer} {evil}",
+            tuple(
+                replace(one, concepts=tuple(RankedConcept(c.concept, evil, c.score) for c in one.concepts))
+                for one in layer.neurons
+            ),
+            layer.null,
+        )
+        for layer in layers
+    ]
+    facts = replace(FACTS, target=evil, probe_set=evil, manifest={evil: evil})
+    evidence = replace(EVIDENCE, no_agreement=evil)
+    report = report_dissection(
+        facts,
+        renamed,
+        concepts,
+        evidence,
+        cover(renamed, concepts, evidence, [(evil, None)]),
+        watch(renamed, concepts, evidence),
+    )
+    html = dissection_html(report, no_picture)
+    assert "<script" not in html
+    assert evil in Page(html).text
+    assert any(evil in label for label in Page(html).attributes("aria-label"))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "why"),
+    [(None, NOT_ASKED), (replace(EVIDENCE, refused=REFUSED, tests=0, largest_p=None), REFUSED)],
+)
+def test_without_tested_labels_the_report_says_why(
+    layers: list[LayerDissection], evidence: JobEvidence | None, why: str
+) -> None:
+    report = example_report([untested(layer) for layer in layers], evidence)
+    page = Page(dissection_html(report, no_picture))
+    assert f"No label was tested: {why}" in report.summary[1]
+    assert [row[4] for row in page.rows["layers"][1:]] == ["not tested"] * 3
+    assert report.coverage.missing == (), "nothing is called missing where nothing was inferred"
+    assert page.text.count(why) >= 4, "in the summary, beside scores, coverage and watch-list"
+    assert report.cards, "the best labels are still shown"
+    assert "not tested; score" in page.text
+
+
+@pytest.mark.parametrize("shown", [[LayerDissection("head", (dead_neuron(0), dead_neuron(1)))], []])
+def test_without_living_neurons_there_is_a_report_all_the_same(shown: Sequence[LayerDissection]) -> None:
+    report = example_report(shown)
+    page = Page(dissection_html(report, no_picture))
+    assert report.summary[0].startswith("0 of ")
+    assert report.cards == ()
+    assert "No neuron is named" in page.text
+    assert json.loads(dissection_json(report))["composition"] == []
+
+
+def test_many_layers_go_into_several_maps(layers: list[LayerDissection]) -> None:
+    many = [replace(layers[2], layer=f"blocks.{number}") for number in range(20)]
+    page = Page(dissection_html(example_report(many), no_picture))
+    columns = [row for row in page.rows["coverage"] if row and all(cell.isdigit() for cell in row)]
+    assert [cell for row in columns[:2] for cell in row] == [str(number) for number in range(1, 21)]
+
+
+def test_thumbnails_show_the_patch_in_small(tmp_path: Path) -> None:
+    pixels = np.zeros((400, 600), np.uint8)
+    pixels[100:200, 300:500] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    (tmp_path / "manifest.csv").write_text("image\na.png\nb.png\n")
+    thumbnails = Thumbnails(read_manifest(tmp_path / "manifest.csv", name="two"), to_breast=False)
+    whole, patch = (drawn(thumbnails(CardImage(1, 1.0, box, None))) for box in (None, Box(300, 100, 200, 100)))
+    assert whole.shape == (round(SIDE * 400 / 600), SIDE)
+    assert patch.shape == (SIDE // 2, SIDE)
+    assert abs(int(patch.min()) - 200) < 5
+    assert thumbnails(CardImage(2, 1.0, None, None)) is None
+    assert thumbnails(CardImage(3, 1.0, None, None)) is None
+
+
+def drawn(jpeg: bytes | None) -> np.ndarray:
+    assert jpeg is not None
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED))
