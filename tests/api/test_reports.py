@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,19 +11,15 @@ import pytest
 from fastapi.testclient import TestClient
 from pyarrow import parquet
 
-from service.analysis.layers import summarise_layer
-from service.db.jobs import JobParts, add_job, move_job
-from service.db.neurons import add_layer
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
-from service.domain.jobs import DissectionOptions, JobRequest, JobStatus
 from service.domain.neurons import LayerDissection
 from service.domain.resources import ResourceKind
 from service.probes.phantoms import write_phantoms
 from tests.api.test_problems import problem
-from tests.reports.examples import CONCEPTS, EVIDENCE, FACTS, LAYERS, example_layers
+from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.reports.page import Page
-from tests.service.factories import queued_job, resource
+from tests.service.factories import dissected_job, queued_job
 
 IMAGES = 8
 
@@ -43,41 +38,16 @@ def probes(data_root: Path) -> Path:
 def job(client: TestClient, sessions: Sessions, probes: Path, layers: list[LayerDissection]) -> UUID:
     """A succeeded job on eight phantoms."""
     assert client.post("/probe-sets", json={"name": "phantoms", "manifest": str(probes)}).status_code == 201
-    assert client.get("/concept-sets/bi-rads").status_code == 200
     with transaction(sessions) as session:
         probe_set = find_resource(session, ResourceKind.PROBE_SET, "phantoms", None)
-        concept_set = find_resource(session, ResourceKind.CONCEPT_SET, "bi-rads", None)
-        assert probe_set is not None
-        assert concept_set is not None
-        parts = JobParts(
-            resource(session, ResourceKind.MODEL, "screening", checkpoint="/models/x", architecture="a", sha256="0"),
-            resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
-            probe_set,
-            concept_set,
+        return dissected_job(
+            session,
+            layers,
+            evidence=EVIDENCE,
+            manifest={"images_used": IMAGES, "rows_skipped": []},
+            probe_set=probe_set,
+            concept_set=CONCEPTS,
         )
-        request = JobRequest(
-            parts.target.reference,
-            parts.dissector.reference,
-            parts.probe_set.reference,
-            parts.concept_set.reference,
-            options=DissectionOptions(layers=LAYERS, method=FACTS.method),
-        )
-        job = add_job(session, parts, request, request_digest="0", idempotency_key=None)
-        assert job is not None
-        move_job(session, job.id, JobStatus.RUNNING)
-        for position, layer in enumerate(layers):
-            summary = summarise_layer(layer, CONCEPTS)
-            add_layer(
-                session,
-                job.id,
-                position=position,
-                summary=summary,
-                neurons=layer.neurons,
-                concepts=CONCEPTS.concepts,
-            )
-        manifest = {**FACTS.manifest, "evidence": json.loads(json.dumps(asdict(EVIDENCE)))}
-        move_job(session, job.id, JobStatus.SUCCEEDED, manifest=manifest)
-        return job.id
 
 
 def test_a_report_is_one_page_with_pictures(client: TestClient, job: UUID, layers: list[LayerDissection]) -> None:
@@ -160,7 +130,7 @@ def units_in(form: str, content: bytes) -> set[tuple[str, int]]:
     elif form == "json":
         written = json.loads(content)
         assert written["evidence"]["tests"] == EVIDENCE.tests
-        assert written["images_used"] == FACTS.manifest["images_used"]
+        assert written["images_used"] == IMAGES
         rows = [{"layer": one["layer"], "unit": unit["unit"]} for one in written["layers"] for unit in one["neurons"]]
     else:
         rows = list(csv.DictReader(io.StringIO(content.decode())))
@@ -169,3 +139,15 @@ def units_in(form: str, content: bytes) -> set[tuple[str, int]]:
 
 def test_an_unknown_export_format_is_refused(client: TestClient, job: UUID) -> None:
     assert problem(client.get(f"/jobs/{job}/export", params={"format": "xlsx"}), 422)["field"] == "format"
+
+
+def test_a_comparison_has_a_report(client: TestClient, sessions: Sessions, layers: list[LayerDissection]) -> None:
+    with transaction(sessions) as session:
+        jobs = [dissected_job(session, layers, model=name, concept_set=CONCEPTS) for name in ("screening", "copy")]
+    comparison = client.post("/comparisons", json={"jobs": [str(one) for one in jobs]}).json()["id"]
+    response = client.get(f"/comparisons/{comparison}/report")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "copy@1 against screening@1: no category gains or loses a single neuron." in Page(response.text).text
+    twin = client.get(f"/comparisons/{comparison}/report", params={"format": "json"}).json()
+    assert [facts["job"] for facts in twin["networks"]] == [str(one) for one in jobs]
+    assert problem(client.get(f"/comparisons/{uuid4()}/report"), 404)["field"] == "comparison"

@@ -50,6 +50,7 @@ def test_a_report_is_fetched(url: str, key: Path, job: UUID, tmp_path: Path, mam
     ("changes", "hint"),
     [
         ({"job": str(uuid4())}, "There is no job"),
+        ({"comparison": str(uuid4())}, "either --job or --comparison"),
         ({"out": "report.pdf"}, ".html or .json"),
         ({"out": "nowhere/report.html"}, "Check folder and rights"),
         ({"api-key-file": "no-key"}, "The API key cannot be read"),

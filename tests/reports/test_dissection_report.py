@@ -107,9 +107,10 @@ def test_the_summary_answers_in_plain_words(report: DissectionReport) -> None:
     assert "174 of 180 neurons in 3 layers are alive; 6 answer every image alike" in text
     significant = sum(line.summary.significant or 0 for line in report.layers)
     assert f"{significant} neurons ({100 * significant / 174:.0f} % of the living) carry a significant concept" in text
-    assert (
-        "2 not represented, though dissector and probe set can show them (circumscribed mass, spiculated mass)" in text
-    )
+    for reason, words in (("not represented", "not represented, though"), ("absent from the probe set", "absent from")):
+        missing = [one.text for one in report.coverage.missing if one.reason == reason]
+        assert f"{len(missing)} {words}" in text
+        assert missing[0] in text
     assert "respond to what should not drive a diagnosis: surgical clip." in text
     assert "cannot recognise 1 of 5 tested concepts (architectural distortion)" in text
 

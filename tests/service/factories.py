@@ -19,12 +19,14 @@ from service.domain.neurons import ActivationSummary, LayerDissection, LayerSumm
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
 from service.usecases.jobs import enqueue
+from service.usecases.resources import register_concept_set
 
 CONCEPTS = (
     Concept("spiculated mass", "mass margin", "findings", True),
     Concept("clustered calcification", "calcification distribution", "findings", True),
     Concept("red sports car", "vehicles", "non-medical", False, watched=True),
 )
+WORDS = ConceptSet("words", CONCEPTS)
 
 
 class RecordingQueue:
@@ -54,15 +56,15 @@ def queued_job(
     queue: str = "default",
     priority: int = 0,
     layers: tuple[str, ...] = ("blocks.0",),
+    probe_set: Resource | None = None,
+    concept_set: ConceptSet = WORDS,
 ) -> Job:
-    """A queued job with its probe shards, on a probe set of that many images, with its four resources."""
+    """A queued job with its probe shards, on a probe set of that many images or a given one, with its resources."""
     parts = JobParts(
         target=resource(session, ResourceKind.MODEL, model, checkpoint="/models/x", architecture="a", sha256="0"),
         dissector=resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
-        probe_set=resource(session, ResourceKind.PROBE_SET, "probes", str(images), images=images),
-        concept_set=resource(
-            session, ResourceKind.CONCEPT_SET, "words", concepts=[asdict(concept) for concept in CONCEPTS]
-        ),
+        probe_set=probe_set or resource(session, ResourceKind.PROBE_SET, "probes", str(images), images=images),
+        concept_set=register_concept_set(session, concept_set)[0],
     )
     request = JobRequest(
         parts.target.reference,
@@ -126,14 +128,17 @@ def dissected_job(
     model: str = "screening",
     evidence: JobEvidence | None = None,
     manifest: Mapping[str, Any] | None = None,
+    probe_set: Resource | None = None,
+    concept_set: ConceptSet = WORDS,
 ) -> UUID:
     """A finished job with those layers, and a manifest that makes it comparable with others but for what is given."""
-    job = queued_job(session, model=model, layers=tuple(layer.layer for layer in layers))
+    names = tuple(layer.layer for layer in layers)
+    job = queued_job(session, model=model, layers=names, probe_set=probe_set, concept_set=concept_set)
     assert move_job(session, job.id, JobStatus.RUNNING)
-    concept_set = ConceptSet("words", CONCEPTS)
     for position, layer in enumerate(layers):
         summary = summarise_layer(layer, concept_set)
-        add_layer(session, job.id, position=position, summary=summary, neurons=layer.neurons, concepts=CONCEPTS)
+        concepts = concept_set.concepts
+        add_layer(session, job.id, position=position, summary=summary, neurons=layer.neurons, concepts=concepts)
     made = {
         "target": {"architecture": "a", "sha256": "0"},
         "dissector": {"digest": "0"},

@@ -1,0 +1,101 @@
+"""The report on a comparison: gains beside noise, nothing where nothing changed, and what could not be judged."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from service.domain.comparisons import Comparison
+from service.reports.comparison import ComparisonReport, comparison_html, comparison_json, report_comparison
+from tests.reports.examples import CONCEPTS, FACTS, LAYERS, example_comparison, example_layers, untested
+from tests.reports.page import Page
+
+TUNED = replace(FACTS, target="tuned-b5@1")
+
+
+@pytest.fixture(scope="module")
+def result() -> Comparison:
+    return example_comparison(example_layers(seed=9))
+
+
+@pytest.fixture(scope="module")
+def report(result: Comparison) -> ComparisonReport:
+    return report_comparison("c-1", [FACTS, TUNED], result)
+
+
+def test_figures_and_twin_agree(report: ComparisonReport) -> None:
+    page = Page(comparison_html(report))
+    twin = json.loads(comparison_json(report))
+    network = twin["result"]["network"]
+    named = {row["name"]: row for grouping in ("categories", "broad_categories") for row in network[grouping]["rows"]}
+    rows = [row for row in page.rows["gains"] if row[0] in named]
+    assert len(rows) == len(named)
+    for name, reference, other, gain, *_ in rows:
+        assert [int(reference), int(other)] == named[name]["neurons"]
+        assert float(gain.replace("\N{MINUS SIGN}", "-")) == named[name]["changes"][0]["gain"]
+    assert [row[:5] for row in page.rows["networks"][1:]] == [
+        [name, str(units), str(labelled), f"{labelled / units:.0%}".replace("%", " %"), str(len(only))]
+        for name, units, labelled, only in zip(
+            ["screening-b5@3 (reference)", "tuned-b5@1"],
+            network["units"],
+            network["labelled"],
+            network["only"],
+            strict=True,
+        )
+    ]
+    layers = [row for row in page.rows["layers"] if row[1:2] and row[1] in {*LAYERS, "all layers together"}]
+    scopes = [*twin["result"]["layers"], network]
+    told = [f"{scope['categories']['divergence'][0]['value']:.3f}" for scope in scopes]
+    assert [row[2].split(" ")[0] for row in layers] == told
+    assert [sentence for sentence in (*twin["summary"], *twin["limits"]) if sentence not in page.text] == []
+    assert all(concept in page.text for only in network["only"] for concept in only[:60])
+
+
+def test_only_changes_beyond_the_noise_are_told(report: ComparisonReport) -> None:
+    beyond = [row for row in report.result.network.categories.rows if row.changes[0].exceeds_noise]
+    assert beyond, "the example has some"
+    told = report.summary[1]
+    assert all(f"{row.name} (" in told for row in beyond)
+    page = Page(comparison_html(report))
+    full = [one for tag, one in page.tags if tag == "circle" and one["fill"] != "#fff"]
+    broad = [row for row in report.result.network.broad_categories.rows if row.changes[0].exceeds_noise]
+    assert len(full) == len(beyond) + len(broad)
+
+
+def test_a_copy_changes_nothing() -> None:
+    report = report_comparison("c-1", [FACTS, TUNED], example_comparison(example_layers()))
+    assert "tuned-b5@1 against screening-b5@3: no category gains or loses a single neuron." in report.summary
+    assert any(" 0 % have another label" in sentence for sentence in report.summary)
+    page = Page(comparison_html(report))
+    assert "No category gains or loses a single neuron." in page.text
+    assert "None: every concept that it represents, another network represents, too." in page.text
+
+
+def test_networks_of_one_name_are_told_apart() -> None:
+    result = example_comparison(example_layers(seed=9), example_layers())
+    report = report_comparison("c-1", [FACTS, TUNED, FACTS], result)
+    assert report.names == ("screening-b5@3 (no. 1)", "tuned-b5@1", "screening-b5@3 (no. 3)")
+    assert "What 2 networks gained and lost" in Page(comparison_html(report)).text
+
+
+def test_untested_labels_are_compared_under_a_warning() -> None:
+    result = example_comparison([untested(layer) for layer in example_layers(seed=9)])
+    report = report_comparison("c-1", [FACTS, TUNED], result)
+    page = Page(comparison_html(report))
+    assert "without a noise floor to judge them by" in report.summary[1]
+    assert all(note in page.text for note in result.notes)
+    assert "best concepts are counted, which pure noise has, too" in page.text
+
+
+def test_the_file_needs_nothing_else_and_names_cannot_become_markup(result: Comparison) -> None:
+    evil = "<script>alert('&\"')</script>"
+    concepts = result.network.only
+    network = replace(result.network, only=((evil, *concepts[0]), *concepts[1:]))
+    facts = [replace(FACTS, target=evil, manifest={evil: evil}), TUNED]
+    html = comparison_html(report_comparison(evil, facts, replace(result, network=network, notes=(evil,))))
+    page = Page(html)
+    assert "<script" not in html
+    assert page.text.count(evil) > 5
+    assert page.attributes("src") == page.attributes("style") == []
+    assert {link.removeprefix("#") for link in page.attributes("href")} <= set(page.attributes("id"))
+    assert CONCEPTS.name in page.text
