@@ -18,6 +18,7 @@ from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.watching import WatchedNeuron, WatchSummary, sum_up_watch_list
 from service.reports.wording import (
     limits,
+    missing_by_reason,
     missing_sentences,
     neuron_sentences,
     untestable_sentence,
@@ -92,6 +93,7 @@ def dissection_html(report: DissectionReport, thumbnail: Thumbnail) -> str:
         "dissection.html",
         report=report,
         pictures=_pictures([*report.cards, *report.watched.neurons], thumbnail),
+        missing=missing_by_reason(report.coverage),
         categories=category_rows(report.coverage, names),
         concepts=concept_rows(report.coverage, names),
         groups=column_groups(len(names)),

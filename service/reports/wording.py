@@ -1,15 +1,14 @@
 """The sentences of a report on a dissection, for readers who are no statisticians."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from service.analysis.coverage import Coverage
+from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchList
 from service.domain.evidence import LEVEL, JobEvidence
 from service.reports.layers import LayerLine, total_composition
 
 _NAMED = 6
-_REASONS = {
+_REASONS: dict[Reason, str] = {
     "not represented": "not represented, though dissector and probe set can show them",
     "untestable": "untestable, because the dissector cannot recognise them",
     "absent from the probe set": "absent from the probe set",
@@ -63,16 +62,20 @@ def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[st
     return sentences
 
 
+def missing_by_reason(coverage: Coverage) -> list[tuple[Reason, list[str]]]:
+    """The essential concepts without a neuron, those first that say something about the network."""
+    reasons = [(reason, [one.text for one in coverage.missing if one.reason == reason]) for reason in _REASONS]
+    return [(reason, texts) for reason, texts in reasons if texts]
+
+
 def missing_sentences(coverage: Coverage) -> list[str]:
     """Which essential concepts no significant neuron represents, and why; none where nothing was inferred."""
     if coverage.refused is not None or not coverage.must_have:
         return []
     if not coverage.missing:
         return [f"All {coverage.must_have} concepts that a mammography network should know have a significant neuron."]
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for one in coverage.missing:
-        reasons[one.reason].append(one.text)
-    why = "; ".join(f"{len(texts)} {_REASONS[reason]} ({listed(texts, 4)})" for reason, texts in reasons.items())
+    reasons = missing_by_reason(coverage)
+    why = "; ".join(f"{len(texts)} {_REASONS[reason]} ({listed(texts, 4)})" for reason, texts in reasons)
     return [
         f"{len(coverage.missing)} of {coverage.must_have} concepts that a mammography network should know have no "
         f"significant neuron: {why}."
