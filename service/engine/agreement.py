@@ -130,9 +130,9 @@ class _Ordering:
 
 
 def _pearson(values: Tensor, has: Tensor) -> Tensor:
-    # Differences to one image are exactly 0 for a constant unit, differences to a rounded mean are not.
-    shifted = values.double() - values[:, :1].double()
-    centred = shifted - shifted.mean(1, keepdim=True)
+    values = values.double()
+    # float64 sums equal float32 numbers exactly, so a constant unit is exactly 0 here and below.
+    centred = values - values.sum(1, keepdim=True) / values.shape[1]
     finding = has.double() - has.double().mean()
     norms = centred.square().sum(1).sqrt() * finding.square().sum().sqrt()
     return ((centred * finding).sum(1) / norms).nan_to_num(nan=0.0).clamp(-1, 1)

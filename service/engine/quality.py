@@ -8,10 +8,10 @@ unit's top images and m their mean:
     polysemanticity 1 - cos(a, b), a and b the means of the two clusters into which 2-means splits the e_i
     redundancy      largest cosine between m and another unit's m
 
-Three things differ. The library starts 2-means at random, ten times; here it starts once, at the two images that are
-least alike, so that nothing is drawn. A cluster of a single image is an odd image, not a second meaning: the library
-then takes 1 - mean cos(m, e_i) over the first ten images, here it is over all n, which is 1 - |m|. And the library
-averages redundancy over the layer, while here each unit keeps its own.
+Three things differ. The library starts 2-means at random, ten times; here it starts once, with a split along the first
+principal component, so that nothing is drawn. A cluster of a single image is an odd image, not a second meaning: the
+library then takes 1 - mean cos(m, e_i) over the first ten images, here it is over all n, which is 1 - |m|. And the
+library averages redundancy over the layer, while here each unit keeps its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from service.domain.evidence import Quality
 _IMAGES_AT_ONCE = 1 << 15
 _PAIRS_AT_ONCE = 1 << 24
 _UNITS_AT_ONCE = 4096
+_COMPONENT_ROUNDS = 50
 _MOST_ROUNDS = 100
 
 
@@ -64,7 +65,7 @@ def _of_block(top_images: Tensor, embeddings: Callable[[Tensor], Tensor]) -> tup
     squared = mean.square().sum(1)
     clarity = ((n * squared - 1) / (n - 1)).clamp(-1 / (n - 1), 1) if n > 1 else torch.ones_like(squared)
     cosines = images @ images.mT
-    second = _two_clusters(cosines)
+    second = two_clusters(cosines)
     a, b = _cluster_mean(images, ~second), _cluster_mean(images, second)
     apart = 1 - (normalize(a, dim=1) * normalize(b, dim=1)).sum(1)
     size = second.sum(1)
@@ -73,16 +74,14 @@ def _of_block(top_images: Tensor, embeddings: Callable[[Tensor], Tensor]) -> tup
     return clarity, polysemanticity.clamp(0, 2), mean
 
 
-def _two_clusters(cosines: Tensor) -> Tensor:
-    """Lloyd's 2-means from cosines [B, n, n] alone: bool [B, n], which images are in the second cluster.
+def two_clusters(cosines: Tensor) -> Tensor:
+    """2-means (Lloyd) from cosines [B, n, n] alone: bool [B, n], which images of each unit are in the second cluster.
 
-    Starts at the pair with the least cosine (the first of several); an image equally far from both means is in the
-    first cluster. |e_i - a|^2 = 1 - 2 e_i.a + |a|^2, where e_i.a and |a|^2 are means of cosines.
+    Starts with the two sides of the first principal component, which solves a relaxed 2-means (Ding and He, "K-means
+    clustering via principal component analysis", ICML 2004). An image equally far from both means is in
+    the first cluster. |e_i - a|^2 = 1 - 2 e_i.a + |a|^2, where e_i.a and |a|^2 are means of cosines.
     """
-    n = cosines.shape[-1]
-    pair = cosines.flatten(1).argmin(1, keepdim=True)[..., None].expand(-1, -1, n)
-    to_first, to_second = cosines.gather(1, pair // n).squeeze(1), cosines.gather(1, pair % n).squeeze(1)
-    second = to_second > to_first
+    second = _component(cosines) > 0
     for _ in range(_MOST_ROUNDS):
         members = one_hot(second.long(), 2).to(cosines.dtype)
         share = members / members.sum(1, keepdim=True).clamp_min(1)
@@ -94,6 +93,16 @@ def _two_clusters(cosines: Tensor) -> Tensor:
             break
         second = moved
     return second
+
+
+def _component(cosines: Tensor) -> Tensor:
+    """Nearly the first principal component's scores [B, n], by power iteration from the two images least alike."""
+    n = cosines.shape[-1]
+    pair = cosines.flatten(1).argmin(1, keepdim=True)[..., None].expand(-1, -1, n)
+    scores = (cosines.gather(1, pair % n) - cosines.gather(1, pair // n)).mT
+    for _ in range(_COMPONENT_ROUNDS):
+        scores = normalize(cosines @ (scores - scores.mean(1, keepdim=True)), dim=1)
+    return (scores - scores.mean(1, keepdim=True)).squeeze(2)
 
 
 def _cluster_mean(images: Tensor, members: Tensor) -> Tensor:

@@ -84,8 +84,7 @@ def test_images_without_known_findings_do_not_count() -> None:
 
 
 def test_a_constant_unit_agrees_with_nothing() -> None:
-    constant = 1 / 3  # whose mean over images, rounded, is not itself
-    (actual,) = measure([[constant]] * 14, [MASS, NONE, NONE, NONE, NONE, NONE, NONE] * 2, [0], [0])
+    (actual,) = measure([[1 / 3]] * 14, [MASS, NONE, NONE, NONE, NONE, NONE, NONE] * 2, [0], [0])
     assert actual == Agreement("mass", 0.5, 1 / 7, 0.0)
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from service.domain.evidence import Quality
 from service.engine import quality
-from service.engine.quality import layer_quality
+from service.engine.quality import layer_quality, two_clusters
 
 EAST, NORTH, WEST = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)
 
@@ -98,6 +98,19 @@ def test_two_meanings_are_told_apart_as_by_scikit_learn() -> None:
         expected.append(1 - float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
     actual = [one.polysemanticity for one in layer_quality(order, seen.__getitem__)]
     assert actual == pytest.approx(expected, abs=1e-5)
+
+
+def test_clusters_of_a_cloud_are_those_of_a_good_two_means(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(7)
+    cloud = torch.randn(30, 50, 8, generator=generator) + torch.randn(8, generator=generator)
+    images = normalize(cloud, dim=2).to(device)
+    second = two_clusters(images @ images.mT)
+    for seen, there in zip(images.cpu(), second.cpu(), strict=True):
+        means = torch.stack([seen[~there].mean(0), seen[there].mean(0)])
+        distances = torch.cdist(seen, means).square()
+        assert torch.equal(distances[:, 1] < distances[:, 0], there)
+        best = KMeans(2, n_init=10, random_state=0).fit(seen.numpy()).inertia_
+        assert float(distances.amin(1).sum()) < 1.03 * best
 
 
 @pytest.mark.parametrize("block", [1, 3, 1000])
