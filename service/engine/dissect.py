@@ -14,7 +14,7 @@ from service.engine.hooks import pooled_layers
 from service.engine.job_evidence import job_evidence
 from service.engine.networks import Dissector, Target
 from service.engine.probing import Probing, probe
-from service.engine.scoring import check_concepts, check_enough_images, score_layer
+from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.engine.shards import gather_embeddings, shard_spans
 from service.ports import ProbeImages, ProgressListener
 
@@ -54,13 +54,12 @@ def dissect(
     """
     if any(module.training for module in target.module.modules()):
         raise ValueError("the target must be in eval mode")
-    check_concepts(concept_set.texts)
     total = len(images.items)
     check_enough_images(total, options.method)
     layers = target.main_layers if options.layers is None else options.layers
     probing = Probing()
     with torch.inference_mode(), pooled_layers(target, layers, options.method.pooling) as forward:
-        texts = dissector.embed_texts(concept_set.texts)
+        texts = embed_concepts(dissector, concept_set.texts)
         progress(Progress(Stage.PROBE, 0, total))
         for span in shard_spans(total, shard_size):
 

@@ -16,6 +16,7 @@ from service.engine import similarity
 from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings
 from service.engine.exams import NullSets
 from service.engine.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
+from service.engine.networks import Dissector
 from service.engine.probing import LayerRecord
 from service.engine.similarity_blocks import (
     ConceptColumns,
@@ -32,6 +33,7 @@ SEED = 0
 """Of everything that is drawn at random, so that the same job gives the same scores."""
 
 _RANK_REORDER_IMAGES = 40
+_QUALITY_IMAGES = 100
 
 
 def score_layer(
@@ -67,14 +69,13 @@ def score_layer(
             ranked, null = _by_all_activations(record, live, embeddings, texts, options), None
             evidence = [Evidence()] * len(live)
         if options.evidence.draws:
-            top_images = record.top.indices[live, : options.method.top_k].cpu()
+            top_images = record.top.indices[live, : min(options.method.top_k, _QUALITY_IMAGES)].cpu()
             evidence = with_quality(evidence, top_images, embeddings, live.tolist())
     judged = dict(zip(live.tolist(), evidence, strict=True)) if options.evidence.draws else {}
     return LayerDissection(layer, _neurons(record, ranked, judged, items, concept_set.texts, options), null)
 
 
-def check_concepts(concepts: Sequence[str]) -> None:
-    """Raise InvalidConceptSet when there are none, or one is empty or there twice."""
+def _check_concepts(concepts: Sequence[str]) -> None:
     if not concepts:
         raise InvalidConceptSet("There are no concepts.", field="concept_set")
     if any(not concept.strip() for concept in concepts):
@@ -82,6 +83,25 @@ def check_concepts(concepts: Sequence[str]) -> None:
     if len(set(concepts)) < len(concepts):
         twice = next(concept for i, concept in enumerate(concepts) if concept in concepts[:i])
         raise InvalidConceptSet(f"The concept '{twice}' is there twice.", field="concept_set", value=twice)
+
+
+def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
+    """The concepts' embeddings, float32 [C, D], on the dissector's device.
+
+    Raises InvalidConceptSet when there are none, when one is empty or there twice or its embedding is not finite.
+    """
+    _check_concepts(concepts)
+    texts = dissector.embed_texts(concepts)
+    finite = torch.isfinite(texts).all(dim=1)
+    if not bool(finite.all()):
+        worst = concepts[int((~finite).nonzero()[0, 0])]
+        raise InvalidConceptSet(
+            f"The dissector's embedding of '{worst}' is not finite.",
+            field="concept_set",
+            value=worst,
+            remedy="Check the dissector's weights.",
+        )
+    return texts
 
 
 def check_enough_images(images: int, method: Method) -> None:

@@ -18,7 +18,7 @@ from service.domain.work import FinishedItem, Lease
 from service.engine.job_evidence import job_evidence
 from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
-from service.engine.scoring import check_concepts, check_enough_images, score_layer
+from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.inspect_model import inspect_model
@@ -197,8 +197,7 @@ class DissectionRunner:
         dissector = self.networks.dissector(plan.dissector)
 
         def embed() -> bytes:
-            check_concepts(plan.concept_set.texts)
-            texts = dissector.embed_texts(plan.concept_set.texts).cpu().contiguous()
+            texts = embed_concepts(dissector, plan.concept_set.texts).cpu().contiguous()
             data: bytes = safetensors.torch.save({"texts": texts})
             return data
 

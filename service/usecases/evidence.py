@@ -3,10 +3,10 @@
 from pathlib import Path
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from service.analysis.coverage import Coverage, cover
+from service.analysis.evidence_codec import decode_evidence
 from service.analysis.watch_list import WatchList, watch
 from service.concepts.must_have import match_concepts, read_must_have
 from service.db.jobs import parts_of
@@ -17,13 +17,10 @@ from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
 from service.usecases.resources import concept_set_of
 
-_EVIDENCE = TypeAdapter(JobEvidence)
-
 
 def evidence_of(job: Job) -> JobEvidence | None:
     """What was inferred in a succeeded job; None where no evidence was asked for."""
-    stored = None if job.manifest is None else job.manifest.get("evidence")
-    return None if stored is None else _EVIDENCE.validate_python(stored)
+    return decode_evidence((job.manifest or {}).get("evidence"))
 
 
 def concept_set_of_job(session: Session, job_id: UUID) -> ConceptSet:
