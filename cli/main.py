@@ -9,6 +9,7 @@ import typer
 from cli.admin import admin
 from cli.dissect import dissect
 from cli.fit_dissector import fit_dissector
+from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
 from service.errors import DissectError
@@ -29,6 +30,9 @@ app.command()(dissect)
 app.command()(fit_dissector)
 app.command()(report)
 app.command()(samples)
+app.command()(coverage)
+app.command()(watch_list)
+app.command()(compare)
 
 
 @app.command()

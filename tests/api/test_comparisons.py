@@ -1,6 +1,7 @@
 """POST and GET /comparisons."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.db.session import Sessions, transaction
 from service.domain.evidence import JobEvidence
-from service.domain.neurons import LayerDissection
+from service.domain.neurons import LayerDissection, Neuron
 from tests.api.test_problems import problem
 from tests.service.factories import dissected_job, judged_neuron, neuron, queued_job
 
@@ -17,8 +18,14 @@ EVIDENCE = JobEvidence("exam", 50, None, None, None, ())
 
 
 def layer(name: str, *concepts: int) -> LayerDissection:
-    neurons = (neuron(unit, 2.0, concept) for unit, concept in enumerate(concepts))
-    return LayerDissection(name, tuple(judged_neuron(one, p=0.001, q=0.01, z=3.0) for one in neurons))
+    """Neurons with those labels, the same in every resample and half."""
+    return LayerDissection(name, tuple(_judged(unit, concept) for unit, concept in enumerate(concepts)))
+
+
+def _judged(unit: int, concept: int) -> Neuron:
+    judged = judged_neuron(neuron(unit, 2.0, concept), p=0.001, q=0.01, z=3.0)
+    assert judged.evidence is not None
+    return replace(judged, evidence=replace(judged.evidence, resampled=(concept,) * 4, halves=(concept,) * 4))
 
 
 @pytest.fixture
@@ -56,7 +63,8 @@ def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client:
     assert table == {"mass margin": [2, 2, 1], "calcification distribution": [1, 1, 2]}
     nothing, gain = scope["categories"]["rows"][1]["changes"]
     assert (nothing["gain"], nothing["low"], nothing["high"], nothing["exceeds_noise"]) == (0.0, 0.0, 0.0, False)
-    assert (gain["gain"], gain["test"], gain["p"]) == (1.0, "mcnemar", 1.0)
+    assert (gain["gain"], gain["low"], gain["high"], gain["noise"]) == (1.0, 1.0, 1.0, 0.0)
+    assert (gain["exceeds_noise"], gain["test"], gain["p"]) == (True, "mcnemar", 1.0)
     assert [churn["label"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(1 / 3)]
     assert scope["categories"]["divergence"][0]["value"] == 0.0
     assert client.get(f"/comparisons/{body['id']}").json() == body
