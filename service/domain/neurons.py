@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from service.domain.evidence import LEVEL, Evidence, JobEvidence, LayerNull
 from service.domain.probes import Box
 
+Region = tuple[float, float, float, float]
+"""Left, top, width and height as fractions of what a network saw of an image."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankedConcept:
@@ -19,15 +22,15 @@ class RankedConcept:
 class TopImage:
     """A probe item that excites the neuron, with the pooled activation it caused.
 
-    box: where the item lies in its image, if it is a patch. region: the part of the item that drives the activation,
-    as fractions of its width and height: left, top, width, height; None where it was not looked for.
+    box: where the item lies in its image, if it is a patch. region: the part that drives the activation; None where it
+    was not looked for.
     """
 
     image_id: str
     row: int
     activation: float
     box: Box | None = None
-    region: tuple[float, float, float, float] | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True)

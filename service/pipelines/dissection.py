@@ -5,6 +5,7 @@ from typing import Any
 
 from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
+from service.analysis.outlines import with_regions
 from service.concepts.findings import name_findings
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
@@ -18,6 +19,7 @@ from service.engine.networks import choose_device
 from service.engine.shards import shard_spans
 from service.pipelines.keys import device_name
 from service.pipelines.manifest import describe
+from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
 from service.probes.manifest import digest_images
@@ -52,10 +54,11 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     items = plan.probe_set.items
     images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
+    probe_images = open_images(plan.probe_set)
     result = dissect(
         target,
         dissector,
-        open_images(plan.probe_set),
+        probe_images,
         plan.concept_set,
         plan.options,
         names=name_findings(plan.concept_set, plan.probe_set.findings),
@@ -81,4 +84,5 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         results={layer.layer: digest_of_layer(layer) for layer in result.layers},
         evidence=evidence,
     )
-    return replace(result, layers=layers, evidence=evidence), manifest
+    regions = regions_of_cards(layers, plan.concept_set, evidence, target, probe_images, device)
+    return replace(result, layers=with_regions(layers, regions), evidence=evidence), manifest

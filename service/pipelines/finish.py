@@ -11,6 +11,7 @@ from service.analysis.discoveries import control_discoveries
 from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
+from service.analysis.outlines import with_regions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.session import Sessions, transaction
@@ -47,7 +48,7 @@ def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Ma
         decode_evidence(result["manifest"]["evidence"]),
         watched=len(concept_set.watched),
     )
-    for position, layer in enumerate(layers):
+    for position, layer in enumerate(with_regions(layers, result["regions"])):
         add_layer(
             session,
             lease.job_id,

@@ -7,12 +7,14 @@ from uuid import UUID
 import safetensors.torch
 from torch import Tensor
 
-from service.analysis.layer_codec import encode_layer
+from service.analysis.discoveries import control_discoveries
+from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.work import finished_items
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
+from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem
 from service.domain.work import FinishedItem, Lease
 from service.engine.job_evidence import job_evidence
@@ -26,6 +28,7 @@ from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import device_name, layer_key, shard_key, texts_key
 from service.pipelines.manifest import describe
 from service.pipelines.network_cache import NetworkCache
+from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.probes.images import open_images
 from service.probes.manifest import digest_images
@@ -104,10 +107,12 @@ class DissectionRunner:
         probed = self._finished(plan, Stage.PROBE)
         used = sum(shard.result["used"] for shard in probed)
         check_enough_images(used, plan.request.options.method)
-        layers = []
+        layers, found = [], []
         for item in self._finished(plan, Stage.SCORE):
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
             layers.append({"layer": item.label, "key": artifact.key, "sha256": artifact.sha256})
+            found.append(decode_layer(artifact.path.read_bytes()))
+        evidence = self._evidence(plan, probed, tell)
         results = {str(entry["layer"]): str(entry["sha256"]) for entry in layers}
         manifest = describe(
             target=self._target(plan),
@@ -122,11 +127,11 @@ class DissectionRunner:
             used=used,
             skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
             results=results,
-            evidence=self._evidence(plan, probed, tell),
+            evidence=evidence,
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
-        return {"layers": layers, "manifest": manifest}
+        return {"layers": layers, "manifest": manifest, "regions": self._regions(plan, found, evidence)}
 
     def _finished(self, plan: JobPlan, stage: Stage) -> list[FinishedItem]:
         with transaction(self._sessions) as session:
@@ -187,6 +192,11 @@ class DissectionRunner:
             plan.names,
             every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
         )
+
+    def _regions(self, plan: JobPlan, layers: list[LayerDissection], evidence: JobEvidence | None) -> dict[str, Any]:
+        controlled, known = control_discoveries(layers, evidence, watched=len(plan.concept_set.watched))
+        images = open_images(plan.probe_set)
+        return regions_of_cards(controlled, plan.concept_set, known, self._target(plan), images, self._device)
 
     def _shards(self, plan: JobPlan, probed: list[FinishedItem], tell: Tell) -> list[StoredShard]:
         artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]

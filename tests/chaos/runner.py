@@ -56,6 +56,7 @@ class HashingRunner:
         return {
             "layers": layers,
             "manifest": {"results": {one["layer"]: one["sha256"] for one in layers}, "evidence": None},
+            "regions": {},
         }
 
     def inspect(self, model_id: UUID, /) -> None:

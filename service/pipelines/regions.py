@@ -1,0 +1,37 @@
+"""The regions outlined on a report's neuron cards, found when the result is stored: the report has no network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection
+from service.engine.networks import Target
+from service.engine.regions import Spot, find_regions
+from service.ports import ProbeImages
+from service.reports.cards import choose_cards
+
+
+def regions_of_cards(
+    layers: Sequence[LayerDissection],
+    concept_set: ConceptSet,
+    evidence: JobEvidence | None,
+    target: Target,
+    images: ProbeImages,
+    device: torch.device,
+) -> dict[str, Any]:
+    """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
+    place = {(item.row, item.box): index for index, item in enumerate(images.items)}
+    spots = {
+        (card.layer, card.unit): [Spot(card.layer, card.unit, place[image.row, image.box]) for image in card.images]
+        for card in choose_cards(layers, concept_set, evidence)
+    }
+    if not spots:
+        return {}
+    found = find_regions(target, images, [spot for card in spots.values() for spot in card], device=device)
+    regions: dict[str, Any] = {}
+    for (layer, unit), card in spots.items():
+        regions.setdefault(layer, {})[str(unit)] = [found.get(spot) for spot in card]
+    return regions
