@@ -66,7 +66,7 @@ def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: 
     for layer in layers:
         live += sum(not neuron.dead for neuron in layer.neurons)
         found += (one for neuron in layer.neurons if (one := _watchful(layer.layer, neuron)).responses)
-    watched = sum(concept.watched for concept in concept_set.concepts)
+    watched = len(concept_set.watched)
     refused = NOT_ASKED if evidence is None else evidence.refused
     if refused is not None:
         return WatchList(refused, watched, live, None)

@@ -137,7 +137,8 @@ def find_parts(session: Session, references: Mapping[ResourceKind, tuple[str, st
     wanted = {kind: parse_reference(reference, field=field) for kind, (field, reference) in references.items()}
     found = queries.find_resources(session, wanted)
     for kind, (field, reference) in references.items():
-        if kind not in found:  # a built-in set that nobody has asked for yet, or an error to be explained
+        # A built-in set that nobody has asked for since it came or changed, or an error to be explained.
+        if kind not in found or _superseded(found[kind], wanted[kind][1]):
             found[kind] = find_resource(session, kind, reference, field=field)
     return found
 
@@ -180,5 +181,13 @@ def _register_builtins(session: Session, kind: ResourceKind) -> None:
     if kind is not ResourceKind.CONCEPT_SET:
         return
     for name in BUILTIN:
-        if queries.find_resource(session, kind, name, None) is None:
+        newest = queries.find_resource(session, kind, name, None)
+        if newest is None or _superseded(newest, None):
             register_concept_set(session, builtin_concept_set(name))
+
+
+def _superseded(resource: Resource, version: int | None) -> bool:
+    """Is it a built-in set as an earlier release had it, with no version asked for?"""
+    if resource.kind is not ResourceKind.CONCEPT_SET or resource.name not in BUILTIN or version is not None:
+        return False
+    return resource.digest != builtin_concept_set(resource.name).digest

@@ -1,6 +1,7 @@
 """Registering, listing and reading models, dissectors, probe sets and concept sets."""
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from PIL import Image
 
 from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
+from service.domain.concepts import Concept
 from service.domain.resources import ResourceKind
 from service.ports import INSPECT_MODEL_TASK
+from service.usecases.resources import find_parts
 from tests.api.test_problems import problem
-from tests.service.factories import RecordingQueue
+from tests.service.factories import RecordingQueue, resource
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -165,6 +168,28 @@ def test_the_built_in_concepts_are_there_from_the_start(client: TestClient) -> N
     assert [item["name"] for item in listed] == ["bi-rads"]
     assert listed[0]["spec"]["concepts"] >= 300
     assert len(client.get("/concept-sets/bi-rads@1").json()["spec"]["concepts"]) == listed[0]["spec"]["concepts"]
+
+
+def test_built_in_concepts_of_an_earlier_release_get_a_new_version(client: TestClient, sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        earlier = resource(
+            session, ResourceKind.CONCEPT_SET, "bi-rads", "of before", concepts=[asdict(Concept("mass"))]
+        )
+        parts = {ResourceKind.CONCEPT_SET: ("concept_set", "bi-rads")}
+        assert find_parts(session, parts)[ResourceKind.CONCEPT_SET].reference == "bi-rads@2"
+        parts = {ResourceKind.CONCEPT_SET: ("concept_set", "bi-rads@1")}
+        assert find_parts(session, parts)[ResourceKind.CONCEPT_SET].id == earlier.id
+    listed = client.get("/concept-sets").json()["items"]
+    assert [(item["reference"], item["spec"]["concepts"] > 300) for item in listed] == [
+        ("bi-rads@2", True),
+        ("bi-rads@1", False),
+    ]
+
+
+def test_a_set_of_one_s_own_may_follow_a_built_in_one(client: TestClient) -> None:
+    client.get("/concept-sets")
+    assert client.post("/concept-sets", json={"name": "bi-rads", "concepts": ["mass"]}).json()["version"] == 2
+    assert [item["version"] for item in client.get("/concept-sets").json()["items"]] == [2, 1]
 
 
 @pytest.mark.parametrize("collection", ["models", "dissectors", "probe-sets", "concept-sets"])

@@ -27,7 +27,7 @@ from service.db.work import claim_item, hand_back_item
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
-from service.domain.methods import Method
+from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import NeuronFilter
 from service.domain.work import Lease
@@ -38,6 +38,7 @@ from service.pipelines.network_cache import NetworkCache
 from service.ports import WORK_TASK
 from service.probes.manifest import read_manifest
 from service.storage import open_store
+from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import Collected, collect_garbage
 from service.usecases.jobs import JobSubmission, cancel_job, find_job, job_events, replay_job, retry_job, submit_job
 from service.usecases.neurons import list_layers, list_neurons
@@ -174,6 +175,35 @@ def test_the_same_job_twice_gives_the_same_neurons(sessions: Sessions, folder: P
             where = {"where": NeuronFilter(), "sort": "unit", "limit": 500, "after": None}
             pages.append([list_neurons(session, job.id, layer, **where) for layer in LAYERS])  # type: ignore[arg-type]
     assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(("similarity", "basis"), [("contrast", "significant"), ("cosine", "best")])
+def test_a_checkpoint_compared_with_itself_differs_by_exactly_nothing(
+    sessions: Sessions, folder: Path, run: Run, similarity: Similarity, basis: str
+) -> None:
+    pixels = np.random.default_rng(4)
+    for index in range(IMAGES, 24):
+        Image.fromarray(pixels.integers(0, 256, (40, 30), dtype=np.uint8)).save(folder / f"{index}.png")
+    (folder / "manifest.csv").write_text("image\n" + "".join(f"{index}.png\n" for index in range(24)))
+    jobs = [run(submit(sessions, folder, method=Method.of(similarity, top_k=4))).id for _ in range(2)]
+    with transaction(sessions) as session:
+        result = compare_jobs(session, jobs)[0].result
+    assert result is not None
+    assert result.basis == basis
+    assert (result.network.labelled[0] > 0) or basis == "significant"
+    for scope in (result.network, *result.layers):
+        assert scope.labelled[0] == scope.labelled[1]
+        assert (scope.only, scope.concepts[0].value) == (((), ()), 0.0)
+        for composition in (scope.categories, scope.broad_categories):
+            assert all((one.gain, one.p, one.q) == (0.0, 1.0, 1.0) for row in composition.rows for one in row.changes)
+            assert all(
+                one.low in {None, 0.0} and one.high in {None, 0.0} for row in composition.rows for one in row.changes
+            )
+            assert composition.divergence[0].value in {None, 0.0}
+        churn = scope.churn[0]
+        assert churn is not None
+        assert (churn.vanished, churn.appeared) == (0, 0)
+        assert churn.label.value in {None, 0.0}
 
 
 def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
