@@ -31,18 +31,10 @@ def bar(value: float, greatest: float, colour: str = BLUE, width: int = 110) -> 
 
 def stacked_bar(parts: Sequence[tuple[str, int]], total: int, colours: Mapping[str, str], width: int = 430) -> Markup:
     """Shares of `total`, each with its count inside where there is room; `total` fills the width."""
-    shapes, left = [], 0.0
+    shapes, left = list[Markup](), 0.0
     for name, count in parts:
         span = width * count / max(total, 1)
-        title = Markup("<title>{}: {}</title>").format(name, count)
-        shapes.append(
-            Markup('<g>{}<rect x="{:.1f}" y="0" width="{:.1f}" height="18" fill="{}" stroke="#fff"/>').format(
-                title, left, span, colours.get(name, PALETTE[-1])
-            )
-        )
-        if span >= 9 + 6 * len(str(count)):
-            shapes.append(_text(left + span / 2, 13, str(count), anchor="middle", fill=_on(colours.get(name))))
-        shapes.append(Markup("</g>"))
+        shapes.append(_segment(left, span, name, count, colours.get(name, PALETTE[-1])))
         left += span
     words = ", ".join(f"{name} {count}" for name, count in parts) or "none"
     return drawing(width, 18, words, shapes, title=False)
@@ -203,5 +195,19 @@ def _text(x: float, y: float, words: str, *, anchor: str = "start", fill: str = 
     )
 
 
-def _on(colour: str | None) -> str:
+def _segment(left: float, width: float, name: str, count: int, colour: str) -> Markup:
+    room = width >= 9 + 6 * len(str(count))
+    return Markup(
+        '<g><title>{}: {}</title><rect x="{:.1f}" y="0" width="{:.1f}" height="18" fill="{}" stroke="#fff"/>{}</g>'
+    ).format(
+        name,
+        count,
+        left,
+        width,
+        colour,
+        _text(left + width / 2, 13, str(count), anchor="middle", fill=_on(colour)) if room else "",
+    )
+
+
+def _on(colour: str) -> str:
     return "#fff" if colour in {"#0072B2", "#009E73", "#D55E00"} else "#111"

@@ -52,7 +52,8 @@ def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[st
     named = total_composition(lines)
     if named:
         what = ", ".join(f"{name} ({count})" for name, count in named[:_NAMED])
-        sentences.append(f"By broad category they represent: {what}.")
+        tested = any(line.summary.significant is not None for line in lines)
+        sentences.append(f"By broad category {'they represent' if tested else 'their best concepts are'}: {what}.")
     others = sum(line.counts.other for line in lines)
     if others:
         sentences.append(
@@ -141,10 +142,12 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
 
 
 def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) -> str:
+    if not living:
+        return "There is nothing to name."
     known = [line.summary.significant for line in lines if line.summary.significant is not None]
     if known:
         found = sum(known)
-        share = f" ({_percent(found / living)} of the living)" if living else ""
+        share = f" ({_percent(found / living)} of the living)"
         return (
             f"{counted(found, 'neuron')}{share} {'carries' if found == 1 else 'carry'} a significant concept; the "
             f"other {living - found:,} are labelled no concept."

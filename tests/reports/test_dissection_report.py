@@ -205,6 +205,7 @@ def test_without_living_neurons_there_is_a_report_all_the_same(shown: Sequence[L
     report = example_report(shown)
     page = Page(dissection_html(report, no_picture))
     assert report.summary[0].startswith("0 of ")
+    assert report.summary[1] == "There is nothing to name."
     assert report.cards == ()
     assert "No neuron is named" in page.text
     assert json.loads(dissection_json(report))["composition"] == []
