@@ -139,6 +139,12 @@ class JobIn(Body):
         default=None, ge=1, le=4096, description="Images per forward pass; rounding follows it. Left out: a setting."
     )
     evidence: EvidenceIn = EvidenceIn()
+    shuffled: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="As a null: the entries of every weight tensor change places first, by this seed.",
+    )
     shard_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Images per work item; rounding follows it. Left out: a setting."
     )
@@ -161,6 +167,7 @@ class JobIn(Body):
             concepts_per_neuron=self.concepts_per_neuron,
             images_per_neuron=self.images_per_neuron,
             evidence=EvidenceOptions(**self.evidence.model_dump()),
+            shuffled=self.shuffled,
             batch_size=self.batch_size or settings.batch_size,
             shard_size=self.shard_size or settings.shard_size,
             queue=self.queue,
@@ -240,6 +247,7 @@ class JobOut(BaseModel):
     concepts_per_neuron: int
     images_per_neuron: int
     evidence: EvidenceIn
+    shuffled: int | None
     batch_size: int
     shard_size: int
     queue: str
@@ -268,6 +276,7 @@ class JobOut(BaseModel):
             concepts_per_neuron=options.concepts_per_neuron,
             images_per_neuron=options.images_per_neuron,
             evidence=EvidenceIn.model_validate(options.evidence, from_attributes=True),
+            shuffled=options.shuffled,
             batch_size=job.request.batch_size,
             shard_size=job.request.shard_size,
             queue=job.request.queue,

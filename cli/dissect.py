@@ -36,6 +36,9 @@ def dissect(
     concept_set: Annotated[
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
     ] = "bi-rads",
+    shuffled: Annotated[
+        int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, by this seed.")
+    ] = None,
     sha256: Annotated[str | None, typer.Option(help="Digest the weights file must have.")] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
@@ -63,7 +66,7 @@ def dissect(
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256),
+        target=TargetSpec(checkpoint, architecture, sha256, shuffled),
         dissector=DissectorSpec(dissector),
         probe_set=read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable),
         concept_set=concepts,
@@ -133,11 +136,11 @@ def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str
     from service.reports.dissection import dissection_html
     from service.reports.facts import Facts
     from service.reports.thumbnails import Thumbnails
-    from service.usecases.reports import sees_breast_only, sum_up
+    from service.usecases.reports import named_target, sees_breast_only, sum_up
 
     facts = Facts(
         job=None,
-        target=plan.target.checkpoint.name,
+        target=named_target(plan.target.checkpoint.name, plan.target.shuffled),
         probe_set=plan.probe_set.name,
         concept_set=plan.concept_set.name,
         dissector=plan.dissector.path.name,

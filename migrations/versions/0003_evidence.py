@@ -10,9 +10,10 @@ branch_labels = None
 depends_on = None
 
 _JSONB = postgresql.JSONB(astext_type=sa.Text())
-_NOTHING_ASKED = (
-    """UPDATE jobs SET options = options || '{"evidence": {"draws": 0, "resamples": 0, "halves": 0}}'::jsonb"""
-)
+_NOTHING_ASKED = """
+    UPDATE jobs SET options =
+      options || '{"evidence": {"draws": 0, "resamples": 0, "halves": 0}, "shuffled": null}'::jsonb
+"""
 
 
 def upgrade() -> None:
@@ -27,7 +28,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("UPDATE jobs SET options = options - 'evidence'")
+    op.execute("UPDATE jobs SET options = options - 'evidence' - 'shuffled'")
     for column in ("halves", "resampled", "evidence", "significant", "z"):
         op.drop_column("neurons", column)
     op.drop_column("layers", "null")

@@ -144,6 +144,7 @@ def _request_as_json(request: JobRequest) -> dict[str, Any]:
         "concepts_per_neuron": options.concepts_per_neuron,
         "images_per_neuron": options.images_per_neuron,
         "evidence": asdict(options.evidence),
+        "shuffled": options.shuffled,
         "batch_size": request.batch_size,
         "shard_size": request.shard_size,
         "queue": request.queue,
@@ -159,6 +160,7 @@ def _request(stored: dict[str, Any]) -> JobRequest:
         concepts_per_neuron=stored["concepts_per_neuron"],
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),
+        shuffled=stored["shuffled"],
     )
     names = ("target", "dissector", "probe_set", "concept_set", "batch_size", "shard_size", "queue", "priority")
     return JobRequest(options=options, **{name: stored[name] for name in names})

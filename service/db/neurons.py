@@ -53,11 +53,15 @@ def add_layer(
 
 
 def latest_job_of_model(session: Session, name: str, version: int | None) -> UUID | None:
-    """The newest succeeded job whose target is that model."""
+    """The newest succeeded job whose target is that model as it is, not shuffled."""
     query = (
         select(JobRow.id)
         .join(ResourceRow, ResourceRow.id == JobRow.target_id)
-        .where(ResourceRow.name == name, JobRow.status == JobStatus.SUCCEEDED)
+        .where(
+            ResourceRow.name == name,
+            JobRow.status == JobStatus.SUCCEEDED,
+            JobRow.options["shuffled"].as_integer().is_(None),
+        )
     )
     if version is not None:
         query = query.where(ResourceRow.version == version)

@@ -66,13 +66,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class DissectionOptions:
-    """What a job asks of the engine. layers is a tuple of layer names, or None for every layer that can be pooled."""
+    """What a job asks of the engine. layers is a tuple of layer names, or None for every layer that can be pooled.
+
+    shuffled: dissect the network with its weights shuffled by that seed, as a null: see `TargetSpec`.
+    """
 
     layers: tuple[str, ...] | None
     method: Method = field(default_factory=Method)
     concepts_per_neuron: int = 10
     images_per_neuron: int = 5
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    shuffled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

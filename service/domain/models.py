@@ -9,12 +9,14 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`.
+    `torchvision/<model>`, `open_clip/<model>`. shuffled: a seed by which the entries of every weight tensor change
+    places, so that nothing learned is left; None for the network as it is.
     """
 
     checkpoint: Path
     architecture: str
     sha256: str | None = None
+    shuffled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

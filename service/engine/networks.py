@@ -18,7 +18,7 @@ class Target:
     module: maps float32 [B, 3, H, W] to anything; its named modules are the layers.
     layer_prefix: what published layer names carry in front of the module's own names (`image_encoder.` or empty).
     main_layers: what a request for "all" layers stands for (the network's blocks), in forward order, with prefix.
-    sha256: digest of the weights file.
+    sha256: digest of the weights file. shuffled: the seed by which the weights were shuffled, if they were.
     """
 
     module: nn.Module
@@ -27,6 +27,7 @@ class Target:
     sha256: str
     layer_prefix: str = ""
     main_layers: tuple[str, ...] = ()
+    shuffled: int | None = None
 
 
 class Dissector(Protocol):

@@ -67,7 +67,12 @@ class JobPlans:
         return JobPlan(
             job_id=job_id,
             request=job.request,
-            target=TargetSpec(Path(target["checkpoint"]), target["architecture"], target["sha256"]),
+            target=TargetSpec(
+                Path(target["checkpoint"]),
+                target["architecture"],
+                target["sha256"],
+                shuffled=job.request.options.shuffled,
+            ),
             dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest),
             probe_set=probe_set_of(parts.probe_set),
             concept_set=concept_set_of(parts.concept_set),

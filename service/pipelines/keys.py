@@ -31,6 +31,7 @@ def shard_key(
             "sha256": target.sha256,
             "architecture": target.architecture,
             "preprocessing": target.preprocessing.digest(),
+            "shuffled": target.shuffled,
         },
         dissector=_dissector(dissector),
         layers=layers,

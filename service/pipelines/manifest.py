@@ -41,6 +41,7 @@ def describe(
             "architecture": target.architecture,
             "sha256": target.sha256,
             "preprocessing": target.preprocessing.digest(),
+            "shuffled": target.shuffled,
         },
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
         "probe_set": {"digest": probe_set, "images": digest_of(list(images))},

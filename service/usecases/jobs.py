@@ -39,6 +39,7 @@ class JobSubmission:
     concepts_per_neuron: int
     images_per_neuron: int
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    shuffled: int | None = None
     batch_size: int = 8
     shard_size: int = 256
     queue: str = "default"
@@ -138,6 +139,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
             concepts_per_neuron=submission.concepts_per_neuron,
             images_per_neuron=submission.images_per_neuron,
             evidence=submission.evidence,
+            shuffled=submission.shuffled,
         ),
         batch_size=submission.batch_size,
         shard_size=submission.shard_size,

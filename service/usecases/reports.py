@@ -68,7 +68,7 @@ def facts_of(job: Job) -> Facts:
     request = job.request
     return Facts(
         job=str(job.id),
-        target=request.target,
+        target=named_target(request.target, request.options.shuffled),
         probe_set=request.probe_set,
         concept_set=request.concept_set,
         dissector=request.dissector,
@@ -76,6 +76,11 @@ def facts_of(job: Job) -> Facts:
         manifest={name: value for name, value in (job.manifest or {}).items() if name != "evidence"},
         finished_at=job.finished_at,
     )
+
+
+def named_target(name: str, shuffled: int | None) -> str:
+    """The target's name; of one whose weights were shuffled nobody should think it is the network itself."""
+    return name if shuffled is None else f"{name} with its weights shuffled (seed {shuffled})"
 
 
 def thumbnails_of(session: Session, job_id: UUID) -> Thumbnail:

@@ -148,6 +148,7 @@ def test_a_dead_neuron_has_no_concept(client: TestClient, job: UUID) -> None:
 def test_the_newest_succeeded_job_of_a_model_is_meant(client: TestClient, job: UUID, sessions: Sessions) -> None:
     with transaction(sessions) as session:
         newer = succeeded_job(session, NEURONS[:1], layer=LAYER)
+        succeeded_job(session, NEURONS[:1], layer=LAYER, shuffled=1)
         queued_job(session)
     assert client.get(f"/neurons/{LAYER}/0", params={"model": "screening"}).json()["job"] == str(newer)
 

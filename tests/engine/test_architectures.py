@@ -242,3 +242,19 @@ class Stage(nn.Module):
 )
 def test_main_layers_are_the_repeating_blocks(network: nn.Module, expected: tuple[str, ...]) -> None:
     assert main_layers(network) == expected
+
+
+def test_shuffled_weights_keep_every_scale_and_nothing_learned() -> None:
+    whole = open_target(TargetSpec(LITE0, "efficientnet-lite0"), CPU)
+    shuffled = open_target(TargetSpec(LITE0, "efficientnet-lite0", shuffled=3), CPU)
+    assert (shuffled.sha256, shuffled.shuffled, whole.shuffled) == (whole.sha256, 3, None)
+    again = dict(open_target(TargetSpec(LITE0, "efficientnet-lite0", shuffled=3), CPU).module.named_parameters())
+    other = dict(open_target(TargetSpec(LITE0, "efficientnet-lite0", shuffled=4), CPU).module.named_parameters())
+    for (name, trained), parameter in zip(whole.module.named_parameters(), shuffled.module.parameters(), strict=True):
+        assert torch.equal(parameter.flatten().sort().values, trained.flatten().sort().values)
+        assert torch.equal(parameter, again[name])
+        if len(set(trained.flatten().tolist())) > 10:
+            assert not torch.equal(parameter, trained)
+            assert not torch.equal(parameter, other[name])
+    for kept, buffer in zip(whole.module.buffers(), shuffled.module.buffers(), strict=True):
+        assert torch.equal(buffer, kept)

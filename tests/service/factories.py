@@ -58,6 +58,7 @@ def queued_job(
     layers: tuple[str, ...] = ("blocks.0",),
     probe_set: Resource | None = None,
     concept_set: ConceptSet = WORDS,
+    shuffled: int | None = None,
 ) -> Job:
     """A queued job with its probe shards, on a probe set of that many images or a given one, with its resources."""
     parts = JobParts(
@@ -71,7 +72,7 @@ def queued_job(
         parts.dissector.reference,
         parts.probe_set.reference,
         parts.concept_set.reference,
-        options=DissectionOptions(layers=layers, method=Method()),
+        options=DissectionOptions(layers=layers, method=Method(), shuffled=shuffled),
         shard_size=-(-images // shards),
         queue=queue,
         priority=priority,
@@ -109,10 +110,15 @@ def judged_neuron(neuron: Neuron, *, p: float, q: float, z: float) -> Neuron:
 
 
 def succeeded_job(
-    session: Session, neurons: list[Neuron], *, layer: str = "blocks.0", model: str = "screening"
+    session: Session,
+    neurons: list[Neuron],
+    *,
+    layer: str = "blocks.0",
+    model: str = "screening",
+    shuffled: int | None = None,
 ) -> UUID:
     """A finished job with those neurons in one layer."""
-    job = queued_job(session, model=model)
+    job = queued_job(session, model=model, shuffled=shuffled)
     assert move_job(session, job.id, JobStatus.RUNNING)
     dead = sum(one.dead for one in neurons)
     summary = LayerSummary(layer, len(neurons), dead, 1.5, 2, (("findings", 2),))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import torch
+from torch import nn
 
 from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
@@ -31,6 +32,8 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     blueprint = family.draw(model, checkpoint.weights)
     network = blueprint.module
     load_strictly(network, blueprint.weights, spec.architecture)
+    if spec.shuffled is not None:
+        shuffle_weights(network, spec.shuffled)
     module = network.get_submodule(blueprint.tower).eval()
     if keep_layers is not None:
         fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
@@ -42,7 +45,21 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         sha256=checkpoint.sha256,
         layer_prefix=blueprint.layer_prefix,
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
+        shuffled=spec.shuffled,
     )
+
+
+def shuffle_weights(network: nn.Module, seed: int) -> None:
+    """Exchange the entries within every parameter tensor at random: nothing learned is left, every layer's scale is.
+
+    Drawing new weights would not do for this null: the running statistics of the norms would no longer fit, and
+    activations would die away or explode from layer to layer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _, parameter in sorted(network.named_parameters()):
+            order = torch.randperm(parameter.numel(), generator=generator)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
 
 
 def architectures() -> list[str]:
