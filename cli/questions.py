@@ -1,26 +1,19 @@
 """`mammodissect coverage | watch-list | compare`: ask a service what its dissections amount to."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ServiceClient
-from service.errors import InvalidInput
+from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 
 JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
-Url = Annotated[str, typer.Option(help="Where the service is.")]
-KeyFile = Annotated[Path, typer.Option(help="File that holds the API key.")]
-
-_URL = "http://127.0.0.1:8000"
-_KEY_FILE = Path(".stack/api-key")
 
 
-def coverage(job: JobId, url: Url = _URL, api_key_file: KeyFile = _KEY_FILE) -> None:
+def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which categories of concepts a network's neurons represent, and which essential concepts they do not."""
-    found = _connect(url, api_key_file).get(f"/jobs/{job}/coverage")
+    found = connect(url, api_key_file).get(f"/jobs/{job}/coverage")
     console = Console()
     if found["refused"] is not None:
         console.print(f"Nothing is counted: {found['refused']}")
@@ -38,9 +31,9 @@ def coverage(job: JobId, url: Url = _URL, api_key_file: KeyFile = _KEY_FILE) -> 
     console.print(missing)
 
 
-def watch_list(job: JobId, url: Url = _URL, api_key_file: KeyFile = _KEY_FILE) -> None:
+def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which neurons respond to what should not drive a diagnosis."""
-    found = _connect(url, api_key_file).get(f"/jobs/{job}/watch-list")
+    found = connect(url, api_key_file).get(f"/jobs/{job}/watch-list")
     console = Console()
     if found["refused"] is not None:
         console.print(f"Nothing is watched: {found['refused']}")
@@ -57,11 +50,11 @@ def watch_list(job: JobId, url: Url = _URL, api_key_file: KeyFile = _KEY_FILE) -
 
 def compare(
     jobs: Annotated[list[str], typer.Argument(help="Ids of 2 to 8 succeeded jobs; the first is the reference.")],
-    url: Url = _URL,
-    api_key_file: KeyFile = _KEY_FILE,
+    url: Url = URL,
+    api_key_file: KeyFile = KEY_FILE,
 ) -> None:
     """Compare dissections: what the other networks gained and lost against the first."""
-    comparison = _connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
+    comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
     console = Console()
     console.print(f"Comparison {comparison['id']}")
     result = comparison["result"]
@@ -77,18 +70,6 @@ def compare(
         table.add_row(name, "", *map(_beside_noise, measured))
     console.print(table)
     console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
-
-
-def _connect(url: str, api_key_file: Path) -> ServiceClient:
-    try:
-        return ServiceClient(url, api_key_file.read_text("utf-8").strip())
-    except OSError as error:
-        raise InvalidInput(
-            f"The API key cannot be read: {error.strerror}.",
-            field="api_key_file",
-            value=api_key_file,
-            remedy="Name the file that holds it; `mammodissect up` keeps it in api-key of its data folder.",
-        ) from None
 
 
 def _change(neurons: int, change: dict[str, Any]) -> str:
