@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import Agreement, JobEvidence, Qualification, Significance, Stability, Watched
+from service.domain.evidence import LEVEL, Agreement, JobEvidence, Qualification, Significance, Stability, Watched
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.reports.layers import named_neurons
@@ -29,8 +29,9 @@ class CardImage:
 class NeuronCard:
     """One neuron. layer_number: its layer's place in the dissection.
 
-    qualification: what is known of the dissector and the label; None where the label names no finding.
-    quantiles: the layer's null, for the figure; empty where there is none.
+    watched: watched concepts to which it responds significantly, strongest first. qualification: what is known of the
+    dissector and the label; None where the label names no finding. quantiles: the layer's null, for the figure; empty
+    where there is none.
     """
 
     layer: str
@@ -77,6 +78,11 @@ def _strength(neuron: Neuron) -> float:
     return neuron.concepts[0].score if found is None else found.z
 
 
+def _responses(watched: Sequence[Watched]) -> tuple[Watched, ...]:
+    significant = (one for one in watched if one.q is not None and one.q <= LEVEL)
+    return tuple(sorted(significant, key=lambda one: -one.z))
+
+
 def _card(
     number: int,
     layer: LayerDissection,
@@ -99,7 +105,7 @@ def _card(
         significance=None if evidence is None else evidence.significance,
         stability=None if evidence is None else evidence.stability,
         agreement=None if evidence is None else evidence.agreement,
-        watched=() if evidence is None else evidence.watched,
+        watched=() if evidence is None else _responses(evidence.watched),
         qualification=qualifications.get(best.concept),
         images=card_images(neuron.images),
         quantiles=() if layer.null is None else layer.null.quantiles,

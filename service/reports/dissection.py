@@ -62,19 +62,20 @@ def report_dissection(
 ) -> DissectionReport:
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
+    watched = sum_up_watch_list(watch_list, layers, concept_set)
     return DissectionReport(
         facts=facts,
         summary=(
             *neuron_sentences(lines, coverage.refused),
             *missing_sentences(coverage),
-            *watch_sentences(watch_list),
+            *watch_sentences(watched),
             untestable_sentence(evidence),
         ),
         tested=any(line.summary.significant is not None for line in lines),
         layers=lines,
         composition=total_composition(lines),
         coverage=replace(coverage, concepts=tuple(one for one in coverage.concepts if one.neurons)),
-        watched=sum_up_watch_list(watch_list),
+        watched=watched,
         cards=choose_cards(layers, concept_set, evidence),
         evidence=evidence,
         limits=limits(evidence, facts.manifest.get("images_used")),

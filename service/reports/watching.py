@@ -1,9 +1,12 @@
 """The watch-list as a report shows it: without the names of images, and its strongest neurons only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.analysis.watch_list import WatchList
+from service.domain.concepts import ConceptSet
 from service.domain.evidence import Watched
+from service.domain.neurons import LayerDissection
 from service.reports.cards import CardImage, card_images
 
 NEURONS = 12
@@ -34,24 +37,28 @@ class WatchedTotal:
 class WatchSummary:
     """refused: why nothing was inferred. watched: concepts looked for. live: neurons that are not dead.
 
-    responding: neurons with a response, a `share` of the live ones, of which `neurons` holds the NEURONS strongest.
+    named: significant neurons that are named after a watched concept. responding: neurons with a response to any,
+    whatever their label, a `share` of the live ones; `neurons` holds the NEURONS strongest.
     """
 
     refused: str | None
     watched: int
     live: int
+    named: int
     responding: int
     share: float | None
     concepts: tuple[WatchedTotal, ...]
     neurons: tuple[WatchedNeuron, ...]
 
 
-def sum_up_watch_list(found: WatchList) -> WatchSummary:
-    """The watch-list in the report's form."""
+def sum_up_watch_list(found: WatchList, layers: Sequence[LayerDissection], concept_set: ConceptSet) -> WatchSummary:
+    """The watch-list of these layers in the report's form."""
+    labels = (neuron.label for layer in layers for neuron in layer.neurons if neuron.significant)
     return WatchSummary(
         refused=found.refused,
         watched=found.watched,
         live=found.live,
+        named=sum(label is not None and concept_set.concepts[label.concept].watched for label in labels),
         responding=len(found.neurons),
         share=found.share,
         concepts=tuple(WatchedTotal(one.text, len(one.neurons), one.share, one.neurons[0].z) for one in found.concepts),

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from service.analysis.coverage import Coverage, Reason
-from service.analysis.watch_list import WatchList
 from service.domain.evidence import LEVEL, JobEvidence
 from service.reports.layers import LayerLine, total_composition
+from service.reports.watching import WatchSummary
 
 _NAMED = 6
 _REASONS: dict[Reason, str] = {
@@ -83,20 +83,22 @@ def missing_sentences(coverage: Coverage) -> list[str]:
     ]
 
 
-def watch_sentences(watched: WatchList) -> list[str]:
+def watch_sentences(watched: WatchSummary) -> list[str]:
     """Whether neurons respond to what should not drive a diagnosis; nothing where nothing was inferred."""
     if watched.refused is not None:
         return []
     if not watched.watched:
         return ["The concept set marks no concept to be watched, so nobody looked for shortcuts such as markers."]
-    if not watched.neurons:
+    if not watched.responding:
         return [
             f"No neuron responds to any of the {watched.watched} watched concepts, which should not drive a diagnosis."
         ]
     what = listed([concept.text for concept in watched.concepts])
-    verb = "responds" if len(watched.neurons) == 1 else "respond"
+    named = f"{counted(watched.named, 'neuron')} {'is' if watched.named == 1 else 'are'} named after"
+    respond = f"{watched.responding:,} {'responds' if watched.responding == 1 else 'respond'}"
     return [
-        f"Watch-list: {counted(len(watched.neurons), 'neuron')} {verb} to what should not drive a diagnosis: {what}."
+        f"Watch-list: {named} something that should not drive a diagnosis, and {respond} to such a thing whatever "
+        f"the label; strongest: {what}."
     ]
 
 
@@ -134,6 +136,8 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         f"Of the significant labels up to {_percent(LEVEL)} are expected to be chance hits (false-discovery rate).",
         "Untestable concepts are those that the dissector itself cannot recognise on labelled images. They are "
         "neither represented nor missing: nothing is known.",
+        "A response to a watched concept may be to something that the dissector takes for it, or that goes with it in "
+        "the probe set. Look at the images before believing it.",
         f"{size}. What it does not show cannot be found.",
         "Scores and mean similarities can be compared only within one dissector, concept set, probe set and method; "
         "z can be compared between layers. The paper's threshold, a layer's mean similarity, is reached by about half "

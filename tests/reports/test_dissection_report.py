@@ -23,11 +23,13 @@ from service.probes.manifest import read_manifest
 from service.reports.cards import CARDS, CARDS_PER_LAYER, CardImage
 from service.reports.dissection import DissectionReport, dissection_html, dissection_json, report_dissection
 from service.reports.thumbnails import SIDE, Thumbnails
+from tests.probes.dicom_files import write_dicom
 from tests.reports.examples import (
     CONCEPTS,
     EVIDENCE,
     FACTS,
     LAYERS,
+    SURGICAL_CLIP,
     dead_neuron,
     example_layers,
     example_report,
@@ -111,8 +113,16 @@ def test_the_summary_answers_in_plain_words(report: DissectionReport) -> None:
         missing = [one.text for one in report.coverage.missing if one.reason == reason]
         assert f"{len(missing)} {words}" in text
         assert missing[0] in text
-    assert "respond to what should not drive a diagnosis: surgical clip." in text
+    assert f"{report.watched.responding} respond to such a thing whatever the label; strongest: surgical clip." in text
     assert "cannot recognise 1 of 5 tested concepts (architectural distortion)" in text
+
+
+def test_neurons_that_are_named_after_a_watched_concept_are_counted(layers: list[LayerDissection]) -> None:
+    clip = RankedConcept(SURGICAL_CLIP, "surgical clip", 9.0)
+    neurons = [one for one in layers[2].neurons if one.significant]
+    renamed = (replace(neurons[0], concepts=(clip,)), *neurons[1:])
+    before, after = (example_report([LayerDissection("a", its)]) for its in (tuple(neurons), renamed))
+    assert after.watched.named == before.watched.named + 1
 
 
 def test_cards_are_the_strongest_significant_neurons(report: DissectionReport, layers: list[LayerDissection]) -> None:
@@ -231,6 +241,17 @@ def test_thumbnails_show_the_patch_in_small(tmp_path: Path) -> None:
     assert abs(int(patch.min()) - 200) < 5
     assert thumbnails(CardImage(2, 1.0, None, None)) is None
     assert thumbnails(CardImage(3, 1.0, None, None)) is None
+
+
+def test_thumbnails_of_dicom_images_show_what_the_target_sees(tmp_path: Path) -> None:
+    pixels = np.zeros((100, 80), np.uint8)
+    pixels[20:90, 10:45] = np.random.default_rng(0).integers(100, 255, (70, 35))
+    write_dicom(tmp_path / "a.dcm", pixels, bits=8)
+    (tmp_path / "manifest.csv").write_text("image\na.dcm\n")
+    probe_set = read_manifest(tmp_path / "manifest.csv", name="one")
+    image = CardImage(1, 1.0, None, None)
+    shapes = [drawn(Thumbnails(probe_set, to_breast=cut)(image)).shape for cut in (False, True)]
+    assert shapes == [(90, 70), (70, 35)], "without the frame; without the air"
 
 
 def drawn(jpeg: bytes | None) -> np.ndarray:
