@@ -10,17 +10,23 @@ from functools import partial
 from typing import Literal
 
 import torch
+from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from benchmarks.table import Row
 from service.concepts.builtin import builtin_concept_set
-from service.concepts.text import folded
-from service.domain.concepts import Concept
+from service.concepts.findings import name_findings
+from service.domain.evidence import LEVEL
 from service.domain.models import DissectorSpec
 from service.engine import similarity
+from service.engine.contrast import ContrastScorer, spread_of_scores
 from service.engine.dissectors import open_dissector
+from service.engine.exams import Exams, draw_null_sets
+from service.engine.null import null_table, tail_p
 from service.engine.phantom_dissector import PHANTOM_DISSECTOR
 from service.engine.recognition import recognise
+from service.engine.similarity_blocks import ConceptColumns, Scorer, WpmiParameters, WpmiScorer, best_concepts
+from service.engine.top_k import top_k_images
 from service.probes.phantoms import FINDINGS, generate_range
 from service.probes.pixels import DecodedImage
 from service.probes.prepare import prepare, to_eight_bit
@@ -34,7 +40,7 @@ SIGNALS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 SHARING = (20, 1)
 """Units of a layer that respond to the same finding."""
 
-_UNITS = 20
+_UNITS, _TOP_K, _DRAWS = 20, 100, 2000
 _IMAGES_PER_EXAM = 4
 _MODERATE, _SERIES, _CLEAR = 640, 13, 3.0
 _PUBLISHED, _OURS = "soft-WPMI (K = 100)", "contrast (K = 100)"
@@ -55,6 +61,14 @@ METHODS: dict[str, Method] = {
     ).nan_to_num(nan=-torch.inf),
 }
 """With the published defaults (contrast: ours), and with the top_k and parameters that the name says."""
+
+
+SCORERS: dict[str, Callable[[ConceptColumns, Tensor], Scorer]] = {
+    _OURS: lambda columns, scores: ContrastScorer(columns, spread_of_scores(scores), 1.0),
+    _PUBLISHED: lambda columns, _: WpmiScorer(columns, WpmiParameters()),
+    "soft-WPMI (K = 100, a = 2, lam = 0.6)": lambda columns, _: WpmiScorer(columns, WpmiParameters(2.0, 0.6)),
+}
+"""Those of the methods whose labels are held against the null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +174,35 @@ def measure(
     return found
 
 
+def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dict[float, tuple[float, ...]]]:
+    """Of recognised findings' units, the share with a significant label and with one that is also right; and the share
+    of the units that know nothing with a significant label. 20 units a finding, normal noise."""
+    found: dict[str, dict[float, tuple[float, ...]]] = {method: {} for method in SCORERS}
+    images, concepts = probe.scores.shape
+    columns = ConceptColumns(images, concepts, lambda start, stop: probe.scores[:, start:stop], exist=True)
+    exams = Exams(torch.arange(images) // _IMAGES_PER_EXAM, -(-images // _IMAGES_PER_EXAM), "exam")
+    for step, signal in enumerate(signals):
+        activations, findings = plant(probe.truth, signal, "normal", _UNITS, 1000 * seed + 100 * step)
+        top = top_k_images(activations, _TOP_K)
+        groups = draw_null_sets(exams, top, _DRAWS, seed)
+        for method, make in SCORERS.items():
+            scorer = make(columns, probe.scores)
+            best = best_concepts(scorer, top, 1, between=lambda: None)
+            p = torch.empty(len(top), dtype=torch.float64)
+            for group in groups:
+                table = null_table(scorer, group.sets, best.prior, len(top), ())
+                p[group.units] = tail_p(best.scores[group.units, 0], table.best)
+            significant = torch.tensor(false_discovery_control(p.numpy())) <= LEVEL
+            know, told = significant[: len(findings)], probe.recognised[findings]
+            right = best.indices[: len(findings), 0] == _own_concepts()[findings]
+            shares = (know[told], (know & right)[told], significant[len(findings) :])
+            found[method][signal] = tuple(float(share.float().mean()) for share in shares)
+    return found
+
+
 def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
     concepts = builtin_concept_set("bi-rads").concepts
-    own = torch.tensor([_concept_of(finding, concepts) for finding in FINDINGS])[findings]
+    own = _own_concepts()[findings]
     numbers = {category: number for number, category in enumerate({concept.category for concept in concepts})}
     category = torch.tensor([numbers[concept.category] for concept in concepts])
     right, near = (label == own).float(), (category[label] == category[own]).float()
@@ -170,10 +210,11 @@ def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
     return Accuracy(float(right[qualified].mean()), float(right[recognised].mean()), float(near[recognised].mean()))
 
 
-def _concept_of(finding: str, concepts: Sequence[Concept]) -> int:
-    """The concept that names the finding by its text or a synonym."""
-    names = [[folded(text) for text in (concept.text, *concept.synonyms)] for concept in concepts]
-    return next(index for index, texts in enumerate(names) if folded(finding) in texts)
+def _own_concepts() -> Tensor:
+    """For each finding the concept that names it by its text or a synonym: int64 [F]."""
+    named = name_findings(builtin_concept_set("bi-rads"), FINDINGS)
+    concept = {finding: index for index, finding in named.items()}
+    return torch.tensor([concept[finding] for finding in FINDINGS])
 
 
 def _print_tables(images: int, series: Sequence[int]) -> None:
@@ -187,15 +228,22 @@ def _print_tables(images: int, series: Sequence[int]) -> None:
     for one in series:
         probe = draw_probe(one, images)
         asked = f"{int(probe.qualified.sum())} qualified, {int(probe.recognised.sum())} recognised"
+        print(f"Series {one}, {images} images ({asked} findings)")
+        discovered = discover(probe, SIGNALS, one)
+        for place, what in enumerate(("significant", "significant and right", "significant noise")):
+            _print_table(what, {m: {s: f[place] for s, f in figures.items()} for m, figures in discovered.items()})
         for noise, sharing in kinds:
             measured = measure(probe, SIGNALS, noise, sharing, one)
             for what in ("recognised", "qualified", "category"):
-                print(f"\nSeries {one}, {images} images ({asked} findings), {noise} noise, {sharing} units: {what}\n")
-                print(f"| method | {' | '.join(f'{signal:g}' for signal in SIGNALS)} |")
-                print("|---|" + "---|" * len(SIGNALS))
-                for method, figures in measured.items():
-                    shares = " | ".join(f"{100 * getattr(figures[signal], what):.0f}" for signal in SIGNALS)
-                    print(f"| {method} | {shares} |", flush=True)
+                shares = {m: {s: getattr(f, what) for s, f in figures.items()} for m, figures in measured.items()}
+                _print_table(f"{noise} noise, {sharing} units a finding: {what}", shares)
+
+
+def _print_table(title: str, shares: dict[str, dict[float, float]]) -> None:
+    print(f"\n{title}, % by signal\n\n| method | {' | '.join(f'{signal:g}' for signal in SIGNALS)} |")
+    print("|---|" + "---|" * len(SIGNALS))
+    for method, by_signal in shares.items():
+        print(f"| {method} | {' | '.join(f'{100 * share:.0f}' for share in by_signal.values())} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from torch.nn.functional import normalize
 
 from service.engine import similarity
 from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings, spread_of_scores
+from service.engine.exams import Exams, draw_null_sets
+from service.engine.null import null_table, tail_p
 from service.engine.similarity_blocks import best_concepts, columns_of_embeddings, columns_of_scores
 from service.engine.top_k import top_k_images
 from service.errors import InvalidActivations, TooFewImages
@@ -132,3 +134,22 @@ def test_too_few_images_and_nan_activations_are_refused() -> None:
         similarity.contrast(torch.zeros(3, 2), torch.zeros(3, 2), top_k=4)
     with pytest.raises(InvalidActivations):
         similarity.contrast(torch.zeros(3, 2), torch.full((3, 2), torch.nan), top_k=2)
+
+
+@pytest.mark.parametrize("patient", [0.0, 0.5, 1.0])
+def test_noise_is_significant_as_often_as_it_should_be(patient: float) -> None:
+    images, units = 240, 600
+    exams = Exams(torch.arange(images) // 4, images // 4, "exam")
+    alike = draw(22, exams.count, 16)[exams.of_image]
+    scores = normalize(alike + draw(23, images, 16), dim=1) @ normalize(draw(24, 50, 16), dim=1).t()
+    noise = patient**0.5 * draw(25, exams.count, units)[exams.of_image] + (1 - patient) ** 0.5 * draw(26, images, units)
+    top = top_k_images(noise, 24)
+    columns, rows = columns_of_scores(scores, top)
+    assert columns.images == images
+    scorer = ContrastScorer(columns, spread_of_scores(scores), 1.0)
+    best = best_concepts(scorer, rows, 1, between=lambda: None)
+    p = torch.empty(units, dtype=torch.float64)
+    for group in draw_null_sets(exams, top, 2000, 0):
+        table = null_table(scorer, group.sets, best.prior, units, [])
+        p[group.units] = tail_p(best.scores[group.units, 0], table.best)
+    assert 0.02 < float((p <= 0.05).double().mean()) < 0.08  # 0.05, give or take three and a half deviations
