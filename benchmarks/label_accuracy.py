@@ -24,6 +24,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.exams import Exams, draw_null_sets
 from service.engine.null import null_table, tail_p
 from service.engine.phantom_dissector import PHANTOM_DISSECTOR
+from service.engine.qualification import LEAST_AUROC
 from service.engine.recognition import recognise
 from service.engine.similarity_blocks import ConceptColumns, Scorer, WpmiParameters, WpmiScorer, best_concepts
 from service.engine.top_k import top_k_images
@@ -75,22 +76,21 @@ SCORERS: dict[str, Callable[[ConceptColumns, Tensor], Scorer]] = {
 class Probe:
     """A series of phantoms: cosines float32 [N, C] to the concepts, truth bool [N, F], and what may be asked.
 
-    qualified: findings that the dissector tells with AUROC >= 0.7, lower end of the interval >= 0.5. recognised: lower
-    end >= 0.8. Both bool [F].
+    qualified: bool [F], the findings that the dissector can see, as `service.engine.qualification` has it.
     """
 
     scores: Tensor
     truth: Tensor
     qualified: Tensor
-    recognised: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of units named by their finding's own concept, and of recognised findings' units named by its category."""
+    """Share of units named by their finding's own concept, of all and of qualified findings, and of the latter's units
+    named by its category."""
 
+    every: float
     qualified: float
-    recognised: float
     category: float
 
 
@@ -101,7 +101,7 @@ def run() -> list[Row]:
 
 def _compare(probe: Probe, sharing: int) -> list[Row]:
     measured = {
-        method: figures[_CLEAR].recognised
+        method: figures[_CLEAR].qualified
         for method, figures in measure(probe, (_CLEAR,), "normal", sharing, _SERIES).items()
     }
     published = measured[_PUBLISHED]
@@ -130,8 +130,7 @@ def draw_probe(series: int, images: int) -> Probe:
     return Probe(
         scores=embeddings @ dissector.embed_texts(builtin_concept_set("bi-rads").texts).t(),
         truth=labels,
-        qualified=torch.tensor([one is not None and one.auroc >= 0.7 and one.low >= 0.5 for one in told]),
-        recognised=torch.tensor([one is not None and one.low >= 0.8 for one in told]),
+        qualified=torch.tensor([one is not None and one.low >= LEAST_AUROC for one in told]),
     )
 
 
@@ -175,7 +174,7 @@ def measure(
 
 
 def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dict[float, tuple[float, ...]]]:
-    """Of recognised findings' units, the share with a significant label and with one that is also right; and the share
+    """Of qualified findings' units, the share with a significant label and with one that is also right; and the share
     of the units that know nothing with a significant label. 20 units a finding, normal noise."""
     found: dict[str, dict[float, tuple[float, ...]]] = {method: {} for method in SCORERS}
     images, concepts = probe.scores.shape
@@ -193,7 +192,7 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
                 table = null_table(scorer, group.sets, best.prior, len(top), ())
                 p[group.units] = tail_p(best.scores[group.units, 0], table.best)
             significant = torch.tensor(false_discovery_control(p.numpy())) <= LEVEL
-            know, told = significant[: len(findings)], probe.recognised[findings]
+            know, told = significant[: len(findings)], probe.qualified[findings]
             right = best.indices[: len(findings), 0] == _own_concepts()[findings]
             shares = (know[told], (know & right)[told], significant[len(findings) :])
             found[method][signal] = tuple(float(share.float().mean()) for share in shares)
@@ -206,8 +205,8 @@ def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
     numbers = {category: number for number, category in enumerate({concept.category for concept in concepts})}
     category = torch.tensor([numbers[concept.category] for concept in concepts])
     right, near = (label == own).float(), (category[label] == category[own]).float()
-    qualified, recognised = probe.qualified[findings], probe.recognised[findings]
-    return Accuracy(float(right[qualified].mean()), float(right[recognised].mean()), float(near[recognised].mean()))
+    qualified = probe.qualified[findings]
+    return Accuracy(float(right.mean()), float(right[qualified].mean()), float(near[qualified].mean()))
 
 
 def _own_concepts() -> Tensor:
@@ -227,14 +226,13 @@ def _print_tables(images: int, series: Sequence[int]) -> None:
     )
     for one in series:
         probe = draw_probe(one, images)
-        asked = f"{int(probe.qualified.sum())} qualified, {int(probe.recognised.sum())} recognised"
-        print(f"Series {one}, {images} images ({asked} findings)")
+        print(f"Series {one}, {images} images ({int(probe.qualified.sum())} qualified findings)")
         discovered = discover(probe, SIGNALS, one)
         for place, what in enumerate(("significant", "significant and right", "significant noise")):
             _print_table(what, {m: {s: f[place] for s, f in figures.items()} for m, figures in discovered.items()})
         for noise, sharing in kinds:
             measured = measure(probe, SIGNALS, noise, sharing, one)
-            for what in ("recognised", "qualified", "category"):
+            for what in ("qualified", "every", "category"):
                 shares = {m: {s: getattr(f, what) for s, f in figures.items()} for m, figures in measured.items()}
                 _print_table(f"{noise} noise, {sharing} units a finding: {what}", shares)
 

@@ -11,11 +11,10 @@ from service.engine.recognition import Recognition, recognise
 LEAST_IMAGES = 5
 """With fewer images that have the finding, or that have it not, nothing is said of the dissector."""
 
-LEAST_AUROC = 0.7
-"""Acceptable discrimination begins here (Hosmer and Lemeshow, Applied Logistic Regression, section on ROC curves)."""
-
-CHANCE = 0.5
-"""The AUROC of guessing, above which the whole interval must lie."""
+LEAST_AUROC = 0.8
+"""Where the interval must begin: excellent discrimination (Hosmer and Lemeshow, Applied Logistic Regression, on ROC
+curves), and what docs/dissectors.md calls recognised. Of phantom findings seen less well (0.71 to 0.83), units that
+respond to nothing else are named rightly about one time in three; of the others, 19 times in 20 (docs/label-accuracy.md)."""
 
 
 def qualify(
@@ -33,7 +32,7 @@ def qualify(
     image; one of which nothing is known (None) does not count. groups: the exam or patient of each image.
 
     Score: cosine(image, text). `absent`: fewer than LEAST_IMAGES images with or without the finding, or those of
-    either kind are all of one group. `qualified`: AUROC >= LEAST_AUROC and the 95 % interval above CHANCE.
+    either kind are all of one group. `qualified`: the 95 % interval begins at LEAST_AUROC or above.
     `untestable`: everything else.
     """
     known = [row for row, one in enumerate(findings) if one is not None]
@@ -57,4 +56,4 @@ def qualify(
 def _verdict(found: Recognition | None) -> Verdict:
     if found is None:
         return "absent"
-    return "qualified" if found.auroc >= LEAST_AUROC and found.low > CHANCE else "untestable"
+    return "qualified" if found.low >= LEAST_AUROC else "untestable"

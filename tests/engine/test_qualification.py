@@ -32,29 +32,16 @@ def test_a_concept_that_orders_the_images_is_qualified(device: torch.device) -> 
     assert actual == Qualification(1, "a mass", "mass", "qualified", 5, 5, 1.0, 1.0, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("rank_of_the_best_without", "expected"),
-    [(2, "qualified"), (7, "untestable")],  # of 10 images with the finding it beats that many
-)
-def test_the_area_must_be_large_enough(rank_of_the_best_without: int, expected: str) -> None:
-    # 10 images with the finding at 0.05, 0.10 ... 0.50; of 10 images without, half lie at 0 and half above that many.
-    with_it = [0.05 * step for step in range(1, 11)]
-    without = [0.0] * 5 + [0.05 * rank_of_the_best_without + 0.02] * 5
-    actual = verdict(with_it + without, [MASS] * 10 + [NONE] * 10)
-    assert actual.auroc == pytest.approx(1 - rank_of_the_best_without / 20)  # 0.9 and 0.65
-    assert actual.verdict == expected
-
-
-def test_the_interval_must_lie_above_chance_and_is_that_of_groups() -> None:
-    # Of 16 images with the finding 12 beat all 16 without and 4 lose to all. Each its own patient, the variance is
-    # 16/15 (12/16 + 4 * 9/16) / 256, so 1.96 deviations are 0.219. In patients of four, three sums are 1 and one is -3:
-    # 4/3 (3 + 9) / 256, and 1.96 deviations are 0.490.
-    cosines = [0.9] * 12 + [0.0] * 4 + [0.5] * 16
-    findings = [MASS] * 16 + [NONE] * 16
+def test_the_interval_must_begin_high_enough_and_is_that_of_groups() -> None:
+    # Of 60 images with the finding 55 beat all 60 without and 5 lose to all. Each its own patient, the variance is
+    # 60/59 (55 (1/12)^2 + 5 (11/12)^2) / 3600, so 1.96 deviations are 0.071. If the five losers are one patient, the
+    # sums are 1/12 55 times and -55/12 once: 56/55 (55 (1/12)^2 + (55/12)^2) / 3600, and 1.96 deviations are 0.152.
+    cosines = [0.9] * 55 + [0.0] * 5 + [0.5] * 60
+    findings = [MASS] * 60 + [NONE] * 60
     apart = verdict(cosines, findings)
-    together = verdict(cosines, findings, [f"patient {row // 4}" if row < 16 else row for row in range(32)])
-    assert apart.auroc == together.auroc == 0.75
-    assert [apart.low, together.low] == pytest.approx([0.531, 0.260], abs=1e-3)
+    together = verdict(cosines, findings, ["one" if 55 <= row < 60 else row for row in range(120)])
+    assert apart.auroc == together.auroc == pytest.approx(55 / 60)
+    assert [apart.low, together.low] == pytest.approx([0.8462, 0.7647], abs=1e-3)
     assert (apart.verdict, together.verdict) == ("qualified", "untestable")
 
 
