@@ -13,8 +13,8 @@ LEAST_IMAGES = 5
 
 LEAST_AUROC = 0.8
 """Where the interval must begin: excellent discrimination (Hosmer and Lemeshow, Applied Logistic Regression, on ROC
-curves), and what docs/dissectors.md calls recognised. Of phantom findings seen less well (0.71 to 0.83), units that
-respond to nothing else are named rightly about one time in three; of the others, 19 times in 20 (docs/label-accuracy.md)."""
+curves), and what docs/dissectors.md calls recognised. Units that respond to one phantom finding are named rightly about
+one time in three where the dissector sees it less well, otherwise 19 times in 20 (docs/label-accuracy.md)."""
 
 
 def qualify(
