@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
-demo: setup ## Dissect EfficientNet-Lite0 end to end on this machine
+demo: setup ## Dissect a general network and what mammograms make of it, end to end on this machine
 	$(BIN)/mammodissect demo
 
 up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)

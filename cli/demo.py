@@ -1,4 +1,7 @@
-"""`mammodissect demo`: the main job from end to end, over HTTP, on synthetic and on real mammograms."""
+"""`mammodissect demo`: what training on mammograms, and then on calcifications alone, does to a general network.
+
+Everything over HTTP, on synthetic mammograms whose truth is known; then a look at real ones.
+"""
 
 import time
 from collections.abc import Iterator
@@ -10,13 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.client import ServiceClient, ServiceError
+from cli.demo_tables import known_head, strongest_neurons
+from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
+from cli.questions import changes_table
 from cli.samples import Samples, write_samples
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
 
-LAYERS = ["_blocks.2", "_blocks.4", "_blocks.10", "_blocks.15"]
-STRONGEST = 4
+CONCEPTS = "bi-rads"
+FROZEN, LATE, HEAD = "_blocks.7", ["_blocks.10", "_blocks.15"], "_fc"
+"""The last block that training leaves as it is, two that it changes, and the classifier."""
+
+NETWORKS = {
+    "general": ([FROZEN, *LATE], "EfficientNet-Lite0 (ImageNet)"),
+    "mammography": ([FROZEN, *LATE, HEAD], "the same, trained on mammograms"),
+    "calcifications": ([FROZEN, *LATE, HEAD], "that one, tuned for calcifications alone"),
+}
+COMPARED = (("general", "mammography", "calcifications"), ("mammography", "calcifications"))
 PATCHES = {"size": 1024, "stride": 1024}
 TOP_K = {"phantoms": 24, "mammograms": 12}
 
@@ -47,7 +61,7 @@ class Steps:
 
 
 def run_demo(data_dir: Path) -> None:
-    """Run every part, show the strongest neurons and where the time went, stop everything that was started.
+    """Run every part, show what was found and where the time went, stop everything that was started.
 
     Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
     """
@@ -55,46 +69,90 @@ def run_demo(data_dir: Path) -> None:
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
         files = write_samples(data_dir / "samples")
+    with steps.step("Training the network on other synthetic mammograms, then for calcifications alone"):
+        trained = fitted_phantom_targets(files.checkpoint, data_dir / "samples", console)
+    weights = {
+        "general": files.checkpoint,
+        "mammography": trained.mammography,
+        "calcifications": trained.calcifications,
+    }
     with ExitStack() as until_the_end:
         with steps.step("Starting Postgres, Valkey, API, worker and scheduler"):
             running = until_the_end.enter_context(running_stack(data_dir / "stack", 0))
         client = ServiceClient(running.url, running.api_key)
-        with steps.step("Registering target, dissector and probe sets over HTTP"):
-            _register(client, files)
-        for probe_set in ("phantoms", "mammograms"):
-            with steps.step(f"Dissecting EfficientNet-Lite0 (ImageNet) on the {probe_set}"):
-                job = _dissect(client, probe_set, console)
-            _show(client, job, console)
+        until_the_end.callback(client.close)
+        with steps.step("Registering networks, dissector and probe sets over HTTP"):
+            _register(client, files, weights)
+        jobs = {}
+        for name, (layers, what) in NETWORKS.items():
+            with steps.step(f"Dissecting {what}"):
+                job = _dissect(client, name, layers, "phantoms", console)
+            jobs[name] = str(job["id"])
+            console.print(strongest_neurons(client, job))
+        console.print(known_head(client, {name: jobs[name] for name in COMPARED[1]}, CONCEPTS))
+        with steps.step("Comparing the three, writing reports"):
+            written = _compare_and_report(client, jobs, data_dir / "reports", console)
+        with steps.step("Dissecting the network trained on synthetic mammograms on eight real ones"):
+            job = _dissect(client, "mammography", [FROZEN, *LATE], "mammograms", console)
+        console.print(strongest_neurons(client, job))
     console.print(steps.summary())
+    _say_goodbye(console, data_dir, written)
+
+
+def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
     console.print(
-        "\nEach label is the best-scoring concept of its neuron, not yet evidence that the neuron knows it.\n"
-        "The dissector has seen synthetic mammograms alone: its labels on real ones only show how the software works.\n"
-        "What it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
+        "\nOpen a report in a browser:\n\n"
+        + "".join(f"  {report.resolve()}\n" for report in reports)
+        + "\nThe dissector has seen synthetic mammograms alone: its labels on real ones only show how the software"
+        " works.\nWhat it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
         f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
         "and, beside it,\n\n"
         f'  curl -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
-        f"'http://127.0.0.1:8000/neurons/{LAYERS[-1]}?model=efficientnet-lite0'",
+        f"'http://127.0.0.1:8000/neurons/{LATE[-1]}?model=mammography'",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _register(client: ServiceClient, files: Samples) -> None:
-    client.post(
-        "/models",
-        {"name": "efficientnet-lite0", "checkpoint": str(files.checkpoint), "architecture": "efficientnet-lite0"},
-    )
+def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -> None:
+    for name, checkpoint in weights.items():
+        client.post(
+            "/models", {"name": name, "checkpoint": str(checkpoint), "architecture": "efficientnet-lite0/384x240"}
+        )
     client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector)})
     client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms)})
     client.post("/probe-sets", {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES})
 
 
-def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[str, Any]:
+def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Path, console: Console) -> list[Path]:
+    """Show what each network gained and lost, and write a report on every job and comparison."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for names in COMPARED:
+        comparison = client.post("/comparisons", {"jobs": [jobs[name] for name in names]})
+        console.print(changes_table(comparison["result"], names))
+        written.append(folder / f"{'-'.join(names)}.html")
+        client.download(f"/comparisons/{comparison['id']}/report", written[-1], format="html")
+    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+    for name, job in jobs.items():
+        coverage = client.get(f"/jobs/{job}/coverage")
+        console.print(
+            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label;"
+            f" {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
+        )
+        written.append(folder / f"{name}.html")
+        client.download(f"/jobs/{job}/report", written[-1], format="html")
+    return written
+
+
+def _dissect(
+    client: ServiceClient, network: str, layers: list[str], probe_set: str, console: Console
+) -> dict[str, Any]:
     """Post the job and follow it; a run of the demo before this one may have left the very same job's result."""
     body: dict[str, Any] = {
-        "target": client.get("/models/efficientnet-lite0")["reference"],
-        "layers": LAYERS,
-        "concept_set": client.get("/concept-sets/bi-rads")["reference"],
+        "target": client.get(f"/models/{network}")["reference"],
+        "layers": layers,
+        "concept_set": client.get(f"/concept-sets/{CONCEPTS}")["reference"],
         "probe_set": client.get(f"/probe-sets/{probe_set}")["reference"],
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
@@ -115,21 +173,3 @@ def _dissect(client: ServiceClient, probe_set: str, console: Console) -> dict[st
         problem = job["problem"] or {"detail": f"The job ended {job['status']}."}
         raise ServiceError(problem["detail"], remedy=problem.get("remedy"))
     return job
-
-
-def _show(client: ServiceClient, job: dict[str, Any], console: Console) -> None:
-    """The strongest neurons of each layer."""
-    table = Table(title=f"Strongest neurons on {job['probe_set']}", title_justify="left")
-    table.add_column("layer", no_wrap=True)
-    table.add_column("unit", justify="right", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("concept", overflow="fold")
-    table.add_column("category", overflow="fold")
-    for layer in client.get("/layers", job=job["id"])["items"]:
-        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=STRONGEST, dead=False)["items"]
-        heads = [layer["layer"], f"{layer['units']} units", f"{layer['dead_units']} dead", ""]
-        table.add_section()
-        for head, neuron in zip(heads, neurons, strict=False):
-            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
-            table.add_row(head, *cells)
-    console.print(table)

@@ -9,6 +9,7 @@ import typer
 from cli.admin import admin
 from cli.dissect import dissect
 from cli.fit_dissector import fit_dissector
+from cli.fit_phantom_targets import fit_phantom_targets
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
@@ -28,6 +29,7 @@ DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with 
 app.add_typer(admin)
 app.command()(dissect)
 app.command()(fit_dissector)
+app.command()(fit_phantom_targets)
 app.command()(report)
 app.command()(samples)
 app.command()(coverage)
@@ -50,7 +52,7 @@ def up(
 def demo(
     data_dir: Annotated[Path, typer.Option(help="Where samples and state are kept for the next run.")] = Path(".demo"),
 ) -> None:
-    """Dissect EfficientNet-Lite0 on synthetic and on eight real mammograms, through a service started for it."""
+    """Train a network on synthetic mammograms, dissect and compare it before and after, through a service for it."""
     from cli.demo import run_demo
 
     run_demo(data_dir)

@@ -22,6 +22,11 @@ FITTING = {
     Stage.SCORE: "fitting heads",
     Stage.STORE: "writing the bundle",
 }
+TUNING = {
+    Stage.PROBE: "drawing phantoms",
+    Stage.SCORE: "training on all findings",
+    Stage.STORE: "tuning for calcifications",
+}
 
 
 class ProgressBars:
@@ -29,7 +34,7 @@ class ProgressBars:
 
     def __init__(self, console: Console, words: Mapping[Stage, str] = DISSECTING) -> None:
         self._bars = Bars(
-            TextColumn("  {task.description:<22}"),
+            TextColumn("  {task.description:<25}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -1,5 +1,6 @@
 """`mammodissect coverage | watch-list | compare`: ask a service what its dissections amount to."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -57,19 +58,22 @@ def compare(
     comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
     console = Console()
     console.print(f"Comparison {comparison['id']}")
-    result = comparison["result"]
-    for note in result["notes"]:
+    for note in comparison["result"]["notes"]:
         console.print(note)
-    others = [f"job {number}" for number in range(2, len(jobs) + 1)]
-    table = Table("category", "job 1", *others)
+    console.print(changes_table(comparison["result"], [f"job {number}" for number in range(1, len(jobs) + 1)]))
+    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+
+
+def changes_table(result: dict[str, Any], names: Sequence[str]) -> Table:
+    """Neurons of each category in the named networks, gains and losses against the first, and how far they differ."""
+    table = Table("category", *names)
     for row in result["network"]["categories"]["rows"]:
         cells = map(_change, row["neurons"][1:], row["changes"])
         table.add_row(row["name"], str(row["neurons"][0]), *cells)
     table.add_section()
     for name, measured in _measured(result["network"]):
         table.add_row(name, "", *map(_beside_noise, measured))
-    console.print(table)
-    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+    return table
 
 
 def _change(neurons: int, change: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
-    Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0`, `timm/<model>`,
+    Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
     `torchvision/<model>`, `open_clip/<model>`. shuffled: a seed by which the entries of every weight tensor change
     places, so that nothing learned is left; None for the network as it is.
     """

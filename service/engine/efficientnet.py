@@ -134,7 +134,7 @@ class EfficientNet(nn.Module):
     """[B, 3, H, W] -> pooled features [B, U] after the last activation.
 
     As in a block, a folded convolution is None and `reused` names the norms whose output may be overwritten.
-    classes: width of the ImageNet classifier `_fc`, a layer beside the output; None leaves it out.
+    classes: width of the classifier `_fc`, a layer beside the output; None leaves it out.
     """
 
     norm_of: ClassVar = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
@@ -151,19 +151,36 @@ class EfficientNet(nn.Module):
         self._blocks = nn.ModuleList(_blocks(variant, stem))
         self._conv_head: nn.Module | None = nn.Conv2d(variant.channels(_STAGES[-1][-1]), head, 1, bias=False)
         self._bn1 = _norm(head)
+        self.features = head
         self._avg_pooling = nn.AdaptiveAvgPool2d(1)
         self._fc = None if classes is None else nn.Linear(head, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images normalised as the weights expect, float32."""
-        x = self._activate(_normed(self._conv_stem, self._bn0, images), inplace="_bn0" in self.reused)
-        for block in self._blocks:
-            x = block(x)
-        x = self._activate(_normed(self._conv_head, self._bn1, x), inplace="_bn1" in self.reused)
-        features: Tensor = self._avg_pooling(x).flatten(1)
+        features = self.late(self.early(images, 0), 0)
         if self._fc is not None:
             self._fc(features)  # for those who watch this layer; the output stays the features
         return features
+
+    def early(self, images: Tensor, blocks: int) -> Tensor:
+        """The stem and the first `blocks` blocks: [B, 3, H, W] -> maps [B, C, H', W']."""
+        x = self._activate(_normed(self._conv_stem, self._bn0, images), inplace="_bn0" in self.reused)
+        for block in self._blocks[:blocks]:
+            x = block(x)
+        return x
+
+    def late(self, maps: Tensor, blocks: int) -> Tensor:
+        """What follows the first `blocks` blocks: maps [B, C, H', W'] -> pooled features [B, U]."""
+        x = maps
+        for block in self._blocks[blocks:]:
+            x = block(x)
+        x = self._activate(_normed(self._conv_head, self._bn1, x), inplace="_bn1" in self.reused)
+        features: Tensor = self._avg_pooling(x).flatten(1)
+        return features
+
+    def late_modules(self, blocks: int) -> nn.ModuleList:
+        """What `late` runs, without the classifier."""
+        return nn.ModuleList([*self._blocks[blocks:], *filter(None, [self._conv_head]), self._bn1])
 
 
 def _blocks(variant: Variant, inputs: int) -> Iterator[Block]:

@@ -159,5 +159,5 @@ def test_migrate_without_a_database_says_which_setting_is_missing(mammodissect: 
 def test_help_lists_the_commands(mammodissect: Callable[..., Done]) -> None:
     done = mammodissect("--help")
     assert done.status == 0
-    for command in ("up", "demo", "dissect", "samples", "report", "fit-dissector", "migrate"):
+    for command in ("up", "demo", "dissect", "samples", "report", "fit-dissector", "fit-phantom-targets", "migrate"):
         assert command in done.stdout

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_lite0_is_opened_ready_to_dissect() -> None:
     assert (target.preprocessing.height, target.preprocessing.mean[0] * 255) == (224, 127)
     with torch.inference_mode():
         assert target.module(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
+
+
+def test_lite0_opens_at_a_mammograms_size_and_with_a_head_of_its_own(tmp_path: Path) -> None:
+    weights = torch.load(LITE0, weights_only=True)
+    head = {"_fc.weight": weights["_fc.weight"][:22], "_fc.bias": weights["_fc.bias"][:22]}
+    path = tmp_path / "tuned.safetensors"
+    save_file({key: value.contiguous() for key, value in (weights | head).items()}, path)
+    target = open_target(TargetSpec(path, "efficientnet-lite0/384x240"), CPU, keep_layers=["_fc"])
+    published = open_target(TargetSpec(LITE0, "efficientnet-lite0"), CPU).preprocessing
+    assert target.preprocessing == replace(published, height=384, width=240)
+    images = torch.randn(2, 3, 384, 240, generator=torch.Generator().manual_seed(1))
+    whole = open_target(TargetSpec(LITE0, "efficientnet-lite0/384x240"), CPU, keep_layers=["_fc"])
+    assert torch.allclose(output_of(target, "_fc", images), output_of(whole, "_fc", images)[:, :22], atol=1e-4)
 
 
 def test_without_layers_to_keep_every_layer_is_there_and_with_them_only_the_fast_ones() -> None:

@@ -151,3 +151,12 @@ def test_the_classifier_is_a_layer_beside_the_features() -> None:
     with torch.inference_mode():
         assert network(torch.randn(2, 3, 64, 64)).shape == (2, 1280)
     assert seen[0].shape == (2, 7)
+
+
+@pytest.mark.parametrize("blocks", [0, 8, 16])
+def test_early_and_late_blocks_are_the_whole_network(blocks: int) -> None:
+    torch.manual_seed(3)
+    network = EfficientNet(LITE0).eval()
+    images = torch.randn(2, 3, 64, 48)
+    with torch.inference_mode():
+        assert torch.equal(network.late(network.early(images, blocks), blocks), network(images))

@@ -12,6 +12,7 @@ from service.probes.images import open_images
 from service.probes.manifest import read_manifest
 from service.probes.phantoms import DEFAULT_SIZE, FINDINGS, Phantom, generate, generate_range, write_phantoms
 from service.probes.phantoms.lesions import Lesion
+from service.probes.phantoms.parallel import generate_in_processes
 
 SIZE = (256, 160)
 SERIES = 3
@@ -42,6 +43,13 @@ def test_same_seed_and_index_give_the_same_phantom_whatever_else_is_made() -> No
         in_company.findings,
         in_company.lesions,
     )
+
+
+def test_processes_draw_the_same_series_in_order() -> None:
+    for index, phantom in enumerate(generate_in_processes(5, 18)):
+        assert np.array_equal(phantom.pixels, generate(5, index).pixels)
+        assert phantom.image_id == f"phantom-5-{index:06d}"
+    assert index == 17
 
 
 def test_other_seeds_and_indices_give_other_pictures() -> None:

@@ -14,8 +14,8 @@ _IMAGE_ENCODER = "image_encoder."
 _HEAD_WEIGHT = "classifier.classification_head.weight"
 _BESIDE_THE_IMAGE_ENCODER = ("text_encoder.", "image_projection.", "text_projection.", "logit_scale")
 
-LITE0_PREPROCESSING = Preprocessing(height=224, width=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
-"""The published contract of EfficientNet-Lite: 8-bit values minus 127, divided by 128."""
+_LITE0_SIZES = {"": (224, 224), "384x240": (384, 240)}
+"""Height and width of the input: as published, and one in which a mammogram keeps its shape and small findings."""
 
 
 class MammoClipClassifier(nn.Module):
@@ -48,14 +48,20 @@ def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     return Blueprint(classifier, weights, MAMMO_CLIP)
 
 
-def _draw_lite0(_model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+def lite0_preprocessing(model: str) -> Preprocessing:
+    """EfficientNet-Lite's published contract at the model's size: 8-bit values minus 127, divided by 128."""
+    height, width = _LITE0_SIZES[model]
+    return Preprocessing(height, width, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+def _draw_lite0(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     with torch.device("meta"):
         network = EfficientNet(LITE0, classes=rows(weights, "_fc.weight"))
-    return Blueprint(network, weights, LITE0_PREPROCESSING)
+    return Blueprint(network, weights, lite0_preprocessing(model))
 
 
 FAMILIES = {
     "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower),
     "mammo-clip-classifier": Family(lambda: tuple(VARIANTS), _draw_classifier),
-    "efficientnet-lite0": Family(lambda: ("",), _draw_lite0),
+    "efficientnet-lite0": Family(lambda: tuple(_LITE0_SIZES), _draw_lite0),
 }

@@ -1,0 +1,54 @@
+"""What the demo shows: the strongest neurons of each layer, and what the units of a head that is known are called."""
+
+from typing import Any
+
+from rich.table import Table
+
+from cli.client import ServiceClient
+from service.concepts.builtin import builtin_concept_set
+from service.concepts.findings import name_findings
+from service.probes.phantoms import FINDINGS
+
+_STRONGEST = 3
+
+
+def strongest_neurons(client: ServiceClient, job: dict[str, Any]) -> Table:
+    """The neurons of each layer with the highest scores."""
+    table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("unit", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("concept", overflow="fold")
+    table.add_column("category", overflow="fold")
+    for layer in client.get("/layers", job=job["id"])["items"]:
+        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, dead=False)["items"]
+        significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
+        heads = [layer["layer"], f"{layer['units']} units", significant]
+        table.add_section()
+        for head, neuron in zip(heads, neurons, strict=False):
+            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
+            table.add_row(head, *cells)
+    return table
+
+
+def known_head(client: ServiceClient, jobs: dict[str, str], concept_set: str) -> Table:
+    """Each finding beside what its unit of the head is called in each of the jobs (name -> id), right ones marked."""
+    concepts = builtin_concept_set(concept_set)
+    findings = {concepts.texts[index]: finding for index, finding in name_findings(concepts, FINDINGS).items()}
+    labels = {name: _labels(client, job) for name, job in jobs.items()}
+    table = Table("trained for", *jobs, title="What each unit of the head is called", title_justify="left")
+    for unit, finding in enumerate(FINDINGS):
+        named = [labels[name].get(unit, "-") for name in jobs]
+        table.add_row(finding, *(f"{label} *" if findings.get(label) == finding else label for label in named))
+    right = [
+        sum(findings.get(labels[name].get(unit, "")) == finding for unit, finding in enumerate(FINDINGS))
+        for name in jobs
+    ]
+    table.add_section()
+    table.add_row("* called after it", *(f"{count} of {len(FINDINGS)}" for count in right))
+    return table
+
+
+def _labels(client: ServiceClient, job: str) -> dict[int, str]:
+    neurons = client.get("/neurons/_fc", job=job, limit=len(FINDINGS), dead=False)["items"]
+    return {neuron["unit"]: neuron["concept"] for neuron in neurons}

@@ -1,0 +1,52 @@
+"""`mammodissect fit-phantom-targets`: two networks that learned from synthetic mammograms what is known exactly."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.progress import TUNING, ProgressBars
+
+if TYPE_CHECKING:  # it stands on torch, which other commands do without
+    from service.pipelines.phantom_targets import PhantomTargets
+
+Folder = Annotated[Path, typer.Argument(help="Folder to write the weights into; made if need be.")]
+HeldOut = Annotated[
+    int, typer.Option(min=0, help="Measure what the networks recognise on so many phantoms of another series.")
+]
+
+
+def fit_phantom_targets(
+    folder: Folder,
+    checkpoint: Annotated[Path, typer.Option(help="EfficientNet-Lite0 weights to begin with.")],
+    held_out: HeldOut = 0,
+    held_out_seed: Annotated[int, typer.Option(help="The other series.")] = 6,
+) -> None:
+    """Train EfficientNet-Lite0 on phantoms: once on all of their findings, and then on calcifications alone."""
+    console = Console(stderr=True)
+    targets = fitted_phantom_targets(checkpoint, folder, console)
+    console.print(f"Weights written to {targets.mammography} and {targets.calcifications}")
+    if held_out:
+        console.print(_recognition(targets, held_out, held_out_seed, console))
+
+
+def fitted_phantom_targets(checkpoint: Path, folder: Path, console: Console) -> "PhantomTargets":
+    """Train both, with progress on the terminal, unless the folder has them."""
+    from service.pipelines.phantom_targets import fit_phantom_targets
+
+    with ProgressBars(console, TUNING) as bars:
+        return fit_phantom_targets(checkpoint, folder, bars)
+
+
+def _recognition(targets: "PhantomTargets", phantoms: int, seed: int, console: Console) -> Table:
+    from service.pipelines.phantom_targets import measure_recognition
+
+    with ProgressBars(console, TUNING) as bars:
+        all_findings, calcifications = measure_recognition(targets, phantoms=phantoms, seed=seed, progress=bars)
+    table = Table("finding", "images", "AUROC", "95 % interval", "after calcifications alone")
+    for name, one in all_findings.items():
+        interval, after = f"{one.low:.2f} - {one.high:.2f}", calcifications[name].auroc
+        table.add_row(name, str(one.positives), f"{one.auroc:.3f}", interval, f"{after:.3f}")
+    return table
