@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.domain.methods import Method
+from service.domain.methods import PRIOR_METHODS, Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,20 @@ class Facts:
     method: Method
     manifest: Mapping[str, Any]
     finished_at: datetime | None = None
+
+
+def method_words(method: Method) -> str:
+    """The scoring of neurons in one sentence, with the parameters that it has."""
+    where = f"after {'average' if method.pooling == 'avg' else 'maximum'} pooling"
+    name = method.similarity.replace("_", " ")
+    if method.similarity not in PRIOR_METHODS:
+        return f"Neurons are scored by {name} over all images, {where}."
+    temperature = "" if method.similarity == "contrast" else f"temperature {method.temperature:g}, "
+    published = ", the method of Mammo-CLIP Dissect (arXiv 2509.21102)" if method.similarity == "soft_wpmi" else ""
+    return (
+        f"Neurons are scored by {name} over their {method.top_k} most activating images "
+        f"({temperature}lambda {method.lam:g}), {where}{published}."
+    )
 
 
 def manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

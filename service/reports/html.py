@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.reports import svg
-from service.reports.facts import manifest_lines
+from service.reports.facts import manifest_lines, method_words
 
 _NONE = "\N{EN DASH}"
 
@@ -43,6 +43,7 @@ def _environment() -> Environment:
         "number": number,
         "probability": probability,
         "signed": signed,
+        "method_words": method_words,
         "manifest_lines": manifest_lines,
     }
     environment.globals["svg"] = svg

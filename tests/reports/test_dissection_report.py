@@ -17,6 +17,7 @@ from service.analysis.coverage import NOT_ASKED, cover
 from service.analysis.watch_list import watch
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence
+from service.domain.methods import Method
 from service.domain.neurons import LayerDissection, RankedConcept
 from service.domain.probes import Box
 from service.probes.manifest import read_manifest
@@ -219,6 +220,20 @@ def test_without_living_neurons_there_is_a_report_all_the_same(shown: Sequence[L
     assert report.cards == ()
     assert "No neuron is named" in page.text
     assert json.loads(dissection_json(report))["composition"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (Method(top_k=24), "soft wpmi over their 24 most activating images (temperature 10, lambda 1)"),
+        (Method.of("contrast", lam=0.5), "contrast over their 100 most activating images (lambda 0.5)"),
+        (Method.of("cosine_cubed", pooling="max"), "cosine cubed over all images, after maximum pooling."),
+    ],
+)
+def test_the_method_is_told_with_the_parameters_it_has(report: DissectionReport, method: Method, words: str) -> None:
+    page = Page(dissection_html(replace(report, facts=replace(report.facts, method=method)), no_picture))
+    assert words in page.text
+    assert ("the method of Mammo-CLIP Dissect" in page.text) == (method.similarity == "soft_wpmi")
 
 
 def test_many_layers_go_into_several_maps(layers: list[LayerDissection]) -> None:
