@@ -60,7 +60,12 @@ class WatchList:
 
 
 def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: JobEvidence | None) -> WatchList:
-    """Neurons that respond to a watched concept with q <= LEVEL, ranked by z, equal z in the dissection's order."""
+    """Neurons that respond to a watched concept, ranked by z, equal z in the dissection's order.
+
+    Responses have q <= LEVEL, and the concept is among those that the neuron could well be named after: its prediction
+    set, or where there were no resamples its best concept. Significance alone would list nearly every neuron, for
+    whatever a neuron stands for goes along a little with very many of the concepts.
+    """
     live = 0
     found: list[WatchfulNeuron] = []
     for layer in layers:
@@ -82,7 +87,8 @@ def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: 
 
 def _watchful(layer: str, neuron: Neuron) -> WatchfulNeuron:
     watched = () if neuron.evidence is None else neuron.evidence.watched
-    responses = (one for one in watched if one.q is not None and one.q <= LEVEL)
+    leading = _leading(neuron)
+    responses = (one for one in watched if one.q is not None and one.q <= LEVEL and one.text in leading)
     return WatchfulNeuron(
         layer=layer,
         unit=neuron.unit,
@@ -90,6 +96,11 @@ def _watchful(layer: str, neuron: Neuron) -> WatchfulNeuron:
         responses=tuple(sorted(responses, key=lambda one: -one.z)),
         images=neuron.images,
     )
+
+
+def _leading(neuron: Neuron) -> tuple[str, ...]:
+    stability = None if neuron.evidence is None else neuron.evidence.stability
+    return tuple(one.text for one in neuron.concepts[:1]) if stability is None else stability.prediction_set
 
 
 def _by_concept(neurons: Iterable[WatchfulNeuron], concept_set: ConceptSet, live: int) -> tuple[WatchedConcept, ...]:

@@ -144,8 +144,8 @@ def test_the_watch_list_ranks_neurons_by_z_in_all_and_for_each_concept() -> None
         LayerDissection(
             "a",
             (
-                unit(0, MASS, watched=[response(DOG, 3.0, 0.05), response(CLIP, 5.0, 0.01)]),
-                unit(1, CLIP, watched=[response(CLIP, 5.0, 0.01)]),
+                unit(0, MASS, watched=[response(DOG, 3.0, 0.05), response(CLIP, 5.0, 0.01)], leading=(MASS, CLIP, DOG)),
+                unit(1, CLIP, watched=[response(CLIP, 5.0, 0.01), response(DOG, 5.0, 0.01)]),
                 unit(2, MASS, watched=[response(CLIP, 9.0, 0.06), response(DOG, 9.0, None)]),
                 unit(3, None),
             ),
