@@ -60,5 +60,5 @@ def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -
     shutil.copytree(PHANTOM_DISSECTOR, dissector, dirs_exist_ok=True)
     drawn = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"
     if not drawn.exists():
-        write_phantoms(drawn.parent, phantoms, seed)
+        write_phantoms(drawn.parent, phantoms, seed, in_processes=True)
     return Samples(checkpoint, dissector, drawn, cbis_ddsm_manifest(folder))

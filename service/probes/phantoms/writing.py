@@ -5,7 +5,8 @@ from pathlib import Path
 
 from service.errors import InvalidInput
 from service.probes.opencv import cv2
-from service.probes.phantoms.phantom import DEFAULT_SIZE, Phantom, generate
+from service.probes.phantoms.parallel import generate_in_processes
+from service.probes.phantoms.phantom import DEFAULT_SIZE, Phantom, generate_range
 
 MANIFEST_COLUMNS = (
     "image",
@@ -20,10 +21,13 @@ MANIFEST_COLUMNS = (
 )
 
 
-def write_phantoms(directory: Path, count: int, seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Path:
+def write_phantoms(
+    directory: Path, count: int, seed: int, size: tuple[int, int] = DEFAULT_SIZE, *, in_processes: bool = False
+) -> Path:
     """Write the first `count` phantoms of a series as 8-bit PNGs with `manifest.csv` beside them; returns its path.
 
-    size: height and width in pixels. The manifest is written last, so a folder with a manifest is complete.
+    size: height and width in pixels. in_processes: draw on every core, as `generate_in_processes` does. The manifest is
+    written last, so a folder with a manifest is complete.
     Raises InvalidInput when count is not positive or the size is too small to draw a breast in.
     """
     if count < 1:
@@ -31,7 +35,8 @@ def write_phantoms(directory: Path, count: int, seed: int, size: tuple[int, int]
     if min(size) < 64:
         raise InvalidInput("A phantom needs at least 64 x 64 pixels.", field="size", value=f"{size[0]}x{size[1]}")
     (directory / "images").mkdir(parents=True, exist_ok=True)
-    rows = [_write(directory, generate(seed, index, size)) for index in range(count)]
+    drawn = generate_in_processes(seed, count, size) if in_processes else generate_range(seed, 0, count, size)
+    rows = [_write(directory, phantom) for phantom in drawn]
     manifest = directory / "manifest.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
