@@ -89,7 +89,13 @@ class MethodIn(Body):
 
     similarity: Similarity = DEFAULT
     pooling: Pooling = "avg"
-    top_k: int | None = Field(default=None, ge=1, le=100_000)
+    top_k: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Images per neuron that its label rests on. Left out: an eighth of the probe set, 10 to 100, for "
+        "contrast; otherwise the published default.",
+    )
     temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
     lam: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
 
@@ -164,6 +170,7 @@ class JobIn(Body):
             concept_set=self.concept_set,
             layers=None if self.layers == "all" else tuple(self.layers),
             method=self.method.method(),
+            fit_top_k=self.method.top_k is None,
             concepts_per_neuron=self.concepts_per_neuron,
             images_per_neuron=self.images_per_neuron,
             evidence=EvidenceOptions(**self.evidence.model_dump()),

@@ -65,14 +65,16 @@ def dissect(
     _check_report(report)
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
+    probes = read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
+    method = Method.of(similarity, pooling=pooling, top_k=top_k)
     plan = DissectionPlan(
         target=TargetSpec(checkpoint, architecture, sha256, shuffled),
         dissector=DissectorSpec(dissector),
-        probe_set=read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable),
+        probe_set=probes,
         concept_set=concepts,
         options=DissectionOptions(
             layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
-            method=Method.of(similarity, pooling=pooling, top_k=top_k),
+            method=method if top_k is not None else method.fitted_to(len(probes.items)),
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
             evidence=EvidenceOptions(draws, resamples, halves),

@@ -1,6 +1,6 @@
 """How a neuron's activations are compared with concept scores."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast"]
@@ -48,6 +48,15 @@ class Method:
             temperature=a if temperature is None else temperature,
             lam=weight if lam is None else lam,
         )
+
+    def fitted_to(self, images: int) -> "Method":
+        """contrast with an eighth of so many images as top-k, 10 to 100; other methods keep what was published.
+
+        That is where contrast names best (docs/label-accuracy.md).
+        """
+        if self.similarity != "contrast":
+            return self
+        return replace(self, top_k=min(100, max(10, images // 8)))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, part of every content key."""

@@ -28,7 +28,10 @@ from service.usecases.wake import wake_worker
 
 @dataclass(frozen=True, slots=True)
 class JobSubmission:
-    """A job as posted: references, layers by name (None: all), and how it is cut, queued and ranked."""
+    """A job as posted: references, layers by name (None: all), and how it is cut, queued and ranked.
+
+    fit_top_k: nobody chose the method's top-k, so it follows the probe set's size.
+    """
 
     target: str
     dissector: str
@@ -38,6 +41,7 @@ class JobSubmission:
     method: Method
     concepts_per_neuron: int
     images_per_neuron: int
+    fit_top_k: bool = False
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     shuffled: int | None = None
     batch_size: int = 8
@@ -72,6 +76,8 @@ def submit_job(
         probe_set=found[ResourceKind.PROBE_SET],
         concept_set=found[ResourceKind.CONCEPT_SET],
     )
+    if submission.fit_top_k:
+        submission = replace(submission, method=submission.method.fitted_to(parts.probe_set.spec["images"]))
     _check_images(parts.probe_set, submission.method)
     layers = _known_layers(session, parts.target, submission.layers)
     job = queries.add_job(

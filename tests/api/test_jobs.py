@@ -53,8 +53,8 @@ def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQue
     assert job["concept_set"] == "bi-rads@1"
     assert job["layers"] == ["blocks.1", "blocks.2"]
     assert job["method"] == {
-        "similarity": "contrast", "pooling": "avg", "top_k": 100, "temperature": 10.0, "lam": 1.0
-    }  # fmt: skip
+        "similarity": "contrast", "pooling": "avg", "top_k": 15, "temperature": 10.0, "lam": 1.0
+    }, "an eighth of the 120 images"  # fmt: skip
     assert (job["problem"], job["manifest"], job["started_at"], job["replay_of"]) == (None, None, None, None)
     assert (job["batch_size"], job["shard_size"], job["queue"], job["priority"]) == (8, 256, "default", 0)
     (probe,) = job["progress"]
