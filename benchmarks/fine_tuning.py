@@ -1,0 +1,84 @@
+"""What fine-tuning for calcifications alone gains and loses against the noise of the exams: networks of known training."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.table import Row
+from cli.samples import write_samples
+from service.analysis.compared_labels import read_labels
+from service.analysis.comparison import compare
+from service.concepts.builtin import builtin_concept_set
+from service.domain.comparisons import CategoryRow, Comparison
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import Method
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import Dissection
+from service.domain.probes import ProbeSet
+from service.pipelines.dissection import DissectionPlan, run_dissection
+from service.pipelines.phantom_targets import ARCHITECTURE, fit_phantom_targets
+from service.probes.manifest import read_manifest
+
+_PHANTOMS, _SERIES = 1_200, 9
+_LAYERS = ("_blocks.10", "_blocks.15", "_fc")
+
+
+def run() -> list[Row]:
+    """Targets are taken from the folder that PHANTOM_TARGETS names, if it holds them; otherwise they are fitted."""
+    with tempfile.TemporaryDirectory() as root:
+        files = write_samples(Path(root), phantoms=_PHANTOMS, seed=_SERIES)
+        fitted = Path(os.environ.get("PHANTOM_TARGETS", root))
+        targets = fit_phantom_targets(files.checkpoint, fitted, lambda _: None)
+        probes = read_manifest(files.phantoms, name="phantoms")
+        before, after = (
+            _dissect(path, files.dissector, probes) for path in (targets.mammography, targets.calcifications)
+        )
+    again = _compare(before, before)
+    return [*_rows(_compare(before, after)), *_unchanged(again)]
+
+
+def _dissect(checkpoint: Path, dissector: Path, probes: ProbeSet) -> Dissection:
+    plan = DissectionPlan(
+        target=TargetSpec(checkpoint, ARCHITECTURE),
+        dissector=DissectorSpec(dissector),
+        probe_set=probes,
+        concept_set=builtin_concept_set("bi-rads"),
+        options=DissectionOptions(_LAYERS, Method.of().fitted_to(len(probes.items))),
+        device="cpu",
+    )
+    return run_dissection(plan, lambda _: None)[0]
+
+
+def _compare(first: Dissection, second: Dissection) -> Comparison:
+    networks = [read_labels(one.layers) for one in (first, second)]
+    return compare(networks, [ARCHITECTURE] * 2, builtin_concept_set("bi-rads"), refused=[None, None])
+
+
+def _rows(comparison: Comparison) -> list[Row]:
+    """Categories of calcifications should gain, the others lose; those beyond the noise decide."""
+    rows, right, wrong = [], 0, 0
+    for row in sorted(comparison.network.categories.rows, key=lambda one: -one.changes[0].gain):
+        change = row.changes[0]
+        if change.exceeds_noise:
+            expected = (change.gain > 0) == row.name.startswith("calcification")
+            right, wrong = right + expected, wrong + (not expected)
+        rows.append(_row(row))
+    beyond = "categories beyond the noise that changed as they should, of all beyond it"
+    rows.append(Row(beyond, right + wrong, right, "", right, "all, and one at least", right > 0 and wrong == 0))
+    divergence = comparison.network.categories.divergence[0]
+    rows.append(Row("divergence (bits)", divergence.noise or 0, divergence.value or 0, "", 0))
+    return rows
+
+
+def _row(row: CategoryRow) -> Row:
+    change = row.changes[0]
+    mark = " *" if change.exceeds_noise else ""
+    interval = f"{change.low:+.0f} to {change.high:+.0f}, noise {change.noise:.0f}{mark}"
+    return Row(f"{row.name}: {interval}", row.neurons[0], row.neurons[1], "neurons", change.gain)
+
+
+def _unchanged(comparison: Comparison) -> Iterable[Row]:
+    changes = [row.changes[0] for row in comparison.network.categories.rows]
+    most = max(max(abs(one.gain), abs(one.low or 0), abs(one.high or 0)) for one in changes)
+    return [Row("the network against itself: largest change", 0, most, "neurons", most, "exactly 0", most == 0)]
