@@ -1,4 +1,4 @@
-"""What fine-tuning for calcifications alone gains and loses against the noise of the exams: networks of known training."""
+"""What fine-tuning for calcifications alone gains and loses against the noise of the exams, on known networks."""
 
 import os
 import tempfile
