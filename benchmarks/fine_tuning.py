@@ -56,19 +56,19 @@ def _compare(first: Dissection, second: Dissection) -> Comparison:
 
 
 def _rows(comparison: Comparison) -> list[Row]:
-    """Categories of calcifications should gain, the others lose; those beyond the noise decide."""
-    rows, right, wrong = [], 0, 0
-    for row in sorted(comparison.network.categories.rows, key=lambda one: -one.changes[0].gain):
-        change = row.changes[0]
-        if change.exceeds_noise:
-            expected = (change.gain > 0) == row.name.startswith("calcification")
-            right, wrong = right + expected, wrong + (not expected)
-        rows.append(_row(row))
-    beyond = "categories beyond the noise that changed as they should, of all beyond it"
-    rows.append(Row(beyond, right + wrong, right, "", right, "all, and one at least", right > 0 and wrong == 0))
+    """Beyond the noise, some category of calcifications must gain and none lose, and some other must lose."""
+    categories = sorted(comparison.network.categories.rows, key=lambda one: -one.changes[0].gain)
+    beyond = [row for row in categories if row.changes[0].exceeds_noise]
+    gained, lost = (
+        [row.name.startswith("calcification") for row in beyond if row.changes[0].gain * sign > 0] for sign in (1, -1)
+    )
     divergence = comparison.network.categories.divergence[0]
-    rows.append(Row("divergence (bits)", divergence.noise or 0, divergence.value or 0, "", 0))
-    return rows
+    expected, met = gained.count(True) + lost.count(False), any(gained) and bool(lost) and not any(lost)
+    return [
+        *map(_row, categories),
+        Row("as expected, of those beyond the noise (*)", len(beyond), expected, "", expected, "gains and losses", met),
+        Row("divergence against its noise", divergence.noise or 0, divergence.value or 0, "bits", 0),
+    ]
 
 
 def _row(row: CategoryRow) -> Row:
