@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo up test check bench chaos
+.PHONY: help setup demo evaluate up test check bench chaos
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +17,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup ## Dissect a general network and what mammograms make of it, end to end on this machine
 	$(BIN)/mammodissect demo
+
+evaluate: setup ## Dissect with a dissector fitted on your own mammograms and reports (DATA=folder OUT=.evaluation)
+	$(if $(DATA),,$(error Say where the manifest is: make evaluate DATA=folder (docs/evaluation.md)))
+	$(BIN)/mammodissect evaluate $(DATA) --out $(or $(OUT),.evaluation)
 
 up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)
 	$(BIN)/mammodissect up --data-dir $(or $(DATA_DIR),.stack) --port $(or $(PORT),8000)

@@ -135,10 +135,8 @@ def _check_report(report: Path | None) -> None:
 
 
 def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
-    from service.reports.dissection import dissection_html
     from service.reports.facts import Facts
-    from service.reports.thumbnails import Thumbnails
-    from service.usecases.reports import named_target, sees_breast_only, sum_up
+    from service.usecases.reports import named_target, write_report
 
     facts = Facts(
         job=None,
@@ -149,9 +147,7 @@ def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str
         method=plan.options.method,
         manifest=manifest,
     )
-    report = sum_up(facts, result.layers, plan.concept_set, result.evidence)
-    thumbnails = Thumbnails(plan.probe_set, to_breast=sees_breast_only(manifest))
-    path.write_text(dissection_html(report, thumbnails), "utf-8")
+    write_report(facts, result, plan.concept_set, plan.probe_set, path)
 
 
 def _concept_set(name: str) -> ConceptSet:

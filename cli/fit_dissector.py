@@ -41,10 +41,10 @@ def fit_dissector(
     with ProgressBars(console, FITTING) as bars:
         report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=others)
     console.print(f"Dissector written to {report.path}")
-    _show(report.held_out, console)
+    show_figures(report.held_out, console)
 
 
-def _show(figures: dict[str, Any], console: Console) -> None:
+def show_figures(figures: dict[str, Any], console: Console) -> None:
     """What the dissector recognises on held-out patients, best first."""
     retrieval = figures.get("retrieval")
     if retrieval is not None:

