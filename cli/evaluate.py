@@ -13,7 +13,6 @@ from rich.table import Table
 from cli.fit_dissector import show_figures
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
-from service.analysis.survival import Judgement
 from service.domain.evidence import EvidenceOptions
 from service.domain.layers import canonical_layer
 from service.domain.models import DissectorSpec, TargetSpec
@@ -25,6 +24,14 @@ if TYPE_CHECKING:
 
 _LITE0 = "efficientnet-lite0"
 _LABELS = 5
+_COUNTED = ("paper", "image", "exam")
+_LEGEND = """\
+shuffled: by contrast, of the same network with its weights shuffled. paper: neurons at the paper's threshold.
+image, exam: neurons with a significant label where images or whole exams are exchanged.
+survive: share of the first that is among the second. seen: significant neurons whose label the dissector recognises.
+kept, AUROC: median stability and agreement of significant neurons; the latter also of those that are seen.
+What to make of it: docs/evaluation.md.
+"""
 
 
 def evaluate(
@@ -75,8 +82,8 @@ def evaluate(
         device=chosen,
     )
     with ProgressBars(console) as bars:
-        found = run(plan, bars)
-    _write(out, halves, fitted.held_out, target, found)
+        found = list(run(plan, bars))
+    _write(out, halves, fitted.held_out, found)
     _show(found, console)
     console.print(f"Figures, dissector and reports are in {out}")
 
@@ -107,10 +114,9 @@ def _write(
     out: Path,
     halves: "Halves",
     held_out: dict[str, Any],
-    target: TargetSpec,
     found: Sequence["EvaluatedDissection"],
 ) -> None:
-    """evaluation.json, and a report on the dissection by each concept set and method."""
+    """evaluation.json, and a report on each dissection of the network itself by contrast."""
     from service.pipelines.patients import owner
     from service.reports.facts import Facts
     from service.usecases.reports import write_report
@@ -125,6 +131,7 @@ def _write(
             {
                 "concept_set": one.concept_set.name,
                 "concepts": len(one.concept_set.concepts),
+                "method": one.method.similarity,
                 "figures": asdict(one.judgement),
                 "manifest": one.manifest,
             }
@@ -133,23 +140,24 @@ def _write(
     }
     (out / "evaluation.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False), "utf-8")
     for one in found:
+        if not one.reported:
+            continue
         facts = Facts(
             job=None,
-            target=target.checkpoint.name,
+            target=one.target.checkpoint.name,
             probe_set=halves.dissected.name,
             concept_set=one.concept_set.name,
             dissector="dissector",
             method=one.method,
             manifest=one.manifest,
         )
-        path = out / f"{one.concept_set.name}-{one.method.similarity}.html"
-        write_report(facts, one.dissection, one.concept_set, halves.dissected, path)
+        write_report(facts, one.dissection, one.concept_set, halves.dissected, out / f"{one.concept_set.name}.html")
 
 
 def _show(found: Sequence["EvaluatedDissection"], console: Console) -> None:
     for one in found:
         known = () if one.dissection.evidence is None else one.dissection.evidence.qualifications
-        if one.method == found[0].method:
+        if one.reported:
             qualified = [named.text for named in known if named.verdict == "qualified"]
             tested = sum(named.verdict != "absent" for named in known)
             names = ", ".join(qualified) or "none"
@@ -157,6 +165,7 @@ def _show(found: Sequence["EvaluatedDissection"], console: Console) -> None:
                 f"{one.concept_set.name}: the dissector is qualified for {len(qualified)} of {tested}: {names}"
             )
     console.print(_summary(found))
+    console.print(_LEGEND)
     console.print(_layers(found[0]))
     for one in found:
         labels = ", ".join(f"{label.text} ({label.neurons})" for label in one.judgement.labels[:_LABELS])
@@ -164,41 +173,25 @@ def _show(found: Sequence["EvaluatedDissection"], console: Console) -> None:
 
 
 def _summary(found: Sequence["EvaluatedDissection"]) -> Table:
-    table = Table(
-        "concepts, method",
-        "living",
-        "at the paper's threshold",
-        "significant by image",
-        "by exam",
-        "of which survive",
-        "of a qualified concept",
-        "label kept",
-        "AUROC",
-    )
+    table = Table("concepts", "method", *_COUNTED, "survive", "seen", "kept", "AUROC")
     for one in found:
         told, total = one.judgement, one.judgement.total
         table.add_row(
-            _name(one),
-            str(total.living),
+            one.concept_set.name,
+            _method(one),
             _share(total.threshold_met, total.living),
             _share(total.by_image, total.living),
             _share(total.by_exam, total.living),
             _share(total.by_both, total.by_image),
             str(told.verdicts.get("qualified", 0)),
-            "-" if told.label_stability is None else f"{told.label_stability:.2f}",
-            _agreement(told),
+            _figure(told.label_stability),
+            f"{_figure(told.agreement)} {_figure(told.agreement_seen)}",
         )
     return table
 
 
-def _agreement(told: Judgement) -> str:
-    return "-" if told.agreement is None else f"{told.agreement:.2f} ({told.agreeing})"
-
-
 def _layers(one: "EvaluatedDissection") -> Table:
-    table = Table(
-        "layer", "living", "at the paper's threshold", "by image", "by exam", title=_name(one), title_justify="left"
-    )
+    table = Table("layer", "living", *_COUNTED, title=_name(one), title_justify="left")
     for layer, counts in one.judgement.layers.items():
         table.add_row(
             layer,
@@ -211,7 +204,15 @@ def _layers(one: "EvaluatedDissection") -> Table:
 
 
 def _name(one: "EvaluatedDissection") -> str:
-    return f"{one.concept_set.name}, {one.method.similarity}"
+    return f"{one.concept_set.name}, {_method(one)}"
+
+
+def _method(one: "EvaluatedDissection") -> str:
+    return one.method.similarity if one.target.shuffled is None else "shuffled"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -50,7 +50,8 @@ class Judgement:
 
     layers: by name; total: their sum. verdicts: significant neurons by what is known of the dissector for their label.
     label_stability, category_stability: medians over the significant neurons of `Stability`. agreeing: how many of them
-    have an `Agreement`; agreement: its median AUROC. None where no neuron has the figure. labels: the commonest ones.
+    have an `Agreement`; agreement: its median AUROC; agreement_seen: the same where the dissector is qualified for the
+    label. None where no neuron has the figure. labels: the commonest ones.
     """
 
     layers: dict[str, Survival]
@@ -60,6 +61,7 @@ class Judgement:
     category_stability: float | None
     agreeing: int
     agreement: float | None
+    agreement_seen: float | None
     labels: tuple[LabelCount, ...]
 
 
@@ -73,7 +75,11 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     evidence = [neuron.evidence for neuron in found if neuron.evidence is not None]
     stability = [one.stability for one in evidence if one.stability is not None]
-    agreement = [one.agreement.auroc for one in evidence if one.agreement is not None]
+    agreement = [
+        (verdicts.get(neuron.concepts[0].text), neuron.evidence.agreement.auroc)
+        for neuron in found
+        if neuron.evidence is not None and neuron.evidence.agreement is not None
+    ]
     return Judgement(
         layers=layers,
         total=sum(layers.values(), Survival(0, 0, 0, 0, 0)),
@@ -81,7 +87,8 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
         label_stability=_median([one.label for one in stability]),
         category_stability=_median([one.category for one in stability if one.category is not None]),
         agreeing=len(agreement),
-        agreement=_median(agreement),
+        agreement=_median([auroc for _, auroc in agreement]),
+        agreement_seen=_median([auroc for verdict, auroc in agreement if verdict == "qualified"]),
         labels=tuple(LabelCount(text, count, verdicts.get(text)) for text, count in ordered[:_LABELS]),
     )
 

@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
+from service.analysis.outlines import with_regions
 from service.analysis.survival import Judgement, judge_survival
 from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import concepts_of_findings, name_findings
 from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
-from service.domain.jobs import DissectionOptions, Progress, Stage
-from service.domain.methods import Method, Similarity
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import ProbeItem, ProbeSet
@@ -30,12 +32,16 @@ from service.errors import InvalidInput
 from service.pipelines.keys import device_name
 from service.pipelines.manifest import describe
 from service.pipelines.patients import owner, split_by_patient
+from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
 from service.probes.manifest import digest_images
 
 VOCABULARY = "bi-rads"
-METHODS: tuple[Similarity, ...] = ("contrast", "soft_wpmi")
+METHODS: tuple[Similarity, ...] = (DEFAULT, "soft_wpmi")
+SHUFFLED = 1
+"""Seed of the weights that know nothing."""
+
 _BATCH, _SHARD = 8, 256
 
 
@@ -49,9 +55,9 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What is dissected with what. layers: None for the target's main layers; top_k: None for an eighth of the images.
+    """What is dissected with what. probe_set: of patients that the dissector has not seen.
 
-    probe_set: of patients that the dissector has not seen.
+    layers: None for the target's main layers. top_k: None for what `Method.fitted_to` says.
     """
 
     target: TargetSpec
@@ -65,19 +71,37 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedDissection:
-    """One concept set and method: the dissection, its manifest, and what it amounts to."""
+    """One target, concept set and method: the dissection, its manifest, and what it amounts to."""
 
+    target: TargetSpec
     concept_set: ConceptSet
     method: Method
     dissection: Dissection
     manifest: dict[str, Any]
     judgement: Judgement
 
+    @property
+    def reported(self) -> bool:
+        """Whether it is one to look at closely: of the network itself, by the default method."""
+        return self.target.shuffled is None and self.method.similarity == DEFAULT
+
 
 @dataclass(frozen=True, slots=True)
-class _Networks:
+class _Concepts:
+    """A concept set and its embeddings, float32 [C, D]."""
+
+    concept_set: ConceptSet
+    texts: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Both networks, and what is left of the images that were shown to them."""
+
+    spec: TargetSpec
     target: Target
     dissector: Dissector
+    probing: Probing
 
 
 def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
@@ -107,93 +131,102 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
     return Halves(_part(probe_set, "fit", [items[row] for row in fit]), _part(probe_set, "dissected", others))
 
 
-def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> tuple[EvaluatedDissection, ...]:
+def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[EvaluatedDissection]:
     """Dissect with `bi-rads` and with the findings as concepts, by contrast and by soft-WPMI.
 
-    The images are shown once; everything else is scored from that. Each dissection is judged with exams exchanged and
-    with images exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
+    Then, by contrast alone, the same network with shuffled weights, which has learned nothing. Each network sees the
+    images once; everything else is scored from that. Each dissection is judged with exams exchanged and with images
+    exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
-    progress(Progress(Stage.LOAD, 0, 2))
-    target = open_target(plan.target, plan.device, keep_layers=plan.layers or ())
-    progress(Progress(Stage.LOAD, 1, 2))
-    networks = _Networks(target, open_dissector(plan.dissector, plan.device))
-    progress(Progress(Stage.LOAD, 2, 2))
+    dissector = open_dissector(plan.dissector, plan.device)
+    embedded = [_Concepts(one, embed_concepts(dissector, one.texts)) for one in _concept_sets(plan.probe_set)]
+    for spec, methods in ((plan.target, METHODS), (replace(plan.target, shuffled=SHUFFLED), METHODS[:1])):
+        shown = _show(plan, spec, dissector, progress)
+        for concepts in embedded:
+            for method in methods:
+                yield _evaluated(plan, shown, concepts, _options(plan, method), progress)
+
+
+def _show(plan: EvaluationPlan, spec: TargetSpec, dissector: Dissector, progress: ProgressListener) -> _Shown:
+    target = open_target(spec, plan.device, keep_layers=plan.layers or ())
     probing = show_images(
         target,
-        networks.dissector,
+        dissector,
         open_images(plan.probe_set),
-        _options(plan, "contrast"),
+        _options(plan, METHODS[0]),
         device=plan.device,
         batch_size=_BATCH,
         shard_size=_SHARD,
         on_unreadable=plan.probe_set.on_unreadable,
         progress=progress,
     )
-    concept_sets = list(_concept_sets(plan.probe_set))
-    pairs = [(concepts, method) for concepts in concept_sets for method in METHODS]
-    return tuple(
-        _evaluated(plan, networks, probing, concepts, _options(plan, method), _Share(progress, number, len(pairs)))
-        for number, (concepts, method) in enumerate(pairs)
-    )
+    return _Shown(spec, target, dissector, probing)
 
 
 def _evaluated(
     plan: EvaluationPlan,
-    networks: _Networks,
-    probing: Probing,
-    concept_set: ConceptSet,
+    shown: _Shown,
+    concepts: _Concepts,
     options: DissectionOptions,
-    progress: "_Share",
+    progress: ProgressListener,
 ) -> EvaluatedDissection:
     items = plan.probe_set.items
     alone = [replace(item, exam_id=None) for item in items]
     p_values = EvidenceOptions(options.evidence.draws, resamples=0, halves=0)
-    by_exam = _named(networks.dissector, probing, items, concept_set, options, progress)
-    by_image = _named(networks.dissector, probing, alone, concept_set, replace(options, evidence=p_values), progress)
-    return EvaluatedDissection(
-        concept_set=concept_set,
+    by_exam = _named(shown, items, concepts, options, progress)
+    by_image = _named(shown, alone, concepts, replace(options, evidence=p_values), progress)
+    evaluated = EvaluatedDissection(
+        target=shown.spec,
+        concept_set=concepts.concept_set,
         method=options.method,
         dissection=by_exam,
-        manifest=_manifest(plan, networks, concept_set, options, by_exam),
+        manifest=_manifest(plan, shown, concepts.concept_set, options, by_exam),
         judgement=judge_survival(by_exam, by_image),
     )
+    return _outlined(plan, shown, evaluated) if evaluated.reported else evaluated
+
+
+def _outlined(plan: EvaluationPlan, shown: _Shown, evaluated: EvaluatedDissection) -> EvaluatedDissection:
+    """With the regions that its report outlines."""
+    found, images = evaluated.dissection, open_images(plan.probe_set)
+    regions = regions_of_cards(found.layers, evaluated.concept_set, found.evidence, shown.target, images, plan.device)
+    return replace(evaluated, dissection=replace(found, layers=with_regions(found.layers, regions)))
 
 
 def _named(
-    dissector: Dissector,
-    probing: Probing,
+    shown: _Shown,
     items: Sequence[ProbeItem],
-    concept_set: ConceptSet,
+    concepts: _Concepts,
     options: DissectionOptions,
-    progress: "_Share",
+    progress: ProgressListener,
 ) -> Dissection:
     findings = {finding for item in items for finding in item.findings or ()}
     found = name_neurons(
-        probing,
+        shown.probing,
         items,
-        embed_concepts(dissector, concept_set.texts),
-        concept_set,
+        concepts.texts,
+        concepts.concept_set,
         options,
-        names=name_findings(concept_set, findings),
+        names=name_findings(concepts.concept_set, findings),
         progress=progress,
     )
-    layers, evidence = control_discoveries(found.layers, found.evidence, watched=len(concept_set.watched))
-    progress.passed(len(layers))
+    watched = len(concepts.concept_set.watched)
+    layers, evidence = control_discoveries(found.layers, found.evidence, watched=watched)
     return replace(found, layers=layers, evidence=evidence)
 
 
 def _manifest(
     plan: EvaluationPlan,
-    networks: _Networks,
+    shown: _Shown,
     concept_set: ConceptSet,
     options: DissectionOptions,
     dissection: Dissection,
 ) -> dict[str, Any]:
     items = plan.probe_set.items
     return describe(
-        target=networks.target,
-        dissector=networks.dissector,
+        target=shown.target,
+        dissector=shown.dissector,
         probe_set=plan.probe_set.digest,
         concept_set=concept_set.digest,
         options=options,
@@ -209,7 +242,8 @@ def _manifest(
 
 
 def _options(plan: EvaluationPlan, similarity: Similarity) -> DissectionOptions:
-    top_k = plan.top_k or max(1, round(len(plan.probe_set.items) / 8))
+    """All methods rest on as many images, so that nothing but the method differs."""
+    top_k = plan.top_k or Method.of(METHODS[0]).fitted_to(len(plan.probe_set.items)).top_k
     return DissectionOptions(plan.layers, Method.of(similarity, top_k=top_k), evidence=plan.evidence)
 
 
@@ -223,21 +257,3 @@ def _concept_sets(probe_set: ProbeSet) -> Iterator[ConceptSet]:
 def _part(probe_set: ProbeSet, name: str, items: Sequence[ProbeItem]) -> ProbeSet:
     digest = digest_of({"of": probe_set.digest, "rows": [item.row for item in items]})
     return ProbeSet(f"{probe_set.name}, {name}", tuple(items), digest, probe_set.on_unreadable)
-
-
-class _Share:
-    """The progress of one of several dissections, each of which names every layer twice, as that of all together."""
-
-    def __init__(self, progress: ProgressListener, number: int, count: int) -> None:
-        self._progress, self._number, self._count = progress, number, count
-        self._passed = 0
-
-    def __call__(self, progress: Progress, /) -> None:
-        layers = 2 * progress.total
-        self._progress(
-            replace(progress, done=self._number * layers + self._passed + progress.done, total=self._count * layers)
-        )
-
-    def passed(self, layers: int) -> None:
-        """So many layers are named, and a second pass begins."""
-        self._passed += layers

@@ -24,14 +24,18 @@ BY_EXAM = dissection(
         "a",
         (
             kept(unit(0, MASS), 0.9, 1.0, auroc=0.75),
-            kept(unit(1, MASS), 0.5, 0.6),
+            kept(unit(1, MASS), 0.5, 0.6, auroc=0.25),
             kept(unit(2, CALCIFICATIONS, significant=False), 0.1, 0.1),
             unit(3, None),
         ),
     ),
-    LayerDissection("b", (kept(unit(0, SOMETHING), 0.4, None), unit(1, MASS, significant=False))),
+    LayerDissection("b", (kept(unit(0, SOMETHING), 0.4, None, auroc=0.9), unit(1, MASS, significant=False))),
     evidence=replace(
-        EVIDENCE, qualifications=(Qualification(MASS, "round mass", "mass", "untestable", 10, 10, 0.6, 0.4, 0.8),)
+        EVIDENCE,
+        qualifications=(
+            Qualification(MASS, "round mass", "mass", "untestable", 10, 10, 0.6, 0.4, 0.8),
+            Qualification(SOMETHING, "something", "thing", "qualified", 10, 10, 0.9, 0.8, 1.0),
+        ),
     ),
 )
 BY_IMAGE = dissection(
@@ -52,9 +56,9 @@ def test_units_are_counted_by_either_null_and_by_both() -> None:
 def test_figures_are_those_of_the_significant_neurons() -> None:
     found = judge_survival(BY_EXAM, BY_IMAGE)
     assert (found.label_stability, found.category_stability) == (0.5, 0.8)
-    assert (found.agreeing, found.agreement) == (1, 0.75)
-    assert found.labels == (LabelCount("round mass", 2, "untestable"), LabelCount("something", 1, None))
-    assert found.verdicts == {"untestable": 2, "not known": 1}
+    assert (found.agreeing, found.agreement, found.agreement_seen) == (3, 0.75, 0.9)
+    assert found.labels == (LabelCount("round mass", 2, "untestable"), LabelCount("something", 1, "qualified"))
+    assert found.verdicts == {"untestable": 2, "qualified": 1}
 
 
 def test_nothing_significant_has_no_figures() -> None:
