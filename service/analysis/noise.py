@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.compared_labels import NONE, Indices
+from service.analysis.discoveries import q_values
 from service.domain.comparisons import Measured
 
 FLOOR = 95.0
@@ -91,6 +92,5 @@ def fisher(first: int, first_units: int, second: int, second_units: int) -> floa
 
 def false_discovery(p_values: list[float]) -> list[float]:
     """q-values of Benjamini and Hochberg (1995), in the order of the p-values."""
-    from scipy.stats import false_discovery_control
-
-    return [float(q) for q in false_discovery_control(p_values)] if p_values else []
+    found: list[float] = q_values(np.array(p_values), len(p_values)).tolist() if p_values else []
+    return found

@@ -133,7 +133,9 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         *GENERAL_LIMITS,
         "Not significant does not mean absent. A neuron labelled no concept may represent something that the concept "
         "set has no words for, that the probe set rarely shows, or that the dissector does not see.",
-        f"Of the significant labels up to {_percent(LEVEL)} are expected to be chance hits (false-discovery rate).",
+        f"Of the significant labels up to {_percent(LEVEL)} are expected to be chance hits (false-discovery rate). "
+        "That is a low bar: it says that a unit's images have something in common that the dissector can name. A "
+        "network that learned nothing has such units, too; dissect it with shuffled weights to see how many.",
         "Untestable concepts are those that the dissector itself cannot recognise on labelled images. They are "
         "neither represented nor missing: nothing is known.",
         "A response to a watched concept may be to something that the dissector takes for it, or that goes with it in "
