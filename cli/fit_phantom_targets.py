@@ -33,11 +33,11 @@ def fit_phantom_targets(
 
 
 def fitted_phantom_targets(checkpoint: Path, folder: Path, console: Console) -> "PhantomTargets":
-    """Train both, with progress on the terminal, unless the folder has them."""
+    """Train both, with progress on the terminal, unless the folder has them. Their paths are absolute."""
     from service.pipelines.phantom_targets import fit_phantom_targets
 
     with ProgressBars(console, TUNING) as bars:
-        return fit_phantom_targets(checkpoint, folder, bars)
+        return fit_phantom_targets(checkpoint, folder.resolve(), bars)
 
 
 def _recognition(targets: "PhantomTargets", phantoms: int, seed: int, console: Console) -> Table:
