@@ -1,6 +1,6 @@
 """Neurons that respond to what should not drive a diagnosis: markers, clips, implants, artefacts, everyday things."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ from service.analysis.coverage import NOT_ASKED
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, NO_CONCEPT, JobEvidence, Watched
 from service.domain.neurons import LayerDissection, Neuron, TopImage
+
+_LEADING = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,9 @@ class WatchList:
 def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: JobEvidence | None) -> WatchList:
     """Neurons that respond to a watched concept, ranked by z, equal z in the dissection's order.
 
-    Responses have q <= LEVEL, and the concept is among those that the neuron could well be named after: its prediction
-    set, or where there were no resamples its best concept. Significance alone would list nearly every neuron, for
-    whatever a neuron stands for goes along a little with very many of the concepts.
+    Responses have q <= LEVEL, and the concept is one that the neuron could well be named after: its best concept, or
+    the best in a fifth of the resamples. Significance alone would list nearly every neuron, for whatever a neuron
+    stands for goes along a little with very many of the concepts.
     """
     live = 0
     found: list[WatchfulNeuron] = []
@@ -88,7 +90,7 @@ def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: 
 def _watchful(layer: str, neuron: Neuron) -> WatchfulNeuron:
     watched = () if neuron.evidence is None else neuron.evidence.watched
     leading = _leading(neuron)
-    responses = (one for one in watched if one.q is not None and one.q <= LEVEL and one.text in leading)
+    responses = (one for one in watched if one.q is not None and one.q <= LEVEL and one.concept in leading)
     return WatchfulNeuron(
         layer=layer,
         unit=neuron.unit,
@@ -98,9 +100,11 @@ def _watchful(layer: str, neuron: Neuron) -> WatchfulNeuron:
     )
 
 
-def _leading(neuron: Neuron) -> tuple[str, ...]:
-    stability = None if neuron.evidence is None else neuron.evidence.stability
-    return tuple(one.text for one in neuron.concepts[:1]) if stability is None else stability.prediction_set
+def _leading(neuron: Neuron) -> set[int]:
+    """The best concept, and those that are best in a fifth of the resamples or more."""
+    resampled = () if neuron.evidence is None else neuron.evidence.resampled
+    often = {concept for concept, count in Counter(resampled).items() if count >= _LEADING * len(resampled)}
+    return often | {one.concept for one in neuron.concepts[:1]}
 
 
 def _by_concept(neurons: Iterable[WatchfulNeuron], concept_set: ConceptSet, live: int) -> tuple[WatchedConcept, ...]:

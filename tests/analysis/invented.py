@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, JobEvidence, Significance, Stability, Watched
+from service.domain.evidence import Evidence, JobEvidence, Significance, Watched
 from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept
 
 CONCEPTS = ConceptSet(
@@ -33,18 +33,13 @@ def unit(
     resampled: Sequence[int] = (),
     halves: Sequence[int] = (),
     watched: Sequence[Watched] = (),
-    leading: Sequence[int] = (),
 ) -> Neuron:
-    """A neuron named after that concept; dead where there is none; without evidence where significant is None.
-
-    leading: its prediction set, where it was resampled.
-    """
+    """A neuron named after that concept; dead where there is none; without evidence where significant is None."""
     summary = ActivationSummary(0.5, 0.25, 0.0, 1.0)
     if concept is None:
         return Neuron(number, dead=True, activation=summary)
     evidence = Evidence(
         significance=None if significant is None else Significance(0.001, 4.0, 0.01 if significant else 0.5),
-        stability=Stability(0.5, 0.5, tuple(CONCEPTS.concepts[one].text for one in leading)) if leading else None,
         watched=tuple(watched),
         resampled=tuple(resampled),
         halves=tuple(halves),

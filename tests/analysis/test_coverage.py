@@ -31,6 +31,10 @@ MUST_HAVE = [
 ]
 
 
+OFTEN_BOTH = [MASS] * 6 + [CLIP] * 2 + [DOG] * 2
+SELDOM_DOG = [CLIP] * 9 + [DOG]
+
+
 def null(**shares: float) -> LayerNull:
     texts = {"mass": MASS, "dog": DOG, "something": SOMETHING}
     return LayerNull(100, 0.0, 1.0, (), tuple((texts[name], share) for name, share in shares.items()))
@@ -144,8 +148,8 @@ def test_the_watch_list_ranks_neurons_by_z_in_all_and_for_each_concept() -> None
         LayerDissection(
             "a",
             (
-                unit(0, MASS, watched=[response(DOG, 3.0, 0.05), response(CLIP, 5.0, 0.01)], leading=(MASS, CLIP, DOG)),
-                unit(1, CLIP, watched=[response(CLIP, 5.0, 0.01), response(DOG, 5.0, 0.01)]),
+                unit(0, MASS, watched=[response(DOG, 3.0, 0.05), response(CLIP, 5.0, 0.01)], resampled=OFTEN_BOTH),
+                unit(1, CLIP, watched=[response(CLIP, 5.0, 0.01), response(DOG, 5.0, 0.01)], resampled=SELDOM_DOG),
                 unit(2, MASS, watched=[response(CLIP, 9.0, 0.06), response(DOG, 9.0, None)]),
                 unit(3, None),
             ),

@@ -63,13 +63,13 @@ def test_comparisons_say_what_was_gained_and_lost(ask: Ask, sessions: Sessions) 
 
 def test_coverage_and_watch_list_are_told(ask: Ask, sessions: Sessions) -> None:
     with transaction(sessions) as session:
-        job = str(dissected_job(session, [layer("blocks.0", 0, 0, 1)], evidence=EVIDENCE))
+        job = str(dissected_job(session, [layer("blocks.0", 0, 2, 1)], evidence=EVIDENCE))
     printed = ask("coverage", job)
     assert "3 of 3 tested neurons have a significant label" in printed
     assert "skin thickening" in printed
     assert "not in the concept set" in printed
     printed = ask("watch-list", job)
-    assert "3 of 3 live neurons respond to any of 1 watched concepts" in printed
+    assert "1 of 3 live neurons respond to any of 1 watched concepts" in printed
     assert "red sports car" in printed
 
 

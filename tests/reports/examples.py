@@ -136,17 +136,14 @@ def _neuron(
     ranked = random.choice(pool, 5, replace=False).tolist()
     z = (score - null.mean) / null.std
     p = float(max(1e-9, min(1.0, np.exp(-max(z, 0) * 1.6))))
+    often = [SURGICAL_CLIP] * 12 if unit % 17 == 0 else []
     evidence = Evidence(
         significance=Significance(p, z, q=min(1.0, p * 4)),
-        stability=Stability(
-            float(random.beta(6, 2)),
-            0.9,
-            (*(concepts[one].text for one in ranked[:2]), *(("surgical clip",) if unit % 17 == 0 else ())),
-        ),
+        stability=Stability(float(random.beta(6, 2)), 0.9, tuple(concepts[one].text for one in ranked[:2])),
         agreement=Agreement("mass", 0.84, 0.61, 0.37) if planted and unit % 2 else None,
         quality=Quality(0.6, 0.2, 0.5, None),
         watched=(Watched(SURGICAL_CLIP, "surgical clip", 0.001, 3.4, 0.03),) if unit % 17 == 0 else (),
-        resampled=tuple(random.choice(ranked, 40, p=KEPT).tolist()),
+        resampled=(*random.choice(ranked, 40, p=KEPT).tolist()[len(often) :], *often),
         halves=tuple(random.choice(ranked, 40, p=KEPT).tolist()),
     )
     rows = random.choice(images, 5, replace=False) + 1
