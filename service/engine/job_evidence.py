@@ -32,13 +32,13 @@ def job_evidence(
         return None
     exams = exams_of(items)
     findings = sorted({finding for item in items for finding in item.findings or ()})
-    known = any(item.findings is not None for item in items)
+    known, refused = any(item.findings is not None for item in items), refusal(exams, options)
     return JobEvidence(
         drawn_by=exams.unit,
         units=exams.count,
-        refused=refusal(exams, options),
+        refused=refused,
         findings=tuple(findings) if known else None,
-        no_agreement=_no_agreement(known, options, names, every_activation),
+        no_agreement=refused or _no_agreement(known, options, names, every_activation),
         qualifications=_qualifications(items, embeddings, texts, concept_set, exams, names),
     )
 

@@ -154,6 +154,7 @@ def test_with_too_few_exams_nothing_is_inferred_but_everything_labelled() -> Non
     found = judged(probe_set(images=19 * PER_EXAM))
     assert found.evidence is not None
     assert found.evidence.refused == "The probe set has 19 exams, and at least 20 are needed."
+    assert found.evidence.no_agreement == found.evidence.refused, "halves are not labelled either"
     assert found.layers[0].null is None
     living = [one for one in neurons(found) if not one.dead]
     assert all(one.label is not None and one.significant is None for one in living)
