@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.dependencies import authorise
 from api.openapi import describe_problems
-from api.routes import comparisons, evidence, health, jobs, neurons, reports, resources
+from api.routes import audits, comparisons, evidence, health, jobs, neurons, reports, resources
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
@@ -62,6 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         comparisons.router,
         reports.jobs,
         reports.comparisons,
+        audits.policies,
+        audits.deployed,
+        audits.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise)])
     describe_problems(app)

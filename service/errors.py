@@ -100,6 +100,12 @@ class InvalidManifest(InvalidInput):
     code, title = "invalid-manifest", "Invalid probe-set manifest"
 
 
+class InvalidPolicy(InvalidInput):
+    """A policy with an unknown rule, or with a threshold that nothing can reach."""
+
+    code, title = "invalid-policy", "Invalid policy"
+
+
 class UnreadableImage(InvalidInput):
     """An image of the probe set cannot be decoded; named by its manifest row."""
 

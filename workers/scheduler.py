@@ -1,4 +1,4 @@
-"""`python -m workers.scheduler`: look after jobs whose message or worker was lost. Several may run at once.
+"""`python -m workers.scheduler`: look after lost jobs, judge audits. Several may run at once.
 
 A loop of its own rather than Celery beat, whose tick would wait behind a job that keeps the worker busy for hours.
 """
@@ -14,6 +14,7 @@ from service.config import Settings
 from service.db.session import open_sessions
 from service.errors import Unavailable
 from service.logs import configure_logging
+from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.reconcile import reconcile
 
 EVERY_S = 2.0
@@ -22,12 +23,13 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings, stopped: threading.Event) -> None:
-    """Reconcile every two seconds until `stopped` is set; an unreachable database or broker is waited for."""
+    """Do so every two seconds until `stopped` is set; an unreachable database or broker is waited for."""
     sessions = open_sessions(settings.database_url, pool_size=1)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
     while not stopped.wait(EVERY_S):
         try:
             reconcile(sessions, queue, max_attempts=settings.max_attempts)
+            judge_ended_audits(sessions)
         except Unavailable as error:
             log.warning("cannot look after jobs now", reason=error.detail)
 

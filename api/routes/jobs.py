@@ -11,10 +11,10 @@ from api.dependencies import QueueDep, SessionDep, SettingsDep
 from api.job_events import job_stream
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import CheckpointIn, JobIn, JobOut
+from api.targets import target_of
 from service.db.session import Sessions
 from service.domain.jobs import JobStatus
 from service.usecases import jobs
-from service.usecases.resources import register_model
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -31,15 +31,7 @@ def post_job(
     """Ask for a dissection. The answer comes at once; a worker does the work."""
     target = body.target
     if isinstance(target, CheckpointIn):
-        target = register_model(
-            session,
-            queue,
-            name=None,
-            checkpoint=target.checkpoint,
-            architecture=target.architecture,
-            sha256=target.sha256,
-            roots=settings.data_root_paths,
-        )[0].reference
+        target = target_of(session, queue, settings, target).reference
     job = jobs.submit_job(
         session,
         queue,

@@ -57,7 +57,7 @@ def add_job(
             dissector_id=parts.dissector.id,
             probe_set_id=parts.probe_set.id,
             concept_set_id=parts.concept_set.id,
-            options=_request_as_json(request),
+            options=request_as_json(request),
             request_digest=request_digest,
             idempotency_key=idempotency_key,
             replay_of=replay_of,
@@ -132,7 +132,8 @@ def move_job(session: Session, job_id: UUID, status: JobStatus, **values: Any) -
     return moved
 
 
-def _request_as_json(request: JobRequest) -> dict[str, Any]:
+def request_as_json(request: JobRequest) -> dict[str, Any]:
+    """JSON values that `request_from_json` turns into an equal request."""
     options = request.options
     return {
         "target": request.target,
@@ -152,7 +153,8 @@ def _request_as_json(request: JobRequest) -> dict[str, Any]:
     }
 
 
-def _request(stored: dict[str, Any]) -> JobRequest:
+def request_from_json(stored: dict[str, Any]) -> JobRequest:
+    """The request that was stored."""
     layers = stored["layers"]
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
@@ -169,7 +171,7 @@ def _request(stored: dict[str, Any]) -> JobRequest:
 def _job(row: JobRow | Row[Any], progress: Sequence[StageProgress] = ()) -> Job:
     return Job(
         id=row.id,
-        request=_request(row.options),
+        request=request_from_json(row.options),
         status=JobStatus(row.status),
         progress=tuple(progress),
         manifest=row.manifest,

@@ -35,7 +35,7 @@ _NAMES = {
 }
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
-RESOURCE_KINDS = ("model", "dissector", "probe_set", "concept_set")
+RESOURCE_KINDS = ("model", "dissector", "probe_set", "concept_set", "policy")
 
 
 class Base(DeclarativeBase):
@@ -51,7 +51,7 @@ class Base(DeclarativeBase):
 
 
 class ResourceRow(Base):
-    """One immutable version of a registered model, dissector, probe set or concept set."""
+    """One immutable version of a registered model, dissector, probe set, concept set or policy."""
 
     __tablename__ = "resources"
     __table_args__ = (

@@ -1,10 +1,12 @@
 """Probe sets: the images shown to target and dissector, and what is known of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
+
+from service.domain.digests import digest_of
 
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
@@ -59,6 +61,12 @@ class ProbeSet:
     items: tuple[ProbeItem, ...]
     digest: str
     on_unreadable: Literal["fail", "skip"] = "fail"
+
+    def part(self, stratum: str, value: str) -> "ProbeSet":
+        """The items with that value of the stratum, in order."""
+        items = tuple(item for item in self.items if item.strata.get(stratum) == value)
+        digest = digest_of({"of": self.digest, "stratum": stratum, "value": value})
+        return replace(self, items=items, digest=digest)
 
     @property
     def findings(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Registered things: models, dissectors, probe sets and concept sets, each in immutable versions."""
+"""Registered things: models, dissectors, probe sets, concept sets and policies, each in immutable versions."""
 
 import re
 from collections.abc import Mapping
@@ -21,11 +21,17 @@ class ResourceKind(StrEnum):
     DISSECTOR = "dissector"
     PROBE_SET = "probe_set"
     CONCEPT_SET = "concept_set"
+    POLICY = "policy"
 
     @property
     def words(self) -> str:
         """The kind as it reads in a sentence."""
         return self.value.replace("_", " ")
+
+    @property
+    def collection(self) -> str:
+        """Where the API lists the kind."""
+        return "/policies" if self is ResourceKind.POLICY else f"/{self.value.replace('_', '-')}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,17 @@ def submit_job(
     digest = digest_of(request)
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
+    parts, resolved = resolve(session, submission)
+    job = queries.add_job(session, parts, resolved, request_digest=digest, idempotency_key=idempotency_key)
+    if job is None:  # somebody posted the same key between our look and our insert
+        earlier = queries.find_job_by_key(session, str(idempotency_key))
+        assert earlier is not None  # noqa: S101 - jobs are never deleted
+        return _same_request(earlier, digest, str(idempotency_key))
+    return enqueue(session, queue, job, parts.probe_set)
+
+
+def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobParts, JobRequest]:
+    """Registered parts and request that a submission amounts to. Raises NotFound, UnknownLayer, TooFewImages."""
     found = find_parts(
         session,
         {
@@ -80,17 +91,23 @@ def submit_job(
         submission = replace(submission, method=submission.method.fitted_to(parts.probe_set.spec["images"]))
     _check_images(parts.probe_set, submission.method)
     layers = _known_layers(session, parts.target, submission.layers)
+    return parts, _request(parts, submission, layers)
+
+
+def submit_parts(
+    session: Session,
+    queue: JobQueue,
+    parts: queries.JobParts,
+    request: JobRequest,
+    *,
+    request_digest: str,
+    replay_of: UUID | None = None,
+) -> Job:
+    """Insert a queued job whose parts are known. replay_of: compute that job's result again from scratch."""
     job = queries.add_job(
-        session,
-        parts,
-        _request(parts, submission, layers),
-        request_digest=digest,
-        idempotency_key=idempotency_key,
+        session, parts, request, request_digest=request_digest, idempotency_key=None, replay_of=replay_of
     )
-    if job is None:  # somebody posted the same key between our look and our insert
-        earlier = queries.find_job_by_key(session, str(idempotency_key))
-        assert earlier is not None  # noqa: S101 - jobs are never deleted
-        return _same_request(earlier, digest, str(idempotency_key))
+    assert job is not None  # noqa: S101 - only a key can keep it out
     return enqueue(session, queue, job, parts.probe_set)
 
 
@@ -104,13 +121,9 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
             value=job_id,
             remedy="Replay a job that has succeeded.",
         )
-    parts = queries.parts_of(session, job_id)
     digest = digest_of({"replay_of": str(job_id)})
-    job = queries.add_job(
-        session, parts, original.request, request_digest=digest, idempotency_key=None, replay_of=job_id
-    )
-    assert job is not None  # noqa: S101 - only a key can keep it out
-    return enqueue(session, queue, job, parts.probe_set)
+    parts = queries.parts_of(session, job_id)
+    return submit_parts(session, queue, parts, original.request, request_digest=digest, replay_of=job_id)
 
 
 def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) -> Job:

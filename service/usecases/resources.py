@@ -1,4 +1,4 @@
-"""Register, find and list models, dissectors, probe sets and concept sets."""
+"""Register, find and list models, dissectors, probe sets, concept sets and policies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -104,8 +104,18 @@ def register_probe_set(
         "on_unreadable": on_unreadable,
         "images": len(probe_set.items),
     }
-    digest = digest_of({"probe_set": probe_set.digest, "on_unreadable": on_unreadable})
-    return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+    return queries.add_resource(session, ResourceKind.PROBE_SET, name, _probe_set_digest(probe_set), spec)
+
+
+def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
+    """Register the part of a registered probe set that has one value of a stratum.
+
+    probe_set: `probe_set_of(whole)`, which may be long to read.
+    """
+    part = probe_set.part(stratum, value)
+    spec = {**whole.spec, "part": [stratum, value], "images": len(part.items)}
+    name = f"stratum-{part.digest[:16]}"
+    return queries.add_resource(session, ResourceKind.PROBE_SET, name, _probe_set_digest(part), spec)[0]
 
 
 def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
@@ -122,9 +132,7 @@ def find_resource(session: Session, kind: ResourceKind, reference: str, *, field
     resource = queries.find_resource(session, kind, name, version)
     if resource is None:
         near = get_close_matches(name, queries.resource_names(session, kind), n=3, cutoff=0.4)
-        known = (
-            f"Near matches: {', '.join(near)}." if near else f"Register it with POST /{kind.words.replace(' ', '-')}s."
-        )
+        known = f"Near matches: {', '.join(near)}." if near else f"Register it with POST {kind.collection}."
         raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=known)
     return resource
 
@@ -166,8 +174,9 @@ def probe_set_of(resource: Resource) -> ProbeSet:
         patches=None if patches is None else PatchGrid(**patches),
         on_unreadable=resource.spec["on_unreadable"],
     )
-    digest = digest_of({"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable})
-    if digest != resource.digest:
+    if "part" in resource.spec:
+        probe_set = probe_set.part(*resource.spec["part"])
+    if _probe_set_digest(probe_set) != resource.digest:
         raise DigestMismatch(
             f"The manifest of probe set {resource.reference} has changed since it was registered.",
             field="probe_set",
@@ -175,6 +184,10 @@ def probe_set_of(resource: Resource) -> ProbeSet:
             remedy="Register the changed manifest: it becomes a new version.",
         )
     return probe_set
+
+
+def _probe_set_digest(probe_set: ProbeSet) -> str:
+    return digest_of({"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable})
 
 
 def _register_builtins(session: Session, kind: ResourceKind) -> None:

@@ -4,10 +4,8 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +22,6 @@ from service.db.jobs import parts_of
 from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, hand_back_item
-from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Similarity
@@ -40,45 +37,20 @@ from service.probes.manifest import read_manifest
 from service.storage import open_store
 from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import Collected, collect_garbage
-from service.usecases.jobs import JobSubmission, cancel_job, find_job, job_events, replay_job, retry_job, submit_job
+from service.usecases.jobs import cancel_job, find_job, job_events, replay_job, retry_job
 from service.usecases.neurons import list_layers, list_neurons
-from service.usecases.resources import (
-    register_concept_set,
-    register_dissector,
-    register_model,
-    register_probe_set,
-)
 from service.usecases.work import begin_item
 from tests.service.factories import RecordingQueue
 from tests.service.inline_child import InlineChild, inline_host
-from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
+from tests.service.small_jobs import CONCEPTS, IMAGES, submit, write_folder
+from tests.service.small_networks import ARCHITECTURE, LAYERS
 
 Run = Callable[[Job], Job]
-CONCEPTS = ConceptSet("words", tuple(Concept(text, "kind", "findings") for text in ("mass", "calcification", "clip")))
-IMAGES = 10
-SUBMISSION = JobSubmission(
-    target="target",
-    dissector="dissector",
-    probe_set="probes",
-    concept_set="words",
-    layers=LAYERS,
-    method=Method.of(top_k=4),
-    concepts_per_neuron=2,
-    images_per_neuron=3,
-    batch_size=4,
-    shard_size=4,
-)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(3)
-    for index in range(IMAGES):
-        Image.fromarray(pixels.integers(0, 256, (40, 30), dtype=np.uint8)).save(tmp_path / f"{index}.png")
-    (tmp_path / "manifest.csv").write_text("image\n" + "".join(f"{index}.png\n" for index in range(IMAGES)))
-    write_target(tmp_path)
-    write_dissector(tmp_path)
-    return tmp_path
+    return write_folder(tmp_path)
 
 
 @pytest.fixture
@@ -89,33 +61,6 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def runner(settings: Settings, sessions: Sessions) -> DissectionRunner:
     return DissectionRunner(settings, sessions)
-
-
-def submit(
-    sessions: Sessions, folder: Path, *, probe_set: Mapping[str, Any] = MappingProxyType({}), **changes: Any
-) -> Job:
-    """Register everything in the folder and queue a job on it, in shards of four images."""
-    queue = RecordingQueue()
-    with transaction(sessions) as session:
-        register_model(
-            session,
-            queue,
-            name="target",
-            checkpoint=str(folder / "target.safetensors"),
-            architecture=ARCHITECTURE,
-            sha256=None,
-            roots=(),
-        )
-        register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=())
-        register_probe_set(
-            session,
-            name="probes",
-            manifest=str(folder / "manifest.csv"),
-            **({"patches": None, "on_unreadable": "fail", "roots": ()} | dict(probe_set)),
-        )
-        register_concept_set(session, CONCEPTS)
-        submission = replace(SUBMISSION, **changes)
-        return submit_job(session, queue, submission, request={})
 
 
 @pytest.fixture

@@ -1,0 +1,315 @@
+"""The JSON of policies, deployments and audits, and how it maps to the domain."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue
+
+from api.schemas import Body, CheckpointIn, JobIn, Name, Reference, ResourceOut
+from service.analysis.policy_codec import policy_as_json
+from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
+from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, StratumJob, Trigger
+from service.domain.policies import Outcome, Verdict
+
+Person = Annotated[str, Field(min_length=1, max_length=120, description="Who says so.")]
+Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class PolicyIn(Body):
+    """A policy to register: as JSON, or as a string of YAML."""
+
+    name: Name = Field(examples=["screening"])
+    policy: dict[str, JsonValue] | Annotated[str, Field(max_length=200_000)] = Field(
+        examples=[
+            {
+                "rules": [
+                    {"rule": "significant-share", "at_least": 0.3},
+                    {"rule": "required-concepts", "concepts": ["spiculated mass", "clustered calcification"]},
+                    {"rule": "category-loss", "at_most": 0.25},
+                    {"rule": "watched-share", "at_most": 0.05, "above_baseline": True},
+                ]
+            }
+        ]
+    )
+
+
+class DeploymentIn(Body):
+    """A model to deploy. `baseline`: the job that its audits are compared with and whose settings they have.
+
+    Without one, `dissection` says how it is dissected, and the first audit proposes a baseline.
+    """
+
+    name: Name = Field(examples=["screening-east"])
+    policy: Reference
+    baseline: UUID | None = None
+    dissection: JobIn | None = None
+    registered_model: str | None = Field(
+        default=None, min_length=1, max_length=250, description="Its name in a model registry that sends webhooks."
+    )
+    alert_budget: int | None = Field(default=None, ge=1, le=1_000, description="The most alerts in 24 hours.")
+
+
+class DeploymentChangeIn(Body):
+    """What to change; what is left out stays as it is."""
+
+    policy: Reference | None = None
+    registered_model: str | None = Field(default=None, min_length=1, max_length=250)
+    alert_budget: int | None = Field(default=None, ge=1, le=1_000)
+
+
+class VersionIn(Body):
+    """Another version of the model, taken into use; `audit`: and audited at once."""
+
+    target: Reference | CheckpointIn
+    audit: bool = True
+
+
+class BaselineIn(Body):
+    """The job that audits are compared with from now on; `audit`: the one that an audit proposes."""
+
+    job: UUID | None = None
+    audit: UUID | None = None
+
+
+class SnoozeIn(Body):
+    """No alerts until then."""
+
+    until: AwareDatetime
+    by: Person
+    reason: Reason
+
+
+class AuditIn(Body):
+    """An audit to make, of the version in use or of a candidate that is not deployed by it."""
+
+    deployment: Name
+    target: Reference | CheckpointIn | None = None
+
+
+class AcknowledgementIn(Body):
+    """Somebody has seen the verdict and says what is done about it."""
+
+    by: Person
+    reason: Reason
+
+
+class SnoozeOut(BaseModel):
+    """Alerts are silent until then."""
+
+    until: datetime
+    by: str
+    reason: str
+
+    @classmethod
+    def of(cls, snooze: Snooze) -> Self:
+        """The snooze on the wire."""
+        return cls.model_validate(snooze, from_attributes=True)
+
+
+class DeploymentOut(BaseModel):
+    """A deployed model and how it is audited."""
+
+    id: UUID
+    name: str
+    target: str
+    target_digest: str
+    dissector: str
+    probe_set: str
+    concept_set: str
+    layers: list[str] | None
+    method: dict[str, Any]
+    policy: str
+    baseline: UUID | None
+    registered_model: str | None
+    alert_budget: int | None
+    snooze: SnoozeOut | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """The deployment on the wire."""
+        request = deployment.request
+        layers = request.options.layers
+        return cls(
+            id=deployment.id,
+            name=deployment.name,
+            target=deployment.target.reference,
+            target_digest=deployment.target.digest,
+            dissector=request.dissector,
+            probe_set=request.probe_set,
+            concept_set=request.concept_set,
+            layers=None if layers is None else list(layers),
+            method=request.options.method.as_dict(),
+            policy=deployment.policy.reference,
+            baseline=deployment.baseline,
+            registered_model=deployment.registered_model,
+            alert_budget=deployment.alert_budget,
+            snooze=None if deployment.snooze is None else SnoozeOut.of(deployment.snooze),
+            created_at=deployment.created_at,
+        )
+
+
+class StratumOut(BaseModel):
+    """The dissection of the exams with one value of a stratum, or why there is none."""
+
+    stratum: str
+    value: str
+    exams: int
+    job: UUID | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, stratum: StratumJob) -> Self:
+        """The stratum on the wire."""
+        return cls.model_validate(stratum, from_attributes=True)
+
+
+class OutcomeOut(BaseModel):
+    """What became of one rule, or of one rule in one value of a stratum."""
+
+    rule: str
+    kind: str
+    stratum: str | None
+    outcome: Outcome
+    reason: str
+    figures: dict[str, Any]
+
+    @classmethod
+    def of(cls, outcome: RuleOutcome) -> Self:
+        """The outcome on the wire."""
+        return cls.model_validate(outcome, from_attributes=True)
+
+
+class AcknowledgementOut(BaseModel):
+    """Who has seen the verdict."""
+
+    by: str
+    reason: str
+    at: datetime
+
+
+class AuditBriefOut(BaseModel):
+    """An audit without its evidence. `proposal`: there was no baseline; its job can be pinned as one."""
+
+    id: UUID
+    deployment: str
+    trigger: Trigger
+    schedule: UUID | None
+    fire_time: datetime | None
+    target: str
+    candidate: bool
+    policy: str
+    baseline: UUID | None
+    proposal: bool
+    job: UUID | None
+    status: AuditStatus
+    verdict: Verdict | None
+    outcomes: list[OutcomeOut] | None
+    problem: dict[str, Any] | None
+    acknowledgement: AcknowledgementOut | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def fields_of(cls, audit: Audit) -> dict[str, Any]:
+        """The values of the fields that every audit has on the wire."""
+        same = ("id", "deployment", "trigger", "schedule", "fire_time", "candidate", "baseline", "proposal", "job")
+        more = ("status", "verdict", "problem", "created_at", "finished_at")
+        seen, judgement = audit.acknowledgement, audit.judgement
+        return {
+            **{name: getattr(audit, name) for name in (*same, *more)},
+            "target": audit.target.reference,
+            "policy": audit.policy_reference,
+            "outcomes": None if judgement is None else list(map(OutcomeOut.of, judgement.outcomes)),
+            "acknowledgement": None if seen is None else AcknowledgementOut.model_validate(seen, from_attributes=True),
+        }
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """The audit on the wire."""
+        return cls(**cls.fields_of(audit))
+
+
+class AuditOut(AuditBriefOut):
+    """An audit with everything that its verdict rests on. `rules`: the policy as it was applied."""
+
+    target_digest: str
+    policy_digest: str
+    rules: dict[str, Any]
+    strata: list[StratumOut]
+    facts: AuditFacts | None
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """The audit on the wire."""
+        return cls(
+            **cls.fields_of(audit),
+            target_digest=audit.target.digest,
+            policy_digest=audit.policy_digest,
+            rules=policy_as_json(audit.policy),
+            strata=list(map(StratumOut.of, audit.strata)),
+            facts=audit.facts,
+        )
+
+
+class RecomputedOut(BaseModel):
+    """The verdict computed once more from the stored facts; `same`: it and every outcome are what is on record."""
+
+    verdict: Verdict
+    outcomes: list[OutcomeOut]
+    same: bool
+
+    @classmethod
+    def of(cls, judgement: Judgement, *, same: bool) -> Self:
+        """The judgement on the wire."""
+        return cls(verdict=judgement.verdict, outcomes=list(map(OutcomeOut.of, judgement.outcomes)), same=same)
+
+
+class DeployedOut(BaseModel):
+    """The deployment with its new version, and the audit of it where one was asked for."""
+
+    deployment: DeploymentOut
+    audit: AuditBriefOut | None
+
+
+class HistoryPointOut(BaseModel):
+    """One audit of a deployment in figures, for a time series; null where it has no such figure."""
+
+    audit: UUID
+    at: datetime
+    trigger: Trigger
+    target: str
+    candidate: bool
+    status: AuditStatus
+    verdict: Verdict | None
+    significant_share: float | None
+    watched_share: float | None
+    stability: float | None
+    divergence: float | None
+    labels_changed: float | None
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """The figures of an audit."""
+        network = None if audit.facts is None else audit.facts.network
+        judged = network is not None and network.refused is None and network.live > 0
+        drift = None if audit.facts is None else audit.facts.drift
+        return cls(
+            audit=audit.id,
+            at=audit.created_at,
+            trigger=audit.trigger,
+            target=audit.target.reference,
+            candidate=audit.candidate,
+            status=audit.status,
+            verdict=audit.verdict,
+            significant_share=network.significant / network.live if network and judged else None,
+            watched_share=len(network.responses) / network.live if network and judged else None,
+            stability=network.stability if network else None,
+            divergence=None if drift is None else drift.divergence.value,
+            labels_changed=None if drift is None or drift.labels is None else drift.labels.value,
+        )
+
+
+class PolicyOut(ResourceOut):
+    """One version of a policy; `spec` is the policy."""

@@ -1,0 +1,64 @@
+"""Policies as YAML or JSON, their schema, and errors that name the rule and the field."""
+
+from difflib import get_close_matches
+from typing import Any, cast, get_args
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from service.domain.policies import Policy, Rule
+from service.errors import InvalidPolicy
+
+_POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
+_KINDS = tuple(cast("Any", kind).__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
+_REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
+
+
+def parse_policy(content: str) -> Policy:
+    """A policy from YAML, of which JSON is a part. Raises InvalidPolicy."""
+    try:
+        document = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise InvalidPolicy(f"The policy is no YAML{where}.", field="policy", remedy=_REMEDY) from None
+    return policy_from(document)
+
+
+def policy_from(document: object) -> Policy:
+    """A policy from JSON values. Raises InvalidPolicy that names the first field that is wrong."""
+    try:
+        return _POLICY.validate_python(document)
+    except ValidationError as error:
+        raise _invalid(error.errors(include_url=False)[0]) from None
+
+
+def policy_as_json(policy: Policy) -> dict[str, Any]:
+    """JSON values that `policy_from` turns into an equal policy; what is not set is left out."""
+    document: dict[str, Any] = _POLICY.dump_python(policy, mode="json", exclude_none=True)
+    return document
+
+
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy."""
+    return _POLICY.json_schema()
+
+
+def _invalid(error: ErrorDetails) -> InvalidPolicy:
+    steps = [step for step in error["loc"] if step not in _KINDS]
+    field = ".".join(map(str, ("policy", *steps)))
+    value = error["input"]
+    if error["type"] == "union_tag_invalid":
+        kind = str(value.get("rule")) if isinstance(value, dict) else ""
+        near = get_close_matches(kind, _KINDS, n=1)
+        known = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_KINDS)}."
+        return InvalidPolicy(f"There is no rule '{kind[:80]}'.", field=f"{field}.rule", value=kind, remedy=known)
+    if error["type"] == "union_tag_not_found":
+        return InvalidPolicy(
+            "A rule does not say its kind.", field=f"{field}.rule", remedy=f"There are {', '.join(_KINDS)}."
+        )
+    if error["type"] == "unexpected_keyword_argument":
+        return InvalidPolicy(f"There is no field '{steps[-1]}'.", field=field, value=value, remedy=_REMEDY)
+    shown = None if isinstance(value, dict | list | tuple) else value
+    return InvalidPolicy(f"{error['msg']}.", field=field, value=shown, remedy=_REMEDY)

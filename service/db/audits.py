@@ -1,0 +1,192 @@
+"""Queries on audits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
+from service.db.resources import get_resource
+from service.db.tables import JobRow
+from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
+from service.domain.audits import Acknowledgement, Audit, AuditStatus, StratumJob, Trigger
+from service.domain.jobs import ENDED
+from service.domain.pages import Page, Position
+from service.domain.policies import Policy
+from service.domain.resources import Resource
+
+_POLICY = TypeAdapter(Policy)
+_FACTS = TypeAdapter(AuditFacts)
+_OUTCOMES = TypeAdapter(tuple[RuleOutcome, ...])
+_ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
+
+
+def add_audit(
+    session: Session,
+    deployment_id: UUID,
+    *,
+    trigger: Trigger,
+    schedule: UUID | None,
+    fire_time: datetime | None,
+    target: Resource,
+    candidate: bool,
+    policy: Resource,
+    bound: Policy,
+    baseline: UUID | None,
+) -> UUID:
+    """Insert a running audit."""
+    values = {
+        "deployment_id": deployment_id,
+        "trigger": trigger,
+        "schedule_id": schedule,
+        "fire_time": fire_time,
+        "target_id": target.id,
+        "candidate": candidate,
+        "policy_id": policy.id,
+        "policy": _POLICY.dump_python(bound, mode="json", exclude_none=True),
+        "baseline_id": baseline,
+    }
+    return session.execute(insert(AuditRow).values(**values).returning(AuditRow.id)).scalar_one()
+
+
+def set_jobs(session: Session, audit_id: UUID, job: UUID, strata: Sequence[StratumJob]) -> None:
+    """Note the dissections that an audit waits for."""
+    session.execute(update(AuditRow).where(AuditRow.id == audit_id).values(job_id=job))
+    rows = [
+        {
+            "audit_id": audit_id,
+            "stratum": one.stratum,
+            "value": one.value,
+            "exams": one.exams,
+            "job_id": one.job,
+            "reason": one.reason,
+        }
+        for one in strata
+    ]
+    if rows:
+        session.execute(insert(AuditStratumRow), rows)
+
+
+def end_audit(
+    session: Session,
+    audit_id: UUID,
+    status: AuditStatus,
+    *,
+    facts: AuditFacts | None = None,
+    judgement: Judgement | None = None,
+    problem: Mapping[str, Any] | None = None,
+) -> bool:
+    """End a running audit; False where it has ended before."""
+    statement = (
+        update(AuditRow)
+        .where(AuditRow.id == audit_id, AuditRow.status == AuditStatus.RUNNING)
+        .values(
+            status=status,
+            verdict=None if judgement is None else judgement.verdict,
+            facts=None if facts is None else _FACTS.dump_python(facts, mode="json"),
+            outcomes=None if judgement is None else _OUTCOMES.dump_python(judgement.outcomes, mode="json"),
+            problem=None if problem is None else dict(problem),
+            finished_at=func.clock_timestamp(),
+        )
+    )
+    return session.scalar(statement.returning(AuditRow.id)) is not None
+
+
+def acknowledge_audit(session: Session, audit_id: UUID, by: str, reason: str) -> bool:
+    """Note who has seen the verdict, once; False where somebody has before."""
+    now = session.execute(select(func.now())).scalar_one()
+    acknowledgement = {**asdict(Acknowledgement(by, reason, now)), "at": now.isoformat()}
+    statement = update(AuditRow).where(AuditRow.id == audit_id, AuditRow.acknowledgement.is_(None))
+    return session.scalar(statement.values(acknowledgement=acknowledgement).returning(AuditRow.id)) is not None
+
+
+def take_ended_audit(session: Session) -> UUID | None:
+    """A running audit whose dissections have all ended; nobody else may take it until this transaction ends."""
+    ended = [str(status) for status in ENDED]
+    waiting = (
+        select(AuditStratumRow.audit_id)
+        .join(JobRow, JobRow.id == AuditStratumRow.job_id)
+        .where(AuditStratumRow.audit_id == AuditRow.id, JobRow.status.not_in(ended))
+    )
+    query = (
+        select(AuditRow.id)
+        .join(JobRow, JobRow.id == AuditRow.job_id)
+        .where(AuditRow.status == AuditStatus.RUNNING, JobRow.status.in_(ended), ~waiting.exists())
+        .order_by(AuditRow.id)
+        .limit(1)
+        .with_for_update(of=AuditRow, skip_locked=True)
+    )
+    return session.scalar(query)
+
+
+def open_audits_of_schedule(session: Session, schedule_id: UUID) -> list[UUID]:
+    """The running audits that a schedule has started, oldest first."""
+    query = select(AuditRow.id).where(AuditRow.schedule_id == schedule_id, AuditRow.status == AuditStatus.RUNNING)
+    return list(session.scalars(query.order_by(AuditRow.id)))
+
+
+def get_audit(session: Session, audit_id: UUID) -> Audit | None:
+    """The audit with that id."""
+    row = session.execute(_SELECT.where(AuditRow.id == audit_id)).first()
+    return None if row is None else _audit(session, *row)
+
+
+def list_audits(
+    session: Session, *, deployment_id: UUID | None, verdict: str | None, limit: int, after: Position | None
+) -> Page[Audit]:
+    """Audits, newest first: of one deployment or all, with one verdict or any."""
+    query = _SELECT.order_by(AuditRow.id.desc()).limit(limit + 1)
+    if deployment_id is not None:
+        query = query.where(AuditRow.deployment_id == deployment_id)
+    if verdict is not None:
+        query = query.where(AuditRow.verdict == verdict)
+    if after is not None:
+        query = query.where(AuditRow.id < UUID(str(after[0])))
+    rows = session.execute(query).all()
+    more = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
+    return Page(tuple(_audit(session, *row) for row in rows[:limit]), more)
+
+
+_SELECT = (
+    select(AuditRow, DeploymentRow.name)
+    .join(DeploymentRow, DeploymentRow.id == AuditRow.deployment_id)
+    .execution_options(populate_existing=True)
+)
+
+
+def _audit(session: Session, row: AuditRow, deployment: str) -> Audit:
+    policy = get_resource(session, row.policy_id)
+    outcomes = None if row.outcomes is None else _OUTCOMES.validate_python(row.outcomes)
+    return Audit(
+        id=row.id,
+        deployment=deployment,
+        trigger=row.trigger,  # type: ignore[arg-type]
+        schedule=row.schedule_id,
+        fire_time=row.fire_time,
+        target=get_resource(session, row.target_id),
+        candidate=row.candidate,
+        policy=_POLICY.validate_python(row.policy),
+        policy_reference=policy.reference,
+        policy_digest=policy.digest,
+        baseline=row.baseline_id,
+        job=row.job_id,
+        strata=_strata(session, row.id),
+        status=AuditStatus(row.status),
+        facts=None if row.facts is None else _FACTS.validate_python(row.facts),
+        judgement=None if outcomes is None else Judgement(row.verdict, outcomes),  # type: ignore[arg-type]
+        problem=row.problem,
+        acknowledgement=None if row.acknowledgement is None else _ACKNOWLEDGEMENT.validate_python(row.acknowledgement),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _strata(session: Session, audit_id: UUID) -> tuple[StratumJob, ...]:
+    query = select(AuditStratumRow).where(AuditStratumRow.audit_id == audit_id)
+    rows = session.scalars(query.order_by(AuditStratumRow.stratum, AuditStratumRow.value))
+    return tuple(StratumJob(row.stratum, row.value, row.exams, row.job_id, row.reason) for row in rows)

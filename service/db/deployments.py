@@ -1,0 +1,121 @@
+"""Queries on deployments."""
+
+from dataclasses import asdict, replace
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from service.db.audit_tables import DeploymentRow
+from service.db.jobs import JobParts, request_as_json, request_from_json
+from service.db.resources import get_resource
+from service.domain.audits import Deployment, Snooze
+from service.domain.jobs import JobRequest
+from service.domain.pages import Page, Position
+from service.domain.resources import Resource
+
+_SNOOZE = TypeAdapter(Snooze)
+
+
+def add_deployment(
+    session: Session,
+    name: str,
+    parts: JobParts,
+    request: JobRequest,
+    policy: Resource,
+    *,
+    baseline: UUID | None,
+    registered_model: str | None,
+    alert_budget: int | None,
+) -> Deployment | None:
+    """Insert a deployment, or return None where the name is taken."""
+    statement = (
+        insert(DeploymentRow)
+        .values(
+            name=name,
+            target_id=parts.target.id,
+            dissector_id=parts.dissector.id,
+            probe_set_id=parts.probe_set.id,
+            concept_set_id=parts.concept_set.id,
+            options=request_as_json(request),
+            policy_id=policy.id,
+            baseline_id=baseline,
+            registered_model=registered_model,
+            alert_budget=alert_budget,
+        )
+        .on_conflict_do_nothing(index_elements=[DeploymentRow.name])
+        .returning(DeploymentRow.id)
+    )
+    return None if session.scalar(statement) is None else find_deployment(session, name)
+
+
+def find_deployment(session: Session, name: str) -> Deployment | None:
+    """The deployment with that name."""
+    query = select(DeploymentRow).where(DeploymentRow.name == name).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    return None if row is None else _deployment(session, row)
+
+
+def get_deployment(session: Session, deployment_id: UUID) -> Deployment | None:
+    """The deployment with that id."""
+    row = session.get(DeploymentRow, deployment_id, populate_existing=True)
+    return None if row is None else _deployment(session, row)
+
+
+def deployment_names(session: Session) -> list[str]:
+    """Every name, for near matches in errors."""
+    return list(session.scalars(select(DeploymentRow.name).order_by(DeploymentRow.name)))
+
+
+def deployments_of_registered_model(session: Session, name: str) -> list[Deployment]:
+    """Those that follow a model of that name in a registry."""
+    rows = session.scalars(
+        select(DeploymentRow).where(DeploymentRow.registered_model == name).order_by(DeploymentRow.id)
+    )
+    return [_deployment(session, row) for row in rows]
+
+
+def list_deployments(session: Session, *, limit: int, after: Position | None) -> Page[Deployment]:
+    """Deployments, newest first."""
+    query = select(DeploymentRow).order_by(DeploymentRow.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(DeploymentRow.id < UUID(str(after[0])))
+    rows = list(session.scalars(query))
+    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(_deployment(session, row) for row in rows[:limit]), more)
+
+
+def change_deployment(session: Session, deployment_id: UUID, **values: Any) -> None:
+    """Set columns."""
+    session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(**values))
+
+
+def parts_of_deployment(session: Session, deployment_id: UUID) -> JobParts:
+    """The resources of its dissections."""
+    row = session.get_one(DeploymentRow, deployment_id, populate_existing=True)
+    identifiers = (row.target_id, row.dissector_id, row.probe_set_id, row.concept_set_id)
+    return JobParts(*(get_resource(session, identifier) for identifier in identifiers))
+
+
+def snooze_as_json(snooze: Snooze | None) -> dict[str, Any] | None:
+    """JSON values for the column."""
+    return None if snooze is None else {**asdict(snooze), "until": snooze.until.isoformat()}
+
+
+def _deployment(session: Session, row: DeploymentRow) -> Deployment:
+    target = get_resource(session, row.target_id)
+    return Deployment(
+        id=row.id,
+        name=row.name,
+        target=target,
+        request=replace(request_from_json(row.options), target=target.reference),
+        policy=get_resource(session, row.policy_id),
+        baseline=row.baseline_id,
+        registered_model=row.registered_model,
+        alert_budget=row.alert_budget,
+        snooze=None if row.snooze is None else _SNOOZE.validate_python(row.snooze),
+        created_at=row.created_at,
+    )

@@ -1,0 +1,154 @@
+"""What a deployed model must fulfil: rules that are fixed before an audit is made."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le, Len
+from pydantic import Discriminator
+
+Severity = Literal["fail", "warn"]
+"""What a rule that is broken makes of the audit."""
+
+Outcome = Literal["pass", "warn", "fail", "not-testable"]
+"""What became of a rule. not-testable: the evidence cannot say, and the outcome says why."""
+
+Verdict = Literal["pass", "warn", "fail"]
+
+Share = Annotated[float, Ge(0), Le(1)]
+Text = Annotated[str, Len(1, 200)]
+Texts = Annotated[tuple[Text, ...], Len(1, 1_000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """name: how reports call the rule, its kind where nobody chose one."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    name: Text | None = None
+    severity: Severity = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StratifiedRule(_Rule):
+    """by: a stratum of the probe set (density, device, age band ...); the rule then holds in each of its values.
+
+    least_exams: values with fewer exams are not testable.
+    """
+
+    by: Text | None = None
+    least_exams: Annotated[int, Ge(20)] = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignificantShare(_StratifiedRule):
+    """At least this share of the live neurons has a significant label."""
+
+    rule: Literal["significant-share"] = "significant-share"
+    at_least: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredConcepts(_StratifiedRule):
+    """Each of the concepts (texts or synonyms) has a significant neuron.
+
+    Concepts that the probe set lacks or the dissector cannot see are set apart; without any other, not testable.
+    """
+
+    rule: Literal["required-concepts"] = "required-concepts"
+    concepts: Texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredCategories(_StratifiedRule):
+    """At least so many significant neurons stand for each of the categories."""
+
+    rule: Literal["required-categories"] = "required-categories"
+    categories: Texts
+    at_least: Annotated[int, Ge(1)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedShare(_StratifiedRule):
+    """At most this share of the live neurons responds to watched concepts.
+
+    concepts: to any of these, which must be watched ones; left out: to any at all. above_baseline: the share is
+    measured from the baseline's, so only what the model leans more on them than it did is counted.
+    """
+
+    rule: Literal["watched-share"] = "watched-share"
+    at_most: Share
+    concepts: Texts | None = None
+    above_baseline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability(_StratifiedRule):
+    """The median significant label is kept in at least this share of the resamples."""
+
+    rule: Literal["stability"] = "stability"
+    at_least: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryLoss(_Rule):
+    """No category has lost more than this share of the baseline's neurons, beyond what the exams alone make of it.
+
+    categories: these; left out: all that the baseline has.
+    """
+
+    rule: Literal["category-loss"] = "category-loss"
+    at_most: Share
+    categories: Texts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence(_Rule):
+    """The composition by category is at most this far from the baseline's (Jensen-Shannon, bits), beyond the noise."""
+
+    rule: Literal["divergence"] = "divergence"
+    at_most: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelChurn(_Rule):
+    """At most this share of the labels that baseline and model both have differs, beyond the noise."""
+
+    rule: Literal["label-churn"] = "label-churn"
+    at_most: Share
+
+
+Rule = Annotated[
+    SignificantShare
+    | RequiredConcepts
+    | RequiredCategories
+    | WatchedShare
+    | Stability
+    | CategoryLoss
+    | Divergence
+    | LabelChurn,
+    Discriminator("rule"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The rules of an audit. not_testable: what a rule that cannot be tested makes of the audit.
+
+    Silence is no evidence: unless a policy says otherwise, a rule that cannot be tested warns.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    rules: Annotated[tuple[Rule, ...], Len(1, 200)]
+    not_testable: Verdict = "warn"
+    description: Annotated[str, Len(0, 2_000)] = ""
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Every stratum that a rule looks into, in the order of the rules."""
+        return tuple(dict.fromkeys(rule.by for rule in self.rules if isinstance(rule, _StratifiedRule) and rule.by))
+
+    def least_exams(self, stratum: str) -> int:
+        """The fewest exams with which some rule looks at a value of the stratum."""
+        return min(rule.least_exams for rule in self.rules if isinstance(rule, _StratifiedRule) and rule.by == stratum)

@@ -1,0 +1,125 @@
+"""Judge audits whose dissections have ended, each by the policy as it was when the audit began."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+
+from service.analysis.audit_facts import drift_facts, network_facts
+from service.analysis.verdict import judge
+from service.db import audits as queries
+from service.db.session import Sessions, transaction
+from service.domain.audit_facts import AuditFacts, Drift, Judgement, NetworkFacts, StratumFacts
+from service.domain.audits import Audit, AuditStatus
+from service.domain.jobs import Job, JobStatus
+from service.errors import Conflict, DissectError
+from service.usecases.audits import find_audit
+from service.usecases.comparisons import compare_jobs
+from service.usecases.evidence import concept_set_of_job, evidence_of
+from service.usecases.jobs import find_job
+from service.usecases.neurons import read_layers
+
+_UNFORESEEN = "Judging the audit met an error that nobody foresaw; the scheduler's log has the details."
+
+log = structlog.get_logger()
+
+
+def judge_ended_audits(sessions: Sessions) -> list[UUID]:
+    """Judge every audit whose dissections have ended, each in its own transaction; several may do so at once."""
+    judged: list[UUID] = []
+    while True:
+        with transaction(sessions) as session:
+            audit_id = queries.take_ended_audit(session)
+            if audit_id is None:
+                return judged
+            try:
+                with session.begin_nested():
+                    _end(session, find_audit(session, audit_id))
+            except (DissectError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                _give_up(session, audit_id, error)
+        judged.append(audit_id)
+
+
+def recompute(audit: Audit) -> Judgement:
+    """The judgement that the audit's facts and policy give now. Raises Conflict where it has not been judged."""
+    if audit.facts is None:
+        raise Conflict(
+            f"Audit {audit.id} has no facts: it is {audit.status}.",
+            field="audit",
+            value=audit.id,
+            remedy="Wait for it.",
+        )
+    return judge(audit.policy, audit.facts)
+
+
+def _end(session: Session, audit: Audit) -> None:
+    job = find_job(session, _known(audit.job))
+    if job.status is not JobStatus.SUCCEEDED:
+        queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(job))
+        return
+    facts = _facts(session, audit, job)
+    judgement = judge(audit.policy, facts)
+    queries.end_audit(session, audit.id, AuditStatus.JUDGED, facts=facts, judgement=judgement)
+    log.info("audit judged", audit=str(audit.id), deployment=audit.deployment, verdict=judgement.verdict)
+
+
+def _give_up(session: Session, audit_id: UUID, error: Exception) -> None:
+    """An audit that cannot be judged ends as an error, so that it does not stand in the way of the others."""
+    log.error("audit cannot be judged", audit=str(audit_id), exc_info=error)
+    problem = error if isinstance(error, DissectError) else DissectError(_UNFORESEEN)
+    queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
+
+
+def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
+    """Raises Conflict where the dissection cannot be compared with the baseline."""
+    replay = (job.manifest or {}).get("replay")
+    return AuditFacts(
+        network=_network(session, job.id),
+        same_network=replay is not None,
+        identical=None if replay is None else bool(replay["identical"]),
+        baseline=None if audit.baseline is None else _network(session, audit.baseline),
+        drift=None if audit.baseline is None else _drift(session, audit.baseline, job.id),
+        strata=_stratum_facts(session, audit),
+    )
+
+
+def _network(session: Session, job_id: UUID) -> NetworkFacts:
+    layers = list(read_layers(session, job_id))
+    return network_facts(layers, concept_set_of_job(session, job_id), evidence_of(find_job(session, job_id)))
+
+
+def _drift(session: Session, baseline: UUID, job_id: UUID) -> Drift:
+    comparison, _ = compare_jobs(session, [baseline, job_id])
+    assert comparison.result is not None  # noqa: S101 - it is no brief one
+    return drift_facts(comparison.id, comparison.result)
+
+
+def _stratum_facts(session: Session, audit: Audit) -> Mapping[str, tuple[StratumFacts, ...]]:
+    facts: dict[str, list[StratumFacts]] = defaultdict(list)
+    for one in audit.strata:
+        network, reason = None, one.reason
+        if one.job is not None:
+            job = find_job(session, one.job)
+            if job.status is JobStatus.SUCCEEDED:
+                network = _network(session, job.id)
+            else:
+                reason = str(_failed(job)["detail"])
+        facts[one.stratum].append(StratumFacts(one.value, one.exams, network, reason))
+    return {stratum: tuple(its) for stratum, its in facts.items()}
+
+
+def _failed(job: Job) -> dict[str, str]:
+    why = f": {job.problem['detail']}" if job.problem else "."
+    return {
+        "code": "dissection-failed",
+        "title": "Dissection failed",
+        "detail": f"The dissection {job.id} ended {job.status}{why}",
+        "remedy": f"Look at GET /jobs/{job.id}, then audit again.",
+    }
+
+
+def _known(job_id: UUID | None) -> UUID:
+    assert job_id is not None  # noqa: S101 - an audit without one has ended
+    return job_id

@@ -1,0 +1,226 @@
+"""Audit a deployed model: begin it, find it, cancel it, acknowledge its verdict."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+
+from service.db import audits as queries
+from service.db.deployments import get_deployment, parts_of_deployment
+from service.db.jobs import JobParts, parts_of
+from service.domain.audits import Audit, AuditStatus, Deployment, StratumJob, Trigger
+from service.domain.digests import digest_of, digest_of_file
+from service.domain.jobs import Job, JobRequest
+from service.domain.methods import PRIOR_METHODS
+from service.domain.pages import Page, Position
+from service.domain.policies import Policy
+from service.domain.probes import ProbeItem, ProbeSet
+from service.domain.resources import Resource
+from service.errors import Conflict, DigestMismatch, DissectError, NotFound
+from service.ports import JobQueue
+from service.usecases.deployments import policy_of
+from service.usecases.jobs import cancel_job, submit_parts
+from service.usecases.policy_binding import bind_policy
+from service.usecases.resources import concept_set_of, probe_set_of, register_stratum
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What asked for an audit. target: a candidate for deployment, None for the version in use."""
+
+    trigger: Trigger
+    target: Resource | None = None
+    schedule: UUID | None = None
+    fire_time: datetime | None = None
+
+
+def start_audit(session: Session, queue: JobQueue, deployment: Deployment, occasion: Occasion) -> Audit:
+    """Begin an audit with the dissections that its policy needs.
+
+    The network of the baseline is dissected from scratch, so that a result that cannot be reproduced comes to light.
+    Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
+    ends at once with that problem: it was asked for, so it is on record.
+    """
+    target = occasion.target or deployment.target
+    policy = policy_of(deployment.policy)
+    problem: DissectError | None = None
+    plan: _Plan | None = None
+    try:
+        plan = _plan(session, deployment, target)
+    except DissectError as error:
+        problem = error
+    audit_id = queries.add_audit(
+        session,
+        deployment.id,
+        trigger=occasion.trigger,
+        schedule=occasion.schedule,
+        fire_time=occasion.fire_time,
+        target=target,
+        candidate=target.id != deployment.target.id,
+        policy=deployment.policy,
+        bound=policy if plan is None else plan.policy,
+        baseline=deployment.baseline,
+    )
+    if plan is None:
+        assert problem is not None  # noqa: S101 - one or the other
+        queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
+        log.warning("audit cannot begin", audit=str(audit_id), problem=problem.code)
+    else:
+        job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
+        strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
+        queries.set_jobs(session, audit_id, job.id, strata)
+    return find_audit(session, audit_id)
+
+
+def find_audit(session: Session, audit_id: UUID) -> Audit:
+    """The audit as it stands now. Raises NotFound."""
+    audit = queries.get_audit(session, audit_id)
+    if audit is None:
+        raise NotFound(
+            f"There is no audit {audit_id}.", field="audit", value=audit_id, remedy="List them with GET /audits."
+        )
+    return audit
+
+
+def list_audits(
+    session: Session, *, deployment: Deployment | None, verdict: str | None, limit: int, after: Position | None
+) -> Page[Audit]:
+    """Audits, newest first: of one deployment or all, with one verdict or any."""
+    deployment_id = None if deployment is None else deployment.id
+    return queries.list_audits(session, deployment_id=deployment_id, verdict=verdict, limit=limit, after=after)
+
+
+def cancel_audit(session: Session, audit_id: UUID) -> Audit:
+    """End a running audit and its dissections without a verdict. Raises NotFound, and Conflict once it has ended."""
+    audit = find_audit(session, audit_id)
+    if not queries.end_audit(session, audit_id, AuditStatus.CANCELLED):
+        raise Conflict(f"Audit {audit_id} has ended: {audit.status}.", field="audit", value=audit_id)
+    for job_id in (audit.job, *(one.job for one in audit.strata)):
+        if job_id is not None:
+            with suppress(Conflict):  # it has ended
+                cancel_job(session, job_id)
+    return find_audit(session, audit_id)
+
+
+def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str) -> Audit:
+    """Note that somebody has seen the verdict. Raises NotFound, and Conflict where there is none or it was noted."""
+    audit = find_audit(session, audit_id)
+    if audit.status is AuditStatus.RUNNING:
+        raise Conflict(f"Audit {audit_id} has no verdict yet.", field="audit", value=audit_id, remedy="Wait for it.")
+    if not queries.acknowledge_audit(session, audit_id, by, reason):
+        raise Conflict(f"Audit {audit_id} was acknowledged before.", field="audit", value=audit_id)
+    return find_audit(session, audit_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """replay_of: the baseline where the target is its network. strata: exams by stratum and value."""
+
+    parts: JobParts
+    policy: Policy
+    probe_set: ProbeSet
+    replay_of: UUID | None
+
+
+def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
+    """Raises DigestMismatch, InvalidCheckpoint, InvalidPolicy."""
+    parts = replace(parts_of_deployment(session, deployment.id), target=target)
+    _check_file(target)
+    probe_set = probe_set_of(parts.probe_set)
+    strata = {name for item in probe_set.items for name in item.strata}
+    policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), strata)
+    same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
+    return _Plan(parts, policy, probe_set, deployment.baseline if same else None)
+
+
+def _check_file(target: Resource) -> None:
+    path = Path(target.spec["checkpoint"])
+    try:
+        actual = digest_of_file(path)
+    except OSError as error:
+        raise DigestMismatch(
+            f"The checkpoint cannot be read: {error.strerror}.",
+            field="target",
+            value=target.reference,
+            remedy="Put the registered file back.",
+        ) from None
+    if actual != target.spec["sha256"]:
+        raise DigestMismatch(
+            f"The checkpoint's SHA-256 is {actual}, and {target.spec['sha256']} was registered.",
+            field="target",
+            value=target.reference,
+            remedy="Find out who changed the file; deploy it as a new version if it is meant.",
+        )
+
+
+def _submit(
+    session: Session,
+    queue: JobQueue,
+    audit_id: UUID,
+    parts: JobParts,
+    request: JobRequest,
+    *,
+    replay_of: UUID | None = None,
+) -> Job:
+    request = replace(
+        request,
+        target=parts.target.reference,
+        probe_set=parts.probe_set.reference,
+        options=replace(request.options, shuffled=None),
+    )
+    digest = digest_of({"audit": str(audit_id)})
+    return submit_parts(session, queue, parts, request, request_digest=digest, replay_of=replay_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stratum:
+    name: str
+    value: str
+    exams: int
+
+
+def _strata(plan: _Plan) -> Iterator[_Stratum]:
+    for name in plan.policy.strata:
+        exams: dict[str, set[str]] = defaultdict(set)
+        for item in plan.probe_set.items:
+            if name in item.strata:
+                exams[item.strata[name]].add(_exam(item))
+        yield from (_Stratum(name, value, len(its)) for value, its in sorted(exams.items()))
+
+
+def _exam(item: ProbeItem) -> str:
+    return item.image_id if item.exam_id is None else item.exam_id
+
+
+def _dissect_stratum(
+    session: Session, queue: JobQueue, audit_id: UUID, deployment: Deployment, plan: _Plan, stratum: _Stratum
+) -> StratumJob:
+    """Its top-k follows its size, as if nobody had chosen one for fewer images."""
+    least = plan.policy.least_exams(stratum.name)
+    if stratum.exams < least:
+        reason = f"{stratum.exams} exams, and at least {least} are wanted."
+        return StratumJob(stratum.name, stratum.value, stratum.exams, None, reason)
+    part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
+    request = deployment.request
+    method, images = request.options.method, part.spec["images"]
+    if method.similarity in PRIOR_METHODS:
+        method = replace(method, top_k=min(method.top_k, method.fitted_to(images).top_k, images))
+    request = replace(request, options=replace(request.options, method=method))
+    job = _submit(session, queue, audit_id, replace(plan.parts, probe_set=part), request)
+    return StratumJob(stratum.name, stratum.value, stratum.exams, job.id)
+
+
+def deployment_of(session: Session, deployment_id: UUID) -> Deployment:
+    """The deployment that a schedule names by id. Raises NotFound."""
+    deployment = get_deployment(session, deployment_id)
+    if deployment is None:
+        raise NotFound(f"There is no deployment {deployment_id}.", field="deployment", value=deployment_id)
+    return deployment

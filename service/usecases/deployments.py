@@ -1,0 +1,189 @@
+"""Deploy a model, give it another version, policy or baseline, silence its alerts."""
+
+from dataclasses import replace
+from datetime import datetime
+from difflib import get_close_matches
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.analysis.policy_codec import policy_as_json, policy_from
+from service.db import deployments as queries
+from service.db.jobs import JobParts, parts_of
+from service.db.resources import add_resource, find_inspection
+from service.domain.audits import Deployment, Snooze
+from service.domain.digests import digest_of
+from service.domain.jobs import Job, JobRequest
+from service.domain.layers import unknown_layer
+from service.domain.pages import Page, Position
+from service.domain.policies import Policy
+from service.domain.resources import Resource, ResourceKind, check_name
+from service.errors import Conflict, InvalidInput, NotFound
+from service.usecases.jobs import JobSubmission, find_job, resolve
+from service.usecases.neurons import choose_job
+from service.usecases.policy_binding import bind_policy
+from service.usecases.resources import Registered, concept_set_of, find_resource, probe_set_of
+
+_SAME = ("dissector", "probe_set", "concept_set", "options", "batch_size", "shard_size")
+"""What a baseline's request must have in common with the deployment's, for every audit's with it."""
+
+
+def register_policy(session: Session, name: str, policy: Policy) -> Registered:
+    """Register a policy as a version of that name."""
+    check_name(name)
+    document = policy_as_json(policy)
+    return add_resource(session, ResourceKind.POLICY, name, digest_of(document), document)
+
+
+def policy_of(resource: Resource) -> Policy:
+    """The policy that a registered resource holds."""
+    return policy_from(dict(resource.spec))
+
+
+def create_deployment(
+    session: Session,
+    name: str,
+    *,
+    policy: str,
+    submission: JobSubmission | None,
+    baseline: UUID | None,
+    registered_model: str | None,
+    alert_budget: int | None,
+) -> Deployment:
+    """Deploy a model: as a submission says, or just as the job did that becomes the baseline.
+
+    Raises InvalidInput unless exactly one is given, NotFound, UnknownLayer, InvalidPolicy where the policy could not
+    be applied, and Conflict for a name that is taken or a job without a result.
+    """
+    check_name(name)
+    if (submission is None) == (baseline is None):
+        raise InvalidInput(
+            "Say how the model is dissected.",
+            field="baseline",
+            value=baseline,
+            remedy="Give either the job that becomes the baseline, or a dissection.",
+        )
+    if submission is not None:
+        parts, request = resolve(session, submission)
+    else:
+        job = _baseline(session, baseline)
+        parts, request = parts_of(session, job.id), job.request
+    found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
+    _check_policy(session, found, parts)
+    deployment = queries.add_deployment(
+        session,
+        name,
+        parts,
+        request,
+        found,
+        baseline=baseline,
+        registered_model=registered_model,
+        alert_budget=alert_budget,
+    )
+    if deployment is None:
+        raise Conflict(
+            f"There is a deployment {name} already.",
+            field="name",
+            value=name,
+            remedy=f"Choose another name, or POST /deployments/{name}/versions.",
+        )
+    return deployment
+
+
+def find_deployment(session: Session, name: str) -> Deployment:
+    """The deployment with that name. Raises NotFound with near matches."""
+    deployment = queries.find_deployment(session, name)
+    if deployment is None:
+        near = get_close_matches(name, queries.deployment_names(session), n=3, cutoff=0.4)
+        raise NotFound(
+            f"There is no deployment '{name[:80]}'.",
+            field="deployment",
+            value=name,
+            remedy=f"Near matches: {', '.join(near)}." if near else "Make one with POST /deployments.",
+        )
+    return deployment
+
+
+def list_deployments(session: Session, *, limit: int, after: Position | None) -> Page[Deployment]:
+    """Deployments, newest first."""
+    return queries.list_deployments(session, limit=limit, after=after)
+
+
+def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
+    """Take that target into use. Raises NotFound, and UnknownLayer where it is known to lack a dissected layer."""
+    deployment = find_deployment(session, name)
+    inspection = find_inspection(session, target.id)
+    if inspection is not None and inspection[0] is not None:
+        known = [layer["name"] for layer in inspection[0]]
+        for layer in deployment.request.options.layers or ():
+            if layer not in known:
+                raise unknown_layer(layer, known)
+    queries.change_deployment(session, deployment.id, target_id=target.id)
+    return find_deployment(session, name)
+
+
+def change_deployment(
+    session: Session, name: str, *, policy: str | None, alert_budget: int | None, registered_model: str | None
+) -> Deployment:
+    """Give it another policy, alert budget or registry name; None leaves a thing as it is.
+
+    Raises NotFound, and InvalidPolicy where the policy could not be applied.
+    """
+    deployment = find_deployment(session, name)
+    values: dict[str, object] = {}
+    if policy is not None:
+        found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
+        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id))
+        values["policy_id"] = found.id
+    if alert_budget is not None:
+        values["alert_budget"] = alert_budget
+    if registered_model is not None:
+        values["registered_model"] = registered_model
+    if values:
+        queries.change_deployment(session, deployment.id, **values)
+    return find_deployment(session, name)
+
+
+def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
+    """Compare audits with that job from now on.
+
+    Raises NotFound, and Conflict for a job without a result or one that audits could not be compared with.
+    """
+    deployment = find_deployment(session, name)
+    job = _baseline(session, job_id)
+    differing = [part for part in _SAME if _part(job.request, part) != _part(deployment.request, part)]
+    if differing:
+        pairs = [f"{part} ({_part(job.request, part)} against {_part(deployment.request, part)})" for part in differing]
+        raise Conflict(
+            f"Audits of {name} cannot be compared with job {job_id}: they differ in {', '.join(pairs)}.",
+            field=differing[0],
+            value=job_id,
+            remedy="Pin the dissection of one of its audits.",
+        )
+    queries.change_deployment(session, deployment.id, baseline_id=job_id)
+    return find_deployment(session, name)
+
+
+def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: datetime) -> Deployment:
+    """Silence its alerts for a time, or, with None, let them sound again. Raises NotFound, InvalidInput."""
+    deployment = find_deployment(session, name)
+    if snooze is not None and snooze.until <= now:
+        raise InvalidInput(
+            "That moment has passed.", field="until", value=snooze.until.isoformat(), remedy="Name one to come."
+        )
+    queries.change_deployment(session, deployment.id, snooze=queries.snooze_as_json(snooze))
+    return find_deployment(session, name)
+
+
+def _baseline(session: Session, job_id: UUID | None) -> Job:
+    return find_job(session, choose_job(session, job_id=job_id, model=None))
+
+
+def _part(request: JobRequest, part: str) -> object:
+    return replace(request.options, shuffled=None) if part == "options" else getattr(request, part)
+
+
+def _check_policy(session: Session, policy: Resource, parts: JobParts) -> None:
+    strata = {name for item in probe_set_of(parts.probe_set).items for name in item.strata}
+    concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
+    bind_policy(policy_of(policy), concept_set_of(concept_set), strata)

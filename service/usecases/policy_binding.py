@@ -1,0 +1,84 @@
+"""A policy against what it will be applied to: what no audit could ever satisfy or break is refused beforehand."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from service.concepts.must_have import match_concepts
+from service.domain.concepts import ConceptSet
+from service.domain.policies import Policy, RequiredConcepts, Rule, WatchedShare
+from service.errors import InvalidPolicy
+
+
+def bind_policy(policy: Policy, concept_set: ConceptSet, strata: Iterable[str]) -> Policy:
+    """The policy with its concepts in the concept set's own words.
+
+    strata: those that the probe set knows. Raises InvalidPolicy for a concept, category or stratum that is not there,
+    and for a rule on watched concepts where the named ones are not watched.
+    """
+    known = sorted(set(strata))
+    rules = [_bind(rule, concept_set, known, f"policy.rules.{index}") for index, rule in enumerate(policy.rules)]
+    return replace(policy, rules=tuple(rules))
+
+
+def _bind(rule: Rule, concept_set: ConceptSet, strata: Sequence[str], field: str) -> Rule:
+    _check_stratum(getattr(rule, "by", None), strata, field)
+    _check_categories(getattr(rule, "categories", None), concept_set, field)
+    if isinstance(rule, RequiredConcepts):
+        return replace(rule, concepts=_texts(rule.concepts, concept_set, field))
+    if isinstance(rule, WatchedShare):
+        if not concept_set.watched:
+            raise InvalidPolicy(
+                f"Concept set {concept_set.name} watches no concept, so the rule could never be broken.",
+                field=field,
+                remedy="Mark concepts as watched, or leave the rule out.",
+            )
+        if rule.concepts is not None:
+            texts = _texts(rule.concepts, concept_set, field)
+            _check_watched(texts, concept_set, field)
+            return replace(rule, concepts=texts)
+    return rule
+
+
+def _texts(concepts: Iterable[str], concept_set: ConceptSet, field: str) -> tuple[str, ...]:
+    texts = []
+    for position, (text, index) in enumerate(match_concepts(concept_set, concepts)):
+        if index is None:
+            raise _unknown("concept", text, concept_set.texts, f"{field}.concepts.{position}")
+        texts.append(concept_set.concepts[index].text)
+    return tuple(texts)
+
+
+def _check_watched(texts: Iterable[str], concept_set: ConceptSet, field: str) -> None:
+    watched = [concept_set.concepts[index].text for index in concept_set.watched]
+    for position, text in enumerate(texts):
+        if text not in watched:
+            raise InvalidPolicy(
+                f"'{text}' is not watched, so no neuron's response to it is known.",
+                field=f"{field}.concepts.{position}",
+                value=text,
+                remedy="Name watched concepts, or mark it as watched in the concept set.",
+            )
+
+
+def _check_categories(categories: Iterable[str] | None, concept_set: ConceptSet, field: str) -> None:
+    known = sorted({concept.category for concept in concept_set.concepts if concept.category is not None})
+    for position, name in enumerate(categories or ()):
+        if name not in known:
+            raise _unknown("category", name, known, f"{field}.categories.{position}")
+
+
+def _check_stratum(by: str | None, strata: Sequence[str], field: str) -> None:
+    if by is not None and by not in strata:
+        raise _unknown("stratum", by, strata, f"{field}.by")
+
+
+def _unknown(what: str, value: str, known: Sequence[Any], field: str) -> InvalidPolicy:
+    near = get_close_matches(value, known, n=3, cutoff=0.5)
+    return InvalidPolicy(
+        f"There is no {what} '{value[:80]}'.",
+        field=field,
+        value=value,
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Known: {', '.join(known[:12]) or 'none'}.",
+    )

@@ -1,0 +1,169 @@
+"""Every rule kept, broken and not testable; and what the rules together make of an audit."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.analysis.policy_codec import policy_from
+from service.analysis.verdict import judge
+from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Judgement, NetworkFacts, StratumFacts
+from service.domain.comparisons import Measured
+
+NETWORK = NetworkFacts(
+    refused=None,
+    units=12,
+    live=10,
+    significant=6,
+    stability=0.8,
+    concepts={"spiculated mass": 4, "skin thickening": 2},
+    categories={"mass margin": 4, "skin": 2},
+    unseen={"milk of calcium": "untestable", "clip": "absent from the probe set"},
+    responses=(("clip",), ("clip", "marker"), ("marker",)),
+)
+NOTHING = Measured(0.0, 0.1, False)
+CHANGE = CategoryChange("mass margin", before=8, gain=-4.0, low=-6.0, high=-2.0, noise=3.0, exceeds_noise=True)
+DRIFT = Drift(UUID(int=1), (CHANGE,), Measured(0.3, 0.1, True), Measured(0.4, 0.2, True), unpaired=2, unshared=())
+STILL = Drift(UUID(int=2), (replace(CHANGE, gain=0.0),), NOTHING, NOTHING, unpaired=0, unshared=())
+FACTS = AuditFacts(NETWORK, baseline=replace(NETWORK, responses=(("clip",),)), drift=DRIFT)
+
+
+def judged(facts: AuditFacts, *rules: dict[str, Any], **policy: Any) -> Judgement:
+    return judge(policy_from({"rules": list(rules), **policy}), facts)
+
+
+def outcome(facts: AuditFacts, **rule: Any) -> str:
+    (one,) = judged(facts, rule).outcomes
+    return one.outcome
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"rule": "significant-share", "at_least": 0.6}, "pass"),
+        ({"rule": "significant-share", "at_least": 0.61}, "fail"),
+        ({"rule": "significant-share", "at_least": 0.61, "severity": "warn"}, "warn"),
+        ({"rule": "required-concepts", "concepts": ["spiculated mass", "milk of calcium"]}, "pass"),
+        ({"rule": "required-concepts", "concepts": ["spiculated mass", "architectural distortion"]}, "fail"),
+        ({"rule": "required-concepts", "concepts": ["milk of calcium", "clip"]}, "not-testable"),
+        ({"rule": "required-categories", "categories": ["mass margin"], "at_least": 4}, "pass"),
+        ({"rule": "required-categories", "categories": ["mass margin", "skin"], "at_least": 3}, "fail"),
+        ({"rule": "watched-share", "at_most": 0.3}, "pass"),
+        ({"rule": "watched-share", "at_most": 0.29}, "fail"),
+        ({"rule": "watched-share", "at_most": 0.2, "concepts": ["clip"]}, "pass"),
+        ({"rule": "watched-share", "at_most": 0.29, "concepts": ["clip", "marker"]}, "fail"),
+        ({"rule": "watched-share", "at_most": 0.2, "above_baseline": True}, "pass"),
+        ({"rule": "watched-share", "at_most": 0.1, "above_baseline": True}, "fail"),
+        ({"rule": "stability", "at_least": 0.8}, "pass"),
+        ({"rule": "stability", "at_least": 0.81}, "fail"),
+        ({"rule": "category-loss", "at_most": 0.5}, "pass"),
+        ({"rule": "category-loss", "at_most": 0.49}, "fail"),
+        ({"rule": "category-loss", "at_most": 0.1, "categories": ["skin"]}, "not-testable"),
+        ({"rule": "divergence", "at_most": 0.3}, "pass"),
+        ({"rule": "divergence", "at_most": 0.2}, "fail"),
+        ({"rule": "label-churn", "at_most": 0.4}, "pass"),
+        ({"rule": "label-churn", "at_most": 0.3}, "fail"),
+    ],
+)
+def test_a_rule_is_kept_or_broken(rule: dict[str, Any], expected: str) -> None:
+    assert outcome(FACTS, **rule) == expected
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "category-loss", "at_most": 0.0},
+        {"rule": "divergence", "at_most": 0.0},
+        {"rule": "label-churn", "at_most": 0.0},
+    ],
+)
+def test_what_the_exams_alone_could_do_breaks_no_rule(rule: dict[str, Any]) -> None:
+    within = replace(
+        DRIFT,
+        categories=(replace(CHANGE, noise=5.0, exceeds_noise=False),),
+        divergence=Measured(0.3, 0.35, False),
+        labels=Measured(0.4, 0.45, False),
+    )
+    assert outcome(FACTS, **rule) == "fail"
+    assert outcome(replace(FACTS, drift=within), **rule) == "pass"
+
+
+@pytest.mark.parametrize("kind", ["category-loss", "divergence", "label-churn"])
+def test_without_a_baseline_nothing_is_known_of_drift(kind: str) -> None:
+    assert outcome(AuditFacts(NETWORK), rule=kind, at_most=0.1) == "not-testable"
+
+
+def test_without_a_baseline_nothing_is_above_it() -> None:
+    rule = {"rule": "watched-share", "at_most": 0.1, "above_baseline": True}
+    assert outcome(AuditFacts(NETWORK), **rule) == "not-testable"
+
+
+def test_units_of_another_architecture_have_no_churn() -> None:
+    assert outcome(replace(FACTS, drift=replace(DRIFT, labels=None)), rule="label-churn", at_most=0.1) == "not-testable"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "significant-share", "at_least": 0.0},
+        {"rule": "required-concepts", "concepts": ["spiculated mass"]},
+        {"rule": "required-categories", "categories": ["mass margin"]},
+        {"rule": "watched-share", "at_most": 1.0},
+        {"rule": "stability", "at_least": 0.0},
+    ],
+)
+def test_where_nothing_was_inferred_nothing_is_tested_and_dead_networks_fail(rule: dict[str, Any]) -> None:
+    refused = NetworkFacts("The probe set has 5 exams.", units=12, live=10, significant=0, stability=None)
+    (one,) = judged(AuditFacts(refused), rule).outcomes
+    assert (one.outcome, one.reason) == ("not-testable", "Nothing was inferred. The probe set has 5 exams.")
+    dead = replace(NETWORK, live=0, significant=0)
+    assert outcome(AuditFacts(dead), **rule) == "fail"
+
+
+def test_the_verdict_is_the_worst_outcome_and_silence_warns_unless_the_policy_says_otherwise() -> None:
+    kept = {"rule": "significant-share", "at_least": 0.1}
+    silent = {"rule": "divergence", "at_most": 0.1}
+    broken = {"rule": "stability", "at_least": 0.9}
+    facts = AuditFacts(NETWORK)
+    assert judged(facts, kept).verdict == "pass"
+    assert judged(facts, kept, silent).verdict == "warn"
+    assert judged(facts, kept, silent, not_testable="pass").verdict == "pass"
+    assert judged(facts, kept, silent, not_testable="fail").verdict == "fail"
+    assert judged(facts, kept, broken, silent).verdict == "fail"
+    assert judged(facts, kept, {**broken, "severity": "warn"}).verdict == "warn"
+
+
+@pytest.mark.parametrize(
+    ("identical", "drift", "verdict"), [(True, STILL, "pass"), (False, STILL, "fail"), (True, DRIFT, "fail")]
+)
+def test_the_baselines_own_network_must_give_its_very_result(identical: bool, drift: Drift, verdict: str) -> None:
+    facts = replace(FACTS, same_network=True, identical=identical, drift=drift)
+    found = judged(facts, {"rule": "significant-share", "at_least": 0.1})
+    assert (found.verdict, found.outcomes[0].rule, found.outcomes[0].outcome) == (verdict, "reproducibility", verdict)
+
+
+def test_a_stratified_rule_has_an_outcome_for_each_value() -> None:
+    weak = replace(NETWORK, significant=1)
+    strata = {
+        "density": (
+            StratumFacts("a", 30, NETWORK),
+            StratumFacts("b", 19, None),
+            StratumFacts("c", 40, weak),
+            StratumFacts("d", 25, None, "The dissection failed."),
+        )
+    }
+    rule = {"rule": "significant-share", "at_least": 0.5, "by": "density", "name": "names in every density"}
+    found = judged(AuditFacts(NETWORK, strata=strata), rule)
+    assert [(one.rule, one.stratum, one.outcome) for one in found.outcomes] == [
+        ("names in every density", "density=a", "pass"),
+        ("names in every density", "density=b", "not-testable"),
+        ("names in every density", "density=c", "fail"),
+        ("names in every density", "density=d", "not-testable"),
+    ]
+    assert found.outcomes[1].reason == "19 exams, and the rule wants 20."
+    assert found.outcomes[3].reason == "The dissection failed."
+
+
+def test_a_stratum_that_no_image_has_is_not_testable() -> None:
+    assert outcome(AuditFacts(NETWORK), rule="stability", at_least=0.5, by="device") == "not-testable"
