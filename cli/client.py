@@ -75,6 +75,8 @@ class ServiceClient:
             raise Unavailable("The service cannot be reached.", remedy="Is it running?") from error
         if response.is_error:
             problem = response.json()
+            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise Unavailable(problem["detail"], remedy=problem.get("remedy"))
             raise ServiceError(
                 problem["detail"], field=problem.get("field"), value=problem.get("value"), remedy=problem.get("remedy")
             )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.admin import admin
+from cli.audit import audit
 from cli.dissect import dissect
 from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
@@ -37,6 +38,7 @@ app.command()(samples)
 app.command()(coverage)
 app.command()(watch_list)
 app.command()(compare)
+app.command()(audit)
 
 
 @app.command()

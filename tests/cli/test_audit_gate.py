@@ -1,0 +1,133 @@
+"""`mammodissect audit` as a hospital's pipeline uses it: in a shell script, by its exit status and its files."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from cli.audit import Status, exit_status, junit
+from cli.client import ServiceClient
+from cli.up import StackInfo, running_stack
+from tests.service.small_jobs import write_folder
+from tests.service.small_networks import ARCHITECTURE, LAYERS
+
+PIPELINE = """
+"$1" -m cli.main audit --deployment "$2" --checkpoint "$3" --url "$4" --api-key-file "$5" \\
+  --json audit.json --junit audit.xml --wait > gate.log 2>&1
+case $? in
+  0) echo deploy ;;
+  1) echo stop ;;
+  *) echo ask; cat gate.log ;;
+esac
+"""
+
+
+def judged(verdict: str | None, *outcomes: str) -> dict[str, Any]:
+    return {
+        "id": "1",
+        "deployment": "east",
+        "created_at": "2026-01-01T00:00:00Z",
+        "status": "error" if verdict is None else "judged",
+        "verdict": verdict,
+        "problem": {"detail": "The dissection failed."} if verdict is None else None,
+        "outcomes": [
+            {"rule": f"rule {number}", "kind": "stability", "stratum": "density=a", "outcome": outcome, "reason": "why"}
+            for number, outcome in enumerate(outcomes)
+        ]
+        or None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "strict", "status"),
+    [
+        ("pass", False, Status.PASS),
+        ("pass", True, Status.PASS),
+        ("warn", False, Status.PASS),
+        ("warn", True, Status.FAIL),
+        ("fail", False, Status.FAIL),
+        (None, False, Status.ERROR),
+    ],
+)
+def test_the_exit_status_is_the_verdict(verdict: str | None, strict: bool, status: Status) -> None:
+    assert exit_status(judged(verdict), strict=strict) is status
+
+
+def test_junit_has_a_case_for_each_outcome() -> None:
+    suite = ElementTree.fromstring(junit(judged("fail", "pass", "fail", "warn", "not-testable")))
+    assert {name: suite.attrib[name] for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4",
+        "failures": "1",
+        "errors": "0",
+        "skipped": "1",
+    }
+    assert [[child.tag for child in case] for case in suite] == [
+        ["system-out"],
+        ["failure"],
+        ["system-out"],
+        ["skipped"],
+    ]
+    error = ElementTree.fromstring(junit(judged(None)))
+    assert error.find("testcase/error") is not None
+    assert error.attrib["errors"] == "1"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StackInfo, Path]]:
+    """The whole service on this machine, and a folder with a network, a candidate that is broken, and images."""
+    folder = write_folder(tmp_path_factory.mktemp("hospital"))
+    (folder / "broken.safetensors").write_bytes(b"no weights")
+    with running_stack(folder / "stack", 0) as info:
+        client = ServiceClient(info.url, info.api_key)
+        _deploy(client, folder)
+        client.close()
+        yield info, folder
+
+
+def _deploy(client: ServiceClient, folder: Path) -> None:
+    checkpoint = {"checkpoint": str(folder / "target.safetensors"), "architecture": ARCHITECTURE}
+    client.post("/models", {"name": "target", **checkpoint})
+    client.post("/dissectors", {"name": "reader", "path": str(folder / "dissector")})
+    client.post("/probe-sets", {"name": "probes", "manifest": str(folder / "manifest.csv")})
+    parts = {"target": "target", "dissector": "reader", "probe_set": "probes", "concept_set": "bi-rads"}
+    job = client.post("/jobs", {**parts, "layers": list(LAYERS), "method": {"top_k": 4}})
+    *_, ended = client.follow(job["id"])
+    assert ended["status"] == "succeeded", ended["problem"]
+    for name, not_testable in (("lenient", "pass"), ("severe", "fail")):
+        rule = {"rule": "significant-share", "at_least": 0.1}
+        client.post("/policies", {"name": name, "policy": {"rules": [rule], "not_testable": not_testable}})
+        client.post("/deployments", {"name": name, "policy": name, "baseline": job["id"]})
+
+
+def _pipeline(stack: tuple[StackInfo, Path], deployment: str, checkpoint: str) -> str:
+    info, folder = stack
+    arguments = (sys.executable, deployment, str(folder / checkpoint), info.url, str(info.api_key_file))
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = ["sh", "-c", PIPELINE, "pipeline", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_pipeline_deploys_what_passes_and_stops_what_fails(stack: tuple[StackInfo, Path]) -> None:
+    _, folder = stack
+    assert _pipeline(stack, "lenient", "target.safetensors") == "deploy\n"
+    audit = json.loads((folder / "audit.json").read_text())
+    assert (audit["verdict"], audit["facts"]["identical"]) == ("pass", True)
+    assert _pipeline(stack, "severe", "target.safetensors") == "stop\n"
+    assert json.loads((folder / "audit.json").read_text())["verdict"] == "fail"
+    suite = ElementTree.parse(folder / "audit.xml").getroot()
+    assert [case.get("name") for case in suite] == ["reproducibility", "significant-share"]
+
+
+def test_a_pipeline_asks_where_there_is_no_verdict(stack: tuple[StackInfo, Path]) -> None:
+    printed = _pipeline(stack, "lenient", "broken.safetensors")
+    assert printed.startswith("ask\n")
+    assert "NO VERDICT" in printed
+    printed = _pipeline(stack, "lenien", "target.safetensors")
+    assert printed.startswith("ask\n")
+    assert "Near matches: lenient" in printed
