@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.dependencies import authorise
 from api.openapi import describe_problems
-from api.routes import audits, comparisons, evidence, health, jobs, neurons, reports, resources
+from api.routes import audits, comparisons, evidence, health, jobs, neurons, registry, reports, resources
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.queue = queue
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(registry.router)
     for router in (
         resources.models,
         resources.dissectors,

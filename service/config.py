@@ -27,6 +27,10 @@ class Settings(BaseSettings):
         default="",
         description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
     )
+    mlflow_webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret of MLflow's webhooks to /registry-events. Empty: none are heard.",
+    )
     must_have: str = Field(
         default="", description="File of clinically essential concepts, for coverage. Empty: the list that comes along."
     )

@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("audit_strata", "audits", "deployments"):
+    for table in ("registry_versions", "audit_strata", "audits", "deployments"):
         op.drop_table(table)
     op.execute("DROP FUNCTION refuse_changed_verdict()")
     op.execute("DELETE FROM resources WHERE kind = 'policy'")
@@ -113,6 +113,13 @@ def _add_audits() -> None:
         _foreign_key("audit_strata", "audit_id", "audits", "CASCADE"),
         _foreign_key("audit_strata", "job_id", "jobs"),
         sa.PrimaryKeyConstraint("audit_id", "stratum", "value", name=op.f("pk_audit_strata")),
+    )
+    op.create_table(
+        "registry_versions",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_registry_versions")),
     )
 
 

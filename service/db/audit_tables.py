@@ -78,3 +78,13 @@ class AuditStratumRow(Base):
     exams: Mapped[int]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
     reason: Mapped[str | None]
+
+
+class RegistryVersionRow(Base):
+    """Where the weights of a model registry's version are."""
+
+    __tablename__ = "registry_versions"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]

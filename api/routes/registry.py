@@ -1,0 +1,44 @@
+"""Webhooks of a model registry. They carry no API key: a signature over their bytes proves where they come from."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request, status
+from pydantic import BaseModel
+
+from api.dependencies import QueueDep, SessionDep, SettingsDep
+from service.errors import Conflict
+from service.usecases.registry import Signed, check_signature, hear_registry
+
+router = APIRouter(tags=["registry"])
+
+
+class HeardOut(BaseModel):
+    """The audits that the event has begun; none where no deployment follows the model, or it was known before."""
+
+    audits: list[UUID]
+
+
+async def _signed(
+    request: Request,
+    x_mlflow_signature: Annotated[str, Header(max_length=200)],
+    x_mlflow_delivery_id: Annotated[str, Header(max_length=200)],
+    x_mlflow_timestamp: Annotated[str, Header(max_length=20)],
+) -> Signed:
+    return Signed(x_mlflow_signature, x_mlflow_delivery_id, x_mlflow_timestamp, await request.body())
+
+
+@router.post("/registry-events", status_code=status.HTTP_202_ACCEPTED)
+def hear_event(
+    signed: Annotated[Signed, Depends(_signed)], session: SessionDep, queue: QueueDep, settings: SettingsDep
+) -> HeardOut:
+    """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
+    secret = settings.mlflow_webhook_secret.get_secret_value()
+    if not secret:
+        raise Conflict(
+            "No webhooks are heard here.", field="mlflow_webhook_secret", remedy="Set MLFLOW_WEBHOOK_SECRET."
+        )
+    check_signature(signed, secret, datetime.now(UTC))
+    audits = hear_registry(session, queue, signed.body, roots=settings.data_root_paths)
+    return HeardOut(audits=[audit.id for audit in audits])

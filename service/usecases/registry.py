@@ -1,0 +1,177 @@
+"""A model registry's webhooks: MLflow tells of new model versions and of aliases that move.
+
+A deployment follows a registered model (`screening`) or one of its aliases (`screening@champion`). A new version of the
+model is audited as a candidate; a version that gets the alias is taken into use and audited.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
+
+from service.db.deployments import deployments_of_registered_model
+from service.db.registry import add_registry_version, source_of_registry_version
+from service.domain.audits import Audit, Deployment
+from service.domain.resources import Resource
+from service.errors import InvalidInput, Unauthorized
+from service.ports import JobQueue
+from service.usecases.audits import Occasion, start_audit
+from service.usecases.deployments import deploy_version
+from service.usecases.resources import register_model
+
+_TOLERANCE_S = 300
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request of MLflow as it came: its three headers and its bytes."""
+
+    signature: str
+    delivery_id: str
+    timestamp: str
+    body: bytes
+
+
+class _Envelope(BaseModel):
+    entity: str
+    action: str
+    data: dict[str, Any]
+
+
+class _Version(BaseModel):
+    name: str
+    version: str
+    source: str
+
+
+class _Alias(BaseModel):
+    name: str
+    alias: str
+    version: str
+
+
+def check_signature(request: Signed, secret: str, now: datetime) -> None:
+    """Raises Unauthorized unless the bytes were signed with the secret within the last five minutes.
+
+    MLflow's scheme: base64 of HMAC-SHA256 over `{delivery id}.{timestamp}.{body}`, after `v1,`.
+    """
+    signed = f"{request.delivery_id}.{request.timestamp}.".encode() + request.body
+    expected = "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    if not hmac.compare_digest(request.signature.encode(), expected.encode()):
+        raise Unauthorized(
+            "The webhook's signature is not that of its bytes.",
+            field="X-MLflow-Signature",
+            remedy="Give MLflow's webhook the secret that MLFLOW_WEBHOOK_SECRET has.",
+        )
+    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdigit() else None
+    if age is None or age > _TOLERANCE_S:
+        raise Unauthorized(
+            "The webhook is not of now.",
+            field="X-MLflow-Timestamp",
+            value=request.timestamp,
+            remedy="Set the clocks of both machines.",
+        )
+
+
+def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: Sequence[Path]) -> list[Audit]:
+    """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
+
+    Raises InvalidInput for a body that is no event, and for a version whose weights cannot be read here.
+    """
+    event = _parsed(TypeAdapter(_Envelope), body)
+    match event.entity, event.action:
+        case "model_version", "created":
+            version = _parsed(TypeAdapter(_Version), event.data)
+            if not add_registry_version(session, version.name, version.version, version.source):
+                return []
+            followers = deployments_of_registered_model(session, version.name)
+            return [_audit(session, queue, one, version.source, roots) for one in followers]
+        case "model_version_alias", "created":
+            alias = _parsed(TypeAdapter(_Alias), event.data)
+            followers = deployments_of_registered_model(session, f"{alias.name}@{alias.alias}")
+            return [audit for one in followers if (audit := _deploy(session, queue, one, alias, roots))]
+    return []
+
+
+def _audit(session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]) -> Audit:
+    target = _register(session, queue, deployment, source, roots)
+    return start_audit(session, queue, deployment, Occasion("registry", target))
+
+
+def _deploy(
+    session: Session, queue: JobQueue, deployment: Deployment, alias: _Alias, roots: Sequence[Path]
+) -> Audit | None:
+    source = source_of_registry_version(session, alias.name, alias.version)
+    if source is None:
+        raise InvalidInput(
+            f"Nobody has told of version {alias.version} of {alias.name[:80]}, so its weights are not known.",
+            field="data.version",
+            value=alias.version,
+            remedy="Send model_version.created to this address, too.",
+        )
+    target = _register(session, queue, deployment, source, roots)
+    if target.id == deployment.target.id:
+        return None
+    return start_audit(session, queue, deploy_version(session, deployment.name, target), Occasion("registry"))
+
+
+def _register(
+    session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]
+) -> Resource:
+    """The version as a model of the deployment's name, in the architecture that is in use."""
+    architecture = deployment.target.spec["architecture"]
+    return register_model(
+        session,
+        queue,
+        name=deployment.name,
+        checkpoint=_weights(source),
+        architecture=architecture,
+        sha256=None,
+        roots=roots,
+    )[0]
+
+
+def _weights(source: str) -> str:
+    """The file of weights that a source (a path or file:// URI of a file, or of a folder with one) stands for."""
+    parts = urlsplit(source)
+    if parts.scheme not in ("", "file"):
+        raise _unusable(source, f"{parts.scheme} sources cannot be read here")
+    path = Path(parts.path)
+    if not path.is_dir():
+        return source
+    files = [file for file in sorted(path.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
+    if len(files) != 1:
+        raise _unusable(source, f"the folder holds {len(files)} files of weights")
+    return str(files[0])
+
+
+def _unusable(source: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"The version's weights cannot be found: {why}.",
+        field="data.source",
+        value=source,
+        remedy="Register versions whose source is a folder with one file of weights that this machine can read, "
+        "or POST /deployments/{name}/versions.",
+    )
+
+
+def _parsed(shape: TypeAdapter[Any], value: bytes | dict[str, Any]) -> Any:
+    try:
+        return shape.validate_json(value) if isinstance(value, bytes) else shape.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise InvalidInput(
+            f"That is no event of a model registry: {first['msg']}.",
+            field=field,
+            remedy="Send MLflow's model_version.created and model_version_alias.created here.",
+        ) from None
