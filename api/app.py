@@ -9,7 +9,19 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.dependencies import authorise
 from api.openapi import describe_problems
-from api.routes import audits, comparisons, evidence, health, jobs, neurons, registry, reports, resources
+from api.routes import (
+    audits,
+    comparisons,
+    deployments,
+    evidence,
+    health,
+    jobs,
+    neurons,
+    policies,
+    registry,
+    reports,
+    resources,
+)
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
@@ -63,8 +75,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         comparisons.router,
         reports.jobs,
         reports.comparisons,
-        audits.policies,
-        audits.deployed,
+        policies.router,
+        deployments.router,
         audits.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise)])

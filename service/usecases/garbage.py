@@ -1,10 +1,11 @@
-"""Delete the artifacts that no job can need any more. Results are in the database; artifacts only save work."""
+"""Delete what nobody needs any more: artifacts, which only save work, and results that are on nobody's record."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from service.db.artifacts import forget_artifact, recorded_keys, unneeded_artifacts
+from service.db.retention import delete_old_results
 from service.db.session import Sessions, transaction
 from service.ports import ArtifactStore
 
@@ -30,6 +31,20 @@ def collect_garbage(sessions: Sessions, store: ArtifactStore, *, older_than: tim
         deleted += batch
     store.sweep(older_than)
     return Collected(deleted, _delete_orphans(sessions, store, older_than))
+
+
+def forget_results(sessions: Sessions, *, older_than: timedelta) -> int:
+    """Delete dissections that ended that long ago, unless an audit, deployment, comparison or replay refers to them.
+
+    Returns their number. Raises Unavailable.
+    """
+    deleted = 0
+    while True:
+        with transaction(sessions) as session:
+            batch = delete_old_results(session, older_than=older_than, limit=_AT_ONCE)
+        if not batch:
+            return deleted
+        deleted += len(batch)
 
 
 def _delete_unneeded(sessions: Sessions, store: ArtifactStore, older_than: timedelta) -> int:

@@ -65,7 +65,7 @@ def submit_job(
     job = queries.add_job(session, parts, resolved, request_digest=digest, idempotency_key=idempotency_key)
     if job is None:  # somebody posted the same key between our look and our insert
         earlier = queries.find_job_by_key(session, str(idempotency_key))
-        assert earlier is not None  # noqa: S101 - jobs are never deleted
+        assert earlier is not None  # noqa: S101 - only old jobs that have ended are deleted
         return _same_request(earlier, digest, str(idempotency_key))
     return enqueue(session, queue, job, parts.probe_set)
 

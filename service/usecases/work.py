@@ -108,7 +108,7 @@ WORKER_LOST = {
 
 def _lock(session: Session, job_id: UUID) -> Job:
     job = lock_job(session, job_id)
-    assert job is not None  # noqa: S101 - jobs are never deleted
+    assert job is not None  # noqa: S101 - only old jobs that have ended are deleted
     return job
 
 
