@@ -7,7 +7,8 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from api import problems
-from api.dependencies import authorise
+from api.dependencies import authorise, check_recorded, recorded
+from api.keys import read_keys
 from api.openapi import describe_problems
 from api.routes import (
     audits,
@@ -21,12 +22,13 @@ from api.routes import (
     registry,
     reports,
     resources,
+    signing_key,
 )
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
-from service.errors import InvalidInput
+from service.signatures import SigningKey
 
 DISTRIBUTION = "mammo-clip-dissect-service"
 _DESCRIPTION = """Names what the neurons of a mammography network respond to.
@@ -36,10 +38,13 @@ Every error is an RFC 9457 problem that names the field, the value and the remed
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application. Nothing connects before the first request. Raises InvalidInput for missing settings."""
+    """Build the application. Nothing connects before the first request.
+
+    Raises InvalidInput for missing or unusable settings.
+    """
     settings = Settings() if settings is None else settings
-    if not settings.api_key.get_secret_value():
-        raise InvalidInput("API_KEY is not set.", field="api_key", remedy="Set it in the environment.")
+    keys = read_keys(settings)
+    key_path = settings.signing_key_path
     sessions = open_sessions(settings.database_url)
     queue = BackgroundQueue(CeleryJobQueue(open_broker(settings.broker_url)))
 
@@ -59,11 +64,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.keys = keys
+    app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue
     problems.install(app)
     app.include_router(health.router)
     app.include_router(registry.router)
+    app.include_router(signing_key.router, dependencies=[Depends(authorise)])
     for router in (
         resources.models,
         resources.dissectors,
@@ -79,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         deployments.router,
         audits.router,
     ):
-        app.include_router(router, dependencies=[Depends(authorise)])
+        app.include_router(router, dependencies=[Depends(authorise), Depends(recorded)])
+    check_recorded(app)
     describe_problems(app)
     return app

@@ -1,13 +1,14 @@
 """What routes ask for: a session in one transaction, the queue, the settings, and an authorised caller."""
 
-import secrets
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
+from api import trail
+from api.keys import name_of
 from service.config import Settings
 from service.db.session import transaction
 from service.errors import Unauthorized
@@ -27,24 +28,36 @@ async def _queue(request: Request) -> JobQueue:
     return queue
 
 
-def _session(request: Request) -> Iterator[Session]:
+def _session(
+    request: Request, response: Response, digest: Annotated[str | None, Depends(trail.body_digest)]
+) -> Iterator[Session]:
     with transaction(request.app.state.sessions) as session:
         yield session
+        trail.record_call(session, request, response, digest)
 
 
 async def authorise(
-    settings: Annotated[Settings, Depends(_settings)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
-    """Let the request pass if it carries the API key. Raises Unauthorized."""
-    given = credentials.credentials if credentials else ""
-    if not secrets.compare_digest(given.encode(), settings.api_key.get_secret_value().encode()):
+    """Let the request pass if it carries an API key, and note whose. Raises Unauthorized."""
+    name = name_of(request.app.state.keys, credentials.credentials if credentials else "")
+    if name is None:
         raise Unauthorized(
             "The request carries no valid API key.", remedy="Send it in the header `Authorization: Bearer <key>`."
         )
+    trail.name_actor(request, name)
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
 # With the default scope the commit would follow the response, and a failed one would still have answered 2xx.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
+
+
+async def recorded(_: SessionDep) -> None:
+    """Give every route of a router a session, whose commit writes the call's entry of the trail."""
+
+
+def check_recorded(app: FastAPI) -> None:
+    """Raise TypeError if a route that may change something would leave no entry in the trail."""
+    trail.check_recorded(app, _session)

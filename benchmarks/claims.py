@@ -48,7 +48,7 @@ def run() -> list[Row]:
 
 
 def _fill(url: str) -> None:
-    sessions = open_sessions(SecretStr(url), pool_size=1)
+    sessions = open_sessions(SecretStr(url), pool_size=1, as_login=True)
     with sessions.begin() as session:
         session.execute(text("CREATE TABLE bare (id int PRIMARY KEY, taken bool NOT NULL DEFAULT false)"))
         session.execute(text("CREATE INDEX ON bare (id) WHERE NOT taken"))

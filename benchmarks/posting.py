@@ -91,7 +91,7 @@ def _post(client: httpx.Client) -> float:
 
 
 def _register(url: str) -> None:
-    sessions = open_sessions(SecretStr(url), pool_size=1)
+    sessions = open_sessions(SecretStr(url), pool_size=1, as_login=True)
     with transaction(sessions) as session:
         session.execute(text("CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body jsonb)"))
         target = add_resource(session, ResourceKind.MODEL, "target", "0", {"architecture": "a"})[0]

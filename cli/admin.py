@@ -1,16 +1,19 @@
 """`mammodissect admin`: what an operator does now and then."""
 
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from service.errors import InvalidInput, SignatureMismatch
+
+if TYPE_CHECKING:
+    from service.domain.trail import TrailHead
+
 admin = typer.Typer(name="admin", help="Look after a running service.", no_args_is_help=True)
 
-
-@admin.callback()
-def _admin() -> None:
-    """Keeps `gc` a command of its own while it is the only one."""
+TAMPERED = 1
 
 
 @admin.command()
@@ -21,14 +24,112 @@ def gc(
 ) -> None:
     """Delete intermediate results that no job can need any more. Reads DATABASE_URL and ARTIFACTS_URL."""
     from service.config import Settings
-    from service.db.session import open_sessions
+    from service.db.session import open_sessions, transaction
+    from service.domain.digests import digest_of
+    from service.domain.trail import COMMAND_LINE
     from service.storage import open_store
     from service.usecases.garbage import collect_garbage
+    from service.usecases.trail import record
 
     settings = Settings()
-    collected = collect_garbage(
-        open_sessions(settings.database_url, pool_size=1),
-        open_store(settings.artifacts_url),
-        older_than=timedelta(days=older_than_days),
-    )
+    sessions = open_sessions(settings.database_url, pool_size=1)
+    store = open_store(settings.artifacts_url)
+    with transaction(sessions) as session:
+        asked = digest_of({"older_than_days": older_than_days})
+        record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=asked)
+    collected = collect_garbage(sessions, store, older_than=timedelta(days=older_than_days))
     print(f"{collected.artifacts} artifacts and {collected.orphans} files without a record deleted")
+
+
+@admin.command()
+def trail_head(
+    output: Annotated[Path, typer.Option(help="File to write. Keep it where the database's administrators cannot.")],
+) -> None:
+    """Export the signed head of the trail. Reads DATABASE_URL and SIGNING_KEY."""
+    from service.config import Settings
+    from service.db.session import open_sessions, transaction
+    from service.signatures import SigningKey
+    from service.usecases.trail import export_head
+
+    settings = Settings()
+    if settings.signing_key_path is None:
+        raise InvalidInput(
+            "SIGNING_KEY is not set.",
+            field="signing_key",
+            remedy="Name the key's file; `mammodissect up` keeps it in signing-key.pem of its data folder.",
+        )
+    key = SigningKey.load(settings.signing_key_path)
+    with transaction(open_sessions(settings.database_url, pool_size=1)) as session:
+        document = export_head(session, key)
+    _write(output, document)
+    print(f"Head of the trail, signed by key {key.public.key_id}, written to {output}")
+
+
+@admin.command()
+def verify_trail(
+    head: Annotated[Path | None, typer.Option(help="Signed head that was exported earlier.")] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="PEM of the public key that signed it, kept since before.")
+    ] = None,
+) -> None:
+    """Check every entry of the trail. Exits with 0 if it is whole, 1 if it was changed, 2 if it cannot be checked.
+
+    Without a head, entries cut off at the end are not missed. Reads DATABASE_URL.
+    """
+    from service.config import Settings
+    from service.db.session import open_sessions, transaction
+    from service.usecases import trail
+
+    try:
+        signed = _signed_head(head, public_key)
+    except SignatureMismatch as error:
+        _tampered(f"The head's file was changed: {error.detail}")
+    with transaction(open_sessions(Settings().database_url, pool_size=1)) as session:
+        check = trail.verify_trail(session, signed)
+    if check.fault is not None:
+        _tampered(f"Entry {check.fault.seq} is the first that is not what was written. {check.fault.detail}")
+    print(f"The trail is whole: {check.entries} entries, the last with hash {check.hash}")
+    if signed is None:
+        print("Without a signed head, entries cut off at the end cannot be missed: give one with --head.")
+    else:
+        print(f"It passes through the head of {signed.at}, which was signed at entry {signed.seq}.")
+
+
+def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | None":
+    from service.signatures import PublicKey
+    from service.usecases.trail import read_head
+
+    if head is None and public_key is None:
+        return None
+    if head is None or public_key is None:
+        raise InvalidInput(
+            "A head is checked with the public key that signed it.",
+            field="head" if head is None else "public_key",
+            remedy="Give both --head and --public-key.",
+        )
+    return read_head(_read(head, "head"), PublicKey.from_pem(_read(public_key, "public_key")))
+
+
+def _tampered(message: str) -> NoReturn:
+    print(message)
+    raise typer.Exit(TAMPERED)
+
+
+def _read(path: Path, field: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."
+        ) from error
+
+
+def _write(path: Path, document: bytes) -> None:
+    unfinished = path.with_name(path.name + ".new")
+    try:
+        unfinished.write_bytes(document)
+        unfinished.replace(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"The file cannot be written: {error.strerror}.", field="output", value=path, remedy="Choose another place."
+        ) from error

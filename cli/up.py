@@ -125,6 +125,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
             key = _kept_key(key_file)
+        signing_key = settings.signing_key or str(_kept_signing_key(data_dir / "signing-key.pem"))
         artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
         supervisor = Supervisor(
             programs(port),
@@ -133,6 +134,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
                 "DATABASE_URL": database_url,
                 "BROKER_URL": broker_url,
                 "API_KEY": key,
+                "SIGNING_KEY": signing_key,
                 "ARTIFACTS_URL": artifacts_url,
             },
             logs=logs,
@@ -182,6 +184,16 @@ def _kept_key(file: Path) -> str:
         unfinished.rename(file)
     file.chmod(0o600)
     return file.read_text().strip()
+
+
+def _kept_signing_key(file: Path) -> Path:
+    """The file, with a new key in it where there was none."""
+    from service.signatures import SigningKey
+
+    if not file.exists():
+        SigningKey.create(file)
+    file.chmod(0o600)
+    return file
 
 
 def _wait_until_ready(url: str, supervisor: Supervisor) -> None:

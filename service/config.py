@@ -23,6 +23,14 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="Key that clients send as `Authorization: Bearer ...`; the API refuses to start without one.",
     )
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="More keys, each with the name it acts under in the trail: `name=key,name=key`.",
+    )
+    signing_key: str = Field(
+        default="",
+        description="File of the Ed25519 private key (PEM) that reports and the trail's head are signed with.",
+    )
     data_roots: str = Field(
         default="",
         description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
@@ -70,6 +78,11 @@ class Settings(BaseSettings):
     def data_root_paths(self) -> tuple[Path, ...]:
         """`data_roots` as resolved paths."""
         return tuple(Path(root).resolve() for root in self.data_roots.split(":") if root)
+
+    @property
+    def signing_key_path(self) -> Path | None:
+        """`signing_key` as a path, None where it is empty."""
+        return Path(self.signing_key) if self.signing_key else None
 
     @property
     def must_have_path(self) -> Path | None:

@@ -13,7 +13,9 @@
     │   │   ├── UnsafeCheckpoint  opening it would run code
     │   │   └── DigestMismatch    its SHA-256 is not the one that was promised
     │   ├── InvalidDissector      a dissector directory that cannot be used
-    │   └── InvalidActivations    NaN or infinite activations
+    │   ├── InvalidActivations    NaN or infinite activations
+    │   └── InvalidSignature      a signature that cannot be verified: of no known form, or by another key
+    │       └── SignatureMismatch what was signed, or the signature, was changed
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     ├── Unauthorized              the API key is missing or wrong
@@ -146,6 +148,18 @@ class InvalidActivations(InvalidInput):
     """The target produced NaN or infinite activations; the detail names layer, unit and image."""
 
     code, title = "invalid-activations", "Invalid activations"
+
+
+class InvalidSignature(InvalidInput):
+    """A signature that cannot be verified: it has no known form, or another key than the trusted one made it."""
+
+    code, title = "invalid-signature", "Invalid signature"
+
+
+class SignatureMismatch(InvalidSignature):
+    """The signed document, or its signature, was changed after the signing."""
+
+    code, title = "signature-mismatch", "Changed after it was signed"
 
 
 class NotFound(DissectError):

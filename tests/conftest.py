@@ -63,6 +63,14 @@ def sessions(database_url: str) -> Iterator[Sessions]:
 
 
 @pytest.fixture
+def owner_sessions(database_url: str) -> Iterator[Sessions]:
+    """The same database as its owner and the cluster's superuser, not under the service's role."""
+    factory = open_sessions(SecretStr(database_url), as_login=True)
+    yield factory
+    factory.kw["bind"].dispose()
+
+
+@pytest.fixture
 def broker_url(valkey_server: ValkeyServer) -> str:
     """Celery's URL of an empty broker."""
     with redis.Redis.from_url(valkey_server.redis_url) as client:

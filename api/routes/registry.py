@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Header, Request, status
 from pydantic import BaseModel
 
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.trail import name_actor
+from service.domain.trail import REGISTRY
 from service.errors import Conflict
 from service.usecases.registry import Signed, check_signature, hear_registry
 
@@ -31,7 +33,11 @@ async def _signed(
 
 @router.post("/registry-events", status_code=status.HTTP_202_ACCEPTED)
 def hear_event(
-    signed: Annotated[Signed, Depends(_signed)], session: SessionDep, queue: QueueDep, settings: SettingsDep
+    request: Request,
+    signed: Annotated[Signed, Depends(_signed)],
+    session: SessionDep,
+    queue: QueueDep,
+    settings: SettingsDep,
 ) -> HeardOut:
     """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
     secret = settings.mlflow_webhook_secret.get_secret_value()
@@ -40,5 +46,6 @@ def hear_event(
             "No webhooks are heard here.", field="mlflow_webhook_secret", remedy="Set MLFLOW_WEBHOOK_SECRET."
         )
     check_signature(signed, secret, datetime.now(UTC))
+    name_actor(request, REGISTRY)
     audits = hear_registry(session, queue, signed.body, roots=settings.data_root_paths)
     return HeardOut(audits=[audit.id for audit in audits])

@@ -12,6 +12,7 @@ from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspection
 from service.domain.resources import Resource, ResourceKind
 from service.usecases import resources
+from service.usecases.trail import annotate
 
 models = APIRouter(prefix="/models", tags=["models"])
 dissectors = APIRouter(prefix="/dissectors", tags=["dissectors"])
@@ -35,7 +36,7 @@ def register_model(
         sha256=body.sha256,
         roots=settings.data_root_paths,
     )
-    _describe(response, "/models", model, new=new)
+    _describe(session, response, "/models", model, new=new)
     return _model(session, model)
 
 
@@ -69,7 +70,7 @@ def register_dissector(
     dissector, new = resources.register_dissector(
         session, name=body.name, path=body.path, roots=settings.data_root_paths
     )
-    _describe(response, "/dissectors", dissector, new=new)
+    _describe(session, response, "/dissectors", dissector, new=new)
     return ResourceOut.of(dissector)
 
 
@@ -98,7 +99,7 @@ def register_probe_set(body: ProbeSetIn, session: SessionDep, settings: Settings
         on_unreadable=body.on_unreadable,
         roots=settings.data_root_paths,
     )
-    _describe(response, "/probe-sets", probe_set, new=new)
+    _describe(session, response, "/probe-sets", probe_set, new=new)
     return ResourceOut.of(probe_set)
 
 
@@ -120,7 +121,7 @@ def read_probe_set(name: Ref, session: SessionDep) -> ResourceOut:
 def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
     """Register a list of concepts."""
     concept_set, new = resources.register_concept_set(session, concept_set_from_entries(body.name, body.concepts))
-    _describe(response, "/concept-sets", concept_set, new=new)
+    _describe(session, response, "/concept-sets", concept_set, new=new)
     return ResourceOut.of(concept_set, brief=True)
 
 
@@ -138,8 +139,9 @@ def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
     return ResourceOut.of(resources.find_resource(session, ResourceKind.CONCEPT_SET, name, field="name"))
 
 
-def _describe(response: Response, collection: str, resource: Resource, *, new: bool) -> None:
+def _describe(session: Session, response: Response, collection: str, resource: Resource, *, new: bool) -> None:
     response.headers["Location"] = f"{collection}/{resource.reference}"
+    annotate(session, after=resource.digest)
     if not new:
         response.status_code = status.HTTP_200_OK
 

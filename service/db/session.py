@@ -1,8 +1,10 @@
-"""Sessions: one per request or task, committed once at the edge."""
+"""Sessions: one per request or task, committed once at the edge, under a role that cannot change the trail."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
+from psycopg import errors as sqlstates
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -12,11 +14,15 @@ from service.errors import InvalidInput, Unavailable
 
 Sessions = sessionmaker[Session]
 
+APP_ROLE = "mammodissect_app"
+"""The role of migration 0006: all rights on rows, none on the tables, and on the trail only to read and to append."""
 
-def open_sessions(database_url: SecretStr, *, pool_size: int = 5) -> Sessions:
+
+def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool = False) -> Sessions:
     """A session factory over a connection pool. Connects on first use, so make it after any fork.
 
-    Raises InvalidInput where the setting is missing.
+    as_login: with the rights of the URL's own login instead of the service's role, for what looks after tables.
+    Raises InvalidInput where the setting is missing; its sessions raise Unavailable where they cannot take the role.
     """
     if not database_url.get_secret_value():
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
@@ -28,7 +34,24 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5) -> Sessions:
         # A process that is stopped in the middle of a transaction must not hold its locks for ever.
         connect_args={"connect_timeout": 5, "options": "-c idle_in_transaction_session_timeout=60s"},
     )
+    if not as_login:
+        event.listen(engine, "connect", _take_role)
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _take_role(connection: psycopg.Connection, _: object) -> None:
+    connection.autocommit = True  # the end of a transaction must not undo it
+    try:
+        connection.execute(f"SET ROLE {APP_ROLE}")
+    except (sqlstates.InvalidParameterValue, sqlstates.InsufficientPrivilege) as error:
+        connection.close()
+        missing = isinstance(error, sqlstates.InvalidParameterValue)
+        raise Unavailable(
+            f"The database has no role {APP_ROLE}." if missing else f"The login may not take the role {APP_ROLE}.",
+            field="database_url",
+            remedy="Run `mammodissect migrate`." if missing else f"Have it granted: `GRANT {APP_ROLE} TO` the login.",
+        ) from error
+    connection.autocommit = False
 
 
 @contextmanager

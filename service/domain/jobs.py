@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.methods import Method
 from service.errors import Conflict
@@ -44,6 +45,11 @@ def check_move(current: JobStatus, following: JobStatus) -> None:
     """Raises Conflict for a pair of statuses that is not among LEGAL_MOVES."""
     if following not in LEGAL_MOVES[current]:
         raise Conflict(f"A {current} job cannot become {following}.", field="status", value=current)
+
+
+def digest_of_status(status: JobStatus) -> str:
+    """What the trail keeps of a job before and after a move: the digest of `{"status": ...}`."""
+    return digest_of({"status": status})
 
 
 class Stage(StrEnum):

@@ -1,6 +1,7 @@
 """Compare dissections, find and list comparisons."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,12 +12,14 @@ from service.analysis.comparison import compare
 from service.analysis.coverage import NOT_ASKED
 from service.db import comparisons as queries
 from service.domain.comparisons import StoredComparison
+from service.domain.digests import digest_of
 from service.domain.jobs import Job
 from service.domain.pages import Page, Position
 from service.errors import InvalidInput, NotFound
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import choose_job, read_layers
+from service.usecases.trail import annotate
 
 MOST = 8
 """Dissections in one comparison."""
@@ -44,6 +47,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         refused=[_refused(job) for job in jobs],
     )
     new = queries.add_comparison(session, job_ids, result)
+    annotate(session, after=digest_of(asdict(result)))
     stored = queries.find_comparison_of(session, job_ids)
     assert stored is not None  # noqa: S101 - comparisons are never deleted
     return stored, new

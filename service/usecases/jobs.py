@@ -14,7 +14,16 @@ from service.db.session import on_commit
 from service.db.work import add_items, next_turn, restore_items, withdraw_items
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
-from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus, Stage, StageProgress, check_move
+from service.domain.jobs import (
+    DissectionOptions,
+    Job,
+    JobRequest,
+    JobStatus,
+    Stage,
+    StageProgress,
+    check_move,
+    digest_of_status,
+)
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
@@ -23,6 +32,7 @@ from service.domain.work import JobEvent, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
 from service.usecases.resources import find_parts
+from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
 
 
@@ -59,6 +69,7 @@ def submit_job(
     Raises NotFound, UnknownLayer, TooFewImages, and InvalidInput where the key came with another request before.
     """
     digest = digest_of(request)
+    annotate(session, after=digest)
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
     parts, resolved = resolve(session, submission)
@@ -122,6 +133,7 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
             remedy="Replay a job that has succeeded.",
         )
     digest = digest_of({"replay_of": str(job_id)})
+    annotate(session, after=digest)
     parts = queries.parts_of(session, job_id)
     return submit_parts(session, queue, parts, original.request, request_digest=digest, replay_of=job_id)
 
@@ -187,6 +199,7 @@ def cancel_job(session: Session, job_id: UUID) -> Job:
         check_move(job.status, JobStatus.CANCELLED)
         withdraw_items(session, job_id)
         queries.move_job(session, job_id, JobStatus.CANCELLED)
+        annotate(session, before=digest_of_status(job.status), after=digest_of_status(JobStatus.CANCELLED))
     return find_job(session, job_id)
 
 
@@ -196,6 +209,7 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     check_move(job.status, JobStatus.QUEUED)
     restore_items(session, job_id, turn=next_turn(session, job.request.queue))
     queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
+    annotate(session, before=digest_of_status(job.status), after=digest_of_status(JobStatus.QUEUED))
     on_commit(session, lambda: wake_worker(queue, job_id))
     return find_job(session, job_id)
 

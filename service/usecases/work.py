@@ -16,10 +16,12 @@ from service.db import work as queries
 from service.db.events import add_event
 from service.db.jobs import job_status, lock_job, move_job
 from service.db.session import Sessions, on_commit, transaction
-from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.jobs import Job, JobStatus, Stage, digest_of_status
+from service.domain.trail import SCHEDULER
 from service.domain.work import Lease, NewItem
 from service.errors import LeaseLost
 from service.ports import JobQueue
+from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
 _FIRST_WAIT_S = 0.5
@@ -96,6 +98,14 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
             job = _lock(session, lease.job_id)
             if job.status is JobStatus.RUNNING and queries.is_still_expired(session, lease):
                 _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
+                record(
+                    session,
+                    actor=SCHEDULER,
+                    action="give up job",
+                    subject=f"/jobs/{lease.job_id}",
+                    before=digest_of_status(JobStatus.RUNNING),
+                    after=digest_of_status(JobStatus.DEAD),
+                )
     return freed
 
 

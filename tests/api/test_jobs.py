@@ -95,9 +95,9 @@ def test_a_broker_that_is_away_only_delays_the_job(
 
 
 def test_nothing_is_published_for_a_job_that_was_not_stored(
-    client: TestClient, queue: RecordingQueue, body: dict[str, Any], sessions: Sessions
+    client: TestClient, queue: RecordingQueue, body: dict[str, Any], owner_sessions: Sessions
 ) -> None:
-    with sessions.begin() as session:  # a deferred trigger fails at the commit, after every statement has passed
+    with owner_sessions.begin() as session:  # a deferred trigger fails at the commit, after every statement has passed
         session.execute(
             text(
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"

@@ -68,8 +68,8 @@ def test_a_foreign_cursor_is_refused(client: TestClient, cursor: str) -> None:
     assert problem(client.get("/jobs", params={"cursor": cursor}), 422)["field"] == "cursor"
 
 
-def test_a_crash_tells_nothing_of_itself(client: TestClient, sessions: Sessions) -> None:
-    with sessions.begin() as session:
+def test_a_crash_tells_nothing_of_itself(client: TestClient, owner_sessions: Sessions) -> None:
+    with owner_sessions.begin() as session:
         session.execute(text("DROP TABLE jobs CASCADE"))
     body = problem(client.get("/jobs"), 500)
     assert "jobs" not in body["detail"].lower()

@@ -86,12 +86,13 @@ def environment_of(url: str) -> dict[str, str]:
 
 
 def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path) -> None:
-    keys = []
+    keys, signing_keys = [], []
     for number in (signal.SIGTERM, signal.SIGINT):
         process = up()
         url = ready_url(process)
         given = environment_of(url)
         keys.append(given["API_KEY"])
+        signing_keys.append(Path(given["SIGNING_KEY"]).read_bytes())
         with psycopg.connect(given["DATABASE_URL"].replace("+psycopg", "")) as connection:
             assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
         started = [child.pid for child in descendants(process)]
@@ -102,7 +103,9 @@ def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path
     assert len(keys[0]) > 40
     assert keys == keys[:1] * 2
     assert (directory / "api-key").read_text() == keys[0] + "\n"
-    assert stat.S_IMODE((directory / "api-key").stat().st_mode) == 0o600
+    assert signing_keys == signing_keys[:1] * 2
+    for name in ("api-key", "signing-key.pem"):
+        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert "not properly shut down" not in (directory / "logs" / "postgres.log").read_text()
 
@@ -173,7 +176,12 @@ def test_an_api_that_cannot_start_is_an_error(up: Up, directory: Path) -> None:
 def test_one_setting_each_replaces_the_embedded_servers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_server: PostgresServer, valkey_server: ValkeyServer
 ) -> None:
-    given = {"DATABASE_URL": postgres_server.url, "BROKER_URL": valkey_server.url, "API_KEY": "open sesame"}
+    given = {
+        "DATABASE_URL": postgres_server.url,
+        "BROKER_URL": valkey_server.url,
+        "API_KEY": "open sesame",
+        "SIGNING_KEY": "/elsewhere/key.pem",
+    }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     before = {child.pid for child in psutil.Process().children()}

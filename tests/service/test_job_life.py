@@ -42,7 +42,7 @@ class JobLife(RuleBasedStateMachine):
     def post(self) -> None:
         self.queue = RecordingQueue()
         with transaction(self.sessions) as session:
-            session.execute(text("TRUNCATE jobs CASCADE"))
+            session.execute(text("DELETE FROM jobs"))
             self.jobs = [queued_job(session, shards=2).id for _ in range(2)]
         self.seen = dict.fromkeys(self.jobs, JobStatus.QUEUED)
         self.holders: dict[UUID, Lease] = {}

@@ -1,0 +1,50 @@
+"""The API keys, each with the name it acts under."""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from service.config import Settings
+from service.domain.trail import API, COMMAND_LINE, REGISTRY, SCHEDULER, UNAUTHENTICATED
+from service.errors import InvalidInput
+
+_NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
+_TAKEN = (API, COMMAND_LINE, REGISTRY, SCHEDULER, UNAUTHENTICATED)
+_REMEDY = "Write `name=key,name=key`, with names of small letters, digits, dots, dashes and underscores."
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key and the name that stands in the trail for whoever holds it."""
+
+    name: str
+    key: bytes
+
+
+def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
+    """The keys of API_KEY and API_KEYS. Raises InvalidInput for none at all and for a bad list; it tells no key."""
+    keys = []
+    if only := settings.api_key.get_secret_value():
+        keys.append(ApiKey(API, only.encode()))
+    for number, part in enumerate(filter(None, settings.api_keys.get_secret_value().split(",")), start=1):
+        name, _, key = part.strip().partition("=")
+        if not _NAME.fullmatch(name) or not key:
+            raise _invalid(f"Key {number} of API_KEYS has no good name or is empty.")
+        if name in _TAKEN or name in {other.name for other in keys}:
+            raise _invalid(f"The name of key {number} of API_KEYS, {name}, is taken.", name)
+        if key.encode() in {other.key for other in keys}:
+            raise _invalid(f"Key {number} of API_KEYS, {name}, is the same as another.", name)
+        keys.append(ApiKey(name, key.encode()))
+    if not keys:
+        raise InvalidInput("API_KEY is not set.", field="api_key", remedy="Set it in the environment.")
+    return tuple(keys)
+
+
+def name_of(keys: tuple[ApiKey, ...], given: str) -> str | None:
+    """The name of the key that was given; None for no such key. Takes as long whichever it is."""
+    found = [key.name for key in keys if secrets.compare_digest(given.encode(), key.key)]
+    return found[0] if found else None
+
+
+def _invalid(detail: str, value: str | None = None) -> InvalidInput:
+    return InvalidInput(detail, field="api_keys", value=value, remedy=_REMEDY)
