@@ -1,5 +1,7 @@
 """`mammodissect admin`: what an operator does now and then."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -9,6 +11,8 @@ import typer
 from service.errors import InvalidInput, SignatureMismatch
 
 if TYPE_CHECKING:
+    from service.config import Settings
+    from service.db.session import Sessions
     from service.domain.trail import TrailHead
 
 admin = typer.Typer(name="admin", help="Look after a running service.", no_args_is_help=True)
@@ -24,7 +28,7 @@ def gc(
 ) -> None:
     """Delete intermediate results that no job can need any more. Reads DATABASE_URL and ARTIFACTS_URL."""
     from service.config import Settings
-    from service.db.session import open_sessions, transaction
+    from service.db.session import transaction
     from service.domain.digests import digest_of
     from service.domain.trail import COMMAND_LINE
     from service.storage import open_store
@@ -32,12 +36,12 @@ def gc(
     from service.usecases.trail import record
 
     settings = Settings()
-    sessions = open_sessions(settings.database_url, pool_size=1)
     store = open_store(settings.artifacts_url)
-    with transaction(sessions) as session:
-        asked = digest_of({"older_than_days": older_than_days})
-        record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=asked)
-    collected = collect_garbage(sessions, store, older_than=timedelta(days=older_than_days))
+    with _database(settings) as sessions:
+        with transaction(sessions) as session:
+            asked = digest_of({"older_than_days": older_than_days})
+            record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=asked)
+        collected = collect_garbage(sessions, store, older_than=timedelta(days=older_than_days))
     print(f"{collected.artifacts} artifacts and {collected.orphans} files without a record deleted")
 
 
@@ -47,7 +51,7 @@ def trail_head(
 ) -> None:
     """Export the signed head of the trail. Reads DATABASE_URL and SIGNING_KEY."""
     from service.config import Settings
-    from service.db.session import open_sessions, transaction
+    from service.db.session import transaction
     from service.signatures import SigningKey
     from service.usecases.trail import export_head
 
@@ -59,7 +63,7 @@ def trail_head(
             remedy="Name the key's file; `mammodissect up` keeps it in signing-key.pem of its data folder.",
         )
     key = SigningKey.load(settings.signing_key_path)
-    with transaction(open_sessions(settings.database_url, pool_size=1)) as session:
+    with _database(settings) as sessions, transaction(sessions) as session:
         document = export_head(session, key)
     _write(output, document)
     print(f"Head of the trail, signed by key {key.public.key_id}, written to {output}")
@@ -77,14 +81,14 @@ def verify_trail(
     Without a head, entries cut off at the end are not missed. Reads DATABASE_URL.
     """
     from service.config import Settings
-    from service.db.session import open_sessions, transaction
+    from service.db.session import transaction
     from service.usecases import trail
 
     try:
         signed = _signed_head(head, public_key)
     except SignatureMismatch as error:
         _tampered(f"The head's file was changed: {error.detail}")
-    with transaction(open_sessions(Settings().database_url, pool_size=1)) as session:
+    with _database(Settings()) as sessions, transaction(sessions) as session:
         check = trail.verify_trail(session, signed)
     if check.fault is not None:
         _tampered(f"Entry {check.fault.seq} is the first that is not what was written. {check.fault.detail}")
@@ -93,6 +97,17 @@ def verify_trail(
         print("Without a signed head, entries cut off at the end cannot be missed: give one with --head.")
     else:
         print(f"It passes through the head of {signed.at}, which was signed at entry {signed.seq}.")
+
+
+@contextmanager
+def _database(settings: "Settings") -> Iterator["Sessions"]:
+    from service.db.session import open_sessions
+
+    sessions = open_sessions(settings.database_url, pool_size=1)
+    try:
+        yield sessions
+    finally:
+        sessions.kw["bind"].dispose()
 
 
 def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | None":

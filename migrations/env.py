@@ -1,7 +1,7 @@
 """Alembic environment: one connection, an advisory lock so that deployments take turns, and timeouts."""
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from service.db import audit_tables, trail_tables  # noqa: F401 - the metadata is to know their tables
 from service.db.tables import Base
@@ -13,7 +13,8 @@ def run() -> None:
     """Migrate the configured database inside one transaction."""
     url = context.config.get_main_option("sqlalchemy.url")
     assert url is not None  # noqa: S101 - set by service.db.migrate
-    engine = create_engine(url)
+    # Without a pool the lock goes with the connection, also when a migration fails.
+    engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVISORY_LOCK})
         connection.execute(text("SET lock_timeout = '10s'"))
@@ -23,7 +24,6 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
-    engine.dispose()
 
 
 run()

@@ -1,12 +1,15 @@
 """Append to the trail and read it. What is recorded is written when the transaction commits, or never."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from sqlalchemy import event, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from service.domain.trail import GENESIS, TrailEntry, TrailHead, TrailRecord
+from service.errors import Conflict
 
 _PENDING = "trail"
 _AT_ONCE = 1000
@@ -39,6 +42,8 @@ def add_record(session: Session, record: TrailRecord) -> None:
         session.info[_PENDING] = []
         event.listen(session, "before_commit", _append_pending)
         event.listen(session, "after_soft_rollback", _forget_pending)
+    if not session.in_transaction():
+        session.begin()  # or a rollback would have nothing to undo and would not be heard
     session.info[_PENDING].append(record)
 
 
@@ -49,16 +54,33 @@ def complete_records(session: Session, request: str | None) -> bool:
     return bool(pending)
 
 
-def stream_entries(session: Session) -> Iterator[TrailEntry]:
-    """All entries by seq, fetched as they are asked for; nothing is taken on trust from the table's constraints."""
-    for row in session.execute(_ENTRIES, execution_options={"yield_per": _AT_ONCE}):
-        yield TrailEntry(*row)
+def stream_entries(session: Session) -> Generator[TrailEntry]:
+    """All entries by seq, fetched as they are asked for; nothing is taken on trust from the table's constraints.
+
+    Raises Conflict where there is no such table.
+    """
+    with _readable(), session.execute(_ENTRIES, execution_options={"yield_per": _AT_ONCE}) as rows:
+        for row in rows:
+            yield TrailEntry(*row)
 
 
 def find_head(session: Session) -> TrailHead:
-    """The trail's end now, by the database's clock."""
-    seq, last_hash, at = session.execute(_HEAD).one()
+    """The trail's end now, by the database's clock. Raises Conflict where there is no such table."""
+    with _readable():
+        seq, last_hash, at = session.execute(_HEAD).one()
     return TrailHead(seq or 0, last_hash or GENESIS, seq or 0, at)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as error:
+        raise Conflict(
+            "The database holds no trail, or one of another form.",
+            field="database_url",
+            remedy="Run `mammodissect migrate`. If it was run before, somebody has dropped or altered the table.",
+        ) from error
 
 
 def _append_pending(session: Session) -> None:

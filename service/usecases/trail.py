@@ -6,6 +6,7 @@ or the command line, calls `record`. Where a use case has called `record` in an 
 """
 
 import json
+from contextlib import closing
 
 from sqlalchemy.orm import Session
 
@@ -76,7 +77,8 @@ def read_head(document: bytes, trusted: PublicKey) -> TrailHead:
 
 def verify_trail(session: Session, head: TrailHead | None = None) -> TrailCheck:
     """Check the whole chain entry by entry, in memory that does not grow with it; against a signed head if given."""
-    return check_chain(queries.stream_entries(session), head)
+    with closing(queries.stream_entries(session)) as entries:
+        return check_chain(entries, head)
 
 
 def _signed_bytes(head: TrailHead) -> bytes:

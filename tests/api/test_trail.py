@@ -1,0 +1,299 @@
+"""Every call that may change something leaves exactly one entry in the trail, whichever route it takes."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.dependencies import SessionDep, check_recorded, recorded
+from api.trail import READING
+from service.config import Settings
+from service.db.jobs import move_job
+from service.db.session import Sessions, transaction
+from service.db.trail import stream_entries
+from service.db.work import claim_item
+from service.domain.digests import digest_of
+from service.domain.jobs import JobStatus
+from service.domain.resources import ResourceKind
+from service.domain.trail import SCHEDULER, TrailEntry, check_chain
+from service.errors import InvalidInput
+from service.signatures import PublicKey, SigningKey
+from service.usecases.trail import record
+from service.usecases.work import begin_item, reap
+from tests.api.test_comparisons import EVIDENCE, layer
+from tests.api.test_problems import problem
+from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
+
+
+class Caller:
+    """A client, and what its calls need to exist before."""
+
+    def __init__(self, client: TestClient, sessions: Sessions, data_root: Path) -> None:
+        self.client, self.sessions, self.data_root = client, sessions, data_root
+
+    def job(self, status: JobStatus = JobStatus.QUEUED) -> UUID:
+        with transaction(self.sessions) as session:
+            if status is JobStatus.SUCCEEDED:
+                return dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE)
+            job = queued_job(session)
+            for move in () if status is JobStatus.QUEUED else (JobStatus.RUNNING, status):
+                assert move_job(session, job.id, move)
+            return job.id
+
+    def file(self, name: str, content: bytes = b"content") -> str:
+        path = self.data_root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return str(path)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self.client.post(path, json=body)
+
+
+def post_model(caller: Caller) -> Any:
+    return caller.post("/models", {"name": "m", "checkpoint": caller.file("m"), "architecture": "mammo-clip/b5"})
+
+
+def post_dissector(caller: Caller) -> Any:
+    return caller.post("/dissectors", {"name": "d", "path": str(Path(caller.file("d/dissector.json")).parent)})
+
+
+def post_probe_set(caller: Caller) -> Any:
+    Image.new("L", (64, 48)).save(caller.data_root / "0.png")
+    return caller.post("/probe-sets", {"name": "p", "manifest": caller.file("p.csv", b"image\n0.png\n")})
+
+
+def post_job(caller: Caller) -> Any:
+    with transaction(caller.sessions) as session:
+        resource(session, ResourceKind.MODEL, "m", checkpoint="/x", architecture="a", sha256="0")
+        resource(session, ResourceKind.DISSECTOR, "d", path="/x")
+        resource(session, ResourceKind.PROBE_SET, "p", images=120)
+    return caller.post(
+        "/jobs", {"target": "m", "layers": "all", "concept_set": "bi-rads", "probe_set": "p", "dissector": "d"}
+    )
+
+
+def inspect_model(caller: Caller) -> Any:
+    with transaction(caller.sessions) as session:
+        resource(session, ResourceKind.MODEL, "m", checkpoint="/x", architecture="a", sha256="0")
+    return caller.post("/models/m/inspect")
+
+
+CALLS: dict[str, Callable[[Caller], Any]] = {
+    "POST /models": post_model,
+    "POST /models/{name}/inspect": inspect_model,
+    "POST /dissectors": post_dissector,
+    "POST /probe-sets": post_probe_set,
+    "POST /concept-sets": lambda caller: caller.post("/concept-sets", {"name": "c", "concepts": ["mass"]}),
+    "POST /jobs": post_job,
+    "POST /jobs/{job_id}/cancel": lambda caller: caller.post(f"/jobs/{caller.job()}/cancel"),
+    "POST /jobs/{job_id}/retry": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.FAILED)}/retry"),
+    "POST /jobs/{job_id}/replay": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.SUCCEEDED)}/replay"),
+    "POST /comparisons": lambda caller: caller.post(
+        "/comparisons", {"jobs": [str(caller.job(JobStatus.SUCCEEDED)) for _ in range(2)]}
+    ),
+}
+"""One good call for each operation of the contract that may change something. A new one belongs here."""
+
+
+@pytest.fixture
+def caller(client: TestClient, sessions: Sessions, data_root: Path) -> Caller:
+    return Caller(client, sessions, data_root)
+
+
+@pytest.fixture
+def named(database_url: str, data_root: Path, tmp_path: Path) -> Iterator[FastAPI]:
+    """The application with a signing key, keys with names, and no key without one."""
+    SigningKey.create(tmp_path / "key.pem")
+    app = create_app(
+        Settings(
+            database_url=SecretStr(database_url),
+            broker_url=SecretStr("redis://localhost:1"),
+            api_keys=SecretStr("radiology=first==,it=second"),
+            data_roots=str(data_root),
+            signing_key=str(tmp_path / "key.pem"),
+        )
+    )
+    app.state.queue = RecordingQueue()
+    yield app
+    app.state.sessions.kw["bind"].dispose()
+
+
+def trail(sessions: Sessions) -> list[TrailEntry]:
+    with transaction(sessions) as session:
+        return list(stream_entries(session))
+
+
+def mutating(document: dict[str, Any]) -> set[str]:
+    return {
+        f"{method.upper()} {path}"
+        for path, operations in document["paths"].items()
+        for method in operations
+        if method.upper() not in READING
+    }
+
+
+def test_the_calls_below_are_all_that_may_change_something(client: TestClient) -> None:
+    assert set(CALLS) == mutating(client.get("/openapi.json").json())
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_each_leaves_exactly_one_entry(caller: Caller, operation: str) -> None:
+    response = CALLS[operation](caller)
+    assert response.is_success, response.text
+    (entry,) = trail(caller.sessions)
+    assert (entry.actor, entry.action) == ("api", operation)
+    sent = response.request.content
+    assert entry.request == (hashlib.sha256(sent).hexdigest() if sent else None)
+    location = response.headers.get("location")
+    assert str(entry.subject).endswith(location or response.request.url.path.rpartition("/")[0])
+    again = caller.client.request(response.request.method, response.request.url.path, content=sent, headers={
+        "Content-Type": "application/json"})  # fmt: skip
+    assert len(trail(caller.sessions)) == 1 + again.is_success, "a repeat is a call too, unless it is refused"
+    assert check_chain(trail(caller.sessions)).fault is None
+
+
+def test_the_entry_says_what_became_of_what(caller: Caller) -> None:
+    response = caller.post("/concept-sets", {"name": "c", "concepts": ["mass"]})
+    job = caller.job()
+    caller.post(f"/jobs/{job}/cancel")
+    original = caller.job(JobStatus.SUCCEEDED)
+    replayed = caller.post(f"/jobs/{original}/replay").json()["id"]
+    registered, cancelled, replay = trail(caller.sessions)
+    assert (registered.subject, registered.before) == ("/concept-sets/c@1", None)
+    assert registered.after == response.json()["digest"]
+    assert (cancelled.subject, cancelled.request) == (f"/jobs/{job}", None)
+    assert cancelled.before == digest_of({"status": "queued"})
+    assert cancelled.after == digest_of({"status": "cancelled"})
+    assert replay.subject == f"/jobs/{original} -> /jobs/{replayed}"
+
+
+def test_what_is_refused_and_what_only_reads_leaves_none(caller: Caller) -> None:
+    client = caller.client
+    job = caller.job(JobStatus.SUCCEEDED)
+    for path in ("/jobs", f"/jobs/{job}", "/concept-sets", "/concept-sets/bi-rads", "/health/ready", "/models"):
+        assert client.get(path).is_success
+    problem(client.post(f"/jobs/{job}/cancel"), 409)
+    problem(client.post("/models/none/inspect"), 404)
+    problem(client.post("/concept-sets", json={"name": "No Name", "concepts": ["mass"]}), 422)
+    problem(client.post("/concept-sets", content="{"), 422)
+    problem(client.post("/concept-sets", json={"name": "c", "concepts": ["m"]}, headers={"Authorization": ""}), 401)
+    assert trail(caller.sessions) == []
+
+
+def test_a_call_that_crashes_leaves_none(named: FastAPI, sessions: Sessions) -> None:
+    router = APIRouter()
+
+    @router.post("/crash")
+    def crash(session: SessionDep) -> None:
+        record(session, actor="a", action="b", subject="c")
+        raise RuntimeError
+
+    named.include_router(router)
+    with TestClient(named, raise_server_exceptions=False) as client:
+        problem(client.post("/crash"), 500)
+    assert trail(sessions) == []
+
+
+def test_a_route_that_nobody_thought_of_is_recorded_too(named: FastAPI, sessions: Sessions) -> None:
+    router = APIRouter(prefix="/things")
+
+    @router.put("/{thing}/parts/{part}/turn")
+    async def turn(thing: str, part: int, body: dict[str, Any]) -> None:
+        """Without a session of its own."""
+
+    @router.delete("/{thing}")
+    def remove(thing: str, session: SessionDep) -> None:
+        record(session, actor="the use case", action="remove", subject=thing, before="0" * 64)
+
+    named.include_router(router, dependencies=[Depends(recorded)])
+    check_recorded(named)
+    with TestClient(named) as client:
+        client.put("/things/a%20b/parts/7/turn", json={})
+        client.request("DELETE", "/things/c", content=b"why")
+    first, second = trail(sessions)
+    assert (first.actor, first.action) == ("unauthenticated", "PUT /things/{thing}/parts/{part}/turn")
+    assert first.subject == "/things/a%20b/parts/7"
+    assert (second.actor, second.action, second.subject) == ("the use case", "remove", "c")
+    assert second.request == hashlib.sha256(b"why").hexdigest(), "the use case's own entry is the call's"
+
+
+def test_a_route_that_would_not_be_recorded_is_refused_at_the_start(named: FastAPI) -> None:
+    router = APIRouter()
+
+    @router.post("/silent")
+    def silent() -> None:
+        """Changes something without a session."""
+
+    @router.get("/loud")
+    def loud() -> None:
+        """Reads."""
+
+    named.include_router(router)
+    with pytest.raises(TypeError, match="/silent changes things without a trail"):
+        check_recorded(named)
+
+
+def test_each_key_acts_under_its_name(named: FastAPI, sessions: Sessions) -> None:
+    with TestClient(named) as client:
+        for key, name in (("first==", "radiology"), ("second", "it")):
+            headers = {"Authorization": f"Bearer {key}"}
+            body = {"name": name, "concepts": ["mass"]}
+            assert client.post("/concept-sets", json=body, headers=headers).status_code == 201
+        for wrong in ("first", "", "it=second", "radiology"):
+            problem(client.get("/jobs", headers={"Authorization": f"Bearer {wrong}"}), 401)
+    assert [entry.actor for entry in trail(sessions)] == ["radiology", "it"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ("secret-word", "Key 1"),
+        ("a=secret-word,b=", "Key 2"),
+        ("A B=secret-word", "Key 1"),
+        ("a=secret-word,a=other", "a, is taken"),
+        ("scheduler=secret-word", "scheduler, is taken"),
+        ("a=secret-word,b=secret-word", "the same as another"),
+        ("a=open sesame", "the same as another"),
+    ],
+)
+def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None:
+    url = SecretStr("postgresql+psycopg://")
+    settings = Settings(database_url=url, broker_url=url, api_key=SecretStr("open sesame"), api_keys=SecretStr(keys))
+    with pytest.raises(InvalidInput, match=hint) as refused:
+        create_app(settings)
+    assert refused.value.field == "api_keys"
+    assert "secret-word" not in json.dumps(refused.value.as_problem())
+
+
+def test_the_scheduler_acts_under_its_name(sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        job = queued_job(session)
+        lease = claim_item(session, "tester", timedelta(microseconds=1))
+        assert lease is not None
+        begin_item(session, lease)
+    reap(sessions, max_attempts=1)
+    (entry,) = trail(sessions)
+    assert (entry.actor, entry.action, entry.subject) == (SCHEDULER, "give up job", f"/jobs/{job.id}")
+    assert entry.after == digest_of({"status": "dead"})
+
+
+def test_the_public_key_is_told(named: FastAPI, client: TestClient) -> None:
+    with TestClient(named, headers={"Authorization": "Bearer second"}) as signing:
+        told = signing.get("/signing-key").json()
+    assert told["algorithm"] == "Ed25519"
+    public = PublicKey.from_pem(told["public_key"].encode())
+    assert public.key_id == told["key_id"]
+    public.verify(b"report", named.state.signing_key.sign(b"report"))
+    assert "SIGNING_KEY" in problem(client.get("/signing-key"), 404)["remedy"]
+    problem(client.get("/signing-key", headers={"Authorization": ""}), 401)
