@@ -11,6 +11,7 @@ from api.dependencies import authorise, check_recorded, recorded
 from api.keys import read_keys
 from api.openapi import describe_problems
 from api.routes import (
+    alerts,
     audits,
     comparisons,
     deployments,
@@ -28,6 +29,7 @@ from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
+from service.delivery.addresses import AllowedHosts
 from service.signatures import SigningKey
 
 DISTRIBUTION = "mammo-clip-dissect-service"
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = Settings() if settings is None else settings
     keys = read_keys(settings)
     key_path = settings.signing_key_path
+    AllowedHosts.of(settings.alert_hosts)
     sessions = open_sessions(settings.database_url)
     queue = BackgroundQueue(CeleryJobQueue(open_broker(settings.broker_url)))
 
@@ -86,6 +89,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         policies.router,
         deployments.router,
         audits.router,
+        alerts.endpoints,
+        alerts.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(recorded)])
     check_recorded(app)

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -72,6 +73,24 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         default=15.0, ge=0, description="Seconds after SIGTERM that a worker gives its work item to end."
     )
+    alert_hosts: str = Field(
+        default="public",
+        description="Where webhooks may go: `public` (any public address), names, `*.suffix`, networks; by commas.",
+    )
+    alert_http: bool = Field(default=False, description="Whether webhooks may go to http:// beyond the loopback.")
+    alert_ca_file: str = Field(
+        default="", description="PEM file of certificate authorities that receivers and mail server may have, too."
+    )
+    alert_timeout_s: float = Field(default=20.0, gt=0, le=60, description="Seconds that a receiver has to answer.")
+    alert_senders: int = Field(default=8, ge=1, le=64, description="Alerts that a scheduler sends at once, at most.")
+    smtp_host: str = Field(default="", description="Mail server for alerts. Empty: no alert can go by e-mail.")
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="Port of the mail server.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="`starttls`, `tls` from the first byte on, or `none`."
+    )
+    smtp_user: str = Field(default="", description="User at the mail server. Empty: no login.")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="The user's password; never sent without TLS.")
+    smtp_sender: str = Field(default="", description="Address that alerts come from.")
     log_level: str = Field(default="INFO", description="Least severe level that is logged.")
 
     @cached_property

@@ -1,4 +1,4 @@
-"""`python -m workers.scheduler`: look after lost jobs, judge audits. Several may run at once.
+"""`python -m workers.scheduler`: look after lost jobs, judge audits, deliver alerts. Several may run at once.
 
 A loop of its own rather than Celery beat, whose tick would wait behind a job that keeps the worker busy for hours.
 """
@@ -16,6 +16,7 @@ from service.errors import Unavailable
 from service.logs import configure_logging
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.reconcile import reconcile
+from workers.alerts import delivering
 
 EVERY_S = 2.0
 
@@ -23,15 +24,19 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings, stopped: threading.Event) -> None:
-    """Do so every two seconds until `stopped` is set; an unreachable database or broker is waited for."""
+    """Do so every two seconds until `stopped` is set; an unreachable database or broker is waited for.
+
+    Raises InvalidInput for settings that cannot be used.
+    """
     sessions = open_sessions(settings.database_url, pool_size=1)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
-    while not stopped.wait(EVERY_S):
-        try:
-            reconcile(sessions, queue, max_attempts=settings.max_attempts)
-            judge_ended_audits(sessions)
-        except Unavailable as error:
-            log.warning("cannot look after jobs now", reason=error.detail)
+    with delivering(settings):
+        while not stopped.wait(EVERY_S):
+            try:
+                reconcile(sessions, queue, max_attempts=settings.max_attempts)
+                judge_ended_audits(sessions)
+            except Unavailable as error:
+                log.warning("cannot look after jobs now", reason=error.detail)
 
 
 def main() -> None:

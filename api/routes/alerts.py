@@ -1,0 +1,129 @@
+"""Who is told what happens, and what became of it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response, status
+
+from api.alert_schemas import (
+    AlertBriefOut,
+    AlertOut,
+    EmailIn,
+    EndpointOut,
+    EndpointPatchIn,
+    EndpointWithSecretOut,
+    RedeliveryIn,
+    RotationIn,
+    WebhookIn,
+)
+from api.dependencies import SessionDep, SettingsDep
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from service.domain.alerts import DeliveryStatus, EndpointKind
+from service.usecases import alerts
+
+endpoints = APIRouter(prefix="/alert-endpoints", tags=["alerts"])
+router = APIRouter(prefix="/alerts", tags=["alerts"])
+
+EndpointName = Annotated[str, Path(max_length=80)]
+AlertId = Annotated[str, Path(max_length=80, description="As receivers know it: the header `webhook-id`.")]
+
+
+@endpoints.post("", status_code=status.HTTP_201_CREATED)
+def create_alert_endpoint(
+    body: Annotated[WebhookIn | EmailIn, Body(discriminator="kind")],
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+) -> EndpointWithSecretOut:
+    """Register somebody to be told. The secret of a webhook is in this answer, and in no other."""
+    endpoint, secret = alerts.create_endpoint(
+        session,
+        settings,
+        name=body.name,
+        kind=EndpointKind(body.kind),
+        url=body.url if isinstance(body, WebhookIn) else None,
+        addresses=body.addresses if isinstance(body, EmailIn) else None,
+        events=None if body.events == "all" else body.events,
+    )
+    response.headers["Location"] = f"/alert-endpoints/{endpoint.name}"
+    return EndpointWithSecretOut.with_secret(endpoint, secret)
+
+
+@endpoints.get("")
+def list_alert_endpoints(
+    session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
+) -> PageOut[EndpointOut]:
+    """All endpoints, newest first."""
+    page = alerts.list_endpoints(session, limit=limit, after=decode_cursor(cursor, length=1))
+    items = [EndpointOut.of(endpoint) for endpoint in page.items]
+    return PageOut[EndpointOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+@endpoints.get("/{name}")
+def read_alert_endpoint(name: EndpointName, session: SessionDep) -> EndpointOut:
+    """One endpoint: how it does, and why it is disabled if it is."""
+    return EndpointOut.of(alerts.find_endpoint(session, name))
+
+
+@endpoints.patch("/{name}")
+def change_alert_endpoint(
+    name: EndpointName, body: EndpointPatchIn, session: SessionDep, settings: SettingsDep
+) -> EndpointOut:
+    """Change an endpoint. While it is disabled its alerts wait; to enable it sends them."""
+    return EndpointOut.of(alerts.change_endpoint(session, settings, name, body.change()))
+
+
+@endpoints.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_alert_endpoint(name: EndpointName, session: SessionDep) -> None:
+    """Delete an endpoint. What is on its way to it is withdrawn; what was delivered stays on record."""
+    alerts.delete_endpoint(session, name)
+
+
+@endpoints.post("/{name}/rotate-secret")
+def rotate_secret(name: EndpointName, session: SessionDep, body: RotationIn | None = None) -> EndpointWithSecretOut:
+    """Get a new secret, shown this once. For the overlap every webhook is signed with the present one, too."""
+    endpoint, secret = alerts.rotate_secret(session, name, overlap=(body or RotationIn()).overlap)
+    return EndpointWithSecretOut.with_secret(endpoint, secret)
+
+
+@endpoints.post("/{name}/test", status_code=status.HTTP_202_ACCEPTED)
+def test_alert_endpoint(name: EndpointName, session: SessionDep, response: Response) -> AlertOut:
+    """Send an alert of kind `alert.test` to this endpoint; its Location says what became of it."""
+    alert = alerts.send_test(session, name)
+    response.headers["Location"] = f"/alerts/{alert.message_id}"
+    return AlertOut.of(*alerts.find_alert(session, alert.id))
+
+
+@router.get("")
+def list_alerts(
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    kind: Annotated[str | None, Query(max_length=80)] = None,
+    delivery: Annotated[DeliveryStatus | None, Query(description="Only alerts with a delivery of that status.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> PageOut[AlertBriefOut]:
+    """All alerts, newest first."""
+    page, counts = alerts.list_alerts(
+        session, kind=kind, status=delivery, limit=limit, after=decode_cursor(cursor, length=1)
+    )
+    items = [AlertBriefOut.of(alert, counts.get(alert.id, {})) for alert in page.items]
+    return PageOut[AlertBriefOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+@router.get("/{id}")
+def read_alert(id: AlertId, session: SessionDep) -> AlertOut:  # noqa: A002 - its name in the contract
+    """One alert with its deliveries and all their attempts."""
+    return AlertOut.of(*alerts.find_alert(session, alerts.parse_alert_id(id)))
+
+
+@router.post("/{id}/redeliver", status_code=status.HTTP_202_ACCEPTED)
+def redeliver_alert(
+    id: AlertId,  # noqa: A002 - its name in the contract
+    session: SessionDep,
+    body: RedeliveryIn | None = None,
+) -> AlertOut:
+    """Deliver an alert again, under the same id: to everybody whom it was for, or to one endpoint."""
+    alert_id = alerts.parse_alert_id(id)
+    alerts.redeliver(session, alert_id, endpoint=(body or RedeliveryIn()).endpoint)
+    return AlertOut.of(*alerts.find_alert(session, alert_id))

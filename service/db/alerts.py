@@ -1,0 +1,276 @@
+"""Queries on alerts, their deliveries and attempts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from service.db.alert_tables import AlertAttemptRow, AlertDeliveryRow, AlertRow
+from service.domain.alerts import (
+    JSON,
+    Alert,
+    Attempt,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryStatus,
+    EndpointKind,
+    Failure,
+    Outcome,
+)
+from service.domain.pages import Page, Position
+
+
+def clock(session: Session) -> datetime:
+    """The database's clock, which all schedulers share."""
+    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
+
+
+_ADD = text(
+    """
+    INSERT INTO alerts (kind, subject, data, at)
+    VALUES (:kind, :subject, CAST(:data AS jsonb), coalesce(CAST(:at AS timestamptz), now()))
+    RETURNING id, kind, subject, data, at
+    """
+)
+
+
+def add_alert(session: Session, kind: str, subject: str, data: Mapping[str, JSON], at: datetime | None) -> Alert:
+    """Write an alert; at None: it happens in this transaction. Raises ValueError for NaN and infinity."""
+    written = json.dumps(dict(data), allow_nan=False)
+    row = session.execute(_ADD, {"kind": kind, "subject": subject, "data": written, "at": at}).one()
+    return Alert(*row)
+
+
+_ADDRESSES = "unnest(CASE WHEN e.kind = 'email' THEN e.addresses ELSE ARRAY[''] END) AS to_whom (address)"
+
+_ADD_DELIVERIES = text(
+    f"""
+    INSERT INTO alert_deliveries (alert_id, endpoint_id, endpoint_name, address, due_at)
+    SELECT :alert, e.id, e.name, address, :at FROM alert_endpoints e CROSS JOIN {_ADDRESSES}
+    WHERE (e.events IS NULL OR :kind = ANY (e.events)) AND e.id IS DISTINCT FROM CAST(:but AS uuid)
+    """  # noqa: S608 - a constant
+)
+
+
+def add_deliveries(session: Session, alert: Alert, *, but: UUID | None = None) -> None:
+    """Put an alert on its way to every endpoint that listens to its kind, but for one.
+
+    Endpoints that are disabled get theirs, too: it waits until they are enabled.
+    """
+    session.execute(_ADD_DELIVERIES, {"alert": alert.id, "kind": alert.kind, "at": alert.at, "but": but})
+
+
+_ASK_AGAIN = text(
+    f"""
+    INSERT INTO alert_deliveries (alert_id, endpoint_id, endpoint_name, address, due_at)
+    SELECT :alert, e.id, e.name, address, :at FROM alert_endpoints e CROSS JOIN {_ADDRESSES} WHERE e.id = :endpoint
+    ON CONFLICT (alert_id, endpoint_id, address)
+    DO UPDATE SET status = 'pending', attempts = 0, due_at = excluded.due_at, ended_at = NULL
+    """  # noqa: S608 - a constant
+)
+
+
+def deliver_to(session: Session, alert_id: UUID, endpoint_id: UUID, at: datetime) -> None:
+    """Put an alert on its way to one endpoint, whatever it listens to and whatever it got before."""
+    session.execute(_ASK_AGAIN, {"alert": alert_id, "endpoint": endpoint_id, "at": at})
+
+
+def deliver_again(session: Session, alert_id: UUID, at: datetime) -> int:
+    """Put an alert on its way again to all whom it was for and who are still there; how many those are."""
+    statement = update(AlertDeliveryRow).where(
+        AlertDeliveryRow.alert_id == alert_id,
+        AlertDeliveryRow.endpoint_id.is_not(None),
+        AlertDeliveryRow.status != DeliveryStatus.WITHDRAWN,
+    )
+    values = {"status": DeliveryStatus.PENDING, "attempts": 0, "due_at": at, "ended_at": None}
+    return len(session.scalars(statement.values(values).returning(AlertDeliveryRow.id)).all())
+
+
+def find_alert(session: Session, alert_id: UUID) -> Alert | None:
+    """The alert with that id."""
+    row = session.get(AlertRow, alert_id)
+    return None if row is None else _alert(row)
+
+
+def list_alerts(
+    session: Session, *, kind: str | None, status: DeliveryStatus | None, limit: int, after: Position | None
+) -> Page[Alert]:
+    """Alerts, newest first. status: only those with a delivery of that status."""
+    query = select(AlertRow).order_by(AlertRow.id.desc()).limit(limit + 1)
+    if kind is not None:
+        query = query.where(AlertRow.kind == kind)
+    if status is not None:
+        query = query.where(
+            select(AlertDeliveryRow.id)
+            .where(AlertDeliveryRow.alert_id == AlertRow.id, AlertDeliveryRow.status == status)
+            .exists()
+        )
+    if after is not None:
+        query = query.where(AlertRow.id < UUID(str(after[0])))
+    rows = list(session.scalars(query))
+    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(map(_alert, rows[:limit])), more)
+
+
+def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, dict[DeliveryStatus, int]]:
+    """How many deliveries of each alert have each status."""
+    query = (
+        select(AlertDeliveryRow.alert_id, AlertDeliveryRow.status, func.count())
+        .where(AlertDeliveryRow.alert_id.in_(alert_ids))
+        .group_by(AlertDeliveryRow.alert_id, AlertDeliveryRow.status)
+    )
+    found: dict[UUID, dict[DeliveryStatus, int]] = {}
+    for alert_id, status, number in session.execute(query):
+        found.setdefault(alert_id, {})[DeliveryStatus(status)] = number
+    return found
+
+
+def deliveries_of(session: Session, alert_id: UUID) -> list[Delivery]:
+    """An alert's deliveries with every attempt, oldest first."""
+    rows = list(session.scalars(select(AlertDeliveryRow).where(AlertDeliveryRow.alert_id == alert_id)))
+    attempts: dict[UUID, list[Attempt]] = {row.id: [] for row in rows}
+    query = select(AlertAttemptRow).where(AlertAttemptRow.delivery_id.in_(attempts)).order_by(AlertAttemptRow.number)
+    for one in session.scalars(query):
+        attempts[one.delivery_id].append(_attempt(one))
+    in_order = sorted(rows, key=lambda row: (row.endpoint_name, row.address, row.id))
+    return [_delivery(row, attempts[row.id]) for row in in_order]
+
+
+_SERVE = text(
+    """
+    WITH clock AS MATERIALIZED (SELECT coalesce(CAST(:now AS timestamptz), clock_timestamp()) AS now),
+    next AS (
+      SELECT e.id FROM alert_endpoints e CROSS JOIN clock CROSS JOIN LATERAL (
+        SELECT min(due_at) AS since FROM alert_deliveries d WHERE d.endpoint_id = e.id AND d.status = 'pending'
+      ) AS waiting
+      WHERE e.enabled AND waiting.since <= clock.now
+        AND coalesce(e.lease_expires_at, '-infinity') <= clock.now
+        AND coalesce(e.held_until, '-infinity') <= clock.now
+      ORDER BY waiting.since, e.id LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED
+    )
+    UPDATE alert_endpoints e SET lease_expires_at = clock.now + :lease, fence = e.fence + 1
+    FROM next, clock WHERE e.id = next.id
+    RETURNING e.id, e.name, e.fence, e.kind, e.url, clock.now, CASE WHEN e.secret IS NULL THEN ARRAY[]::text[]
+      WHEN e.previous_secret_until > clock.now THEN ARRAY[e.secret, e.previous_secret] ELSE ARRAY[e.secret] END
+    """
+)
+
+_TAKE = text(
+    """
+    SELECT d.id, d.address, d.attempts, a.id, a.kind, a.subject, a.data, a.at,
+      1 + coalesce((SELECT max(number) FROM alert_attempts t WHERE t.delivery_id = d.id), 0)
+    FROM alert_deliveries d JOIN alerts a ON a.id = d.alert_id
+    WHERE d.endpoint_id = :endpoint AND d.status = 'pending' AND d.due_at <= :now
+    ORDER BY d.due_at, d.id LIMIT 1 FOR UPDATE OF d
+    """
+)
+
+
+def claim_delivery(session: Session, lease: timedelta, now: datetime | None) -> ClaimedDelivery | None:
+    """Take the delivery that has been due for longest, of those whose endpoint nobody serves; None where none is.
+
+    now: None for the database's clock. The attempt is on record before it is made.
+    """
+    served = session.execute(_SERVE, {"lease": lease, "now": now}).first()
+    if served is None:
+        return None
+    endpoint_id, name, fence, kind, url, at, secrets = served
+    taken = session.execute(_TAKE, {"endpoint": endpoint_id, "now": at}).first()
+    if taken is None:  # withdrawn since the other statement began
+        release_endpoint(session, endpoint_id, fence)
+        return None
+    delivery_id, address, earlier, *alert, number = taken
+    _close_lost_attempts(session, delivery_id)
+    session.add(AlertAttemptRow(delivery_id=delivery_id, number=number, at=at))
+    return ClaimedDelivery(
+        id=delivery_id,
+        endpoint_id=endpoint_id,
+        endpoint=name,
+        fence=fence,
+        kind=EndpointKind(kind),
+        target=url or address,
+        secrets=tuple(secrets),
+        alert=Alert(*alert),
+        number=number,
+        earlier=earlier,
+        at=at,
+    )
+
+
+_RELEASE = text(
+    """
+    UPDATE alert_endpoints SET lease_expires_at = NULL WHERE id = :endpoint AND fence = :fence
+    RETURNING enabled, failing_since
+    """
+)
+
+
+def release_endpoint(session: Session, endpoint_id: UUID, fence: int) -> tuple[bool, datetime | None] | None:
+    """Let others serve the endpoint: (is it enabled, since when it fails), or None where it is no longer ours."""
+    row = session.execute(_RELEASE, {"endpoint": endpoint_id, "fence": fence}).first()
+    return None if row is None else (row.enabled, row.failing_since)
+
+
+def record_attempt(session: Session, claimed: ClaimedDelivery, outcome: Outcome) -> None:
+    """Complete the attempt's record."""
+    statement = update(AlertAttemptRow).where(
+        AlertAttemptRow.delivery_id == claimed.id, AlertAttemptRow.number == claimed.number
+    )
+    values: dict[str, Any] = {
+        "duration_s": outcome.duration.total_seconds(),
+        "status": outcome.status,
+        "failure": outcome.failure,
+        "detail": outcome.detail,
+    }
+    session.execute(statement.values(values))
+
+
+def end_delivery(session: Session, delivery_id: UUID, status: DeliveryStatus, at: datetime, *, attempts: int) -> None:
+    """Nothing more is to be done for a delivery that waited."""
+    _move(session, delivery_id, {"status": status, "ended_at": at, "attempts": attempts})
+
+
+def postpone_delivery(session: Session, delivery_id: UUID, due_at: datetime, *, attempts: int) -> None:
+    """Try again then."""
+    _move(session, delivery_id, {"due_at": due_at, "attempts": attempts})
+
+
+def _move(session: Session, delivery_id: UUID, values: Mapping[str, Any]) -> None:
+    statement = update(AlertDeliveryRow).where(
+        AlertDeliveryRow.id == delivery_id, AlertDeliveryRow.status == DeliveryStatus.PENDING
+    )
+    session.execute(statement.values(dict(values)))
+
+
+def _close_lost_attempts(session: Session, delivery_id: UUID) -> None:
+    open_ones = (AlertAttemptRow.duration_s.is_(None), AlertAttemptRow.failure.is_(None))
+    statement = update(AlertAttemptRow).where(AlertAttemptRow.delivery_id == delivery_id, *open_ones)
+    detail = "The sender ended before it could record the answer; the message may have arrived."
+    session.execute(statement.values(failure=Failure.LOST, detail=detail))
+
+
+def _alert(row: AlertRow) -> Alert:
+    return Alert(row.id, row.kind, row.subject, row.data, row.at)
+
+
+def _attempt(row: AlertAttemptRow) -> Attempt:
+    failure = None if row.failure is None else Failure(row.failure)
+    return Attempt(row.number, row.at, row.duration_s, row.status, failure, row.detail)
+
+
+def _delivery(row: AlertDeliveryRow, log: Sequence[Attempt]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        endpoint=row.endpoint_name,
+        address=row.address or None,
+        status=DeliveryStatus(row.status),
+        attempts=row.attempts,
+        due_at=row.due_at,
+        ended_at=row.ended_at,
+        log=tuple(log),
+    )
