@@ -220,13 +220,18 @@ class CompositionOut(Found):
 
 
 class ChurnOut(Found):
-    """Units labelled in both networks, and the share of them whose label or category differs."""
+    """Units labelled in both networks, and the share of them whose label or category differs.
+
+    `semantic`: mean over them of 1 - cosine of the dissector's text embeddings of the two labels; null where the
+    embeddings were not kept.
+    """
 
     both: int
     vanished: int
     appeared: int
     label: MeasuredOut
     category: MeasuredOut
+    semantic: MeasuredOut
 
 
 class ScopeOut(Found):

@@ -5,17 +5,22 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
 from benchmarks.table import Row
 from cli.samples import write_samples
 from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
 from service.concepts.builtin import builtin_concept_set
-from service.domain.comparisons import CategoryRow, Comparison
+from service.domain.comparisons import UNKNOWN, CategoryRow, Comparison, Measured
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import ProbeSet
+from service.engine.dissectors import open_dissector
+from service.engine.phantom_dissector import PHANTOM_DISSECTOR
+from service.engine.scoring import embed_concepts
 from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.phantom_targets import ARCHITECTURE, fit_phantom_targets
 from service.probes.manifest import read_manifest
@@ -34,8 +39,8 @@ def run() -> list[Row]:
         before, after = (
             _dissect(path, files.dissector, probes) for path in (targets.mammography, targets.calcifications)
         )
-    again = _compare(before, before)
-    return [*_rows(_compare(before, after)), *_unchanged(again)]
+    again, tuned = _compare(before, before), _compare(before, after)
+    return [*_rows(tuned), *_moved(again, tuned), *_unchanged(again)]
 
 
 def _dissect(checkpoint: Path, dissector: Path, probes: ProbeSet) -> Dissection:
@@ -51,8 +56,10 @@ def _dissect(checkpoint: Path, dissector: Path, probes: ProbeSet) -> Dissection:
 
 
 def _compare(first: Dissection, second: Dissection) -> Comparison:
-    networks = [read_labels(one.layers) for one in (first, second)]
-    return compare(networks, [ARCHITECTURE] * 2, builtin_concept_set("bi-rads"), refused=[None, None])
+    networks, concepts = [read_labels(one.layers) for one in (first, second)], builtin_concept_set("bi-rads")
+    dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
+    texts = embed_concepts(dissector, concepts.texts).numpy()
+    return compare(networks, [ARCHITECTURE] * 2, concepts, refused=[None, None], texts=texts)
 
 
 def _rows(comparison: Comparison) -> list[Row]:
@@ -76,6 +83,21 @@ def _row(row: CategoryRow) -> Row:
     mark = " *" if change.exceeds_noise else ""
     interval = f"{change.low:+.0f} to {change.high:+.0f}, noise {change.noise:.0f}{mark}"
     return Row(f"{row.name}: {interval}", row.neurons[0], row.neurons[1], "neurons", change.gain)
+
+
+def _moved(again: Comparison, tuned: Comparison) -> list[Row]:
+    """How far the labels of units named in both have moved in meaning."""
+    itself, moved = (_semantic(comparison) for comparison in (again, tuned))
+    value, unchanged = moved.value or 0, itself.value == 0
+    return [
+        Row("labels moved in meaning, against the noise", moved.noise or 0, value, "1 - cosine", value),
+        Row("the same, against itself", itself.noise or 0, itself.value or 0, "1 - cosine", 0, "exactly 0", unchanged),
+    ]
+
+
+def _semantic(comparison: Comparison) -> Measured:
+    (churn,) = comparison.network.churn
+    return UNKNOWN if churn is None else churn.semantic
 
 
 def _unchanged(comparison: Comparison) -> Iterable[Row]:

@@ -82,11 +82,11 @@ def _change(neurons: int, change: dict[str, Any]) -> str:
 
 
 def _measured(scope: dict[str, Any]) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    churn = [one and one["label"] for one in scope["churn"]]
     return [
         ("divergence (bits)", scope["categories"]["divergence"]),
         ("concepts of one alone", scope["concepts"]),
-        ("share of labels changed", churn),
+        ("share of labels changed", [one and one["label"] for one in scope["churn"]]),
+        ("change of meaning (1 - cosine)", [one and one["semantic"] for one in scope["churn"]]),
     ]
 
 

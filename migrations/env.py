@@ -3,7 +3,12 @@
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
-from service.db import alert_tables, audit_tables, trail_tables  # noqa: F401 - the metadata is to know their tables
+from service.db import (  # noqa: F401 - the metadata is to know their tables
+    alert_tables,
+    audit_tables,
+    text_tables,
+    trail_tables,
+)
 from service.db.tables import Base
 
 _ADVISORY_LOCK = 0x6D616D6D6F  # "mammo"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.compared_labels import LayerLabels, NetworkLabels
+from service.analysis.meanings import Meanings
 from service.analysis.noise import (
     FLOOR,
     INTERVAL,
@@ -29,6 +30,7 @@ from service.analysis.noise import (
 )
 from service.analysis.tallies import Codes, Pairing, Tally
 from service.domain.comparisons import (
+    UNKNOWN,
     Basis,
     CategoryRow,
     Change,
@@ -73,11 +75,12 @@ def compare(
     concept_set: ConceptSet,
     *,
     refused: Sequence[str | None],
+    texts: NDArray[np.float32] | None,
 ) -> Comparison:
     """Compare two dissections or more, which `check_comparable` has found to be alike.
 
     architectures: of each network; units are paired only within one that is known. refused: why nothing was inferred,
-    for each network.
+    for each network. texts: the dissector's embeddings of the concepts, float32 [C, D]; None where they were not kept.
     Raises Conflict where no layer is in all of them.
     """
     shared = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
@@ -92,23 +95,29 @@ def compare(
     )
     same = [architecture is not None and architecture == architectures[0] for architecture in architectures[1:]]
     drawn = (_common([one.resamples for one in networks]), _common([one.splits for one in networks]))
+    meanings = None if texts is None else Meanings(texts)
     counted = [
-        _count([_cut(network.layers[layer], *drawn) for network in networks], same, groupings, basis)
+        _count([_cut(network.layers[layer], *drawn) for network in networks], same, groupings, basis, meanings)
         for layer in shared
     ]
+    network = reduce(add, counted)
     return Comparison(
         basis=basis,
         resamples=drawn[0],
         halves=drawn[1],
-        network=_scopes([None], [reduce(add, counted)], groupings)[0],
+        network=_scopes([None], [network], groupings)[0],
         layers=_scopes(shared, counted, groupings),
         unshared=tuple(tuple(name for name in network.layers if name not in shared) for network in networks),
-        notes=_notes(basis, drawn, refused, groupings),
+        notes=_notes(basis, drawn, refused, groupings, unknown_meanings=texts is None and any(network.pairs)),
     )
 
 
 def _count(
-    layers: Sequence[LayerLabels], same: Sequence[bool], groupings: tuple[Codes, Codes, Codes], basis: Basis
+    layers: Sequence[LayerLabels],
+    same: Sequence[bool],
+    groupings: tuple[Codes, Codes, Codes],
+    basis: Basis,
+    meanings: Meanings | None,
 ) -> _Counted:
     labelled = [_labelled(layer, basis) for layer in layers]
     return _Counted(
@@ -123,7 +132,7 @@ def _count(
             for layer, mask in zip(layers, labelled, strict=True)
         ),
         pairs=tuple(
-            Pairing.of(layers[0], layer, (labelled[0], mask), groupings[:2])
+            Pairing.of(layers[0], layer, (labelled[0], mask), groupings[:2], meanings)
             if alike and len(layer.best) == len(layers[0].best)
             else None
             for layer, mask, alike in zip(layers[1:], labelled[1:], same, strict=True)
@@ -234,12 +243,13 @@ def _churn(pairing: Pairing) -> Churn:
         appeared=pairing.appeared,
         label=_share(pairing.changed, pairing.both, pairing.halves_changed),
         category=_share(pairing.moved, pairing.categorised, pairing.halves_moved),
+        semantic=UNKNOWN if isnan(pairing.shifted) else _share(pairing.shifted, pairing.both, pairing.halves_shifted),
     )
 
 
-def _share(part: int, whole: int, between_halves: Counts) -> Measured:
+def _share(part: float, whole: int, between_halves: Counts | Floats) -> Measured:
     if whole == 0:
-        return Measured(None, None, None)
+        return UNKNOWN
     return measured(part / whole, *(between_halves / whole))
 
 
@@ -273,7 +283,12 @@ def _unsampled(layer: LayerLabels) -> LayerLabels:
 
 
 def _notes(
-    basis: Basis, drawn: tuple[int, int], refused: Sequence[str | None], groupings: tuple[Codes, Codes, Codes]
+    basis: Basis,
+    drawn: tuple[int, int],
+    refused: Sequence[str | None],
+    groupings: tuple[Codes, Codes, Codes],
+    *,
+    unknown_meanings: bool,
 ) -> tuple[str, ...]:
     notes = []
     if basis == "best":
@@ -286,6 +301,11 @@ def _notes(
     for codes, name in zip(groupings, ("categories", "broad categories"), strict=False):
         if not codes.names:
             notes.append(f"The concept set has no {name}, so none are counted.")
+    if unknown_meanings:
+        notes.append(
+            "No semantic churn, because the dissector's embeddings of the concepts were not kept when these "
+            "dissections were stored; dissect one of the networks again and compare the new job."
+        )
     return tuple(notes)
 
 

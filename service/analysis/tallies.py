@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.compared_labels import NONE, Indices, LayerLabels
-from service.analysis.noise import Counts, count_codes, with_code
+from service.analysis.meanings import Meanings
+from service.analysis.noise import Counts, Floats, count_codes, with_code
 from service.domain.concepts import Concept, ConceptSet
 
 
@@ -55,8 +56,9 @@ class Pairing:
 
     both: labelled in both networks; vanished, appeared: in the first or in the second alone. together [K]: in one
     category in both. changed: of both, those whose label differs. categorised: of both, those with a category in both;
-    moved: of these, those whose category differs. halves_changed, halves_moved [2, S]: the same between the halves of
-    each split, within each network.
+    moved: of these, those whose category differs. shifted: of both, the sum of the distances in meaning between the
+    labels; NaN where nobody knows their meanings. halves_changed, halves_moved, halves_shifted [2, S]: the same between
+    the halves of each split, within each network.
     """
 
     both: int
@@ -66,8 +68,10 @@ class Pairing:
     changed: int
     categorised: int
     moved: int
+    shifted: float
     halves_changed: Counts
     halves_moved: Counts
+    halves_shifted: Floats
 
     def __add__(self, other: "Pairing") -> "Pairing":
         return Pairing(
@@ -78,8 +82,10 @@ class Pairing:
             self.changed + other.changed,
             self.categorised + other.categorised,
             self.moved + other.moved,
+            self.shifted + other.shifted,
             self.halves_changed + other.halves_changed,
             self.halves_moved + other.halves_moved,
+            self.halves_shifted + other.halves_shifted,
         )
 
     @classmethod
@@ -89,6 +95,7 @@ class Pairing:
         second: LayerLabels,
         labelled: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         groupings: tuple[Codes, ...],
+        meanings: Meanings | None,
     ) -> "Pairing":
         """labelled: which units have a label, in each. The first of the groupings is that of categories."""
         both = labelled[0] & labelled[1]
@@ -103,8 +110,12 @@ class Pairing:
             changed=int((first.best != second.best)[both].sum()),
             categorised=int(categorised.sum()),
             moved=int((ours != theirs)[categorised].sum()),
+            shifted=float(_distances(meanings, first.best, second.best, both)),
             halves_changed=np.stack([_differing(one.halves, both) for one in (first, second)]),
             halves_moved=np.stack([_differing(with_code(one.halves, codes), categorised) for one in (first, second)]),
+            halves_shifted=np.stack(
+                [_distances(meanings, one.halves[:, 0], one.halves[:, 1], both) for one in (first, second)]
+            ),
         )
 
 
@@ -117,3 +128,11 @@ def _together(first: LayerLabels, second: LayerLabels, both: NDArray[np.bool_], 
 def _differing(halves: Indices, among: NDArray[np.bool_]) -> Counts:
     differing: Counts = (halves[:, 0] != halves[:, 1])[:, among].sum(axis=-1)
     return differing
+
+
+def _distances(meanings: Meanings | None, first: Indices, second: Indices, among: NDArray[np.bool_]) -> Floats:
+    """Sum over units [..., U] -> [...]."""
+    if meanings is None:
+        return np.full(first.shape[:-1], np.nan)
+    distances: Floats = meanings.distances(first[..., among], second[..., among]).sum(axis=-1)
+    return distances

@@ -23,6 +23,9 @@ class Measured:
     exceeds_noise: bool | None
 
 
+UNKNOWN = Measured(None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A category's neurons in another network against the reference.
@@ -66,7 +69,8 @@ class Churn:
     """What became of the units of a layer, in networks of one architecture.
 
     both: units labelled in reference and other; vanished, appeared: in the one or the other alone. label, category:
-    share of both whose label, or category, differs.
+    share of both whose label, or category, differs. semantic: mean over both of 1 - cosine of the dissector's text
+    embeddings of the two labels; unknown without embeddings, and in comparisons stored before it was measured.
     """
 
     both: int
@@ -74,6 +78,7 @@ class Churn:
     appeared: int
     label: Measured
     category: Measured
+    semantic: Measured = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

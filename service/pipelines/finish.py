@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import safetensors.numpy
 import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from service.analysis.outlines import with_regions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.session import Sessions, transaction
+from service.db.text_embeddings import has_texts, keep_texts
 from service.domain.evidence import JobEvidence
 from service.domain.work import Lease
 from service.errors import LeaseLost
@@ -24,12 +26,17 @@ from service.usecases.work import complete_job
 
 log = structlog.get_logger()
 
+TEXTS = "texts"
+"""The tensor's name in an artifact of the concepts' embeddings."""
+
 
 def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> None:
     """Store the layers that a store item names: a result is there in whole or not at all.
 
-    The job's row is locked last, so that nobody waits for the neurons. Raises LeaseLost, ArtifactLost, Unavailable.
+    The job's row is locked last, so that nobody waits for the neurons. The concepts' embeddings, which belong to no
+    job, are kept before. Raises LeaseLost, ArtifactLost, Unavailable.
     """
+    _keep_texts(sessions, store, result)
     try:
         with transaction(sessions) as session:
             evidence = _add_layers(session, store, lease, result)
@@ -38,6 +45,15 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     except IntegrityError as error:  # another holder of the item was quicker
         raise LeaseLost("The job's result has been stored by another worker.") from error
     log.info("job succeeded")
+
+
+def _keep_texts(sessions: Sessions, store: ArtifactStore, result: Mapping[str, Any]) -> None:
+    manifest, stored = result["manifest"], result["texts"]
+    key = (manifest["dissector"]["digest"], manifest["concept_set"], manifest["device"])
+    with transaction(sessions) as session:
+        if not has_texts(session, *key):
+            texts = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))[TEXTS]
+            keep_texts(session, *key, texts)
 
 
 def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> JobEvidence | None:

@@ -23,6 +23,7 @@ from service.engine.probing import merge_records
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
 from service.pipelines.artifacts import Artifact, Artifacts
+from service.pipelines.finish import TEXTS
 from service.pipelines.inspect_model import inspect_model
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import device_name, layer_key, shard_key, texts_key
@@ -131,7 +132,13 @@ class DissectionRunner:
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
-        return {"layers": layers, "manifest": manifest, "regions": self._regions(plan, found, evidence)}
+        texts = self._stored_texts(plan)
+        return {
+            "layers": layers,
+            "manifest": manifest,
+            "regions": self._regions(plan, found, evidence),
+            "texts": {"key": texts.key, "sha256": texts.sha256},
+        }
 
     def _finished(self, plan: JobPlan, stage: Stage) -> list[FinishedItem]:
         with transaction(self._sessions) as session:
@@ -204,17 +211,19 @@ class DissectionRunner:
 
     def _texts(self, plan: JobPlan) -> Tensor:
         """The concepts' embeddings, float32 [C, D], on the device."""
+        texts: Tensor = safetensors.torch.load_file(self._stored_texts(plan).path)[TEXTS]
+        return texts.to(self._device)
+
+    def _stored_texts(self, plan: JobPlan) -> Artifact:
         dissector = self.networks.dissector(plan.dissector)
 
         def embed() -> bytes:
             texts = embed_concepts(dissector, plan.concept_set.texts).cpu().contiguous()
-            data: bytes = safetensors.torch.save({"texts": texts})
+            data: bytes = safetensors.torch.save({TEXTS: texts})
             return data
 
         key = texts_key(plan, dissector, self._device)
-        artifact = self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
-        texts: Tensor = safetensors.torch.load_file(artifact.path)["texts"]
-        return texts.to(self._device)
+        return self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
 
     def _target(self, plan: JobPlan) -> Target:
         return self.networks.target(plan.target, plan.request.options.layers)

@@ -71,3 +71,11 @@ def _churn(names: Sequence[str], result: Comparison, other: int) -> Iterator[str
             f"Of {counted(churn.both, 'unit')} named in both, {100 * churn.label.value:.0f} % have another "
             f"label{noise}. {churn.vanished:,} lost their label, {churn.appeared:,} got one."
         )
+    if churn is not None and churn.semantic.value is not None:
+        noise = (
+            "" if churn.semantic.noise is None else f"; the exams alone would move them by {churn.semantic.noise:.2f}"
+        )
+        yield (
+            f"In meaning the labels have moved by {churn.semantic.value:.2f} on average (0 the same, 1 nothing in "
+            f"common, as the dissector reads texts){noise}."
+        )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from service.analysis.comparability import check_comparable
@@ -11,6 +13,7 @@ from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
 from service.analysis.coverage import NOT_ASKED
 from service.db import comparisons as queries
+from service.db.text_embeddings import find_texts
 from service.domain.comparisons import StoredComparison
 from service.domain.digests import digest_of
 from service.domain.jobs import Job
@@ -45,6 +48,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         [_architecture(job) for job in jobs],
         concept_set_of_job(session, jobs[0].id),
         refused=[_refused(job) for job in jobs],
+        texts=_texts(session, jobs),
     )
     new = queries.add_comparison(session, job_ids, result)
     annotate(session, after=digest_of(asdict(result)))
@@ -75,6 +79,13 @@ def _architecture(job: Job) -> str | None:
     manifest = job.manifest or {}
     architecture: str | None = manifest.get("target", {}).get("architecture")
     return architecture
+
+
+def _texts(session: Session, jobs: Sequence[Job]) -> NDArray[np.float32] | None:
+    """The dissector's embeddings of the concepts, which comparable jobs share; the first job's device comes first."""
+    manifests = [job.manifest or {} for job in jobs]
+    dissector, concept_set = manifests[0]["dissector"]["digest"], manifests[0]["concept_set"]
+    return find_texts(session, dissector, concept_set, [str(manifest.get("device")) for manifest in manifests])
 
 
 def _refused(job: Job) -> str | None:

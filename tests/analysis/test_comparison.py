@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
@@ -18,18 +19,23 @@ from tests.analysis.invented import CALCIFICATIONS, CLIP, CONCEPTS, DOG, MASS, O
 
 ARCHITECTURE = "b2"
 
+TEXTS = np.array([[1, 0, 0], [0.8, 0.6, 0], [0, 2, 0], [0, 0, 1], [-3, 0, 0], [0, 0.5, 0]], np.float32)
+"""Of the small concept set. Round and oval mass are 0.2 apart, calcifications and round mass 1, and oval mass 0.4."""
+
 
 def compared(
     *networks: Sequence[LayerDissection],
     architectures: Sequence[str | None] | None = None,
     concept_set: ConceptSet = CONCEPTS,
     refused: Sequence[str | None] | None = None,
+    texts: NDArray[np.float32] | None = TEXTS,
 ) -> Comparison:
     return compare(
         [read_labels(layers) for layers in networks],
         architectures or [ARCHITECTURE] * len(networks),
         concept_set,
         refused=refused or [None] * len(networks),
+        texts=texts,
     )
 
 
@@ -74,8 +80,12 @@ def test_the_same_network_differs_from_itself_by_exactly_nothing() -> None:
                 assert change.exceeds_noise is False
         for churn in scope.churn:
             assert churn is not None
-            assert (churn.label.value, churn.category.value, churn.vanished, churn.appeared) == (0.0, 0.0, 0, 0)
-            assert churn.label.exceeds_noise is churn.category.exceeds_noise is False
+            assert (churn.vanished, churn.appeared) == (0, 0)
+            for measured in (churn.label, churn.category, churn.semantic):
+                assert measured.value == 0.0
+                assert measured.noise is not None
+                assert measured.noise > 0
+                assert measured.exceeds_noise is False
 
 
 @pytest.fixture
@@ -143,8 +153,42 @@ def test_divergence_concepts_and_churn_against_their_noise(gained: Comparison) -
     assert scope.only == (("oval mass",), ())
     assert scope.concepts == (Measured(1.0, 0.0, True),)
     churned = Measured(near(2 / 6), near(0.95 / 6), True)
-    assert scope.churn == (Churn(both=6, vanished=0, appeared=1, label=churned, category=churned),)
+    # Units 2 and 3 were oval masses; between the halves a round one becomes calcifications.
+    meaning = Measured(near(2 * 0.4 / 6), near(0.95 / 6), False)
+    assert scope.churn == (Churn(both=6, vanished=0, appeared=1, label=churned, category=churned, semantic=meaning),)
     assert gained.network == replace(scope, layer=None)
+
+
+def test_a_label_moves_as_far_as_its_meaning_and_layers_add_up() -> None:
+    first = [layer("a", MASS, MASS, CLIP, None), layer("b", MASS)]
+    second = [layer("a", OVAL, MASS, DOG, CLIP), layer("b", DOG)]
+    found = compared(first, second, second)
+    a, b = found.layers
+    # Round to oval mass 0.2, clip to dog 1, and the unit that is dead in the one does not count; round mass to dog 2.
+    assert [churn and churn.semantic.value for churn in a.churn] == [near(1.2 / 3)] * 2
+    assert [churn and churn.semantic.value for churn in b.churn] == [near(2.0)] * 2
+    churn = found.network.churn[0]
+    assert churn is not None
+    assert churn.semantic == Measured(near(3.2 / 4), 0.0, True)
+
+
+def test_texts_with_one_embedding_are_as_far_apart_as_a_text_from_itself() -> None:
+    alike = np.tile(np.array([0.1, 0.7, 0.3], np.float32), (6, 1))
+    churn = compared([layer("a", MASS, CLIP)], [layer("a", OVAL, CLIP)], texts=alike).network.churn[0]
+    assert churn is not None
+    assert churn.label.value == 0.5
+    assert churn.semantic.value == near(0.0)
+
+
+def test_without_embeddings_it_is_said_that_meanings_were_not_compared() -> None:
+    found = compared([layer("a", MASS, CLIP)], [layer("a", OVAL, CLIP)], texts=None)
+    (note,) = found.notes
+    assert note.startswith("No semantic churn, because")
+    churn = found.network.churn[0]
+    assert churn is not None
+    assert (churn.label.value, churn.semantic) == (0.5, Measured(None, None, None))
+    apart = compared([layer("a", MASS)], [layer("a", OVAL)], architectures=["b2", "b5"], texts=None)
+    assert (apart.network.churn, apart.notes) == ((None,), ()), "nothing is paired"
 
 
 def test_networks_of_other_sizes_are_compared_by_shares() -> None:
@@ -254,7 +298,7 @@ def test_dead_layers_are_compared_without_complaint() -> None:
     assert (dead.labelled, dead.categories.divergence[0]) == ((0, 0, 1), Measured(None, None, None))
     assert rows(dead)["mass"].changes[0].gain == 0.0
     assert rows(dead)["mass"].changes[1].gain == 1.0
-    assert dead.churn[0] == Churn(0, 0, 0, Measured(None, None, None), Measured(None, None, None))
+    assert dead.churn[0] == Churn(0, 0, 0, *[Measured(None, None, None)] * 3)
     assert found.resamples == 4
     assert all(value == value for value in numbers(found))  # noqa: PLR0124 - no NaN
     alone = compared([layer("a", None)], [layer("a", None)])

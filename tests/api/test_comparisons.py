@@ -5,16 +5,20 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from service.db.session import Sessions, transaction
+from service.db.text_embeddings import keep_texts
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
 from tests.api.test_problems import problem
-from tests.service.factories import dissected_job, judged_neuron, neuron, queued_job
+from tests.service.factories import WORDS, dissected_job, judged_neuron, neuron, queued_job
 
 EVIDENCE = JobEvidence("exam", 50, None, None, None, ())
+TEXTS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
 
 
 def layer(name: str, *concepts: int) -> LayerDissection:
@@ -32,6 +36,7 @@ def _judged(unit: int, concept: int) -> Neuron:
 def jobs(sessions: Sessions) -> list[str]:
     """A network, its copy, and one that has lost a mass to a calcification and has a layer of its own."""
     with transaction(sessions) as session:
+        keep_texts(session, "0", WORDS.digest, "cpu", TEXTS)
         found = [
             dissected_job(session, layers, model=model, evidence=EVIDENCE)
             for model, layers in (
@@ -66,8 +71,30 @@ def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client:
     assert (gain["gain"], gain["low"], gain["high"], gain["noise"]) == (1.0, 1.0, 1.0, 0.0)
     assert (gain["exceeds_noise"], gain["test"], gain["p"]) == (True, "mcnemar", 1.0)
     assert [churn["label"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(1 / 3)]
+    assert [churn["semantic"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(0.4 / 3)]
+    assert [churn["semantic"]["exceeds_noise"] for churn in scope["churn"]] == [False, True]
     assert scope["categories"]["divergence"][0]["value"] == 0.0
     assert client.get(f"/comparisons/{body['id']}").json() == body
+
+
+def test_jobs_that_were_stored_before_meanings_were_kept(
+    client: TestClient, jobs: list[str], sessions: Sessions
+) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM text_embeddings"))
+    result = post(client, jobs[:2])["result"]
+    assert result["network"]["churn"][0]["semantic"] == {"value": None, "noise": None, "exceeds_noise": None}
+    assert [note.split(",")[0] for note in result["notes"]] == ["No semantic churn"]
+
+
+def test_a_comparison_that_was_stored_before_meanings_were_compared(
+    client: TestClient, jobs: list[str], sessions: Sessions
+) -> None:
+    identifier = post(client, jobs[:2])["id"]
+    with transaction(sessions) as session:
+        session.execute(text("UPDATE comparisons SET result = result #- '{network,churn,0,semantic}'"))
+    found = client.get(f"/comparisons/{identifier}").json()["result"]["network"]["churn"][0]
+    assert (found["label"]["value"], found["semantic"]["value"]) == (0.0, None)
 
 
 def test_the_same_jobs_again_are_the_same_comparison(client: TestClient, jobs: list[str]) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import safetensors.numpy
+
 from service.analysis.layer_codec import encode_layer
 from service.config import Settings
 from service.db.session import open_sessions, transaction
@@ -21,6 +24,7 @@ from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, R
 from service.domain.work import Lease
 from service.errors import InvalidCheckpoint
 from service.pipelines.artifacts import Artifact, Artifacts
+from service.pipelines.finish import TEXTS
 from service.storage import open_store
 from service.usecases.jobs import find_job
 
@@ -55,8 +59,15 @@ class HashingRunner:
         layers = [{"layer": name, **self._layer(request, lease, name)} for name in _layers(request)]
         return {
             "layers": layers,
-            "manifest": {"results": {one["layer"]: one["sha256"] for one in layers}, "evidence": None},
+            "manifest": {
+                "results": {one["layer"]: one["sha256"] for one in layers},
+                "evidence": None,
+                "dissector": {"digest": "0"},
+                "concept_set": "0",
+                "device": "none",
+            },
             "regions": {},
+            "texts": self._texts(lease),
         }
 
     def inspect(self, model_id: UUID, /) -> None:
@@ -80,6 +91,13 @@ class HashingRunner:
         return self._artifacts.obtain(
             lease.job_id, key, kind="shard", make=lambda: hashlib.sha256(key.encode()).digest()
         )
+
+    def _texts(self, lease: Lease) -> dict[str, str]:
+        def embed() -> bytes:
+            return safetensors.numpy.save({TEXTS: np.eye(1, dtype=np.float32)})
+
+        texts = self._artifacts.obtain(lease.job_id, digest_of("texts"), kind="texts", make=embed)
+        return {"key": texts.key, "sha256": texts.sha256}
 
     def _layer(self, request: JobRequest, lease: Lease, name: str) -> dict[str, str]:
         with transaction(self._sessions) as session:

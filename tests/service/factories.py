@@ -151,6 +151,7 @@ def dissected_job(
         "probe_set": {"digest": "0", "images": "0"},
         "concept_set": concept_set.digest,
         "seed": 0,
+        "device": "cpu",
         "evidence": None if evidence is None else asdict(evidence),
     }
     assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={**made, **(manifest or {})})

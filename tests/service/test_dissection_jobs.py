@@ -21,6 +21,7 @@ from service.config import Settings
 from service.db.jobs import parts_of
 from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
+from service.db.text_embeddings import find_texts
 from service.db.work import claim_item, hand_back_item
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
@@ -28,6 +29,7 @@ from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import NeuronFilter
 from service.domain.work import Lease
+from service.engine.dissectors import open_dissector
 from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
@@ -105,6 +107,21 @@ def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None
                 assert CONCEPTS.texts[neuron.concepts[0].concept] == neuron.concepts[0].text
 
 
+def test_the_meanings_of_the_concepts_are_kept_for_comparisons(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    manifest = run(submit(sessions, folder)).manifest
+    assert manifest is not None
+    collect_garbage(sessions, open_store(settings.artifacts_url), older_than=timedelta(0))
+    key = (manifest["dissector"]["digest"], CONCEPTS.digest)
+    with transaction(sessions) as session:
+        texts = find_texts(session, *key, ["cuda", "cpu"])
+        assert find_texts(session, *key, ["cuda"]) is find_texts(session, "0", CONCEPTS.digest, ["cpu"]) is None
+    assert texts is not None
+    dissector = open_dissector(DissectorSpec(folder / "dissector"), torch.device("cpu"))
+    assert np.array_equal(texts, dissector.embed_texts(CONCEPTS.texts).numpy())
+
+
 def test_a_second_message_changes_nothing(sessions: Sessions, folder: Path, run: Run) -> None:
     first = run(submit(sessions, folder))
     assert run(first) == first
@@ -149,6 +166,8 @@ def test_a_checkpoint_compared_with_itself_differs_by_exactly_nothing(
         assert churn is not None
         assert (churn.vanished, churn.appeared) == (0, 0)
         assert churn.label.value in {None, 0.0}
+        assert churn.semantic.value == churn.label.value, "None where no unit is named in both"
+    assert not any("semantic" in note for note in result.notes)
 
 
 def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:

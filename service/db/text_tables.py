@@ -1,0 +1,24 @@
+"""The table of concepts' embeddings."""
+
+from datetime import datetime
+
+from sqlalchemy import func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.db.tables import Base
+
+
+class TextEmbeddingsRow(Base):
+    """A concept set as a dissector's text encoder has it on one kind of device: float32 [C, D], row by row.
+
+    dissector, concept_set: their digests. data: little-endian.
+    """
+
+    __tablename__ = "text_embeddings"
+
+    dissector: Mapped[str] = mapped_column(primary_key=True)
+    concept_set: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    width: Mapped[int]
+    data: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
