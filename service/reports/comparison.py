@@ -62,6 +62,7 @@ def comparison_html(report: ComparisonReport) -> str:
         gains=[_by_gain(report.result.network.categories.rows, other) for other in _others(report)],
         broad_gains=[_by_gain(report.result.network.broad_categories.rows, other) for other in _others(report)],
         changed=[_changed(report.result, other) for other in _others(report)],
+        paired=[any(layer.churn[other] for layer in report.result.layers) for other in _others(report)],
         maps=[gain_map(report.result, other) for other in _others(report)],
         groups=column_groups(len(report.result.layers)),
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.comparisons import Comparison
+from service.domain.comparisons import Comparison, Scope
 from service.reports.comparison import ComparisonReport, comparison_html, comparison_json, report_comparison
 from tests.reports.examples import CONCEPTS, FACTS, LAYERS, example_comparison, example_layers, untested
 from tests.reports.page import Page
@@ -46,7 +46,11 @@ def test_figures_and_twin_agree(report: ComparisonReport) -> None:
     layers = [row for row in page.rows["layers"] if row[1:2] and row[1] in {*LAYERS, "all layers together"}]
     scopes = [*twin["result"]["layers"], network]
     told = [f"{scope['categories']['divergence'][0]['value']:.3f}" for scope in scopes]
-    assert [row[2].split(" ")[0] for row in layers] == told
+    assert [row[2].split(" ")[0] for row in layers[: len(scopes)]] == told
+    churns = [scope["churn"][0] for scope in scopes]
+    assert [[row[2], row[-1].split(" ")[0]] for row in layers[len(scopes) :]] == [
+        [str(churn["both"]), "–" if churn["both"] == 0 else f"{churn['semantic']['value']:.3f}"] for churn in churns
+    ]
     assert [sentence for sentence in (*twin["summary"], *twin["limits"]) if sentence not in page.text] == []
     assert all(concept in page.text for only in network["only"] for concept in only[:60])
 
@@ -66,9 +70,20 @@ def test_a_copy_changes_nothing() -> None:
     report = report_comparison("c-1", [FACTS, TUNED], example_comparison(example_layers()))
     assert "tuned-b5@1 against screening-b5@3: no category gains or loses a single neuron." in report.summary
     assert any(" 0 % have another label" in sentence for sentence in report.summary)
+    assert any("moved by 0.00 on average" in sentence for sentence in report.summary)
     page = Page(comparison_html(report))
     assert "No category gains or loses a single neuron." in page.text
     assert "None: every concept that it represents, another network represents, too." in page.text
+
+
+def test_units_of_unlike_architectures_are_not_paired(result: Comparison) -> None:
+    def unpaired(scope: Scope) -> Scope:
+        return replace(scope, churn=(None,))
+
+    alone = replace(result, network=unpaired(result.network), layers=tuple(map(unpaired, result.layers)))
+    report = report_comparison("c-1", [FACTS, TUNED], alone)
+    assert "Units are not paired: the architectures differ." in Page(comparison_html(report)).text
+    assert any("cannot be paired" in sentence for sentence in report.summary)
 
 
 def test_networks_of_one_name_are_told_apart() -> None:
