@@ -97,6 +97,14 @@ def find_alert(session: Session, alert_id: UUID) -> Alert | None:
     return None if row is None else _alert(row)
 
 
+def count_alerts(session: Session, kinds: Sequence[str], deployment: str, *, since: datetime) -> int:
+    """How many alerts of these kinds have told of a deployment since then."""
+    query = select(func.count()).where(
+        AlertRow.kind.in_(kinds), AlertRow.data["deployment"].as_string() == deployment, AlertRow.at > since
+    )
+    return session.execute(query).scalar_one()
+
+
 def list_alerts(
     session: Session, *, kind: str | None, status: DeliveryStatus | None, limit: int, after: Position | None
 ) -> Page[Alert]:

@@ -59,10 +59,9 @@ def find_deployment(session: Session, name: str) -> Deployment | None:
     return None if row is None else _deployment(session, row)
 
 
-def get_deployment(session: Session, deployment_id: UUID) -> Deployment | None:
-    """The deployment with that id."""
-    row = session.get(DeploymentRow, deployment_id, populate_existing=True)
-    return None if row is None else _deployment(session, row)
+def get_deployment(session: Session, deployment_id: UUID) -> Deployment:
+    """The deployment with that id. Raises NoResultFound: ids come from foreign keys, not from callers."""
+    return _deployment(session, session.get_one(DeploymentRow, deployment_id, populate_existing=True))
 
 
 def deployment_names(session: Session) -> list[str]:

@@ -13,13 +13,18 @@ from service.db import audits as queries
 from service.db.session import Sessions, transaction
 from service.domain.audit_facts import AuditFacts, Drift, Judgement, NetworkFacts, StratumFacts
 from service.domain.audits import Audit, AuditStatus
+from service.domain.digests import digest_of
 from service.domain.jobs import Job, JobStatus
+from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError
+from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.audits import find_audit
 from service.usecases.comparisons import compare_jobs
+from service.usecases.deployments import find_deployment
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
+from service.usecases.trail import record
 
 _UNFORESEEN = "Judging the audit met an error that nobody foresaw; the scheduler's log has the details."
 
@@ -39,6 +44,7 @@ def judge_ended_audits(sessions: Sessions) -> list[UUID]:
                     _end(session, find_audit(session, audit_id))
             except (DissectError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 _give_up(session, audit_id, error)
+            _tell(session, find_audit(session, audit_id))
         judged.append(audit_id)
 
 
@@ -63,6 +69,12 @@ def _end(session: Session, audit: Audit) -> None:
     judgement = judge(audit.policy, facts)
     queries.end_audit(session, audit.id, AuditStatus.JUDGED, facts=facts, judgement=judgement)
     log.info("audit judged", audit=str(audit.id), deployment=audit.deployment, verdict=judgement.verdict)
+
+
+def _tell(session: Session, audit: Audit) -> None:
+    verdict = digest_of({"status": audit.status, "verdict": audit.verdict})
+    record(session, actor=SCHEDULER, action="judge audit", subject=f"/audits/{audit.id}", after=verdict)
+    tell_of_audit(session, find_deployment(session, audit.deployment), audit)
 
 
 def _give_up(session: Session, audit_id: UUID, error: Exception) -> None:

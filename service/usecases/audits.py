@@ -22,12 +22,15 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.resources import Resource
+from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound
 from service.ports import JobQueue
+from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policy_binding import bind_policy
 from service.usecases.resources import concept_set_of, probe_set_of, register_stratum
+from service.usecases.trail import annotate, record
 
 log = structlog.get_logger()
 
@@ -73,6 +76,7 @@ def start_audit(session: Session, queue: JobQueue, deployment: Deployment, occas
         assert problem is not None  # noqa: S101 - one or the other
         queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
         log.warning("audit cannot begin", audit=str(audit_id), problem=problem.code)
+        tell_of_audit(session, deployment, find_audit(session, audit_id))
     else:
         job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
         strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
@@ -107,6 +111,8 @@ def cancel_audit(session: Session, audit_id: UUID) -> Audit:
         if job_id is not None:
             with suppress(Conflict):  # it has ended
                 cancel_job(session, job_id)
+    moved = [digest_of({"status": status}) for status in (AuditStatus.RUNNING, AuditStatus.CANCELLED)]
+    annotate(session, before=moved[0], after=moved[1])
     return find_audit(session, audit_id)
 
 
@@ -117,6 +123,7 @@ def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str)
         raise Conflict(f"Audit {audit_id} has no verdict yet.", field="audit", value=audit_id, remedy="Wait for it.")
     if not queries.acknowledge_audit(session, audit_id, by, reason):
         raise Conflict(f"Audit {audit_id} was acknowledged before.", field="audit", value=audit_id)
+    annotate(session, after=digest_of({"by": by, "reason": reason}))
     return find_audit(session, audit_id)
 
 
@@ -218,9 +225,24 @@ def _dissect_stratum(
     return StratumJob(stratum.name, stratum.value, stratum.exams, job.id)
 
 
-def deployment_of(session: Session, deployment_id: UUID) -> Deployment:
-    """The deployment that a schedule names by id. Raises NotFound."""
-    deployment = get_deployment(session, deployment_id)
-    if deployment is None:
-        raise NotFound(f"There is no deployment {deployment_id}.", field="deployment", value=deployment_id)
-    return deployment
+class ScheduledAudits:
+    """See `service.ports.Audits`."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+
+    def start(self, session: Session, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
+        """See `Audits.start`."""
+        occasion = Occasion("schedule", schedule=schedule_id, fire_time=fire_time)
+        audit = start_audit(session, self._queue, get_deployment(session, deployment_id), occasion)
+        record(session, actor=SCHEDULER, action="start audit", subject=f"/audits/{audit.id}")
+        return audit.id
+
+    def open_of(self, session: Session, schedule_id: UUID) -> list[UUID]:
+        """See `Audits.open_of`."""
+        return queries.open_audits_of_schedule(session, schedule_id)
+
+    def cancel(self, session: Session, audit_id: UUID) -> None:
+        """See `Audits.cancel`."""
+        cancel_audit(session, audit_id)
+        record(session, actor=SCHEDULER, action="cancel audit", subject=f"/audits/{audit_id}")

@@ -23,6 +23,7 @@ from service.usecases.jobs import JobSubmission, find_job, resolve
 from service.usecases.neurons import choose_job
 from service.usecases.policy_binding import bind_policy
 from service.usecases.resources import Registered, concept_set_of, find_resource, probe_set_of
+from service.usecases.trail import annotate
 
 _SAME = ("dissector", "probe_set", "concept_set", "options", "batch_size", "shard_size")
 """What a baseline's request must have in common with the deployment's, for every audit's with it."""
@@ -32,7 +33,9 @@ def register_policy(session: Session, name: str, policy: Policy) -> Registered:
     """Register a policy as a version of that name."""
     check_name(name)
     document = policy_as_json(policy)
-    return add_resource(session, ResourceKind.POLICY, name, digest_of(document), document)
+    digest = digest_of(document)
+    annotate(session, after=digest)
+    return add_resource(session, ResourceKind.POLICY, name, digest, document)
 
 
 def policy_of(resource: Resource) -> Policy:
@@ -87,6 +90,7 @@ def create_deployment(
             value=name,
             remedy=f"Choose another name, or POST /deployments/{name}/versions.",
         )
+    annotate(session, after=digest_of_deployment(deployment))
     return deployment
 
 
@@ -118,8 +122,7 @@ def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
         for layer in deployment.request.options.layers or ():
             if layer not in known:
                 raise unknown_layer(layer, known)
-    queries.change_deployment(session, deployment.id, target_id=target.id)
-    return find_deployment(session, name)
+    return _changed(session, deployment, target_id=target.id)
 
 
 def change_deployment(
@@ -139,9 +142,7 @@ def change_deployment(
         values["alert_budget"] = alert_budget
     if registered_model is not None:
         values["registered_model"] = registered_model
-    if values:
-        queries.change_deployment(session, deployment.id, **values)
-    return find_deployment(session, name)
+    return _changed(session, deployment, **values)
 
 
 def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
@@ -160,8 +161,7 @@ def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
             value=job_id,
             remedy="Pin the dissection of one of its audits.",
         )
-    queries.change_deployment(session, deployment.id, baseline_id=job_id)
-    return find_deployment(session, name)
+    return _changed(session, deployment, baseline_id=job_id)
 
 
 def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: datetime) -> Deployment:
@@ -171,8 +171,29 @@ def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: d
         raise InvalidInput(
             "That moment has passed.", field="until", value=snooze.until.isoformat(), remedy="Name one to come."
         )
-    queries.change_deployment(session, deployment.id, snooze=queries.snooze_as_json(snooze))
-    return find_deployment(session, name)
+    return _changed(session, deployment, snooze=queries.snooze_as_json(snooze))
+
+
+def digest_of_deployment(deployment: Deployment) -> str:
+    """What the trail keeps of a deployment: the digest of everything about it that can change."""
+    return digest_of(
+        {
+            "target": deployment.target.digest,
+            "policy": deployment.policy.digest,
+            "baseline": str(deployment.baseline),
+            "registered_model": deployment.registered_model,
+            "alert_budget": deployment.alert_budget,
+            "snooze": queries.snooze_as_json(deployment.snooze),
+        }
+    )
+
+
+def _changed(session: Session, deployment: Deployment, **values: object) -> Deployment:
+    if values:
+        queries.change_deployment(session, deployment.id, **values)
+    changed = find_deployment(session, deployment.name)
+    annotate(session, before=digest_of_deployment(deployment), after=digest_of_deployment(changed))
+    return changed
 
 
 def _baseline(session: Session, job_id: UUID | None) -> Job:

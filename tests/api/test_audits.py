@@ -196,6 +196,46 @@ def test_alerts_are_snoozed_for_a_time_with_name_and_reason(client: TestClient, 
     assert client.delete("/deployments/east/snooze").json()["snooze"] is None
 
 
+def alerts(client: TestClient) -> list[str]:
+    return [f"{one['kind']} {one['subject']}" for one in client.get("/alerts").json()["items"]]
+
+
+def test_an_ended_audit_is_told_of_with_its_reasons(client: TestClient, deployed: str, dissect: Dissect) -> None:
+    dissect(start(client), 0, 0, 1)
+    failed = dissect(start(client), 1, 1, 1)
+    assert alerts(client) == ["audit.failed east: FAIL", "audit.passed east: PASS"]
+    data = client.get("/alerts").json()["items"][0]["data"]
+    assert (data["audit"], data["verdict"], data["last_of_budget"]) == (failed["id"], "fail", False)
+    assert "required-concepts: No neuron stands for spiculated mass." in data["reasons"]
+
+
+def test_an_audit_that_cannot_begin_is_told_of_too(client: TestClient, deployed: str, data_root: Path) -> None:
+    (data_root / "target.pt").write_bytes(b"something else")
+    assert start(client)["status"] == "error"
+    assert alerts(client) == ["audit.error east: ERROR"]
+
+
+def test_a_budget_silences_bad_news_beyond_it_and_never_good_news(
+    client: TestClient, deployed: str, dissect: Dissect
+) -> None:
+    assert client.patch("/deployments/east", json={"alert_budget": 1}).json()["alert_budget"] == 1
+    for labels in ((1, 1, 1), (1, 1, 1), (0, 0, 1)):
+        dissect(start(client), *labels)
+    assert alerts(client) == ["audit.passed east: PASS", "audit.failed east: FAIL"]
+    assert client.get("/alerts").json()["items"][1]["data"]["last_of_budget"] is True
+
+
+def test_a_snoozed_deployment_is_audited_and_recorded_in_silence(
+    client: TestClient, deployed: str, dissect: Dissect
+) -> None:
+    client.post("/deployments/east/snooze", json={"until": "2099-01-01T00:00:00Z", "by": "me", "reason": "service"})
+    assert dissect(start(client), 1, 1, 1)["verdict"] == "fail"
+    assert alerts(client) == []
+    client.delete("/deployments/east/snooze")
+    dissect(start(client), 1, 1, 1)
+    assert alerts(client) == ["audit.failed east: FAIL"]
+
+
 def test_policies_are_versions_and_come_as_yaml_too(client: TestClient) -> None:
     yaml = "rules:\n  - rule: stability\n    at_least: 0.5\n"
     first = client.post("/policies", json={"name": "mine", "policy": yaml})

@@ -13,25 +13,36 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydantic import SecretStr
+from sqlalchemy import update
 
 from api.app import create_app
 from api.dependencies import SessionDep, check_recorded, recorded
 from api.trail import READING
+from service.analysis.policy_codec import policy_from
 from service.config import Settings
+from service.db.audits import end_audit
 from service.db.jobs import move_job
 from service.db.session import Sessions, transaction
+from service.db.tables import ResourceRow
 from service.db.trail import stream_entries
 from service.db.work import claim_item
+from service.domain.alerts import EndpointKind
+from service.domain.audits import AuditStatus
 from service.domain.digests import digest_of
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.domain.trail import SCHEDULER, TrailEntry, check_chain
 from service.errors import InvalidInput
 from service.signatures import PublicKey, SigningKey
+from service.usecases.alerts import create_endpoint, send_test
+from service.usecases.audits import Occasion, start_audit
+from service.usecases.deployments import create_deployment, find_deployment, register_policy
+from service.usecases.resources import register_probe_set
 from service.usecases.trail import record
 from service.usecases.work import begin_item, reap
 from tests.api.test_comparisons import EVIDENCE, layer
 from tests.api.test_problems import problem
+from tests.api.test_registry_events import SECRET, created, send
 from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
 
 
@@ -89,6 +100,77 @@ def inspect_model(caller: Caller) -> Any:
     return caller.post("/models/m/inspect")
 
 
+def deployment(caller: Caller) -> str:
+    """A deployment and its policy, made without the API."""
+    Image.new("L", (64, 48)).save(caller.data_root / "0.png")
+    manifest = caller.file("p.csv", b"image\n0.png\n")
+    with transaction(caller.sessions) as session:
+        found = {"name": "p", "manifest": manifest, "patches": None, "on_unreadable": "fail", "roots": ()}
+        probe_set, _ = register_probe_set(session, **found)  # type: ignore[arg-type]
+        job = dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
+        register_policy(session, "policy", policy_from(POLICY))
+        create_deployment(
+            session,
+            "east",
+            policy="policy",
+            submission=None,
+            baseline=job,
+            registered_model=None,
+            alert_budget=None,
+        )
+        session.info.clear()
+        return str(job)
+
+
+def audit(caller: Caller, *, ended: bool = False) -> str:
+    deployment(caller)
+    with transaction(caller.sessions) as session:
+        spec = {"checkpoint": caller.file("w"), "sha256": hashlib.sha256(b"content").hexdigest(), "architecture": "a"}
+        session.execute(update(ResourceRow).where(ResourceRow.kind == "model").values(spec=spec))
+        found = start_audit(session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"))
+        assert found.job is not None
+        if ended:
+            end_audit(session, found.id, AuditStatus.ERROR, problem={})
+        return str(found.id)
+
+
+def deploying(path: str, body: Any = None, method: str = "POST") -> Callable[[Caller], Any]:
+    def call(caller: Caller) -> Any:
+        job = deployment(caller)
+        filled = {name: job if value is JOB else value for name, value in (body or {}).items()}
+        return caller.client.request(method, path, json=filled)
+
+    return call
+
+
+def hooked(caller: Caller) -> Any:
+    settings = caller.client.app.state.settings  # type: ignore[attr-defined]
+    secret = {"mlflow_webhook_secret": SecretStr(SECRET)}
+    caller.client.app.state.settings = settings.model_copy(update=secret)  # type: ignore[attr-defined]
+    return send(caller.client, created(caller.data_root))
+
+
+def endpoint(caller: Caller) -> UUID:
+    """An alert endpoint, and a test alert sent to it."""
+    with transaction(caller.sessions) as session:
+        settings = caller.client.app.state.settings  # type: ignore[attr-defined]
+        create_endpoint(session, settings, name="hook", kind=EndpointKind.WEBHOOK, url=HOOK["url"])
+        return send_test(session, "hook").id
+
+
+def alerting(path: str, body: Any = None, method: str = "POST") -> Callable[[Caller], Any]:
+    def call(caller: Caller) -> Any:
+        alert = endpoint(caller)
+        return caller.client.request(method, path.format(alert=f"msg_{alert.hex}"), json=body)
+
+    return call
+
+
+POLICY: dict[str, Any] = {"rules": [{"rule": "stability", "at_least": 0.5}]}
+JOB = object()
+SNOOZE = {"until": "2099-01-01T00:00:00Z", "by": "on call", "reason": "service"}
+HOOK = {"name": "hook", "kind": "webhook", "url": "https://9.9.9.9/hook"}
+
 CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /models": post_model,
     "POST /models/{name}/inspect": inspect_model,
@@ -102,6 +184,27 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /comparisons": lambda caller: caller.post(
         "/comparisons", {"jobs": [str(caller.job(JobStatus.SUCCEEDED)) for _ in range(2)]}
     ),
+    "POST /policies": lambda caller: caller.post("/policies", {"name": "policy", "policy": POLICY}),
+    "POST /deployments": deploying("/deployments", {"name": "west", "policy": "policy", "baseline": JOB}),
+    "PATCH /deployments/{name}": deploying("/deployments/east", {"alert_budget": 3}, "PATCH"),
+    "POST /deployments/{name}/versions": deploying(
+        "/deployments/east/versions", {"target": "screening", "audit": False}
+    ),
+    "POST /deployments/{name}/baseline": deploying("/deployments/east/baseline", {"job": JOB}),
+    "POST /deployments/{name}/snooze": deploying("/deployments/east/snooze", SNOOZE),
+    "DELETE /deployments/{name}/snooze": deploying("/deployments/east/snooze", None, "DELETE"),
+    "POST /audits": deploying("/audits", {"deployment": "east"}),
+    "POST /audits/{audit_id}/cancel": lambda caller: caller.post(f"/audits/{audit(caller)}/cancel"),
+    "POST /audits/{audit_id}/acknowledge": lambda caller: caller.post(
+        f"/audits/{audit(caller, ended=True)}/acknowledge", {"by": "physicist", "reason": "seen"}
+    ),
+    "POST /registry-events": hooked,
+    "POST /alert-endpoints": lambda caller: caller.post("/alert-endpoints", HOOK),
+    "PATCH /alert-endpoints/{name}": alerting("/alert-endpoints/hook", {"enabled": False}, "PATCH"),
+    "DELETE /alert-endpoints/{name}": alerting("/alert-endpoints/hook", None, "DELETE"),
+    "POST /alert-endpoints/{name}/rotate-secret": alerting("/alert-endpoints/hook/rotate-secret"),
+    "POST /alert-endpoints/{name}/test": alerting("/alert-endpoints/hook/test"),
+    "POST /alerts/{id}/redeliver": alerting("/alerts/{alert}/redeliver"),
 }
 """One good call for each operation of the contract that may change something. A new one belongs here."""
 
@@ -152,11 +255,13 @@ def test_each_leaves_exactly_one_entry(caller: Caller, operation: str) -> None:
     response = CALLS[operation](caller)
     assert response.is_success, response.text
     (entry,) = trail(caller.sessions)
-    assert (entry.actor, entry.action) == ("api", operation)
+    actor = "registry" if operation == "POST /registry-events" else "api"
+    assert (entry.actor, entry.action) == (actor, operation)
     sent = response.request.content
     assert entry.request == (hashlib.sha256(sent).hexdigest() if sent else None)
     location = response.headers.get("location")
-    assert str(entry.subject).endswith(location or response.request.url.path.rpartition("/")[0])
+    subject = str(entry.subject)
+    assert subject.endswith(location) if location else response.request.url.path.startswith(subject)
     again = caller.client.request(response.request.method, response.request.url.path, content=sent, headers={
         "Content-Type": "application/json"})  # fmt: skip
     assert len(trail(caller.sessions)) == 1 + again.is_success, "a repeat is a call too, unless it is refused"

@@ -49,7 +49,8 @@ def test_figures_and_twin_agree(report: ComparisonReport) -> None:
     assert [row[2].split(" ")[0] for row in layers[: len(scopes)]] == told
     churns = [scope["churn"][0] for scope in scopes]
     assert [[row[2], row[-1].split(" ")[0]] for row in layers[len(scopes) :]] == [
-        [str(churn["both"]), "–" if churn["both"] == 0 else f"{churn['semantic']['value']:.3f}"] for churn in churns
+        [str(churn["both"]), "\N{EN DASH}" if churn["both"] == 0 else f"{churn['semantic']['value']:.3f}"]
+        for churn in churns
     ]
     assert [sentence for sentence in (*twin["summary"], *twin["limits"]) if sentence not in page.text] == []
     assert all(concept in page.text for only in network["only"] for concept in only[:60])

@@ -4,6 +4,7 @@ import base64
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -75,7 +76,9 @@ def test_the_error_says_what_is_wrong(key: SigningKey, tmp_path: Path) -> None:
     assert (refused.value.field, refused.value.value) == ("key_id", key.public.key_id)
     with pytest.raises(InvalidSignature, match="not by Ed25519"):
         key.public.verify(DOCUMENT, Signature("RSA", key.public.key_id, signature.sha256, signature.signature))
-    for wrong in (None, [], {}, signature.as_json() | {"more": ""}, signature.as_json() | {"sha256": 1}):
+    whole = signature.as_json()
+    unfit: tuple[Any, ...] = (None, [], {}, {**whole, "more": ""}, {**whole, "sha256": 1})
+    for wrong in unfit:
         with pytest.raises(InvalidSignature, match="no signature document"):
             Signature.from_json(wrong)
 

@@ -1,0 +1,58 @@
+"""Tell of audits that have ended, unless their deployment is silenced or has used up its budget of alerts."""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from service.db.alerts import clock, count_alerts
+from service.domain.alerts import JSON
+from service.domain.audits import Audit, Deployment
+from service.usecases.alerts import publish_alert
+
+BUDGETED = ("audit.warned", "audit.failed", "audit.error")
+"""What counts against a budget: good news never does."""
+
+_DAY = timedelta(days=1)
+_KINDS = {"pass": "audit.passed", "warn": "audit.warned", "fail": "audit.failed", None: "audit.error"}
+_MOST_REASONS = 10
+
+log = structlog.get_logger()
+
+
+def tell_of_audit(session: Session, deployment: Deployment, audit: Audit) -> bool:
+    """Publish an alert of an audit that has ended; False where none is due, which the audit's record does not need."""
+    kind = _KINDS[audit.verdict]
+    now = clock(session)
+    if deployment.snooze is not None and now < deployment.snooze.until:
+        log.info("alert silenced", audit=str(audit.id), deployment=deployment.name, kind=kind)
+        return False
+    last = False
+    if kind in BUDGETED and deployment.alert_budget is not None:
+        told = count_alerts(session, BUDGETED, deployment.name, since=now - _DAY)
+        if told >= deployment.alert_budget:
+            log.warning("alert budget used up", audit=str(audit.id), deployment=deployment.name, kind=kind)
+            return False
+        last = told + 1 == deployment.alert_budget
+    verdict = audit.verdict or "error"
+    publish_alert(session, kind, _data(audit, last=last), subject=f"{deployment.name}: {verdict.upper()}")
+    return True
+
+
+def _data(audit: Audit, *, last: bool) -> dict[str, JSON]:
+    outcomes = () if audit.judgement is None else audit.judgement.outcomes
+    reasons = [f"{one.rule}: {one.reason}" for one in outcomes if one.outcome in ("fail", "warn")]
+    if audit.problem is not None:
+        reasons.append(str(audit.problem["detail"]))
+    return {
+        "audit": str(audit.id),
+        "deployment": audit.deployment,
+        "target": audit.target.reference,
+        "candidate": audit.candidate,
+        "policy": audit.policy_reference,
+        "trigger": audit.trigger,
+        "verdict": audit.verdict,
+        "proposal": audit.proposal,
+        "reasons": reasons[:_MOST_REASONS],
+        "last_of_budget": last,
+    }
