@@ -200,11 +200,17 @@ def alerts(client: TestClient) -> list[str]:
     return [f"{one['kind']} {one['subject']}" for one in client.get("/alerts").json()["items"]]
 
 
+def data_of(client: TestClient, index: int) -> dict[str, Any]:
+    alert = client.get("/alerts").json()["items"][index]["id"]
+    data: dict[str, Any] = client.get(f"/alerts/{alert}").json()["data"]
+    return data
+
+
 def test_an_ended_audit_is_told_of_with_its_reasons(client: TestClient, deployed: str, dissect: Dissect) -> None:
     dissect(start(client), 0, 0, 1)
     failed = dissect(start(client), 1, 1, 1)
     assert alerts(client) == ["audit.failed east: FAIL", "audit.passed east: PASS"]
-    data = client.get("/alerts").json()["items"][0]["data"]
+    data = data_of(client, 0)
     assert (data["audit"], data["verdict"], data["last_of_budget"]) == (failed["id"], "fail", False)
     assert "required-concepts: No neuron stands for spiculated mass." in data["reasons"]
 
@@ -222,7 +228,7 @@ def test_a_budget_silences_bad_news_beyond_it_and_never_good_news(
     for labels in ((1, 1, 1), (1, 1, 1), (0, 0, 1)):
         dissect(start(client), *labels)
     assert alerts(client) == ["audit.passed east: PASS", "audit.failed east: FAIL"]
-    assert client.get("/alerts").json()["items"][1]["data"]["last_of_budget"] is True
+    assert data_of(client, 1)["last_of_budget"] is True
 
 
 def test_a_snoozed_deployment_is_audited_and_recorded_in_silence(
