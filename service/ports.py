@@ -91,3 +91,19 @@ class ArtifactStore(Protocol):
     def sweep(self, older_than: timedelta) -> None:
         """Remove what killed writers left behind that long ago."""
         ...
+
+
+class Audits(Protocol):
+    """Audits as schedules see them. `session` is the caller's database session: all happens in its transaction."""
+
+    def start(self, session: Any, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
+        """Begin an audit of the deployment and return its id. Raises any DissectError where it cannot be begun."""
+        ...
+
+    def open_of(self, session: Any, schedule_id: UUID) -> Sequence[UUID]:
+        """The audits of that schedule that have not ended."""
+        ...
+
+    def cancel(self, session: Any, audit_id: UUID) -> None:
+        """End an audit. Raises Conflict where it has ended by itself."""
+        ...

@@ -1,10 +1,14 @@
-"""`python -m workers.scheduler`: look after lost jobs, judge audits, deliver alerts. Several may run at once.
+"""`python -m workers.scheduler`: look after lost jobs, fire schedules, judge audits, deliver alerts.
+
+Several may run at once.
 
 A loop of its own rather than Celery beat, whose tick would wait behind a job that keeps the worker busy for hours.
 """
 
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -14,7 +18,9 @@ from service.config import Settings
 from service.db.session import open_sessions
 from service.errors import Unavailable
 from service.logs import configure_logging
+from service.usecases.audit_port import open_audits
 from service.usecases.audit_verdicts import judge_ended_audits
+from service.usecases.fires import fire_due, look_again
 from service.usecases.reconcile import reconcile
 from workers.alerts import delivering
 
@@ -30,13 +36,27 @@ def run(settings: Settings, stopped: threading.Event) -> None:
     """
     sessions = open_sessions(settings.database_url, pool_size=1)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
+    tasks: dict[str, Callable[[], object]] = {
+        "look after jobs": partial(reconcile, sessions, queue, max_attempts=settings.max_attempts),
+        "fire schedules": partial(fire_due, sessions, open_audits(queue)),
+        "judge audits": partial(judge_ended_audits, sessions),
+    }
+    looked_again = False
     with delivering(settings):
         while not stopped.wait(EVERY_S):
-            try:
-                reconcile(sessions, queue, max_attempts=settings.max_attempts)
-                judge_ended_audits(sessions)
-            except Unavailable as error:
-                log.warning("cannot look after jobs now", reason=error.detail)
+            looked_again = looked_again or _patiently("look at every schedule", partial(look_again, sessions))
+            for what, do in tasks.items():
+                _patiently(what, do)
+
+
+def _patiently(what: str, do: Callable[[], object]) -> bool:
+    """Was it done? What cannot be reached now is left for the next time."""
+    try:
+        do()
+    except Unavailable as error:
+        log.warning(f"cannot {what} now", reason=error.detail)
+        return False
+    return True
 
 
 def main() -> None:

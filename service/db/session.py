@@ -8,7 +8,7 @@ from psycopg import errors as sqlstates
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from service.errors import InvalidInput, Unavailable
 
@@ -68,5 +68,20 @@ def transaction(sessions: Sessions) -> Iterator[Session]:
 
 
 def on_commit(session: Session, action: Callable[[], object]) -> None:
-    """Call `action` right after the session's transaction has been committed; never if it is rolled back."""
-    event.listen(session, "after_commit", lambda _: action(), once=True)
+    """Call `action` right after the session's transaction has been committed; never if it is rolled back.
+
+    Inside a savepoint it waits for the end of the whole transaction, and is dropped if the savepoint is rolled back.
+    """
+    savepoint = session.get_nested_transaction()
+    pending = [action]
+
+    def committed(_: Session) -> None:
+        if pending and not session.in_nested_transaction():
+            pending.pop()()
+
+    def rolled_back(_: Session, ended: SessionTransaction) -> None:
+        if ended is savepoint:
+            pending.clear()
+
+    event.listen(session, "after_commit", committed)
+    event.listen(session, "after_soft_rollback", rolled_back)

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import audits as queries
-from service.db.deployments import get_deployment, parts_of_deployment
+from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
 from service.domain.audits import Audit, AuditStatus, Deployment, StratumJob, Trigger
 from service.domain.digests import digest_of, digest_of_file
@@ -22,7 +22,6 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.resources import Resource
-from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound
 from service.ports import JobQueue
 from service.usecases.audit_alerts import tell_of_audit
@@ -30,7 +29,7 @@ from service.usecases.deployments import policy_of
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policy_binding import bind_policy
 from service.usecases.resources import concept_set_of, probe_set_of, register_stratum
-from service.usecases.trail import annotate, record
+from service.usecases.trail import annotate
 
 log = structlog.get_logger()
 
@@ -223,26 +222,3 @@ def _dissect_stratum(
     request = replace(request, options=replace(request.options, method=method))
     job = _submit(session, queue, audit_id, replace(plan.parts, probe_set=part), request)
     return StratumJob(stratum.name, stratum.value, stratum.exams, job.id)
-
-
-class ScheduledAudits:
-    """See `service.ports.Audits`."""
-
-    def __init__(self, queue: JobQueue) -> None:
-        self._queue = queue
-
-    def start(self, session: Session, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
-        """See `Audits.start`."""
-        occasion = Occasion("schedule", schedule=schedule_id, fire_time=fire_time)
-        audit = start_audit(session, self._queue, get_deployment(session, deployment_id), occasion)
-        record(session, actor=SCHEDULER, action="start audit", subject=f"/audits/{audit.id}")
-        return audit.id
-
-    def open_of(self, session: Session, schedule_id: UUID) -> list[UUID]:
-        """See `Audits.open_of`."""
-        return queries.open_audits_of_schedule(session, schedule_id)
-
-    def cancel(self, session: Session, audit_id: UUID) -> None:
-        """See `Audits.cancel`."""
-        cancel_audit(session, audit_id)
-        record(session, actor=SCHEDULER, action="cancel audit", subject=f"/audits/{audit_id}")

@@ -1,0 +1,197 @@
+"""Schedules: when a deployed model is audited again, which missed fires are made up for, and what overlap does."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from uuid import UUID
+
+from service.domain.cron import check_zone, fires_after, fires_between, normal_cron
+from service.errors import InvalidInput
+
+ON_TIME = timedelta(minutes=1)
+"""A fire that is looked at sooner than this after its time is on time; any later and it was missed."""
+
+MOST_LISTED = 1_000
+"""Of more fires than this that are due at once, the newest are decided one by one and the others only counted."""
+
+MOST_CAUGHT_UP = 100
+"""The most missed fires that catch-up `all` can be told to start."""
+
+
+class CatchUp(StrEnum):
+    """Which missed fires are made up for, once a scheduler runs again."""
+
+    NONE = "none"
+    LATEST = "latest"
+    ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What a fire does while an audit of the same schedule has not ended."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL_OLD = "cancel_old"
+
+
+class Outcome(StrEnum):
+    """What became of a fire. Only a queued one changes: it starts, or is missed."""
+
+    STARTED = "started"
+    SKIPPED = "skipped-overlap"
+    QUEUED = "queued"
+    MISSED = "missed"
+
+
+class Step(StrEnum):
+    """What overlap has a fire do."""
+
+    START = "start"
+    SKIP = "skip"
+    WAIT = "wait"
+    CANCEL_AND_START = "cancel and start"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a schedule can be changed in.
+
+    catch_up_max: with catch-up `all` the most missed fires that are made up for at once, the newest ones; else None.
+    grace: missed fires that are later than this are not made up for; None: however late.
+    """
+
+    cron: str
+    zone: str
+    catch_up: CatchUp
+    catch_up_max: int | None
+    grace: timedelta | None
+    overlap: Overlap
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """looked_at: what becomes of the fires until then is decided. look_at: when to look next, None for never."""
+
+    id: UUID
+    name: str
+    deployment_id: UUID
+    deployment: str
+    terms: Terms
+    paused: bool
+    looked_at: datetime
+    look_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One time at which a schedule fired, and what became of it.
+
+    audit_id: of a started fire. reason: why it did not start, or not yet. manual: somebody asked for it.
+    """
+
+    fire_time: datetime
+    outcome: Outcome
+    decided_at: datetime
+    audit_id: UUID | None = None
+    reason: str | None = None
+    manual: bool = False
+
+
+def checked(terms: Terms) -> Terms:
+    """The terms with a normal cron expression. Raises InvalidInput for terms that cannot be kept."""
+    check_zone(terms.zone)
+    most = terms.catch_up_max
+    if (terms.catch_up is CatchUp.ALL) != (most is not None):
+        raise InvalidInput(
+            f"Catch-up `{terms.catch_up}` has {'a' if most is None else 'no'} maximum.",
+            field="catch_up_max",
+            value=most,
+            remedy="Give catch_up_max with catch-up `all`, and with it alone.",
+        )
+    if most is not None and not 1 <= most <= MOST_CAUGHT_UP:
+        raise InvalidInput(
+            f"{most} missed fires cannot be made up for.",
+            field="catch_up_max",
+            value=most,
+            remedy=f"Choose 1 to {MOST_CAUGHT_UP}.",
+        )
+    if terms.grace is not None and terms.grace < ON_TIME:
+        raise InvalidInput(
+            "No fire that was missed is as little late as that.",
+            field="grace_s",
+            value=int(terms.grace.total_seconds()),
+            remedy=f"Choose {ON_TIME.seconds} seconds or more, or catch-up `none`.",
+        )
+    return Terms(normal_cron(terms.cron), terms.zone, terms.catch_up, terms.catch_up_max, terms.grace, terms.overlap)
+
+
+def owed(schedule: Schedule, now: datetime) -> tuple[Sequence[datetime], int]:
+    """The fires between the last look and now, at most the newest `MOST_LISTED`; and how many came before these."""
+    terms = schedule.terms
+    newest: deque[datetime] = deque(maxlen=MOST_LISTED)
+    number = 0
+    for fire in fires_between(terms.cron, terms.zone, schedule.looked_at, now):
+        newest.append(fire)
+        number += 1
+    return tuple(newest), number - len(newest)
+
+
+def upcoming(terms: Terms, after: datetime, number: int) -> tuple[datetime, ...]:
+    """The next fires after that instant."""
+    return tuple(islice(fires_after(terms.cron, terms.zone, after), number))
+
+
+def next_look(terms: Terms, looked_at: datetime) -> datetime | None:
+    """When there is something to decide again."""
+    return next(iter(upcoming(terms, looked_at, 1)), None)
+
+
+def settle(due: Sequence[datetime], now: datetime, terms: Terms) -> Mapping[datetime, str | None]:
+    """For each due fire, in order, why it is not to start; None for those that are.
+
+    What is on time always starts. Of what was missed, and is not too late by grace: nothing with catch-up `none`; the
+    newest with `latest`, unless one is on time; the newest `catch_up_max` with `all`.
+    """
+    missed = [fire for fire in due if now - fire >= ON_TIME]
+    in_grace = [fire for fire in missed if terms.grace is None or now - fire <= terms.grace]
+    most = {
+        CatchUp.NONE: 0,
+        CatchUp.LATEST: 1 if len(missed) == len(due) else 0,
+        CatchUp.ALL: terms.catch_up_max or 0,
+    }[terms.catch_up]
+    made_up_for = in_grace[len(in_grace) - min(most, len(in_grace)) :]
+    reasons: dict[datetime, str | None] = dict.fromkeys(due)
+    for fire in missed:
+        if fire not in made_up_for:
+            why = _not_caught_up(terms) if fire in in_grace else "its grace is over."
+            reasons[fire] = f"Found {_words(now - fire)} late; {why}"
+    return reasons
+
+
+def on_overlap(overlap: Overlap, *, audits_open: bool, waiting: bool) -> Step:
+    """What a fire does. audits_open: an audit of the schedule has not ended; waiting: another fire is queued."""
+    if not audits_open:
+        return Step.START
+    if overlap is Overlap.CANCEL_OLD:
+        return Step.CANCEL_AND_START
+    return Step.WAIT if overlap is Overlap.QUEUE and not waiting else Step.SKIP
+
+
+def _not_caught_up(terms: Terms) -> str:
+    return {
+        CatchUp.NONE: "the schedule does not catch up.",
+        CatchUp.LATEST: "the schedule catches up on the latest fire only.",
+        CatchUp.ALL: f"the schedule catches up on the latest {terms.catch_up_max} only.",
+    }[terms.catch_up]
+
+
+def _words(lateness: timedelta) -> str:
+    minutes = int(lateness.total_seconds()) // 60
+    days, minutes = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{number} {unit}" for number, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if number]
+    return " ".join(parts[:2]) or "0 min"
