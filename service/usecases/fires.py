@@ -16,6 +16,7 @@ from service.db.session import Sessions, transaction
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.errors import Conflict, DissectError, Unavailable
 from service.ports import Audits
+from service.usecases.alerts import publish_alert
 
 log = structlog.get_logger()
 
@@ -96,7 +97,21 @@ def _decide(session: Session, audits: Audits, schedule_id: UUID, at: datetime | 
     queries.add_fires(session, schedule_id, _counting(decided, earlier))
     looked_at = max(schedule.looked_at, now)
     queries.move_cursor(session, schedule_id, looked_at, next_look(schedule.terms, looked_at))
+    _tell_of_missed(session, schedule, [*fires, *decided])
     return [*fires, *decided]
+
+
+def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire]) -> None:
+    """One alert, however many were missed."""
+    missed = [fire for fire in fires if fire.outcome is Outcome.MISSED]
+    if missed:
+        data = {
+            "schedule": schedule.name,
+            "missed": len(missed),
+            "fire_time": missed[-1].fire_time.isoformat(),
+            "reason": missed[-1].reason,
+        }
+        publish_alert(session, "schedule.missed", data, subject=f"{schedule.name}: MISSED")
 
 
 def _start_waiting(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> list[Fire]:
