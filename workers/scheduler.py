@@ -47,6 +47,7 @@ def run(settings: Settings, stopped: threading.Event) -> None:
             looked_again = looked_again or _patiently("look at every schedule", partial(look_again, sessions))
             for what, do in tasks.items():
                 _patiently(what, do)
+    sessions.kw["bind"].dispose()
 
 
 def _patiently(what: str, do: Callable[[], object]) -> bool:

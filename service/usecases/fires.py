@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
 from service.db.session import Sessions, transaction
+from service.domain.alerts import JSON
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.errors import Conflict, DissectError, Unavailable
 from service.ports import Audits
@@ -105,7 +106,7 @@ def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire])
     """One alert, however many were missed."""
     missed = [fire for fire in fires if fire.outcome is Outcome.MISSED]
     if missed:
-        data = {
+        data: dict[str, JSON] = {
             "schedule": schedule.name,
             "missed": len(missed),
             "fire_time": missed[-1].fire_time.isoformat(),

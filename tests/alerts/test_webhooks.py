@@ -1,0 +1,557 @@
+"""Webhooks against receivers on the loopback: signatures, failures, retries, and what is never lost."""
+
+import base64
+import hashlib
+import hmac
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from service.config import Settings
+from service.db.session import Sessions, transaction
+from service.domain.alerts import JSON, DeliveryStatus, Failure, Outcome
+from service.errors import LeaseLost
+from service.usecases import alerts
+from service.usecases.alert_delivery import claim, deliver_due, record
+from tests.alerts.clockwork import START, Clockwork, after
+from tests.alerts.conftest import Certified
+from tests.alerts.receivers import DROP, HANG, TRICKLE, Answer, Received, Receiver
+from tests.embedded.processes import REPOSITORY, wait_until
+
+MakeReceiver = Callable[..., Receiver]
+SPECIFIED = [
+    timedelta(),
+    timedelta(seconds=5),
+    timedelta(minutes=5, seconds=5),
+    timedelta(minutes=35, seconds=5),
+    timedelta(hours=2, minutes=35, seconds=5),
+    timedelta(hours=7, minutes=35, seconds=5),
+    timedelta(hours=17, minutes=35, seconds=5),
+    timedelta(hours=31, minutes=35, seconds=5),
+    timedelta(hours=51, minutes=35, seconds=5),
+    timedelta(hours=75, minutes=35, seconds=5),
+]
+"""The table of the specification: time since the start."""
+
+
+def verified_by_specification(secret: str, one: Received, *, now: datetime) -> bool:
+    """Written from the text of Standard Webhooks 1.0 alone."""
+    key = base64.b64decode(secret[len("whsec_") :])
+    sent_at = int(one.headers["webhook-timestamp"])
+    signed = one.headers["webhook-id"].encode() + b"." + str(sent_at).encode() + b"." + one.body
+    expected = hmac.new(key, signed, hashlib.sha256).digest()
+    listed = [entry.split(",", 1) for entry in one.headers["webhook-signature"].split(" ")]
+    matches = [hmac.compare_digest(base64.b64decode(value), expected) for version, value in listed if version == "v1"]
+    return secret.startswith("whsec_") and any(matches) and abs(now.timestamp() - sent_at) < 300
+
+
+def verified_by_package(secret: str, one: Received) -> bool:
+    try:
+        Webhook(secret).verify(one.body, one.headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+@pytest.fixture
+def clockwork(sessions: Sessions, settings: Settings) -> Clockwork:
+    return Clockwork(sessions, settings)
+
+
+def test_a_webhook_says_what_happened_and_is_signed(
+    clockwork: Clockwork, sessions: Sessions, settings: Settings, receiver: MakeReceiver
+) -> None:
+    hook = receiver()
+    secret = clockwork.webhook("on-call", hook.url)
+    with transaction(sessions) as session:
+        data: dict[str, JSON] = {"deployment": "screening-b5", "share": 0.25, "reasons": ["Dichte ≥ 2"], "audit": None}
+        alert_id = alerts.publish_alert(session, "audit.failed", data, subject="screening-b5: FAIL")
+    assert deliver_due(sessions, settings) == 1, "by the database's clock"
+    (one,) = hook.received
+    assert one.id == f"msg_{alert_id.hex}"
+    assert one.headers["content-type"] == "application/json"
+    assert one.path == "/hook"
+    assert set(one.json) == {"type", "timestamp", "subject", "data"}
+    assert (one.json["type"], one.json["subject"], one.json["data"]) == ("audit.failed", "screening-b5: FAIL", data)
+    assert datetime.fromisoformat(one.json["timestamp"]) <= datetime.now(UTC)
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    forged = [
+        replace(one, body=one.body.replace(b"FAIL", b"PASS")),
+        replace(one, headers=one.headers | {"webhook-id": "msg_other"}),
+        replace(one, headers=one.headers | {"webhook-timestamp": str(int(one.headers["webhook-timestamp"]) + 1)}),
+    ]
+    now = datetime.now(UTC)
+    assert verified_by_package(secret, one)
+    assert verified_by_specification(secret, one, now=now)
+    for other in forged:
+        assert not verified_by_package(secret, other)
+        assert not verified_by_specification(secret, other, now=now)
+    delivery = clockwork.delivery(alert_id)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert [(try_.number, try_.status, try_.failure) for try_ in delivery.log] == [(1, 204, None)]
+    assert deliver_due(sessions, settings) == 0
+
+
+def test_an_alert_goes_to_those_who_listen_and_only_once_it_is_committed(
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
+) -> None:
+    everything, failures = receiver(), receiver()
+    clockwork.webhook("everything", everything.url)
+    clockwork.webhook("failures", failures.url, ["audit.failed", "audit.error"])
+    passed = clockwork.publish("audit.passed")
+    failed = clockwork.publish("audit.failed")
+    with sessions() as session:
+        alerts.publish_alert(session, "audit.failed", {}, subject="of an audit that could not be stored")
+        session.rollback()
+    assert clockwork.deliver(START) == 3
+    assert sorted(everything.ids) == sorted([f"msg_{passed.hex}", f"msg_{failed.hex}"])
+    assert failures.ids == [f"msg_{failed.hex}"]
+
+
+@pytest.mark.parametrize(
+    ("answering", "failure", "status"),
+    [
+        (Answer(500, {"content-type": "text/plain"}, b"it is broken"), Failure.STATUS, 500),
+        (Answer(404), Failure.STATUS, 404),
+        (Answer(302, {"location": "/elsewhere"}), Failure.REDIRECT, 302),
+        (Answer(307, {"location": "/elsewhere"}), Failure.REDIRECT, 307),
+        (HANG, Failure.TIMEOUT, None),
+        (TRICKLE, Failure.TIMEOUT, None),
+        (DROP, Failure.PROTOCOL, None),
+    ],
+    ids=["500", "404", "302", "307", "hangs", "trickles", "drops"],
+)
+def test_a_failure_is_on_record_and_the_same_message_goes_again(
+    sessions: Sessions,
+    settings: Settings,
+    receiver: MakeReceiver,
+    answering: Answer,
+    failure: Failure,
+    status: int | None,
+) -> None:
+    patient = answering not in (HANG, TRICKLE)
+    clockwork = Clockwork(sessions, settings if patient else settings.model_copy(update={"alert_timeout_s": 0.3}))
+    hook = receiver([answering, Answer()])
+    secret = clockwork.webhook("on-call", hook.url)
+    alert_id = clockwork.publish()
+    assert clockwork.deliver(START) == 1
+    delivery = clockwork.delivery(alert_id)
+    (attempt,) = delivery.log
+    assert (delivery.status, attempt.failure, attempt.status) == (DeliveryStatus.PENDING, failure, status)
+    assert attempt.at == START
+    assert attempt.detail
+    assert clockwork.endpoint("on-call").failing_since == START
+    assert clockwork.deliver(after(seconds=4)) == 0, "not before the schedule says"
+    assert clockwork.deliver(after(seconds=8)) == 1
+    first, second = hook.received
+    assert (first.id, first.body, first.path) == (second.id, second.body, second.path)
+    assert first.headers["webhook-timestamp"] == str(int(START.timestamp()))
+    assert second.headers["webhook-timestamp"] == str(int(after(seconds=8).timestamp()))
+    assert verified_by_specification(secret, second, now=after(seconds=9))
+    assert not verified_by_specification(secret, first, now=after(hours=1)), "an old message is no message"
+    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
+    assert clockwork.endpoint("on-call").failing_since is None
+
+
+def test_a_redirect_is_not_followed(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    elsewhere = receiver()
+    hook = receiver(Answer(308, {"location": elsewhere.url}))
+    clockwork.webhook("on-call", hook.url)
+    clockwork.publish()
+    clockwork.deliver_until(after(hours=1))
+    assert len(hook.received) == 4
+    assert elsewhere.received == []
+
+
+def test_words_of_the_receiver_are_kept_short_and_without_secrets(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    words = b"<p>no</p>\x1b[31m\npassword=hunter2 token: abc.def whsec_c2VjcmV0 " + b"x" * 5000
+    clockwork.webhook("on-call", receiver(Answer(400, {"content-type": "text/html"}, words)).url)
+    clockwork.webhook("binary", receiver(Answer(400, {"content-type": "image/png"}, b"\x89PNG")).url)
+    alert_id = clockwork.publish()
+    clockwork.deliver(START)
+    binary, detail = (delivery.log[0].detail or "" for delivery in clockwork.deliveries(alert_id))
+    assert binary == "The receiver answered 400."
+    assert detail.startswith("The receiver answered 400: <p>no</p> [31m password=*** token: *** whsec_***")
+    assert detail.isprintable()
+    assert len(detail) < 250
+
+
+def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
+    clockwork: Clockwork, receiver: MakeReceiver
+) -> None:
+    gone, other = receiver([Answer(410), Answer()]), receiver()
+    clockwork.webhook("gone", gone.url)
+    clockwork.webhook("other", other.url)
+    first = clockwork.publish()
+    clockwork.deliver(START)
+    endpoint = clockwork.endpoint("gone")
+    assert not endpoint.enabled
+    assert endpoint.disabled_reason == "The receiver answered 410 Gone at 2026-03-01 08:00 UTC."
+    second = clockwork.publish(at=after(days=1))
+    clockwork.deliver_until(after(days=30))
+    assert len(gone.received) == 1
+    told = other.received[1].json
+    assert (told["type"], told["data"]["endpoint"]) == ("endpoint.disabled", "gone")
+    assert clockwork.endpoint("gone").pending == 2
+    assert clockwork.enable("gone", after(days=30)).disabled_reason is None
+    assert clockwork.deliver(after(days=30)) == 2
+    assert sorted(gone.ids[1:]) == sorted([f"msg_{first.hex}", f"msg_{second.hex}"])
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(429, "120"), (503, format_datetime(after(seconds=120)))])
+def test_a_receiver_that_asks_for_patience_gets_it(
+    clockwork: Clockwork, receiver: MakeReceiver, status: int, retry_after: str
+) -> None:
+    hook = receiver([Answer(status, {"retry-after": retry_after}), Answer()])
+    clockwork.webhook("on-call", hook.url)
+    clockwork.publish()
+    clockwork.deliver(START)
+    clockwork.publish(at=after(seconds=30))
+    assert clockwork.deliver(after(seconds=119)) == 0, "nor does any other alert go there"
+    assert clockwork.deliver(after(seconds=121)) == 2
+
+
+def test_patience_has_limits(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    for number, retry_after in enumerate(["a while", "-5", "", str(10**12), "Fri, 31 Dec 9999 23:59:59 GMT"]):
+        hook = receiver([Answer(429, {"retry-after": retry_after}), Answer()])
+        clockwork.webhook(f"hook-{number}", hook.url)
+    clockwork.publish()
+    assert clockwork.deliver(START) == 5
+    assert clockwork.deliver(after(seconds=8)) == 3, "what cannot be read asks for nothing"
+    assert clockwork.deliver(after(days=1, seconds=8)) == 2
+
+
+def test_the_schedule_is_the_specification_s_and_then_the_endpoint_is_disabled(
+    clockwork: Clockwork, receiver: MakeReceiver
+) -> None:
+    hook = receiver(Answer(500))
+    clockwork.webhook("on-call", hook.url)
+    alert_id = clockwork.publish()
+    clockwork.deliver_until(after(days=10))
+    delivery = clockwork.delivery(alert_id)
+    since_start = [attempt.at - START for attempt in delivery.log]
+    assert (delivery.status, len(since_start)) == (DeliveryStatus.FAILED, len(SPECIFIED))
+    for actual, specified in zip(since_start, SPECIFIED, strict=True):
+        assert specified <= actual <= 1.1 * specified + timedelta(seconds=10)
+    assert any(
+        actual > specified + timedelta(seconds=1) for actual, specified in zip(since_start, SPECIFIED, strict=True)
+    )
+    endpoint = clockwork.endpoint("on-call")
+    assert (endpoint.enabled, endpoint.failed) == (False, 1)
+    assert endpoint.disabled_reason is not None
+    assert "since 2026-03-01 08:00 UTC" in endpoint.disabled_reason
+    assert "answered 500" in endpoint.disabled_reason
+    hook.answering = Answer()
+    clockwork.enable("on-call", after(days=20))
+    assert clockwork.deliver(after(days=20)) == 1, "what was given up goes, too"
+    assert set(hook.ids) == {f"msg_{alert_id.hex}"}
+
+
+def test_a_receiver_that_fails_now_and_then_is_not_disabled(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    hook = receiver(lambda one: Answer(500 if one.json["subject"] == "never taken" else 204))
+    clockwork.webhook("on-call", hook.url)
+    refused = clockwork.publish(subject="never taken")
+    for day in range(5):
+        clockwork.publish(at=after(days=day, hours=1))
+    clockwork.deliver_until(after(days=6))
+    assert clockwork.delivery(refused).status is DeliveryStatus.FAILED
+    assert clockwork.endpoint("on-call").enabled
+
+
+def test_a_receiver_that_is_down_for_a_day_then_gets_everything(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    hook = receiver(up=False)
+    secret = clockwork.webhook("on-call", hook.url)
+    published = []
+    for hour in range(0, 24, 2):
+        published.append(clockwork.publish(at=after(hours=hour), number=hour))
+        clockwork.deliver_until(after(hours=hour + 1, minutes=59))
+    assert {attempt.failure for attempt in clockwork.delivery(published[0]).log} == {Failure.CONNECTION}
+    assert clockwork.endpoint("on-call").pending == 12
+    hook.start()
+    clockwork.deliver_until(after(days=3))
+    assert sorted(hook.ids) == sorted(f"msg_{alert_id.hex}" for alert_id in published), "each exactly once"
+    assert {one.json["data"]["number"] for one in hook.received} == set(range(0, 24, 2))
+    assert all(verified_by_specification(secret, one, now=sent_at(one)) for one in hook.received)
+    endpoint = clockwork.endpoint("on-call")
+    assert (endpoint.enabled, endpoint.pending, endpoint.failed, endpoint.failing_since) == (True, 0, 0, None)
+
+
+def sent_at(one: Received) -> datetime:
+    return datetime.fromtimestamp(int(one.headers["webhook-timestamp"]), UTC)
+
+
+def test_while_a_secret_is_rotated_both_sign(
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver, settings: Settings
+) -> None:
+    hook = receiver()
+    old = clockwork.webhook("on-call", hook.url)
+    with transaction(sessions) as session:
+        endpoint, new = alerts.rotate_secret(session, "on-call", overlap=timedelta(hours=24))
+        alerts.publish_alert(session, "audit.passed", {}, subject="PASS")
+    assert endpoint.previous_secret_until is not None
+    deliver_due(sessions, settings)
+    (one,) = hook.received
+    assert len(one.headers["webhook-signature"].split(" ")) == 2
+    for secret in (old, new):
+        assert verified_by_package(secret, one)
+        assert verified_by_specification(secret, one, now=datetime.now(UTC))
+    later = endpoint.previous_secret_until + timedelta(seconds=1)
+    clockwork.publish(at=later)
+    clockwork.deliver(later)
+    assert [verified_by_specification(secret, hook.received[1], now=later) for secret in (old, new)] == [False, True]
+    with transaction(sessions) as session:
+        newest = alerts.rotate_secret(session, "on-call", overlap=timedelta(0))[1]
+    clockwork.publish(at=later)
+    clockwork.deliver(later)
+    assert [verified_by_specification(secret, hook.received[2], now=later) for secret in (new, newest)] == [False, True]
+
+
+_DELIVER = "from service.config import Settings; from service.db.session import open_sessions; import sys; \
+from service.usecases.alert_delivery import deliver_due; settings = Settings(); sys.stdin.readline(); \
+deliver_due(open_sessions(settings.database_url), settings)"
+
+
+def test_a_sender_that_is_killed_before_it_records_loses_nothing(
+    clockwork: Clockwork, sessions: Sessions, settings: Settings, database_url: str, receiver: MakeReceiver
+) -> None:
+    environment = {"DATABASE_URL": database_url, "ALERT_HOSTS": "127.0.0.0/8", "PYTHONPATH": str(REPOSITORY)}
+    sender = subprocess.Popen(
+        [sys.executable, "-c", _DELIVER], cwd=REPOSITORY, env={**os.environ, **environment}, stdin=subprocess.PIPE
+    )
+
+    def kill(_: Received) -> Answer:
+        sender.kill()
+        sender.wait()
+        return Answer()
+
+    hook = receiver(kill)
+    clockwork.webhook("on-call", hook.url)
+    with transaction(sessions) as session:
+        alert_id = alerts.publish_alert(session, "audit.failed", {}, subject="FAIL")
+    assert sender.stdin is not None
+    sender.stdin.write(b"\n")
+    sender.stdin.close()
+    assert sender.wait() != 0
+    assert len(hook.received) == 1
+    (attempt,) = clockwork.delivery(alert_id).log
+    assert (attempt.duration_s, attempt.failure) == (None, None)
+    assert deliver_due(sessions, settings) == 0, "its lease has not run out"
+    hook.answering = Answer()
+    assert clockwork.deliver(datetime.now(UTC) + timedelta(minutes=10)) == 1
+    first, second = hook.received
+    assert (first.id, first.body) == (second.id, second.body)
+    delivery = clockwork.delivery(alert_id)
+    assert [attempt.failure for attempt in delivery.log] == [Failure.LOST, None]
+    assert delivery.status is DeliveryStatus.DELIVERED
+
+
+def test_a_sender_that_was_thought_lost_writes_nothing(
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
+) -> None:
+    clockwork.webhook("on-call", receiver().url)
+    alert_id = clockwork.publish()
+    stale = claim(sessions, timedelta(seconds=30), START)
+    assert stale is not None
+    assert claim(sessions, timedelta(seconds=30), after(seconds=29)) is None
+    fresh = claim(sessions, timedelta(seconds=30), after(seconds=31))
+    assert fresh is not None
+    assert (fresh.id, fresh.number, fresh.fence) == (stale.id, 2, stale.fence + 1)
+    with pytest.raises(LeaseLost):
+        record(sessions, stale, Outcome(timedelta(seconds=40), status=204))
+    assert clockwork.delivery(alert_id).status is DeliveryStatus.PENDING
+    record(sessions, fresh, Outcome(timedelta(seconds=1), status=204))
+    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
+
+
+def test_several_schedulers_deliver_each_alert_once(
+    clockwork: Clockwork, sessions: Sessions, settings: Settings, receiver: MakeReceiver
+) -> None:
+    hooks = [receiver() for _ in range(4)]
+    alone = threading.Lock()
+    together = []
+
+    def answer(_: Received) -> Answer:
+        if not alone.acquire(blocking=False):
+            together.append(1)
+            return Answer()
+        time.sleep(0.01)
+        alone.release()
+        return Answer()
+
+    hooks[0].answering = answer
+    for number, hook in enumerate(hooks):
+        clockwork.webhook(f"hook-{number}", hook.url)
+    published = [clockwork.publish() for _ in range(10)]
+    schedulers = [Clockwork(sessions, settings) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        attempts = sum(pool.map(lambda one: one.deliver(START), schedulers))
+    attempts += clockwork.deliver(START)
+    assert attempts == 40
+    for hook in hooks:
+        assert sorted(hook.ids) == sorted(f"msg_{alert_id.hex}" for alert_id in published)
+    assert together == [], "one at a time to each endpoint"
+
+
+def test_a_receiver_that_hangs_holds_up_nobody_else(clockwork: Clockwork, receiver: MakeReceiver) -> None:
+    slow, quick = receiver([HANG, Answer()]), receiver()
+    clockwork.webhook("a-slow", slow.url)
+    clockwork.webhook("quick", quick.url)
+    for _ in range(3):
+        clockwork.publish()
+    clockwork.senders.start_due(START)
+    wait_until(lambda: slow.hanging == 1 and len(quick.received) == 3)
+    clockwork.publish()
+    clockwork.senders.start_due(START)
+    wait_until(lambda: len(quick.received) == 4)
+    assert len(slow.received) == 1, "and it gets one at a time"
+    slow.let_go.set()
+    clockwork.senders.wait()
+
+
+def test_no_more_threads_than_are_set(sessions: Sessions, settings: Settings, receiver: MakeReceiver) -> None:
+    clockwork = Clockwork(sessions, settings.model_copy(update={"alert_senders": 2}))
+    hooks = [receiver([HANG, Answer()]) for _ in range(4)]
+    for number, hook in enumerate(hooks):
+        clockwork.webhook(f"hook-{number}", hook.url)
+    clockwork.publish()
+    clockwork.senders.start_due(START)
+    wait_until(lambda: sum(hook.hanging for hook in hooks) == 2)
+    clockwork.senders.start_due(START)
+    assert sum(len(hook.received) for hook in hooks) == 2
+    for hook in hooks:
+        hook.answering = Answer()
+        hook.let_go.set()
+    clockwork.senders.wait()
+    clockwork.deliver_until(after(minutes=1))
+    assert all(len(set(hook.ids)) == 1 for hook in hooks)
+
+
+def test_delivered_again_on_request_it_is_the_same_message(
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
+) -> None:
+    first, second = receiver(), receiver()
+    clockwork.webhook("first", first.url)
+    alert_id = clockwork.publish()
+    clockwork.deliver(START)
+    clockwork.webhook("second", second.url, ["audit.passed"])
+    with transaction(sessions) as session:
+        alerts.redeliver(session, alert_id, endpoint=None, now=after(days=9))
+        alerts.redeliver(session, alert_id, endpoint="second", now=after(days=9))
+    assert clockwork.deliver(after(days=9)) == 2
+    assert [one.body for one in first.received] == [second.received[0].body] * 2
+    assert first.ids + second.ids == [f"msg_{alert_id.hex}"] * 3
+    assert [attempt.number for attempt in clockwork.deliveries(alert_id)[0].log] == [1, 2]
+
+
+def test_what_changes_on_the_way(clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver) -> None:
+    """A new URL is where what waits goes; a deleted endpoint leaves its record."""
+    down, up = receiver(up=False), receiver()
+    clockwork.webhook("on-call", down.url)
+    alert_id = clockwork.publish()
+    clockwork.deliver(START)
+    with transaction(sessions) as session:
+        alerts.change_endpoint(session, clockwork.settings, "on-call", alerts.EndpointChange(url=up.url))
+    clockwork.deliver(after(seconds=6))
+    assert up.ids == [f"msg_{alert_id.hex}"]
+    waiting = clockwork.publish(at=after(days=1))
+    with transaction(sessions) as session:
+        alerts.delete_endpoint(session, "on-call", now=after(days=1))
+    clockwork.deliver_until(after(days=2))
+    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
+    withdrawn = clockwork.delivery(waiting)
+    assert (withdrawn.endpoint, withdrawn.status) == ("on-call", DeliveryStatus.WITHDRAWN)
+    assert len(up.received) == 1
+
+
+def test_an_endpoint_that_is_deleted_meanwhile_does_not_spoil_what_is_published(
+    clockwork: Clockwork, sessions: Sessions
+) -> None:
+    clockwork.webhook("on-call", "http://127.0.0.1:9/")
+    clockwork.webhook("other", "http://127.0.0.1:9/")
+    with ThreadPoolExecutor(1) as pool, sessions.begin() as session:
+        alerts.delete_endpoint(session, "on-call")
+        published = pool.submit(clockwork.publish)
+        wait_until(lambda: waits_for_a_lock(sessions))
+        session.commit()
+        deliveries = clockwork.deliveries(published.result())
+    assert [delivery.endpoint for delivery in deliveries] == ["other"]
+
+
+def waits_for_a_lock(sessions: Sessions) -> int:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with transaction(sessions) as session:
+        number: int = session.execute(text(waiting)).scalar_one()
+        return number
+
+
+def resolving(*addresses: str) -> Any:
+    """A resolver that knows one answer to everything."""
+
+    def resolve(_: str, port: int, **__: Any) -> list[tuple[Any, ...]]:
+        return [(None, None, 0, "", (address, port)) for address in addresses]
+
+    return resolve
+
+
+def test_a_name_that_leads_inside_is_not_followed(
+    sessions: Sessions, settings: Settings, receiver: MakeReceiver
+) -> None:
+    hook = receiver()
+    outside = settings.model_copy(update={"alert_hosts": "public"})
+    clockwork = Clockwork(sessions, outside, resolving("93.184.216.34", "127.0.0.1"))
+    port = hook.server_address[1]
+    clockwork.webhook("on-call", f"https://rebinding.example:{port}/hook")
+    alert_id = clockwork.publish()
+    clockwork.deliver(START)
+    (attempt,) = clockwork.delivery(alert_id).log
+    assert attempt.failure is Failure.FORBIDDEN_ADDRESS
+    assert "127.0.0.1" in (attempt.detail or "")
+    assert "ALERT_HOSTS" in (attempt.detail or "")
+    assert hook.received == []
+    lost = Clockwork(sessions, outside, _nowhere)
+    lost.deliver(after(seconds=10))
+    assert clockwork.delivery(alert_id).log[1].failure is Failure.NAME
+
+
+def _nowhere(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
+    raise OSError("no such name")
+
+
+def test_the_certificate_has_to_be_the_name_s_although_the_address_is_pinned(
+    sessions: Sessions, settings: Settings, receiver: MakeReceiver, certified: Certified
+) -> None:
+    hook = receiver(tls=certified.context)
+    port = hook.server_address[1]
+    trusting = settings.model_copy(update={"alert_ca_file": str(certified.authority)})
+    # The first address refuses the connection, so the second has to be tried.
+    clockwork = Clockwork(sessions, trusting, resolving("127.0.0.9", "127.0.0.1"))
+    clockwork.webhook("right", f"https://alerts.hospital.test:{port}/hook")
+    clockwork.webhook("wrong", f"https://other.hospital.test:{port}/hook")
+    alert_id = clockwork.publish()
+    clockwork.deliver(START)
+    right, wrong = clockwork.deliveries(alert_id)
+    assert right.status is DeliveryStatus.DELIVERED
+    assert hook.received[0].headers["host"] == f"alerts.hospital.test:{port}"
+    assert wrong.log[0].failure is Failure.TLS
+    distrusting = Clockwork(sessions, settings, resolving("127.0.0.1"))
+    alert_id = distrusting.publish(at=after(days=1))
+    distrusting.deliver(after(days=1))
+    assert {delivery.log[0].failure for delivery in distrusting.deliveries(alert_id)} == {Failure.TLS}
+    assert len(hook.received) == 1
+
+
+def test_a_sender_without_a_usable_authority_does_not_start(sessions: Sessions, settings: Settings) -> None:
+    with pytest.raises(Exception, match="ALERT_CA_FILE"):
+        deliver_due(sessions, settings.model_copy(update={"alert_ca_file": "/nowhere.pem"}))
