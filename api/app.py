@@ -12,6 +12,7 @@ from api.keys import read_keys
 from api.openapi import describe_problems
 from api.routes import (
     alerts,
+    audit_reports,
     audits,
     comparisons,
     deployments,
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audits.router,
         alerts.endpoints,
         alerts.router,
+        audit_reports.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(recorded)])
     check_recorded(app)

@@ -8,6 +8,7 @@ import typer
 
 from cli.admin import admin
 from cli.audit import audit
+from cli.audit_report import audit_report
 from cli.dissect import dissect
 from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
@@ -15,6 +16,7 @@ from cli.fit_phantom_targets import fit_phantom_targets
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
+from cli.verify import verify
 from service.errors import DissectError
 
 app = typer.Typer(
@@ -34,6 +36,8 @@ app.command()(fit_dissector)
 app.command()(evaluate)
 app.command()(fit_phantom_targets)
 app.command()(report)
+app.command()(audit_report)
+app.command()(verify)
 app.command()(samples)
 app.command()(coverage)
 app.command()(watch_list)

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     must_have: str = Field(
         default="", description="File of clinically essential concepts, for coverage. Empty: the list that comes along."
     )
+    evidence_map: str = Field(
+        default="",
+        description="File that maps an audit's evidence to regulations, with dates. Empty: the one that comes along.",
+    )
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
     batch_size: int = Field(
         default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not say."
@@ -102,6 +106,11 @@ class Settings(BaseSettings):
     def signing_key_path(self) -> Path | None:
         """`signing_key` as a path, None where it is empty."""
         return Path(self.signing_key) if self.signing_key else None
+
+    @property
+    def evidence_map_path(self) -> Path | None:
+        """`evidence_map` as a path, None where it is empty."""
+        return Path(self.evidence_map) if self.evidence_map else None
 
     @property
     def must_have_path(self) -> Path | None:

@@ -152,6 +152,15 @@ def list_audits(
     return Page(tuple(_audit(session, *row) for row in rows[:limit]), more)
 
 
+def last_judged(session: Session, deployment: str, before: datetime) -> Audit | None:
+    """The audit of a deployment that was judged last before that moment."""
+    query = _SELECT.where(
+        DeploymentRow.name == deployment, AuditRow.status == AuditStatus.JUDGED, AuditRow.finished_at < before
+    )
+    row = session.execute(query.order_by(AuditRow.finished_at.desc(), AuditRow.id.desc()).limit(1)).first()
+    return None if row is None else _audit(session, *row)
+
+
 _SELECT = (
     select(AuditRow, DeploymentRow.name)
     .join(DeploymentRow, DeploymentRow.id == AuditRow.deployment_id)

@@ -1,0 +1,56 @@
+"""`mammodissect verify`: check a signed report on an audit, without any service."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from service.errors import InvalidInput, InvalidSignature
+from service.signatures import PublicKey
+
+INVALID = 1
+
+
+def verify(
+    report: Annotated[Path, typer.Argument(help="JSON of a report on an audit, as it was fetched.")],
+    public_key: Annotated[Path, typer.Option(help="PEM file of the key that you trust, as GET /signing-key tells it.")],
+    signature: Annotated[
+        Path | None, typer.Option(help="Signature document; left out: report.signature.json beside report.json.")
+    ] = None,
+) -> None:
+    """Check the signature of a report, and compute its verdict again from the policy and the facts in it.
+
+    Exit status 0: the report is as it was signed, and says what its facts give. 1: it is not. 2: it cannot be checked.
+    """
+    from service.reports.audit_check import check_report
+    from service.reports.audit_wording import verdict_word
+
+    beside = signature or report.with_suffix(".signature.json")
+    key = PublicKey.from_pem(_read(public_key, "public_key"))
+    try:
+        checked = check_report(_read(report, "report"), _read(beside, "signature"), key)
+    except InvalidSignature as error:
+        _invalid(str(error))
+    told = checked.report
+    print(f"Signed by key {key.key_id}, and not changed since.")
+    print(f"Audit {told.audit} of {told.deployment}, ended {told.finished_at}: {verdict_word(told.verdict)}.")
+    if checked.faults:
+        _invalid("The verdict does not follow. " + " ".join(checked.faults))
+    if checked.recomputed is None:
+        print("It ended without a verdict, so there is none to compute again.")
+    else:
+        print(f"Computed again: the same verdict and the same {len(told.outcomes)} outcomes.")
+
+
+def _read(path: Path, field: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."
+        ) from None
+
+
+def _invalid(why: str) -> NoReturn:
+    typer.echo(f"mammodissect: not valid: {why}", err=True)
+    raise typer.Exit(INVALID)

@@ -1,0 +1,96 @@
+"""A model card from an audit, in markdown: what was measured, and gaps where only the deployer knows."""
+
+from collections.abc import Iterator
+
+from service.reports.audit import AuditReport
+from service.reports.audit_wording import measure, verdict_word
+from service.reports.markdown import code, escaped, table
+
+_LEFT = "_To be written by the deployer. This service does not know it._"
+
+
+def model_card(report: AuditReport) -> str:
+    """The card of the audited model."""
+    parts = {one.part: one for one in report.parts}
+    target = parts["target"]
+    lines = [
+        f"# Model card: {escaped(target.reference)}",
+        "",
+        f"Written from audit {code(report.audit)} of the deployment {escaped(report.deployment)}. It holds what was "
+        "measured inside the network, and claims nothing else.",
+        "",
+        "## Intended use",
+        "",
+        _LEFT,
+        "",
+        "## Who may use it, and for whom it is not meant",
+        "",
+        _LEFT,
+        "",
+        "## Training data and clinical performance",
+        "",
+        _LEFT,
+        "",
+        *_verdict(report),
+        *_measured(report),
+        *_strata(report),
+        "## Limits",
+        "",
+        *(f"* {escaped(sentence)}" for sentence in report.limits),
+        "",
+        *_digests(report),
+    ]
+    return "\n".join(lines)
+
+
+def _verdict(report: AuditReport) -> Iterator[str]:
+    yield from ("## What the audit found", "", f"**{verdict_word(report.verdict)}**. {escaped(report.means)}", "")
+    yield from (f"What it does not say: {escaped(report.means_not)}", "")
+    yield from (f"* {escaped(sentence)}" for sentence in report.summary)
+    if report.problem is not None:
+        yield f"* {escaped(report.problem.get('detail', ''))}"
+    yield ""
+
+
+def _measured(report: AuditReport) -> Iterator[str]:
+    yield from ("## What was measured", "")
+    if not report.figures:
+        yield from ("Nothing was measured.", "")
+        return
+    rows = [(escaped(one.name), measure(one.now, one.unit), measure(one.baseline, one.unit)) for one in report.figures]
+    yield from (*table(("figure", "this model", "baseline"), rows), "")
+    outcomes = [
+        (one.outcome, escaped(one.rule), escaped(one.stratum or "all exams"), escaped(one.reason))
+        for one in report.outcomes
+    ]
+    yield from (*table(("outcome", "rule", "in", "why"), outcomes), "")
+
+
+def _strata(report: AuditReport) -> Iterator[str]:
+    yield from ("## Strata", "")
+    if not report.strata:
+        yield from ("No rule of the policy looks into strata.", "")
+        return
+    rows = [
+        (
+            escaped(f"{one.stratum} = {one.value}"),
+            str(one.exams),
+            measure(one.significant_share, "share"),
+            measure(one.watched_share, "share"),
+            measure(one.stability, "share"),
+            escaped(one.reason or ""),
+        )
+        for one in report.strata
+    ]
+    yield from (*table(("exams with", "exams", "significant", "respond to watched", "stability", "note"), rows), "")
+
+
+def _digests(report: AuditReport) -> Iterator[str]:
+    yield from ("## Digests", "")
+    rows = [(escaped(one.part), escaped(one.reference), code(one.digest)) for one in report.parts]
+    rows.append(("policy", escaped(report.policy.reference), code(report.policy.digest)))
+    target = (report.manifest or {}).get("target", {})
+    rows += [(f"target, {escaped(name)}", "", code(value)) for name, value in target.items() if value is not None]
+    versions = (report.manifest or {}).get("versions", {})
+    rows += [(f"version of {escaped(name)}", "", code(value)) for name, value in versions.items()]
+    yield from (*table(("part", "reference", "digest"), rows), "")

@@ -1,0 +1,68 @@
+"""Reports on audits, from what is stored of them."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.db.audits import last_judged
+from service.db.deployments import parts_of_deployment
+from service.db.jobs import parts_of
+from service.domain.audits import Audit, AuditStatus
+from service.domain.jobs import Job
+from service.domain.resources import ResourceKind
+from service.errors import Conflict
+from service.reports.audit import AuditParts, AuditReport, BaselineLine, report_audit
+from service.reports.audit_figures import in_utc
+from service.usecases.audits import find_audit
+from service.usecases.deployments import find_deployment
+from service.usecases.jobs import find_job
+from service.usecases.resources import find_resource
+
+
+def read_audit_report(session: Session, audit_id: UUID) -> AuditReport:
+    """The report on an audit that has ended. Raises NotFound, and Conflict while the audit is running.
+
+    It is compared with the last audit that had been judged when this one began, so that no audit that ends later
+    changes what the report says.
+    """
+    audit = find_audit(session, audit_id)
+    if audit.status is AuditStatus.RUNNING:
+        raise Conflict(
+            f"Audit {audit_id} is running, so there is nothing to report yet.",
+            field="audit",
+            value=audit_id,
+            remedy=f"Wait until GET /audits/{audit_id} says that it is judged.",
+        )
+    return report_audit(audit, _parts(session, audit), last_judged(session, audit.deployment, audit.created_at))
+
+
+def _parts(session: Session, audit: Audit) -> AuditParts:
+    if audit.job is not None:
+        parts = parts_of(session, audit.job)
+    else:  # it could not begin, and a deployment's other parts never change
+        parts = parts_of_deployment(session, find_deployment(session, audit.deployment).id)
+    job = None if audit.job is None else find_job(session, audit.job)
+    return AuditParts(
+        resources=(
+            ("target", audit.target),
+            ("dissector", parts.dissector),
+            ("probe set", parts.probe_set),
+            ("concept set", parts.concept_set),
+        ),
+        policy=find_resource(session, ResourceKind.POLICY, audit.policy_reference, field="policy"),
+        baseline=None if audit.baseline is None else _baseline(session, audit.baseline),
+        manifest=_manifest(job),
+    )
+
+
+def _baseline(session: Session, job_id: UUID) -> BaselineLine:
+    target = parts_of(session, job_id).target
+    return BaselineLine(job_id, target.reference, target.digest, in_utc(find_job(session, job_id).finished_at))
+
+
+def _manifest(job: Job | None) -> Mapping[str, Any] | None:
+    if job is None or job.manifest is None:
+        return None
+    return {name: value for name, value in job.manifest.items() if name != "evidence"}
