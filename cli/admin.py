@@ -25,6 +25,10 @@ def gc(
     older_than_days: Annotated[
         float, typer.Option(min=0.05, help="Artifacts that were used since then are kept.")
     ] = 30.0,
+    results_older_than_days: Annotated[
+        float | None,
+        typer.Option(min=1, help="Also delete dissections that ended before and that nothing on record refers to."),
+    ] = None,
 ) -> None:
     """Delete intermediate results that no job can need any more. Reads DATABASE_URL and ARTIFACTS_URL."""
     from service.config import Settings
@@ -32,15 +36,17 @@ def gc(
     from service.domain.digests import digest_of
     from service.domain.trail import COMMAND_LINE
     from service.storage import open_store
-    from service.usecases.garbage import collect_garbage
+    from service.usecases.garbage import collect_garbage, forget_results
     from service.usecases.trail import record
 
     settings = Settings()
     store = open_store(settings.artifacts_url)
     with _database(settings) as sessions:
         with transaction(sessions) as session:
-            asked = digest_of({"older_than_days": older_than_days})
+            asked = digest_of({"older_than_days": older_than_days, "results_older_than_days": results_older_than_days})
             record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=asked)
+        if results_older_than_days is not None:
+            print(f"{forget_results(sessions, older_than=timedelta(days=results_older_than_days))} dissections deleted")
         collected = collect_garbage(sessions, store, older_than=timedelta(days=older_than_days))
     print(f"{collected.artifacts} artifacts and {collected.orphans} files without a record deleted")
 
