@@ -24,6 +24,7 @@ from api.routes import (
     registry,
     reports,
     resources,
+    schedules,
     signing_key,
 )
 from broker.background import BackgroundQueue
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         alerts.endpoints,
         alerts.router,
         audit_reports.router,
+        schedules.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(recorded)])
     check_recorded(app)

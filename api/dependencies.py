@@ -1,4 +1,4 @@
-"""What routes ask for: a session in one transaction, the queue, the settings, and an authorised caller."""
+"""What routes ask for: a session in one transaction, the queue, audits, the settings, and an authorised caller."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,7 +12,8 @@ from api.keys import name_of
 from service.config import Settings
 from service.db.session import transaction
 from service.errors import Unauthorized
-from service.ports import JobQueue
+from service.ports import Audits, JobQueue
+from service.usecases.audit_port import open_audits
 
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
 
@@ -26,6 +27,11 @@ async def _settings(request: Request) -> Settings:
 async def _queue(request: Request) -> JobQueue:
     queue: JobQueue = request.app.state.queue
     return queue
+
+
+async def audits_of(queue: Annotated[JobQueue, Depends(_queue)]) -> Audits:
+    """What begins the audits of schedules."""
+    return open_audits(queue)
 
 
 def _session(
@@ -50,6 +56,7 @@ async def authorise(
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
+AuditsDep = Annotated[Audits, Depends(audits_of)]
 # With the default scope the commit would follow the response, and a failed one would still have answered 2xx.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
@@ -19,6 +19,9 @@ MOST_LISTED = 1_000
 
 MOST_CAUGHT_UP = 100
 """The most missed fires that catch-up `all` can be told to start."""
+
+CAUGHT_UP = 10
+"""What catch-up `all` starts at most where nothing is said."""
 
 
 class CatchUp(StrEnum):
@@ -102,15 +105,16 @@ class Fire:
 
 
 def checked(terms: Terms) -> Terms:
-    """The terms with a normal cron expression. Raises InvalidInput for terms that cannot be kept."""
+    """The terms in their normal form. Raises InvalidInput for terms that cannot be kept."""
     check_zone(terms.zone)
-    most = terms.catch_up_max
-    if (terms.catch_up is CatchUp.ALL) != (most is not None):
+    cron = normal_cron(terms.cron)
+    most = CAUGHT_UP if terms.catch_up is CatchUp.ALL and terms.catch_up_max is None else terms.catch_up_max
+    if most is not None and terms.catch_up is not CatchUp.ALL:
         raise InvalidInput(
-            f"Catch-up `{terms.catch_up}` has {'a' if most is None else 'no'} maximum.",
+            f"Catch-up `{terms.catch_up}` has no maximum.",
             field="catch_up_max",
             value=most,
-            remedy="Give catch_up_max with catch-up `all`, and with it alone.",
+            remedy="Leave it out, or choose catch-up `all`.",
         )
     if most is not None and not 1 <= most <= MOST_CAUGHT_UP:
         raise InvalidInput(
@@ -126,7 +130,7 @@ def checked(terms: Terms) -> Terms:
             value=int(terms.grace.total_seconds()),
             remedy=f"Choose {ON_TIME.seconds} seconds or more, or catch-up `none`.",
         )
-    return Terms(normal_cron(terms.cron), terms.zone, terms.catch_up, terms.catch_up_max, terms.grace, terms.overlap)
+    return replace(terms, cron=cron, catch_up_max=most)
 
 
 def owed(schedule: Schedule, now: datetime) -> tuple[Sequence[datetime], int]:
@@ -148,6 +152,16 @@ def upcoming(terms: Terms, after: datetime, number: int) -> tuple[datetime, ...]
 def next_look(terms: Terms, looked_at: datetime) -> datetime | None:
     """When there is something to decide again."""
     return next(iter(upcoming(terms, looked_at, 1)), None)
+
+
+def held_up(schedule: Schedule, now: datetime) -> str | None:
+    """Why a schedule does not fire though it should: the clock was ahead once and has been set back."""
+    if schedule.paused or schedule.looked_at - now < ON_TIME:
+        return None
+    return (
+        f"The fires until {schedule.looked_at.isoformat(timespec='seconds')} were decided by a clock that was ahead. "
+        "Pause and resume the schedule to have those fire that did not start."
+    )
 
 
 def settle(due: Sequence[datetime], now: datetime, terms: Terms) -> Mapping[datetime, str | None]:

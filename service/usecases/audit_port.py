@@ -7,10 +7,8 @@ from sqlalchemy.orm import Session
 
 from service.db.audits import open_audits_of_schedule
 from service.db.deployments import get_deployment
-from service.domain.trail import SCHEDULER
 from service.ports import Audits, JobQueue
 from service.usecases.audits import Occasion, cancel_audit, start_audit
-from service.usecases.trail import record
 
 
 class ScheduledAudits:
@@ -22,9 +20,7 @@ class ScheduledAudits:
     def start(self, session: Session, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
         """See `Audits.start`."""
         occasion = Occasion("schedule", schedule=schedule_id, fire_time=fire_time)
-        audit = start_audit(session, self._queue, get_deployment(session, deployment_id), occasion)
-        record(session, actor=SCHEDULER, action="start audit", subject=f"/audits/{audit.id}")
-        return audit.id
+        return start_audit(session, self._queue, get_deployment(session, deployment_id), occasion).id
 
     def open_of(self, session: Session, schedule_id: UUID) -> list[UUID]:
         """See `Audits.open_of`."""
@@ -33,7 +29,6 @@ class ScheduledAudits:
     def cancel(self, session: Session, audit_id: UUID) -> None:
         """See `Audits.cancel`."""
         cancel_audit(session, audit_id)
-        record(session, actor=SCHEDULER, action="cancel audit", subject=f"/audits/{audit_id}")
 
 
 def open_audits(queue: JobQueue) -> Audits:

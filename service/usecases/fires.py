@@ -4,7 +4,7 @@ One schedule is one transaction: its row is held, its fires are recorded, audits
 of it happens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,9 +15,11 @@ from service.db import schedules as queries
 from service.db.session import Sessions, transaction
 from service.domain.alerts import JSON
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
+from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError, Unavailable
 from service.ports import Audits
 from service.usecases.alerts import publish_alert
+from service.usecases.trail import record
 
 log = structlog.get_logger()
 
@@ -94,7 +96,7 @@ def _decide(session: Session, audits: Audits, schedule_id: UUID, at: datetime | 
         return fires
     due, earlier = owed(schedule, now)
     recorded = queries.recorded_fires(session, schedule_id, schedule.looked_at)
-    decided = _settle(session, audits, schedule, [time for time in due if time not in recorded], now)
+    decided = _settle(session, audits, schedule, due, recorded, now)
     queries.add_fires(session, schedule_id, _counting(decided, earlier))
     looked_at = max(schedule.looked_at, now)
     queries.move_cursor(session, schedule_id, looked_at, next_look(schedule.terms, looked_at))
@@ -125,12 +127,21 @@ def _start_waiting(session: Session, audits: Audits, schedule: Schedule, now: da
     return [fire]
 
 
-def _settle(session: Session, audits: Audits, schedule: Schedule, due: Sequence[datetime], now: datetime) -> list[Fire]:
+def _settle(
+    session: Session,
+    audits: Audits,
+    schedule: Schedule,
+    due: Sequence[datetime],
+    recorded: Collection[datetime],
+    now: datetime,
+) -> list[Fire]:
     """Decide on due fires. Those that start together do not overlap one another: catch-up has asked for all of them."""
     open_audits = tuple(audits.open_of(session, schedule.id))
     waiting = queries.find_waiting_fire(session, schedule.id) is not None
     fires = []
     for time, reason in settle(due, now, schedule.terms).items():
+        if time in recorded:
+            continue
         if reason is not None:
             fires.append(Fire(time, Outcome.MISSED, now, reason=reason))
             continue
@@ -161,6 +172,8 @@ def _begin(
     except DissectError as error:
         log.warning("an audit cannot be started", schedule=schedule.name, fire_time=time, reason=error.detail)
         return Fire(time, Outcome.MISSED, now, reason=f"The audit cannot be started. {error}")
+    subject = f"/schedules/{schedule.name} -> /audits/{audit_id}"
+    record(session, actor=SCHEDULER, action="fire schedule", subject=subject)
     return Fire(time, Outcome.STARTED, now, audit_id=audit_id)
 
 

@@ -1,10 +1,11 @@
 """Create, read, change, pause, run and delete schedules; list what became of their fires."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import TypedDict
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -65,7 +66,8 @@ def find_schedule(session: Session, name: str) -> Schedule:
 def list_schedules(
     session: Session, *, deployment: str | None = None, limit: int, after: Position | None
 ) -> Page[Schedule]:
-    """Schedules, of one deployment or all, newest first."""
+    """Schedules, of one deployment or all, newest first. Raises InvalidInput for a position of another list."""
+    _check_position(after, UUID)
     return queries.list_schedules(session, deployment=deployment, limit=limit, after=after)
 
 
@@ -133,17 +135,8 @@ def delete_schedule(session: Session, name: str) -> None:
 
 
 def list_fires(session: Session, schedule: Schedule, *, limit: int, after: Position | None) -> Page[Fire]:
-    """What became of its fires, newest first. Raises InvalidInput for a position that is none of this list's."""
-    if after is not None:
-        try:
-            datetime.fromisoformat(str(after[0]))
-        except ValueError as error:
-            raise InvalidInput(
-                "That cursor did not come from this list.",
-                field="cursor",
-                value=after[0],
-                remedy="Start without a cursor and follow `next`.",
-            ) from error
+    """What became of its fires, newest first. Raises InvalidInput for a position of another list."""
+    _check_position(after, datetime.fromisoformat)
     return queries.list_fires(session, schedule.id, limit=limit, after=after)
 
 
@@ -152,15 +145,18 @@ def upcoming_fires(schedule: Schedule, number: int) -> Sequence[datetime]:
     return () if schedule.paused else domain.upcoming(schedule.terms, schedule.looked_at, number)
 
 
-def held_up(session: Session, schedule: Schedule, now: datetime | None = None) -> str | None:
-    """Why a schedule does not fire though it should: the clock was ahead once and has been set back."""
-    now = now or queries.database_clock(session)
-    if schedule.paused or schedule.looked_at - now < domain.ON_TIME:
-        return None
-    return (
-        f"The fires until {schedule.looked_at.isoformat(timespec='seconds')} were decided by a clock that was ahead. "
-        "Pause and resume the schedule to have those fire that did not start."
-    )
+def _check_position(after: Position | None, read: Callable[[str], object]) -> None:
+    if after is None:
+        return
+    try:
+        read(str(after[0]))
+    except ValueError as error:
+        raise InvalidInput(
+            "That cursor did not come from this list.",
+            field="cursor",
+            value=after[0],
+            remedy="Start without a cursor and follow `next`.",
+        ) from error
 
 
 def _held(session: Session, name: str) -> Schedule:
@@ -180,7 +176,7 @@ def _not_found(what: str, name: str, known: list[str]) -> NotFound:
 
 
 def _changed(terms: Terms, changes: Changes) -> Terms:
-    """Another catch-up than `all` drops the maximum of the one before."""
+    """The terms with the changes; another catch-up than `all` drops the maximum that was."""
     drop = changes.get("catch_up", CatchUp.ALL) is not CatchUp.ALL and "catch_up_max" not in changes
     changed = replace(terms, **changes)
     return replace(changed, catch_up_max=None) if drop else changed

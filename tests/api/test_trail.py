@@ -38,11 +38,13 @@ from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import Occasion, start_audit
 from service.usecases.deployments import create_deployment, find_deployment, register_policy
 from service.usecases.resources import register_probe_set
+from service.usecases.schedules import create_schedule
 from service.usecases.trail import record
 from service.usecases.work import begin_item, reap
 from tests.api.test_comparisons import EVIDENCE, layer
 from tests.api.test_problems import problem
 from tests.api.test_registry_events import SECRET, created, send
+from tests.schedules.field import DAILY
 from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
 
 
@@ -166,6 +168,17 @@ def alerting(path: str, body: Any = None, method: str = "POST") -> Callable[[Cal
     return call
 
 
+def scheduling(path: str, body: Any = None, method: str = "POST") -> Callable[[Caller], Any]:
+    def call(caller: Caller) -> Any:
+        deployment(caller)
+        with transaction(caller.sessions) as session:
+            create_schedule(session, name="nightly", deployment="east", terms=DAILY)
+            session.info.clear()
+        return caller.client.request(method, path, json=body)
+
+    return call
+
+
 POLICY: dict[str, Any] = {"rules": [{"rule": "stability", "at_least": 0.5}]}
 JOB = object()
 SNOOZE = {"until": "2099-01-01T00:00:00Z", "by": "on call", "reason": "service"}
@@ -199,6 +212,14 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
         f"/audits/{audit(caller, ended=True)}/acknowledge", {"by": "physicist", "reason": "seen"}
     ),
     "POST /registry-events": hooked,
+    "POST /schedules": deploying(
+        "/schedules", {"name": "weekly", "deployment": "east", "cron": "0 2 * * 1", "zone": "UTC"}
+    ),
+    "PATCH /schedules/{name}": scheduling("/schedules/nightly", {"cron": "0 3 * * *"}, "PATCH"),
+    "DELETE /schedules/{name}": scheduling("/schedules/nightly", None, "DELETE"),
+    "POST /schedules/{name}/pause": scheduling("/schedules/nightly/pause"),
+    "POST /schedules/{name}/resume": scheduling("/schedules/nightly/resume"),
+    "POST /schedules/{name}/run": scheduling("/schedules/nightly/run"),
     "POST /alert-endpoints": lambda caller: caller.post("/alert-endpoints", HOOK),
     "PATCH /alert-endpoints/{name}": alerting("/alert-endpoints/hook", {"enabled": False}, "PATCH"),
     "DELETE /alert-endpoints/{name}": alerting("/alert-endpoints/hook", None, "DELETE"),

@@ -1,0 +1,107 @@
+"""When deployed models are audited again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response, status
+from sqlalchemy.orm import Session
+
+from api.dependencies import AuditsDep, SessionDep
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schedule_schemas import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
+from service.db.schedules import database_clock
+from service.domain.schedules import Schedule
+from service.usecases import schedules
+
+router = APIRouter(prefix="/schedules", tags=["schedules"])
+
+Named = Annotated[str, Path(max_length=64, description="Name of the schedule.")]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+def create_schedule(body: ScheduleIn, session: SessionDep, response: Response) -> ScheduleOut:
+    """Make a schedule. 409 where there is one of that name."""
+    schedule = schedules.create_schedule(session, name=body.name, deployment=body.deployment, terms=body.terms())
+    response.headers["Location"] = f"/schedules/{schedule.name}"
+    return _out(session, schedule)
+
+
+@router.get("")
+def list_schedules(
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    deployment: Annotated[str | None, Query(max_length=80, description="Only schedules of that deployment.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> PageOut[ScheduleOut]:
+    """All schedules, newest first."""
+    after = decode_cursor(cursor, length=1)
+    page = schedules.list_schedules(session, deployment=deployment, limit=limit, after=after)
+    now = database_clock(session)
+    items = [ScheduleOut.of(schedule, now) for schedule in page.items]
+    return PageOut[ScheduleOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+@router.get("/{name}")
+def read_schedule(name: Named, session: SessionDep) -> ScheduleOut:
+    """One schedule, and when it fires next."""
+    return _out(session, schedules.find_schedule(session, name))
+
+
+@router.patch("/{name}")
+def change_schedule(name: Named, body: ScheduleChangesIn, session: SessionDep) -> ScheduleOut:
+    """Change cron expression, zone, catch-up, grace or overlap; what is left out stays."""
+    return _out(session, schedules.change_schedule(session, name, body.changes()))
+
+
+@router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_schedule(name: Named, session: SessionDep) -> None:
+    """Remove a schedule and the record of its fires. Its audits stay."""
+    schedules.delete_schedule(session, name)
+
+
+@router.post("/{name}/pause")
+def pause_schedule(name: Named, session: SessionDep) -> ScheduleOut:
+    """Stop it from firing. What is due or waits at that moment is missed."""
+    return _out(session, schedules.pause_schedule(session, name))
+
+
+@router.post("/{name}/resume")
+def resume_schedule(name: Named, session: SessionDep) -> ScheduleOut:
+    """Let it fire again. It does not owe the fires of its pause."""
+    return _out(session, schedules.resume_schedule(session, name))
+
+
+@router.post("/{name}/run", status_code=status.HTTP_202_ACCEPTED)
+def run_schedule(name: Named, session: SessionDep, audits: AuditsDep) -> FireOut:
+    """Fire it now, paused or not. 409 where an audit of it is open and its overlap forbids another."""
+    return FireOut.of(schedules.run_schedule(session, audits, name))
+
+
+@router.get("/{name}/runs")
+def list_runs(
+    name: Named,
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    upcoming: Annotated[
+        int,
+        Query(alias="next", ge=0, le=schedules.MOST_UPCOMING, description="How many fires to come to list as well."),
+    ] = 0,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RunsOut:
+    """What became of its fires, newest first, and the next ones."""
+    schedule = schedules.find_schedule(session, name)
+    page = schedules.list_fires(session, schedule, limit=limit, after=decode_cursor(cursor, length=1))
+    return RunsOut(
+        items=[FireOut.of(fire) for fire in page.items],
+        next=next_cursor(request, response, page.next_position),
+        upcoming=[
+            UpcomingOut.of(fire_time, schedule.terms.zone) for fire_time in schedules.upcoming_fires(schedule, upcoming)
+        ],
+    )
+
+
+def _out(session: Session, schedule: Schedule) -> ScheduleOut:
+    return ScheduleOut.of(schedule, database_clock(session))
