@@ -120,49 +120,47 @@ def test_an_alert_goes_to_those_who_listen_and_only_once_it_is_committed(
     assert failures.ids == [f"msg_{failed.hex}"]
 
 
-@pytest.mark.parametrize(
-    ("answering", "failure", "status"),
-    [
-        (Answer(500, {"content-type": "text/plain"}, b"it is broken"), Failure.STATUS, 500),
-        (Answer(404), Failure.STATUS, 404),
-        (Answer(302, {"location": "/elsewhere"}), Failure.REDIRECT, 302),
-        (Answer(307, {"location": "/elsewhere"}), Failure.REDIRECT, 307),
-        (HANG, Failure.TIMEOUT, None),
-        (TRICKLE, Failure.TIMEOUT, None),
-        (DROP, Failure.PROTOCOL, None),
-    ],
-    ids=["500", "404", "302", "307", "hangs", "trickles", "drops"],
-)
+FAILURES = {
+    "broken": (Answer(500, {"content-type": "text/plain"}, b"it is broken"), Failure.STATUS, 500),
+    "unknown": (Answer(404), Failure.STATUS, 404),
+    "moved": (Answer(302, {"location": "/elsewhere"}), Failure.REDIRECT, 302),
+    "elsewhere": (Answer(307, {"location": "/elsewhere"}), Failure.REDIRECT, 307),
+    "drops": (DROP, Failure.PROTOCOL, None),
+    "hangs": (HANG, Failure.TIMEOUT, None),
+    "trickles": (TRICKLE, Failure.TIMEOUT, None),
+}
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["answers", "slow answers"])
 def test_a_failure_is_on_record_and_the_same_message_goes_again(
-    sessions: Sessions,
-    settings: Settings,
-    receiver: MakeReceiver,
-    answering: Answer,
-    failure: Failure,
-    status: int | None,
+    sessions: Sessions, settings: Settings, receiver: MakeReceiver, *, slow: bool
 ) -> None:
-    patient = answering not in (HANG, TRICKLE)
-    clockwork = Clockwork(sessions, settings if patient else settings.model_copy(update={"alert_timeout_s": 0.3}))
-    hook = receiver([answering, Answer()])
-    secret = clockwork.webhook("on-call", hook.url)
+    # Those who answer have all the time they need, however busy this machine is.
+    patience = 1.0 if slow else settings.alert_timeout_s
+    clockwork = Clockwork(sessions, settings.model_copy(update={"alert_timeout_s": patience}))
+    cases = {name: case for name, case in FAILURES.items() if (case[1] is Failure.TIMEOUT) == slow}
+    hooks = {name: receiver([answering, Answer()]) for name, (answering, *_) in cases.items()}
+    secrets = {name: clockwork.webhook(name, hook.url) for name, hook in hooks.items()}
     alert_id = clockwork.publish()
-    assert clockwork.deliver(START) == 1
-    delivery = clockwork.delivery(alert_id)
-    (attempt,) = delivery.log
-    assert (delivery.status, attempt.failure, attempt.status) == (DeliveryStatus.PENDING, failure, status)
-    assert attempt.at == START
-    assert attempt.detail
-    assert clockwork.endpoint("on-call").failing_since == START
+    assert clockwork.deliver(START) == len(cases)
+    for delivery in clockwork.deliveries(alert_id):
+        (attempt,) = delivery.log
+        assert (delivery.status, attempt.at) == (DeliveryStatus.PENDING, START)
+        assert (attempt.failure, attempt.status) == cases[delivery.endpoint][1:]
+        assert attempt.detail
+        assert clockwork.endpoint(delivery.endpoint).failing_since == START
     assert clockwork.deliver(after(seconds=4)) == 0, "not before the schedule says"
-    assert clockwork.deliver(after(seconds=8)) == 1
-    first, second = hook.received
-    assert (first.id, first.body, first.path) == (second.id, second.body, second.path)
-    assert first.headers["webhook-timestamp"] == str(int(START.timestamp()))
-    assert second.headers["webhook-timestamp"] == str(int(after(seconds=8).timestamp()))
-    assert verified_by_specification(secret, second, now=after(seconds=9))
-    assert not verified_by_specification(secret, first, now=after(hours=1)), "an old message is no message"
-    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
-    assert clockwork.endpoint("on-call").failing_since is None
+    clockwork.senders = Clockwork(sessions, settings).senders
+    assert clockwork.deliver(after(seconds=30)) == len(cases)
+    for name, hook in hooks.items():
+        first, second = hook.received
+        assert (first.id, first.body, first.path) == (second.id, second.body, second.path)
+        assert first.headers["webhook-timestamp"] == str(int(START.timestamp()))
+        assert second.headers["webhook-timestamp"] == str(int(after(seconds=30).timestamp()))
+        assert verified_by_specification(secrets[name], second, now=after(seconds=31))
+        assert not verified_by_specification(secrets[name], first, now=after(hours=1)), "an old message is no message"
+        assert clockwork.endpoint(name).failing_since is None
+    assert {delivery.status for delivery in clockwork.deliveries(alert_id)} == {DeliveryStatus.DELIVERED}
 
 
 def test_a_redirect_is_not_followed(clockwork: Clockwork, receiver: MakeReceiver) -> None:
@@ -220,7 +218,7 @@ def test_a_receiver_that_asks_for_patience_gets_it(
     clockwork.deliver(START)
     clockwork.publish(at=after(seconds=30))
     assert clockwork.deliver(after(seconds=119)) == 0, "nor does any other alert go there"
-    assert clockwork.deliver(after(seconds=121)) == 2
+    assert clockwork.deliver(after(seconds=150)) == 2
 
 
 def test_patience_has_limits(clockwork: Clockwork, receiver: MakeReceiver) -> None:
@@ -229,8 +227,8 @@ def test_patience_has_limits(clockwork: Clockwork, receiver: MakeReceiver) -> No
         clockwork.webhook(f"hook-{number}", hook.url)
     clockwork.publish()
     assert clockwork.deliver(START) == 5
-    assert clockwork.deliver(after(seconds=8)) == 3, "what cannot be read asks for nothing"
-    assert clockwork.deliver(after(days=1, seconds=8)) == 2
+    assert clockwork.deliver(after(seconds=30)) == 3, "what cannot be read asks for nothing"
+    assert clockwork.deliver(after(days=1, seconds=30)) == 2
 
 
 def test_the_schedule_is_the_specification_s_and_then_the_endpoint_is_disabled(
@@ -248,7 +246,7 @@ def test_the_schedule_is_the_specification_s_and_then_the_endpoint_is_disabled(
     since_start = [attempt.at - START for attempt in delivery.log]
     assert (delivery.status, len(since_start)) == (DeliveryStatus.FAILED, len(SPECIFIED))
     for actual, specified in zip(since_start, SPECIFIED, strict=True):
-        assert specified <= actual <= 1.1 * specified + timedelta(seconds=10)
+        assert specified <= actual <= 1.1 * specified + timedelta(seconds=60)
     assert any(
         actual > specified + timedelta(seconds=1) for actual, specified in zip(since_start, SPECIFIED, strict=True)
     )
@@ -278,15 +276,15 @@ def test_a_receiver_that_is_down_for_a_day_then_gets_everything(clockwork: Clock
     hook = receiver(up=False)
     secret = clockwork.webhook("on-call", hook.url)
     published = []
-    for hour in range(0, 24, 2):
+    for hour in range(0, 24, 4):
         published.append(clockwork.publish(at=after(hours=hour), number=hour))
-        clockwork.deliver_until(after(hours=hour + 1, minutes=59))
+        clockwork.deliver_until(after(hours=hour + 3, minutes=59))
     assert {attempt.failure for attempt in clockwork.delivery(published[0]).log} == {Failure.CONNECTION}
-    assert clockwork.endpoint("on-call").pending == 12
+    assert clockwork.endpoint("on-call").pending == 6
     hook.start()
     clockwork.deliver_until(after(days=3))
     assert sorted(hook.ids) == sorted(f"msg_{alert_id.hex}" for alert_id in published), "each exactly once"
-    assert {one.json["data"]["number"] for one in hook.received} == set(range(0, 24, 2))
+    assert {one.json["data"]["number"] for one in hook.received} == set(range(0, 24, 4))
     assert all(verified_by_specification(secret, one, now=sent_at(one)) for one in hook.received)
     endpoint = clockwork.endpoint("on-call")
     assert (endpoint.enabled, endpoint.pending, endpoint.failed, endpoint.failing_since) == (True, 0, 0, None)
@@ -467,7 +465,7 @@ def test_what_changes_on_the_way(clockwork: Clockwork, sessions: Sessions, recei
     clockwork.deliver(START)
     with transaction(sessions) as session:
         alerts.change_endpoint(session, clockwork.settings, "on-call", alerts.EndpointChange(url=up.url))
-    clockwork.deliver(after(seconds=6))
+    clockwork.deliver(after(seconds=30))
     assert up.ids == [f"msg_{alert_id.hex}"]
     waiting = clockwork.publish(at=after(days=1))
     with transaction(sessions) as session:
@@ -526,7 +524,7 @@ def test_a_name_that_leads_inside_is_not_followed(
     assert "ALERT_HOSTS" in (attempt.detail or "")
     assert hook.received == []
     lost = Clockwork(sessions, outside, _nowhere)
-    lost.deliver(after(seconds=10))
+    lost.deliver(after(seconds=30))
     assert clockwork.delivery(alert_id).log[1].failure is Failure.NAME
 
 
