@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&]|^[-+#=])")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 _BREAKS = re.compile(r"\s+")
 
 
 def escaped(text: object) -> str:
     """The text on one line, with every character escaped that markdown or HTML would read as markup."""
-    return _SPECIAL.sub(r"\\\1", _BREAKS.sub(" ", str(text)).strip())
+    line = _BREAKS.sub(" ", str(text)).strip()
+    return _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line))
 
 
 def code(text: object) -> str:

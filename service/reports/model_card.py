@@ -69,7 +69,7 @@ def _measured(report: AuditReport) -> Iterator[str]:
 def _strata(report: AuditReport) -> Iterator[str]:
     yield from ("## Strata", "")
     if not report.strata:
-        yield from ("No rule of the policy looks into strata.", "")
+        yield from ("No stratum was dissected.", "")
         return
     rows = [
         (

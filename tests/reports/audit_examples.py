@@ -1,4 +1,4 @@
-"""An audit that failed, with everything that a report can say, and the audit before it, which passed."""
+"""An audit that failed, with everything that a report can say, and the audit before it, which had little to say."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +22,8 @@ MANIFEST: dict[str, Any] = {
     "rows_skipped": [],
     "versions": {"service": "0.1.0", "torch": "2.14.0"},
 }
-RULES: list[dict[str, Any]] = [
+Rules = list[dict[str, Any]]
+RULES: Rules = [
     {"rule": "significant-share", "at_least": 0.3},
     {"rule": "required-concepts", "concepts": ["spiculated mass", "milk of calcium"], "name": "what it must see"},
     {"rule": "significant-share", "at_least": 0.2, "by": "density", "least_exams": 20},
@@ -91,9 +92,7 @@ def registered(kind: ResourceKind, name: str, version: int, digest: str) -> Reso
     return Resource(UUID(int=1), kind, name, version, digest * 32, {}, datetime(2026, 2, 20, 8, tzinfo=UTC))
 
 
-def example_audit(
-    facts: AuditFacts | None = FAILED_FACTS, rules: list[dict[str, Any]] = RULES, **changes: Any
-) -> Audit:
+def example_audit(facts: AuditFacts | None = FAILED_FACTS, rules: Rules = RULES, **changes: Any) -> Audit:
     """An audit of `screening-b5@4`, judged by the rules."""
     policy = policy_from({"rules": rules, "description": changes.pop("description", "")})
     audit = Audit(
