@@ -5,6 +5,7 @@ of it happens.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -122,8 +123,7 @@ def _start_waiting(session: Session, audits: Audits, schedule: Schedule, now: da
     if waiting is None or audits.open_of(session, schedule.id):
         return []
     fire = _begin(session, audits, schedule, waiting.fire_time, now, ())
-    fire = Fire(fire.fire_time, fire.outcome, now, fire.audit_id, fire.reason, waiting.manual)
-    queries.settle_waiting_fire(session, schedule.id, fire)
+    queries.settle_waiting_fire(session, schedule.id, replace(fire, manual=waiting.manual))
     return [fire]
 
 
@@ -189,11 +189,10 @@ def _start(session: Session, audits: Audits, schedule: Schedule, time: datetime,
 
 def _counting(fires: list[Fire], earlier: int) -> list[Fire]:
     """The fires, the first of which says how many came before them."""
-    if not fires or not earlier:
+    if not earlier or not fires or fires[0].outcome is not Outcome.MISSED:
         return fires
-    first = fires[0]
-    reason = f"{first.reason} So were {earlier} before it, which are not listed."
-    return [Fire(first.fire_time, first.outcome, first.decided_at, first.audit_id, reason), *fires[1:]]
+    reason = f"{fires[0].reason} So were {earlier} before it, which are not listed."
+    return [replace(fires[0], reason=reason), *fires[1:]]
 
 
 def _why_queued(open_audits: Sequence[UUID]) -> str:
