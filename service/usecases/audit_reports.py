@@ -10,7 +10,6 @@ from service.db.audits import last_judged
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import parts_of
 from service.domain.audits import Audit, AuditStatus
-from service.domain.jobs import Job
 from service.domain.resources import ResourceKind
 from service.errors import Conflict
 from service.reports.audit import AuditParts, AuditReport, BaselineLine, report_audit
@@ -43,7 +42,6 @@ def _parts(session: Session, audit: Audit) -> AuditParts:
         parts = parts_of(session, audit.job)
     else:  # it could not begin, and a deployment's other parts never change
         parts = parts_of_deployment(session, find_deployment(session, audit.deployment).id)
-    job = None if audit.job is None else find_job(session, audit.job)
     return AuditParts(
         resources=(
             ("target", audit.target),
@@ -53,7 +51,7 @@ def _parts(session: Session, audit: Audit) -> AuditParts:
         ),
         policy=find_resource(session, ResourceKind.POLICY, audit.policy_reference, field="policy"),
         baseline=None if audit.baseline is None else _baseline(session, audit.baseline),
-        manifest=_manifest(job),
+        manifest=_manifest(session, audit),
     )
 
 
@@ -62,7 +60,9 @@ def _baseline(session: Session, job_id: UUID) -> BaselineLine:
     return BaselineLine(job_id, target.reference, target.digest, in_utc(find_job(session, job_id).finished_at))
 
 
-def _manifest(job: Job | None) -> Mapping[str, Any] | None:
-    if job is None or job.manifest is None:
+def _manifest(session: Session, audit: Audit) -> Mapping[str, Any] | None:
+    """Only of an audit that was judged: a failed dissection may be tried again after the audit has ended."""
+    if audit.job is None or audit.status is not AuditStatus.JUDGED:
         return None
-    return {name: value for name, value in job.manifest.items() if name != "evidence"}
+    manifest = find_job(session, audit.job).manifest or {}
+    return {name: value for name, value in manifest.items() if name != "evidence"}

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,16 +12,17 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from service.config import Settings
-from service.db.session import Sessions
+from service.db.jobs import move_job
+from service.db.session import Sessions, transaction
+from service.domain.jobs import JobStatus
 from service.reports.audit_check import check_report
 from service.signatures import Signature, SigningKey
+from service.usecases.audit_verdicts import judge_ended_audits
 from tests.api.test_audits import Dissect, baseline, deployed, dissect, start
 from tests.api.test_problems import problem
 from tests.reports.page import Page
 
 __all__ = ["baseline", "deployed", "dissect"]
-
-PATHS = ("report", "report/signature", "model-card", "evidence-map")
 
 
 @pytest.fixture
@@ -109,13 +110,31 @@ def test_the_last_audit_is_the_one_that_was_judged_when_this_one_began(
     assert json.loads(twin(client, passed))["since_last"] is None
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_there_is_none_while_an_audit_runs_nor_of_no_audit(client: TestClient, deployed: str, path: str) -> None:
+def test_there_is_none_while_an_audit_runs_nor_of_no_audit(client: TestClient, deployed: str) -> None:
     audit = start(client)
-    found = problem(client.get(f"/audits/{audit['id']}/{path}"), 409)
-    assert (found["field"], found["value"]) == ("audit", audit["id"])
-    assert "is running" in found["detail"]
-    problem(client.get(f"/audits/{uuid4()}/{path}"), 404)
+    for path in ("report", "report/signature", "model-card", "evidence-map"):
+        found = problem(client.get(f"/audits/{audit['id']}/{path}"), 409)
+        assert (found["field"], found["value"]) == ("audit", audit["id"])
+        assert "is running" in found["detail"]
+        problem(client.get(f"/audits/{uuid4()}/{path}"), 404)
+
+
+def test_a_dissection_that_is_tried_again_does_not_change_what_was_reported(
+    client: TestClient, deployed: str, sessions: Sessions
+) -> None:
+    audit = start(client)
+    job = UUID(audit["job"])
+    with transaction(sessions) as session:
+        assert move_job(session, job, JobStatus.RUNNING)
+        assert move_job(session, job, JobStatus.FAILED)
+    assert judge_ended_audits(sessions) == [UUID(audit["id"])]
+    document = twin(client, audit)
+    assert json.loads(document)["problem"]["code"] == "dissection-failed"
+    assert client.post(f"/jobs/{job}/retry").status_code == 202
+    with transaction(sessions) as session:
+        assert move_job(session, job, JobStatus.RUNNING)
+        assert move_job(session, job, JobStatus.SUCCEEDED, manifest={"device": "cpu"})
+    assert twin(client, audit) == document
 
 
 def test_without_a_signing_key_it_is_said_how_to_set_one(client: TestClient, passed: dict[str, Any]) -> None:
