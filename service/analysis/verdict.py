@@ -25,6 +25,7 @@ from service.domain.policies import (
     Rule,
     SignificantShare,
     Stability,
+    StratifiedRule,
     Verdict,
     WatchedShare,
 )
@@ -54,14 +55,13 @@ def _outcomes(policy: Policy, facts: AuditFacts) -> Iterator[RuleOutcome]:
     if facts.same_network:
         yield _reproduced(facts)
     for rule in policy.rules:
-        by = getattr(rule, "by", None)
-        if by is None:
+        if not isinstance(rule, StratifiedRule) or rule.by is None:
             yield _outcome(rule, None, _test(rule, facts))
-        else:
-            for stratum in facts.strata.get(by, ()):
-                yield _outcome(rule, f"{by}={stratum.value}", _test_stratum(rule, stratum, facts))
-            if not facts.strata.get(by):
-                yield _outcome(rule, by, (None, f"No image of the probe set has a value for {by}.", {}))
+            continue
+        for stratum in facts.strata.get(rule.by, ()):
+            yield _outcome(rule, f"{rule.by}={stratum.value}", _test_stratum(rule, stratum, facts))
+        if not facts.strata.get(rule.by):
+            yield _outcome(rule, rule.by, (None, f"No image of the probe set has a value for {rule.by}.", {}))
 
 
 def _reproduced(facts: AuditFacts) -> RuleOutcome:
@@ -84,11 +84,10 @@ def _weight(policy: Policy, outcome: Outcome) -> Verdict:
     return policy.not_testable if outcome == "not-testable" else outcome
 
 
-def _test_stratum(rule: Rule, stratum: StratumFacts, facts: AuditFacts) -> _Found:
-    least = getattr(rule, "least_exams", 0)
+def _test_stratum(rule: StratifiedRule, stratum: StratumFacts, facts: AuditFacts) -> _Found:
     figures = {"exams": stratum.exams}
-    if stratum.exams < least:
-        return None, f"{stratum.exams} exams, and the rule wants {least}.", figures
+    if stratum.exams < rule.least_exams:
+        return None, f"{stratum.exams} exams, and the rule wants {rule.least_exams}.", figures
     if stratum.network is None:
         return None, stratum.reason or "These exams were not dissected.", figures
     kept, reason, more = _test(rule, AuditFacts(stratum.network, baseline=facts.baseline))

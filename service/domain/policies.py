@@ -30,8 +30,10 @@ class _Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _StratifiedRule(_Rule):
-    """by: a stratum of the probe set (density, device, age band ...); the rule then holds in each of its values.
+class StratifiedRule(_Rule):
+    """A rule that may be asked of each part of the probe set.
+
+    by: a stratum of the probe set (density, device, age band ...); the rule then holds in each of its values.
 
     least_exams: values with fewer exams are not testable.
     """
@@ -41,7 +43,7 @@ class _StratifiedRule(_Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignificantShare(_StratifiedRule):
+class SignificantShare(StratifiedRule):
     """At least this share of the live neurons has a significant label."""
 
     rule: Literal["significant-share"] = "significant-share"
@@ -49,7 +51,7 @@ class SignificantShare(_StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredConcepts(_StratifiedRule):
+class RequiredConcepts(StratifiedRule):
     """Each of the concepts (texts or synonyms) has a significant neuron.
 
     Concepts that the probe set lacks or the dissector cannot see are set apart; without any other, not testable.
@@ -60,7 +62,7 @@ class RequiredConcepts(_StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredCategories(_StratifiedRule):
+class RequiredCategories(StratifiedRule):
     """At least so many significant neurons stand for each of the categories."""
 
     rule: Literal["required-categories"] = "required-categories"
@@ -69,7 +71,7 @@ class RequiredCategories(_StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedShare(_StratifiedRule):
+class WatchedShare(StratifiedRule):
     """At most this share of the live neurons responds to watched concepts.
 
     concepts: to any of these, which must be watched ones; left out: to any at all. above_baseline: the share is
@@ -83,7 +85,7 @@ class WatchedShare(_StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stability(_StratifiedRule):
+class Stability(StratifiedRule):
     """The median significant label is kept in at least this share of the resamples."""
 
     rule: Literal["stability"] = "stability"
@@ -147,8 +149,8 @@ class Policy:
     @property
     def strata(self) -> tuple[str, ...]:
         """Every stratum that a rule looks into, in the order of the rules."""
-        return tuple(dict.fromkeys(rule.by for rule in self.rules if isinstance(rule, _StratifiedRule) and rule.by))
+        return tuple(dict.fromkeys(rule.by for rule in self.rules if isinstance(rule, StratifiedRule) and rule.by))
 
     def least_exams(self, stratum: str) -> int:
         """The fewest exams with which some rule looks at a value of the stratum."""
-        return min(rule.least_exams for rule in self.rules if isinstance(rule, _StratifiedRule) and rule.by == stratum)
+        return min(rule.least_exams for rule in self.rules if isinstance(rule, StratifiedRule) and rule.by == stratum)

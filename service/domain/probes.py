@@ -68,6 +68,16 @@ class ProbeSet:
         digest = digest_of({"of": self.digest, "stratum": stratum, "value": value})
         return replace(self, items=items, digest=digest)
 
+    def exams_by_stratum(self) -> dict[str, dict[str, int]]:
+        """How many exams (images, where none are known) each value of each stratum has, values in order."""
+        exams: dict[str, dict[str, set[str]]] = {}
+        for item in self.items:
+            for stratum, value in item.strata.items():
+                exams.setdefault(stratum, {}).setdefault(value, set()).add(item.exam_id or item.image_id)
+        return {
+            stratum: {value: len(its) for value, its in sorted(values.items())} for stratum, values in exams.items()
+        }
+
     @property
     def findings(self) -> frozenset[str]:
         """Every finding that an item has."""

@@ -1,7 +1,6 @@
 """Audit a deployed model: begin it, find it, cancel it, acknowledge its verdict."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from service.domain.jobs import Job, JobRequest
 from service.domain.methods import PRIOR_METHODS
 from service.domain.pages import Page, Position
 from service.domain.policies import Policy
-from service.domain.probes import ProbeItem, ProbeSet
+from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound
 from service.ports import JobQueue
@@ -128,11 +127,12 @@ def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str)
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """replay_of: the baseline where the target is its network. strata: exams by stratum and value."""
+    """exams: by stratum and value. replay_of: the baseline where the target is its network."""
 
     parts: JobParts
     policy: Policy
     probe_set: ProbeSet
+    exams: Mapping[str, Mapping[str, int]]
     replay_of: UUID | None
 
 
@@ -141,10 +141,10 @@ def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
     _check_file(target)
     probe_set = probe_set_of(parts.probe_set)
-    strata = {name for item in probe_set.items for name in item.strata}
-    policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), strata)
+    exams = probe_set.exams_by_stratum()
+    policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
-    return _Plan(parts, policy, probe_set, deployment.baseline if same else None)
+    return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)
 
 
 def _check_file(target: Resource) -> None:
@@ -195,15 +195,7 @@ class _Stratum:
 
 def _strata(plan: _Plan) -> Iterator[_Stratum]:
     for name in plan.policy.strata:
-        exams: dict[str, set[str]] = defaultdict(set)
-        for item in plan.probe_set.items:
-            if name in item.strata:
-                exams[item.strata[name]].add(_exam(item))
-        yield from (_Stratum(name, value, len(its)) for value, its in sorted(exams.items()))
-
-
-def _exam(item: ProbeItem) -> str:
-    return item.image_id if item.exam_id is None else item.exam_id
+        yield from (_Stratum(name, value, exams) for value, exams in plan.exams[name].items())
 
 
 def _dissect_stratum(

@@ -205,6 +205,6 @@ def _part(request: JobRequest, part: str) -> object:
 
 
 def _check_policy(session: Session, policy: Resource, parts: JobParts) -> None:
-    strata = {name for item in probe_set_of(parts.probe_set).items for name in item.strata}
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
-    bind_policy(policy_of(policy), concept_set_of(concept_set), strata)
+    exams = probe_set_of(parts.probe_set).exams_by_stratum()
+    bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

@@ -1,29 +1,29 @@
 """A policy against what it will be applied to: what no audit could ever satisfy or break is refused beforehand."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from service.concepts.must_have import match_concepts
 from service.domain.concepts import ConceptSet
-from service.domain.policies import Policy, RequiredConcepts, Rule, WatchedShare
+from service.domain.policies import Policy, RequiredConcepts, Rule, StratifiedRule, WatchedShare
 from service.errors import InvalidPolicy
 
 
-def bind_policy(policy: Policy, concept_set: ConceptSet, strata: Iterable[str]) -> Policy:
+def bind_policy(policy: Policy, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, int]]) -> Policy:
     """The policy with its concepts in the concept set's own words.
 
-    strata: those that the probe set knows. Raises InvalidPolicy for a concept, category or stratum that is not there,
-    and for a rule on watched concepts where the named ones are not watched.
+    exams: of the probe set, by stratum and value. Raises InvalidPolicy for a concept, category or stratum that is not
+    there, for one of which no value has enough exams, and for watched concepts that are not watched.
     """
-    known = sorted(set(strata))
-    rules = [_bind(rule, concept_set, known, f"policy.rules.{index}") for index, rule in enumerate(policy.rules)]
+    rules = [_bind(rule, concept_set, exams, f"policy.rules.{index}") for index, rule in enumerate(policy.rules)]
     return replace(policy, rules=tuple(rules))
 
 
-def _bind(rule: Rule, concept_set: ConceptSet, strata: Sequence[str], field: str) -> Rule:
-    _check_stratum(getattr(rule, "by", None), strata, field)
+def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, int]], field: str) -> Rule:
+    if isinstance(rule, StratifiedRule) and rule.by is not None:
+        _check_stratum(rule.by, rule.least_exams, exams, field)
     _check_categories(getattr(rule, "categories", None), concept_set, field)
     if isinstance(rule, RequiredConcepts):
         return replace(rule, concepts=_texts(rule.concepts, concept_set, field))
@@ -69,9 +69,17 @@ def _check_categories(categories: Iterable[str] | None, concept_set: ConceptSet,
             raise _unknown("category", name, known, f"{field}.categories.{position}")
 
 
-def _check_stratum(by: str | None, strata: Sequence[str], field: str) -> None:
-    if by is not None and by not in strata:
-        raise _unknown("stratum", by, strata, f"{field}.by")
+def _check_stratum(by: str, least_exams: int, exams: Mapping[str, Mapping[str, int]], field: str) -> None:
+    if by not in exams:
+        raise _unknown("stratum", by, sorted(exams), f"{field}.by")
+    most = max(exams[by].values())
+    if most < least_exams:
+        raise InvalidPolicy(
+            f"No value of {by} has {least_exams} exams in the probe set, so the rule could never be tested.",
+            field=f"{field}.least_exams",
+            value=least_exams,
+            remedy=f"The largest has {most}: want fewer (20 at least), or take a larger probe set.",
+        )
 
 
 def _unknown(what: str, value: str, known: Sequence[Any], field: str) -> InvalidPolicy:

@@ -42,7 +42,7 @@ from tests.service.small_jobs import SUBMISSION, submit, write_folder
 from tests.service.small_networks import ARCHITECTURE
 
 IMAGES = 44
-DENSITY = ["a"] * 22 + ["b"] * 22
+DENSITY = ["a"] * 24 + ["b"] * 20
 RULES = [
     {"rule": "significant-share", "at_least": 0.0},
     {"rule": "divergence", "at_most": 0.1},
@@ -209,15 +209,15 @@ def test_a_baseline_that_differs_in_method_is_refused_by_name(hospital: Hospital
 
 def test_each_stratum_is_dissected_and_small_ones_are_not_testable(hospital: Hospital) -> None:
     rule = {"rule": "significant-share", "at_least": 0.0, "by": "density"}
-    hospital.policy("policy", {**rule, "least_exams": 22}, {**rule, "least_exams": 23, "name": "strict"})
+    hospital.policy("policy", rule, {**rule, "least_exams": 24, "name": "strict"})
     hospital.deploy(baseline=hospital.baseline)
     audit = hospital.audit()
-    assert [(one.value, one.exams, one.job is not None) for one in audit.strata] == [("a", 22, True), ("b", 22, True)]
+    assert [(one.value, one.exams, one.job is not None) for one in audit.strata] == [("a", 24, True), ("b", 20, True)]
     assert audit.judgement is not None
     assert [(one.rule, one.stratum, one.outcome) for one in audit.judgement.outcomes[1:]] == [
         ("significant-share", "density=a", "pass"),
         ("significant-share", "density=b", "pass"),
-        ("strict", "density=a", "not-testable"),
+        ("strict", "density=a", "pass"),
         ("strict", "density=b", "not-testable"),
     ]
     assert audit.facts is not None
@@ -314,6 +314,7 @@ def test_a_policy_that_could_never_be_applied_is_refused_beforehand(hospital: Ho
         ({"rule": "required-categories", "categories": ["kinds"]}, "policy.rules.0.categories.0"),
         ({"rule": "category-loss", "at_most": 0.1, "categories": ["beauty"]}, "policy.rules.0.categories.0"),
         ({"rule": "stability", "at_least": 0.1, "by": "devise"}, "policy.rules.0.by"),
+        ({"rule": "stability", "at_least": 0.1, "by": "density", "least_exams": 25}, "policy.rules.0.least_exams"),
         ({"rule": "watched-share", "at_most": 0.1}, "policy.rules.0"),
     ]
     for rule, field in bad:
