@@ -78,7 +78,8 @@ class AuditFacts:
     """Everything that a verdict rests on.
 
     same_network: checkpoint and architecture are the baseline's. identical: was the baseline's result reproduced bit
-    by bit? None where another network was audited. baseline, drift: None where nothing is pinned.
+    by bit? None where another network was audited. baseline, drift: None where nothing is pinned. release: of this
+    service, that put the facts together and judged them.
     """
 
     network: NetworkFacts
@@ -87,6 +88,7 @@ class AuditFacts:
     baseline: NetworkFacts | None = None
     drift: Drift | None = None
     strata: Mapping[str, tuple[StratumFacts, ...]] = field(default_factory=dict)
+    release: str | None = None
 
 
 Figure = float | int | str | None | tuple[str, ...]

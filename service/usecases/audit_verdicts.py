@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from importlib.metadata import version
 from uuid import UUID
 
 import structlog
@@ -94,6 +95,7 @@ def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
         baseline=None if audit.baseline is None else _network(session, audit.baseline),
         drift=None if audit.baseline is None else _drift(session, audit.baseline, job.id),
         strata=_stratum_facts(session, audit),
+        release=version("mammo-clip-dissect-service"),
     )
 
 
