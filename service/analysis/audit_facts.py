@@ -1,11 +1,14 @@
 """The facts of an audit, from dissections and their comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from uuid import UUID
 
+import numpy as np
+
+from service.analysis.compared_labels import NetworkLabels, read_labels
 from service.analysis.coverage import cover
-from service.analysis.watch_list import watch
+from service.analysis.watch_list import WatchList, watch
 from service.domain.audit_facts import CategoryChange, Drift, NetworkFacts
 from service.domain.comparisons import Comparison
 from service.domain.concepts import ConceptSet
@@ -20,6 +23,7 @@ def network_facts(
     essential = [(concept.text, index) for index, concept in enumerate(concept_set.concepts)]
     coverage = cover(layers, concept_set, evidence, essential)
     watched = watch(layers, concept_set, evidence)
+    labels = read_labels(layers)
     neurons = [neuron for layer in layers for neuron in layer.neurons]
     kept = [
         neuron.evidence.stability.label
@@ -36,7 +40,26 @@ def network_facts(
         categories={category.name: category.neurons for category in coverage.categories if category.neurons},
         unseen={one.text: one.reason for one in coverage.missing if one.reason != "not represented"},
         responses=tuple(tuple(response.text for response in neuron.responses) for neuron in watched.neurons),
+        halves=labels.splits,
+        watched_halves=_watched_halves(labels, watched, concept_set),
     )
+
+
+def _watched_halves(
+    labels: NetworkLabels, watched: WatchList, concept_set: ConceptSet
+) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    responding = {(neuron.layer, neuron.unit) for neuron in watched.neurons}
+    named = []
+    for name, layer in labels.layers.items():
+        judged = [bool(known) or (name, unit) in responding for unit, known in enumerate(layer.judged)]
+        named.append(layer.halves[:, :, np.array(judged, bool)])
+    halves = np.concatenate(named, axis=2) if named else np.empty((0, 2, 0), np.int16)
+    counts = {concept: (halves == concept).sum(axis=2).tolist() for concept in concept_set.watched}
+    return {
+        concept_set.concepts[concept].text: tuple((one, other) for one, other in its)
+        for concept, its in counts.items()
+        if any(map(any, its))
+    }
 
 
 def drift_facts(comparison_id: UUID, comparison: Comparison) -> Drift:

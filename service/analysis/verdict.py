@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import singledispatch
 from typing import Any
 
+import numpy as np
+
+from service.analysis.noise import FLOOR, largest, percentile
 from service.domain.audit_facts import (
     AuditFacts,
     CategoryChange,
@@ -142,7 +145,7 @@ def _(rule: RequiredCategories, facts: AuditFacts) -> _Found:
 def _(rule: WatchedShare, facts: AuditFacts) -> _Found:
     if unjudged := _unjudged(facts.network):
         return unjudged
-    share, limit = _watching(facts.network, rule.concepts), rule.at_most
+    share = _watching(facts.network, rule.concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most}
     whom = "watched concepts" if rule.concepts is None else _listed(rule.concepts)
     if rule.above_baseline:
@@ -150,14 +153,8 @@ def _(rule: WatchedShare, facts: AuditFacts) -> _Found:
             return None, _NO_BASELINE, figures
         if unjudged := _unjudged(facts.baseline):
             return unjudged
-        before = _watching(facts.baseline, rule.concepts)
-        figures["baseline"] = before
-        return (
-            share - before <= limit,
-            f"{share:.1%} of the live neurons respond to {whom}, {before:.1%} in the baseline.",
-            figures,
-        )
-    return share <= limit, f"{share:.1%} of the live neurons respond to {whom}.", figures
+        return _watching_more(rule, facts.network, facts.baseline, f"{share:.1%} of the live neurons respond to {whom}")
+    return share <= rule.at_most, f"{share:.1%} of the live neurons respond to {whom}.", figures
 
 
 @_test.register
@@ -224,6 +221,30 @@ def _unjudged(network: NetworkFacts) -> _Found | None:
 def _watching(network: NetworkFacts, concepts: Iterable[str] | None) -> float:
     wanted = None if concepts is None else set(concepts)
     return sum(wanted is None or bool(wanted.intersection(one)) for one in network.responses) / network.live
+
+
+def _watching_more(rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, told: str) -> _Found:
+    share, before = _watching(network, rule.concepts), _watching(baseline, rule.concepts)
+    noise = largest(_watching_noise(network, rule.concepts), _watching_noise(baseline, rule.concepts))
+    figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
+    if share - before <= rule.at_most:
+        return True, f"{told}, {before:.1%} in the baseline.", figures
+    if noise is None:
+        return (
+            None,
+            f"{told}, {before:.1%} in the baseline; exams were not split, so nothing is known of the noise.",
+            figures,
+        )
+    return share - before <= noise, f"{told}, {before:.1%} in the baseline; exams alone: {noise:.1%}.", figures
+
+
+def _watching_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """How far two halves of the exams differ in the share that they name after the concepts; None without halves."""
+    if not network.halves:
+        return None
+    wanted = network.watched_halves if concepts is None else set(concepts).intersection(network.watched_halves)
+    counts = np.array([network.watched_halves[text] for text in wanted]).reshape(-1, network.halves, 2).sum(axis=0)
+    return percentile(np.abs(counts[:, 0] - counts[:, 1]) / network.live, FLOOR)
 
 
 def _loss(change: CategoryChange) -> float:

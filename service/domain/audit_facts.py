@@ -15,7 +15,9 @@ class NetworkFacts:
     refused: why nothing was inferred; then nothing else is known but units and live ones. stability: the median share
     of the resamples that keep a significant label; None without any. concepts, categories: significant neurons of each
     that has any. unseen: concepts without a neuron that probe set or dissector could not have shown, with the reason.
-    responses: of each live neuron that responds to watched concepts, their texts.
+    responses: of each live neuron that responds to watched concepts, their texts. halves: splits of the exams into two.
+    watched_halves: of the neurons with a significant label or such a response, how many the one and the other half of
+    each split name after each watched concept; concepts that no half names are left out.
     """
 
     refused: str | None
@@ -27,6 +29,8 @@ class NetworkFacts:
     categories: Mapping[str, int] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)
     responses: tuple[tuple[str, ...], ...] = ()
+    halves: int = 0
+    watched_halves: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

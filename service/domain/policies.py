@@ -75,7 +75,8 @@ class WatchedShare(StratifiedRule):
     """At most this share of the live neurons responds to watched concepts.
 
     concepts: to any of these, which must be watched ones; left out: to any at all. above_baseline: the share is
-    measured from the baseline's, so only what the model leans more on them than it did is counted.
+    measured from the baseline's, so only what the model leans more on them than it did is counted, and only beyond
+    what the exams alone make of it.
     """
 
     rule: Literal["watched-share"] = "watched-share"

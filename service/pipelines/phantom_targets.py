@@ -65,14 +65,14 @@ def fit_phantom_targets(
     if written.mammography.exists() and written.calcifications.exists():
         return written
     spec = TargetSpec(general, ARCHITECTURE)
-    examples = _examples(spec, training.phantoms, training.seed, training.all_findings.frozen_blocks, progress)
-    network = _open(spec)
+    examples = phantom_examples(spec, training.phantoms, training.seed, training.all_findings.frozen_blocks, progress)
+    network = open_phantom_target(spec)
     new_head(network, examples.labels)
     fine_tune(network, examples, training.all_findings, progress=_telling(progress, Stage.SCORE))
-    _write(network, written.mammography)
+    write_target(network, written.mammography)
     options, tell = training.calcifications, _telling(progress, Stage.STORE)
     fine_tune(network, examples, options, findings=CALCIFICATIONS, progress=tell)
-    _write(network, written.calcifications)
+    write_target(network, written.calcifications)
     return written
 
 
@@ -90,19 +90,19 @@ def measure_recognition(
     """
     blocks = (training or PhantomTraining()).all_findings.frozen_blocks
     spec = TargetSpec(targets.mammography, ARCHITECTURE)
-    held_out = _examples(spec, phantoms, seed, blocks, progress)
+    held_out = phantom_examples(spec, phantoms, seed, blocks, progress)
     exams = [index // len(VIEWS) for index in range(phantoms)]
     labels = held_out.labels.numpy()
 
     def recognition(checkpoint: Path) -> dict[str, Recognition]:
-        scores = classify(_open(TargetSpec(checkpoint, ARCHITECTURE)), held_out.maps, blocks).numpy()
+        scores = classify(open_phantom_target(TargetSpec(checkpoint, ARCHITECTURE)), held_out.maps, blocks).numpy()
         found = {name: recognise(scores[:, unit], labels[:, unit], exams) for unit, name in enumerate(FINDINGS)}
         return {name: one for name, one in found.items() if one is not None}
 
     return recognition(targets.mammography), recognition(targets.calcifications)
 
 
-def _examples(spec: TargetSpec, phantoms: int, seed: int, blocks: int, progress: ProgressListener) -> Examples:
+def phantom_examples(spec: TargetSpec, phantoms: int, seed: int, blocks: int, progress: ProgressListener) -> Examples:
     """The first phantoms of a series as the network's first blocks give them on, labelled with their FINDINGS."""
     target = open_target(spec, _CPU, keep_layers=())
     labels: list[list[bool]] = []
@@ -131,7 +131,8 @@ def _telling(progress: ProgressListener, stage: Stage) -> Callable[[int, int], N
     return lambda done, total: progress(Progress(stage, done, total))
 
 
-def _open(spec: TargetSpec) -> EfficientNet:
+def open_phantom_target(spec: TargetSpec) -> EfficientNet:
+    """A network of ARCHITECTURE on the CPU. Raises InvalidCheckpoint."""
     return _as_efficientnet(open_target(spec, _CPU).module)
 
 
@@ -140,7 +141,7 @@ def _as_efficientnet(module: nn.Module) -> EfficientNet:
     return module
 
 
-def _write(network: EfficientNet, path: Path) -> None:
+def write_target(network: EfficientNet, path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")

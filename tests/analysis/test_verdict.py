@@ -21,6 +21,8 @@ NETWORK = NetworkFacts(
     categories={"mass margin": 4, "skin": 2},
     unseen={"milk of calcium": "untestable", "clip": "absent from the probe set"},
     responses=(("clip",), ("clip", "marker"), ("marker",)),
+    halves=2,
+    watched_halves={"clip": ((1, 1), (2, 2))},
 )
 NOTHING = Measured(0.0, 0.1, False)
 CHANGE = CategoryChange("mass margin", before=8, gain=-4.0, low=-6.0, high=-2.0, noise=3.0, exceeds_noise=True)
@@ -87,6 +89,38 @@ def test_what_the_exams_alone_could_do_breaks_no_rule(rule: dict[str, Any]) -> N
     )
     assert outcome(FACTS, **rule) == "fail"
     assert outcome(replace(FACTS, drift=within), **rule) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("concepts", "halves", "expected"),
+    [
+        (None, {"clip": ((3, 1), (1, 3)), "marker": ((0, 0), (0, 0))}, "pass"),
+        (None, {"clip": ((3, 1), (1, 3)), "marker": ((1, 3), (3, 1))}, "fail"),
+        (["clip"], {"clip": ((1, 1), (1, 1)), "marker": ((4, 0), (4, 0))}, "fail"),
+        (["clip"], {"clip": ((2, 1), (2, 1)), "marker": ((1, 1), (1, 1))}, "pass"),
+    ],
+)
+@pytest.mark.parametrize("noisy", ["network", "baseline"])
+def test_what_halves_of_the_exams_name_after_watched_concepts_is_noise(
+    concepts: list[str] | None, halves: dict[str, Any], expected: str, noisy: str
+) -> None:
+    """Ten neurons live: three respond to anything, two to the clip; in the baseline one responds to the clip."""
+    rule = {"rule": "watched-share", "at_most": 0.05, "above_baseline": True, "concepts": concepts}
+    assert FACTS.baseline is not None
+    network, baseline = FACTS.network, FACTS.baseline
+    if noisy == "network":
+        network = replace(network, watched_halves=halves)
+    else:
+        baseline = replace(baseline, watched_halves=halves)
+    assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
+
+
+def test_more_watched_neurons_without_halves_are_not_testable_and_no_more_pass() -> None:
+    assert FACTS.baseline is not None
+    undrawn = replace(FACTS, network=replace(NETWORK, halves=0, watched_halves={}))
+    rule = {"rule": "watched-share", "above_baseline": True}
+    assert outcome(undrawn, at_most=0.19, **rule) == "not-testable"
+    assert outcome(undrawn, at_most=0.2, **rule) == "pass"
 
 
 @pytest.mark.parametrize("kind", ["category-loss", "divergence", "label-churn"])
