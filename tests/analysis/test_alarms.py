@@ -142,6 +142,6 @@ def test_each_rule_is_broken_by_other_exams_alone_in_a_twentieth_of_the_audits_a
 def test_the_proposed_policy_can_be_read_and_bound() -> None:
     policy = parse_policy((DOCS / "examples" / "screening-policy.yaml").read_text())
     concept_set = builtin_concept_set("bi-rads")
-    bound = bind_policy(policy, concept_set, ())
+    bound = bind_policy(policy, concept_set, {})
     assert policy_from(policy_as_json(bound)) == bound
     assert {"category-loss", "watched-share", "divergence", "label-churn"} <= {rule.rule for rule in bound.rules}

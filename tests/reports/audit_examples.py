@@ -42,6 +42,8 @@ PASSED_NETWORK = NetworkFacts(
     categories={"mass margin": 40, "calcification morphology": 90, "breast density": 60},
     unseen={"milk of calcium": "untestable"},
     responses=(("surgical clip",),) * 10,
+    halves=2,
+    watched_halves={"surgical clip": ((5, 5), (5, 6))},
 )
 FAILED_NETWORK = replace(
     PASSED_NETWORK,
