@@ -94,7 +94,7 @@ class MethodIn(Body):
         ge=1,
         le=100_000,
         description="Images per neuron that its label rests on. Left out: an eighth of the probe set, 10 to 100, for "
-        "contrast; otherwise the published default.",
+        "contrast; a quarter, 10 to 400, for contrast_scan; otherwise the published default.",
     )
     temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
     lam: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)

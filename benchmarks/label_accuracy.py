@@ -44,10 +44,11 @@ SHARING = (20, 1)
 _UNITS, _TOP_K, _DRAWS = 20, 100, 2000
 _IMAGES_PER_EXAM = 4
 _MODERATE, _SERIES, _CLEAR = 640, 13, 3.0
-_PUBLISHED, _OURS = "soft-WPMI (K = 100)", "contrast (K = 100)"
+_PUBLISHED, _OURS, _SCAN = "soft-WPMI (K = 100)", "contrast (K = 100)", "contrast scan (K = 400)"
 
 METHODS: dict[str, Method] = {
     _OURS: similarity.contrast,
+    _SCAN: similarity.contrast_scan,
     "contrast (K = 24)": partial(similarity.contrast, top_k=24),
     "contrast (K = 200)": partial(similarity.contrast, top_k=200),
     "contrast without prior (K = 100)": partial(similarity.contrast, lam=0.0),
@@ -66,6 +67,7 @@ METHODS: dict[str, Method] = {
 
 SCORERS: dict[str, Callable[[ConceptColumns, Tensor], Scorer]] = {
     _OURS: lambda columns, scores: ContrastScorer(columns, spread_of_scores(scores), 1.0),
+    _SCAN: lambda columns, scores: ContrastScorer(columns, spread_of_scores(scores), 1.0, scan=True),
     _PUBLISHED: lambda columns, _: WpmiScorer(columns, WpmiParameters()),
     "soft-WPMI (K = 100, a = 2, lam = 0.6)": lambda columns, _: WpmiScorer(columns, WpmiParameters(2.0, 0.6)),
 }

@@ -3,24 +3,28 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast"]
+Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast", "contrast_scan"]
 Pooling = Literal["avg", "max"]
 
-PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "contrast")
+PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "contrast", "contrast_scan")
 """Those that score a unit by its top images alone, with a prior term: they stream, and have a null."""
+
+CONTRASTS: tuple[Similarity, ...] = ("contrast", "contrast_scan")
+"""Those that hold each concept against its own spread; ours. See service/engine/contrast.py."""
 
 DEFAULT: Similarity = "contrast"
 """What names neurons where nobody asks for anything else: docs/label-accuracy.md has the evidence."""
 
-_DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6)}
+_DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6), "contrast_scan": (400, 10.0, 1.0)}
+_SHARES: dict[str, tuple[int, int]] = {"contrast": (8, 100), "contrast_scan": (4, 400)}
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """Similarity function, its parameters, and how a feature map becomes one number per unit.
 
-    top_k, temperature and lam belong to soft_wpmi and wpmi, top_k and lam to contrast; `Method.of` fills in each one's
-    defaults. A bare Method is the published one.
+    top_k, temperature and lam belong to soft_wpmi and wpmi, top_k and lam to contrast and contrast_scan (the greatest
+    depth); `Method.of` fills in each one's defaults. A bare Method is the published one.
     """
 
     similarity: Similarity = "soft_wpmi"
@@ -39,7 +43,7 @@ class Method:
         temperature: float | None = None,
         lam: float | None = None,
     ) -> "Method":
-        """A method with the defaults (published, but for contrast) of its similarity where a parameter is not given."""
+        """A method with the defaults (published, but for ours) of its similarity where a parameter is not given."""
         k, a, weight = _DEFAULTS.get(similarity, (100, 10.0, 1.0))
         return cls(
             similarity=similarity,
@@ -50,13 +54,14 @@ class Method:
         )
 
     def fitted_to(self, images: int) -> "Method":
-        """contrast with an eighth of so many images as top-k, 10 to 100; other methods keep what was published.
+        """contrast with an eighth of so many images as top-k, 10 to 100; contrast_scan with a quarter, 10 to 400.
 
-        That is where contrast names best (docs/label-accuracy.md).
+        That is where they name best (docs/label-accuracy.md). Other methods keep what was published.
         """
-        if self.similarity != "contrast":
+        if self.similarity not in _SHARES:
             return self
-        return replace(self, top_k=min(100, max(10, images // 8)))
+        part, most = _SHARES[self.similarity]
+        return replace(self, top_k=min(most, max(10, images // part)))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, part of every content key."""

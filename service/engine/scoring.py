@@ -9,7 +9,7 @@ from torch import Tensor
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import Evidence, LayerNull
 from service.domain.jobs import DissectionOptions
-from service.domain.methods import PRIOR_METHODS, Method
+from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
@@ -52,9 +52,9 @@ def score_layer(
 
     record: of all shards. embeddings: maps positions among the used images (int64 [n], ascending, CPU) to the
     dissector's embeddings, float32 [n, D]; without evidence soft_wpmi and wpmi ask only for images that are among some
-    unit's top, contrast for all. texts: float32 [C, D], on the device that scores. items: the used images, in order.
-    names: for each concept that names a finding of the probe set, the finding. between: called between two blocks of
-    concepts and between two resamples; may raise to stop.
+    unit's top, the contrasts for all. texts: float32 [C, D], on the device that scores. items: the used images, in
+    order. names: for each concept that names a finding of the probe set, the finding. between: called between two
+    blocks of concepts and between two resamples; may raise to stop.
     """
     live = (~record.summary.dead).nonzero().squeeze(1)
     if len(live) == 0:
@@ -175,8 +175,8 @@ def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
 
 
 def _scorer(columns: ConceptColumns, method: Method, spread: Callable[[], ConceptSpread]) -> Scorer:
-    if method.similarity == "contrast":
-        return ContrastScorer(columns, spread(), method.lam)
+    if method.similarity in CONTRASTS:
+        return ContrastScorer(columns, spread(), method.lam, scan=method.similarity == "contrast_scan")
     parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
     if method.similarity == "wpmi":
         parameters = replace(parameters, p_start=1.0, p_end=1.0)

@@ -1,8 +1,8 @@
-"""How well each concept describes each unit: six functions from concept scores and activations to [U, C].
+"""How well each concept describes each unit: seven functions from concept scores and activations to [U, C].
 
 `N` images, `C` concepts, `U` units, `K` top-k. Everything is float32; the result lies on the inputs' device.
 They score every unit they are given, dead ones too: soft-WPMI's prior term depends on all units of the call.
-Five of them are published; contrast is ours. docs/label-accuracy.md says how often each is right.
+Five of them are published; contrast and contrast scan are ours. docs/label-accuracy.md says how often each is right.
 """
 
 import torch
@@ -98,10 +98,19 @@ def contrast(concept_scores: Tensor, activations: Tensor, *, top_k: int = 100, l
     return contrast_from_top_k(concept_scores, top_k_images(activations, top_k), lam=lam)
 
 
-def contrast_from_top_k(concept_scores: Tensor, top_indices: Tensor, *, lam: float = 1.0) -> Tensor:
-    """Contrast from ready top images: [N, C] and int64 [U, K], in any order -> [U, C]."""
+def contrast_scan(concept_scores: Tensor, activations: Tensor, *, top_k: int = 400, lam: float = 1.0) -> Tensor:
+    """Contrast whose z is the greatest over five depths of the top images, [N, C] and [N, U] -> [U, C].
+
+    Depths: top_k, and top_k over the square root of 2, over 2, over its cube, over 4, rounded. See contrast.py.
+    Raises TooFewImages when N < top_k, InvalidActivations for NaN.
+    """
+    return contrast_from_top_k(concept_scores, top_k_images(activations, top_k), lam=lam, scan=True)
+
+
+def contrast_from_top_k(concept_scores: Tensor, top_indices: Tensor, *, lam: float = 1.0, scan: bool = False) -> Tensor:
+    """Contrast (scan) from ready top images: [N, C] and int64 [U, K], most activating first -> [U, C]."""
     columns, rows = columns_of_scores(concept_scores, top_indices)
-    scorer = ContrastScorer(columns, spread_of_scores(concept_scores), lam)
+    scorer = ContrastScorer(columns, spread_of_scores(concept_scores), lam, scan=scan)
     result = torch.empty(len(top_indices), concept_scores.shape[1], device=concept_scores.device)
     for start, block, _ in scorer.of_units(rows):
         result[:, start : start + block.shape[1]] = block

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.domain.methods import PRIOR_METHODS, Method
+from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def method_words(method: Method) -> str:
     name = method.similarity.replace("_", " ")
     if method.similarity not in PRIOR_METHODS:
         return f"Neurons are scored by {name} over all images, {where}."
-    temperature = "" if method.similarity == "contrast" else f"temperature {method.temperature:g}, "
+    temperature = "" if method.similarity in CONTRASTS else f"temperature {method.temperature:g}, "
     published = ", the method of Mammo-CLIP Dissect (arXiv 2509.21102)" if method.similarity == "soft_wpmi" else ""
     return (
         f"Neurons are scored by {name} over their {method.top_k} most activating images "

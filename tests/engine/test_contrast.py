@@ -6,7 +6,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from service.engine import similarity
-from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings, spread_of_scores
+from service.engine.contrast import (
+    ConceptSpread,
+    ContrastScorer,
+    scan_depths,
+    spread_of_embeddings,
+    spread_of_scores,
+)
 from service.engine.exams import Exams, draw_null_sets
 from service.engine.null import null_table, tail_p
 from service.engine.similarity_blocks import best_concepts, columns_of_embeddings, columns_of_scores
@@ -31,6 +37,27 @@ def test_contrast_worked_out_on_paper(device: torch.device) -> None:
     close(similarity.contrast(concepts, activations, top_k=2, lam=0), torch.tensor([[2**0.5, 0.0]]))
     expected = torch.tensor([[2**0.5 + 0.5 * 0.693147, -0.5 * 0.693147]])
     close(similarity.contrast(concepts, activations, top_k=2, lam=0.5), expected)
+
+
+def test_contrast_scan_is_the_greatest_contrast_over_its_depths(device: torch.device) -> None:
+    assert scan_depths(400) == (100, 141, 200, 283, 400)
+    assert scan_depths(2) == (1, 2)  # 0.5, 0.71, 1, 1.41 and 2
+    assert scan_depths(1) == (1,)
+    concepts, activations = draw(27, 60, 30).to(device), draw(28, 60, 6).to(device)
+    depths = [similarity.contrast(concepts, activations, top_k=depth, lam=0.5) for depth in (10, 14, 20, 28, 40)]
+    close(similarity.contrast_scan(concepts, activations, top_k=40, lam=0.5), torch.stack(depths).amax(dim=0))
+
+
+def test_contrast_scan_names_a_common_finding_after_itself_and_a_rare_one_too() -> None:
+    # A third of the images have the finding, a fifth of these its plainest kind, which the unit likes most.
+    images = torch.arange(900)
+    finding, kind = images < 300, images < 60
+    concepts = torch.stack([finding + 0.6 * draw(29, 900), kind + 0.6 * draw(30, 900)], dim=1)
+    unit = (2.0 * finding + 2.0 * kind + 0.3 * draw(31, 900))[:, None]
+    assert similarity.contrast(concepts, unit, top_k=60)[0].argmax() == 1
+    assert similarity.contrast_scan(concepts, unit, top_k=240)[0].argmax() == 0
+    rare = (2.0 * kind + 0.3 * draw(32, 900))[:, None]
+    assert similarity.contrast_scan(concepts, rare, top_k=240)[0].argmax() == 1
 
 
 def test_no_unit_counts_for_another_and_the_order_of_its_images_does_not_matter(device: torch.device) -> None:
@@ -136,17 +163,18 @@ def test_too_few_images_and_nan_activations_are_refused() -> None:
         similarity.contrast(torch.zeros(3, 2), torch.full((3, 2), torch.nan), top_k=2)
 
 
+@pytest.mark.parametrize("scan", [False, True], ids=["contrast", "scan"])
 @pytest.mark.parametrize("patient", [0.0, 0.5, 1.0])
-def test_noise_is_significant_as_often_as_it_should_be(patient: float) -> None:
+def test_noise_is_significant_as_often_as_it_should_be(patient: float, scan: bool) -> None:
     images, units = 240, 600
     exams = Exams(torch.arange(images) // 4, images // 4, "exam")
     alike = draw(22, exams.count, 16)[exams.of_image]
     scores = normalize(alike + draw(23, images, 16), dim=1) @ normalize(draw(24, 50, 16), dim=1).t()
     noise = patient**0.5 * draw(25, exams.count, units)[exams.of_image] + (1 - patient) ** 0.5 * draw(26, images, units)
-    top = top_k_images(noise, 24)
+    top = top_k_images(noise, 60 if scan else 24)
     columns, rows = columns_of_scores(scores, top)
     assert columns.images == images
-    scorer = ContrastScorer(columns, spread_of_scores(scores), 1.0)
+    scorer = ContrastScorer(columns, spread_of_scores(scores), 1.0, scan=scan)
     best = best_concepts(scorer, rows, 1, between=lambda: None)
     p = torch.empty(units, dtype=torch.float64)
     for group in draw_null_sets(exams, top, 2000, 0):

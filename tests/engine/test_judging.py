@@ -164,7 +164,10 @@ def test_with_too_few_exams_nothing_is_inferred_but_everything_labelled() -> Non
 def test_a_similarity_without_a_null_says_so() -> None:
     found = judged(probe_set(), replace(OPTIONS, method=Method.of("cosine_cubed")))
     assert found.evidence is not None
-    assert found.evidence.refused == "There is no null for cosine_cubed; there is one for soft_wpmi, wpmi, contrast."
+    assert (
+        found.evidence.refused
+        == "There is no null for cosine_cubed; there is one for soft_wpmi, wpmi, contrast, contrast_scan."
+    )
     assert all(one.label is not None for one in neurons(found) if not one.dead)
 
 

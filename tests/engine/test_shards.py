@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ IMAGES, CONCEPTS = 60, 9
 DEAD_UNIT = 2
 NONE = EvidenceOptions(draws=0)
 TEXTS = [str(text) for text in range(CONCEPTS)]
-SIMILARITIES: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast")
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 LAYERS = ("layers.wide", "layers.narrow")
 
 

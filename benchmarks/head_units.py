@@ -1,0 +1,195 @@
+"""Are the units of a head that is known named after the findings that they were trained for? On unseen phantoms.
+
+`python -m benchmarks.head_units CHECKPOINT IMAGES SERIES ...` prints the tables of docs/label-accuracy.md.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from benchmarks.table import Row
+from cli.samples import write_samples
+from service.analysis.discoveries import control_discoveries
+from service.concepts.builtin import builtin_concept_set
+from service.concepts.findings import name_findings
+from service.domain.concepts import Concept
+from service.domain.evidence import EvidenceOptions, Qualification
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import Method
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import Neuron
+from service.domain.probes import ProbeItem, ProbeSet
+from service.engine.architectures import open_target
+from service.engine.dissect import name_neurons, show_images
+from service.engine.dissectors import open_dissector
+from service.engine.phantom_dissector import PHANTOM_DISSECTOR
+from service.engine.probing import Probing
+from service.engine.qualification import LEAST_AUROC
+from service.engine.recognition import Recognition, recognise
+from service.engine.scoring import embed_concepts
+from service.pipelines.phantom_targets import ARCHITECTURE, fit_phantom_targets
+from service.probes.images import open_images
+from service.probes.manifest import read_manifest
+from service.probes.phantoms import FINDINGS
+
+HEAD = "_fc"
+
+METHODS: dict[str, Method] = {
+    "contrast scan": Method.of("contrast_scan"),
+    "contrast": Method.of("contrast"),
+    "soft-WPMI": Method.of("soft_wpmi"),
+    "soft-WPMI (a = 2, lam = 0.6)": Method.of("soft_wpmi", temperature=2.0, lam=0.6),
+}
+"""soft-WPMI as published, and as docs/label-accuracy.md sets it. The first keeps the most images of a unit."""
+
+_SCAN, _PUBLISHED = "contrast scan", "soft-WPMI"
+_CONCEPTS = builtin_concept_set("bi-rads")
+_PHANTOMS, _SERIES = 1_200, 16
+_EVIDENCE = EvidenceOptions(resamples=0, halves=1)
+
+Right = Literal["exact", "synonym", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadUnit:
+    """A unit beside the finding that it was trained for. dissector: can it see the finding? unit: can the unit itself?
+
+    neurons: what each method calls it.
+    """
+
+    finding: str
+    dissector: Qualification
+    unit: Recognition
+    neurons: Mapping[str, Neuron]
+
+    @property
+    def qualified(self) -> bool:
+        """Does the dissector see the finding?"""
+        return self.dissector.verdict == "qualified"
+
+    @property
+    def able(self) -> bool:
+        """Does the unit itself tell its finding as well as a dissector has to?"""
+        return self.unit.low >= LEAST_AUROC
+
+    def right(self, method: str) -> bool:
+        """Is its best concept the finding's own?"""
+        return names_finding(_CONCEPTS.concepts[self.neurons[method].concepts[0].concept], self.finding) != "no"
+
+
+def names_finding(concept: Concept, finding: str) -> Right:
+    """Is the finding's name the concept's text, or one of its synonyms?"""
+    if concept.text == finding:
+        return "exact"
+    return "synonym" if finding in name_findings(replace(_CONCEPTS, concepts=(concept,)), (finding,)).values() else "no"
+
+
+def run() -> list[Row]:
+    """Targets are taken from the folder that PHANTOM_TARGETS names, if it holds them; otherwise they are fitted."""
+    with tempfile.TemporaryDirectory() as root:
+        files = write_samples(Path(root), phantoms=_PHANTOMS, seed=_SERIES)
+        fitted = Path(os.environ.get("PHANTOM_TARGETS", root))
+        targets = fit_phantom_targets(files.checkpoint, fitted, lambda _: None)
+        units = measure_head(targets.mammography, read_manifest(files.phantoms, name="phantoms"))
+    return [*_rows("head units", [one for one in units if one.qualified]), *_rows("  able ones", _fair(units))]
+
+
+def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
+    """Dissect the head on phantoms by every method, from one pass. Findings too rare to be judged are left out."""
+    device = torch.device("cpu")
+    methods = {name: method.fitted_to(len(probes.items)) for name, method in METHODS.items()}
+    options = DissectionOptions((HEAD,), methods[_SCAN], evidence=_EVIDENCE)
+    dissector, images = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), device), open_images(probes)
+    target = open_target(TargetSpec(checkpoint, ARCHITECTURE), device, keep_layers=(HEAD,))
+    probing = show_images(target, dissector, images, options, device=device, progress=lambda _: None)
+    texts, names = embed_concepts(dissector, _CONCEPTS.texts), name_findings(_CONCEPTS, FINDINGS)
+    neurons: dict[str, tuple[Neuron, ...]] = {}
+    verdicts: dict[str, Qualification] = {}
+    for name, method in methods.items():
+        its = replace(options, method=method)
+        found = name_neurons(probing, images.items, texts, _CONCEPTS, its, names=names, progress=lambda _: None)
+        layers, evidence = control_discoveries(found.layers, found.evidence, watched=0)
+        neurons[name] = layers[0].neurons
+        verdicts |= {one.finding: one for one in (evidence.qualifications if evidence else ())}
+    recognised = _recognised(probing, images.items)
+    return [
+        HeadUnit(finding, verdicts[finding], own, {name: its[unit] for name, its in neurons.items()})
+        for unit, (finding, own) in enumerate(zip(FINDINGS, recognised, strict=True))
+        if own is not None
+    ]
+
+
+def _recognised(probing: Probing, items: Sequence[ProbeItem]) -> list[Recognition | None]:
+    """How well each unit tells its own finding."""
+    record = probing.layers[HEAD].full
+    assert record is not None  # noqa: S101 - the items have findings
+    exams = [item.exam_id for item in items]
+    return [
+        recognise(record.matrix[:, unit].numpy(), np.array([finding in (item.findings or ()) for item in items]), exams)
+        for unit, finding in enumerate(FINDINGS)
+    ]
+
+
+def _fair(units: Iterable[HeadUnit]) -> list[HeadUnit]:
+    """A unit that cannot tell its finding cannot be named after it."""
+    return [one for one in units if one.qualified and one.able]
+
+
+def _rows(what: str, units: Sequence[HeadUnit]) -> list[Row]:
+    shares = {method: sum(one.right(method) for one in units) / len(units) for method in METHODS}
+    published = shares[_PUBLISHED]
+    return [
+        Row(
+            f"{what} named rightly, {len(units)} findings: {method}",
+            published,
+            share,
+            "share",
+            share / max(published, 1e-9),
+            *(("at least 0.9", share >= 0.9) if method == _SCAN else ("", None)),
+        )
+        for method, share in shares.items()
+    ]
+
+
+def _print_tables(checkpoint: Path, images: int, series: Sequence[int]) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for one in series:
+            probes = read_manifest(write_samples(Path(root), phantoms=images, seed=one).phantoms, name="phantoms")
+            _print_table(f"Series {one}, {images} phantoms", measure_head(checkpoint, probes))
+
+
+def _print_table(title: str, units: Sequence[HeadUnit]) -> None:
+    print(f"\n{title}\n\n| finding | dissector | head unit | {' | '.join(METHODS)} |")
+    print("|---|---|---|" + "---|" * len(METHODS))
+    for one in units:
+        dissector = f"{one.dissector.auroc or 0:.3f}" + (", qualified" if one.qualified else "")
+        unit = f"{one.unit.auroc:.3f}" + ("" if one.able else " (weak)")
+        cells = (_cell(one, method) for method in METHODS)
+        print(f"| {one.finding} | {dissector} | {unit} | {' | '.join(cells)} |")
+    for what, among in (
+        ("qualified", [one for one in units if one.qualified]),
+        ("qualified and able", _fair(units)),
+        ("every", units),
+    ):
+        counts = (f"{sum(one.right(method) for one in among)} of {len(among)}" for method in METHODS)
+        print(f"| **{what}** | | | {' | '.join(counts)} |", flush=True)
+
+
+def _cell(one: HeadUnit, method: str) -> str:
+    neuron = one.neurons[method]
+    best = neuron.concepts[0]
+    right = names_finding(_CONCEPTS.concepts[best.concept], one.finding)
+    told = {"exact": "exact", "synonym": f"synonym: {best.text}", "no": f"**{best.text}**"}[right]
+    return told if neuron.significant else f"{told} (not significant)"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("THREADS", torch.get_num_threads())))
+    _print_tables(Path(sys.argv[1]), int(sys.argv[2]), [int(number) for number in sys.argv[3:]])
