@@ -41,7 +41,7 @@ SIGNALS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 SHARING = (20, 1)
 """Units of a layer that respond to the same finding."""
 
-_UNITS, _TOP_K, _DRAWS = 20, 100, 2000
+_UNITS, _TOP_K, _DEEPEST, _DRAWS = 20, 100, 400, 2000
 _IMAGES_PER_EXAM = 4
 _MODERATE, _SERIES, _CLEAR = 640, 13, 3.0
 _PUBLISHED, _OURS, _SCAN = "soft-WPMI (K = 100)", "contrast (K = 100)", "contrast scan (K = 400)"
@@ -184,9 +184,9 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
     exams = Exams(torch.arange(images) // _IMAGES_PER_EXAM, -(-images // _IMAGES_PER_EXAM), "exam")
     for step, signal in enumerate(signals):
         activations, findings = plant(probe.truth, signal, "normal", _UNITS, 1000 * seed + 100 * step)
-        top = top_k_images(activations, _TOP_K)
-        groups = draw_null_sets(exams, top, _DRAWS, seed)
         for method, make in SCORERS.items():
+            top = top_k_images(activations, _DEEPEST if method == _SCAN else _TOP_K)
+            groups = draw_null_sets(exams, top, _DRAWS, seed)
             scorer = make(columns, probe.scores)
             best = best_concepts(scorer, top, 1, between=lambda: None)
             p = torch.empty(len(top), dtype=torch.float64)

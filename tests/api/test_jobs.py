@@ -71,6 +71,11 @@ def test_the_published_defaults_belong_to_the_similarity(client: TestClient, bod
     assert job["layers"] == "all"
 
 
+def test_contrast_scan_looks_as_deep_as_a_quarter_of_the_images(client: TestClient, body: dict[str, Any]) -> None:
+    job = client.post("/jobs", json=body | {"method": {"similarity": "contrast_scan"}}).json()
+    assert (job["method"]["similarity"], job["method"]["top_k"]) == ("contrast_scan", 30)
+
+
 def test_an_idempotency_key_makes_one_job(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": "nightly-7"}
     first, again = (client.post("/jobs", json=body, headers=headers) for _ in range(2))

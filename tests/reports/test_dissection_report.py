@@ -227,6 +227,7 @@ def test_without_living_neurons_there_is_a_report_all_the_same(shown: Sequence[L
     [
         (Method(top_k=24), "soft wpmi over their 24 most activating images (temperature 10, lambda 1)"),
         (Method.of("contrast", lam=0.5), "contrast over their 100 most activating images (lambda 0.5)"),
+        (Method.of("contrast_scan"), "contrast scan over their 400 most activating images (lambda 1)"),
         (Method.of("cosine_cubed", pooling="max"), "cosine cubed over all images, after maximum pooling."),
     ],
 )
