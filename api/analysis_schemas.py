@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Body, TopImageOut, WatchedOut
+from api.neuron_schemas import TopImageOut, WatchedOut
+from api.schemas import Body
 from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
 from service.domain.comparisons import Basis, StoredComparison, Test

@@ -293,7 +293,6 @@ class HistoryPointOut(BaseModel):
     def of(cls, audit: Audit) -> Self:
         """The figures of an audit."""
         network = None if audit.facts is None else audit.facts.network
-        judged = network is not None and network.refused is None and network.live > 0
         drift = None if audit.facts is None else audit.facts.drift
         return cls(
             audit=audit.id,
@@ -303,8 +302,8 @@ class HistoryPointOut(BaseModel):
             candidate=audit.candidate,
             status=audit.status,
             verdict=audit.verdict,
-            significant_share=network.significant / network.live if network and judged else None,
-            watched_share=len(network.responses) / network.live if network and judged else None,
+            significant_share=network.significant_share if network else None,
+            watched_share=network.watched_share if network else None,
             stability=network.stability if network else None,
             divergence=None if drift is None else drift.divergence.value,
             labels_changed=None if drift is None or drift.labels is None else drift.labels.value,

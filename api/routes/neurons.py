@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.dependencies import SessionDep
+from api.neuron_schemas import LayerOut, LayersOut, NeuronOut
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import LayerOut, LayersOut, NeuronOut
 from service.db.neurons import Sort
 from service.domain.neurons import NeuronFilter
 from service.usecases import neurons

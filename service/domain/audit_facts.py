@@ -32,6 +32,21 @@ class NetworkFacts:
     halves: int = 0
     watched_halves: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
+    @property
+    def is_judged(self) -> bool:
+        """Was anything inferred of any neuron that is live?"""
+        return self.refused is None and self.live > 0
+
+    @property
+    def significant_share(self) -> float | None:
+        """Of the live neurons, the share with a significant label; None where nothing was inferred."""
+        return self.significant / self.live if self.is_judged else None
+
+    @property
+    def watched_share(self) -> float | None:
+        """Of the live neurons, the share that responds to watched concepts; None where nothing was inferred."""
+        return len(self.responses) / self.live if self.is_judged else None
+
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:

@@ -13,6 +13,14 @@ from service.domain.policies import Outcome, Verdict
 
 FigureUnit = Literal["neurons", "share", "bits"]
 
+_NETWORK_FIGURES: tuple[tuple[str, FigureUnit], ...] = (
+    ("live neurons", "neurons"),
+    ("neurons with a significant label", "neurons"),
+    ("share of the live ones with a significant label", "share"),
+    ("share of the live ones that respond to watched concepts", "share"),
+    ("resamples that keep the median label", "share"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyFigure:
@@ -80,14 +88,8 @@ class StratumLine:
 def key_figures(facts: AuditFacts, last: AuditFacts | None) -> tuple[KeyFigure, ...]:
     """The figures that every audit has."""
     networks = (facts.network, facts.baseline, None if last is None else last.network)
-    rows: list[tuple[str, FigureUnit, list[float | None]]] = [
-        ("live neurons", "neurons", [_live(one) for one in networks]),
-        ("neurons with a significant label", "neurons", [_significant(one) for one in networks]),
-        ("share of the live ones with a significant label", "share", [_significant_share(one) for one in networks]),
-        ("share of the live ones that respond to watched concepts", "share", [_watched_share(one) for one in networks]),
-        ("resamples that keep the median label", "share", [_stability(one) for one in networks]),
-    ]
-    figures = [KeyFigure(name, unit, *values) for name, unit, values in rows]
+    columns = zip(*map(_of_network, networks), strict=True)
+    figures = [KeyFigure(name, unit, *values) for (name, unit), values in zip(_NETWORK_FIGURES, columns, strict=True)]
     figures.append(KeyFigure("divergence from the baseline", "bits", _divergence(facts), None, _divergence(last)))
     figures.append(KeyFigure("labels that are not the baseline's", "share", _labels(facts), None, _labels(last)))
     return tuple(figures)
@@ -118,9 +120,9 @@ def strata_lines(facts: AuditFacts, outcomes: tuple[RuleOutcome, ...]) -> tuple[
             value=one.value,
             exams=one.exams,
             live=None if one.network is None else one.network.live,
-            significant_share=_significant_share(one.network),
-            watched_share=_watched_share(one.network),
-            stability=_stability(one.network),
+            significant_share=None if one.network is None else one.network.significant_share,
+            watched_share=None if one.network is None else one.network.watched_share,
+            stability=None if one.network is None else one.network.stability,
             outcomes=tuple(found.outcome for found in outcomes if found.stratum == f"{name}={one.value}"),
             reason=one.reason or (None if one.network is None else one.network.refused),
         )
@@ -171,28 +173,12 @@ def _category_figures(facts: AuditFacts, last: AuditFacts) -> Iterator[KeyFigure
         yield KeyFigure(f"neurons of {name}", "neurons", now.get(name, 0), before, then.get(name, 0))
 
 
-def _judged(network: NetworkFacts | None) -> NetworkFacts | None:
-    return network if network is not None and network.refused is None and network.live else None
-
-
-def _live(network: NetworkFacts | None) -> float | None:
-    return None if network is None else network.live
-
-
-def _significant(network: NetworkFacts | None) -> float | None:
-    return None if (judged := _judged(network)) is None else judged.significant
-
-
-def _significant_share(network: NetworkFacts | None) -> float | None:
-    return None if (judged := _judged(network)) is None else judged.significant / judged.live
-
-
-def _watched_share(network: NetworkFacts | None) -> float | None:
-    return None if (judged := _judged(network)) is None else len(judged.responses) / judged.live
-
-
-def _stability(network: NetworkFacts | None) -> float | None:
-    return None if network is None else network.stability
+def _of_network(network: NetworkFacts | None) -> tuple[float | None, ...]:
+    """In the order of `_NETWORK_FIGURES`."""
+    if network is None:
+        return (None,) * len(_NETWORK_FIGURES)
+    significant = network.significant if network.is_judged else None
+    return network.live, significant, network.significant_share, network.watched_share, network.stability
 
 
 def _divergence(facts: AuditFacts | None) -> float | None:

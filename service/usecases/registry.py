@@ -72,7 +72,7 @@ def check_signature(request: Signed, secret: str, now: datetime) -> None:
             field="X-MLflow-Signature",
             remedy="Give MLflow's webhook the secret that MLFLOW_WEBHOOK_SECRET has.",
         )
-    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdigit() else None
+    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
     if age is None or age > _TOLERANCE_S:
         raise Unauthorized(
             "The webhook is not of now.",

@@ -1,0 +1,191 @@
+"""The JSON of dissected layers, their neurons, and what speaks for a label."""
+
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from service.domain.evidence import NO_CONCEPT
+from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
+
+
+class CategoryCount(BaseModel):
+    """How many neurons a category has."""
+
+    category: str
+    neurons: int
+
+
+class LayerOut(BaseModel):
+    """A dissected layer; mean_top_score is the paper's local threshold, threshold_met counts who reaches it.
+
+    `significant` counts neurons with a significant label, and is null where nothing was inferred.
+    """
+
+    layer: str
+    units: int
+    dead_units: int
+    mean_top_score: float | None
+    threshold_met: int
+    top_categories: list[CategoryCount]
+    significant: int | None
+
+    @classmethod
+    def of(cls, summary: LayerSummary) -> Self:
+        """The summary on the wire."""
+        return cls(
+            layer=summary.layer,
+            units=summary.units,
+            dead_units=summary.dead_units,
+            mean_top_score=summary.mean_top_score,
+            threshold_met=summary.threshold_met,
+            top_categories=[CategoryCount(category=name, neurons=count) for name, count in summary.top_categories],
+            significant=summary.significant,
+        )
+
+
+class LayersOut(BaseModel):
+    """The layers of one dissection, in the order of the dissection."""
+
+    job: UUID
+    items: list[LayerOut]
+
+
+class RankedConceptOut(BaseModel):
+    """A concept and its score for a neuron."""
+
+    concept: str
+    score: float
+
+
+class BoxOut(BaseModel):
+    """A rectangle in the pixels of the decoded image."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class TopImageOut(BaseModel):
+    """A probe image that excites the neuron; `box` where it is a patch of an image.
+
+    `region`: the part that drives the activation (left, top, width, height as fractions), where it was looked for.
+    """
+
+    image_id: str
+    row: int
+    activation: float
+    box: BoxOut | None
+    region: tuple[float, float, float, float] | None
+
+    @classmethod
+    def of(cls, image: TopImage) -> Self:
+        """The image on the wire."""
+        return cls.model_validate(image, from_attributes=True)
+
+
+class ActivationOut(BaseModel):
+    """Pooled activations of a neuron over the probe set."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+class SignificanceOut(BaseModel):
+    """The best score against random image sets; q after false-discovery control over the job."""
+
+    p: float
+    z: float
+    q: float | None
+
+
+class StabilityOut(BaseModel):
+    """Share of resamples of the exams that keep the label and its category; 90 % of them are in the prediction set."""
+
+    label: float
+    category: float | None
+    prediction_set: list[str]
+
+
+class AgreementOut(BaseModel):
+    """How well the activation tells images with the finding that the label names, on images that did not name it."""
+
+    finding: str
+    auroc: float
+    average_precision: float
+    pearson: float
+
+
+class QualityOut(BaseModel):
+    """How the unit represents, whatever its name (SemanticLens)."""
+
+    clarity: float
+    polysemanticity: float
+    redundancy: float | None
+    duplicate_of: int | None
+
+
+class WatchedOut(BaseModel):
+    """A watched concept that the neuron may respond to; `q` over all neurons and watched concepts of the job."""
+
+    text: str
+    p: float
+    z: float
+    q: float | None
+
+
+class EvidenceOut(BaseModel):
+    """What speaks for a neuron's label; a part that could not be had is null."""
+
+    significance: SignificanceOut | None
+    stability: StabilityOut | None
+    agreement: AgreementOut | None
+    quality: QualityOut | None
+    watched: list[WatchedOut]
+
+
+class NeuronOut(BaseModel):
+    """A neuron and its label, `no concept` where that is not significant. A dead neuron has neither label nor images.
+
+    `significant` is null where nothing was inferred; `score` is that of the best concept, whatever its significance.
+    """
+
+    job: UUID
+    layer: str
+    unit: int
+    dead: bool
+    concept: str | None
+    category: str | None
+    broad_category: str | None
+    score: float | None
+    significant: bool | None
+    evidence: EvidenceOut | None
+    concepts: list[RankedConceptOut]
+    images: list[TopImageOut]
+    activation: ActivationOut
+
+    @classmethod
+    def of(cls, job: UUID, labelled: LabelledNeuron) -> Self:
+        """The neuron on the wire."""
+        neuron = labelled.neuron
+        top = neuron.concepts[0] if neuron.concepts else None
+        return cls(
+            job=job,
+            layer=labelled.layer,
+            unit=neuron.unit,
+            dead=neuron.dead,
+            concept=NO_CONCEPT if neuron.significant is False else None if top is None else top.text,
+            category=labelled.category,
+            broad_category=labelled.broad_category,
+            score=None if top is None else top.score,
+            significant=neuron.significant,
+            evidence=None
+            if neuron.evidence is None
+            else EvidenceOut.model_validate(neuron.evidence, from_attributes=True),
+            concepts=[RankedConceptOut(concept=ranked.text, score=ranked.score) for ranked in neuron.concepts],
+            images=[TopImageOut.of(image) for image in neuron.images],
+            activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),
+        )

@@ -1,0 +1,239 @@
+"""Artifacts of whole jobs on small networks: what is reused, what is computed anew, what is lost and found again."""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from sqlalchemy import text
+
+from service.config import Settings
+from service.db.session import Sessions, transaction
+from service.db.work import claim_item, hand_back_item
+from service.domain.jobs import JobStatus, Stage
+from service.domain.methods import Method
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.work import Lease
+from service.pipelines.items import DissectionRunner
+from service.pipelines.network_cache import NetworkCache
+from service.storage import open_store
+from service.usecases.garbage import Collected, collect_garbage
+from service.usecases.jobs import find_job, job_events, replay_job, retry_job
+from service.usecases.neurons import list_layers
+from service.usecases.work import begin_item
+from tests.service.conftest import Run
+from tests.service.factories import RecordingQueue
+from tests.service.inline_child import inline_host
+from tests.service.small_jobs import submit
+from tests.service.small_networks import ARCHITECTURE, LAYERS
+
+
+def artifacts(sessions: Sessions) -> dict[str, str]:
+    with transaction(sessions) as session:
+        return dict(session.execute(text("SELECT key, kind FROM artifacts")).all())
+
+
+def test_a_second_job_over_the_same_shards_computes_nothing(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(submit(sessions, folder))
+    stored = artifacts(sessions)
+    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2}
+    for computation in ("probe_shard", "score_layer"):
+        monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
+    second = run(submit(sessions, folder))
+    assert (second.status, second.manifest) == (JobStatus.SUCCEEDED, first.manifest)
+    assert artifacts(sessions) == stored
+
+
+ANEW_AFTER = [
+    ({}, set()),
+    ({"concepts_per_neuron": 1}, {"layer"}),
+    ({"method": Method.of(top_k=4, lam=0.5)}, {"layer"}),
+    ({"method": Method.of(top_k=5)}, {"layer", "shard"}),
+    ({"method": Method.of(top_k=4, pooling="max")}, {"layer", "shard"}),
+    ({"method": Method.of("cosine", top_k=4)}, {"layer", "shard"}),
+    ({"layers": LAYERS[:1]}, {"layer", "shard"}),
+    ({"shard_size": 5}, {"layer", "shard"}),
+    # These give shards of their own, whose bytes may well be the same; then the layers are, too.
+    ({"batch_size": 2}, {"shard"}),
+    ({"probe_set": {"on_unreadable": "skip"}}, {"shard"}),
+]
+
+
+@pytest.mark.parametrize(("change", "anew"), ANEW_AFTER)
+def test_whatever_decides_an_artifact_is_part_of_its_key(
+    sessions: Sessions, folder: Path, run: Run, change: dict[str, Any], anew: set[str]
+) -> None:
+    run(submit(sessions, folder))
+    before = set(artifacts(sessions))
+    job = run(submit(sessions, folder, **change))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    with transaction(sessions) as session:
+        mine = session.scalars(text("SELECT key FROM job_artifacts WHERE job_id = :id"), {"id": job.id}).all()
+    kinds = artifacts(sessions)
+    reused = {kinds[key] for key in mine if key in before}
+    assert reused.isdisjoint(anew)
+    if "layer" in anew:
+        assert reused == {"shard", "texts"} - anew
+    else:
+        assert "layer" in reused or "texts" in reused
+
+
+def test_other_bytes_in_an_image_weights_or_dissector_are_another_artifact(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    def keys() -> set[str]:
+        inline_host(sessions, settings, DissectionRunner(settings, sessions)).work()
+        return {key for key, kind in artifacts(sessions).items() if kind == "shard"}
+
+    submit(sessions, folder)
+    first = keys()
+    pixels = np.array(Image.open(folder / "1.png"))
+    Image.fromarray(255 - pixels).save(folder / "1.png", compress_level=0)
+    submit(sessions, folder)
+    second = keys() - first
+    assert len(second) == 1, "one image, one shard"
+    weights = load_file(folder / "target.safetensors")
+    name = next(key for key in weights if key.endswith("conv1.weight"))
+    save_file(weights | {name: weights[name] * 2}, folder / "target.safetensors")
+    submit(sessions, folder)
+    third = keys() - first - second
+    assert len(third) == 3
+    description = folder / "dissector" / "dissector.json"
+    description.write_text(description.read_text() + " ")
+    submit(sessions, folder)
+    assert len(keys() - first - second - third) == 3
+
+
+def test_a_damaged_artifact_is_computed_again_and_told(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    first = run(submit(sessions, folder))
+    for path in (folder / "artifacts").glob("*/*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    again = submit(sessions, folder)
+    inline_host(sessions, settings, DissectionRunner(settings, sessions)).work()
+    with transaction(sessions) as session:
+        job, events = job_events(session, again.id, after=0)
+    assert (job.status, job.manifest) == (JobStatus.SUCCEEDED, first.manifest)
+    lost = Counter(event.data["kind"] for event in events if event.kind == "artifact-lost")
+    assert lost == {"shard": 3, "texts": 1, "layer": 2}
+
+
+def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = runner.run
+    damaged: list[str] = []
+
+    def damage_after(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, tell)
+        if lease.stage is Stage.STORE and not damaged:
+            key = result["layers"][0]["key"]
+            damaged.append(key)
+            (folder / "artifacts" / key[:2] / key).write_bytes(b"?")
+        return result
+
+    monkeypatch.setattr(runner, "run", damage_after)
+    job = submit(sessions, folder)
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        assert find_job(session, job.id).status is JobStatus.RUNNING
+        assert list_layers(session, job.id) == []
+        session.execute(text("UPDATE work_items SET ready_at = now()"))
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        assert find_job(session, job.id).status is JobStatus.SUCCEEDED
+    assert damaged
+
+
+def test_a_full_disk_is_tried_again_and_then_given_up(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    submitted = submit(sessions, folder)
+    with monkeypatch.context() as disk:
+        disk.setattr("service.storage.directory.os.fsync", full)
+        for _ in range(5):
+            with transaction(sessions) as session:
+                session.execute(text("UPDATE work_items SET ready_at = now()"))
+            job = run(submitted)
+    assert job.status is JobStatus.DEAD
+    assert job.problem is not None
+    assert "No space left on device" in job.problem["detail"]
+    assert [path for path in (folder / "artifacts").rglob("*") if path.is_file()] == []
+    with transaction(sessions) as session:
+        retry_job(session, RecordingQueue(), job.id)
+    assert run(job).status is JobStatus.SUCCEEDED
+
+
+def test_a_replay_says_whether_the_result_is_the_same(sessions: Sessions, folder: Path, run: Run) -> None:
+    job = run(submit(sessions, folder))
+    with transaction(sessions) as session:
+        replay = replay_job(session, RecordingQueue(), job.id)
+    replayed = run(replay)
+    assert replayed.manifest is not None
+    assert replayed.manifest["replay"] == {"of": str(job.id), "identical": True, "differing_layers": []}
+    assert Counter(artifacts(sessions).values()) == {"shard": 6, "texts": 2, "layer": 4}, "all was computed anew"
+    with transaction(sessions) as session:
+        session.execute(
+            text("UPDATE jobs SET manifest = jsonb_set(manifest, '{results,layer4.0}', '\"0\"') WHERE id = :id"),
+            {"id": job.id},
+        )
+        other = replay_job(session, RecordingQueue(), job.id)
+    found = run(other).manifest
+    assert found is not None
+    assert found["replay"] == {"of": str(job.id), "identical": False, "differing_layers": ["layer4.0"]}
+
+
+def test_ten_jobs_on_one_target_load_it_once(
+    sessions: Sessions, folder: Path, runner: DissectionRunner, run: Run
+) -> None:
+    for lam in range(10):
+        run(submit(sessions, folder, method=Method.of(top_k=4, lam=lam)))
+    assert runner.networks.loads == 2, "target and dissector"
+
+
+def test_networks_make_room_for_others(folder: Path) -> None:
+    spec, reader = TargetSpec(folder / "target.safetensors", ARCHITECTURE), DissectorSpec(folder / "dissector")
+    kept, cramped = (NetworkCache(torch.device("cpu"), limit) for limit in (1 << 40, -1))
+    for cache in (kept, cramped):
+        for _ in range(2):
+            target = cache.target(spec, LAYERS)
+            assert cache.target(spec, LAYERS) is target
+            cache.target(spec, LAYERS[:1])
+            cache.dissector(reader)
+    assert (kept.loads, cramped.loads) == (3, 6)
+
+
+def test_garbage_is_what_no_job_may_go_on_from(sessions: Sessions, folder: Path, run: Run, settings: Settings) -> None:
+    store = open_store(settings.artifacts_url)
+    run(submit(sessions, folder))
+    waiting = submit(sessions, folder, concepts_per_neuron=1)
+    host = inline_host(sessions, settings, DissectionRunner(settings, sessions))
+    with transaction(sessions) as session:
+        lease = claim_item(session, "tester", timedelta(seconds=60))
+        assert lease is not None
+        begin_item(session, lease)
+    DissectionRunner(settings, sessions).run(lease, lambda _: None)
+    store.write("0" * 64, b"its writer was killed before it was recorded")
+    assert collect_garbage(sessions, store, older_than=timedelta(hours=1)) == Collected(0, 0)
+    assert collect_garbage(sessions, store, older_than=timedelta(0)) == Collected(5, 1)
+    assert list(artifacts(sessions).values()) == ["shard"], "the shard that the running job refers to"
+    assert len(list(store.listing())) == 1
+    with transaction(sessions) as session:
+        hand_back_item(session, lease)
+    host.work()
+    with transaction(sessions) as session:
+        assert find_job(session, waiting.id).status is JobStatus.SUCCEEDED
