@@ -1,4 +1,4 @@
-"""Cron fires of ten years in eight zones against a walk over every minute, beside the library alone; and kills."""
+"""Cron fires of twenty years in eight zones against a walk over every minute, beside the library alone; and kills."""
 
 import itertools
 import sys

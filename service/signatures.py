@@ -86,7 +86,7 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "PublicKey":
-        """The key in a PEM file. Raises InvalidInput where that is not an Ed25519 public key and nothing more."""
+        """The key in a PEM file. Raises InvalidInput for all but an Ed25519 public key alone."""
         try:
             key = serialization.load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm):
@@ -94,7 +94,7 @@ class PublicKey:
         # Compared with what it says, since PEM readers pass over bytes that they do not need.
         if isinstance(key, Ed25519PublicKey):
             public = cls(key)
-            if public.pem.encode() == pem.replace(b"\r\n", b"\n"):
+            if public.pem.encode().strip() == pem.replace(b"\r\n", b"\n").strip():
                 return public
         raise InvalidInput(
             "This is no Ed25519 public key in PEM.",

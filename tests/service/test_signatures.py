@@ -42,6 +42,7 @@ def test_what_was_signed_is_verified(key: SigningKey) -> None:
     assert signature.key_id == key.public.key_id
     verify(DOCUMENT, signature.as_bytes(), key.public.pem.encode())
     verify(DOCUMENT, signature.as_bytes(), key.public.pem.replace("\n", "\r\n").encode())
+    verify(DOCUMENT, signature.as_bytes(), key.public.pem.encode() + b"\n")
 
 
 @pytest.mark.parametrize("part", ["document", "signature", "public key"])
@@ -49,7 +50,7 @@ def test_every_changed_byte_is_found(key: SigningKey, part: str) -> None:
     parts = {
         "document": DOCUMENT,
         "signature": key.sign(DOCUMENT).as_bytes(),
-        "public key": key.public.pem.encode(),
+        "public key": key.public.pem.strip().encode(),
     }
     whole = parts[part]
     for position in range(len(whole)):
