@@ -1,8 +1,7 @@
 """`python -m workers.scheduler`: look after lost jobs, fire schedules, judge audits, deliver alerts.
 
-Several may run at once.
-
-A loop of its own rather than Celery beat, whose tick would wait behind a job that keeps the worker busy for hours.
+Several may run at once. Loops of its own rather than Celery beat, whose tick would wait behind a job that keeps the
+worker busy for hours; each in its own thread, for judging an audit takes longer than a lost job may wait.
 """
 
 import signal
@@ -11,22 +10,19 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-import structlog
-
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
-from service.db.session import open_sessions
-from service.errors import Unavailable
+from service.db.session import Sessions, open_sessions
 from service.logs import configure_logging
+from service.ports import Audits
 from service.usecases.audit_port import open_audits
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.fires import fire_due, look_again
 from service.usecases.reconcile import reconcile
 from workers.alerts import delivering
+from workers.repeating import repeating
 
 EVERY_S = 2.0
-
-log = structlog.get_logger()
 
 
 def run(settings: Settings, stopped: threading.Event) -> None:
@@ -34,30 +30,30 @@ def run(settings: Settings, stopped: threading.Event) -> None:
 
     Raises InvalidInput for settings that cannot be used.
     """
-    sessions = open_sessions(settings.database_url, pool_size=1)
+    sessions = open_sessions(settings.database_url, pool_size=3)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
-    tasks: dict[str, Callable[[], object]] = {
-        "look after jobs": partial(reconcile, sessions, queue, max_attempts=settings.max_attempts),
-        "fire schedules": partial(fire_due, sessions, open_audits(queue)),
-        "judge audits": partial(judge_ended_audits, sessions),
-    }
-    looked_again = False
-    with delivering(settings):
-        while not stopped.wait(EVERY_S):
-            looked_again = looked_again or _patiently("look at every schedule", partial(look_again, sessions))
-            for what, do in tasks.items():
-                _patiently(what, do)
+    look_after = partial(reconcile, sessions, queue, max_attempts=settings.max_attempts)
+    with (
+        delivering(settings),
+        repeating("look after jobs", look_after, every_s=EVERY_S),
+        repeating("fire schedules", _firing(sessions, open_audits(queue)), every_s=EVERY_S),
+        repeating("judge audits", partial(judge_ended_audits, sessions), every_s=EVERY_S),
+    ):
+        stopped.wait()
     sessions.kw["bind"].dispose()
 
 
-def _patiently(what: str, do: Callable[[], object]) -> bool:
-    """Was it done? What cannot be reached now is left for the next time."""
-    try:
-        do()
-    except Unavailable as error:
-        log.warning(f"cannot {what} now", reason=error.detail)
-        return False
-    return True
+def _firing(sessions: Sessions, audits: Audits) -> Callable[[], None]:
+    looked_again = False
+
+    def fire() -> None:
+        nonlocal looked_again
+        if not looked_again:
+            look_again(sessions)
+            looked_again = True
+        fire_due(sessions, audits)
+
+    return fire
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as sqlstates
 from pydantic import SecretStr
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
@@ -65,6 +65,14 @@ def transaction(sessions: Sessions) -> Iterator[Session]:
             yield session
     except (OperationalError, InterfaceError) as error:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
+
+
+def expect_pause(session: Session) -> None:
+    """Let the transaction, from here to its end, be silent for an hour where others are broken off after a minute.
+
+    For what is computed between two statements. A transaction that does so should hold nothing that others wait for.
+    """
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1h'"))
 
 
 def on_commit(session: Session, action: Callable[[], object]) -> None:

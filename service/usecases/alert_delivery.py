@@ -22,7 +22,10 @@ from service.domain.alerts import (
     next_attempt,
     reason_to_disable,
 )
+from service.domain.digests import digest_of
+from service.domain.trail import SCHEDULER
 from service.errors import LeaseLost, Unavailable
+from service.usecases.trail import record as add_trail_entry
 
 _LEASE_TIMEOUTS = 6
 """A lease lasts so many times what one answer may take: a mail needs several."""
@@ -168,6 +171,13 @@ def _record_failure(
     reason = reason_to_disable(outcome, failing_since, ended, given_up=due_at is None)
     if enabled and reason is not None:
         values |= {"enabled": False, "disabled_reason": reason}
+        add_trail_entry(
+            session,
+            actor=SCHEDULER,
+            action="disable alert endpoint",
+            subject=f"/alert-endpoints/{claimed.endpoint}",
+            after=digest_of({"enabled": False, "reason": reason}),
+        )
         _tell_others(session, claimed, reason, ended)
     endpoints.change_endpoint(session, claimed.endpoint_id, values)
 

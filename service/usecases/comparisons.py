@@ -13,6 +13,7 @@ from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
 from service.analysis.coverage import NOT_ASKED
 from service.db import comparisons as queries
+from service.db.session import expect_pause
 from service.db.text_embeddings import find_texts
 from service.domain.comparisons import StoredComparison
 from service.domain.digests import digest_of
@@ -43,12 +44,15 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         return earlier, False
     jobs = [find_job(session, choose_job(session, job_id=job_id, model=None)) for job_id in job_ids]
     check_comparable(jobs)
+    labels = [read_labels(read_layers(session, job.id)) for job in jobs]
+    concept_set, texts = concept_set_of_job(session, jobs[0].id), _texts(session, jobs)
+    expect_pause(session)
     result = compare(
-        [read_labels(read_layers(session, job.id)) for job in jobs],
+        labels,
         [_architecture(job) for job in jobs],
-        concept_set_of_job(session, jobs[0].id),
+        concept_set,
         refused=[_refused(job) for job in jobs],
-        texts=_texts(session, jobs),
+        texts=texts,
     )
     new = queries.add_comparison(session, job_ids, result)
     annotate(session, after=digest_of(asdict(result)))

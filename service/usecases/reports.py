@@ -12,6 +12,7 @@ from service.analysis.export import ExportFormat, write_export
 from service.analysis.watch_list import watch
 from service.concepts.must_have import match_concepts, read_must_have
 from service.db.jobs import parts_of
+from service.db.session import expect_pause
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Job
@@ -95,8 +96,9 @@ def named_target(name: str, shuffled: int | None) -> str:
 
 def thumbnails_of(session: Session, job_id: UUID) -> Thumbnail:
     """Pictures of a job's probe images, by its registered manifest; none where that cannot be read here any more."""
-    manifest = find_job(session, job_id).manifest
-    return open_thumbnails(parts_of(session, job_id).probe_set, manifest)
+    manifest, probe_set = find_job(session, job_id).manifest, parts_of(session, job_id).probe_set
+    expect_pause(session)  # each picture is decoded when it is asked for
+    return open_thumbnails(probe_set, manifest)
 
 
 def open_thumbnails(probe_set: Resource, manifest: Mapping[str, Any] | None) -> Thumbnail:

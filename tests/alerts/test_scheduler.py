@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from pydantic import SecretStr
-from sqlalchemy import text
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
@@ -14,7 +13,7 @@ from service.usecases import alerts
 from tests.alerts.clockwork import Clockwork
 from tests.alerts.receivers import HANG, Receiver
 from tests.embedded.processes import wait_until
-from tests.service.factories import queued_job
+from tests.service.factories import leased, queued_job
 from workers.scheduler import run
 
 
@@ -46,9 +45,3 @@ def test_a_receiver_that_hangs_does_not_keep_it_from_looking_after_jobs(
         hook.let_go.set()
         ended.set()
         scheduler.join()
-
-
-def leased(sessions: Sessions) -> int:
-    with transaction(sessions) as session:
-        number: int = session.execute(text("SELECT count(*) FROM work_items WHERE status = 'leased'")).scalar_one()
-        return number

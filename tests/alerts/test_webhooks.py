@@ -187,7 +187,7 @@ def test_words_of_the_receiver_are_kept_short_and_without_secrets(clockwork: Clo
 
 
 def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
-    clockwork: Clockwork, receiver: MakeReceiver
+    sessions: Sessions, clockwork: Clockwork, receiver: MakeReceiver
 ) -> None:
     gone, other = receiver([Answer(410), Answer()]), receiver()
     clockwork.webhook("gone", gone.url)
@@ -202,6 +202,9 @@ def test_an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled(
     assert len(gone.received) == 1
     told = other.received[1].json
     assert (told["type"], told["data"]["endpoint"]) == ("endpoint.disabled", "gone")
+    with transaction(sessions) as session:
+        written = session.execute(text("SELECT actor, action, subject FROM trail")).all()
+    assert [tuple(entry) for entry in written] == [("scheduler", "disable alert endpoint", "/alert-endpoints/gone")]
     assert clockwork.endpoint("gone").pending == 2
     assert clockwork.enable("gone", after(days=30)).disabled_reason is None
     assert clockwork.deliver(after(days=30)) == 2

@@ -1,5 +1,6 @@
 """POST and GET /comparisons."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from service.analysis.comparison import compare
 from service.db.session import Sessions, transaction
 from service.db.text_embeddings import keep_texts
+from service.domain.comparisons import Comparison
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
+from service.usecases.comparisons import compare_jobs
 from tests.api.test_problems import problem
 from tests.service.factories import WORDS, dissected_job, judged_neuron, neuron, queued_job
 
@@ -54,6 +58,21 @@ def post(client: TestClient, jobs: list[str]) -> dict[str, Any]:
     body: dict[str, Any] = response.json()
     assert response.headers["location"] == f"/comparisons/{body['id']}"
     return body
+
+
+def test_a_comparison_may_take_longer_than_a_transaction_may_be_silent(
+    sessions: Sessions, jobs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*parts: Any, **more: Any) -> Comparison:
+        time.sleep(0.5)
+        return compare(*parts, **more)
+
+    monkeypatch.setattr("service.usecases.comparisons.compare", slowly)
+    with transaction(sessions) as session:
+        session.execute(text("SET idle_in_transaction_session_timeout = '200ms'"))
+        _, new = compare_jobs(session, [UUID(job) for job in jobs])
+        session.execute(text("SET idle_in_transaction_session_timeout = '60s'"))
+    assert new
 
 
 def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client: TestClient, jobs: list[str]) -> None:

@@ -7,10 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+import workers.repeating
 import workers.scheduler
 from service.config import Settings
+from service.db.session import Sessions, transaction
+from service.db.work import claim_item
+from tests.embedded.processes import wait_until
 from tests.schedules import simulated
 from tests.schedules.field import DAILY, Field
+from tests.service.factories import leased, queued_job
+from workers.repeating import repeating
 
 
 def test_schedulers_that_are_killed_begin_each_audit_exactly_once(database_url: str) -> None:
@@ -37,3 +43,46 @@ def test_the_scheduler_program_fires_schedules(
         stopped.set()
         program.join()
     assert len(field.audited(schedule)) == 1
+
+
+def test_judging_an_audit_does_not_keep_it_from_looking_after_jobs(
+    sessions: Sessions, database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging, enough = threading.Event(), threading.Event()
+
+    def judge_slowly(_: Sessions) -> None:
+        judging.set()
+        enough.wait(60)
+
+    monkeypatch.setattr(workers.scheduler, "judge_ended_audits", judge_slowly)
+    monkeypatch.setattr(workers.scheduler, "EVERY_S", 0.02)
+    settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
+    stopped = threading.Event()
+    program = threading.Thread(target=workers.scheduler.run, args=(settings, stopped))
+    program.start()
+    try:
+        assert judging.wait(30)
+        with transaction(sessions) as session:
+            queued_job(session)
+            assert claim_item(session, "a worker that dies", timedelta(0)) is not None
+        wait_until(lambda: not leased(sessions))
+    finally:
+        enough.set()
+        stopped.set()
+        program.join()
+
+
+def test_what_fails_for_an_unknown_reason_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers.repeating, "_PAUSE_S", 0.01)
+    turns = []
+
+    def fail_twice() -> None:
+        turns.append(None)
+        if len(turns) < 3:
+            raise ZeroDivisionError
+
+    with repeating("count", fail_twice, every_s=0.01):
+        wait_until(lambda: len(turns) > 3)
+    ended = len(turns)
+    threading.Event().wait(0.1)
+    assert len(turns) == ended

@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.analysis.layers import summarise_layer
 from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
 from service.db.resources import add_resource
+from service.db.session import Sessions, transaction
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import Evidence, JobEvidence, Quality, Significance, Stability, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
@@ -156,3 +158,10 @@ def dissected_job(
     }
     assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={**made, **(manifest or {})})
     return job.id
+
+
+def leased(sessions: Sessions) -> int:
+    """How many work items are in somebody's hands."""
+    with transaction(sessions) as session:
+        number: int = session.execute(text("SELECT count(*) FROM work_items WHERE status = 'leased'")).scalar_one()
+        return number
