@@ -25,6 +25,8 @@ _IMAGES, _PER_EXAM, _CONCEPTS, _TOP_K = 4_000, 4, 763, 100
 _DRAWS, _LOOPED = 100_000, 500
 _UNITS, _RESAMPLES = 7_000, 200
 _SEEDS, _NOISE_UNITS = 200, 1_000
+_MIXED = [2, 2, 4, 4, 4, 4, 4, 4, 4, 8]
+"""As many images as ten exams of four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,13 @@ def run() -> list[Row]:
     return [*null, *_resampling(), *_calibration()]
 
 
-def draw(seed: int, *, images: int, concepts: int, units: int, keep: int, patient: float = 0.0) -> Layer:
-    """patient: the share of a unit's variance that is its exams'."""
+def draw(
+    seed: int, *, images: int, concepts: int, units: int, keep: int, patient: float = 0.0, mixed: bool = False
+) -> Layer:
+    """patient: the share of a unit's variance that is its exams'. mixed: exams of 2, 4 and 8 images instead of 4."""
     generator = torch.Generator().manual_seed(seed)
-    exams = Exams(torch.arange(images) // _PER_EXAM, images // _PER_EXAM, "exam")
+    sizes = torch.tensor(_MIXED if mixed else [_PER_EXAM] * len(_MIXED)).repeat(images // sum(_MIXED))
+    exams = Exams(torch.arange(len(sizes)).repeat_interleave(sizes), len(sizes), "exam")
     alike = torch.randn(exams.count, 64, generator=generator)[exams.of_image]
     embeddings = normalize(alike + 0.7 * torch.randn(images, 64, generator=generator), dim=1)
     texts = normalize(torch.randn(concepts, 64, generator=generator), dim=1)
@@ -101,13 +106,12 @@ def _calibration() -> list[Row]:
     """Units of pure noise: what share has p <= 0.05, and what share is significant after false-discovery control."""
     rows = []
     for patient in (0.0, 0.5, 1.0):
-        for known in (True, False):
-            shares = [_noise_called(seed, patient, exams_known=known) for seed in range(_SEEDS)]
+        for known, mixed in ((True, False), (True, True), (False, False)):
+            shares = [_noise_called(seed, patient, exams_known=known, mixed=mixed) for seed in range(_SEEDS)]
             p, q = (statistics.mean(side) for side in zip(*shares, strict=True))
             spread = statistics.stdev(share for share, _ in shares) / _SEEDS**0.5
-            name = (
-                f"noise, {patient:.0%} of it the patient's, exams {'exchanged' if known else 'ignored'}: p <= {LEVEL}"
-            )
+            exams = f"exams {'of 2, 4 and 8 ' if mixed else ''}{'exchanged' if known else 'ignored'}"
+            name = f"noise, {patient:.0%} of it the patient's, {exams}: p <= {LEVEL}"
             rows += [
                 _rate(name, p, LEVEL + 3 * spread, judged=known),
                 _rate("  significant after control", q, LEVEL, judged=known),
@@ -121,8 +125,8 @@ def _rate(name: str, share: float, limit: float, *, judged: bool) -> Row:
     return Row(name, LEVEL, share, "share", share / LEVEL, goal, met)
 
 
-def _noise_called(seed: int, patient: float, *, exams_known: bool) -> tuple[float, float]:
-    layer = draw(seed, images=1_000, concepts=60, units=_NOISE_UNITS, keep=50, patient=patient)
+def _noise_called(seed: int, patient: float, *, exams_known: bool, mixed: bool) -> tuple[float, float]:
+    layer = draw(seed, images=1_000, concepts=60, units=_NOISE_UNITS, keep=50, patient=patient, mixed=mixed)
     exams = layer.exams if exams_known else Exams(torch.arange(1_000), 1_000, "image")
     ranking = best_concepts(layer.scorer, layer.top, 1, between=lambda: None)
     p = torch.empty(_NOISE_UNITS, dtype=torch.float64)

@@ -72,7 +72,32 @@ def test_from_a_large_probe_set_some_exams_are_drawn() -> None:
     [group] = draw_null_sets(known, top, 4000, seed=0)
     assert int((group.sets < 30_000).sum()) == 0, "only the large ones have five images"
     [group] = draw_null_sets(known, torch.arange(10)[None], 4000, seed=0)
-    assert 15_000 < len(set(group.sets.flatten().tolist())) <= 20_010
+    assert 15_000 < len(set(group.sets.flatten().tolist())) <= 20_050
+
+
+def test_which_exams_are_drawn_of_a_large_probe_set_does_not_hang_on_their_order() -> None:
+    known = exams(*[100] * 600)
+    top = torch.arange(0, 60_000, 1_000)[None]  # sixty exams, one image of each
+    [group] = draw_null_sets(known, top, 2000, seed=0)
+    drawn = known.of_image[group.sets.flatten()]
+    assert len(set(drawn.tolist())) < 300
+    assert 0.4 < float((drawn < 300).double().mean()) < 0.6, "the first exams of the manifest are no likelier"
+
+
+def test_a_large_exam_is_drawn_as_often_as_such_a_unit_meets_it() -> None:
+    known = exams(*[4] * 200, *[8] * 100)
+    generator = torch.Generator().manual_seed(0)
+    sees_images = torch.stack([torch.randperm(1600, generator=generator)[:64] for _ in range(50)])
+    whole = torch.arange(800).view(200, 4)
+    sees_patients = torch.stack([whole[torch.randperm(200, generator=generator)[:16]].flatten() for _ in range(50)])
+
+    def in_large(top: Tensor) -> float:
+        groups = draw_null_sets(known, top, 400, seed=1)
+        drawn = torch.cat([group.sets.flatten() for group in groups for _ in group.units])
+        return float((drawn >= 800).double().mean())
+
+    assert in_large(sees_images) == pytest.approx(0.5, abs=0.03), "as in the probe set"
+    assert in_large(sees_patients) < 0.01, "no exam of eight has just four among the top images"
 
 
 def test_resamples_and_halves_are_of_all_exams() -> None:

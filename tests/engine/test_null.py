@@ -89,6 +89,36 @@ def test_units_that_know_nothing_are_called_at_the_nominal_rate(correlation: flo
     assert stats.binomtest(called // 5, len(p) // 5, LEVEL, alternative="two-sided").pvalue > 1e-3, called / len(p)
 
 
+@pytest.mark.parametrize("patient", [0.0, 1.0], ids=["sees-images", "sees-patients"])
+def test_a_concept_of_large_exams_is_called_at_the_nominal_rate(patient: float) -> None:
+    """Large exams look different, and a concept is just that difference: a null of other sizes would call it."""
+    called = [_called_after_size(seed, patient) for seed in range(6)]
+    assert LEVEL / 2 < sum(called) / len(called) < 1.6 * LEVEL, called
+
+
+def _called_after_size(seed: int, patient: float, units: int = 250) -> float:
+    """The share of units that know nothing which respond to that concept."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.tensor([4] * 138 + [8] * 12)
+    of_image = torch.arange(150).repeat_interleave(sizes)
+    alike = torch.randn(150, 32, generator=generator)
+    alike[138:, 0] += 2
+    images = normalize(alike[of_image] + 0.7 * torch.randn(len(of_image), 32, generator=generator), dim=1)
+    texts = normalize(torch.randn(40, 32, generator=generator), dim=1)
+    texts[0] = torch.eye(32)[0]
+    whole = torch.randn(150, units, generator=generator)[of_image]
+    single = torch.randn(len(of_image), units, generator=generator)
+    top = top_k_images(patient**0.5 * whole + (1 - patient) ** 0.5 * single, 40)
+    scorer = ContrastScorer(columns_of_embeddings(images, texts), spread_of_scores(images @ texts.T), 1.0)
+    ranking = best_concepts(scorer, top, 1, between=lambda: None)
+    responses = scorer.of_concepts(top, ranking.prior, (0,))[:, 0]
+    called = 0
+    for group in draw_null_sets(Exams(of_image, 150, "exam"), top, 2000, seed):
+        table = null_table(scorer, group.sets, ranking.prior, units, (0,))
+        called += int((tail_p(responses[group.units], table.watched[:, 0]) <= LEVEL).sum())
+    return called / units
+
+
 def test_a_null_that_ignores_exams_fails_visibly() -> None:
     p = torch.cat([noise(seed, 1.0, exams_known=False) for seed in range(3)])
     assert float((p <= LEVEL).double().mean()) > 5 * LEVEL
