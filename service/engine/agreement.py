@@ -19,6 +19,7 @@ _ENTRIES_AT_ONCE = 1 << 21
 def measure_agreement(
     activations: Tensor,
     half: Tensor,
+    label: Tensor,
     labels: tuple[Tensor, Tensor],
     names: Mapping[int, str],
     findings: Sequence[frozenset[str] | None],
@@ -26,14 +27,13 @@ def measure_agreement(
     """One Agreement for each of U units; None where no fold can be measured.
 
     activations: float32 [N, U]. half: bool [N], True for the second half; images of one exam are in one half.
-    labels: int64 [U] each, the units' best concepts as the first and as the second half's images choose them.
+    label: int64 [U], the units' labels, by all images. labels: the same as the first and as the second half chooses.
     names: concept index -> finding of the probe set; a concept that is not there names none.
     findings: of each image; None where nothing is known, and then the image is not measured.
 
     First fold: the first half's label measured on the second half's images; second fold: the other way round. A fold
-    counts where its label names a finding that some measured images have and some have not. If both count and name the
-    same finding, the figures are the mean of the two. If they name different findings, the first fold stands alone:
-    the figures then belong to one finding, and no fold is picked for its figures. If one counts, it stands alone.
+    counts where its label names the finding that the unit's own label names, which some measured images have and some
+    have not. If both count, the figures are the mean of the two; if one does, it stands alone.
 
     AUROC counts ties half. Average precision is sum over thresholds of (recall_t - recall_{t-1}) precision_t, equal
     activations being one threshold (scikit-learn's definition). Pearson's r is 0 where the activation is constant.
@@ -44,16 +44,18 @@ def measure_agreement(
     known = torch.tensor([one is not None for one in findings], dtype=torch.bool)
     half = half.cpu()
     folds = []
+    own = [names.get(concept) for concept in label.tolist()]
     with torch.inference_mode():
-        for label, measuring in zip(labels, (half, ~half), strict=True):
+        for chosen, measuring in zip(labels, (half, ~half), strict=True):
             rows = (known & measuring).nonzero().squeeze(1)
-            named = [names.get(concept) for concept in label.tolist()]
+            found = [names.get(concept) for concept in chosen.tolist()]
+            named = [one if one == other else None for one, other in zip(own, found, strict=True)]
             folds.append(_measure_fold(activations, rows, named, [findings[row] or frozenset() for row in rows]))
     return [_together(*pair) for pair in zip(*folds, strict=True)]
 
 
 def _together(first: Agreement | None, second: Agreement | None) -> Agreement | None:
-    if first is None or second is None or first.finding != second.finding:
+    if first is None or second is None:
         return first or second
     return Agreement(
         first.finding,

@@ -90,7 +90,7 @@ def judge(
             evidence[unit] = one
         tables.append(table)
     evidence = _with_stability(evidence, ranking, scorer, top, concept_set, facts, options, between)
-    evidence = _with_halves(evidence, scorer, top, facts, options, between)
+    evidence = _with_halves(evidence, ranking, scorer, top, facts, options, between)
     return evidence, summarise(tables, [len(group.units) for group in groups])
 
 
@@ -145,6 +145,7 @@ def _with_stability(
 
 def _with_halves(
     evidence: list[Evidence],
+    ranking: Ranking,
     scorer: Scorer,
     top: LayerTop,
     facts: ProbeFacts,
@@ -161,9 +162,8 @@ def _with_halves(
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
     if top.activations is not None and facts.names:
         second = splits[0][facts.exams.of_image]
-        agreements = measure_agreement(
-            top.activations, second, (labels[:, 0], labels[:, 1]), facts.names, facts.findings
-        )
+        own, chosen = ranking.indices[:, 0].cpu(), (labels[:, 0], labels[:, 1])
+        agreements = measure_agreement(top.activations, second, own, chosen, facts.names, facts.findings)
     return [
         replace(one, halves=tuple(pair), agreement=agreement)
         for one, pair, agreement in zip(evidence, labels.tolist(), agreements, strict=True)

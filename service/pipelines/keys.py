@@ -15,7 +15,7 @@ from service.engine.networks import Dissector, Target
 from service.engine.probing import kept_top, wants_every_activation
 from service.pipelines.job_plan import JobPlan
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def shard_key(

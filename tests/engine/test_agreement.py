@@ -26,11 +26,13 @@ def measure(
     first: Sequence[int],
     second: Sequence[int],
     device: torch.device | None = None,
+    own: Sequence[int] | None = None,
 ) -> list[Agreement | None]:
-    """The first half of the images is the first half of the exams."""
+    """The first half of the images is the first half of the exams. own: the units' labels, else those of the first."""
     half = torch.arange(len(findings)) >= len(findings) // 2
     labels = (torch.tensor(first), torch.tensor(second))
-    return measure_agreement(torch.tensor(activations, device=device), half, labels, NAMES, findings)
+    label = labels[0] if own is None else torch.tensor(own)
+    return measure_agreement(torch.tensor(activations, device=device), half, label, labels, NAMES, findings)
 
 
 def test_on_paper(device: torch.device) -> None:
@@ -53,16 +55,19 @@ def test_on_paper(device: torch.device) -> None:
 def test_which_fold_stands() -> None:
     # The unit ranks mass perfectly in the first half and worst in the second; clip is on the images without mass.
     findings = [MASS, CLIP, MASS, CLIP]
-    activations = [[value] * 6 for value in (2.0, 1.0, 1.0, 2.0)]
+    activations = [[value] * 8 for value in (2.0, 1.0, 1.0, 2.0)]
     # Labels by the first half are measured on the second, and the other way round.
-    actual = measure(activations, findings, first=[0, 0, 2, 0, 1, 2], second=[0, 2, 0, 1, 0, 2])
+    first, second, own = [0, 0, 2, 0, 1, 2, 1, 0], [0, 2, 0, 1, 0, 2, 1, 3], [0, 3, 0, 0, 0, 0, 0, 2]
+    actual = measure(activations, findings, first, second, own=own)
     assert [one and (one.finding, one.auroc) for one in actual] == [
         ("mass", 0.5),  # both name mass: the mean of 0 and 1
         ("mass", 0.0),  # only the first half's label names a finding
         ("mass", 1.0),  # only the second half's does
-        ("mass", 0.0),  # mass, measured on the second half; clip is not looked at
-        ("clip", 1.0),  # clip, measured on the second half
-        None,
+        ("mass", 0.0),  # the label is mass: mass, measured on the second half
+        ("mass", 1.0),  # the same, measured on the first
+        None,  # no half names a finding
+        None,  # the halves name another one than the label
+        None,  # the label names none
     ]
 
 
@@ -95,25 +100,28 @@ def test_activations_that_are_no_numbers_are_refused(bad: float) -> None:
     assert caught.value.field == "activations"
 
 
-def drawn(seed: int, images: int, units: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], list[frozenset[str]]]:
+def drawn(
+    seed: int, images: int, units: int
+) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor], list[frozenset[str]]]:
     """Activations with many ties, as after a ReLU; halves, labels and findings at random."""
     random = np.random.default_rng(seed)
     activations = torch.from_numpy(np.maximum(random.normal(size=(images, units)), 0).round(1).astype(np.float32))
     half = torch.from_numpy(random.random(images) < 0.5)
     labels = (torch.from_numpy(random.integers(0, 4, units)), torch.from_numpy(random.integers(0, 4, units)))
+    label = torch.where(torch.from_numpy(random.random(units) < 0.8), labels[0], labels[1])
     findings = [frozenset(name for name in ("mass", "clip") if random.random() < 0.3) for _ in range(images)]
-    return activations, half, labels, findings
+    return activations, half, label, labels, findings
 
 
 def test_as_scikit_learn_and_scipy() -> None:
-    activations, half, labels, findings = drawn(seed=1, images=200, units=12)
+    activations, half, label, labels, findings = drawn(seed=1, images=200, units=24)
     known: list[frozenset[str] | None] = [None if row % 7 == 0 else one for row, one in enumerate(findings)]
     looked_at = torch.arange(200) % 7 != 0
-    for unit, actual in enumerate(measure_agreement(activations, half, labels, NAMES, known)):
+    for unit, actual in enumerate(measure_agreement(activations, half, label, labels, NAMES, known)):
         folds: list[tuple[str, tuple[float, float, float]]] = []
-        for label, rows in ((labels[0][unit], half & looked_at), (labels[1][unit], ~half & looked_at)):
-            finding = NAMES.get(int(label))
-            if finding is not None and (not folds or folds[0][0] == finding):
+        for chosen, rows in ((labels[0][unit], half & looked_at), (labels[1][unit], ~half & looked_at)):
+            finding = NAMES.get(int(chosen))
+            if finding is not None and finding == NAMES.get(int(label[unit])):
                 has = np.array([finding in one for one in findings])[rows.numpy()]
                 values = activations[rows, unit].double().numpy()
                 figures = roc_auc_score(has, values), average_precision_score(has, values), pearsonr(has, values)[0]
@@ -129,19 +137,19 @@ def test_as_scikit_learn_and_scipy() -> None:
 
 @pytest.mark.parametrize("block", [1, 5])
 def test_blocks_of_units_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    activations, half, labels, findings = drawn(seed=2, images=120, units=40)
-    whole = measure_agreement(activations, half, labels, NAMES, findings)
+    activations, half, label, labels, findings = drawn(seed=2, images=120, units=40)
+    whole = measure_agreement(activations, half, label, labels, NAMES, findings)
     monkeypatch.setattr(agreement, "_ENTRIES_AT_ONCE", block * 70)
-    assert measure_agreement(activations, half, labels, NAMES, findings) == whole
+    assert measure_agreement(activations, half, label, labels, NAMES, findings) == whole
     assert sum(one is not None for one in whole) > 20
 
 
 @given(order=st.permutations(range(24)), seed=st.integers(0, 1000))
 def test_neither_the_order_of_images_nor_a_monotone_change_of_scale_matters(order: list[int], seed: int) -> None:
-    activations, half, labels, findings = drawn(seed, images=24, units=6)
-    straight = measure_agreement(activations, half, labels, NAMES, findings)
-    turned = measure_agreement(activations[order], half[order], labels, NAMES, [findings[row] for row in order])
-    stretched = measure_agreement(activations.exp(), half, labels, NAMES, findings)
+    activations, half, label, labels, findings = drawn(seed, images=24, units=6)
+    straight = measure_agreement(activations, half, label, labels, NAMES, findings)
+    turned = measure_agreement(activations[order], half[order], label, labels, NAMES, [findings[row] for row in order])
+    stretched = measure_agreement(activations.exp(), half, label, labels, NAMES, findings)
     for one, other, third in zip(straight, turned, stretched, strict=True):
         if one is None:
             assert other is None
