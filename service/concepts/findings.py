@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from service.concepts.parse import concept_set_from_entries
-from service.concepts.text import folded
 from service.domain.concepts import ConceptSet
+from service.domain.spelling import folded
 
 
 def name_findings(concept_set: ConceptSet, findings: Iterable[str]) -> dict[int, str]:

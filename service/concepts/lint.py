@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from service.concepts.text import folded
 from service.domain.concepts import ConceptSet
+from service.domain.spelling import folded
 
 
 def lint_concept_set(concept_set: ConceptSet) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from service.concepts.parse import parse_concept_set, read_concept_set
-from service.concepts.text import folded
 from service.domain.concepts import ConceptSet
+from service.domain.spelling import folded
 
 
 def read_must_have(path: Path | None = None) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from service.concepts.text import clean, csv_rows, decode, folded, invalid
+from service.concepts.text import clean, csv_rows, decode, invalid
 from service.domain.concepts import Concept, ConceptSet
+from service.domain.spelling import folded
 from service.errors import InvalidConceptSet
 
 Format = Literal["txt", "csv", "json"]

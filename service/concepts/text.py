@@ -48,11 +48,6 @@ def clean(value: str, where: str, field: str) -> str:
     return value.strip()
 
 
-def folded(value: str) -> str:
-    """The form in which two texts are the same concept: compatibility characters, case and blanks evened out."""
-    return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-
-
 def csv_rows(text: str) -> Iterator[tuple[str, list[str]]]:
     """The rows of a CSV file that hold anything, each with its place (`line 3`), cells as they are written.
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from service.domain.digests import digest_of_file
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
+from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
 from service.probes.patches import check_grid, patches_of
 from service.probes.rows import Row, read_rows
@@ -37,7 +38,7 @@ def read_manifest(
     if patches is not None:
         check_grid(patches)
     sha = hashlib.sha256(_canonical(asdict(patches) if patches else None).encode())
-    items = _with_unique_ids(_items(path, sha))
+    items = _with_one_spelling(_with_unique_ids(_items(path, sha)))
     if patches is not None:
         items = list(_cut(items, patches, on_unreadable))
     return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable)
@@ -153,6 +154,23 @@ def _with_unique_ids(rows: Iterable[tuple[ProbeItem, bool]]) -> list[ProbeItem]:
     if not items:
         raise InvalidManifest("The manifest lists no images.", field="manifest", remedy="Add one row for each image.")
     return [replace(item, image_id=f"row-{item.row}") for item in items] if repeated else items
+
+
+def _with_one_spelling(items: list[ProbeItem]) -> list[ProbeItem]:
+    """Findings that differ in case and blanks only are one, spelled as the first of them in alphabetical order.
+
+    They are counted as written in the digest, so a manifest means the same probe set as before.
+    """
+    written = {finding for item in items for finding in item.findings or ()}
+    spelling = {folded(finding): finding for finding in sorted(written, reverse=True)}
+    if len(spelling) == len(written):
+        return items
+    return [
+        item
+        if item.findings is None
+        else replace(item, findings=frozenset(spelling[folded(finding)] for finding in item.findings))
+        for item in items
+    ]
 
 
 def _bad_id(number: int, what: str) -> InvalidManifest:

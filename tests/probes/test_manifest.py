@@ -99,6 +99,14 @@ def test_findings_unknown_none_and_some(folder: Path) -> None:
     assert [item.findings for item in probe.items] == [None, frozenset(), None]
 
 
+def test_findings_that_differ_in_case_and_blanks_only_are_one(folder: Path) -> None:
+    content = "image,findings\na.png,mass|Skin  Fold\nb/c.png,Mass\nb/a.png,skin fold|clip\n"
+    probe = read_manifest(write(folder, content), name="p")
+    assert [item.findings for item in probe.items] == [{"Mass", "Skin  Fold"}, {"Mass"}, {"Skin  Fold", "clip"}]
+    assert probe.findings == {"Mass", "Skin  Fold", "clip"}
+    assert probe.digest != read_manifest(write(folder, content.replace("Mass", "mass")), name="p").digest
+
+
 def test_an_empty_cell_is_nothing_known(folder: Path) -> None:
     item = read_manifest(write(folder, "image,view,text,density,site\na.png,, ,,north\n"), name="p").items[0]
     assert (item.view, item.text, item.strata) == (None, None, {"site": "north"})
