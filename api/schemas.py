@@ -108,7 +108,7 @@ class MethodIn(Body):
 class EvidenceIn(Body):
     """How much is drawn at random to judge the labels. 0 draws ask for labels without evidence."""
 
-    draws: int = Field(default=10_000, ge=0, le=1_000_000, description="Random image sets, for p-values.")
+    draws: int = Field(default=10_000, ge=0, le=100_000, description="Random image sets, for p-values.")
     resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
     halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
 

@@ -47,7 +47,8 @@ def judge(policy: Policy, facts: AuditFacts) -> Judgement:
     """The outcome of every rule and the worst of them as the verdict.
 
     policy: bound to the audit's concept set, see `bind_policy`. A network that is the baseline's and does not give the
-    baseline's very result fails whatever the rules say, for then nothing measured here can be trusted.
+    baseline's very result fails whatever the rules say, for then nothing measured here can be trusted. Where it was
+    dissected on another device or by other versions, whose numbers need not be the same bit by bit, that is not tested.
     """
     outcomes = tuple(_outcomes(policy, facts))
     worst = max((_weight(policy, one.outcome) for one in outcomes), key=_SEVERITY.__getitem__)
@@ -68,13 +69,16 @@ def _outcomes(policy: Policy, facts: AuditFacts) -> Iterator[RuleOutcome]:
 
 
 def _reproduced(facts: AuditFacts) -> RuleOutcome:
-    kept = bool(facts.identical) and facts.drift is not None and facts.drift.zero
-    reason = (
-        "The baseline's network gave the baseline's result bit by bit."
-        if kept
-        else "Not reproducible: the baseline's network did not give the baseline's result."
-    )
-    return RuleOutcome(REPRODUCIBILITY, REPRODUCIBILITY, None, "pass" if kept else "fail", reason)
+    outcome: Outcome
+    if bool(facts.identical) and facts.drift is not None and facts.drift.zero:
+        outcome, reason = "pass", "The baseline's network gave the baseline's result bit by bit."
+    elif facts.made_otherwise:
+        made = _listed(facts.made_otherwise)
+        outcome, reason = "not-testable", f"Not bit by bit the baseline's result, which was made otherwise: {made}."
+    else:
+        outcome = "fail"
+        reason = "Not reproducible: the baseline's network did not give the baseline's result."
+    return RuleOutcome(REPRODUCIBILITY, REPRODUCIBILITY, None, outcome, reason)
 
 
 def _outcome(rule: Rule, stratum: str | None, found: _Found) -> RuleOutcome:

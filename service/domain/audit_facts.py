@@ -97,13 +97,15 @@ class AuditFacts:
     """Everything that a verdict rests on.
 
     same_network: checkpoint and architecture are the baseline's. identical: was the baseline's result reproduced bit
-    by bit? None where another network was audited. baseline, drift: None where nothing is pinned. release: of this
+    by bit? None where another network was audited. made_otherwise: what the baseline was dissected with and this audit
+    was not (device, processor, versions), in words. baseline, drift: None where nothing is pinned. release: of this
     service, that put the facts together and judged them.
     """
 
     network: NetworkFacts
     same_network: bool = False
     identical: bool | None = None
+    made_otherwise: tuple[str, ...] = ()
     baseline: NetworkFacts | None = None
     drift: Drift | None = None
     strata: Mapping[str, tuple[StratumFacts, ...]] = field(default_factory=dict)

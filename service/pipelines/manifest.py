@@ -55,6 +55,8 @@ def describe(
         "batch_size": batch_size,
         "shard_size": shard_size,
         "device": device,
+        # Two processors of different kinds are both the device "cpu", and sum up in another order.
+        "processor": {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()},
         "precision": "float32",
         "seed": SEED,
         "versions": {"service": version("mammo-clip-dissect-service"), "torch": torch.__version__},

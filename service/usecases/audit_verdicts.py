@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -87,15 +88,30 @@ def _give_up(session: Session, audit_id: UUID, error: Exception) -> None:
 
 def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
     """Raises Conflict where the dissection cannot be compared with the baseline."""
-    replay = (job.manifest or {}).get("replay")
+    manifest = job.manifest or {}
+    replay = manifest.get("replay")
+    original = None if replay is None else find_job(session, _known(audit.baseline)).manifest
     return AuditFacts(
         network=_network(session, job.id),
         same_network=replay is not None,
         identical=None if replay is None else bool(replay["identical"]),
+        made_otherwise=() if original is None else _made_otherwise(original, manifest),
         baseline=None if audit.baseline is None else _network(session, audit.baseline),
         drift=None if audit.baseline is None else _drift(session, audit.baseline, job.id),
         strata=_stratum_facts(session, audit),
         release=version("mammo-clip-dissect-service"),
+    )
+
+
+def _made_otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Device, processor and versions that differ between manifests: then equal work may round differently."""
+    before, after = (
+        {"device": one.get("device"), **one.get("processor", {}), **one.get("versions", {})} for one in (then, now)
+    )
+    return tuple(
+        f"{name} {before.get(name)}, now {after.get(name)}"
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
     )
 
 

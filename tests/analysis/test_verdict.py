@@ -177,6 +177,16 @@ def test_the_baselines_own_network_must_give_its_very_result(identical: bool, dr
     assert (found.verdict, found.outcomes[0].rule, found.outcomes[0].outcome) == (verdict, "reproducibility", verdict)
 
 
+@pytest.mark.parametrize(("identical", "outcome"), [(True, "pass"), (False, "not-testable")])
+def test_on_another_device_the_result_may_differ_in_its_last_bits(identical: bool, outcome: str) -> None:
+    facts = replace(
+        FACTS, same_network=True, identical=identical, drift=STILL, made_otherwise=("device A100, now cpu",)
+    )
+    [found, _] = judged(facts, {"rule": "significant-share", "at_least": 0.1}).outcomes
+    assert found.outcome == outcome
+    assert ("A100" in found.reason) is not identical
+
+
 def test_a_stratified_rule_has_an_outcome_for_each_value() -> None:
     weak = replace(NETWORK, significant=1)
     strata = {

@@ -157,6 +157,25 @@ def test_a_result_that_cannot_be_reproduced_fails_whatever_the_rules_say(hospita
     assert "Not reproducible" in audit.judgement.outcomes[0].reason
 
 
+def test_a_baseline_made_on_another_device_is_no_proof_against_the_network(hospital: Hospital) -> None:
+    hospital.policy("policy", {"rule": "significant-share", "at_least": 0.0})
+    hospital.deploy(baseline=hospital.baseline)
+    with transaction(hospital.sessions) as session:
+        session.execute(
+            text(
+                """UPDATE jobs SET manifest = manifest || '{"device": "NVIDIA A100"}'
+                   || jsonb_build_object('results', manifest -> 'results' || '{"layer1.0": "another"}')
+                   WHERE id = :id"""
+            ),
+            {"id": hospital.baseline},
+        )
+    audit = hospital.audit()
+    assert audit.verdict == "warn"
+    assert audit.judgement is not None
+    assert [one.outcome for one in audit.judgement.outcomes] == ["not-testable", "pass"]
+    assert "device NVIDIA A100, now cpu" in audit.judgement.outcomes[0].reason
+
+
 def test_a_candidate_is_compared_with_the_baseline_and_not_deployed(hospital: Hospital) -> None:
     hospital.policy("policy", {"rule": "label-churn", "at_most": 1.0})
     deployment = hospital.deploy(baseline=hospital.baseline)
