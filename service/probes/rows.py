@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -104,6 +105,8 @@ def _text(number: int, value: Any) -> str:
         return "|".join(_text(number, entry) for entry in value)
     if not isinstance(value, str | int | float):
         raise _bad_row(number, "has a field that is neither text nor number nor a list of these", "Flatten it.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _bad_row(number, "is not JSON: it holds NaN or Infinity", "Write null for what is not known.")
     text = value.strip() if isinstance(value, str) else json.dumps(value)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise _bad_row(number, "holds half of a surrogate pair", "Write whole characters.")

@@ -226,6 +226,9 @@ BAD_JSON = {
     "nameless": ("m.json", '[{"image": "a.png", "": 1}]', "without a name or twice"),
     "half a pair": ("m.json", '[{"image": "a.png", "text": "\\ud800"}]', "surrogate"),
     "line": ("m.jsonl", '{"image": "a.png"}\n\n{"image"\n', "Row 2 is not JSON"),
+    "NaN": ("m.json", '[{"image": "a.png"}, {"image": "b.png", "exam_id": NaN}]', "Row 2 is not JSON: it holds NaN"),
+    "NaN in a line": ("m.jsonl", '{"image": "a.png", "text": NaN}\n', "Row 1 is not JSON: it holds NaN"),
+    "infinity in a list": ("m.jsonl", '{"image": "a.png", "findings": ["mass", -Infinity]}\n', "Row 1 is not JSON"),
     "suffix": ("m.xlsx", "x", "cannot be a '.xlsx' file"),
 }
 
