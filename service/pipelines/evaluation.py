@@ -19,7 +19,7 @@ from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.neurons import Dissection
+from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
@@ -174,14 +174,15 @@ def _evaluated(
     items = plan.probe_set.items
     alone = [replace(item, exam_id=None) for item in items]
     p_values = EvidenceOptions(options.evidence.draws, resamples=0, halves=0)
-    by_exam = _named(shown, items, concepts, options, progress)
-    by_image = _named(shown, alone, concepts, replace(options, evidence=p_values), progress)
+    found = _named(shown, items, concepts, options, progress)
+    by_exam = _controlled(found, concepts)
+    by_image = _controlled(_named(shown, alone, concepts, replace(options, evidence=p_values), progress), concepts)
     evaluated = EvaluatedDissection(
         target=shown.spec,
         concept_set=concepts.concept_set,
         method=options.method,
         dissection=by_exam,
-        manifest=_manifest(plan, shown, concepts.concept_set, options, by_exam),
+        manifest=_manifest(plan, shown, concepts.concept_set, options, found.layers, by_exam),
         judgement=judge_survival(by_exam, by_image),
     )
     return _outlined(plan, shown, evaluated) if evaluated.reported else evaluated
@@ -202,7 +203,7 @@ def _named(
     progress: ProgressListener,
 ) -> Dissection:
     findings = {finding for item in items for finding in item.findings or ()}
-    found = name_neurons(
+    return name_neurons(
         shown.probing,
         items,
         concepts.texts,
@@ -211,6 +212,10 @@ def _named(
         names=name_findings(concepts.concept_set, findings),
         progress=progress,
     )
+
+
+def _controlled(found: Dissection, concepts: _Concepts) -> Dissection:
+    """With q-values."""
     watched = len(concepts.concept_set.watched)
     layers, evidence = control_discoveries(found.layers, found.evidence, watched=watched)
     return replace(found, layers=layers, evidence=evidence)
@@ -221,8 +226,10 @@ def _manifest(
     shown: _Shown,
     concept_set: ConceptSet,
     options: DissectionOptions,
+    scored: Sequence[LayerDissection],
     dissection: Dissection,
 ) -> dict[str, Any]:
+    """scored: the layers without q-values, which are no part of a layer's digest."""
     items = plan.probe_set.items
     return describe(
         target=shown.target,
@@ -236,7 +243,7 @@ def _manifest(
         images=[digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), _SHARD)],
         used=dissection.images_used,
         skipped_rows=dissection.images_skipped,
-        results={layer.layer: digest_of_layer(layer) for layer in dissection.layers},
+        results={layer.layer: digest_of_layer(layer) for layer in scored},
         evidence=dissection.evidence,
     )
 
