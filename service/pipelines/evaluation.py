@@ -31,7 +31,7 @@ from service.engine.shards import shard_spans
 from service.errors import InvalidInput
 from service.pipelines.keys import device_name
 from service.pipelines.manifest import describe
-from service.pipelines.patients import owner, split_by_patient
+from service.pipelines.patients import owners, split_by_patient
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
@@ -108,7 +108,8 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
     """Draw half of the patients (exams where no patient is named) to fit on; the others are to be dissected.
 
     In the second half an image without an exam gets its patient as exam. Raises InvalidInput where an image names
-    neither, where there are no reports, or where there are too few patients to infer anything from one half.
+    neither, where an exam names two patients, where there are no reports, or where there are too few patients to infer
+    anything from one half.
     """
     items = probe_set.items
     if not any(item.text for item in items):
@@ -117,7 +118,7 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
-    patients, least = len({owner(item) for item in items}), 2 * LEAST_EXAMS
+    patients, least = len(set(owners(items))), 2 * LEAST_EXAMS
     if patients < least:
         raise InvalidInput(
             f"There are {patients} patients; an evaluation needs at least {least}, half to fit on and half to dissect.",

@@ -23,7 +23,7 @@ from service.engine.projected import Bundle, check_place, write_bundle
 from service.engine.report_texts import texts_of
 from service.errors import InvalidInput
 from service.pipelines.measure_dissector import measure
-from service.pipelines.patients import Split, check_apart, owner, split_by_patient
+from service.pipelines.patients import Split, check_apart, owners, split_by_patient
 from service.ports import ProbeImages, ProgressListener
 
 _LEAST_PAIRS = 40
@@ -143,7 +143,7 @@ def fit_dissector(
     return FitReport(
         path=path,
         images={name: len(part) for name, part in parts.items()},
-        patients={name: len({owner(item) for item in part}) for name, part in parts.items()},
+        patients={name: len(set(owners(part))) for name, part in parts.items()},
         losses=losses,
         held_out=figures,
     )
@@ -257,7 +257,7 @@ def _provenance(
         "heads": asdict(options.heads),
         **({"training": asdict(options.training)} if options.image_encoder == "trained" else {}),
         "images": {name: len(rows) for name, rows in parts.items()},
-        "patients": {name: len({owner(items[row]) for row in rows}) for name, rows in parts.items()},
+        "patients": {name: len(set(owners([items[row] for row in rows]))) for name, rows in parts.items()},
         "texts": texts,
         "held_back_losses": list(losses),
     }

@@ -13,7 +13,7 @@ from service.engine.encoders import SentenceEncoder
 from service.engine.heads import Heads
 from service.engine.recognition import recognise, retrieval
 from service.engine.report_texts import sentences
-from service.pipelines.patients import owner
+from service.pipelines.patients import owners
 
 _LEAST_WITH_FINDING = 5
 _RECOGNISED = 0.8
@@ -28,7 +28,8 @@ def measure(
     out; a finding counts as recognised when the lower end of its interval reaches 0.8.
     """
     images = heads.embed_features(features)
-    figures: dict[str, Any] = {"images": len(items), "patients": len({owner(item) for item in items})}
+    whose = owners(items)
+    figures: dict[str, Any] = {"images": len(items), "patients": len(set(whose))}
     reports = sorted({item.text for item in items if item.text})
     if reports:
         own = [sentences(report) for report in reports]
@@ -44,12 +45,12 @@ def measure(
     figures["findings"] = {}
     if names:
         scores = (images[known] @ heads.embed_sentences(sentence_encoder(names)).T).cpu().numpy()
-        owners = [owner(items[row]) for row in known]
+        owners_of_known = [whose[row] for row in known]
         for column, name in enumerate(names):
             labels = np.array([name in (items[row].findings or ()) for row in known])
             if min(int(labels.sum()), int((~labels).sum())) < _LEAST_WITH_FINDING:
                 continue
-            found = recognise(scores[:, column], labels, owners)
+            found = recognise(scores[:, column], labels, owners_of_known)
             if found is not None:
                 rounded = {key: round(value, 4) for key, value in asdict(found).items()}
                 figures["findings"][name] = {**rounded, "recognised": found.low >= _RECOGNISED}

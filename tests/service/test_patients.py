@@ -1,0 +1,47 @@
+"""Patients are kept apart, even where only some rows of their exams name them."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.probes import ProbeItem
+from service.errors import InvalidInput
+from service.pipelines.patients import check_apart, owners, split_by_patient
+
+
+def item(row: int, patient: str | None = None, exam: str | None = None) -> ProbeItem:
+    return ProbeItem(f"image-{row}", Path(f"{row}.png"), row=row, exam_id=exam, patient_id=patient)
+
+
+def test_an_image_is_its_exams_patients_whichever_row_names_the_patient() -> None:
+    items = [item(1, exam="a"), item(2, "anna", "a"), item(3, exam="b"), item(4, "anna"), item(5)]
+    assert owners(items) == ["anna", "anna", "b", "anna", "image-5"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_exam_with_a_row_that_names_no_patient_is_in_one_part(seed: int) -> None:
+    items = [item(2 * n + side, f"patient-{n}" if side else None, f"exam-{n}") for n in range(30) for side in (0, 1)]
+    split = split_by_patient(items, held_back_share=0.2, held_out_share=0.3, seed=seed)
+    parts = [{items[row].exam_id for row in rows} for rows in (split.fit, split.held_back, split.held_out)]
+    assert [len(part) for part in parts] == [15, 6, 9]
+    assert len(set[str | None]().union(*parts)) == 30
+
+
+def test_images_of_one_exam_are_not_apart_where_only_one_manifest_names_the_patient() -> None:
+    named, nameless = [item(1, "anna", "a")], [item(1, exam="a")]
+    for one, other in ((named, nameless), (nameless, named)):
+        with pytest.raises(InvalidInput) as caught:
+            check_apart(one, other)
+        assert (caught.value.field, caught.value.value) == ("held_out", "1")
+    check_apart(named, [item(1, exam="b"), item(2, "berta", "c")])
+
+
+def test_an_exam_of_two_patients_is_refused_by_its_row_and_names_nobody() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        owners([item(1, "anna", "a"), item(2, exam="a"), item(3, "berta", "a")])
+    assert (caught.value.field, caught.value.value) == ("patient_id", "row 3")
+    assert caught.value.remedy
+    assert not any(name in str(caught.value.as_problem()) for name in ("anna", "berta"))
+    with pytest.raises(InvalidInput) as caught:
+        check_apart([item(1, "anna", "a")], [item(7, "berta", "a")])
+    assert (caught.value.field, caught.value.value) == ("held_out", "row 7")
