@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +74,7 @@ def fit_dissector(
 ) -> FitReport:
     """Fit on the images' reports, measure on patients that were not used, and write the bundle to `out`.
 
+    Images without a report have no part in the fit: what they match is not known. They may still count in the figures.
     held_out: images for the figures instead of a share of `images`; they must be other patients'.
     Raises InvalidInput when reports are missing or too few, or patients cannot be kept apart; UnreadableImage;
     InvalidDissector when the encoders' packages are not installed or `out` is something else.
@@ -81,11 +82,14 @@ def fit_dissector(
     items = images.items
     check_place(out)
     _check_reports(items)
-    split = split_by_patient(
+    split = _with_reports(
         items,
-        held_back_share=options.held_back_share,
-        held_out_share=options.held_out_share if held_out is None else 0.0,
-        seed=options.seed,
+        split_by_patient(
+            items,
+            held_back_share=options.held_back_share,
+            held_out_share=options.held_out_share if held_out is None else 0.0,
+            seed=options.seed,
+        ),
     )
     if held_out is not None:
         check_apart(items, held_out.items)
@@ -150,7 +154,7 @@ def fit_dissector(
 
 
 def _check_reports(items: Sequence[ProbeItem]) -> None:
-    with_text = sum(1 for item in items if item.text and item.text.strip())
+    with_text = sum(map(_has_report, items))
     if with_text == 0:
         raise InvalidInput(
             "The manifest has no text column, or it is empty.",
@@ -164,6 +168,23 @@ def _check_reports(items: Sequence[ProbeItem]) -> None:
             value=with_text,
             remedy="Bring more images with reports.",
         )
+
+
+def _has_report(item: ProbeItem) -> bool:
+    return bool(item.text and item.text.strip())
+
+
+def _with_reports(items: Sequence[ProbeItem], split: Split) -> Split:
+    """Only images with a report are fitted on, or stop the fit. Raises InvalidInput when one of the two has none."""
+    fit, held_back = ([row for row in rows if _has_report(items[row])] for rows in (split.fit, split.held_back))
+    for rows, purpose in ((fit, "fit on"), (held_back, "stop the fit by")):
+        if not rows:
+            raise InvalidInput(
+                f"None of the patients drawn to {purpose} has a report.",
+                field="text",
+                remedy="Bring reports of more patients, or take another seed.",
+            )
+    return replace(split, fit=fit, held_back=held_back)
 
 
 def _features(

@@ -258,6 +258,38 @@ def test_unusable_manifests_name_the_column(
     assert not list(tmp_path.iterdir())
 
 
+FEW_STEPS = replace(OPTIONS, heads=HeadOptions(width=8, epochs=2))
+
+
+def test_images_without_a_report_leave_the_fit_as_it_is(probe_set: ProbeSet, tmp_path: Path) -> None:
+    items = probe_set.items[:64]
+    silent = tuple(replace(item, image_id=f"{item.image_id}-silent", text=None) for item in items)
+    fits = [
+        fit_dissector(
+            open_images(replace(probe_set, items=chosen)), tmp_path / name, FEW_STEPS, device=CPU, progress=ignore
+        )
+        for name, chosen in (("spoken", items), ("both", (*items, *silent)))
+    ]
+    spoken, both = fits
+    assert (both.path / "heads.safetensors").read_bytes() == (spoken.path / "heads.safetensors").read_bytes()
+    assert both.losses == spoken.losses
+    assert both.images == {**spoken.images, "held_out": 2 * spoken.images["held_out"]}
+
+
+@pytest.mark.parametrize("part", ["fit", "held_back"])
+def test_a_part_of_the_fit_without_reports_is_refused(probe_set: ProbeSet, tmp_path: Path, part: str) -> None:
+    split = split_by_patient(probe_set.items, held_back_share=0.4, held_out_share=0.2, seed=0)
+    silent = set(getattr(split, part))
+    items = tuple(replace(one, text=None) if row in silent else one for row, one in enumerate(probe_set.items))
+    options = replace(OPTIONS, held_back_share=0.4, held_out_share=0.2)
+    with pytest.raises(InvalidInput, match="None of the patients drawn") as error:
+        fit_dissector(
+            open_images(replace(probe_set, items=items)), tmp_path / "none", options, device=CPU, progress=ignore
+        )
+    assert error.value.field == "text"
+    assert not list(tmp_path.iterdir())
+
+
 def test_held_out_images_must_be_of_other_patients(images: ProbeImages, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as error:
         fit_dissector(images, tmp_path / "x", OPTIONS, device=CPU, progress=ignore, held_out=images)
