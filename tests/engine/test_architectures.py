@@ -15,7 +15,7 @@ from torch.nn import functional
 from service.domain.digests import digest_of_file
 from service.domain.models import TargetSpec
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
-from service.engine.architectures import architectures, open_target
+from service.engine.architectures import FAMILIES, architectures, open_target
 from service.engine.architectures.main_layers import main_layers
 from service.engine.layers import find_layers
 from service.engine.networks import Target
@@ -218,6 +218,16 @@ def test_a_fine_tuned_torchvision_model_opens_with_its_own_classes(tmp_path: Pat
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         assert torch.allclose(target.module(images), network(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["convnext_tiny", "swin_t", "regnet_y_400mf"])
+def test_classes_are_told_by_the_last_layer_whatever_the_order_of_the_file(model: str) -> None:
+    import torchvision.models
+
+    tuned = torchvision.models.get_model(model, weights=None, num_classes=3).state_dict()
+    blueprint = FAMILIES["torchvision"].draw(model, dict(sorted(tuned.items())))
+    built = {key: value.shape for key, value in blueprint.module.state_dict().items()}
+    assert built == {key: value.shape for key, value in tuned.items()}
 
 
 def test_an_open_clip_checkpoint_opens_as_its_image_tower(tmp_path: Path) -> None:

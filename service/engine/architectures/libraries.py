@@ -42,11 +42,15 @@ def _torchvision_models() -> Sequence[str]:
 def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     import torchvision.models
 
-    matrices = [key for key, value in weights.items() if value.ndim == 2]
-    options: dict[str, Any] = _classes(weights, matrices[-1] if matrices else "")
-    if model in _SLOW_TO_INITIALISE:
-        options["init_weights"] = False
+    options: dict[str, Any] = {"init_weights": False} if model in _SLOW_TO_INITIALISE else {}
     network = torchvision.models.get_model(model, weights=None, **options)
+    published = network.state_dict()
+    # Not the file's last matrix: its keys may have another order than the layers.
+    last = next((key for key in reversed(published) if published[key].ndim == 2), "")
+    tuned = _classes(weights, last)
+    if tuned and tuned != _classes(published, last):
+        del network, published  # two of a large network may not fit into memory
+        network = torchvision.models.get_model(model, weights=None, **options, **tuned)
     return Blueprint(network, weights, _IMAGENET)
 
 
