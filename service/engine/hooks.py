@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from service.domain.methods import Pooling
 from service.engine.layers import find_layers, named_layers
 from service.engine.networks import Target
+from service.engine.tokens import Tokens, tokens_of
 from service.errors import LayerWithoutTensor
 
 _BLANK_IMAGES = 2  # one would hide that a layer mixes up batch and units
@@ -18,10 +19,11 @@ _BLANK_IMAGES = 2  # one would hide that a layer mixes up batch and units
 PooledForward = Callable[[Tensor], Mapping[str, Tensor]]
 
 
-def pool_output(output: object, pooling: Pooling, *, square: bool) -> Tensor | None:
+def pool_output(output: object, pooling: Pooling, *, square: bool, tokens: Tokens | None) -> Tensor | None:
     """One number per image and unit, float32 [B, U], from a layer's output; None when it cannot be pooled.
 
-    [B, U, H, W]: mean or maximum over space. [B, T, U]: the class token, index 0. [B, U]: as it is.
+    [B, U, H, W]: mean or maximum over space. [B, T, U]: the class token, index 0; where there is none, mean or maximum
+    over the patches' tokens. [B, U]: as it is. tokens: see `tokens_of`; None: those of this layer cannot be told apart.
     square: the images are. Then a map that is not square keeps its channels last ([B, H, W, U], as Swin does), and
     pooling its last two axes would mix units with columns. From other images' maps this cannot be told.
     """
@@ -34,8 +36,20 @@ def pool_output(output: object, pooling: Pooling, *, square: bool) -> Tensor | N
     output = output.float()
     if output.ndim == 4:
         return output.mean(dim=(2, 3)) if pooling == "avg" else output.amax(dim=(2, 3))
+    if output.ndim == 3:
+        return _pool_tokens(output, pooling, tokens)
     # A copy: what follows the layer may work in place (ReLU) and would change what was seen.
-    return (output[:, 0] if output.ndim == 3 else output).clone()
+    return output.clone()
+
+
+def _pool_tokens(output: Tensor, pooling: Pooling, tokens: Tokens | None) -> Tensor | None:
+    """[B, T, U] -> [B, U], a copy."""
+    if tokens is None or output.shape[1] <= tokens.registers:
+        return None
+    if tokens.has_class:
+        return output[:, 0].clone()
+    patches = output[:, tokens.registers :]
+    return patches.mean(dim=1) if pooling == "avg" else patches.amax(dim=1)
 
 
 @contextmanager
@@ -67,15 +81,16 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
     square = False
     listening = False  # the dissector may run the very same module, and its pass is none of ours
     modules = find_layers(target, layers)
+    tokens = tokens_of(target, modules)
 
     def capture(layer: str, output: object) -> None:
         if not listening:
             return
         if layer in captured:
             raise _without_tensor(layer, "runs more than once in a forward pass")
-        pooled = pool_output(output, pooling, square=square)
+        pooled = pool_output(output, pooling, square=square, tokens=tokens[layer])
         if pooled is None:
-            raise _without_tensor(layer, f"returns {_describe(output)}")
+            raise _without_tensor(layer, f"returns {_describe(output, tokens[layer])}")
         captured[layer] = pooled
 
     def forward(images: Tensor) -> Mapping[str, Tensor]:
@@ -114,10 +129,12 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     Layers that run more than once, or whose output is not one float tensor of a shape that can be pooled, are left out.
     """
     modules = named_layers(target)
+    tokens = tokens_of(target, modules)
     pooled: dict[str, list[Tensor | None]] = {}
 
     def record(name: str, output: object) -> None:
-        pooled.setdefault(name, []).append(pool_output(output, "avg", square=contract.height == contract.width))
+        square = contract.height == contract.width
+        pooled.setdefault(name, []).append(pool_output(output, "avg", square=square, tokens=tokens[name]))
 
     contract = target.preprocessing
     device = next(target.module.parameters(), torch.empty(0)).device
@@ -139,7 +156,8 @@ def _without_tensor(layer: str, what: str) -> LayerWithoutTensor:
     )
 
 
-def _describe(output: object) -> str:
+def _describe(output: object, tokens: Tokens | None) -> str:
     if isinstance(output, Tensor):
-        return f"a {str(output.dtype).removeprefix('torch.')} tensor of shape {list(output.shape)}"
+        unknown = ", of which no token is known to be the class token" if output.ndim == 3 and tokens is None else ""
+        return f"a {str(output.dtype).removeprefix('torch.')} tensor of shape {list(output.shape)}{unknown}"
     return f"a {type(output).__name__}"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from service.domain.methods import Pooling
 from service.engine.hooks import LayerInfo, list_layers, pool_output, pooled_layers
+from service.engine.tokens import Tokens
 from service.errors import InvalidInput, LayerWithoutTensor, UnknownLayer
 from tests.engine.toys import Conv, hooks_left, target_of
 
@@ -28,6 +29,14 @@ class Returning(nn.Module):
         for _ in range(self.calls):
             self.layer(images)
         return images
+
+
+class WithClassToken(Returning):
+    """Its tokens begin with a class token."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__(output)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, output.shape[-1]))
 
 
 class Constant(nn.Module):
@@ -77,13 +86,21 @@ def test_feature_maps_are_pooled_over_space(
 
 def test_tokens_give_the_class_token_and_features_stay() -> None:
     tokens = torch.tensor([[[1.0, 2.0], [8.0, 9.0]]])
-    assert pool_output(tokens, "max", square=False) is not None
-    assert forward_once(Returning(tokens), ["layer"]) == {"layer": [[1.0, 2.0]]}
+    assert forward_once(WithClassToken(tokens), ["layer"]) == {"layer": [[1.0, 2.0]]}
     assert forward_once(Returning(tokens[:, 1]), ["layer"]) == {"layer": [[8.0, 9.0]]}
 
 
+@pytest.mark.parametrize(("pooling", "expected"), [("avg", [4.0, 7.0]), ("max", [6.0, 9.0])])
+def test_tokens_without_class_token_are_pooled_but_for_registers(pooling: Pooling, expected: list[float]) -> None:
+    tokens = torch.tensor([[[100.0, 100.0], [2.0, 9.0], [6.0, 5.0]]])
+    pooled = pool_output(tokens, pooling, square=False, tokens=Tokens(has_class=False, registers=1))
+    assert pooled is not None
+    assert pooled.tolist() == [expected]
+    assert pool_output(tokens[:, :1], pooling, square=False, tokens=Tokens(has_class=False, registers=1)) is None
+
+
 def test_outputs_of_lower_precision_are_pooled_in_float32() -> None:
-    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg", square=False)
+    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg", square=False, tokens=None)
     assert pooled is not None
     assert pooled.dtype == torch.float32
 
@@ -94,7 +111,7 @@ def test_an_output_is_pooled_before_a_later_module_overwrites_it() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 4, 3)])
 def test_features_and_tokens_are_copied_before_a_later_module_overwrites_them(shape: tuple[int, ...]) -> None:
-    class Overwriting(Returning):
+    class Overwriting(WithClassToken):
         def forward(self, images: Tensor) -> Tensor:
             self.layer(images).zero_()
             return images
@@ -134,6 +151,7 @@ def test_no_layer_and_one_layer_twice_are_refused(layers: list[str], said: str) 
         (Returning(torch.zeros(1)), r"returns a float32 tensor of shape \[1\]"),
         (Returning(torch.zeros(1, 2, 3, 4, 5)), "shape"),
         (Returning(torch.zeros(1, 2, 0, 4)), "shape"),
+        (Returning(torch.zeros(1, 4, 2)), "no token is known to be the class token"),
         (Returning(torch.zeros(4, 2)), "returns 4 rows for 1 images"),
         (Returning(torch.zeros(1, 2), calls=0), "does not run"),
         (Returning(torch.zeros(1, 2), calls=2), "runs more than once"),
@@ -183,7 +201,7 @@ def test_layers_that_cannot_be_dissected_are_not_listed() -> None:
 
 def test_a_map_with_its_channels_last_is_refused_where_it_can_be_told() -> None:
     channels_last = torch.rand(1, 4, 4, 7)
-    assert pool_output(channels_last, "avg", square=True) is None
-    assert pool_output(channels_last.permute(0, 3, 1, 2), "avg", square=True) is not None
+    assert pool_output(channels_last, "avg", square=True, tokens=None) is None
+    assert pool_output(channels_last.permute(0, 3, 1, 2), "avg", square=True, tokens=None) is not None
     with pytest.raises(LayerWithoutTensor, match="layer"):
         forward_once(Returning(channels_last), ["layer"])
