@@ -4,7 +4,6 @@ A layer's key names its shards by their bytes, and a shard's key the images by t
 key behind it. SCHEMA changes with any code that changes an artifact's bytes.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +13,6 @@ from service.domain.digests import digest_of
 from service.domain.methods import PRIOR_METHODS
 from service.engine.networks import Dissector, Target
 from service.engine.probing import kept_top, wants_every_activation
-from service.engine.tokens import tokens_of
 from service.pipelines.job_plan import JobPlan
 
 SCHEMA = 3
@@ -34,7 +32,6 @@ def shard_key(
             "architecture": target.architecture,
             "preprocessing": target.preprocessing.digest(),
             "shuffled": target.shuffled,
-            **_tokens(target, layers),
         },
         dissector=_dissector(dissector),
         layers=layers,
@@ -82,12 +79,6 @@ def _every_activation(plan: JobPlan) -> bool | int:
     if options.method.similarity not in PRIOR_METHODS:
         return True
     return len(items) if wants_every_activation(options, items) else False
-
-
-def _tokens(target: Target, layers: Iterable[str]) -> dict[str, str]:
-    """Tells such shards from those of before, when the first token was taken for a class token in any network."""
-    pooled = any(one is not None and not one.has_class for one in tokens_of(target, layers).values())
-    return {"tokens": "pooled"} if pooled else {}
 
 
 def _dissector(dissector: Dissector) -> dict[str, str]:
