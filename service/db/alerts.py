@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -182,35 +182,73 @@ _TAKE = text(
 )
 
 
-def claim_delivery(session: Session, lease: timedelta, now: datetime | None) -> ClaimedDelivery | None:
-    """Take the delivery that has been due for longest, of those whose endpoint nobody serves; None where none is.
+class ServedEndpoint(NamedTuple):
+    """An endpoint in the hands of one sender. at: since when; secrets: those that sign now."""
 
-    now: None for the database's clock. The attempt is on record before it is made.
+    id: UUID
+    name: str
+    fence: int
+    kind: str
+    url: str | None
+    at: datetime
+    secrets: Sequence[str]
+
+
+class LostAttempt(NamedTuple):
+    """An attempt whose sender did not record it in time. earlier: those that failed before it."""
+
+    delivery_id: UUID
+    earlier: int
+    at: datetime
+
+
+def serve_endpoint(session: Session, lease: timedelta, now: datetime | None) -> ServedEndpoint | None:
+    """Take the endpoint whose delivery has been due for longest, of those that nobody serves; None where none is due.
+
+    now: None for the database's clock.
     """
-    served = session.execute(_SERVE, {"lease": lease, "now": now}).first()
-    if served is None:
-        return None
-    endpoint_id, name, fence, kind, url, at, secrets = served
-    taken = session.execute(_TAKE, {"endpoint": endpoint_id, "now": at}).first()
-    if taken is None:  # withdrawn since the other statement began
-        release_endpoint(session, endpoint_id, fence)
+    row = session.execute(_SERVE, {"lease": lease, "now": now}).first()
+    return None if row is None else ServedEndpoint(*row)
+
+
+def take_delivery(session: Session, served: ServedEndpoint) -> ClaimedDelivery | None:
+    """The delivery of an endpoint that has been due for longest; the attempt is on record before it is made."""
+    taken = session.execute(_TAKE, {"endpoint": served.id, "now": served.at}).first()
+    if taken is None:
         return None
     delivery_id, address, earlier, *alert, number = taken
-    _close_lost_attempts(session, delivery_id)
-    session.add(AlertAttemptRow(delivery_id=delivery_id, number=number, at=at))
+    session.add(AlertAttemptRow(delivery_id=delivery_id, number=number, at=served.at))
     return ClaimedDelivery(
         id=delivery_id,
-        endpoint_id=endpoint_id,
-        endpoint=name,
-        fence=fence,
-        kind=EndpointKind(kind),
-        target=url or address,
-        secrets=tuple(secrets),
+        endpoint_id=served.id,
+        endpoint=served.name,
+        fence=served.fence,
+        kind=EndpointKind(served.kind),
+        target=served.url or address,
+        secrets=tuple(served.secrets),
         alert=Alert(*alert),
         number=number,
         earlier=earlier,
-        at=at,
+        at=served.at,
     )
+
+
+_CLOSE_LOST = text(
+    """
+    UPDATE alert_attempts t SET failure = :failure, detail = :detail
+    FROM alert_deliveries d
+    WHERE d.id = t.delivery_id AND d.endpoint_id = :endpoint AND d.status = 'pending'
+      AND t.duration_s IS NULL AND t.failure IS NULL
+    RETURNING d.id, d.attempts, t.at
+    """
+)
+
+
+def close_lost_attempts(session: Session, served: ServedEndpoint) -> list[LostAttempt]:
+    """Write down that the senders before this one left attempts behind: whoever serves an endpoint is alone."""
+    detail = "The sender did not record the answer before its lease ran out; the message may have arrived."
+    values = {"endpoint": served.id, "failure": Failure.LOST, "detail": detail}
+    return [LostAttempt(*row) for row in session.execute(_CLOSE_LOST, values)]
 
 
 _RELEASE = text(
@@ -251,18 +289,16 @@ def postpone_delivery(session: Session, delivery_id: UUID, due_at: datetime, *, 
     _move(session, delivery_id, {"due_at": due_at, "attempts": attempts})
 
 
-def _move(session: Session, delivery_id: UUID, values: Mapping[str, Any]) -> None:
+def deliver_late(session: Session, delivery_id: UUID, at: datetime) -> bool:
+    """End a delivery that still waits although an attempt that was counted as lost brought it; False if none waits."""
+    return _move(session, delivery_id, {"status": DeliveryStatus.DELIVERED, "ended_at": at})
+
+
+def _move(session: Session, delivery_id: UUID, values: Mapping[str, Any]) -> bool:
     statement = update(AlertDeliveryRow).where(
         AlertDeliveryRow.id == delivery_id, AlertDeliveryRow.status == DeliveryStatus.PENDING
     )
-    session.execute(statement.values(dict(values)))
-
-
-def _close_lost_attempts(session: Session, delivery_id: UUID) -> None:
-    open_ones = (AlertAttemptRow.duration_s.is_(None), AlertAttemptRow.failure.is_(None))
-    statement = update(AlertAttemptRow).where(AlertAttemptRow.delivery_id == delivery_id, *open_ones)
-    detail = "The sender ended before it could record the answer; the message may have arrived."
-    session.execute(statement.values(failure=Failure.LOST, detail=detail))
+    return session.scalar(statement.values(dict(values)).returning(AlertDeliveryRow.id)) is not None
 
 
 def _alert(row: AlertRow) -> Alert:

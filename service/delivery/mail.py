@@ -1,9 +1,11 @@
 """One attempt to deliver an alert by e-mail."""
 
 import smtplib
+import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -12,6 +14,9 @@ from email.utils import format_datetime
 from service.config import Settings
 from service.delivery.failed import AttemptFailed
 from service.domain.alerts import ALERT_KINDS, JSON, Alert, Failure
+
+LONGEST_TIMEOUTS = 4
+"""Once there is a connection, a message may take so many times what one answer of the mail server may take."""
 
 _EXCERPT = 200
 _POLICY = SMTP.clone(cte_type="7bit")
@@ -39,6 +44,7 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
 
     Raises AttemptFailed: MAIL_REJECTED where the server refuses this address or message for good, another failure
     where a later attempt may succeed. What the server holds against us (login, sender) is of the second kind.
+    Once there is a connection, it lasts LONGEST_TIMEOUTS times ALERT_TIMEOUT_S at most, however slow the answers are.
     """
     if settings.smtp_user and settings.smtp_tls == "none":
         raise AttemptFailed(Failure.SETTINGS, "SMTP_USER is set, but a password is not sent without TLS: set SMTP_TLS.")
@@ -47,7 +53,9 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
     try:
         server = _connected(settings, context)
         try:
-            return _hand_over(server, message, settings.smtp_sender)
+            with _cut_off(server, LONGEST_TIMEOUTS * settings.alert_timeout_s):
+                _introduce(server, settings, context)
+                return _hand_over(server, message, settings.smtp_sender)
         finally:
             with suppress(OSError, smtplib.SMTPException):  # whatever follows the message does not undo it
                 server.putcmd("quit")
@@ -73,18 +81,43 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
 def _connected(settings: Settings, context: ssl.SSLContext) -> smtplib.SMTP:
     host, port, timeout = settings.smtp_host, settings.smtp_port, settings.alert_timeout_s
     if settings.smtp_tls == "tls":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout, context=context)
-    else:
-        server = smtplib.SMTP(host, port, timeout=timeout)
+        return smtplib.SMTP_SSL(host, port, timeout=timeout, context=context)
+    return smtplib.SMTP(host, port, timeout=timeout)
+
+
+def _introduce(server: smtplib.SMTP, settings: Settings, context: ssl.SSLContext) -> None:
+    if settings.smtp_tls == "starttls":
+        server.starttls(context=context)
+    if settings.smtp_user:
+        server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
+
+
+@contextmanager
+def _cut_off(server: smtplib.SMTP, after_s: float) -> Iterator[None]:
+    """End the connection after so many seconds, for a read's own timeout begins anew with every byte.
+
+    Raises TimeoutError then.
+    """
+    ended, cut = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        pause = after_s
+        while not ended.wait(pause):
+            cut.set()
+            pause = 1.0  # in the middle of STARTTLS it has to be done again
+            with suppress(OSError):
+                if server.sock is not None:
+                    socket.socket.shutdown(server.sock, socket.SHUT_RDWR)
+
+    threading.Thread(target=watch, name="mail deadline", daemon=True).start()
     try:
-        if settings.smtp_tls == "starttls":
-            server.starttls(context=context)
-        if settings.smtp_user:
-            server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
-    except BaseException:
-        server.close()
+        yield
+    except (OSError, smtplib.SMTPException) as error:
+        if cut.is_set():
+            raise TimeoutError from error
         raise
-    return server
+    finally:
+        ended.set()
 
 
 def _hand_over(server: smtplib.SMTP, message: EmailMessage, sender: str) -> int:

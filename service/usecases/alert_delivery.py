@@ -12,6 +12,7 @@ from service.config import Settings
 from service.db import alert_endpoints as endpoints
 from service.db import alerts as queries
 from service.db.session import Sessions, transaction
+from service.delivery import mail
 from service.delivery.courier import Courier
 from service.domain.alerts import (
     ENDPOINT_DISABLED,
@@ -27,8 +28,8 @@ from service.domain.trail import SCHEDULER
 from service.errors import LeaseLost, Unavailable
 from service.usecases.trail import record as add_trail_entry
 
-_LEASE_TIMEOUTS = 6
-"""A lease lasts so many times what one answer may take: a mail needs several."""
+_LEASE_TIMEOUTS = mail.LONGEST_TIMEOUTS + 2
+"""A lease lasts so many times what one answer may take: a mail needs several, and first of all a connection."""
 
 _DICE = random.SystemRandom()
 
@@ -118,27 +119,50 @@ class Senders:
 
 
 def claim(sessions: Sessions, lease: timedelta, now: datetime | None = None) -> ClaimedDelivery | None:
-    """Take the delivery that has been due for longest, with its endpoint; None where nothing is due."""
+    """Take the delivery that has been due for longest, with its endpoint; None where nothing is due.
+
+    An attempt that an earlier sender left behind counts as failed: what is due may then be due later, or have failed.
+    """
     with transaction(sessions) as session:
-        return queries.claim_delivery(session, lease, now)
+        while (served := queries.serve_endpoint(session, lease, now)) is not None:
+            for lost in queries.close_lost_attempts(session, served):
+                _count_lost(session, lost, served)
+            claimed = queries.take_delivery(session, served)
+            if claimed is not None:
+                return claimed
+            queries.release_endpoint(session, served.id, served.fence)
+    return None
+
+
+def _count_lost(session: Session, lost: queries.LostAttempt, served: queries.ServedEndpoint) -> None:
+    attempts = lost.earlier + 1
+    # Counted from the attempt's beginning, so that after the first one the message goes as soon as the lease is over.
+    due_at = next_attempt(attempts, lost.at, retry_after=None, chance=_DICE.random())
+    if due_at is None:
+        queries.end_delivery(session, lost.delivery_id, DeliveryStatus.FAILED, served.at, attempts=attempts)
+    else:
+        queries.postpone_delivery(session, lost.delivery_id, due_at, attempts=attempts)
+    log.warning("alert delivery lost", endpoint=served.name, delivery=str(lost.delivery_id), attempts=attempts)
 
 
 def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: Outcome) -> None:
     """Write down how an attempt went, and what follows from it.
 
-    Raises LeaseLost where another sender has taken over, who makes the attempt again: nothing is written.
+    Raises LeaseLost where another sender has taken over, who makes the attempt again: then nothing is written, but
+    that a message that still waits has arrived.
     """
     ended = claimed.at + outcome.duration
     with transaction(sessions) as session:
         health = queries.release_endpoint(session, claimed.endpoint_id, claimed.fence)
         if health is None:
-            raise LeaseLost(f"Endpoint '{claimed.endpoint}' was deleted, or another sender serves it now.")
-        enabled, failing_since = health
-        queries.record_attempt(session, claimed, outcome)
-        if outcome.failure is None:
+            _record_late(session, claimed, outcome, ended)
+        elif outcome.failure is None:
+            queries.record_attempt(session, claimed, outcome)
             queries.end_delivery(session, claimed.id, DeliveryStatus.DELIVERED, ended, attempts=claimed.earlier + 1)
             endpoints.change_endpoint(session, claimed.endpoint_id, {"failing_since": None, "held_until": None})
         else:
+            enabled, failing_since = health
+            queries.record_attempt(session, claimed, outcome)
             _record_failure(session, claimed, outcome, ended, failing_since or claimed.at, enabled=enabled)
     log.info(
         "alert delivery",
@@ -148,6 +172,12 @@ def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: Outcome) -> No
         failure=outcome.failure,
         status=outcome.status,
     )
+
+
+def _record_late(session: Session, claimed: ClaimedDelivery, outcome: Outcome, ended: datetime) -> None:
+    if outcome.failure is not None or not queries.deliver_late(session, claimed.id, ended):
+        raise LeaseLost(f"Endpoint '{claimed.endpoint}' was deleted, or another sender serves it now.")
+    queries.record_attempt(session, claimed, outcome)
 
 
 def _record_failure(

@@ -2,7 +2,11 @@
 
 import email
 import email.policy
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
@@ -159,6 +163,30 @@ def test_a_mail_server_that_is_down_for_a_day_then_gets_everything(
     ids = [message_of(envelope)["Message-ID"] for envelope in server.taken]
     assert sorted(ids) == sorted(f"<msg_{alert_id.hex}@hospital.test>" for alert_id in published)
     assert one.endpoint("physicists").pending == 0
+
+
+def test_a_mail_server_that_answers_too_slowly_is_cut_off(sessions: Sessions, settings: Settings) -> None:
+    """Each of its bytes comes in time, and the end of its answer never."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def trickle() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"220 mail.hospital.test\r\n")
+                while True:
+                    connection.sendall(b"250-SLOW\r\n")
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        slow = settings.model_copy(update={"smtp_port": listening.getsockname()[1], "alert_timeout_s": 0.5})
+        one = Clockwork(sessions, slow)
+        one.mail("physicists", "anna@hospital.test")
+        alert_id = one.publish()
+        begun = time.monotonic()
+        one.deliver(START)
+        assert time.monotonic() - begun < 20
+    status, attempt = last(one, alert_id)
+    assert (status, attempt.failure) == (DeliveryStatus.PENDING, Failure.TIMEOUT)
 
 
 def test_login_and_tls(sessions: Sessions, settings: Settings, mail_server: MakeServer, certified: Certified) -> None:

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -21,7 +23,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
-from service.domain.alerts import JSON, DeliveryStatus, Failure, Outcome
+from service.domain.alerts import JSON, RETRY_DELAYS, ClaimedDelivery, DeliveryStatus, Failure, Outcome
 from service.errors import LeaseLost
 from service.usecases import alerts
 from service.usecases.alert_delivery import claim, deliver_due, record
@@ -362,22 +364,77 @@ def test_a_sender_that_is_killed_before_it_records_loses_nothing(
     assert delivery.status is DeliveryStatus.DELIVERED
 
 
-def test_a_sender_that_was_thought_lost_writes_nothing(
-    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
-) -> None:
-    clockwork.webhook("on-call", receiver().url)
-    alert_id = clockwork.publish()
+def lost_and_replaced(clockwork: Clockwork) -> tuple[UUID, ClaimedDelivery, ClaimedDelivery]:
+    """An alert, what a sender had of it that did not record it in time, and what the next one has."""
+    clockwork.webhook("on-call", "http://127.0.0.1:9/")
+    alert_id, sessions = clockwork.publish(), clockwork.sessions
     stale = claim(sessions, timedelta(seconds=30), START)
     assert stale is not None
     assert claim(sessions, timedelta(seconds=30), after(seconds=29)) is None
     fresh = claim(sessions, timedelta(seconds=30), after(seconds=31))
     assert fresh is not None
     assert (fresh.id, fresh.number, fresh.fence) == (stale.id, 2, stale.fence + 1)
+    return alert_id, stale, fresh
+
+
+def test_a_failure_of_a_sender_that_was_thought_lost_changes_nothing(clockwork: Clockwork, sessions: Sessions) -> None:
+    alert_id, stale, fresh = lost_and_replaced(clockwork)
+    before = clockwork.delivery(alert_id)
+    assert (before.status, before.attempts) == (DeliveryStatus.PENDING, 1)
+    with pytest.raises(LeaseLost):
+        record(sessions, stale, Outcome(timedelta(seconds=40), status=500, failure=Failure.STATUS, detail="500"))
+    assert clockwork.delivery(alert_id) == before
+    record(sessions, fresh, Outcome(timedelta(seconds=1), status=204))
+    after_all = clockwork.delivery(alert_id)
+    assert (after_all.status, after_all.attempts) == (DeliveryStatus.DELIVERED, 2)
+
+
+def test_a_success_that_comes_late_is_believed(clockwork: Clockwork, sessions: Sessions) -> None:
+    alert_id, stale, fresh = lost_and_replaced(clockwork)
+    record(sessions, stale, Outcome(timedelta(seconds=40), status=204))
+    delivery = clockwork.delivery(alert_id)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert [(one.status, one.failure, one.detail) for one in delivery.log] == [(204, None, None), (None, None, None)]
+    record(sessions, fresh, Outcome(timedelta(seconds=1), status=500, failure=Failure.STATUS, detail="500"))
+    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
+    assert clockwork.next_due() is None
     with pytest.raises(LeaseLost):
         record(sessions, stale, Outcome(timedelta(seconds=40), status=204))
-    assert clockwork.delivery(alert_id).status is DeliveryStatus.PENDING
-    record(sessions, fresh, Outcome(timedelta(seconds=1), status=204))
-    assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
+
+
+def test_an_alert_whose_senders_always_vanish_is_given_up(
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
+) -> None:
+    clockwork.webhook("on-call", receiver().url)
+    alert_id, lease = clockwork.publish(), timedelta(minutes=2)
+    now: datetime | None = START
+    begun: list[datetime] = []
+    while now is not None and len(begun) <= len(SPECIFIED):
+        if claim(sessions, lease, now) is None:
+            now = clockwork.next_due()
+        else:
+            begun.append(now)
+            now += lease
+    delivery = clockwork.delivery(alert_id)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, len(SPECIFIED))
+    assert [attempt.failure for attempt in delivery.log] == [Failure.LOST] * len(SPECIFIED)
+    assert begun[1] - begun[0] == lease, "the first time it goes again at once"
+    waited = [later - earlier for earlier, later in pairwise(begun[1:])]
+    for actual, specified in zip(waited, RETRY_DELAYS[1:], strict=True):
+        assert specified <= actual <= 1.1 * specified
+    assert clockwork.endpoint("on-call").enabled, "it is not the receiver's fault"
+
+
+def test_others_do_not_wait_for_what_was_lost(clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver) -> None:
+    hook = receiver()
+    clockwork.webhook("lost", hook.url, ["audit.failed"])
+    clockwork.webhook("quick", hook.url, ["audit.passed"])
+    clockwork.publish("audit.failed")
+    for seconds in (0, 120):
+        assert claim(sessions, timedelta(minutes=2), after(seconds=seconds)) is not None
+    alert_id = clockwork.publish("audit.passed", at=after(seconds=130))
+    assert clockwork.deliver(after(seconds=240)) == 1
+    assert hook.ids == [f"msg_{alert_id.hex}"]
 
 
 def test_several_schedulers_deliver_each_alert_once(
