@@ -1,10 +1,11 @@
 """The computing child: `python -m service.pipelines.child FD`, one to a worker, alive between work items.
 
 It is a fresh process (CUDA and fork do not mix) that the host can kill at any time: it changes no job. It dies with its
-host, whose end of the connection then closes.
+host, whose end of the connection then closes. SIGTERM and SIGINT are the host's alone, which then gives the item time.
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -105,6 +106,8 @@ def _unforeseen(error: Exception) -> messages.Failed:
 
 def main() -> None:
     """Take settings and the runner's name from the connection, then serve."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C and systemd send them to the host's whole group
+        signal.signal(number, signal.SIG_IGN)
     connection = Connection(int(sys.argv[1]))
     settings, path = connection.recv()
     configure_logging(settings.log_level)

@@ -112,6 +112,24 @@ def test_what_is_not_wanted_any_more_is_stopped(label: str, survives: bool) -> N
         assert (process.pid == before) is survives, "one that reaches the end of its batch keeps its networks"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_tells_the_host_to_stop_does_not_stop_the_child(number: signal.Signals) -> None:
+    """Ctrl-C and systemd send it to both, and the item in hand has its grace."""
+    with child() as process:
+        ask(process, request("fine"))
+        pid, sent = process.pid, []
+
+        def signal_once() -> bool:
+            if not sent:
+                assert pid is not None
+                os.kill(pid, number)
+                sent.append(number)
+            return False
+
+        assert ask(process, request("short"), unwanted=signal_once) == messages.Finished({"pid": pid})
+        assert sent
+
+
 HOST = f"""
 import sys, time
 from service.config import Settings

@@ -27,6 +27,8 @@ class TinyRunner:
                 return {"hoarded": len(hoard)}
             case "stuck":
                 time.sleep(60)
+            case "short":
+                time.sleep(0.5)
             case "batches":
                 for done in range(600):
                     tell(done)
