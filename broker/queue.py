@@ -14,8 +14,15 @@ _MESSAGE_LIFETIME_S = 600
 """The scheduler sends a message again as long as its job waits, so old ones may go unread."""
 
 
-def open_broker(broker_url: SecretStr) -> Celery:
-    """A Celery application without tasks. Nothing connects yet. Raises InvalidInput where the setting is missing."""
+_ANSWER_S = 5
+"""A broker that falls silent must not hold those who send. Only a worker waits for it without end: for messages."""
+
+
+def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
+    """A Celery application without tasks. Nothing connects yet. Raises InvalidInput where the setting is missing.
+
+    consuming: for a worker's messages, for which it waits as long as there are none.
+    """
     if not broker_url.get_secret_value():
         raise InvalidInput("BROKER_URL is not set.", field="broker_url", remedy="Set it in the environment.")
     app = Celery("mammodissect", broker=broker_url.get_secret_value(), set_as_current=False)
@@ -24,7 +31,11 @@ def open_broker(broker_url: SecretStr) -> Celery:
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
-        broker_transport_options={"socket_connect_timeout": 2},
+        broker_transport_options={
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "socket_timeout": None if consuming else _ANSWER_S,
+        },
         task_ignore_result=True,
         task_serializer="json",
         timezone="UTC",
@@ -45,7 +56,7 @@ class CeleryJobQueue(JobQueue):
         """See `JobQueue.publish`."""
         try:
             self._app.send_task(task, args=[str(identifier)], retry=False, expires=_MESSAGE_LIFETIME_S)
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, RedisError) as error:
             raise _away() from error
 
     def waiting(self) -> int:

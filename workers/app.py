@@ -21,10 +21,11 @@ def create_worker(settings: Settings | None = None, *, runner: str = DISSECTION)
     runner: `module:function` that builds what the worker's child computes with.
     """
     settings = Settings() if settings is None else settings
-    app = open_broker(settings.broker_url)
+    app = open_broker(settings.broker_url, consuming=True)
     sessions = open_sessions(settings.database_url)
     store = open_store(settings.artifacts_url)
-    host = WorkerHost(sessions, settings, CeleryJobQueue(app), store, ChildProcess(settings, runner))
+    queue = CeleryJobQueue(open_broker(settings.broker_url))
+    host = WorkerHost(sessions, settings, queue, store, ChildProcess(settings, runner))
 
     def work(_job_id: str) -> None:
         host.work()
