@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as sqlstates
 from pydantic import SecretStr
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import ExceptionContext, create_engine, event, text
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from service.errors import InvalidInput, Unavailable
@@ -16,6 +16,17 @@ Sessions = sessionmaker[Session]
 
 APP_ROLE = "mammodissect_app"
 """The role of migration 0006: all rights on rows, none on the tables, and on the trail only to read and to append."""
+
+_CONNECTING = {
+    "connect_timeout": 5,
+    # A database that vanishes without a word is noticed within half a minute, and not after a quarter of an hour.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    # A process that is stopped in the middle of a transaction must not hold its locks for ever.
+    "options": "-c idle_in_transaction_session_timeout=60s",
+}
 
 
 def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool = False) -> Sessions:
@@ -29,11 +40,12 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool
     engine = create_engine(
         database_url.get_secret_value(),
         pool_pre_ping=True,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=2 * pool_size,
-        # A process that is stopped in the middle of a transaction must not hold its locks for ever.
-        connect_args={"connect_timeout": 5, "options": "-c idle_in_transaction_session_timeout=60s"},
+        connect_args=_CONNECTING,
     )
+    event.listen(engine, "handle_error", _tell_no_values)
     if not as_login:
         event.listen(engine, "connect", _take_role)
     return sessionmaker(engine, expire_on_commit=False)
@@ -54,17 +66,35 @@ def _take_role(connection: psycopg.Connection, _: object) -> None:
     connection.autocommit = False
 
 
+def _tell_no_values(context: ExceptionContext) -> None:
+    """Errors reach logs, and Postgres repeats below their first line the row that it refused, secrets and all."""
+    error = context.original_exception
+    if not isinstance(error, psycopg.Error) or error.diag.message_primary is None:
+        return
+    error.args = (error.diag.message_primary,)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = (f"({type(error).__qualname__}) {error}",)
+    if isinstance(error, sqlstates.ReadOnlySqlTransaction):
+        context.is_disconnect = True  # of a server that has become a standby, no connection is of use
+
+
 @contextmanager
 def transaction(sessions: Sessions) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when it raises.
 
-    Raises Unavailable where the database cannot be reached.
+    Raises Unavailable where the database cannot be reached, has become read-only, or was kept waiting for too long.
     """
     try:
         with sessions.begin() as session:
             yield session
     except (OperationalError, InterfaceError) as error:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
+    except InternalError as error:
+        if isinstance(error.orig, sqlstates.ReadOnlySqlTransaction):
+            raise Unavailable("The database takes no writes now.", remedy="Try again in a moment.") from error
+        if isinstance(error.orig, sqlstates.IdleInTransactionSessionTimeout):
+            raise Unavailable("The database has given the transaction up.", remedy="Try again in a moment.") from error
+        raise
 
 
 def expect_pause(session: Session) -> None:
