@@ -88,6 +88,7 @@ def hand_back(session: Session, queue: JobQueue, lease: Lease) -> None:
 def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
     """Free the items of holders that have fallen silent, and give up jobs that have lost too many.
 
+    An item whose holder fell silent before it began the job was never tried, so its last attempt does not count.
     Returns the job of each item that is ready again: nobody has a message for those.
     """
     with transaction(sessions) as session:
@@ -96,7 +97,11 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
     for lease in exhausted:
         with transaction(sessions) as session:
             job = _lock(session, lease.job_id)
-            if job.status is JobStatus.RUNNING and queries.is_still_expired(session, lease):
+            if not queries.is_still_expired(session, lease):
+                continue
+            if job.status is JobStatus.QUEUED and queries.hand_back_item(session, lease, uncounted=True):
+                freed.append(lease.job_id)
+            elif job.status is JobStatus.RUNNING:
                 _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
                 record(
                     session,

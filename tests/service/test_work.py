@@ -160,6 +160,19 @@ def test_lost_workers_end_a_job_after_the_last_attempt(sessions: Sessions) -> No
     assert begun(sessions).job_id == other.id, "the others go on"
 
 
+def test_an_item_that_nobody_has_begun_is_not_given_up(sessions: Sessions) -> None:
+    job = post(sessions)
+    for expected in (1, 2, 3, 3, 3):
+        lease = claim(sessions)
+        assert lease is not None
+        assert lease.attempt == expected
+        expire(sessions, lease)
+        assert work.reap(sessions, max_attempts=3) == [job.id]
+    assert status(sessions, job) is JobStatus.QUEUED
+    begun(sessions)
+    assert status(sessions, job) is JobStatus.RUNNING
+
+
 def test_an_accident_is_tried_again_a_little_later_and_then_given_up(sessions: Sessions) -> None:
     job = post(sessions)
     for attempt in range(1, 4):
