@@ -216,8 +216,8 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
 
 def job_events(session: Session, job_id: UUID, *, after: int) -> tuple[Job, list[JobEvent]]:
     """The job and its history behind an event. Raises NotFound."""
-    events = events_after(session, job_id, after)
-    return find_job(session, job_id), events
+    job = find_job(session, job_id)  # first: a job that has ended has all its events
+    return job, events_after(session, job_id, after)
 
 
 def _locked_job(session: Session, job_id: UUID) -> Job:

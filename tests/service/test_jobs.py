@@ -4,12 +4,12 @@ from itertools import product
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 from service.db.jobs import add_job, move_job, parts_of
 from service.db.session import Sessions, transaction
-from service.domain.jobs import Job, JobStatus, Stage, check_move
+from service.domain.jobs import ENDED, Job, JobStatus, Stage, check_move
 from service.errors import Conflict, NotFound
 from service.ports import WORK_TASK
 from service.usecases.jobs import cancel_job, find_job, job_events, replay_job, retry_job
@@ -123,6 +123,25 @@ def test_a_jobs_history_can_be_read_from_any_point(sessions: Sessions) -> None:
         assert [event.data for event in events] == [{"status": status} for status in (Q, R, F)]
         assert job_events(session, job.id, after=events[0].id)[1] == events[1:]
         assert job_events(session, job.id, after=events[-1].id)[1] == []
+
+
+def test_a_job_that_ends_while_its_history_is_read(sessions: Sessions) -> None:
+    """Who sees that it has ended sees its last event, too."""
+    job = job_in(sessions, R)
+    ended = []
+
+    def end_once(*_: object) -> None:
+        if not ended:
+            with transaction(sessions) as other:
+                ended.append(cancel_job(other, job.id))
+
+    with transaction(sessions) as session:
+        event.listen(session.connection(), "after_cursor_execute", end_once)
+        now, events = job_events(session, job.id, after=0)
+        assert ended
+        assert (now.status in ENDED) <= (events[-1].data == {"status": C})
+        now, events = job_events(session, job.id, after=0)
+        assert (now.status, events[-1].data) == (C, {"status": C})
 
 
 def test_progress_counts_items_and_their_work(sessions: Sessions) -> None:
