@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
 from service.config import Settings
+from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
@@ -26,6 +27,8 @@ from service.usecases import work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
+_ACCIDENTS = {"worker-crashed", "time-limit", "memory-limit", "out-of-memory"}
+_INSPECT_AGAIN = "Look at the worker's log and memory; then POST /models/{name}/inspect tries it again."
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -83,8 +86,14 @@ class WorkerHost:
                 structlog.contextvars.unbind_contextvars("job", "stage", "item")
 
     def inspect(self, model_id: UUID) -> None:
-        """Have the child list a model's layers."""
-        self._child.ask(messages.Inspect(model_id), on_progress=lambda _: None, unwanted=lambda: self._out_of_grace)
+        """Have the child list a model's layers.
+
+        Where that kills the child, the model has it for its problem: else it would be asked for, and kill, for ever.
+        """
+        request = messages.Inspect(model_id)
+        answer = self._child.ask(request, on_progress=lambda _: None, unwanted=lambda: self._out_of_grace)
+        if isinstance(answer, messages.Failed) and not answer.cancelled and _is_of_the_model(answer):
+            self._persist(partial(self._store_problem, model_id, {**answer.problem, "remedy": _INSPECT_AGAIN}))
 
     def stop(self) -> None:
         """Take no further item; the one in hand gets GRACE_S to end and is handed back after that."""
@@ -129,6 +138,10 @@ class WorkerHost:
                 return
             self._persist(lambda: self._settle(lease, answer))
 
+    def _store_problem(self, model_id: UUID, problem: dict[str, Any]) -> None:
+        with transaction(self._sessions) as session:
+            save_inspection(session, model_id, problem=problem)
+
     def _begin(self, lease: Lease) -> bool:
         with transaction(self._sessions) as session:
             return work.begin_item(session, lease)
@@ -161,3 +174,8 @@ class WorkerHost:
                     raise
                 log.warning("waiting for the database", reason=error.detail)
                 threading.Event().wait(_DATABASE_AWAY_S)
+
+
+def _is_of_the_model(answer: messages.Failed) -> bool:
+    """A database that is away, or a setting of this worker, is not."""
+    return answer.lasting or answer.problem["code"] in _ACCIDENTS

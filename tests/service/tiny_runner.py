@@ -17,6 +17,14 @@ def open_runner(settings: Settings) -> "TinyRunner":
     return TinyRunner()
 
 
+def open_dying_inspector(settings: Settings) -> "DyingInspector":
+    return DyingInspector()
+
+
+def open_stranded_inspector(settings: Settings) -> "StrandedInspector":
+    return StrandedInspector()
+
+
 class TinyRunner:
     def run(self, lease: Lease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
         match lease.label:
@@ -47,3 +55,17 @@ class TinyRunner:
     def inspect(self, model_id: UUID, /) -> None:
         if model_id.int == 0:
             raise InvalidInput("There is no such model.", field="model")
+
+
+class DyingInspector(TinyRunner):
+    """Is killed by every model that it opens."""
+
+    def inspect(self, model_id: UUID, /) -> None:
+        os._exit(9)
+
+
+class StrandedInspector(TinyRunner):
+    """Has no database."""
+
+    def inspect(self, model_id: UUID, /) -> None:
+        raise Unavailable("The database cannot be reached.")
