@@ -107,7 +107,7 @@ class StoredShard:
     """A shard's file. Its length is the number of images used; indexing it with rows reads their embeddings."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ValueError where the file is no shard."""
+        """Raises ValueError where the file is no shard, FileNotFoundError where there is none."""
         self._path = path
         try:
             facts = json.loads(bytes(self._tensor("facts").numpy()))
@@ -115,6 +115,8 @@ class StoredShard:
             self.used: list[int] = facts["used"]
             self.skipped: list[int] = facts["skipped"]
             self._keep: list[int] = facts["keep"]
+        except FileNotFoundError:
+            raise
         except Exception as error:  # safetensors has an error of its own for each kind of damage
             raise ValueError("the file is no stored shard") from error
 

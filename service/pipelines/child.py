@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from service.config import Settings
-from service.errors import ArtifactNotStored, DissectError, JobCancelled, Unavailable
+from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
 from service.logs import configure_logging
 from service.pipelines import messages
 from service.ports import ItemRunner
@@ -29,12 +29,18 @@ _CRASHED = {
     "title": DissectError.title,
     "detail": "The job met an error that nobody foresaw; the worker's log has the details.",
 }
+_VANISHED = {
+    "code": ArtifactLost.code,
+    "title": ArtifactLost.title,
+    "detail": "A file that had just been there was gone when it was read; the worker's log has the details.",
+}
 _OUT_OF_MEMORY = {
     "code": "out-of-memory",
     "title": "Out of memory",
     "detail": "The worker's device had too little memory.",
     "remedy": "Lower the job's batch_size, or run it where there is more memory.",
 }
+_PASSING = (ArtifactLost, ArtifactNotStored, Unavailable)
 
 
 def open_runner(path: str, settings: Settings) -> ItemRunner:
@@ -54,7 +60,10 @@ def answer(runner: ItemRunner, request: messages.Request, tell: Callable[[int], 
     except JobCancelled:
         return messages.Failed({}, lasting=False, cancelled=True)
     except DissectError as error:
-        return messages.Failed(error.as_problem(), lasting=not isinstance(error, ArtifactNotStored | Unavailable))
+        return messages.Failed(error.as_problem(), lasting=not isinstance(error, _PASSING))
+    except FileNotFoundError as error:  # a local copy that another process made room with, in the first place
+        log.warning("a file is gone", exc_info=error)
+        return messages.Failed(_VANISHED, lasting=False)
     except Exception as error:  # whatever it is, the host must hear of it
         return _unforeseen(error)
 

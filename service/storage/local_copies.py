@@ -1,4 +1,4 @@
-"""Local copies of objects, for all processes of a user; the least recently used ones make room for new ones."""
+"""Local copies of objects, for all processes of a user; those that are used no more make room for new ones."""
 
 import os
 import stat
@@ -8,8 +8,15 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+
 from service.errors import ArtifactNotStored, InvalidInput
 from service.storage.directory import DirectoryStore
+
+_IN_USE = timedelta(hours=1)
+"""A work item fetches all that it needs before it reads it; what was fetched so lately may still be read."""
+
+log = structlog.get_logger()
 
 
 def shared_folder() -> Path:
@@ -35,7 +42,7 @@ def shared_folder() -> Path:
 
 
 class LocalCopies:
-    """A folder of verified copies of at most `limit_bytes`; a single larger copy is kept alone."""
+    """A folder of verified copies of at most `limit_bytes`, or of as much as has been used within the last hour."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._files = DirectoryStore(folder)
@@ -71,8 +78,12 @@ class LocalCopies:
     def _make_room(self, size: int) -> None:
         copies = sorted(self._uses())
         held = size + sum(copy_size for _, copy_size, _ in copies)
-        for _, copy_size, key in copies:
+        lately = time.time_ns() - _IN_USE // timedelta(microseconds=1) * 1_000
+        for used, copy_size, key in copies:
             if held <= self._limit_bytes:
+                return
+            if used > lately:
+                log.warning("more local copies are in use than there should be", bytes=held, limit=self._limit_bytes)
                 return
             self._files.delete(key)
             held -= copy_size

@@ -357,7 +357,7 @@ def facts(**fields: object) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("damage", ["nothing", "cut", "head", "noise", "other", "no-facts", "gone"])
+@pytest.mark.parametrize("damage", ["nothing", "cut", "head", "noise", "other", "no-facts"])
 def test_a_file_that_is_no_shard_is_refused(tmp_path: Path, damage: str) -> None:
     whole = encode_shard(probe_span(options_of("soft_wpmi"), probe_images(), range(8)))
     contents = {
@@ -369,10 +369,14 @@ def test_a_file_that_is_no_shard_is_refused(tmp_path: Path, damage: str) -> None
         "no-facts": facts(layers=[]),
     }
     path = tmp_path / "shard.safetensors"
-    if damage in contents:
-        path.write_bytes(contents[damage])
+    path.write_bytes(contents[damage])
     with pytest.raises(ValueError, match="no stored shard"):
         StoredShard(path)
+
+
+def test_a_shard_that_is_gone_is_told_from_one_that_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        StoredShard(tmp_path / "shard.safetensors")
 
 
 def test_a_shard_of_a_target_in_training_mode_is_a_mistake() -> None:

@@ -22,6 +22,7 @@ from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.work import Lease
+from service.engine.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
 from service.storage import open_store
@@ -154,6 +155,34 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     with transaction(sessions) as session:
         assert find_job(session, job.id).status is JobStatus.SUCCEEDED
     assert damaged
+
+
+def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when another process makes room with it."""
+    vanished: list[Path] = []
+
+    def read(path: Path) -> StoredShard:
+        if runner_is_scoring() and not vanished:
+            vanished.append(path)
+            path.unlink()
+        return StoredShard(path)
+
+    def runner_is_scoring() -> bool:
+        return "texts" in artifacts(sessions).values()
+
+    monkeypatch.setattr("service.pipelines.items.StoredShard", read)
+    job = submit(sessions, folder)
+    for _ in range(2):
+        inline_host(sessions, settings, runner).work()
+        with transaction(sessions) as session:
+            session.execute(text("UPDATE work_items SET ready_at = now()"))
+    with transaction(sessions) as session:
+        found, events = job_events(session, job.id, after=0)
+    assert vanished
+    assert found.status is JobStatus.SUCCEEDED, found.problem
+    assert [event.data["code"] for event in events if event.kind == "accident"] == ["artifact-lost"]
 
 
 def test_a_full_disk_is_tried_again_and_then_given_up(

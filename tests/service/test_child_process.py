@@ -63,6 +63,8 @@ def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
         ("away", "unavailable", False),
         ("crash", "internal", True),
         ("memory", "out-of-memory", False),
+        ("vanished", "artifact-lost", False),
+        ("lost", "artifact-lost", False),
     ],
 )
 def test_errors_are_answers(label: str, code: str, lasting: bool) -> None:

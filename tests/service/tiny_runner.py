@@ -8,7 +8,7 @@ from uuid import UUID
 
 from service.config import Settings
 from service.domain.work import Lease
-from service.errors import InvalidInput, Unavailable
+from service.errors import ArtifactLost, InvalidInput, Unavailable
 
 
 def open_runner(settings: Settings) -> "TinyRunner":
@@ -49,6 +49,10 @@ class TinyRunner:
                 raise RuntimeError("secret")
             case "memory":
                 raise MemoryError
+            case "vanished":
+                raise FileNotFoundError("secret")
+            case "lost":
+                raise ArtifactLost("The artifact is damaged.")
         tell(3)
         return {"pid": os.getpid()}
 

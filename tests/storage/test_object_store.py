@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import ArtifactLost, ArtifactNotStored, InvalidInput, Unavailable
 from service.storage import open_store
@@ -61,6 +62,17 @@ def test_other_objects_of_the_bucket_are_not_listed(s3_endpoint: str, tmp_path: 
     assert [key for key, _ in store.listing()] == [KEY]
 
 
+def copies_in(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in folder.rglob("?" * 64)}
+
+
+def let_hours_pass(folder: Path) -> None:
+    """Since the copies in that folder were used."""
+    for path in copies_in(folder).values():
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns - 7_200 * 10**9, status.st_mtime_ns))
+
+
 def test_the_least_recently_used_copies_make_room(s3_endpoint: str, tmp_path: Path) -> None:
     store = opened(s3_endpoint, "bounds", tmp_path, copies=3)
     keys = [str(number) * 64 for number in range(4)]
@@ -69,9 +81,24 @@ def test_the_least_recently_used_copies_make_room(s3_endpoint: str, tmp_path: Pa
     for key in keys[:3]:
         store.fetch(key, digest(DATA))
     opened(s3_endpoint, "bounds", tmp_path, copies=3).fetch(keys[0], digest(DATA))
+    let_hours_pass(tmp_path)
     store.fetch(keys[3], digest(DATA))
-    assert {path.name for path in tmp_path.rglob("?" * 64)} == {keys[0], keys[2], keys[3]}
+    assert copies_in(tmp_path).keys() == {keys[0], keys[2], keys[3]}
     assert store.fetch(keys[1], digest(DATA)).read_bytes() == DATA
+
+
+def test_copies_that_are_in_use_are_kept_beyond_the_bound(s3_endpoint: str, tmp_path: Path) -> None:
+    store = opened(s3_endpoint, "used", tmp_path, copies=2)
+    keys = [str(number) * 64 for number in range(5)]
+    for key in keys:
+        store.write(key, DATA)
+    store.fetch(keys[0], digest(DATA))
+    let_hours_pass(tmp_path)
+    with capture_logs() as logs:
+        paths = [store.fetch(key, digest(DATA)) for key in keys[1:]]
+    assert [path.read_bytes() for path in paths] == [DATA] * 4
+    assert copies_in(tmp_path).keys() == set(keys[1:])
+    assert [(entry["log_level"], entry["limit"]) for entry in logs] == [("warning", 2 * len(DATA))] * 2
 
 
 def test_a_copy_larger_than_the_bound_is_kept_alone(s3_endpoint: str, tmp_path: Path) -> None:
@@ -79,7 +106,8 @@ def test_a_copy_larger_than_the_bound_is_kept_alone(s3_endpoint: str, tmp_path: 
     for key in ("0" * 64, "1" * 64):
         store.write(key, DATA)
         assert store.fetch(key, digest(DATA)).read_bytes() == DATA
-    assert [path.name for path in tmp_path.rglob("?" * 64)] == ["1" * 64]
+        let_hours_pass(tmp_path)
+    assert copies_in(tmp_path).keys() == {"1" * 64}
 
 
 def test_copies_outlive_the_process_in_a_folder_of_the_user(s3_endpoint: str, tmp_path: Path) -> None:
