@@ -119,7 +119,8 @@ def test_what_tells_the_host_to_stop_does_not_stop_the_child(number: signal.Sign
     """Ctrl-C and systemd send it to both, and the item in hand has its grace."""
     with child() as process:
         ask(process, request("fine"))
-        pid, sent = process.pid, []
+        pid = process.pid
+        sent: list[signal.Signals] = []
 
         def signal_once() -> bool:
             if not sent:

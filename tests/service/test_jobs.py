@@ -128,7 +128,7 @@ def test_a_jobs_history_can_be_read_from_any_point(sessions: Sessions) -> None:
 def test_a_job_that_ends_while_its_history_is_read(sessions: Sessions) -> None:
     """Who sees that it has ended sees its last event, too."""
     job = job_in(sessions, R)
-    ended = []
+    ended: list[Job] = []
 
     def end_once(*_: object) -> None:
         if not ended:
