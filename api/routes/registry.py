@@ -17,7 +17,8 @@ router = APIRouter(tags=["registry"])
 
 
 class HeardOut(BaseModel):
-    """The audits that the event has begun; none where no deployment follows the model, or it was known before."""
+    """The audits that the event has begun; none where no deployment follows the model, it is no news, or an alias went
+    to a version of which nothing is known yet."""
 
     audits: list[UUID]
 
@@ -45,7 +46,8 @@ def hear_event(
         raise Conflict(
             "No webhooks are heard here.", field="mlflow_webhook_secret", remedy="Set MLFLOW_WEBHOOK_SECRET."
         )
-    check_signature(signed, secret, datetime.now(UTC))
+    now = datetime.now(UTC)
+    check_signature(signed, secret, now)
     name_actor(request, REGISTRY)
-    audits = hear_registry(session, queue, signed.body, roots=settings.data_root_paths)
+    audits = hear_registry(session, queue, signed.body, roots=settings.data_root_paths, now=now)
     return HeardOut(audits=[audit.id for audit in audits])

@@ -88,3 +88,14 @@ class RegistryVersionRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str]
+
+
+class RegistryAliasRow(Base):
+    """Which of a model registry's versions has an alias, by the newest event. version: None where none has it."""
+
+    __tablename__ = "registry_aliases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str | None]
+    at: Mapped[datetime]

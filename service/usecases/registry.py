@@ -2,6 +2,9 @@
 
 A deployment follows a registered model (`screening`) or one of its aliases (`screening@champion`). A new version of the
 model is audited as a candidate; a version that gets the alias is taken into use and audited.
+
+MLflow sends events from several threads and some of them again, so they come in any order. It does not send again what
+was refused: what can be understood but not acted on yet is kept.
 """
 
 import base64
@@ -9,16 +12,23 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from service.db.deployments import deployments_of_registered_model
-from service.db.registry import add_registry_version, source_of_registry_version
+from service.db.registry import (
+    aliases_of_registry_version,
+    lock_registered_model,
+    move_registry_alias,
+    note_registry_version,
+    source_of_registry_version,
+)
 from service.domain.audits import Audit, Deployment
 from service.domain.resources import Resource
 from service.errors import InvalidInput, Unauthorized
@@ -26,6 +36,8 @@ from service.ports import JobQueue
 from service.usecases.audits import Occasion, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.resources import register_model
+
+log = structlog.get_logger()
 
 _TOLERANCE_S = 300
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
@@ -44,6 +56,7 @@ class Signed:
 class _Envelope(BaseModel):
     entity: str
     action: str
+    timestamp: datetime | None = None
     data: dict[str, Any]
 
 
@@ -56,6 +69,9 @@ class _Version(BaseModel):
 class _Alias(BaseModel):
     name: str
     alias: str
+
+
+class _AliasOfVersion(_Alias):
     version: str
 
 
@@ -82,24 +98,57 @@ def check_signature(request: Signed, secret: str, now: datetime) -> None:
         )
 
 
-def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: Sequence[Path]) -> list[Audit]:
+def hear_registry(
+    session: Session, queue: JobQueue, body: bytes, *, roots: Sequence[Path], now: datetime
+) -> list[Audit]:
     """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
 
-    Raises InvalidInput for a body that is no event, and for a version whose weights cannot be read here.
+    now: the time of an event that has none. Raises InvalidInput for a body that is no event, and for a version whose
+    weights cannot be read here.
     """
     event = _parsed(TypeAdapter(_Envelope), body)
     match event.entity, event.action:
         case "model_version", "created":
-            version = _parsed(TypeAdapter(_Version), event.data)
-            if not add_registry_version(session, version.name, version.version, version.source):
-                return []
-            followers = deployments_of_registered_model(session, version.name)
-            return [_audit(session, queue, one, version.source, roots) for one in followers]
+            return _hear_version(session, queue, _parsed(TypeAdapter(_Version), event.data), roots)
         case "model_version_alias", "created":
+            alias = _parsed(TypeAdapter(_AliasOfVersion), event.data)
+            return _hear_alias(session, queue, alias, alias.version, _moment(event, now), roots)
+        case "model_version_alias", "deleted":
             alias = _parsed(TypeAdapter(_Alias), event.data)
-            followers = deployments_of_registered_model(session, f"{alias.name}@{alias.alias}")
-            return [audit for one in followers if (audit := _deploy(session, queue, one, alias, roots))]
+            return _hear_alias(session, queue, alias, None, _moment(event, now), roots)
     return []
+
+
+def _moment(event: _Envelope, now: datetime) -> datetime:
+    at = event.timestamp or now
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _hear_version(session: Session, queue: JobQueue, version: _Version, roots: Sequence[Path]) -> list[Audit]:
+    lock_registered_model(session, version.name)
+    known = source_of_registry_version(session, version.name, version.version)
+    if known == version.source:
+        return []
+    note_registry_version(session, version.name, version.version, version.source)
+    followers = deployments_of_registered_model(session, version.name)
+    audits = [_audit(session, queue, one, version.source, roots) for one in followers]
+    if known is None:  # else its aliases were acted on when they came
+        for alias in aliases_of_registry_version(session, version.name, version.version):
+            audits += _deploy_to_followers(session, queue, f"{version.name}@{alias}", version.source, roots)
+    return audits
+
+
+def _hear_alias(
+    session: Session, queue: JobQueue, alias: _Alias, version: str | None, at: datetime, roots: Sequence[Path]
+) -> list[Audit]:
+    lock_registered_model(session, alias.name)
+    if not move_registry_alias(session, alias.name, alias.alias, version, at) or version is None:
+        return []
+    source = source_of_registry_version(session, alias.name, version)
+    if source is None:
+        log.warning("alias of a version that is not known yet", model=alias.name, alias=alias.alias, version=version)
+        return []
+    return _deploy_to_followers(session, queue, f"{alias.name}@{alias.alias}", source, roots)
 
 
 def _audit(session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]) -> Audit:
@@ -107,17 +156,16 @@ def _audit(session: Session, queue: JobQueue, deployment: Deployment, source: st
     return start_audit(session, queue, deployment, Occasion("registry", target))
 
 
+def _deploy_to_followers(
+    session: Session, queue: JobQueue, followed: str, source: str, roots: Sequence[Path]
+) -> list[Audit]:
+    followers = deployments_of_registered_model(session, followed)
+    return [audit for one in followers if (audit := _deploy(session, queue, one, source, roots))]
+
+
 def _deploy(
-    session: Session, queue: JobQueue, deployment: Deployment, alias: _Alias, roots: Sequence[Path]
+    session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]
 ) -> Audit | None:
-    source = source_of_registry_version(session, alias.name, alias.version)
-    if source is None:
-        raise InvalidInput(
-            f"Nobody has told of version {alias.version} of {alias.name[:80]}, so its weights are not known.",
-            field="data.version",
-            value=alias.version,
-            remedy="Send model_version.created to this address, too.",
-        )
     target = _register(session, queue, deployment, source, roots)
     if target.id == deployment.target.id:
         return None

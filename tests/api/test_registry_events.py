@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from sqlalchemy import text
 
+from service.db.registry import lock_registered_model, note_registry_version
+from service.db.session import Sessions, transaction
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import Answer, problem
+from tests.embedded.processes import wait_until
 
 __all__ = ["baseline", "deployed"]
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -58,9 +63,13 @@ def created(data_root: Path, **changed: Any) -> dict[str, Any]:
     return {"entity": "model_version", "action": "created", "timestamp": "2026-01-01", "data": data | changed}
 
 
-def alias(version: str = "2") -> dict[str, Any]:
-    data = {"name": "screening", "alias": "champion", "version": version}
-    return {"entity": "model_version_alias", "action": "created", "timestamp": "2026-01-01", "data": data}
+def alias(version: str | None = "2", *, at: str | None = "2026-01-01T10:00:00.5+00:00") -> dict[str, Any]:
+    """The event of an alias that was given, or, with no version, taken away."""
+    data = {"name": "screening", "alias": "champion"}
+    event: dict[str, Any] = {"entity": "model_version_alias", "action": "deleted", "data": data}
+    if version is not None:
+        event |= {"action": "created", "data": data | {"version": version}}
+    return event if at is None else event | {"timestamp": at}
 
 
 def audits(client: TestClient) -> list[dict[str, Any]]:
@@ -85,6 +94,103 @@ def test_a_version_that_gets_the_alias_is_deployed_and_audited_once(registry: Te
     assert (found["deployment"], found["target"], found["candidate"]) == ("west", "west@1", False)
     assert registry.get("/deployments/west").json()["target"] == "west@1"
     assert send(registry, alias()).json() == {"audits": []}
+
+
+def in_use(client: TestClient) -> str:
+    return str(client.get("/deployments/west").json()["target"])
+
+
+def test_an_alias_that_comes_before_its_version_is_acted_on_when_the_version_comes(
+    registry: TestClient, data_root: Path
+) -> None:
+    before = in_use(registry)
+    heard = send(registry, alias())
+    assert (heard.status_code, heard.json()) == (202, {"audits": []})
+    assert in_use(registry) == before
+    begun = send(registry, created(data_root)).json()["audits"]
+    found = [registry.get(f"/audits/{audit}").json() for audit in begun]
+    assert [(one["deployment"], one["target"], one["candidate"]) for one in found] == [
+        ("east", "east@1", True),
+        ("west", "west@1", False),
+    ]
+    assert in_use(registry) == "west@1"
+    assert send(registry, alias()).json() == send(registry, created(data_root)).json() == {"audits": []}
+
+
+def test_an_alias_that_comes_while_its_version_is_being_written_waits_for_it(
+    registry: TestClient, data_root: Path, sessions: Sessions
+) -> None:
+    with ThreadPoolExecutor(1) as pool, transaction(sessions) as session:
+        lock_registered_model(session, "screening")
+        note_registry_version(session, "screening", "2", (data_root / "v2").as_uri())
+        heard = pool.submit(send, registry, alias())
+        wait_until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
+        session.commit()
+        assert len(heard.result().json()["audits"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        ("2026-01-01T10:00:00.250000+00:00", "2026-01-01T10:00:00.249999+00:00"),
+        ("2026-01-01T10:00:00+01:00", "2026-01-01T09:30:00+02:00"),
+        ("2026-01-01T10:00:00+01:00", "2026-01-01T09:00:00+00:00"),
+        ("2026-01-01T10:00:00", "2026-01-01T10:30:00+01:00"),
+        (None, "2026-01-01T10:00:00+00:00"),
+    ],
+)
+def test_an_older_event_that_comes_late_does_not_take_an_older_version_back_into_use(
+    registry: TestClient, data_root: Path, newer: str | None, older: str
+) -> None:
+    two_versions(registry, data_root)
+    assert len(send(registry, alias("3", at=newer)).json()["audits"]) == 1
+    assert send(registry, alias("2", at=older)).json() == {"audits": []}
+    assert in_use(registry) == "west@1"
+
+
+def test_events_without_a_time_count_in_the_order_in_which_they_come(registry: TestClient, data_root: Path) -> None:
+    two_versions(registry, data_root)
+    for version, expected in (("3", "west@1"), ("2", "west@2"), ("3", "west@1")):
+        assert len(send(registry, alias(version, at=None)).json()["audits"]) == 1
+        assert in_use(registry) == expected
+
+
+def test_an_alias_that_has_moved_on_does_not_wait_for_the_version_that_had_it(
+    registry: TestClient, data_root: Path
+) -> None:
+    send(registry, created(data_root, version="1"))
+    for version, at in (("3", "2026-01-03"), ("2", "2026-01-02")):
+        assert send(registry, alias(version, at=at)).json() == {"audits": []}
+    before = in_use(registry)
+    assert len(send(registry, created(data_root)).json()["audits"]) == 1, "as a candidate alone"
+    assert in_use(registry) == before
+
+
+def test_an_alias_that_was_taken_away_is_not_acted_on_afterwards(registry: TestClient, data_root: Path) -> None:
+    before = in_use(registry)
+    for version, at in (("2", "2026-01-02"), (None, "2026-01-04"), ("2", "2026-01-03")):
+        assert send(registry, alias(version, at=at)).json() == {"audits": []}
+    assert len(send(registry, created(data_root)).json()["audits"]) == 1, "as a candidate alone"
+    assert in_use(registry) == before
+
+
+def test_a_version_that_moves_is_audited_but_not_deployed_by_an_alias_that_was_acted_on(
+    registry: TestClient, data_root: Path
+) -> None:
+    two_versions(registry, data_root)
+    send(registry, alias())
+    assert in_use(registry) == "west@1"
+    (audit,) = send(registry, created(data_root, source=str(data_root / "v3"))).json()["audits"]
+    assert registry.get(f"/audits/{audit}").json()["deployment"] == "east"
+    assert in_use(registry) == "west@1"
+
+
+def two_versions(registry: TestClient, data_root: Path) -> None:
+    (data_root / "v3").mkdir()
+    (data_root / "v3" / "model.safetensors").write_bytes(b"third version")
+    for version in ("2", "3"):
+        source = (data_root / f"v{version}").as_uri()
+        assert send(registry, created(data_root, version=version, source=source)).status_code == 202
 
 
 def test_what_nobody_follows_is_heard_and_nothing_happens(registry: TestClient, data_root: Path) -> None:
@@ -116,7 +222,8 @@ def test_what_cannot_be_used_names_its_field_and_leaves_nothing(registry: TestCl
         (created(data_root, source=str(data_root / "v3")), "data.source"),
         (created(data_root, source="/elsewhere/model.pt"), "checkpoint"),
         (created(data_root, version=None), "version"),
-        (alias("7"), "data.version"),
+        (alias() | {"data": {"name": "screening", "alias": "champion"}}, "version"),
+        (alias(at="yesterday"), "timestamp"),
         ([], "body"),
     ):
         assert problem(send(registry, event), 422)["field"] == field
