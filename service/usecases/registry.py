@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -35,6 +34,7 @@ from service.errors import InvalidInput, Unauthorized
 from service.ports import JobQueue
 from service.usecases.audits import Occasion, start_audit
 from service.usecases.deployments import deploy_version
+from service.usecases.files import locate
 from service.usecases.resources import register_model
 
 log = structlog.get_logger()
@@ -181,21 +181,18 @@ def _register(
         session,
         queue,
         name=deployment.name,
-        checkpoint=_weights(source),
+        checkpoint=_weights(source, roots),
         architecture=architecture,
         sha256=None,
         roots=roots,
     )[0]
 
 
-def _weights(source: str) -> str:
+def _weights(source: str, roots: Sequence[Path]) -> str:
     """The file of weights that a source (a path or file:// URI of a file, or of a folder with one) stands for."""
-    parts = urlsplit(source)
-    if parts.scheme not in ("", "file"):
-        raise _unusable(source, f"{parts.scheme} sources cannot be read here")
-    path = Path(parts.path)
+    path = locate(source, roots, field="data.source")
     if not path.is_dir():
-        return source
+        return str(path)
     files = [file for file in sorted(path.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
     if len(files) != 1:
         raise _unusable(source, f"the folder holds {len(files)} files of weights")

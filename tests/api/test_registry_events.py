@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,8 @@ from sqlalchemy import text
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
+from service.domain.resources import ResourceKind
+from service.usecases.resources import find_resource
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import Answer, problem
 from tests.embedded.processes import wait_until
@@ -185,6 +187,33 @@ def test_a_version_that_moves_is_audited_but_not_deployed_by_an_alias_that_was_a
     assert in_use(registry) == "west@1"
 
 
+@pytest.mark.parametrize("name", ["v 2", "v#2", "v?2", "v%232", "v%2"])
+@pytest.mark.parametrize("as_source", [str, Path.as_uri])
+def test_a_source_is_what_it_says_whatever_characters_it_has(
+    registry: TestClient, data_root: Path, sessions: Sessions, name: str, as_source: Callable[[Path], str]
+) -> None:
+    folder = data_root / name
+    for path in (folder, data_root / "v"):  # where a path that is cut at a character would lead
+        path.mkdir()
+        (path / "model.safetensors").write_bytes(path.name.encode())
+    heard = send(registry, created(data_root, source=as_source(folder)))
+    assert heard.status_code == 202, heard.text
+    with transaction(sessions) as session:
+        model = find_resource(session, ResourceKind.MODEL, "east", field="target")
+    assert model.spec["checkpoint"] == str(folder / "model.safetensors")
+    assert model.spec["sha256"] == hashlib.sha256(name.encode()).hexdigest()
+
+
+def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_root: Path, tmp_path: Path) -> None:
+    """A folder elsewhere that is there is answered like one that is not."""
+    (tmp_path / "elsewhere").mkdir()
+    answers = [
+        problem(send(registry, created(data_root, source=f"{tmp_path}/{name}")), 422)["detail"]
+        for name in ("elsewhere", "nowhere")
+    ]
+    assert answers == ["The path lies outside the data roots."] * 2
+
+
 def two_versions(registry: TestClient, data_root: Path) -> None:
     (data_root / "v3").mkdir()
     (data_root / "v3" / "model.safetensors").write_bytes(b"third version")
@@ -220,7 +249,9 @@ def test_what_cannot_be_used_names_its_field_and_leaves_nothing(registry: TestCl
     for event, field in (
         (created(data_root, source="models:/m-1"), "data.source"),
         (created(data_root, source=str(data_root / "v3")), "data.source"),
-        (created(data_root, source="/elsewhere/model.pt"), "checkpoint"),
+        (created(data_root, source="s3://bucket/v2"), "data.source"),
+        (created(data_root, source="v2/model.safetensors"), "data.source"),
+        (created(data_root, source="/elsewhere/model.pt"), "data.source"),
         (created(data_root, version=None), "version"),
         (alias() | {"data": {"name": "screening", "alias": "champion"}}, "version"),
         (alias(at="yesterday"), "timestamp"),
