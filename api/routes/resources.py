@@ -26,7 +26,10 @@ Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version
 def register_model(
     body: ModelIn, session: SessionDep, queue: QueueDep, settings: SettingsDep, response: Response
 ) -> ModelOut:
-    """Register a checkpoint; a worker then lists its layers. The same content again answers 200 with what is there."""
+    """Register a checkpoint; a worker then lists its layers. The same content again answers 200 with what is there.
+
+    If it lies elsewhere by now, it is from then on read there.
+    """
     model, new = resources.register_model(
         session,
         queue,
@@ -66,7 +69,7 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 def register_dissector(
     body: DissectorIn, session: SessionDep, settings: SettingsDep, response: Response
 ) -> ResourceOut:
-    """Register a dissector directory."""
+    """Register a dissector directory. One that has moved is from then on read where it is."""
     dissector, new = resources.register_dissector(
         session, name=body.name, path=body.path, roots=settings.data_root_paths
     )

@@ -15,14 +15,22 @@ from service.domain.resources import Resource, ResourceKind
 
 
 def add_resource(
-    session: Session, kind: ResourceKind, name: str, digest: str, spec: dict[str, Any]
+    session: Session, kind: ResourceKind, name: str, digest: str, spec: dict[str, Any], *, place: str | None = None
 ) -> tuple[Resource, bool]:
-    """Register content under a name: the version that already holds it, or a new one. Second value: is it new?"""
+    """Register content under a name: the version that already holds it, or a new one. Second value: is it new?
+
+    place: the entry of the specification that says where the content lies. It is no content: a version that already
+    holds the content is from then on read where it was seen last. Only for content of which every byte was digested.
+    """
     # Versions of one name are given out one after another, whoever registers at the same time.
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{kind}/{name}"})
     same_name = (ResourceRow.kind == kind, ResourceRow.name == name)
-    existing = session.scalar(select(ResourceRow).where(*same_name, ResourceRow.digest == digest))
+    same = select(ResourceRow).where(*same_name, ResourceRow.digest == digest)
+    existing = session.scalar(same.execution_options(populate_existing=True))
     if existing is not None:
+        if place is not None and existing.spec[place] != spec[place]:
+            existing.spec = {**existing.spec, place: spec[place]}
+            session.flush()
         return _resource(existing), False
     newest = session.scalar(select(func.max(ResourceRow.version)).where(*same_name)) or 0
     row = ResourceRow(kind=kind, name=name, version=newest + 1, digest=digest, spec=spec)

@@ -51,7 +51,7 @@ class Base(DeclarativeBase):
 
 
 class ResourceRow(Base):
-    """One immutable version of a registered model, dissector, probe set, concept set or policy."""
+    """One version of a registered model, dissector, probe set, concept set or policy, immutable but for its place."""
 
     __tablename__ = "resources"
     __table_args__ = (

@@ -156,7 +156,7 @@ def _check_file(target: Resource) -> None:
             f"The checkpoint cannot be read: {error.strerror}.",
             field="target",
             value=target.reference,
-            remedy="Put the registered file back.",
+            remedy=f"Put the file back, or register it as {target.name} again from where it lies now.",
         ) from None
     if actual != target.spec["sha256"]:
         raise DigestMismatch(

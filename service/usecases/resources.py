@@ -39,7 +39,8 @@ def register_model(
 ) -> Registered:
     """Register a checkpoint as a target, and ask a worker to list its layers.
 
-    name: None for a checkpoint that came inside a job; it is then named after its digest.
+    name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
+    another place is the same version, which is from then on read there.
     Raises DigestMismatch, InvalidInput.
     """
     if name is not None:
@@ -56,7 +57,7 @@ def register_model(
     spec = {"checkpoint": str(path), "architecture": architecture, "sha256": actual}
     digest = digest_of({"architecture": architecture, "sha256": actual})
     name = f"inline-{digest[:16]}" if name is None else name
-    model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec)
+    model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
     if new:
         inspect_model(session, queue, model)
     return model, new
@@ -78,9 +79,8 @@ def register_dissector(session: Session, *, name: str, path: str, roots: Sequenc
             value=path,
             remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
         )
-    return queries.add_resource(
-        session, ResourceKind.DISSECTOR, name, digest_of_directory(directory), {"path": str(directory)}
-    )
+    digest, spec = digest_of_directory(directory), {"path": str(directory)}
+    return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
 
 
 def register_probe_set(

@@ -1,6 +1,7 @@
 """Registering, listing and reading models, dissectors, probe sets and concept sets."""
 
 import hashlib
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,17 @@ def test_a_model_is_registered_once_per_content(client: TestClient, queue: Recor
     assert client.get("/models/screening").json()["version"] == 2
     assert client.get("/models/screening@1").json() == body
     assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK] * 2, "a worker is asked once per version"
+
+
+def test_a_checkpoint_that_has_moved_is_the_same_version_read_where_it_is_now(
+    client: TestClient, queue: RecordingQueue, checkpoint: Path
+) -> None:
+    before = client.post("/models", json=model_body(checkpoint)).json()
+    moved = checkpoint.rename(checkpoint.with_name("moved.safetensors"))
+    again = client.post("/models", json=model_body(moved))
+    assert (again.status_code, again.json()) == (200, before | {"spec": before["spec"] | {"checkpoint": str(moved)}})
+    assert client.get("/models/screening@1").json() == again.json()
+    assert len(queue.published) == 1
 
 
 def test_the_layers_appear_once_a_worker_has_looked(
@@ -122,6 +134,22 @@ def test_dissectors(client: TestClient, data_root: Path) -> None:
     assert [first["version"], second["version"]] == [1, 2]
     assert first["digest"] != second["digest"]
     assert client.get("/dissectors/reader@1").json() == first
+    moved = folder.rename(data_root / "moved")
+    again = client.post("/dissectors", json=body | {"path": str(moved)})
+    assert (again.status_code, again.json()) == (200, second | {"spec": {"path": str(moved)}})
+    assert client.get("/dissectors/reader@2").json() == again.json()
+
+
+def test_a_manifest_elsewhere_whose_images_have_the_same_sizes_is_not_taken_for_the_registered_one(
+    client: TestClient, manifest: Path
+) -> None:
+    registered = client.post("/probe-sets", json={"name": "probes", "manifest": str(manifest)}).json()
+    folder = manifest.parent / "elsewhere"
+    folder.mkdir()
+    for file in manifest.parent.glob("*.png"):
+        (folder / file.name).write_bytes(bytes(file.stat().st_size))
+    again = client.post("/probe-sets", json={"name": "probes", "manifest": str(shutil.copy(manifest, folder))})
+    assert (again.status_code, again.json()) == (200, registered)
 
 
 def test_probe_sets(client: TestClient, manifest: Path) -> None:

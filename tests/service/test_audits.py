@@ -259,6 +259,29 @@ def test_a_checkpoint_that_was_changed_or_lost_ends_the_audit_with_that_problem(
     assert (audit.problem["code"], audit.problem["field"]) == ("digest-mismatch", "target")
 
 
+def test_a_checkpoint_that_has_moved_is_audited_once_it_is_registered_again(hospital: Hospital) -> None:
+    hospital.policy("policy")
+    deployment = hospital.deploy(baseline=hospital.baseline)
+    file = hospital.folder / "target.safetensors"
+    moved = file.rename(hospital.folder / "moved.safetensors")
+    assert hospital.begin().status is AuditStatus.ERROR
+    with transaction(hospital.sessions) as session:
+        found, new = register_model(
+            session,
+            hospital.queue,
+            name=deployment.target.name,
+            checkpoint=str(moved),
+            architecture=ARCHITECTURE,
+            sha256=None,
+            roots=(),
+        )
+    assert (found.id, found.digest, new) == (deployment.target.id, deployment.target.digest, False)
+    audit = hospital.audit()
+    assert (audit.status, audit.target.id) == (AuditStatus.JUDGED, deployment.target.id)
+    assert audit.facts is not None
+    assert audit.facts.identical
+
+
 def test_a_failed_dissection_is_an_error_and_no_verdict(hospital: Hospital) -> None:
     hospital.policy("policy")
     hospital.deploy(baseline=hospital.baseline)
