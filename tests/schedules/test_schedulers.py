@@ -74,7 +74,7 @@ def test_judging_an_audit_does_not_keep_it_from_looking_after_jobs(
 
 def test_what_fails_for_an_unknown_reason_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers.repeating, "_PAUSE_S", 0.01)
-    turns = []
+    turns: list[None] = []
 
     def fail_twice() -> None:
         turns.append(None)
