@@ -166,7 +166,9 @@ def _(rule: Stability, facts: AuditFacts) -> _Found:
     if unjudged := _unjudged(facts.network):
         return unjudged
     stability = facts.network.stability
-    figures = {"stability": stability, "at_least": rule.at_least}
+    figures: dict[str, Figure] = {"stability": stability, "at_least": rule.at_least}
+    if not facts.network.significant:
+        return False, "No neuron has a significant label.", figures
     if stability is None:
         return None, "No significant label was resampled.", figures
     return stability >= rule.at_least, f"The median label is kept in {stability:.0%} of the resamples.", figures
@@ -174,6 +176,8 @@ def _(rule: Stability, facts: AuditFacts) -> _Found:
 
 @_test.register
 def _(rule: CategoryLoss, facts: AuditFacts) -> _Found:
+    if unjudged := _unjudged(facts.network):
+        return unjudged
     if facts.drift is None:
         return None, _NO_BASELINE, {}
     watched = [one for one in facts.drift.categories if rule.categories is None or one.name in rule.categories]
@@ -181,6 +185,8 @@ def _(rule: CategoryLoss, facts: AuditFacts) -> _Found:
     figures: dict[str, Figure] = {"at_most": rule.at_most, "not_in_baseline": absent}
     if not any(one.before for one in watched):
         return None, "The baseline has no neuron in these categories.", figures
+    if nothing_left := _nothing_left(facts):
+        return nothing_left
     if any(one.exceeds_noise is None for one in watched):
         return None, "Exams were not resampled, so nothing is known of the noise.", figures
     lost = [one for one in watched if one.exceeds_noise and _loss(one) > rule.at_most]
@@ -192,15 +198,23 @@ def _(rule: CategoryLoss, facts: AuditFacts) -> _Found:
 
 @_test.register
 def _(rule: Divergence, facts: AuditFacts) -> _Found:
+    if unjudged := _unjudged(facts.network):
+        return unjudged
     if facts.drift is None:
         return None, _NO_BASELINE, {}
+    if nothing_left := _nothing_left(facts):
+        return nothing_left
     return _moved(facts.drift.divergence, rule.at_most, lambda value: f"The composition moved by {value:.3g} bits")
 
 
 @_test.register
 def _(rule: LabelChurn, facts: AuditFacts) -> _Found:
+    if unjudged := _unjudged(facts.network):
+        return unjudged
     if facts.drift is None:
         return None, _NO_BASELINE, {}
+    if nothing_left := _nothing_left(facts):
+        return nothing_left
     if facts.drift.labels is None:
         return None, "Another architecture has no units to pair with the baseline's.", {}
     return _moved(facts.drift.labels, rule.at_most, lambda value: f"{value:.1%} of the labels differ")
@@ -220,6 +234,15 @@ def _unjudged(network: NetworkFacts) -> _Found | None:
     if network.live == 0:
         return False, "Every neuron is dead.", {"live": 0, "units": network.units}
     return None
+
+
+def _nothing_left(facts: AuditFacts) -> _Found | None:
+    """Without a single label there is nothing to measure drift by, and all that the baseline had is lost."""
+    before = 0 if facts.baseline is None else facts.baseline.significant
+    if facts.network.significant or not before:
+        return None
+    reason = f"No neuron has a significant label; {before} had one in the baseline."
+    return False, reason, {"significant": 0, "baseline": before}
 
 
 def _watching(network: NetworkFacts, concepts: Iterable[str] | None) -> float:

@@ -9,7 +9,7 @@ import pytest
 from service.analysis.policy_codec import policy_from
 from service.analysis.verdict import judge
 from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Judgement, NetworkFacts, StratumFacts
-from service.domain.comparisons import Measured
+from service.domain.comparisons import UNKNOWN, Measured
 
 NETWORK = NetworkFacts(
     refused=None,
@@ -28,6 +28,15 @@ NOTHING = Measured(0.0, 0.1, False)
 CHANGE = CategoryChange("mass margin", before=8, gain=-4.0, low=-6.0, high=-2.0, noise=3.0, exceeds_noise=True)
 DRIFT = Drift(UUID(int=1), (CHANGE,), Measured(0.3, 0.1, True), Measured(0.4, 0.2, True), unpaired=2, unshared=())
 STILL = Drift(UUID(int=2), (replace(CHANGE, gain=0.0),), NOTHING, NOTHING, unpaired=0, unshared=())
+GONE = Drift(
+    UUID(int=3),
+    (CategoryChange("mass margin", before=8, gain=-8.0, low=None, high=None, noise=None, exceeds_noise=None),),
+    UNKNOWN,
+    UNKNOWN,
+    unpaired=8,
+    unshared=(),
+)
+"""As it is measured where the network has no label."""
 FACTS = AuditFacts(NETWORK, baseline=replace(NETWORK, responses=(("clip",),)), drift=DRIFT)
 
 
@@ -145,14 +154,41 @@ def test_units_of_another_architecture_have_no_churn() -> None:
         {"rule": "required-categories", "categories": ["mass margin"]},
         {"rule": "watched-share", "at_most": 1.0},
         {"rule": "stability", "at_least": 0.0},
+        {"rule": "category-loss", "at_most": 1.0},
+        {"rule": "divergence", "at_most": 1.0},
+        {"rule": "label-churn", "at_most": 1.0},
     ],
 )
 def test_where_nothing_was_inferred_nothing_is_tested_and_dead_networks_fail(rule: dict[str, Any]) -> None:
     refused = NetworkFacts("The probe set has 5 exams.", units=12, live=10, significant=0, stability=None)
-    (one,) = judged(AuditFacts(refused), rule).outcomes
+    (one,) = judged(replace(FACTS, network=refused), rule).outcomes
     assert (one.outcome, one.reason) == ("not-testable", "Nothing was inferred. The probe set has 5 exams.")
     dead = replace(NETWORK, live=0, significant=0)
-    assert outcome(AuditFacts(dead), **rule) == "fail"
+    (one,) = judged(replace(FACTS, network=dead, drift=GONE), rule).outcomes
+    assert (one.outcome, one.reason) == ("fail", "Every neuron is dead.")
+
+
+@pytest.mark.parametrize("kind", ["category-loss", "divergence", "label-churn"])
+def test_a_network_that_lost_every_label_has_drifted(kind: str) -> None:
+    """Nothing is left to measure it by, which is no excuse where the baseline had labels."""
+    mute = replace(NETWORK, significant=0, stability=None, concepts={}, categories={})
+    (one,) = judged(replace(FACTS, network=mute, drift=GONE), {"rule": kind, "at_most": 0.9}).outcomes
+    assert (one.outcome, one.reason) == ("fail", "No neuron has a significant label; 6 had one in the baseline.")
+    assert outcome(AuditFacts(mute, baseline=mute, drift=GONE), rule=kind, at_most=0.9) == "not-testable"
+
+
+def test_a_network_that_lost_every_label_has_lost_no_category_that_the_baseline_lacked() -> None:
+    mute = replace(NETWORK, significant=0, stability=None, concepts={}, categories={})
+    rule = {"rule": "category-loss", "at_most": 0.1, "categories": ["skin"]}
+    assert outcome(replace(FACTS, network=mute, drift=GONE), **rule) == "not-testable"
+
+
+def test_without_a_significant_label_nothing_is_stable() -> None:
+    mute = replace(NETWORK, significant=0, stability=None)
+    (one,) = judged(AuditFacts(mute), {"rule": "stability", "at_least": 0.1}).outcomes
+    assert (one.outcome, one.reason) == ("fail", "No neuron has a significant label.")
+    unsampled = replace(NETWORK, stability=None)
+    assert outcome(AuditFacts(unsampled), rule="stability", at_least=0.1) == "not-testable"
 
 
 def test_the_verdict_is_the_worst_outcome_and_silence_warns_unless_the_policy_says_otherwise() -> None:
