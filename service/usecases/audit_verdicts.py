@@ -64,9 +64,10 @@ def recompute(audit: Audit) -> Judgement:
 
 def _end(session: Session, audit: Audit) -> None:
     job = find_job(session, _known(audit.job))
-    if job.status is not JobStatus.SUCCEEDED:
-        queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(job))
-        return
+    for one in (job, *(find_job(session, part.job) for part in audit.strata if part.job is not None)):
+        if one.status is not JobStatus.SUCCEEDED:
+            queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(one))
+            return
     facts = _facts(session, audit, job)
     judgement = judge(audit.policy, facts)
     queries.end_audit(session, audit.id, AuditStatus.JUDGED, facts=facts, judgement=judgement)
@@ -129,14 +130,8 @@ def _drift(session: Session, baseline: UUID, job_id: UUID) -> Drift:
 def _stratum_facts(session: Session, audit: Audit) -> Mapping[str, tuple[StratumFacts, ...]]:
     facts: dict[str, list[StratumFacts]] = defaultdict(list)
     for one in audit.strata:
-        network, reason = None, one.reason
-        if one.job is not None:
-            job = find_job(session, one.job)
-            if job.status is JobStatus.SUCCEEDED:
-                network = _network(session, job.id)
-            else:
-                reason = str(_failed(job)["detail"])
-        facts[one.stratum].append(StratumFacts(one.value, one.exams, network, reason))
+        network = None if one.job is None else _network(session, one.job)
+        facts[one.stratum].append(StratumFacts(one.value, one.exams, network, one.reason))
     return {stratum: tuple(its) for stratum, its in facts.items()}
 
 

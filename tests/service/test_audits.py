@@ -35,7 +35,7 @@ from service.usecases.deployments import (
     pin_baseline,
     register_policy,
 )
-from service.usecases.jobs import find_job
+from service.usecases.jobs import cancel_job, find_job
 from service.usecases.resources import register_model
 from tests.service.factories import RecordingQueue
 from tests.service.inline_child import inline_host
@@ -292,6 +292,20 @@ def test_a_failed_dissection_is_an_error_and_no_verdict(hospital: Hospital) -> N
     assert (audit.status, audit.verdict) == (AuditStatus.ERROR, None)
     assert audit.problem is not None
     assert audit.problem["code"] == "dissection-failed"
+
+
+def test_a_failed_dissection_of_a_stratum_is_an_error_too(hospital: Hospital) -> None:
+    hospital.policy("policy", {"rule": "significant-share", "at_least": 0.0, "by": "density"})
+    hospital.deploy(baseline=hospital.baseline)
+    begun = hospital.begin()
+    *_, part = begun.strata
+    assert part.job is not None
+    with transaction(hospital.sessions) as session:
+        cancel_job(session, part.job)
+    audit = hospital.finish(begun)
+    assert (audit.status, audit.verdict) == (AuditStatus.ERROR, None)
+    assert audit.problem is not None
+    assert audit.problem["detail"] == f"The dissection {part.job} ended cancelled."
 
 
 def test_an_audit_is_judged_by_the_policy_with_which_it_began(hospital: Hospital) -> None:
