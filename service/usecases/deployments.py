@@ -55,8 +55,9 @@ def create_deployment(
 ) -> Deployment:
     """Deploy a model: as a submission says, or just as the job did that becomes the baseline.
 
-    Raises InvalidInput unless exactly one is given, NotFound, UnknownLayer, InvalidPolicy where the policy could not
-    be applied, and Conflict for a name that is taken or a job without a result.
+    Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
+    InvalidPolicy where the policy could not be applied, and Conflict for a name that is taken or a job without a
+    result.
     """
     check_name(name)
     if (submission is None) == (baseline is None):
@@ -148,7 +149,8 @@ def change_deployment(
 def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
     """Compare audits with that job from now on.
 
-    Raises NotFound, and Conflict for a job without a result or one that audits could not be compared with.
+    Raises NotFound, InvalidInput for a job with shuffled weights, and Conflict for a job without a result or one that
+    audits could not be compared with.
     """
     deployment = find_deployment(session, name)
     job = _baseline(session, job_id)
@@ -197,7 +199,15 @@ def _changed(session: Session, deployment: Deployment, **values: object) -> Depl
 
 
 def _baseline(session: Session, job_id: UUID | None) -> Job:
-    return find_job(session, choose_job(session, job_id=job_id, model=None))
+    job = find_job(session, choose_job(session, job_id=job_id, model=None))
+    if job.request.options.shuffled is not None:
+        raise InvalidInput(
+            f"Job {job.id} dissected the network with its weights shuffled, which is no network in use.",
+            field="baseline",
+            value=job.id,
+            remedy="Name a dissection of the network itself.",
+        )
+    return job
 
 
 def _part(request: JobRequest, part: str) -> object:

@@ -22,7 +22,7 @@ from service.usecases.jobs import find_job
 from service.usecases.resources import probe_set_of, register_probe_set
 from tests.api.test_comparisons import layer
 from tests.api.test_problems import problem
-from tests.service.factories import CONCEPTS, dissected_job
+from tests.service.factories import CONCEPTS, dissected_job, neuron, succeeded_job
 
 QUALIFIED = Qualification(0, "spiculated mass", "mass", "qualified", 25, 25, 0.95, 0.9, 1.0)
 EVIDENCE = JobEvidence("exam", 50, None, ("mass",), None, (QUALIFIED,))
@@ -186,6 +186,20 @@ def test_a_proposed_baseline_is_pinned(client: TestClient, deployed: str, dissec
     assert (pinned.status_code, pinned.json()["baseline"]) == (200, audit["job"])
     problem(client.post("/deployments/east/baseline", json={}), 422)
     problem(client.post("/deployments/east/baseline", json={"job": str(uuid4())}), 404)
+
+
+def test_a_dissection_with_shuffled_weights_is_no_baseline(
+    client: TestClient, deployed: str, sessions: Sessions
+) -> None:
+    with transaction(sessions) as session:
+        job = str(succeeded_job(session, [neuron(0, 1.0)], shuffled=1))
+    west = {"name": "west", "policy": "screening", "baseline": job}
+    for refused in (
+        problem(client.post("/deployments", json=west), 422),
+        problem(client.post("/deployments/east/baseline", json={"job": job}), 422),
+    ):
+        assert (refused["field"], refused["value"]) == ("baseline", job)
+        assert "shuffled" in refused["detail"]
 
 
 def test_alerts_are_snoozed_for_a_time_with_name_and_reason(client: TestClient, deployed: str) -> None:
