@@ -1,6 +1,6 @@
 """From a policy and the facts of an audit to its verdict: a pure function, so that anybody can compute it again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -51,8 +51,13 @@ def judge(policy: Policy, facts: AuditFacts) -> Judgement:
     dissected on another device or by other versions, whose numbers need not be the same bit by bit, that is not tested.
     """
     outcomes = tuple(_outcomes(policy, facts))
-    worst = max((_weight(policy, one.outcome) for one in outcomes), key=_SEVERITY.__getitem__)
+    worst = max((weight(policy, one.outcome) for one in outcomes), key=_SEVERITY.__getitem__)
     return Judgement(worst, outcomes)
+
+
+def weight(policy: Policy, outcome: Outcome) -> Verdict:
+    """What an outcome by itself makes of the audit: what cannot be tested weighs as the policy says."""
+    return policy.not_testable if outcome == "not-testable" else outcome
 
 
 def _outcomes(policy: Policy, facts: AuditFacts) -> Iterator[RuleOutcome]:
@@ -85,10 +90,6 @@ def _outcome(rule: Rule, stratum: str | None, found: _Found) -> RuleOutcome:
     kept, reason, figures = found
     outcome: Outcome = "not-testable" if kept is None else "pass" if kept else rule.severity
     return RuleOutcome(rule.name or rule.rule, rule.rule, stratum, outcome, reason, figures)
-
-
-def _weight(policy: Policy, outcome: Outcome) -> Verdict:
-    return policy.not_testable if outcome == "not-testable" else outcome
 
 
 def _test_stratum(rule: StratifiedRule, stratum: StratumFacts, facts: AuditFacts) -> _Found:
@@ -185,15 +186,7 @@ def _(rule: CategoryLoss, facts: AuditFacts) -> _Found:
     figures: dict[str, Figure] = {"at_most": rule.at_most, "not_in_baseline": absent}
     if not any(one.before for one in watched):
         return None, "The baseline has no neuron in these categories.", figures
-    if nothing_left := _nothing_left(facts):
-        return nothing_left
-    if any(one.exceeds_noise is None for one in watched):
-        return None, "Exams were not resampled, so nothing is known of the noise.", figures
-    lost = [one for one in watched if one.exceeds_noise and _loss(one) > rule.at_most]
-    figures |= {one.name: f"{one.before} to {one.before + one.gain:g} (noise {one.noise:.3g})" for one in lost}
-    if lost:
-        return False, f"Lost beyond the noise: {_listed(f'{one.name} ({_loss(one):.0%})' for one in lost)}.", figures
-    return True, f"No category lost more than {rule.at_most:.0%} beyond the noise.", figures
+    return _nothing_left(facts) or _lost(watched, rule.at_most, figures)
 
 
 @_test.register
@@ -218,6 +211,19 @@ def _(rule: LabelChurn, facts: AuditFacts) -> _Found:
     if facts.drift.labels is None:
         return None, "Another architecture has no units to pair with the baseline's.", {}
     return _moved(facts.drift.labels, rule.at_most, lambda value: f"{value:.1%} of the labels differ")
+
+
+def _lost(watched: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> _Found:
+    if any(one.exceeds_noise is None for one in watched):
+        return None, "Exams were not resampled, so nothing is known of the noise.", figures
+    lost = [one for one in watched if one.exceeds_noise and _loss(one) > at_most]
+    figures = {
+        **figures,
+        **{one.name: f"{one.before} to {one.before + one.gain:g} (noise {one.noise:.3g})" for one in lost},
+    }
+    if lost:
+        return False, f"Lost beyond the noise: {_listed(f'{one.name} ({_loss(one):.0%})' for one in lost)}.", figures
+    return True, f"No category lost more than {at_most:.0%} beyond the noise.", figures
 
 
 def _moved(measured: Measured, at_most: float, told: Callable[[float], str]) -> _Found:

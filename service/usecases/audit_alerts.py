@@ -1,13 +1,16 @@
 """Tell of audits that have ended, unless their deployment is silenced or has used up its budget of alerts."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
 
+from service.analysis.verdict import weight
 from service.db.alerts import clock, count_alerts
 from service.domain.alerts import JSON
+from service.domain.audit_facts import Judgement
 from service.domain.audits import Audit, Deployment
+from service.domain.policies import Policy
 from service.usecases.alerts import publish_alert
 
 BUDGETED = ("audit.warned", "audit.failed", "audit.error")
@@ -24,7 +27,7 @@ def tell_of_audit(session: Session, deployment: Deployment, audit: Audit) -> boo
     """Publish an alert of an audit that has ended; False where none is due, which the audit's record does not need."""
     kind = _KINDS[audit.verdict]
     now = clock(session)
-    if deployment.snooze is not None and now < deployment.snooze.until:
+    if is_silenced(deployment, now):
         log.info("alert silenced", audit=str(audit.id), deployment=deployment.name, kind=kind)
         return False
     last = False
@@ -39,9 +42,13 @@ def tell_of_audit(session: Session, deployment: Deployment, audit: Audit) -> boo
     return True
 
 
+def is_silenced(deployment: Deployment, now: datetime) -> bool:
+    """Has somebody asked for no alerts on the deployment until later than now?"""
+    return deployment.snooze is not None and now < deployment.snooze.until
+
+
 def _data(audit: Audit, *, last: bool) -> dict[str, JSON]:
-    outcomes = () if audit.judgement is None else audit.judgement.outcomes
-    reasons = [f"{one.rule}: {one.reason}" for one in outcomes if one.outcome in ("fail", "warn")]
+    reasons = [] if audit.judgement is None else _reasons(audit.policy, audit.judgement)
     if audit.problem is not None:
         reasons.append(str(audit.problem["detail"]))
     return {
@@ -56,3 +63,13 @@ def _data(audit: Audit, *, last: bool) -> dict[str, JSON]:
         "reasons": reasons[:_MOST_REASONS],
         "last_of_budget": last,
     }
+
+
+def _reasons(policy: Policy, judgement: Judgement) -> list[str]:
+    """Of every outcome that keeps the verdict from being a pass, what fails before what warns."""
+    return [
+        f"{one.rule}: {one.reason}"
+        for grade in ("fail", "warn")
+        for one in judgement.outcomes
+        if weight(policy, one.outcome) == grade
+    ]

@@ -229,6 +229,20 @@ def test_an_ended_audit_is_told_of_with_its_reasons(client: TestClient, deployed
     assert "required-concepts: No neuron stands for spiculated mass." in data["reasons"]
 
 
+@pytest.mark.parametrize("not_testable", ["pass", "warn", "fail"])
+def test_what_could_not_be_tested_is_a_reason_where_it_weighs(
+    client: TestClient, deployed: str, dissect: Dissect, not_testable: str
+) -> None:
+    untestable = {"rule": "category-loss", "at_most": 0.1, "categories": ["vehicles"]}
+    kept = {"rule": "significant-share", "at_least": 0.1}
+    policy = {"rules": [kept, untestable], "not_testable": not_testable}
+    client.post("/policies", json={"name": "other", "policy": policy})
+    assert client.patch("/deployments/east", json={"policy": "other"}).status_code == 200
+    assert dissect(start(client), 0, 0, 1)["verdict"] == not_testable
+    told = [] if not_testable == "pass" else ["category-loss: The baseline has no neuron in these categories."]
+    assert data_of(client, 0)["reasons"] == told
+
+
 def test_an_audit_that_cannot_begin_is_told_of_too(client: TestClient, deployed: str, data_root: Path) -> None:
     (data_root / "target.pt").write_bytes(b"something else")
     assert start(client)["status"] == "error"
