@@ -20,7 +20,7 @@ ALERT_KINDS: Mapping[str, str] = {
     "audit.warned": "An audit passed with warnings.",
     "audit.failed": "An audit failed.",
     "audit.error": "An audit could not be carried out.",
-    "schedule.missed": "A scheduled audit was not started in time.",
+    "schedule.missed": "A scheduled audit was not started in time, or skipped because one before it had not ended.",
     ENDPOINT_DISABLED: "An alert endpoint was disabled because nothing could be delivered to it.",
     TEST: "Somebody asked for a test.",
 }

@@ -20,6 +20,8 @@ from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError, Unavailable
 from service.ports import Audits
 from service.usecases.alerts import publish_alert
+from service.usecases.audit_alerts import is_silenced
+from service.usecases.deployments import find_deployment
 from service.usecases.trail import record
 
 log = structlog.get_logger()
@@ -93,29 +95,37 @@ def _decide(session: Session, audits: Audits, schedule_id: UUID, at: datetime | 
     if schedule is None:
         return ()
     fires = _start_waiting(session, audits, schedule, now)
-    if schedule.look_at is None or schedule.look_at > now:
-        return fires
+    if schedule.look_at is not None and schedule.look_at <= now:
+        fires += _decide_due(session, audits, schedule, now)
+    _tell_of_missed(session, schedule, fires, now)
+    return fires
+
+
+def _decide_due(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> list[Fire]:
     due, earlier = owed(schedule, now)
-    recorded = queries.recorded_fires(session, schedule_id, schedule.looked_at)
+    recorded = queries.recorded_fires(session, schedule.id, schedule.looked_at)
     decided = _settle(session, audits, schedule, due, recorded, now)
-    queries.add_fires(session, schedule_id, _counting(decided, earlier))
+    queries.add_fires(session, schedule.id, _counting(decided, earlier))
     looked_at = max(schedule.looked_at, now)
-    queries.move_cursor(session, schedule_id, looked_at, next_look(schedule.terms, looked_at))
-    _tell_of_missed(session, schedule, [*fires, *decided])
-    return [*fires, *decided]
+    queries.move_cursor(session, schedule.id, looked_at, next_look(schedule.terms, looked_at))
+    return decided
 
 
-def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire]) -> None:
-    """One alert, however many were missed."""
-    missed = [fire for fire in fires if fire.outcome is Outcome.MISSED]
-    if missed:
-        data: dict[str, JSON] = {
-            "schedule": schedule.name,
-            "missed": len(missed),
-            "fire_time": missed[-1].fire_time.isoformat(),
-            "reason": missed[-1].reason,
-        }
-        publish_alert(session, "schedule.missed", data, subject=f"{schedule.name}: MISSED")
+def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire], now: datetime) -> None:
+    """One alert, however many fires came to nothing: a schedule whose audits never end skips every one of them."""
+    missed = [fire for fire in fires if fire.outcome in (Outcome.MISSED, Outcome.SKIPPED)]
+    if not missed:
+        return
+    if is_silenced(find_deployment(session, schedule.deployment), now):
+        log.info("alert silenced", schedule=schedule.name, deployment=schedule.deployment, kind="schedule.missed")
+        return
+    data: dict[str, JSON] = {
+        "schedule": schedule.name,
+        "missed": len(missed),
+        "fire_time": missed[-1].fire_time.isoformat(),
+        "reason": missed[-1].reason,
+    }
+    publish_alert(session, "schedule.missed", data, subject=f"{schedule.name}: MISSED")
 
 
 def _start_waiting(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> list[Fire]:

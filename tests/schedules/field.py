@@ -8,10 +8,14 @@ from sqlalchemy import select
 
 from service.db import schedules as queries
 from service.db.audit_tables import DeploymentRow
+from service.db.jobs import request_as_json
 from service.db.session import Sessions, transaction
+from service.domain.alerts import Alert
+from service.domain.jobs import DissectionOptions, JobRequest
 from service.domain.resources import ResourceKind
 from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms
 from service.usecases import schedules
+from service.usecases.alerts import list_alerts
 from service.usecases.fires import fire_due
 from tests.schedules.written_audits import WrittenAudits, audited, end_all
 from tests.service.factories import resource
@@ -40,7 +44,14 @@ class Field:
             kinds = (ResourceKind.MODEL, ResourceKind.DISSECTOR, ResourceKind.PROBE_SET, ResourceKind.CONCEPT_SET)
             ids = {f"{kind}_id": resource(session, kind, str(kind)).id for kind in kinds}
             ids["target_id"] = ids.pop("model_id")
-            row = DeploymentRow(name=name, options={}, policy_id=resource(session, ResourceKind.POLICY, "p").id, **ids)
+            row = DeploymentRow(
+                name=name,
+                options=request_as_json(
+                    JobRequest("model", "dissector", "probe_set", "concept_set", DissectionOptions(layers=None))
+                ),
+                policy_id=resource(session, ResourceKind.POLICY, "p").id,
+                **ids,
+            )
             session.add(row)
             session.flush()
             return row.id
@@ -70,6 +81,12 @@ class Field:
 
     def audited(self, schedule: Schedule) -> list[datetime]:
         return [fire_time for fire_time, _ in audited(self.sessions, schedule.id)]
+
+    def alerts(self) -> list[Alert]:
+        """What was told, oldest first."""
+        with transaction(self.sessions) as session:
+            page, _ = list_alerts(session, kind=None, status=None, limit=100, after=None)
+            return list(reversed(page.items))
 
     def end_audits(self) -> None:
         end_all(self.sessions)

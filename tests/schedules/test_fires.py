@@ -11,9 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from service.db import schedules as queries
 from service.db.session import on_commit, transaction
+from service.domain.audits import Snooze
 from service.domain.schedules import MOST_LISTED, CatchUp, Fire, Outcome, Overlap, Terms
 from service.errors import Conflict
 from service.usecases import schedules
+from service.usecases.deployments import snooze_deployment
 from service.usecases.fires import look_again
 from tests.schedules.field import DAILY, Field, at, days
 
@@ -112,6 +114,46 @@ def test_overlap_skip(field: Field) -> None:
     assert list(field.outcomes(schedule).values()) == [STARTED, SKIPPED, STARTED]
     first, skipped, _ = field.fires(schedule)
     assert skipped.reason == f"Audit {first.audit_id} has not ended."
+
+
+def test_fires_that_come_to_nothing_are_told_of_once_per_decision(field: Field) -> None:
+    schedule = field.schedule(HOURLY)
+    field.look(at("01:00"))
+    assert field.alerts() == []
+    field.look(at("02:00"))
+    field.look(at("04:00"))
+    first, second = field.alerts()
+    assert (first.kind, first.subject) == ("schedule.missed", "nightly: MISSED")
+    assert first.data == {
+        "schedule": "nightly",
+        "missed": 1,
+        "fire_time": at("02:00").isoformat(),
+        "reason": f"Audit {field.fires(schedule)[0].audit_id} has not ended.",
+    }
+    assert (second.data["missed"], second.data["fire_time"]) == (2, at("04:00").isoformat())
+    assert field.outcomes(schedule)[at("03:00")] is MISSED
+
+
+def test_a_fire_that_waited_in_vain_is_told_of(field: Field) -> None:
+    schedule = field.schedule(replace(HOURLY, overlap=Overlap.QUEUE))
+    for time in ("01:00", "02:00"):
+        field.look(at(time))
+    field.audits.broken.add(schedule.deployment_id)
+    field.end_audits()
+    field.look(at("02:20"))
+    (alert,) = field.alerts()
+    assert alert.data["fire_time"] == at("02:00").isoformat()
+    assert "no probe set" in str(alert.data["reason"])
+
+
+def test_a_snoozed_deployments_fires_come_to_nothing_in_silence(field: Field) -> None:
+    schedule = field.schedule(HOURLY)
+    with transaction(field.sessions) as session:
+        snooze_deployment(session, "screening", Snooze(at("03:00"), "me", "service"), at("01:00"))
+    for time in ("01:00", "02:00", "03:00"):
+        field.look(at(time))
+    assert list(field.outcomes(schedule).values()) == [STARTED, SKIPPED, SKIPPED]
+    assert [alert.data["fire_time"] for alert in field.alerts()] == [at("03:00").isoformat()]
 
 
 def test_overlap_queue_lets_one_wait(field: Field) -> None:
