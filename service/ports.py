@@ -105,5 +105,5 @@ class Audits(Protocol):
         ...
 
     def cancel(self, session: Any, audit_id: UUID) -> None:
-        """End an audit. Raises Conflict where it has ended by itself."""
+        """End an audit. Raises Conflict where it has ended by itself, or is about to."""
         ...

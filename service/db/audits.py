@@ -124,6 +124,12 @@ def take_ended_audit(session: Session) -> UUID | None:
     return session.scalar(query)
 
 
+def hold_running_audit(session: Session, audit_id: UUID) -> bool:
+    """Keep a running audit from being ended by others until this transaction ends; False where one of them does so."""
+    query = select(AuditRow.id).where(AuditRow.id == audit_id, AuditRow.status == AuditStatus.RUNNING)
+    return session.scalar(query.with_for_update(skip_locked=True)) is not None
+
+
 def open_audits_of_schedule(session: Session, schedule_id: UUID) -> list[UUID]:
     """The running audits that a schedule has started, oldest first."""
     query = select(AuditRow.id).where(AuditRow.schedule_id == schedule_id, AuditRow.status == AuditStatus.RUNNING)

@@ -98,11 +98,12 @@ def transaction(sessions: Sessions) -> Iterator[Session]:
 
 
 def expect_pause(session: Session) -> None:
-    """Let the transaction, from here to its end, be silent for an hour where others are broken off after a minute.
+    """Let the transaction, from here to its end, be silent for 15 minutes where others are broken off after one.
 
-    For what is computed between two statements. A transaction that does so should hold nothing that others wait for.
+    For what is computed or read from files between two statements. A transaction that does so should hold nothing that
+    others wait for.
     """
-    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1h'"))
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '15min'"))
 
 
 def on_commit(session: Session, action: Callable[[], object]) -> None:

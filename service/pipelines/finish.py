@@ -15,7 +15,7 @@ from service.analysis.layers import summarise_layer
 from service.analysis.outlines import with_regions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
-from service.db.session import Sessions, transaction
+from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
 from service.domain.evidence import JobEvidence
 from service.domain.work import Lease
@@ -58,6 +58,7 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: Mapping[str, A
 
 def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
+    expect_pause(session)  # layers may be fetched from afar, and are long to work through
     artifacts = [store.fetch(stored["key"], stored["sha256"]) for stored in result["layers"]]
     layers, evidence = control_discoveries(
         [decode_layer(path.read_bytes()) for path in artifacts],

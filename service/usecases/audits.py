@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from service.db import audits as queries
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
+from service.db.session import expect_pause
 from service.domain.audits import Audit, AuditStatus, Deployment, StratumJob, Trigger
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.jobs import Job, JobRequest
@@ -101,10 +102,16 @@ def list_audits(
 
 
 def cancel_audit(session: Session, audit_id: UUID) -> Audit:
-    """End a running audit and its dissections without a verdict. Raises NotFound, and Conflict once it has ended."""
+    """End a running audit and its dissections without a verdict.
+
+    Raises NotFound, and Conflict once it has ended or is being judged, for which nobody waits here: it may be long.
+    """
+    held = queries.hold_running_audit(session, audit_id)
     audit = find_audit(session, audit_id)
-    if not queries.end_audit(session, audit_id, AuditStatus.CANCELLED):
-        raise Conflict(f"Audit {audit_id} has ended: {audit.status}.", field="audit", value=audit_id)
+    if not held:
+        state = "is being judged" if audit.status is AuditStatus.RUNNING else f"has ended: {audit.status}"
+        raise Conflict(f"Audit {audit_id} {state}.", field="audit", value=audit_id)
+    queries.end_audit(session, audit_id, AuditStatus.CANCELLED)
     for job_id in (audit.job, *(one.job for one in audit.strata)):
         if job_id is not None:
             with suppress(Conflict):  # it has ended
@@ -139,6 +146,7 @@ class _Plan:
 def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
     """Raises DigestMismatch, InvalidCheckpoint, InvalidPolicy."""
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
+    expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
     _check_file(target)
     probe_set = probe_set_of(parts.probe_set)
     exams = probe_set.exams_by_stratum()

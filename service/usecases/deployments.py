@@ -11,6 +11,7 @@ from service.analysis.policy_codec import policy_as_json, policy_from
 from service.db import deployments as queries
 from service.db.jobs import JobParts, parts_of
 from service.db.resources import add_resource, find_inspection
+from service.db.session import expect_pause
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.jobs import Job, JobRequest
@@ -216,5 +217,6 @@ def _part(request: JobRequest, part: str) -> object:
 
 def _check_policy(session: Session, policy: Resource, parts: JobParts) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
+    expect_pause(session)  # every image is looked for
     exams = probe_set_of(parts.probe_set).exams_by_stratum()
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

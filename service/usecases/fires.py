@@ -31,21 +31,27 @@ def fire_due(sessions: Sessions, audits: Audits, now: datetime | None = None) ->
     """Decide on every fire that is due, and begin the audits. Returns how many began.
 
     now: None for the database's clock. A schedule whose turn fails on something unforeseen is logged and tried again
-    next time; the others go on. Raises Unavailable where the database cannot be reached.
+    next time; the others go on. Raises Unavailable, once all had their turn, where the database could not be reached.
     """
     with transaction(sessions) as session:
-        due = queries.due_schedules(session, now or queries.database_clock(session))
+        now = now or queries.database_clock(session)
+        due = queries.due_schedules(session, now)
     began = 0
+    unavailable: Unavailable | None = None
     for schedule_id in due:
         try:
             with transaction(sessions) as session:
+                # What is on time now stays so, however long the schedules before it take.
                 fires = _decide(session, audits, schedule_id, now)
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            unavailable = error
+            continue
         except Exception:
             log.exception("a schedule cannot be looked at", schedule=str(schedule_id))
             continue
         began += sum(fire.outcome is Outcome.STARTED for fire in fires)
+    if unavailable is not None:
+        raise unavailable
     return began
 
 
@@ -89,8 +95,7 @@ def forgo_owed(session: Session, schedule: Schedule, now: datetime, reason: str)
     queries.add_fires(session, schedule.id, _counting(fires, earlier))
 
 
-def _decide(session: Session, audits: Audits, schedule_id: UUID, at: datetime | None) -> Sequence[Fire]:
-    now = at or queries.database_clock(session)
+def _decide(session: Session, audits: Audits, schedule_id: UUID, now: datetime) -> Sequence[Fire]:
     schedule = queries.take_due_schedule(session, schedule_id, now)
     if schedule is None:
         return ()
@@ -193,7 +198,7 @@ def _start(session: Session, audits: Audits, schedule: Schedule, time: datetime,
             with session.begin_nested():
                 audits.cancel(session, audit_id)
         except Conflict:
-            log.info("an audit to be cancelled has ended", audit=str(audit_id))
+            log.info("an audit to be cancelled ends by itself", audit=str(audit_id))
     return audits.start(session, schedule.deployment_id, schedule_id=schedule.id, fire_time=time)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.concepts.builtin import BUILTIN, builtin_concept_set
 from service.db import resources as queries
-from service.db.session import on_commit
+from service.db.session import expect_pause, on_commit
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory, digest_of_file
 from service.domain.pages import Page, Position
@@ -46,6 +46,7 @@ def register_model(
     if name is not None:
         check_name(name)
     path = locate(checkpoint, roots, field="checkpoint")
+    expect_pause(session)  # a big checkpoint is read whole
     actual = digest_of_file(path)
     if sha256 is not None and sha256.lower() != actual:
         raise DigestMismatch(

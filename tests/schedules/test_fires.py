@@ -4,19 +4,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
 from service.db.session import on_commit, transaction
 from service.domain.audits import Snooze
 from service.domain.schedules import MOST_LISTED, CatchUp, Fire, Outcome, Overlap, Terms
-from service.errors import Conflict
+from service.errors import Conflict, Unavailable
 from service.usecases import schedules
 from service.usecases.deployments import snooze_deployment
-from service.usecases.fires import look_again
+from service.usecases.fires import fire_due, look_again
 from tests.schedules.field import DAILY, Field, at, days
 
 STARTED, SKIPPED, QUEUED, MISSED = Outcome.STARTED, Outcome.SKIPPED, Outcome.QUEUED, Outcome.MISSED
@@ -222,6 +224,32 @@ def test_what_nobody_foresaw_holds_up_one_schedule_only(field: Field) -> None:
     field.audits.crashing.clear()
     assert field.look(at("02:10")) == 1
     assert field.audited(unlucky) == days(1)
+
+
+def test_what_is_out_of_reach_for_one_schedule_is_told_when_the_others_had_their_turn(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, start = field.deploy("away"), field.audits.start
+
+    def reach(session: Session, deployment_id: UUID, **what: Any) -> UUID:
+        if deployment_id == away:
+            raise Unavailable("Its files cannot be read in time.")
+        return start(session, deployment_id, **what)
+
+    monkeypatch.setattr(field.audits, "start", reach)
+    unlucky = field.schedule(name="unlucky", deployment="away")
+    lucky = field.schedule(name="lucky")
+    with pytest.raises(Unavailable, match="in time"):
+        field.look(at("02:00"))
+    assert (field.fires(unlucky), field.audited(lucky)) == ([], days(1))
+
+
+def test_schedules_before_it_make_no_fire_late(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [field.schedule(replace(DAILY, catch_up=CatchUp.NONE), name=name) for name in ("slow", "next")]
+    clock = iter([at("02:00"), at("02:05"), at("02:10")])
+    monkeypatch.setattr(queries, "database_clock", lambda _: next(clock))
+    assert fire_due(field.sessions, field.audits) == 2
+    assert [list(field.outcomes(schedule).values()) for schedule in made] == [[STARTED], [STARTED]]
 
 
 def test_a_clock_that_is_set_back_fires_nothing_twice(field: Field) -> None:

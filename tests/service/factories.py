@@ -1,6 +1,8 @@
 """Rows for tests: resources, jobs and stored dissections, made through the same functions as in production."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
@@ -43,6 +45,24 @@ class RecordingQueue:
 
     def waiting(self) -> int:
         return len(self.published) - self.taken
+
+
+@contextmanager
+def impatient(sessions: Sessions) -> Iterator[Session]:
+    """A transaction that is broken off after 0.2 s of silence, unless it says that it will pause."""
+    with transaction(sessions) as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '200ms'"))
+        yield session
+
+
+def slowly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, longer than an impatient transaction may be silent."""
+
+    def wrapped(*parts: Any, **more: Any) -> Any:
+        time.sleep(0.5)
+        return function(*parts, **more)
+
+    return wrapped
 
 
 def resource(session: Session, kind: ResourceKind, name: str, digest: str = "0", **spec: object) -> Resource:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from service.analysis.policy_codec import policy_from
 from service.config import Settings
 from service.db.audit_tables import AuditRow
+from service.db.audits import take_ended_audit
 from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, AuditStatus, Deployment
 from service.domain.evidence import EvidenceOptions
@@ -25,6 +26,7 @@ from service.domain.methods import Method
 from service.domain.resources import Resource
 from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
 from service.pipelines.items import DissectionRunner
+from service.usecases import audits, deployments, resources
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
 from service.usecases.audits import Occasion, acknowledge_audit, cancel_audit, find_audit, start_audit
 from service.usecases.deployments import (
@@ -37,7 +39,7 @@ from service.usecases.deployments import (
 )
 from service.usecases.jobs import cancel_job, find_job
 from service.usecases.resources import register_model
-from tests.service.factories import RecordingQueue
+from tests.service.factories import RecordingQueue, impatient, slowly
 from tests.service.inline_child import inline_host
 from tests.service.small_jobs import SUBMISSION, submit, write_folder
 from tests.service.small_networks import ARCHITECTURE
@@ -338,6 +340,31 @@ def test_a_cancelled_audit_stops_its_dissections_and_gets_no_verdict(hospital: H
             assert find_job(session, job).status is JobStatus.CANCELLED
         with pytest.raises(Conflict):
             cancel_audit(session, audit.id)
+
+
+def test_an_audit_that_is_being_judged_is_not_waited_for(hospital: Hospital) -> None:
+    hospital.policy("policy", {"rule": "significant-share", "at_least": 0.0})
+    hospital.deploy(baseline=hospital.baseline)
+    begun = hospital.begin()
+    hospital.work()
+    with transaction(hospital.sessions) as judge:
+        assert take_ended_audit(judge) == begun.id
+        with transaction(hospital.sessions) as session:
+            session.execute(text("SET LOCAL lock_timeout = '2s'"))
+            with pytest.raises(Conflict, match="is being judged"):
+                cancel_audit(session, begun.id)
+    assert hospital.finish(begun).verdict == "pass"
+
+
+def test_files_may_take_longer_to_read_than_a_transaction_may_be_silent(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital.policy("policy")
+    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (resources, "digest_of_file")):
+        monkeypatch.setattr(module, reads, slowly(getattr(module, reads)))
+    monkeypatch.setattr(f"{__name__}.transaction", impatient)
+    hospital.deploy(baseline=hospital.baseline)
+    assert hospital.begin(hospital.register("target")).status is AuditStatus.RUNNING
 
 
 def test_a_verdict_is_acknowledged_once_and_never_changed(hospital: Hospital) -> None:

@@ -24,6 +24,7 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import NeuronFilter
 from service.domain.work import Lease
 from service.engine.dissectors import open_dissector
+from service.pipelines import finish
 from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
@@ -35,7 +36,7 @@ from service.usecases.garbage import collect_garbage
 from service.usecases.jobs import cancel_job
 from service.usecases.neurons import list_layers, list_neurons
 from tests.service.conftest import Run
-from tests.service.factories import RecordingQueue
+from tests.service.factories import RecordingQueue, impatient, slowly
 from tests.service.inline_child import InlineChild
 from tests.service.small_jobs import CONCEPTS, IMAGES, submit
 from tests.service.small_networks import ARCHITECTURE, LAYERS
@@ -45,6 +46,15 @@ def problem(job: Job) -> dict[str, Any]:
     assert job.status is JobStatus.FAILED
     assert job.problem is not None
     return dict(job.problem)
+
+
+def test_layers_may_be_long_to_work_through(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish, "decode_layer", slowly(finish.decode_layer))
+    monkeypatch.setattr(finish, "transaction", impatient)
+    job = run(submit(sessions, folder))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
 
 
 def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None:
