@@ -52,9 +52,10 @@ def audit(
     found = client.post("/audits", {"deployment": deployment, "target": target})
     console = Console()
     console.print(f"Audit {found['id']} of {deployment} ({found['target']}) by policy {found['policy']}")
-    if not wait:
+    if wait:
+        found = _ended(client, found["id"], timeout)
+    elif found["finished_at"] is None:
         return
-    found = _ended(client, found["id"], timeout)
     _write(json_file, json.dumps(found, indent=2) + "\n")
     _write(junit_file, junit(found))
     _print(console, found)

@@ -10,12 +10,15 @@ import httpx
 
 from service.errors import DissectError, InvalidInput, Unavailable
 
+_AWAY = {502, 503, 504}
+"""What the service answers while it cannot work, and a proxy before it while it cannot be reached."""
+
 _POLL_S = 0.3
 _DOWNLOAD_S = 600.0
 
 
 class ServiceError(DissectError):
-    """The service answered with a problem."""
+    """The service answered with a problem, or something that is not the service answered."""
 
     code, title = "service-error", "The service refused the request"
 
@@ -65,7 +68,14 @@ class ServiceClient:
             time.sleep(_POLL_S)
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._send(method, path, **arguments).json()
+        answer = _object(self._send(method, path, **arguments))
+        if answer is None:
+            raise ServiceError(
+                f"The answer to {method} {path} is not what the service answers.",
+                field="url",
+                value=self._http.base_url,
+                remedy="Is the service at that URL, with nothing before it that asks for a login?",
+            )
         return answer
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
@@ -73,11 +83,31 @@ class ServiceClient:
             response = self._http.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise Unavailable("The service cannot be reached.", remedy="Is it running?") from error
-        if response.is_error:
-            problem = response.json()
-            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-                raise Unavailable(problem["detail"], remedy=problem.get("remedy"))
-            raise ServiceError(
-                problem["detail"], field=problem.get("field"), value=problem.get("value"), remedy=problem.get("remedy")
-            )
+        if not response.is_success:
+            raise _problem(response)
         return response
+
+
+def _problem(response: httpx.Response) -> DissectError:
+    problem = _object(response) or {}
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    detail, remedy = problem.get("detail"), problem.get("remedy")
+    if response.status_code in _AWAY:
+        return Unavailable(str(detail or f"The service cannot be reached now: {status}."), remedy=remedy)
+    if detail is None:
+        return ServiceError(
+            f"The answer was {status}, without a reason.",
+            field="url",
+            value=response.url,
+            remedy="Is the service at that URL?",
+        )
+    return ServiceError(str(detail), field=problem.get("field"), value=problem.get("value"), remedy=remedy)
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object in an answer; None where it holds none."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -10,9 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.audit import Status, exit_status, junit
 from cli.client import ServiceClient
+from cli.main import app
 from cli.up import StackInfo, running_stack
 from tests.service.small_jobs import write_folder
 from tests.service.small_networks import ARCHITECTURE, LAYERS
@@ -76,6 +78,21 @@ def test_junit_has_a_case_for_each_outcome() -> None:
     error = ElementTree.fromstring(junit(judged(None)))
     assert error.find("testcase/error") is not None
     assert error.attrib["errors"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"), [({}, Status.ERROR), ({"status": "running", "finished_at": None}, Status.PASS)]
+)
+def test_without_waiting_it_is_an_error_that_the_audit_could_not_begin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: dict[str, Any], status: Status
+) -> None:
+    answer = {**judged(None), "target": "target@1", "policy": "lenient@1", "finished_at": "2026-01-01T00:00:01Z"}
+    monkeypatch.setattr(ServiceClient, "post", lambda *_: {**answer, **ended})
+    (tmp_path / "key").write_text("key")
+    arguments = ["audit", "--deployment", "east", "--no-wait", "--api-key-file", str(tmp_path / "key")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == status
+    assert ("NO VERDICT: The dissection failed." in result.output) == (status is Status.ERROR)
 
 
 @pytest.fixture(scope="module")
