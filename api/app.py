@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from api import problems
-from api.dependencies import authorise, check_recorded, recorded
+from api.dependencies import authorise, check_recorded, recorded, storable
 from api.keys import read_keys
 from api.openapi import describe_problems
 from api.routes import (
@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audit_reports.router,
         schedules.router,
     ):
-        app.include_router(router, dependencies=[Depends(authorise), Depends(recorded)])
+        app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
     check_recorded(app)
     describe_problems(app)
     return app

@@ -11,7 +11,7 @@ from api import trail
 from api.keys import name_of
 from service.config import Settings
 from service.db.session import transaction
-from service.errors import Unauthorized
+from service.errors import InvalidInput, Unauthorized
 from service.ports import Audits, JobQueue
 from service.usecases.audit_port import open_audits
 
@@ -52,6 +52,14 @@ async def authorise(
             "The request carries no valid API key.", remedy="Send it in the header `Authorization: Bearer <key>`."
         )
     trail.name_actor(request, name)
+
+
+async def storable(request: Request) -> None:
+    """Raise InvalidInput for a path or query with the character NUL, which the database takes in no text."""
+    texts = {"path": (request.scope["path"],), "query": (*request.query_params, *request.query_params.values())}
+    for field, its in texts.items():
+        if any("\0" in text for text in its):
+            raise InvalidInput(f"The {field} holds the character NUL.", field=field, remedy="Leave it out.")
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]

@@ -2,10 +2,12 @@
 
 import base64
 import json
-from typing import Annotated, Generic, TypeVar
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from service.domain.pages import Position
 from service.errors import InvalidInput
@@ -23,22 +25,24 @@ class PageOut(BaseModel, Generic[Item]):
     next: str | None
 
 
-def decode_cursor(cursor: str | None, *, length: int) -> Position | None:
-    """Cursor -> position of `length` values. Raises InvalidInput for anything this API did not hand out."""
+def decode_cursor(cursor: str | None, kind: Any = tuple[UUID]) -> Position | None:
+    """Cursor -> position. kind: the type of the list's positions.
+
+    Raises InvalidInput for anything that cannot be a position of that list.
+    """
     if cursor is None:
         return None
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        position: Position = _positions(kind).validate_python(values)
     except ValueError:
-        values = None
-    if not isinstance(values, list) or len(values) != length:
         raise InvalidInput(
             "That cursor did not come from this list.",
             field="cursor",
             value=cursor,
             remedy="Start without a cursor and follow `next`.",
-        )
-    return tuple(values)
+        ) from None
+    return position
 
 
 def next_cursor(request: Request, response: Response, position: Position | None) -> str | None:
@@ -48,3 +52,8 @@ def next_cursor(request: Request, response: Response, position: Position | None)
     cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode("ascii")
     response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
     return cursor
+
+
+@cache
+def _positions(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

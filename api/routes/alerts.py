@@ -53,7 +53,7 @@ def list_alert_endpoints(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[EndpointOut]:
     """All endpoints, newest first."""
-    page = alerts.list_endpoints(session, limit=limit, after=decode_cursor(cursor, length=1))
+    page = alerts.list_endpoints(session, limit=limit, after=decode_cursor(cursor))
     items = [EndpointOut.of(endpoint) for endpoint in page.items]
     return PageOut[EndpointOut](items=items, next=next_cursor(request, response, page.next_position))
 
@@ -104,9 +104,7 @@ def list_alerts(
     cursor: Cursor = None,
 ) -> PageOut[AlertBriefOut]:
     """All alerts, newest first."""
-    page, counts = alerts.list_alerts(
-        session, kind=kind, status=delivery, limit=limit, after=decode_cursor(cursor, length=1)
-    )
+    page, counts = alerts.list_alerts(session, kind=kind, status=delivery, limit=limit, after=decode_cursor(cursor))
     items = [AlertBriefOut.of(alert, counts.get(alert.id, {})) for alert in page.items]
     return PageOut[AlertBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 

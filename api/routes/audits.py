@@ -45,7 +45,7 @@ def list_audits(
 ) -> PageOut[AuditBriefOut]:
     """Audits, newest first."""
     found = None if deployment is None else deployments.find_deployment(session, deployment)
-    after = decode_cursor(cursor, length=1)
+    after = decode_cursor(cursor)
     page = audits.list_audits(session, deployment=found, verdict=verdict, limit=limit, after=after)
     items = list(map(AuditBriefOut.of, page.items))
     return PageOut[AuditBriefOut](items=items, next=next_cursor(request, response, page.next_position))

@@ -30,7 +30,7 @@ def list_comparisons(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[ComparisonBriefOut]:
     """All comparisons, newest first, without what was found."""
-    page = comparisons.list_comparisons(session, limit=limit, after=decode_cursor(cursor, length=1))
+    page = comparisons.list_comparisons(session, limit=limit, after=decode_cursor(cursor))
     items = [ComparisonBriefOut.model_validate(comparison, from_attributes=True) for comparison in page.items]
     return PageOut[ComparisonBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 

@@ -55,7 +55,7 @@ def list_deployments(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[DeploymentOut]:
     """All deployments, newest first."""
-    page = deployments.list_deployments(session, limit=limit, after=decode_cursor(cursor, length=1))
+    page = deployments.list_deployments(session, limit=limit, after=decode_cursor(cursor))
     items = list(map(DeploymentOut.of, page.items))
     return PageOut[DeploymentOut](items=items, next=next_cursor(request, response, page.next_position))
 
@@ -125,7 +125,7 @@ def read_history(
 ) -> PageOut[HistoryPointOut]:
     """The deployment's audits as a time series, newest first."""
     deployment = deployments.find_deployment(session, name)
-    after = decode_cursor(cursor, length=1)
+    after = decode_cursor(cursor)
     page = audits.list_audits(session, deployment=deployment, verdict=None, limit=limit, after=after)
     items = list(map(HistoryPointOut.of, page.items))
     return PageOut[HistoryPointOut](items=items, next=next_cursor(request, response, page.next_position))

@@ -53,7 +53,7 @@ def list_jobs(
     cursor: Cursor = None,
 ) -> PageOut[JobOut]:
     """All jobs, newest first."""
-    page = jobs.list_jobs(session, status=status, limit=limit, after=decode_cursor(cursor, length=1))
+    page = jobs.list_jobs(session, status=status, limit=limit, after=decode_cursor(cursor))
     items = [JobOut.of(job) for job in page.items]
     return PageOut[JobOut](items=items, next=next_cursor(request, response, page.next_position))
 

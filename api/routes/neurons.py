@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import FiniteFloat
 
 from api.dependencies import SessionDep
 from api.neuron_schemas import LayerOut, LayersOut, NeuronOut
@@ -18,6 +19,7 @@ JobQuery = Annotated[UUID | None, Query(description="The dissection.")]
 ModelQuery = Annotated[
     str | None, Query(max_length=80, description="Instead of job: the newest succeeded dissection of that model.")
 ]
+Unit = Annotated[int, Path(ge=0, lt=2**31)]
 Layer = Annotated[
     str,
     Path(
@@ -62,7 +64,7 @@ def list_neurons(
         where=NeuronFilter(concept, category, broad_category, min_score, dead, significant),
         sort=sort,
         limit=limit,
-        after=decode_cursor(cursor, length=1 if sort == "unit" else 2),
+        after=decode_cursor(cursor, tuple[Unit] if sort == "unit" else tuple[FiniteFloat | None, Unit]),
     )
     items = [NeuronOut.of(chosen, neuron) for neuron in page.items]
     return PageOut[NeuronOut](items=items, next=next_cursor(request, response, page.next_position))
@@ -71,7 +73,7 @@ def list_neurons(
 @router.get("/neurons/{layer}/{unit}")
 def read_neuron(
     layer: Layer,
-    unit: Annotated[int, Path(ge=0, lt=2**31)],
+    unit: Unit,
     session: SessionDep,
     job: JobQuery = None,
     model: ModelQuery = None,

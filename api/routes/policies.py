@@ -34,7 +34,7 @@ def list_policies(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[PolicyOut]:
     """All policies, newest first."""
-    page = resources.list_resources(session, ResourceKind.POLICY, limit=limit, after=decode_cursor(cursor, length=1))
+    page = resources.list_resources(session, ResourceKind.POLICY, limit=limit, after=decode_cursor(cursor))
     items = [PolicyOut.of(policy) for policy in page.items]
     return PageOut[PolicyOut](items=items, next=next_cursor(request, response, page.next_position))
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
+from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api.dependencies import AuditsDep, SessionDep
@@ -35,7 +36,7 @@ def list_schedules(
     cursor: Cursor = None,
 ) -> PageOut[ScheduleOut]:
     """All schedules, newest first."""
-    after = decode_cursor(cursor, length=1)
+    after = decode_cursor(cursor)
     page = schedules.list_schedules(session, deployment=deployment, limit=limit, after=after)
     now = database_clock(session)
     items = [ScheduleOut.of(schedule, now) for schedule in page.items]
@@ -93,7 +94,7 @@ def list_runs(
 ) -> RunsOut:
     """What became of its fires, newest first, and the next ones."""
     schedule = schedules.find_schedule(session, name)
-    page = schedules.list_fires(session, schedule, limit=limit, after=decode_cursor(cursor, length=1))
+    page = schedules.list_fires(session, schedule, limit=limit, after=decode_cursor(cursor, tuple[AwareDatetime]))
     return RunsOut(
         items=[FireOut.of(fire) for fire in page.items],
         next=next_cursor(request, response, page.next_position),

@@ -12,6 +12,9 @@ from service.errors import InvalidPolicy
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
 _KINDS = tuple(cast("Any", kind).__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
+_NO_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML raises: its own errors, and those of a number, date or truth value that is none and of deep nesting."""
+
 _REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
 
 
@@ -19,7 +22,7 @@ def parse_policy(content: str) -> Policy:
     """A policy from YAML, of which JSON is a part. Raises InvalidPolicy."""
     try:
         document = yaml.safe_load(content)
-    except yaml.YAMLError as error:
+    except _NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
         raise InvalidPolicy(f"The policy is no YAML{where}.", field="policy", remedy=_REMEDY) from None

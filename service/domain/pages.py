@@ -6,7 +6,10 @@ from typing import Any, Generic, TypeVar
 Item = TypeVar("Item")
 
 Position = tuple[Any, ...]
-"""Where a page ends: the sort key of its last item, in JSON values. The next page starts behind it."""
+"""Where a page ends: the sort key of its last item, in JSON values or what they stand for.
+
+The next page starts behind it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

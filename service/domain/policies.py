@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le, Len
-from pydantic import Discriminator
+from pydantic import AfterValidator, Discriminator
 
 Severity = Literal["fail", "warn"]
 """What a rule that is broken makes of the audit."""
@@ -14,8 +14,15 @@ Outcome = Literal["pass", "warn", "fail", "not-testable"]
 
 Verdict = Literal["pass", "warn", "fail"]
 
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("No text may hold the character NUL, which the database does not store")
+    return text
+
+
 Share = Annotated[float, Ge(0), Le(1)]
-Text = Annotated[str, Len(1, 200)]
+Text = Annotated[str, Len(1, 200), AfterValidator(_without_nul)]
 Texts = Annotated[tuple[Text, ...], Len(1, 1_000)]
 
 
@@ -145,7 +152,7 @@ class Policy:
 
     rules: Annotated[tuple[Rule, ...], Len(1, 200)]
     not_testable: Verdict = "warn"
-    description: Annotated[str, Len(0, 2_000)] = ""
+    description: Annotated[str, Len(0, 2_000), AfterValidator(_without_nul)] = ""
 
     @property
     def strata(self) -> tuple[str, ...]:

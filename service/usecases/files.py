@@ -21,7 +21,10 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
             value=uri,
             remedy="Name a file that API and workers both see, by its absolute path.",
         )
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or NUL in it
+        raise _nothing(uri, field) from None
     if roots and not any(path.is_relative_to(root) for root in roots):
         raise InvalidInput(
             "The path lies outside the data roots.",
@@ -29,6 +32,19 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
             value=uri,
             remedy="Move it below one of the folders in DATA_ROOTS, or have that setting extended.",
         )
-    if not path.exists():
-        raise InvalidInput(f"There is nothing at that {field}.", field=field, value=uri, remedy="Check the path.")
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise InvalidInput(
+            f"The {field} cannot be looked at: {error.strerror}.",
+            field=field,
+            value=uri,
+            remedy="Check path and rights.",
+        ) from None
+    if not found:
+        raise _nothing(uri, field)
     return path
+
+
+def _nothing(uri: str, field: str) -> InvalidInput:
+    return InvalidInput(f"There is nothing at that {field}.", field=field, value=uri, remedy="Check the path.")

@@ -291,6 +291,11 @@ def test_policies_are_versions_and_come_as_yaml_too(client: TestClient) -> None:
         ({"rules": [{"rule": "stabilty", "at_least": 0.5}]}, "policy.rules.0.rule"),
         ({"rules": [{"rule": "stability", "at_least": 5}]}, "policy.rules.0.at_least"),
         ("rules: [", "policy"),
+        ("description: 2026-99-99", "policy"),
+        ("description: !!bool maybe", "policy"),
+        ("description: !!int ''", "policy"),
+        ("description: !!timestamp never", "policy"),
+        ("[" * 5_000, "policy"),
     ],
 )
 def test_a_wrong_policy_names_its_field(client: TestClient, policy: Any, field: str) -> None:

@@ -1,5 +1,6 @@
 """GET /layers and GET /neurons."""
 
+import base64
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -47,6 +48,16 @@ def test_layers(client: TestClient, job: UUID) -> None:
 def test_neurons_by_score_and_by_unit(client: TestClient, job: UUID) -> None:
     assert units(client, job) == [4, 0, 2, 1, 3]
     assert units(client, job, sort="unit") == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("sort", "position"),
+    [("unit", '["x"]'), ("unit", "[3000000000]"), ("unit", "[1.5, 1]"), ("-score", '["x", 1]'), ("-score", "[1]")],
+)
+def test_a_cursor_of_another_list_is_refused(client: TestClient, job: UUID, sort: str, position: str) -> None:
+    cursor = base64.urlsafe_b64encode(position.encode()).decode()
+    answer = client.get(f"/neurons/{LAYER}", params={"job": str(job), "sort": sort, "cursor": cursor})
+    assert problem(answer, 422)["field"] == "cursor"
 
 
 @pytest.mark.parametrize("sort", ["-score", "unit"])

@@ -1,9 +1,11 @@
 """Every error is a problem document, whoever raises it."""
 
+import base64
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -63,9 +65,53 @@ def test_invalid_body_names_every_field(client: TestClient) -> None:
     assert body["field"] in body["detail"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10=", "!!!", "bm90IGpzb24="])
-def test_a_foreign_cursor_is_refused(client: TestClient, cursor: str) -> None:
-    assert problem(client.get("/jobs", params={"cursor": cursor}), 422)["field"] == "cursor"
+LISTS = (
+    "/models",
+    "/dissectors",
+    "/probe-sets",
+    "/concept-sets",
+    "/jobs",
+    "/comparisons",
+    "/policies",
+    "/deployments",
+    "/audits",
+    "/schedules",
+    "/alert-endpoints",
+    "/alerts",
+)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_foreign_cursor_is_refused(client: TestClient, path: str) -> None:
+    positions = ("[]", "no json", '["7"]', "[7]", '["2026-06-01T02:00:00Z"]')
+    for cursor in ("x", "!!!", *(base64.urlsafe_b64encode(position.encode()).decode() for position in positions)):
+        assert problem(client.get(path, params={"cursor": cursor}), 422)["field"] == "cursor"
+
+
+def test_nul_which_the_database_takes_in_no_text_is_refused(client: TestClient) -> None:
+    nul = "a\0b"
+    by, reason = {"by": nul, "reason": "r"}, {"by": "b", "reason": nul}
+    endpoint = {"kind": "email", "name": "on-call", "addresses": ["a@b.org"]}
+    rules = [{"rule": "stability", "at_least": 0.5}]
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        (f"/audits/{uuid4()}/acknowledge", by, "by"),
+        (f"/audits/{uuid4()}/acknowledge", reason, "reason"),
+        ("/deployments", {"name": "east", "policy": "p", "registered_model": nul}, "registered_model"),
+        ("/alert-endpoints", {**endpoint, "addresses": [nul]}, "addresses"),
+        ("/policies", {"name": "p", "policy": {"rules": rules, "description": nul}}, "policy"),
+        (
+            "/policies",
+            {"name": "p", "policy": 'description: "a\\0b"\nrules: [{rule: stability, at_least: 0.5}]'},
+            "policy",
+        ),
+        ("/models", {"name": "m", "checkpoint": f"/{nul}", "architecture": "a"}, "checkpoint"),
+    ]
+    for path, body, field in refused:
+        found = problem(client.post(path, json=body), 422)
+        assert field in found["field"].split(".")
+        assert "NUL" in found["detail"]
+    for path in ("/deployments/a%00b", "/audits?deployment=a%00b"):
+        assert "NUL" in problem(client.get(path), 422)["detail"]
 
 
 def test_a_crash_tells_nothing_of_itself(client: TestClient, owner_sessions: Sessions) -> None:

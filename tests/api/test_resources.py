@@ -117,6 +117,12 @@ def test_the_data_roots_cannot_be_left(client: TestClient, data_root: Path, tmp_
     assert "nothing" in missing["detail"]
 
 
+def test_what_cannot_be_read_as_a_checkpoint_is_refused(client: TestClient, data_root: Path) -> None:
+    (data_root / "circle").symlink_to(data_root / "circle")
+    for path in (data_root, data_root / "circle", data_root / ("x" * 300)):
+        assert problem(client.post("/models", json=model_body(path)), 422)["field"] == "checkpoint"
+
+
 def test_a_file_uri_is_a_path(client: TestClient, checkpoint: Path) -> None:
     response = client.post("/models", json=model_body(checkpoint, checkpoint=checkpoint.as_uri()))
     assert response.json()["spec"]["checkpoint"] == str(checkpoint)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from service.analysis.layer_codec import decode_layer
 from service.config import Settings
 from service.db.jobs import parts_of
 from service.db.resources import find_inspection
@@ -51,7 +52,7 @@ def problem(job: Job) -> dict[str, Any]:
 def test_layers_may_be_long_to_work_through(
     sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish, "decode_layer", slowly(finish.decode_layer))
+    monkeypatch.setattr(finish, "decode_layer", slowly(decode_layer))
     monkeypatch.setattr(finish, "transaction", impatient)
     job = run(submit(sessions, folder))
     assert job.status is JobStatus.SUCCEEDED, job.problem
