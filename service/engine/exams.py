@@ -240,7 +240,7 @@ def _compiled_draw() -> Callable[..., None]:
     import numba
 
     @numba.njit
-    def any_left(random: Any, images: int, sizes: Any, taken: Any, s: int) -> int:
+    def any_left(random: Any, images: int, sizes: Any, taken: Any, s: int) -> Any:
         """One of the exams with so many images that this set has not; there is one, for the unit itself had it."""
         left = 0
         for exam in range(len(sizes)):
@@ -254,7 +254,7 @@ def _compiled_draw() -> Callable[..., None]:
         return -1
 
     @numba.njit
-    def another(random: Any, images: int, weights: Any, sizes: Any, bands: Any, enough: Any, taken: Any, s: int) -> int:
+    def another(random: Any, images: int, weights: Any, sizes: Any, bands: Any, enough: Any, taken: Any, s: int) -> Any:
         """An exam in place of one with so many images, in proportion to the weights of the bands."""
         for _ in range(_TRIES):
             band = 0
