@@ -15,7 +15,8 @@ from service.errors import InvalidInput, Unavailable
 Sessions = sessionmaker[Session]
 
 APP_ROLE = "mammodissect_app"
-"""The role of migration 0006: all rights on rows, none on the tables, and on the trail only to read and to append."""
+"""The role of migration 0006: all rights on rows, none on the tables; no audit to delete, and of the trail only to read
+and to append."""
 
 _CONNECTING = {
     "connect_timeout": 5,

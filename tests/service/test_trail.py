@@ -157,6 +157,7 @@ def test_the_service_has_all_rights_on_rows_and_none_on_tables(sessions: Session
         found = {name: set(granted) for name, granted in session.execute(rights, {"role": APP_ROLE, "all": every})}
     assert found.pop("trail") == {"SELECT", "INSERT"}
     assert found.pop("alembic_version") == {"SELECT"}
+    assert found.pop("audits") == {"SELECT", "INSERT", "UPDATE"}
     assert len(found) > 9
     assert all(granted == {"SELECT", "INSERT", "UPDATE", "DELETE"} for granted in found.values())
     with transaction(sessions) as session:
