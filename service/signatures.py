@@ -94,7 +94,7 @@ class PublicKey:
         # Compared with what it says, since PEM readers pass over bytes that they do not need.
         if isinstance(key, Ed25519PublicKey):
             public = cls(key)
-            if public.pem.encode().strip() == pem.replace(b"\r\n", b"\n").strip():
+            if public.pem.encode().rstrip() == pem.replace(b"\r\n", b"\n").rstrip():
                 return public
         raise InvalidInput(
             "This is no Ed25519 public key in PEM.",
