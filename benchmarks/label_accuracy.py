@@ -21,8 +21,9 @@ from service.domain.models import DissectorSpec
 from service.engine import similarity
 from service.engine.contrast import ContrastScorer, spread_of_scores
 from service.engine.dissectors import open_dissector
-from service.engine.exams import Exams, draw_null_sets
+from service.engine.exams import Exams
 from service.engine.null import null_table, tail_p
+from service.engine.null_sets import draw_null_sets
 from service.engine.phantom_dissector import PHANTOM_DISSECTOR
 from service.engine.qualification import LEAST_AUROC
 from service.engine.recognition import recognise

@@ -12,8 +12,9 @@ from service.domain.jobs import DissectionOptions
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.agreement import measure_agreement
-from service.engine.exams import Exams, NullSets, draw_null_sets, exams_of, resample, split_in_halves
+from service.engine.exams import Exams, exams_of, resample, split_in_halves
 from service.engine.null import NullTable, null_table, standardise, summarise, tail_p
+from service.engine.null_sets import NullSets, draw_null_sets
 from service.engine.quality import layer_quality
 from service.engine.similarity_blocks import Ranking, Scorer
 from service.engine.stability import labels_of_resamples, stabilities

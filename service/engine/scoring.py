@@ -14,9 +14,9 @@ from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopIm
 from service.domain.probes import ProbeItem
 from service.engine import similarity
 from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings
-from service.engine.exams import NullSets
 from service.engine.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
 from service.engine.networks import Dissector
+from service.engine.null_sets import NullSets
 from service.engine.probing import LayerRecord
 from service.engine.similarity_blocks import (
     ConceptColumns,

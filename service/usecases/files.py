@@ -1,6 +1,6 @@
 """Files that callers name: where they may lie, and what must be there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -44,6 +44,19 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
     if not found:
         raise _nothing(uri, field)
     return path
+
+
+def digest_located(path: Path, digest: Callable[[Path], str], *, field: str, value: str) -> str:
+    """What `digest` makes of a path that was located. Raises InvalidInput where it cannot be read."""
+    try:
+        return digest(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"The {field} cannot be read: {error.strerror}.",
+            field=field,
+            value=value,
+            remedy="Name what this machine may read.",
+        ) from None
 
 
 def _nothing(uri: str, field: str) -> InvalidInput:

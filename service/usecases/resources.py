@@ -17,10 +17,10 @@ from service.domain.digests import digest_of, digest_of_directory, digest_of_fil
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.errors import DigestMismatch, InvalidDissector, InvalidInput, NotFound
+from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.ports import INSPECT_MODEL_TASK, JobQueue
 from service.probes.manifest import read_manifest
-from service.usecases.files import locate
+from service.usecases.files import digest_located, locate
 from service.usecases.wake import wake
 
 Registered = tuple[Resource, bool]
@@ -47,15 +47,7 @@ def register_model(
         check_name(name)
     path = locate(checkpoint, roots, field="checkpoint")
     expect_pause(session)  # a big checkpoint is read whole
-    try:
-        actual = digest_of_file(path)
-    except OSError as error:
-        raise InvalidInput(
-            f"The checkpoint cannot be read: {error.strerror}.",
-            field="checkpoint",
-            value=checkpoint,
-            remedy="Name a file that this machine may read.",
-        ) from None
+    actual = digest_located(path, digest_of_file, field="checkpoint", value=checkpoint)
     if sha256 is not None and sha256.lower() != actual:
         raise DigestMismatch(
             f"The file's SHA-256 is {actual}.",
@@ -78,7 +70,7 @@ def inspect_model(session: Session, queue: JobQueue, model: Resource) -> None:
 
 
 def register_dissector(session: Session, *, name: str, path: str, roots: Sequence[Path]) -> Registered:
-    """Register a dissector directory. Raises InvalidDissector where it is none."""
+    """Register a dissector directory. Raises InvalidDissector where it is none, InvalidInput where it is unreadable."""
     check_name(name)
     directory = locate(path, roots, field="path")
     if not (directory / "dissector.json").is_file():
@@ -88,16 +80,7 @@ def register_dissector(session: Session, *, name: str, path: str, roots: Sequenc
             value=path,
             remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
         )
-    try:
-        digest = digest_of_directory(directory)
-    except OSError as error:
-        raise InvalidDissector(
-            f"The dissector cannot be read: {error.strerror}.",
-            field="path",
-            value=path,
-            remedy="Let this machine read every file in the folder.",
-        ) from None
-    spec = {"path": str(directory)}
+    digest, spec = digest_located(directory, digest_of_directory, field="path", value=path), {"path": str(directory)}
     return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
 
 

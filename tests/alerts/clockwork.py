@@ -17,6 +17,19 @@ from service.usecases import alerts
 from service.usecases.alert_delivery import Senders
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+SPECIFIED = [
+    timedelta(),
+    timedelta(seconds=5),
+    timedelta(minutes=5, seconds=5),
+    timedelta(minutes=35, seconds=5),
+    timedelta(hours=2, minutes=35, seconds=5),
+    timedelta(hours=7, minutes=35, seconds=5),
+    timedelta(hours=17, minutes=35, seconds=5),
+    timedelta(hours=31, minutes=35, seconds=5),
+    timedelta(hours=51, minutes=35, seconds=5),
+    timedelta(hours=75, minutes=35, seconds=5),
+]
+"""The table of the specification: time since the start."""
 
 
 class Clockwork:

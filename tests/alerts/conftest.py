@@ -15,7 +15,11 @@ from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from service.config import Settings
+from service.db.session import Sessions
+from tests.alerts.clockwork import Clockwork
 from tests.alerts.receivers import Answer, Answering, MailServer, Receiver
+
+MakeReceiver = Callable[..., Receiver]
 
 
 @pytest.fixture
@@ -31,7 +35,12 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Callable[..., Receiver]]:
+def clockwork(sessions: Sessions, settings: Settings) -> Clockwork:
+    return Clockwork(sessions, settings)
+
+
+@pytest.fixture
+def receiver() -> Iterator[MakeReceiver]:
     """Make a web server."""
     made: list[Receiver] = []
 

@@ -13,8 +13,9 @@ from service.engine.contrast import (
     spread_of_embeddings,
     spread_of_scores,
 )
-from service.engine.exams import Exams, draw_null_sets
+from service.engine.exams import Exams
 from service.engine.null import null_table, tail_p
+from service.engine.null_sets import draw_null_sets
 from service.engine.similarity_blocks import best_concepts, columns_of_embeddings, columns_of_scores
 from service.engine.top_k import top_k_images
 from service.errors import InvalidActivations, TooFewImages

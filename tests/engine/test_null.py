@@ -8,8 +8,9 @@ from torch.nn.functional import normalize
 
 from service.domain.evidence import LEVEL
 from service.engine.contrast import ContrastScorer, spread_of_scores
-from service.engine.exams import Exams, draw_null_sets
+from service.engine.exams import Exams
 from service.engine.null import NullTable, null_table, standardise, summarise, tail_p
+from service.engine.null_sets import draw_null_sets
 from service.engine.similarity_blocks import Scorer, WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
 from service.engine.top_k import top_k_images
 
