@@ -3,7 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from service.files import ANYWHERE, DataRoots
 
 _CHUNK = 1 << 20
 
@@ -14,12 +16,21 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_file(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, read in chunks."""
+def digest_of_file(path: Path, roots: DataRoots = ANYWHERE) -> str:
+    """SHA-256 (hex) of a regular file's bytes, read in chunks. Raises what `DataRoots.open` raises."""
+    with roots.open(path) as file:
+        return digest_of_open_file(file)
+
+
+def digest_of_open_file(file: BinaryIO) -> str:
+    """SHA-256 (hex) of an open file's bytes from its beginning on, where it is left again."""
     sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
+
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        sha.update(chunk)
+    file.seek(0)
+
     return sha.hexdigest()
 
 

@@ -1,0 +1,77 @@
+"""Files that callers name are regular, inside the roots, and the same from the first byte to the last."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from service.domain.digests import digest_of_file, digest_of_open_file
+from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots, descriptor_path, version_of
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def test_a_file_below_a_root_is_read(root: Path) -> None:
+    (root / "weights").write_bytes(b"abc")
+    with DataRoots.of([root]).open(root / "weights") as file:
+        assert file.read() == b"abc"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "thing"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    with pytest.raises(NotRegular):
+        ANYWHERE.open(path)
+
+
+def test_a_link_that_leads_out_of_the_roots_is_refused_when_it_is_opened(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    (root / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(OutsideRoots):
+        DataRoots.of([root]).open(root / "link")
+
+
+def test_a_folder_that_has_become_a_link_is_refused(root: Path, tmp_path: Path) -> None:
+    (root / "inner").mkdir()
+    (root / "inner" / "image").write_bytes(b"inside")
+    roots = DataRoots.of([root])
+    (root / "inner").rename(tmp_path / "moved")
+    (root / "inner").symlink_to(tmp_path / "moved")
+    with pytest.raises(OutsideRoots):
+        roots.open(root / "inner" / "image")
+
+
+def test_what_was_opened_stays_what_it_was_when_the_name_is_given_to_another_file(root: Path) -> None:
+    (root / "weights").write_bytes(b"first")
+    (root / "other").write_bytes(b"second")
+    expected = digest_of_file(root / "weights")
+    with ANYWHERE.open(root / "weights") as file:
+        (root / "other").replace(root / "weights")
+        assert digest_of_open_file(file) == expected
+        assert descriptor_path(file).read_bytes() == b"first"
+
+
+def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:
+    path = root / "weights"
+    path.write_bytes(b"first")
+    with ANYWHERE.open(path) as file:
+        before = version_of(file)
+        assert version_of(file) == before
+        path.write_bytes(b"second")
+        assert version_of(file) != before
