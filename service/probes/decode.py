@@ -1,81 +1,65 @@
-"""Opening one probe image, whatever its format; the decoders are imported when the first image needs them."""
+"""Opening one probe image, whatever its format. It is decoded in a limited process, never in this one."""
 
+import atexit
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NoReturn, TypeVar
 
 from service.errors import UnreadableImage
+from service.files import ANYWHERE, DataRoots
+from service.probes.decoders.pool import DecoderPool
 from service.probes.pixels import CannotDecode, DecodedImage
 
 _Result = TypeVar("_Result")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_DICOM = b"DICM"
-_DICOM_PREAMBLE = 128
-_RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder written in Rust raises when it panics
+_REMEDY = "Replace the file or take the row out, or let the probe set skip unreadable images."
+
+_lock = Lock()
+_pools: dict[int, DecoderPool] = {}
 
 
-def decode(path: Path, *, row: int) -> DecodedImage:
+def decode(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
 
-    Raises UnreadableImage.
+    Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time.
     """
-    return _open(path, row, _decode)
+    return _open(path, row, roots, lambda file: decoder_pool().image(file))
 
 
-def image_size(path: Path, *, row: int) -> tuple[int, int]:
+def image_size(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> tuple[int, int]:
     """Height and width of the decoded image, read from the file's header. Raises UnreadableImage."""
-    return _open(path, row, _size)
+    return _open(path, row, roots, lambda file: decoder_pool().size(file))
 
 
-def _open(path: Path, row: int, read: Callable[[BinaryIO], _Result]) -> _Result:
+def decoder_pool() -> DecoderPool:
+    """This process's decoder processes, which end with it."""
+    with _lock:
+        # A forked process must not share its parent's sockets.
+        if os.getpid() not in _pools:
+            _pools.clear()
+            _pools[os.getpid()] = pool = DecoderPool()
+            atexit.register(pool.close)
+        return _pools[os.getpid()]
+
+
+def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Result]) -> _Result:
     try:
-        with path.open("rb") as file:
+        file = roots.open(path)
+    except (OSError, ValueError):
+        _refuse(row, "the file is missing, or is no regular file that may be read")
+
+    with file:
+        try:
             return read(file)
-    except CannotDecode as error:
-        _refuse(row, str(error))
-    except OSError:
-        _refuse(row, "the file is missing, damaged or cut short")
-    except BaseException as error:  # the decoders raise whatever they like, and their words may quote the file
-        if not isinstance(error, Exception) and type(error).__module__ != _RUST_PANIC:
-            raise
-        _refuse(row, f"the decoder stopped with {type(error).__name__}")
+        except CannotDecode as refusal:
+            _refuse(row, refusal.reason, refusal.remedy)
 
 
-def _refuse(row: int, reason: str) -> NoReturn:
+def _refuse(row: int, reason: str, remedy: str = "") -> NoReturn:
     raise UnreadableImage(
         f"The image of manifest row {row} cannot be read: {reason}.",
         field="image",
         value=f"row {row}",
-        remedy="Replace the file or take the row out, or let the probe set skip unreadable images.",
+        remedy=f"{remedy} {_REMEDY}".strip(),
     ) from None
-
-
-def _decode(file: BinaryIO) -> DecodedImage:
-    if _is_dicom(file):
-        from service.probes.dicom import decode_dicom
-
-        return decode_dicom(file)
-    from service.probes.raster import decode_raster
-
-    return decode_raster(file)
-
-
-def _size(file: BinaryIO) -> tuple[int, int]:
-    if _is_dicom(file):
-        from service.probes.dicom import dicom_size
-
-        return dicom_size(file)
-    from service.probes.raster import raster_size
-
-    return raster_size(file)
-
-
-def _is_dicom(file: BinaryIO) -> bool:
-    head = file.read(_DICOM_PREAMBLE + len(_DICOM))
-    file.seek(0)
-    if head.endswith(_DICOM) and len(head) == _DICOM_PREAMBLE + len(_DICOM):
-        return True
-    if not head.startswith((_PNG, _JPEG)):
-        raise CannotDecode("it is neither DICOM nor PNG nor JPEG")
-    return False

@@ -10,7 +10,17 @@ MAX_PIXELS = 80_000_000
 
 
 class CannotDecode(Exception):
-    """Why a decoder gave up, in words that hold nothing from the file itself: its headers may identify a patient."""
+    """Why an image cannot be decoded.
+
+    reason: goes on after "The image of manifest row 7 cannot be read: ". It holds no text from the file, whose headers
+    may identify a patient; numbers and transfer syntaxes may stand in it.
+    remedy: what to do about it, where more can be said than to replace the file.
+    """
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""A decoder process: `python -m service.probes.decoders.child SOCKET MEMORY COMPUTING_S WAITING_S`.
+
+It takes open files from its socket, one after another, and answers with their pixels. It ends when the socket closes.
+"""
+
+import socket
+import sys
+from typing import BinaryIO
+
+import numpy as np  # noqa: F401 - before the limits, because the linear algebra under it starts threads
+
+from service.probes.decoders.formats import read_image, read_size
+from service.probes.decoders.limits import Limits, limit_process, limited_time
+from service.probes.decoders.wire import (
+    Question,
+    receive_questions,
+    send_image,
+    send_no_memory,
+    send_refusal,
+    send_size,
+)
+from service.probes.pixels import CannotDecode
+
+
+def main() -> None:
+    """Serve until the socket closes."""
+    descriptor, memory, computing_s, waiting_s = (int(argument) for argument in sys.argv[1:])
+    limits = Limits(memory, computing_s, waiting_s)
+    limit_process(limits)
+
+    with socket.socket(fileno=descriptor) as connection:
+        for question, file in receive_questions(connection):
+            with file, limited_time(limits):
+                _answer(connection, question, file)
+
+
+def _answer(connection: socket.socket, question: Question, file: BinaryIO) -> None:
+    try:
+        if question is Question.IMAGE:
+            send_image(connection, read_image(file))
+        else:
+            send_size(connection, *read_size(file))
+    except CannotDecode as refusal:
+        send_refusal(connection, refusal)
+    except MemoryError:
+        send_no_memory(connection)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The elements of a DICOM file that say what its pixels are, read without believing what it says of its lengths."""
+
+import io
+import re
+import zlib
+from typing import BinaryIO
+
+from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from service.probes.pixels import MAX_PIXELS, CannotDecode
+
+_PREAMBLE = 128
+_PREFIX = b"DICM"
+_META_GROUP, _DATA_GROUP = b"\x02\x00", b"\x08\x00"
+_TRANSFER_SYNTAX = 0x0002_0010
+_PIXEL_DATA = 0x7FE0_0010
+_HEADER_BYTES = 64 << 20
+_UID = re.compile(r"[0-9.]{1,64}")
+_NUMBER = re.compile(r"[-+0-9.,eE ]{1,16}")
+
+OVERLAY_BITS = tuple(0x6000_0102 + (group << 16) for group in range(0, 0x20, 2))
+"""Tags of the bit that an overlay takes in the pixels, one for each overlay that there may be."""
+
+
+class ClampedFile:
+    """A file to read, as pydicom does. No read asks for more bytes than are left, whatever an element's length says."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        here = file.tell()
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(here)
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes."""
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The present place."""
+        return self._file.tell()
+
+
+class InflatedFile:
+    """A deflated file, inflated as far as it is read and no further than the largest image that is accepted."""
+
+    _MOST = 2 * MAX_PIXELS + _HEADER_BYTES
+    _STEP = 1 << 20
+
+    def __init__(self, deflated: ClampedFile) -> None:
+        self._deflated = deflated
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._inflated = bytearray()
+        self._place = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes. Raises CannotDecode when the file inflates to more than is accepted, or is damaged."""
+        stop = self._MOST + 1 if size < 0 else self._place + size
+        self._inflate_to(stop)
+        data = bytes(memoryview(self._inflated)[self._place : stop])
+        self._place += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another place; from the end it cannot be reckoned."""
+        if whence == io.SEEK_END:
+            raise io.UnsupportedOperation
+        self._place = offset if whence == io.SEEK_SET else self._place + offset
+        return self._place
+
+    def tell(self) -> int:
+        """The present place."""
+        return self._place
+
+    def _inflate_to(self, stop: int) -> None:
+        while len(self._inflated) < stop and not self._inflater.eof:
+            data = self._inflater.unconsumed_tail or self._deflated.read(self._STEP)
+            if not data:
+                return
+            try:
+                self._inflated += self._inflater.decompress(data, self._STEP)
+            except zlib.error:
+                raise CannotDecode("its deflated data are damaged") from None
+            if len(self._inflated) > self._MOST:
+                raise CannotDecode(f"it inflates to more than {self._MOST >> 20} MB")
+
+
+class DicomFile:
+    """The elements with the given keywords or tags, and the transfer syntax. Values are checked when they are asked for.
+
+    Raises CannotDecode for a file that is no DICOM, or does not say its transfer syntax.
+    """
+
+    def __init__(self, file: BinaryIO, elements: list[str | int], *, with_pixels: bool) -> None:
+        stream = ClampedFile(file)
+        _pass_preamble(stream)
+        self.syntax = _transfer_syntax(stream)
+        self._dataset = _read_elements(stream, self.syntax, elements, with_pixels=with_pixels)
+
+    def __contains__(self, element: str | int) -> bool:
+        return element in self._dataset
+
+    def number(self, keyword: str) -> int:
+        """The whole number that a required element holds. Raises CannotDecode when it is missing or holds no number."""
+        if keyword not in self._dataset:
+            raise _missing(keyword)
+        return self._number(keyword)
+
+    def number_or(self, keyword: str | int, default: int) -> int:
+        """The whole number that an element holds, or a default where it is missing or empty."""
+        return default if self._is_empty(keyword) else self._number(keyword)
+
+    def sign(self, keyword: str) -> int:
+        """-1 when an element holds a negative number, else 1, also where it is missing or empty."""
+        if self._is_empty(keyword):
+            return 1
+        value = self._value(keyword)
+        try:
+            return -1 if float(value) < 0 else 1  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise self._not_a_number(keyword) from None
+
+    def text(self, keyword: str) -> str:
+        """The text of a required element. Raises CannotDecode when it is missing."""
+        if keyword not in self._dataset:
+            raise _missing(keyword)
+        return str(self._value(keyword)).strip(" \0")
+
+    def pixel_data(self) -> bytes:
+        """The bytes of the pixel data, encapsulated or not. Raises CannotDecode when there are none."""
+        value = self._value("PixelData") if "PixelData" in self._dataset else None
+        if not isinstance(value, bytes) or not value:
+            raise CannotDecode("it has no pixel data (7FE0,0010), or is cut short before them")
+        return value
+
+    @property
+    def is_pixel_data_encapsulated(self) -> bool:
+        """Do the pixel data come in items, as compressed ones must?"""
+        return bool(self._dataset["PixelData"].is_undefined_length)
+
+    @property
+    def pixel_vr(self) -> str:
+        """The value representation of the pixel data."""
+        return str(self._dataset["PixelData"].VR)
+
+    def _is_empty(self, element: str | int) -> bool:
+        return element not in self._dataset or self._value(element) in {None, "", b""}
+
+    def _value(self, element: str | int) -> object:
+        try:
+            return self._dataset[element].value
+        except CannotDecode:
+            raise
+        except MemoryError:
+            raise
+        except Exception:  # pydicom has many ways to say that a value is not what its element holds
+            raise self._not_a_number(element) from None
+
+    def _number(self, element: str | int) -> int:
+        value = self._value(element)
+        if isinstance(value, (int, float)) and int(value) == value:
+            return int(value)
+        raise self._not_a_number(element)
+
+    def _not_a_number(self, element: str | int) -> CannotDecode:
+        raw = self._dataset.get_item(element)
+        words = raw.value if raw is not None and isinstance(raw.value, bytes) else b""
+        text = words.decode("ascii", "replace").strip(" \0")
+        # What looks like a number may be shown; anything else might name the patient.
+        shown = f" holds {text!r}, which" if _NUMBER.fullmatch(text) else " holds what"
+        return CannotDecode(
+            f"{_named(element)}{shown} is not one number",
+            f"Correct {_named(element)}, with a point and no comma in a decimal number.",
+        )
+
+
+def _missing(keyword: str) -> CannotDecode:
+    return CannotDecode(
+        f"it has no {_named(keyword)}",
+        f"Export the image again with {_named(keyword)}, or add it.",
+    )
+
+
+def _named(element: str | int) -> str:
+    tag = BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0)
+    return f"{element if isinstance(element, str) else keyword_for_tag(tag)} ({tag.group:04X},{tag.element:04X})"
+
+
+def _pass_preamble(stream: ClampedFile) -> None:
+    """To the first element. Some writers leave the preamble out, or the prefix behind it as well."""
+    head = stream.read(_PREAMBLE + len(_PREFIX))
+    if len(head) == _PREAMBLE + len(_PREFIX) and head.endswith(_PREFIX):
+        return
+    if head.startswith(_PREFIX):
+        stream.seek(len(_PREFIX))
+    elif head.startswith(_META_GROUP) and head[3:4] == b"\0":
+        stream.seek(0)
+    elif head.startswith(_DATA_GROUP) and head[3:4] == b"\0":
+        raise CannotDecode(
+            "it is a DICOM data set without file meta information, so its transfer syntax is not known",
+            "Export it as a DICOM file (PS3.10).",
+        )
+    else:
+        raise CannotDecode("it is neither DICOM nor PNG nor JPEG")
+
+
+def _transfer_syntax(stream: ClampedFile) -> UID:
+    """Raises CannotDecode unless the meta header names one."""
+    meta = read_dataset(
+        stream,  # type: ignore[arg-type]
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag >> 16 != 0x0002,
+        specific_tags=[BaseTag(_TRANSFER_SYNTAX)],
+    )
+    named = str(meta.get(_TRANSFER_SYNTAX).value or "").strip(" \0") if _TRANSFER_SYNTAX in meta else ""
+    if not named:
+        raise _missing("TransferSyntaxUID")
+    if not _UID.fullmatch(named):
+        raise CannotDecode(
+            "TransferSyntaxUID (0002,0010) holds what is no UID", "Correct TransferSyntaxUID (0002,0010)."
+        )
+    return UID(named)
+
+
+def _read_elements(stream: ClampedFile, syntax: UID, elements: list[str | int], *, with_pixels: bool) -> Dataset:
+    inflated = InflatedFile(stream) if syntax == DeflatedExplicitVRLittleEndian else stream
+    is_private = syntax.is_private or not syntax.is_transfer_syntax
+    tags = [BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0) for element in elements]
+
+    dataset = read_dataset(
+        inflated,  # type: ignore[arg-type]
+        is_implicit_VR=False if is_private else syntax.is_implicit_VR,
+        is_little_endian=True if is_private else syntax.is_little_endian,
+        stop_when=lambda tag, _vr, _length: tag > _PIXEL_DATA or (tag == _PIXEL_DATA and not with_pixels),
+        specific_tags=tags,
+    )
+    dataset.set_original_encoding(
+        is_implicit_vr=False if is_private else syntax.is_implicit_VR,
+        is_little_endian=True if is_private else syntax.is_little_endian,
+    )
+    return dataset

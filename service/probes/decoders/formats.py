@@ -1,0 +1,79 @@
+"""Reading one image in this process, whatever its format; the libraries are imported when a file needs them."""
+
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+from service.probes.pixels import CannotDecode, DecodedImage, check_size
+
+_Result = TypeVar("_Result")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder written in Rust raises when it panics
+
+
+def read_image(file: BinaryIO) -> DecodedImage:
+    """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. Raises CannotDecode, MemoryError."""
+    return _in_plain_words(file, _image)
+
+
+def read_size(file: BinaryIO) -> tuple[int, int]:
+    """Height and width of the decoded image, from the file's header. Raises CannotDecode, MemoryError."""
+    return _in_plain_words(file, _size)
+
+
+def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Result:
+    """The libraries raise whatever they like, and their words may quote the file."""
+    try:
+        file.seek(0)
+        return read(file)
+    except (CannotDecode, MemoryError):
+        raise
+    except RecursionError:
+        raise CannotDecode("its header is nested too deep") from None
+    except OSError:
+        raise CannotDecode("the file cannot be read from its disk") from None
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != _RUST_PANIC:
+            raise
+        raise CannotDecode("the file is damaged or cut short") from None
+
+
+def _image(file: BinaryIO) -> DecodedImage:
+    head = _head(file)
+    if head.startswith(_PNG):
+        from service.probes.decoders.raster import decode_png
+
+        return decode_png(file)
+    if head.startswith(_JPEG):
+        from service.probes.decoders.raster import decode_jpeg
+
+        return decode_jpeg(file)
+
+    from service.probes.decoders.dicom import decode_dicom
+
+    return decode_dicom(file)
+
+
+def _size(file: BinaryIO) -> tuple[int, int]:
+    head = _head(file)
+    if head.startswith(_PNG):
+        from service.probes.decoders.png import png_size
+
+        size = png_size(file)
+    elif head.startswith(_JPEG):
+        from service.probes.decoders.jpeg import jpeg_size
+
+        size = jpeg_size(file)
+    else:
+        from service.probes.decoders.dicom import dicom_size
+
+        size = dicom_size(file)
+
+    check_size(*size)
+    return size
+
+
+def _head(file: BinaryIO) -> bytes:
+    head = file.read(len(_PNG))
+    file.seek(0)
+    return head

@@ -1,0 +1,89 @@
+"""A few decoder processes that threads share."""
+
+import os
+from threading import Lock, Semaphore
+from typing import BinaryIO
+
+from service.probes.decoders.limits import Limits
+from service.probes.decoders.process import DecoderLost, DecoderProcess
+from service.probes.decoders.wire import ImageSize, Question
+from service.probes.pixels import CannotDecode, DecodedImage
+
+_MOST = 4
+_TRIES = 2
+
+
+class DecoderPool:
+    """Decodes open files in limited processes, started when they are first needed. Safe to use from several threads.
+
+    processes: how many at most; by default one for each processor, up to four.
+    """
+
+    def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:
+        wanted = min(_MOST, len(os.sched_getaffinity(0))) if processes is None else processes
+        self._limits = Limits() if limits is None else limits
+        self._free = Semaphore(wanted)
+        self._lock = Lock()
+        self._idle: list[DecoderProcess] = []
+        self._closed = False
+
+    def image(self, file: BinaryIO) -> DecodedImage:
+        """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit."""
+        answer = self._ask(Question.IMAGE, file)
+        if not isinstance(answer, DecodedImage):
+            raise CannotDecode("the decoder's answer makes no sense")
+        return answer
+
+    def size(self, file: BinaryIO) -> tuple[int, int]:
+        """Height and width from the file's header. Raises CannotDecode like `image`."""
+        answer = self._ask(Question.SIZE, file)
+        if not isinstance(answer, ImageSize):
+            raise CannotDecode("the decoder's answer makes no sense")
+        return answer.height, answer.width
+
+    def close(self) -> None:
+        """End the processes; those at work end with their images."""
+        with self._lock:
+            idle, self._idle, self._closed = self._idle, [], True
+        for process in idle:
+            process.kill()
+
+    def _ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+        with self._free:
+            for _ in range(_TRIES - 1):
+                try:
+                    return self._ask_once(question, file)
+                except DecoderLost as lost:
+                    if not lost.by_chance:
+                        raise CannotDecode(lost.reason) from None
+            # A process may have died of something else than this file, and what is skipped decides the result.
+            try:
+                return self._ask_once(question, file)
+            except DecoderLost as lost:
+                raise CannotDecode(lost.reason) from None
+
+    def _ask_once(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+        process = self._take()
+        try:
+            answer = process.ask(question, file)
+        except CannotDecode:
+            self._give_back(process)
+            raise
+        except BaseException:  # whatever it is in the middle of, its next answer would belong to this file
+            process.kill()
+            raise
+        self._give_back(process)
+        return answer
+
+    def _take(self) -> DecoderProcess:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return DecoderProcess(self._limits)
+
+    def _give_back(self, process: DecoderProcess) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(process)
+                return
+        process.kill()

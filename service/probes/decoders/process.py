@@ -1,0 +1,126 @@
+"""One decoder process, seen from outside: start it, ask it, find out what it died of."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import service
+from service.probes.decoders.limits import Limits
+from service.probes.decoders.wire import (
+    ImageSize,
+    OutOfMemory,
+    Question,
+    SenselessAnswer,
+    receive_answer,
+    send_question,
+)
+from service.probes.pixels import DecodedImage
+
+_CODE = Path(service.__file__).resolve().parents[1]
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_DYING_S = 5.0
+
+
+class DecoderLost(Exception):
+    """The process gave no answer and has ended.
+
+    reason: goes on after "cannot be read: ".
+    by_chance: another try may end otherwise; a limit would only be reached again.
+    """
+
+    def __init__(self, reason: str, *, by_chance: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.by_chance = by_chance
+
+
+class DecoderProcess:
+    """`python -m service.probes.decoders.child`, alive between images, for one image at a time.
+
+    It inherits nothing but its end of a socket: no secrets from the environment, no open files. What decoders print may
+    quote the file, so nobody sees it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "service.probes.decoders.child", str(theirs.fileno())]
+            figures = [str(limits.memory), str(limits.computing_s), str(limits.waiting_s)]
+            self._process = subprocess.Popen(
+                [*command, *figures],
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        self._connection = ours
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+        """Ask about an open file and wait for the answer.
+
+        Raises CannotDecode when the file is refused; DecoderLost, after which the process is gone.
+        """
+        self._connection.settimeout(self._limits.waiting_s)
+        try:
+            send_question(self._connection, question, file)
+            return receive_answer(self._connection)
+        except TimeoutError:
+            self.kill()
+            raise DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False) from None
+        except OutOfMemory:
+            self.kill()
+            raise DecoderLost(self._too_much_memory(), by_chance=False) from None
+        except SenselessAnswer:
+            self.kill()
+            raise DecoderLost("the decoder's answer makes no sense", by_chance=False) from None
+        except (EOFError, OSError):
+            raise self._cause_of_death() from None
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+    def _cause_of_death(self) -> DecoderLost:
+        status = self._wait_for_end()
+        self.kill()
+
+        if status == -signal.SIGXCPU:
+            reason = f"it takes longer than {self._limits.computing_s} seconds of computing"
+            return DecoderLost(reason, by_chance=False)
+        if status == -signal.SIGALRM:
+            return DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False)
+        if status == -signal.SIGKILL:
+            return DecoderLost("the decoder was killed, most likely for want of memory", by_chance=True)
+        return DecoderLost("the decoder crashed", by_chance=True)
+
+    def _wait_for_end(self) -> int | None:
+        end = time.monotonic() + _DYING_S
+        while time.monotonic() < end:
+            status = self._process.poll()
+            if status is not None:
+                return status
+            time.sleep(0.005)
+        return None
+
+    def _too_much_memory(self) -> str:
+        return f"the decoder takes more memory than allowed ({self._limits.memory >> 20} MB)"
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | one_thread | {"PYTHONPATH": str(_CODE), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,148 @@
+"""What a decoder process is asked and what it answers, as bytes on a socket.
+
+The process may have become a file's puppet, so its answers are checked like any stranger's: nothing is unpickled, and
+sizes are believed only as far as they agree with each other and with the limits.
+"""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from struct import Struct
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.probes.pixels import CannotDecode, DecodedImage, check_size
+
+_ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
+_PIXELS, _SIZE, _REFUSAL, _NO_MEMORY = b"P", b"S", b"R", b"M"
+_MAX_WORDS = 2000
+_CHUNK = 1 << 22
+
+
+class Question(Enum):
+    """What is asked about the file whose descriptor comes with the question."""
+
+    IMAGE = b"i"
+    SIZE = b"s"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSize:
+    """Height and width, where only they were asked for."""
+
+    height: int
+    width: int
+
+
+class OutOfMemory(Exception):
+    """The decoder asked for more memory than it may use."""
+
+
+class SenselessAnswer(Exception):
+    """An answer that no decoder of ours gives."""
+
+
+def send_question(connection: socket.socket, question: Question, file: BinaryIO) -> None:
+    """Hand an open file over. Raises OSError when nobody listens."""
+    socket.send_fds(connection, [question.value], [file.fileno()])
+
+
+def receive_questions(connection: socket.socket) -> Iterator[tuple[Question, BinaryIO]]:
+    """The questions, each with its file, which the reader closes, until the other end closes."""
+    while True:
+        word, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        if not word:
+            return
+        yield Question(word), open(descriptors[0], "rb")  # noqa: SIM115, PTH123 - it is a descriptor
+
+
+def send_image(connection: socket.socket, image: DecodedImage) -> None:
+    """Answer with pixels."""
+    pixels = np.ascontiguousarray(image.pixels)
+    height, width = pixels.shape
+    head = _ANSWER.pack(_PIXELS, pixels.itemsize, image.from_dicom, height, width, pixels.nbytes)
+
+    connection.sendall(head)
+    connection.sendall(memoryview(pixels).cast("B"))
+
+
+def send_size(connection: socket.socket, height: int, width: int) -> None:
+    """Answer with a size."""
+    connection.sendall(_ANSWER.pack(_SIZE, 0, 0, height, width, 0))
+
+
+def send_refusal(connection: socket.socket, refusal: CannotDecode) -> None:
+    """Answer with the reason why the file cannot be decoded."""
+    words = f"{refusal.reason}\n{refusal.remedy}".encode()
+    connection.sendall(_ANSWER.pack(_REFUSAL, 0, 0, 0, 0, len(words)) + words)
+
+
+def send_no_memory(connection: socket.socket) -> None:
+    """Answer that the memory limit is reached."""
+    connection.sendall(_ANSWER.pack(_NO_MEMORY, 0, 0, 0, 0, 0))
+
+
+def receive_answer(connection: socket.socket) -> DecodedImage | ImageSize:
+    """The answer to the last question. The socket's timeout holds for each part of it.
+
+    Raises CannotDecode for a refusal, OutOfMemory, SenselessAnswer; EOFError when the other end has closed; OSError.
+    """
+    head = bytearray(_ANSWER.size)
+    _fill(connection, memoryview(head))
+    kind, depth, from_dicom, height, width, length = _ANSWER.unpack(head)
+
+    if kind == _PIXELS:
+        pixels = _room_for_pixels(depth, from_dicom, height, width, length)
+        _fill(connection, memoryview(pixels).cast("B"))
+        return DecodedImage(pixels, from_dicom=bool(from_dicom))
+    if (depth, from_dicom) != (0, 0):
+        raise SenselessAnswer
+    if kind == _SIZE and length == 0:
+        _check_claimed_size(height, width)
+        return ImageSize(height, width)
+    if kind == _REFUSAL and 0 < length <= _MAX_WORDS:
+        raise _refusal(connection, length)
+    if kind == _NO_MEMORY and length == 0:
+        raise OutOfMemory
+    raise SenselessAnswer
+
+
+def _room_for_pixels(
+    depth: int, from_dicom: int, height: int, width: int, length: int
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    _check_claimed_size(height, width)
+    if depth not in {1, 2} or from_dicom not in {0, 1} or length != height * width * depth:
+        raise SenselessAnswer
+    if depth == 1:
+        return np.empty((height, width), dtype=np.uint8)
+    return np.empty((height, width), dtype=np.uint16)
+
+
+def _check_claimed_size(height: int, width: int) -> None:
+    try:
+        check_size(height, width)
+    except CannotDecode:
+        raise SenselessAnswer from None
+
+
+def _refusal(connection: socket.socket, length: int) -> CannotDecode:
+    words = bytearray(length)
+    _fill(connection, memoryview(words))
+    try:
+        reason, remedy = words.decode().split("\n")
+    except ValueError:
+        raise SenselessAnswer from None
+    if not reason or not (reason + remedy).isprintable():
+        raise SenselessAnswer
+    return CannotDecode(reason, remedy)
+
+
+def _fill(connection: socket.socket, room: memoryview) -> None:
+    while room:
+        received = connection.recv_into(room[:_CHUNK])
+        if not received:
+            raise EOFError
+        room = room[received:]
