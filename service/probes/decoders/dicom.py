@@ -5,16 +5,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels import get_decoder
-from pydicom.pixels.decoders.base import Decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from service.probes.decoders.dicom_file import OVERLAY_BITS, DicomFile
 from service.probes.decoders.frames import encapsulated_frame, native_frame
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
 
-_SIZE = ["Rows", "Columns"]
-_ELEMENTS = [
+_SIZE: tuple[str, ...] = ("Rows", "Columns")
+_ELEMENTS: tuple[str | int, ...] = (
     *_SIZE,
     "NumberOfFrames",
     "SamplesPerPixel",
@@ -26,10 +25,10 @@ _ELEMENTS = [
     "RescaleSlope",
     *OVERLAY_BITS,
     "PixelData",
-]
+)
 _CONVERT = "Convert the image to another transfer syntax, for example Explicit VR Little Endian."
 _INSTALL_EXTENDED = (
-    "Install the extra: pip install 'mammo-clip-dissect-service[jpeg-extended]' (its decoder is GPL-3.0)."
+    "Install the extra (its decoder is GPL-3.0): pip install 'mammo-clip-dissect-service[jpeg-extended]'."
 )
 
 
@@ -52,7 +51,7 @@ class PixelModule:
 
 def dicom_size(file: BinaryIO) -> tuple[int, int]:
     """Height and width from the header alone. Raises CannotDecode."""
-    header = DicomFile(file, list(_SIZE), with_pixels=False)
+    header = DicomFile(file, _SIZE, with_pixels=False)
     return header.number("Rows"), header.number("Columns")
 
 
@@ -60,10 +59,10 @@ def decode_dicom(file: BinaryIO) -> DecodedImage:
     """Decode the stored values of a single grey frame.
 
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
-    are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied: the
-    preparation stretches the full stored range. Raises CannotDecode for anything else than such an image.
+    are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
+    the preparation stretches the full stored range. Raises CannotDecode for anything else than such an image.
     """
-    dicom = DicomFile(file, list(_ELEMENTS), with_pixels=True)
+    dicom = DicomFile(file, _ELEMENTS, with_pixels=True)
     decoder = _decoder(dicom.syntax)
     pixels = _pixel_module(dicom)
 
@@ -131,22 +130,20 @@ def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tu
     if dicom.syntax == JPEGExtended12Bit and (precision or 0) > 8 and "pylibjpeg" not in decoder.available_plugins:
         raise CannotDecode(f"lossy JPEG of {precision} bits needs the extra jpeg-extended", _INSTALL_EXTENDED)
 
-    bits = pixels.stored if precision is None else precision
+    options: dict[str, Any] = {
+        "rows": pixels.height,
+        "columns": pixels.width,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_representation": int(pixels.signed),
+        "pixel_keyword": "PixelData",
+        "bits_allocated": pixels.allocated if precision is None else 8 * -(-precision // 8),
+        "bits_stored": pixels.stored if precision is None else precision,
+        "correct_unused_bits": False,
+    }
     try:
-        stored, _ = decoder.as_array(
-            frame.encapsulated(),
-            index=0,
-            rows=pixels.height,
-            columns=pixels.width,
-            number_of_frames=1,
-            samples_per_pixel=1,
-            photometric_interpretation="MONOCHROME2",
-            pixel_representation=int(pixels.signed),
-            pixel_keyword="PixelData",
-            bits_allocated=8 if bits <= 8 and precision is not None else pixels.allocated if bits <= 8 else 16,
-            bits_stored=bits,
-            correct_unused_bits=False,
-        )
+        stored, _ = decoder.as_array(frame.encapsulated(), index=0, **options)
     except MemoryError:
         raise
     except Exception:  # the decoders raise whatever they like
@@ -160,8 +157,8 @@ def _without_overlays(stored: NDArray[Any], bits: frozenset[int]) -> NDArray[Any
     taken = sum(1 << bit for bit in bits if 8 <= bit < 8 * stored.itemsize)
     if not taken:
         return stored
-    unsigned = stored.view(f"u{stored.itemsize}") & np.array(~taken & 0xFFFF, dtype=f"u{stored.itemsize}")
-    return unsigned.view(stored.dtype)
+    levels = _unsigned(stored)
+    return (levels & levels.dtype.type(~taken & 0xFFFF)).view(stored.dtype)
 
 
 def _levels(stored: NDArray[Any], pixels: PixelModule, precision: int | None) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -169,13 +166,18 @@ def _levels(stored: NDArray[Any], pixels: PixelModule, precision: int | None) ->
     bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
     top = (1 << bits) - 1
 
-    levels = stored.view(f"u{stored.itemsize}")
+    levels = _unsigned(stored)
+    level = levels.dtype.type
     if pixels.signed:
         # Modulo the depth, so that it does not matter whether the sign was extended to the bits above.
-        levels = (levels + np.array(1 << (bits - 1), dtype=levels.dtype)) & np.array(top, dtype=levels.dtype)
+        levels = (levels + level(1 << (bits - 1))) & level(top)
     if pixels.inverted:
-        levels = np.array(top, dtype=levels.dtype) - levels
-    return levels.astype(np.uint8 if bits <= 8 else np.uint16, copy=False)
+        levels = level(top) - levels
+    return levels.astype(np.uint8, copy=False) if bits <= 8 else levels.astype(np.uint16, copy=False)
+
+
+def _unsigned(stored: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    return stored.view(np.uint8) if stored.itemsize == 1 else stored.view(np.uint16)
 
 
 def _depth(low: int, high: int, pixels: PixelModule, precision: int | None) -> int:
@@ -184,7 +186,8 @@ def _depth(low: int, high: int, pixels: PixelModule, precision: int | None) -> i
         if _fit(low, high, pixels.stored, signed=pixels.signed):
             return pixels.stored
         raise CannotDecode(
-            f"its pixels hold values from {low} to {high}, which the {pixels.stored} bits of BitsStored (0028,0101) cannot",
+            f"its pixels have values from {low} to {high}, too many for the {pixels.stored} bits "
+            "of BitsStored (0028,0101)",
             "Correct BitsStored (0028,0101) and HighBit (0028,0102).",
         )
     stated = min(pixels.stored, precision)

@@ -3,6 +3,7 @@
 import io
 import re
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from pydicom import Dataset
@@ -94,12 +95,12 @@ class InflatedFile:
 
 
 class DicomFile:
-    """The elements with the given keywords or tags, and the transfer syntax. Values are checked when they are asked for.
+    """The elements with the given keywords or tags, and the transfer syntax; values are checked when asked for.
 
     Raises CannotDecode for a file that is no DICOM, or does not say its transfer syntax.
     """
 
-    def __init__(self, file: BinaryIO, elements: list[str | int], *, with_pixels: bool) -> None:
+    def __init__(self, file: BinaryIO, elements: Sequence[str | int], *, with_pixels: bool) -> None:
         stream = ClampedFile(file)
         _pass_preamble(stream)
         self.syntax = _transfer_syntax(stream)
@@ -171,13 +172,13 @@ class DicomFile:
         raise self._not_a_number(element)
 
     def _not_a_number(self, element: str | int) -> CannotDecode:
-        raw = self._dataset.get_item(element)
-        words = raw.value if raw is not None and isinstance(raw.value, bytes) else b""
-        text = words.decode("ascii", "replace").strip(" \0")
+        item = self._dataset.get_item(element)
+        value = b"" if item is None else item.value
+        text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
         # What looks like a number may be shown; anything else might name the patient.
-        shown = f" holds {text!r}, which" if _NUMBER.fullmatch(text) else " holds what"
+        shown = f" {text.strip()!r}, which" if _NUMBER.fullmatch(text.strip()) else " what"
         return CannotDecode(
-            f"{_named(element)}{shown} is not one number",
+            f"{_named(element)} holds{shown} is not one number",
             f"Correct {_named(element)}, with a point and no comma in a decimal number.",
         )
 
@@ -190,8 +191,12 @@ def _missing(keyword: str) -> CannotDecode:
 
 
 def _named(element: str | int) -> str:
-    tag = BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0)
+    tag = _tag(element)
     return f"{element if isinstance(element, str) else keyword_for_tag(tag)} ({tag.group:04X},{tag.element:04X})"
+
+
+def _tag(element: str | int) -> BaseTag:
+    return BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0)
 
 
 def _pass_preamble(stream: ClampedFile) -> None:
@@ -231,10 +236,12 @@ def _transfer_syntax(stream: ClampedFile) -> UID:
     return UID(named)
 
 
-def _read_elements(stream: ClampedFile, syntax: UID, elements: list[str | int], *, with_pixels: bool) -> Dataset:
+def _read_elements(stream: ClampedFile, syntax: UID, elements: Sequence[str | int], *, with_pixels: bool) -> Dataset:
     inflated = InflatedFile(stream) if syntax == DeflatedExplicitVRLittleEndian else stream
     is_private = syntax.is_private or not syntax.is_transfer_syntax
-    tags = [BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0) for element in elements]
+    tags: list[BaseTag | int] = [
+        BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0) for element in elements
+    ]
 
     dataset = read_dataset(
         inflated,  # type: ignore[arg-type]

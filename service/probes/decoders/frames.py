@@ -56,7 +56,7 @@ def encapsulated_frame(dicom: DicomFile, height: int, width: int, allocated: int
 
 
 def native_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> NDArray[Any]:
-    """The uncompressed frame [H, W]. Raises CannotDecode when there are fewer bytes, or those of more than one frame."""
+    """The uncompressed frame [H, W]. Raises CannotDecode for fewer bytes, and for those of more than one frame."""
     data = dicom.pixel_data()
     size = height * width * allocated // 8
     if len(data) < size:

@@ -17,7 +17,7 @@ class Limits:
     waiting_s: time for one image by the clock; it ends what waits for a disk that never answers.
     """
 
-    memory: int = 3 << 30
+    memory: int = 5 << 29
     computing_s: int = 60
     waiting_s: int = 600
 

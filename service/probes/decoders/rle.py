@@ -1,5 +1,6 @@
 """The header of a run-length encoded frame (DICOM PS3.5, annex G)."""
 
+from itertools import pairwise
 from struct import Struct
 
 from service.probes.pixels import CannotDecode
@@ -16,6 +17,6 @@ def check_segments(frame: bytes, bytes_a_pixel: int) -> None:
         raise CannotDecode(f"its frame has {segments} run-length segments, {bytes_a_pixel} bytes a pixel need as many")
 
     places = [*starts[:segments], len(frame)]
-    in_order = all(start < end for start, end in zip(places, places[1:], strict=False))
+    in_order = all(start < end for start, end in pairwise(places))
     if places[0] != _HEADER.size or not in_order:
         raise CannotDecode("its frame is damaged or cut short")

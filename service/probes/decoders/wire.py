@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def send_image(connection: socket.socket, image: DecodedImage) -> None:
     head = _ANSWER.pack(_PIXELS, pixels.itemsize, image.from_dicom, height, width, pixels.nbytes)
 
     connection.sendall(head)
-    connection.sendall(memoryview(pixels).cast("B"))
+    connection.sendall(_bytes_of(pixels))
 
 
 def send_size(connection: socket.socket, height: int, width: int) -> None:
@@ -96,7 +96,7 @@ def receive_answer(connection: socket.socket) -> DecodedImage | ImageSize:
 
     if kind == _PIXELS:
         pixels = _room_for_pixels(depth, from_dicom, height, width, length)
-        _fill(connection, memoryview(pixels).cast("B"))
+        _fill(connection, _bytes_of(pixels))
         return DecodedImage(pixels, from_dicom=bool(from_dicom))
     if (depth, from_dicom) != (0, 0):
         raise SenselessAnswer
@@ -119,6 +119,10 @@ def _room_for_pixels(
     if depth == 1:
         return np.empty((height, width), dtype=np.uint8)
     return np.empty((height, width), dtype=np.uint16)
+
+
+def _bytes_of(pixels: NDArray[Any]) -> memoryview:
+    return pixels.reshape(-1).view(np.uint8).data
 
 
 def _check_claimed_size(height: int, width: int) -> None:
