@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, FileMetaDataset
+from pydicom import Dataset, FileMetaDataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
@@ -72,8 +72,11 @@ def write_dicom(
     return path
 
 
-def jpeg_lossless(values: NDArray[Any], bits: int) -> bytes:
-    """Lossless JPEG (ITU-T T.81 process 14, predictor 1) with a Huffman table of seventeen codes of five bits."""
+def jpeg_lossless(values: NDArray[Any], bits: int, *, table_marker: bytes = b"\xff\xc4") -> bytes:
+    """Lossless JPEG (ITU-T T.81 process 14, predictor 1) with a Huffman table of seventeen codes of five bits.
+
+    Where the table's marker is broken, GDCM aborts.
+    """
     height, width = values.shape
     wide = values.astype(np.int64)
     predicted = np.empty_like(wide)
@@ -94,6 +97,17 @@ def jpeg_lossless(values: NDArray[Any], bits: int) -> bytes:
     frame = bytes([bits]) + height.to_bytes(2, "big") + width.to_bytes(2, "big") + bytes([1, 1, 0x11, 0])
     table = bytes([0, 0, 0, 0, 0, 17, *[0] * 11]) + bytes(range(17))
     scan = bytes([1, 1, 0, 1, 0, 0])
-    segments = [(b"\xff\xc3", frame), (b"\xff\xc4", table), (b"\xff\xda", scan)]
+    segments = [(b"\xff\xc3", frame), (table_marker, table), (b"\xff\xda", scan)]
     body = b"".join(marker + (len(content) + 2).to_bytes(2, "big") + content for marker, content in segments)
     return b"\xff\xd8" + body + entropy + b"\xff\xd9"
+
+
+def write_crashing_dicom(path: Path) -> Path:
+    """A sound data set whose frame makes its decoder abort."""
+    stored = film(12)
+    write_dicom(path, stored, bits=12, syntax=JPEGLossless)
+    dataset = dcmread(path)
+    dataset.PixelData = encapsulate([jpeg_lossless(stored, 12, table_marker=b"\0\xc4")])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    return path

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from service.errors import UnreadableImage
 from service.probes.decode import decode, image_size
@@ -66,9 +74,46 @@ def test_signed_values_are_shifted_to_start_at_zero(tmp_path: Path) -> None:
     )
 
 
-def test_overlay_bits_above_the_stored_ones_are_cleared(tmp_path: Path) -> None:
-    stored = np.array([[0x1005, 0xF000], [0x0FFF, 0x8001]], dtype=np.uint16)
-    np.testing.assert_array_equal(pixels_of(write_dicom(tmp_path / "a.dcm", stored, bits=12)), [[5, 0], [0xFFF, 1]])
+def test_bits_that_overlays_take_are_cleared(tmp_path: Path) -> None:
+    stored = np.array([[0x1005, 0x8000], [0x0FFF, 0x9001]], dtype=np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", stored, bits=12)
+    dataset = dcmread(path)
+    for group, bit in ((0x6000, 12), (0x6002, 15)):
+        dataset.add_new((group, 0x0100), "US", 16)
+        dataset.add_new((group, 0x0102), "US", bit)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(pixels_of(path), [[5, 0], [0xFFF, 1]])
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_values_beyond_the_stored_bits_are_not_wrapped(tmp_path: Path, syntax: UID) -> None:
+    path = write_dicom(tmp_path / "Doe-Jane.dcm", film(14), bits=14, syntax=syntax, BitsStored=14)
+    with_elements(path, BitsStored=12, HighBit=11)
+    assert "values from 0 to 16383, too many for the 12 bits of BitsStored (0028,0101)" in unreadable(path)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize(("stated", "allocated"), [(12, 16), (16, 16), (8, 8)])
+def test_the_precision_of_the_codestream_counts(tmp_path: Path, syntax: UID, stated: int, allocated: int) -> None:
+    path = write_dicom(tmp_path / "a.dcm", film(14), bits=14, syntax=syntax)
+    with_elements(path, BitsStored=stated, HighBit=stated - 1, BitsAllocated=allocated)
+    np.testing.assert_array_equal(pixels_of(path), film(14))
+
+    with_elements(path, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(pixels_of(path), (1 << 14) - 1 - film(14).astype(int))
+
+
+@pytest.mark.parametrize("values", [[[-2049, 0]], [[-1, 2048]], [[0, 4096]]])
+def test_signed_values_beyond_the_stored_bits_are_not_wrapped(tmp_path: Path, values: list[list[int]]) -> None:
+    path = write_dicom(tmp_path / "Doe-Jane.dcm", np.array(values, dtype=np.int16), bits=12)
+    assert "too many for the 12 bits" in unreadable(path)
+
+
+def test_signs_that_were_not_extended_are_understood(tmp_path: Path) -> None:
+    stored = np.array([[0x800, 0xFFF], [0, 0x7FF]], dtype=np.int16)
+    np.testing.assert_array_equal(
+        pixels_of(write_dicom(tmp_path / "a.dcm", stored, bits=12)), [[0, 2047], [2048, 4095]]
+    )
 
 
 def test_lossy_jpeg_of_twelve_bits_decodes() -> None:
@@ -180,6 +225,14 @@ def encoded_frame(path: Path) -> bytes:
     return next(generate_frames(dcmread(path).PixelData, number_of_frames=1))
 
 
+def with_elements(path: Path, **elements: Any) -> Path:
+    dataset = dcmread(path)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
+    return path
+
+
 def with_frame(path: Path, frame: bytes) -> Path:
     dataset = dcmread(path)
     dataset.PixelData = encapsulate([frame])
@@ -216,7 +269,8 @@ def test_a_frame_with_noise_in_it_is_unreadable(tmp_path: Path, syntax: UID) -> 
         ({"HighBit": 15}, "low bits"),
         ({"Rows": 60_000, "Columns": 60_000}, "more than"),
         ({"Rows": 0}, "no pixels"),
-        ({"Rows": 60}, "decoder stopped"),
+        ({"Rows": 60}, "3552 bytes where 60 x 37 pixels of 16 bits take 4440"),
+        ({"PixelRepresentation": 2}, "PixelRepresentation (0028,0103) is 2"),
     ],
 )
 def test_other_dicom_objects_are_unreadable(tmp_path: Path, elements: dict[str, Any], reason: str) -> None:

@@ -51,20 +51,20 @@ class ClampedFile:
 
 
 class InflatedFile:
-    """A deflated file, inflated as far as it is read and no further than the largest image that is accepted."""
+    """A deflated file, inflated as far as it is read. most: how many bytes at most."""
 
-    _MOST = 2 * MAX_PIXELS + _HEADER_BYTES
     _STEP = 1 << 20
 
-    def __init__(self, deflated: ClampedFile) -> None:
+    def __init__(self, deflated: ClampedFile, most: int) -> None:
         self._deflated = deflated
+        self._most = most
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._inflated = bytearray()
         self._place = 0
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes. Raises CannotDecode when the file inflates to more than is accepted, or is damaged."""
-        stop = self._MOST + 1 if size < 0 else self._place + size
+        stop = self._most + 1 if size < 0 else self._place + size
         self._inflate_to(stop)
         data = bytes(memoryview(self._inflated)[self._place : stop])
         self._place += len(data)
@@ -90,8 +90,8 @@ class InflatedFile:
                 self._inflated += self._inflater.decompress(data, self._STEP)
             except zlib.error:
                 raise CannotDecode("its deflated data are damaged") from None
-            if len(self._inflated) > self._MOST:
-                raise CannotDecode(f"it inflates to more than {self._MOST >> 20} MB")
+            if len(self._inflated) > self._most:
+                raise CannotDecode(f"it inflates to more than {self._most >> 20} MB")
 
 
 class DicomFile:
@@ -237,7 +237,8 @@ def _transfer_syntax(stream: ClampedFile) -> UID:
 
 
 def _read_elements(stream: ClampedFile, syntax: UID, elements: Sequence[str | int], *, with_pixels: bool) -> Dataset:
-    inflated = InflatedFile(stream) if syntax == DeflatedExplicitVRLittleEndian else stream
+    most = _HEADER_BYTES + (2 * MAX_PIXELS if with_pixels else 0)
+    inflated = InflatedFile(stream, most) if syntax == DeflatedExplicitVRLittleEndian else stream
     is_private = syntax.is_private or not syntax.is_transfer_syntax
     tags: list[BaseTag | int] = [
         BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0) for element in elements

@@ -10,7 +10,6 @@ from service.probes.decoders.wire import ImageSize, Question
 from service.probes.pixels import CannotDecode, DecodedImage
 
 _MOST = 4
-_TRIES = 2
 
 
 class DecoderPool:
@@ -50,20 +49,19 @@ class DecoderPool:
 
     def _ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         with self._free:
-            for _ in range(_TRIES - 1):
-                try:
-                    return self._ask_once(question, file)
-                except DecoderLost as lost:
-                    if not lost.by_chance:
-                        raise CannotDecode(lost.reason) from None
-            # A process may have died of something else than this file, and what is skipped decides the result.
             try:
-                return self._ask_once(question, file)
+                return self._ask_one(self._idle_or_new(), question, file)
+            except DecoderLost as lost:
+                if not lost.by_chance:
+                    raise CannotDecode(lost.reason) from None
+
+            # The process may have died of something else than this file, and what is skipped decides the result.
+            try:
+                return self._ask_one(DecoderProcess(self._limits), question, file)
             except DecoderLost as lost:
                 raise CannotDecode(lost.reason) from None
 
-    def _ask_once(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
-        process = self._take()
+    def _ask_one(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         try:
             answer = process.ask(question, file)
         except CannotDecode:
@@ -75,7 +73,7 @@ class DecoderPool:
         self._give_back(process)
         return answer
 
-    def _take(self) -> DecoderProcess:
+    def _idle_or_new(self) -> DecoderProcess:
         with self._lock:
             if self._idle:
                 return self._idle.pop()

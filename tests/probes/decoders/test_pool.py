@@ -1,0 +1,154 @@
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from service.probes.decoders.limits import Limits
+from service.probes.decoders.pool import DecoderPool
+from service.probes.decoders.process import DecoderLost, DecoderProcess
+from service.probes.decoders.wire import Question
+from service.probes.pixels import CannotDecode
+from tests.probes.dicom_files import film, write_crashing_dicom, write_dicom
+
+
+@contextmanager
+def pool_of(processes: int, limits: Limits | None = None) -> Iterator[DecoderPool]:
+    pool = DecoderPool(processes, limits)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def process_with(limits: Limits) -> Iterator[DecoderProcess]:
+    process = DecoderProcess(limits)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def refusal(pool: DecoderPool, path: Path) -> str:
+    with path.open("rb") as file, pytest.raises(CannotDecode) as caught:
+        pool.image(file)
+    return caught.value.reason
+
+
+def check_sound(pool: DecoderPool, path: Path) -> None:
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(pool.image(file).pixels, film(12))
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    return write_dicom(tmp_path / "sound.dcm", film(12), bits=12)
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """A header of very many empty elements."""
+    path = write_dicom(tmp_path / "endless.dcm", film(12), bits=12, PixelData=None)
+    with path.open("rb+") as file:
+        file.truncate(1 << 28)
+    return path
+
+
+def test_a_file_that_crashes_its_decoder_is_refused_and_the_next_one_decodes(tmp_path: Path, sound: Path) -> None:
+    crashing = write_crashing_dicom(tmp_path / "crashing.dcm")
+    with pool_of(1) as pool:
+        check_sound(pool, sound)
+        assert refusal(pool, crashing) == "the decoder crashed"
+        check_sound(pool, sound)
+
+
+def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path, sound: Path) -> None:
+    large = write_dicom(tmp_path / "large.dcm", np.zeros((8000, 8000), np.uint16), bits=12)
+    with pool_of(1, Limits(memory=250 << 20)) as pool:
+        assert refusal(pool, large) == "the decoder takes more memory than allowed (250 MB)"
+        check_sound(pool, sound)
+
+
+def test_a_file_that_takes_too_much_computing_is_refused(endless: Path, sound: Path) -> None:
+    with pool_of(1, Limits(computing_s=1)) as pool:
+        assert refusal(pool, endless) == "it takes longer than 1 seconds of computing"
+        check_sound(pool, sound)
+
+
+def test_the_computing_of_earlier_images_does_not_count(tmp_path: Path) -> None:
+    large = np.zeros((4000, 4000), np.uint16)
+    sound = write_dicom(tmp_path / "a.dcm", large, bits=12, syntax=DeflatedExplicitVRLittleEndian)
+    with process_with(Limits(computing_s=1)) as process, sound.open("rb") as file:
+        while psutil.Process(process.pid).cpu_times().user < 2.5:
+            process.ask(Question.IMAGE, file)
+
+
+def test_a_decoder_that_does_not_answer_is_ended(sound: Path) -> None:
+    with process_with(Limits(waiting_s=1)) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        with sound.open("rb") as file, pytest.raises(DecoderLost, match="longer than 1 seconds"):
+            process.ask(Question.IMAGE, file)
+        assert not psutil.pid_exists(process.pid)
+
+
+def test_an_image_is_tried_again_when_its_process_was_killed(sound: Path) -> None:
+    with pool_of(1) as pool:
+        check_sound(pool, sound)
+        for process in pool._idle:
+            os.kill(process.pid, signal.SIGKILL)
+        check_sound(pool, sound)
+
+
+def test_a_process_that_was_killed_says_so(sound: Path) -> None:
+    with process_with(Limits()) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        with sound.open("rb") as file, pytest.raises(DecoderLost, match="was killed, most likely for want of memory"):
+            process.ask(Question.IMAGE, file)
+
+
+def test_many_threads_share_a_few_processes(tmp_path: Path) -> None:
+    films = [film(12, seed=seed) for seed in range(8)]
+    paths = [write_dicom(tmp_path / f"{seed}.dcm", stored, bits=12) for seed, stored in enumerate(films)]
+
+    with pool_of(2) as pool, ThreadPoolExecutor(8) as threads:
+
+        def pixels(path: Path) -> np.ndarray:
+            with path.open("rb") as file:
+                return pool.image(file).pixels
+
+        for decoded, stored in zip(threads.map(pixels, paths), films, strict=True):
+            np.testing.assert_array_equal(decoded, stored)
+
+
+def test_a_process_is_limited_and_knows_no_secrets(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///somewhere")
+    with process_with(Limits(memory=1 << 30)) as process, sound.open("rb") as file:
+        process.ask(Question.IMAGE, file)
+        folder = Path(f"/proc/{process.pid}")
+        assert "DATABASE_URL" not in (folder / "environ").read_text()
+
+        lines = (folder / "limits").read_text().splitlines()
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in lines}
+        assert limits["Max address space"] == [str(1 << 30)] * 2
+        for nothing in ("Max core file size", "Max file size", "Max processes"):
+            assert limits[nothing] == ["0", "0"]
+        assert limits["Max open files"] == ["64", "64"]
+        assert limits["Max cpu time"][0] != "unlimited"
+
+
+def test_a_process_outlives_the_signals_to_its_group_and_ends_with_its_socket(sound: Path) -> None:
+    with process_with(Limits()) as process, sound.open("rb") as file:
+        process.ask(Question.SIZE, file)
+        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, signal.SIGINT)
+        process.ask(Question.IMAGE, file)
+
+        process._connection.close()
+        assert process._process.wait(timeout=20) == 0

@@ -1,0 +1,99 @@
+import socket
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from service.probes.decoders.wire import (
+    ImageSize,
+    OutOfMemory,
+    SenselessAnswer,
+    receive_answer,
+    send_image,
+    send_no_memory,
+    send_refusal,
+    send_size,
+)
+from service.probes.pixels import CannotDecode, DecodedImage
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    parent, child = socket.socketpair()
+    with parent, child:
+        parent.settimeout(5)
+        yield parent, child
+
+
+def head(kind: bytes, depth: int, from_dicom: int, height: int, width: int, length: int) -> bytes:
+    return struct.pack("<cBBIIQ", kind, depth, from_dicom, height, width, length)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("from_dicom", [False, True])
+def test_an_image_arrives_as_it_was_sent(ends: Ends, dtype: type, from_dicom: bool) -> None:
+    parent, child = ends
+    pixels = np.arange(35, dtype=dtype).reshape(5, 7)[:, ::2]
+    send_image(child, DecodedImage(pixels, from_dicom))
+
+    image = receive_answer(parent)
+    assert isinstance(image, DecodedImage)
+    assert image.from_dicom == from_dicom
+    assert image.pixels.dtype == dtype
+    np.testing.assert_array_equal(image.pixels, pixels)
+
+
+def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
+    parent, child = ends
+    send_size(child, 30, 20)
+    send_refusal(child, CannotDecode("it is broken", "Mend it."))
+    send_no_memory(child)
+
+    assert receive_answer(parent) == ImageSize(30, 20)
+    with pytest.raises(CannotDecode) as caught:
+        receive_answer(parent)
+    assert (caught.value.reason, caught.value.remedy) == ("it is broken", "Mend it.")
+    with pytest.raises(OutOfMemory):
+        receive_answer(parent)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head(b"P", 2, 1, 60_000, 60_000, 7_200_000_000),
+        head(b"P", 2, 1, 2, 2, 1 << 62),
+        head(b"P", 2, 1, 2, 2, 7),
+        head(b"P", 8, 1, 2, 2, 32),
+        head(b"P", 0, 1, 2, 2, 0),
+        head(b"P", 1, 2, 2, 2, 4),
+        head(b"P", 1, 1, 0, 2, 0),
+        head(b"S", 0, 0, 60_000, 60_000, 0),
+        head(b"S", 0, 0, 0, 2, 0),
+        head(b"S", 0, 0, 2, 2, 4) + b"more",
+        head(b"R", 0, 0, 0, 0, 0),
+        head(b"R", 0, 0, 0, 0, 1 << 40),
+        head(b"R", 0, 0, 0, 0, 4) + b"\xff\xfe\xfd\n",
+        head(b"R", 0, 0, 0, 0, 9) + b"one\ntwo\n3",
+        head(b"R", 0, 0, 0, 0, 8) + b"\x1b[2J\ntwo",
+        head(b"R", 0, 0, 0, 0, 4) + b"\ntwo",
+        head(b"M", 0, 0, 0, 0, 1) + b"!",
+        head(b"X", 0, 0, 0, 0, 0),
+        bytes(22),
+    ],
+)
+def test_an_answer_that_no_decoder_of_ours_gives_is_not_believed(ends: Ends, answer: bytes) -> None:
+    parent, child = ends
+    child.sendall(answer)
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent)
+
+
+def test_an_answer_that_breaks_off_is_an_end_of_file(ends: Ends) -> None:
+    parent, child = ends
+    child.sendall(head(b"P", 1, 1, 2, 2, 4) + b"abc")
+    child.close()
+    with pytest.raises(EOFError):
+        receive_answer(parent)
