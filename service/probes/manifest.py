@@ -13,7 +13,7 @@ from service.domain.digests import digest_of_file
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
-from service.probes.patches import check_grid, patches_of
+from service.probes.patches import check_grid, check_total, patches_of
 from service.probes.rows import Row, read_rows
 
 _NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
@@ -183,9 +183,13 @@ def _bad_id(number: int, what: str) -> InvalidManifest:
 
 
 def _cut(items: list[ProbeItem], grid: PatchGrid, on_unreadable: Literal["fail", "skip"]) -> Iterator[ProbeItem]:
+    total = 0
     for item in items:
         try:
-            yield from patches_of(item, grid)
+            for patch in patches_of(item, grid):
+                total += 1
+                check_total(total)
+                yield patch
         except UnreadableImage:
             if on_unreadable == "fail":
                 raise

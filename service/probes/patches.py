@@ -7,6 +7,10 @@ from service.domain.probes import Box, PatchGrid, ProbeItem
 from service.errors import InvalidManifest
 from service.probes.decode import image_size
 
+MAX_PATCHES_OF_IMAGE = 10_000
+MAX_PATCHES = 1_000_000
+"""Of a whole probe set: as many items as a manifest of single images may be expected to have."""
+
 
 def check_grid(grid: PatchGrid) -> None:
     """Raises InvalidManifest unless 1 <= stride <= size: a longer stride would leave pixels that no patch shows."""
@@ -32,19 +36,44 @@ def patches_of(item: ProbeItem, grid: PatchGrid) -> Iterator[ProbeItem]:
     """The patches of one image, with ids `<image_id>@<left>,<top>` and everything else as the image has it.
 
     All patches are kept, those of air too: which of them count as air would be one more thing that decides the result.
-    Raises UnreadableImage when the image's header cannot be read, InvalidManifest when it is smaller than a patch.
+    Raises UnreadableImage when the image's header cannot be read, InvalidManifest when the image is smaller than a
+    patch or has more than MAX_PATCHES_OF_IMAGE.
     """
     height, width = image_size(item.path, row=item.row)
-    places = boxes(height, width, grid)
-    if not places:
+    count = _count(height, grid) * _count(width, grid)
+    if count > MAX_PATCHES_OF_IMAGE:
+        raise InvalidManifest(
+            f"The image of row {item.row} has {count} patches of size {grid.size} and stride {grid.stride}, more than "
+            f"{MAX_PATCHES_OF_IMAGE}.",
+            field="patches",
+            value=f"row {item.row}",
+            remedy="Use a larger patch size and stride.",
+        )
+    if count == 0:
         raise InvalidManifest(
             f"The image of row {item.row} is {height} x {width} pixels, smaller than a patch of {grid.size}.",
             field="patches",
             value=f"row {item.row}",
             remedy="Use a smaller patch size or take the row out.",
         )
-    for box in places:
+    for box in boxes(height, width, grid):
         yield replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box)
+
+
+def check_total(patches: int) -> None:
+    """Raises InvalidManifest for more patches than a probe set may have."""
+    if patches > MAX_PATCHES:
+        raise InvalidManifest(
+            f"The probe set has more than {MAX_PATCHES} patches.",
+            field="patches",
+            value=f"more than {MAX_PATCHES}",
+            remedy="Use a larger patch size and stride, or split the manifest.",
+        )
+
+
+def _count(length: int, grid: PatchGrid) -> int:
+    """How many starts there are, without making them."""
+    return 0 if length < grid.size else -(-(length - grid.size) // grid.stride) + 1
 
 
 def _starts(length: int, grid: PatchGrid) -> list[int]:

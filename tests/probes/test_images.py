@@ -8,10 +8,11 @@ import pytest
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.domain.probes import PatchGrid, ProbeSet
+from service.engine.batches import image_batches
 from service.errors import UnreadableImage
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
-from tests.probes.dicom_files import film, write_dicom
+from tests.probes.dicom_files import film, write_crashing_dicom, write_dicom
 
 SMALL = Preprocessing(height=8, width=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
 TALL = Preprocessing(
@@ -119,3 +120,17 @@ def test_an_unreadable_image_fails_for_every_thread_and_again_later(tmp_path: Pa
     assert "row 1" in details.pop()
     write_dicom(probe.items[0].path, film(12, 40, 30), bits=12)
     assert images.load(0, [SMALL])[0].shape == (3, 8, 8)
+
+
+def test_an_image_that_crashes_its_decoder_is_skipped_and_the_next_one_is_shown(tmp_path: Path) -> None:
+    probe = probe_set(tmp_path)
+    write_crashing_dicom(probe.items[2].path)
+    batches = image_batches(open_images(probe), SMALL, SMALL, span=range(4), batch_size=8, on_unreadable="skip")
+    assert [(batch.indices, batch.skipped) for batch in batches] == [((0, 1, 3), (2,))]
+
+
+def test_an_image_that_crashes_its_decoder_fails_the_job_with_its_row(tmp_path: Path) -> None:
+    probe = probe_set(tmp_path)
+    write_crashing_dicom(probe.items[2].path)
+    with pytest.raises(UnreadableImage, match="The image of manifest row 3 cannot be read: the decoder crashed"):
+        open_images(probe).load(2, [SMALL])

@@ -47,7 +47,8 @@ def refused(path: Path) -> CannotDecode:
     ],
 )
 def test_a_missing_element_is_named(tmp_path: Path, keyword: str) -> None:
-    problem = refused(write_dicom(tmp_path / "a.dcm", film(12), bits=12, **{keyword: None}))
+    missing: dict[str, Any] = {keyword: None}
+    problem = refused(write_dicom(tmp_path / "a.dcm", film(12), bits=12, **missing))
     assert f"it has no {keyword} (0028,0" in problem.reason
     assert keyword in problem.remedy
 
@@ -72,7 +73,8 @@ def test_an_element_without_a_number_is_named(
     tmp_path: Path, tag: tuple[int, int], vr: bytes, value: bytes, shown: str
 ) -> None:
     keyword = {0x1053: "RescaleSlope", 0x0101: "BitsStored", 0x0008: "NumberOfFrames"}[tag[1]]
-    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, **{keyword: None} if keyword == "BitsStored" else {})
+    missing: dict[str, Any] = {keyword: None} if keyword == "BitsStored" else {}
+    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, **missing)
     element = struct.pack("<HH2sH", *tag, vr, len(value)) + value
     data = path.read_bytes()
     later = min(place for place in (data.find(struct.pack("<HH", 0x28, 0x0102)), data.find(b"\xe0\x7f\x10\0")))

@@ -1,9 +1,11 @@
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.probes.decoders.wire import (
     ImageSize,
@@ -36,7 +38,7 @@ def head(kind: bytes, depth: int, from_dicom: int, height: int, width: int, leng
 @pytest.mark.parametrize("from_dicom", [False, True])
 def test_an_image_arrives_as_it_was_sent(ends: Ends, dtype: type, from_dicom: bool) -> None:
     parent, child = ends
-    pixels = np.arange(35, dtype=dtype).reshape(5, 7)[:, ::2]
+    pixels: NDArray[Any] = np.arange(35, dtype=dtype).reshape(5, 7)[:, ::2]
     send_image(child, DecodedImage(pixels, from_dicom))
 
     image = receive_answer(parent)
