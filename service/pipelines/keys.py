@@ -1,7 +1,8 @@
 """Content keys: a digest over everything that an artifact's bytes depend on, so that equal keys mean equal bytes.
 
 A layer's key names its shards by their bytes, and a shard's key the images by theirs: a change anywhere changes every
-key behind it. SCHEMA changes with any code that changes an artifact's bytes.
+key behind it. SCHEMA changes with any code that changes an artifact's bytes; the libraries that make an artifact are
+named with their versions, as another version of a decoder may give other pixels.
 """
 
 from dataclasses import asdict
@@ -14,8 +15,9 @@ from service.domain.methods import PRIOR_METHODS
 from service.engine.networks import Dissector, Target
 from service.engine.probing import kept_top, wants_every_activation
 from service.pipelines.job_plan import JobPlan
+from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def shard_key(
@@ -27,6 +29,7 @@ def shard_key(
         plan,
         device,
         kind="shard",
+        versions=versions_of(*IMAGES, *NETWORKS),
         target={
             "sha256": target.sha256,
             "architecture": target.architecture,
@@ -46,7 +49,14 @@ def shard_key(
 
 def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
     """Key of the concepts' embeddings."""
-    return _key(plan, device, kind="texts", dissector=_dissector(dissector), texts=plan.concept_set.texts)
+    return _key(
+        plan,
+        device,
+        kind="texts",
+        versions=versions_of(*TEXTS),
+        dissector=_dissector(dissector),
+        texts=plan.concept_set.texts,
+    )
 
 
 def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str], texts: str) -> str:
@@ -56,6 +66,7 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         plan,
         device,
         kind="layer",
+        versions=versions_of(*SCORING),
         layer=layer,
         shards=shards,
         texts=texts,

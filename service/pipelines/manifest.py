@@ -13,6 +13,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
 from service.engine.networks import Dissector, Target
 from service.engine.scoring import SEED
+from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 
 
 def describe(
@@ -59,8 +60,15 @@ def describe(
         "processor": {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()},
         "precision": "float32",
         "seed": SEED,
-        "versions": {"service": version("mammo-clip-dissect-service"), "torch": torch.__version__},
+        "versions": _versions(),
         "results": dict(results),
         "drawn": asdict(options.evidence),
         "evidence": encode_evidence(evidence),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of this software, and of every library that decides a result."""
+    libraries = versions_of(*IMAGES, *NETWORKS, *TEXTS, *SCORING)
+    # The build of torch counts too, as 2.14.1+cpu.
+    return {"service": version("mammo-clip-dissect-service"), **libraries, "torch": torch.__version__}
