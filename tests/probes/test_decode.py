@@ -22,6 +22,8 @@ from pydicom.uid import (
 
 from service.errors import UnreadableImage
 from service.probes.decode import decode, image_size
+from service.probes.decoders import dicom
+from service.probes.pixels import CannotDecode
 from tests.probes.dicom_files import COMPRESSED, SYNTAXES, film, write_dicom
 
 
@@ -120,6 +122,18 @@ def test_lossy_jpeg_of_twelve_bits_decodes() -> None:
     path = Path(str(get_testdata_file("JPGExtended.dcm", download=False)))
     assert pixels_of(path).shape == image_size(path, row=1) == (1024, 256)
     assert pixels_of(path).max() > 255
+
+
+def test_lossy_jpeg_of_twelve_bits_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutExtra:
+        is_available = True
+        available_plugins = ("gdcm",)
+
+    monkeypatch.setattr(dicom, "get_decoder", lambda _: WithoutExtra())
+    path = Path(str(get_testdata_file("JPGExtended.dcm", download=False)))
+    with path.open("rb") as file, pytest.raises(CannotDecode, match="12 bits needs the extra jpeg-extended") as caught:
+        dicom.decode_dicom(file)
+    assert "pip install 'mammo-clip-dissect-service[jpeg-extended]'" in caught.value.remedy
 
 
 def test_lossy_jpeg_of_eight_bits_decodes(tmp_path: Path) -> None:

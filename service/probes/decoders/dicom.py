@@ -148,7 +148,8 @@ def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tu
         raise
     except Exception:  # the decoders raise whatever they like
         raise CannotDecode(
-            f"its frame in {_named(dicom.syntax)} is damaged, or takes more memory than allowed to decode"
+            f"its frame in {_named(dicom.syntax)} is damaged, of a kind that the installed decoders do not know, or "
+            "takes more memory than allowed"
         ) from None
     return stored, precision
 

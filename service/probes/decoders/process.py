@@ -72,10 +72,9 @@ class DecoderProcess:
 
         Raises CannotDecode when the file is refused; DecoderLost, after which the process is gone.
         """
-        self._connection.settimeout(self._limits.waiting_s)
         try:
             send_question(self._connection, question, file)
-            return receive_answer(self._connection)
+            return receive_answer(self._connection, self._limits.waiting_s)
         except TimeoutError:
             self.kill()
             raise DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False) from None

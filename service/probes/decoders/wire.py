@@ -5,6 +5,7 @@ sizes are believed only as far as they agree with each other and with the limits
 """
 
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -85,18 +86,20 @@ def send_no_memory(connection: socket.socket) -> None:
     connection.sendall(_ANSWER.pack(_NO_MEMORY, 0, 0, 0, 0, 0))
 
 
-def receive_answer(connection: socket.socket) -> DecodedImage | ImageSize:
-    """The answer to the last question. The socket's timeout holds for each part of it.
+def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | ImageSize:
+    """The answer to the last question, all of it within so many seconds.
 
-    Raises CannotDecode for a refusal, OutOfMemory, SenselessAnswer; EOFError when the other end has closed; OSError.
+    Raises CannotDecode for a refusal, OutOfMemory, SenselessAnswer; EOFError when the other end has closed;
+    TimeoutError and any other OSError.
     """
+    end = time.monotonic() + seconds
     head = bytearray(_ANSWER.size)
-    _fill(connection, memoryview(head))
+    _fill(connection, memoryview(head), end)
     kind, depth, from_dicom, height, width, length = _ANSWER.unpack(head)
 
     if kind == _PIXELS:
         pixels = _room_for_pixels(depth, from_dicom, height, width, length)
-        _fill(connection, _bytes_of(pixels))
+        _fill(connection, _bytes_of(pixels), end)
         return DecodedImage(pixels, from_dicom=bool(from_dicom))
     if (depth, from_dicom) != (0, 0):
         raise SenselessAnswer
@@ -104,7 +107,7 @@ def receive_answer(connection: socket.socket) -> DecodedImage | ImageSize:
         _check_claimed_size(height, width)
         return ImageSize(height, width)
     if kind == _REFUSAL and 0 < length <= _MAX_WORDS:
-        raise _refusal(connection, length)
+        raise _refusal(connection, length, end)
     if kind == _NO_MEMORY and length == 0:
         raise OutOfMemory
     raise SenselessAnswer
@@ -132,9 +135,9 @@ def _check_claimed_size(height: int, width: int) -> None:
         raise SenselessAnswer from None
 
 
-def _refusal(connection: socket.socket, length: int) -> CannotDecode:
+def _refusal(connection: socket.socket, length: int, end: float) -> CannotDecode:
     words = bytearray(length)
-    _fill(connection, memoryview(words))
+    _fill(connection, memoryview(words), end)
     try:
         reason, remedy = words.decode().split("\n")
     except ValueError:
@@ -144,8 +147,10 @@ def _refusal(connection: socket.socket, length: int) -> CannotDecode:
     return CannotDecode(reason, remedy)
 
 
-def _fill(connection: socket.socket, room: memoryview) -> None:
+def _fill(connection: socket.socket, room: memoryview, end: float) -> None:
     while room:
+        # A timeout of nought would mean not to wait at all, which is another error.
+        connection.settimeout(max(end - time.monotonic(), 0.001))
         received = connection.recv_into(room[:_CHUNK])
         if not received:
             raise EOFError

@@ -1,5 +1,6 @@
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,6 @@ Ends = tuple[socket.socket, socket.socket]
 def ends() -> Iterator[Ends]:
     parent, child = socket.socketpair()
     with parent, child:
-        parent.settimeout(5)
         yield parent, child
 
 
@@ -41,7 +41,7 @@ def test_an_image_arrives_as_it_was_sent(ends: Ends, dtype: type, from_dicom: bo
     pixels: NDArray[Any] = np.arange(35, dtype=dtype).reshape(5, 7)[:, ::2]
     send_image(child, DecodedImage(pixels, from_dicom))
 
-    image = receive_answer(parent)
+    image = receive_answer(parent, 5)
     assert isinstance(image, DecodedImage)
     assert image.from_dicom == from_dicom
     assert image.pixels.dtype == dtype
@@ -54,12 +54,12 @@ def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
     send_refusal(child, CannotDecode("it is broken", "Mend it."))
     send_no_memory(child)
 
-    assert receive_answer(parent) == ImageSize(30, 20)
+    assert receive_answer(parent, 5) == ImageSize(30, 20)
     with pytest.raises(CannotDecode) as caught:
-        receive_answer(parent)
+        receive_answer(parent, 5)
     assert (caught.value.reason, caught.value.remedy) == ("it is broken", "Mend it.")
     with pytest.raises(OutOfMemory):
-        receive_answer(parent)
+        receive_answer(parent, 5)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_answer_that_no_decoder_of_ours_gives_is_not_believed(ends: Ends, ans
     parent, child = ends
     child.sendall(answer)
     with pytest.raises(SenselessAnswer):
-        receive_answer(parent)
+        receive_answer(parent, 5)
 
 
 def test_an_answer_that_breaks_off_is_an_end_of_file(ends: Ends) -> None:
@@ -98,4 +98,21 @@ def test_an_answer_that_breaks_off_is_an_end_of_file(ends: Ends) -> None:
     child.sendall(head(b"P", 1, 1, 2, 2, 4) + b"abc")
     child.close()
     with pytest.raises(EOFError):
-        receive_answer(parent)
+        receive_answer(parent, 5)
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for(ends: Ends) -> None:
+    parent, child = ends
+    stop = threading.Event()
+
+    def trickle() -> None:
+        child.sendall(head(b"P", 1, 1, 100, 100, 10_000))
+        while not stop.wait(0.05):
+            child.sendall(b"x")
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    with pytest.raises(TimeoutError):
+        receive_answer(parent, 0.5)
+    stop.set()
+    sender.join()
