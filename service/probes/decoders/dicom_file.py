@@ -106,9 +106,6 @@ class DicomFile:
         self.syntax = _transfer_syntax(stream)
         self._dataset = _read_elements(stream, self.syntax, elements, with_pixels=with_pixels)
 
-    def __contains__(self, element: str | int) -> bool:
-        return element in self._dataset
-
     def number(self, keyword: str) -> int:
         """The whole number that a required element holds. Raises CannotDecode when it is missing or holds no number."""
         if keyword not in self._dataset:
@@ -153,7 +150,10 @@ class DicomFile:
         return str(self._dataset["PixelData"].VR)
 
     def _is_empty(self, element: str | int) -> bool:
-        return element not in self._dataset or self._value(element) in {None, "", b""}
+        if element not in self._dataset:
+            return True
+        value = self._value(element)
+        return value is None or (isinstance(value, str | bytes) and not value)
 
     def _value(self, element: str | int) -> object:
         try:

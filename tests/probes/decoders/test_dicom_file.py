@@ -62,6 +62,7 @@ def test_without_what_has_a_default_it_decodes(tmp_path: Path) -> None:
     ("tag", "vr", "value", "shown"),
     [
         ((0x0028, 0x1053), b"DS", b"1,0 ", "RescaleSlope (0028,1053) holds '1,0', which is not one number"),
+        ((0x0028, 0x1053), b"DS", b"1\\2 ", "RescaleSlope (0028,1053) holds what is not one number"),
         ((0x0028, 0x1053), b"DS", b"Doe^Jane", "RescaleSlope (0028,1053) holds what is not one number"),
         ((0x0028, 0x0101), b"US", struct.pack("<HH", 12, 12), "BitsStored (0028,0101) holds"),
         ((0x0028, 0x0101), b"US", b"", "BitsStored (0028,0101) holds"),
