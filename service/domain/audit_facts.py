@@ -1,7 +1,12 @@
-"""What an audit knows of a network: the figures that its verdict is computed from, and nothing else."""
+"""What an audit knows of a network: the figures that its verdict is computed from, and nothing else.
+
+The stored types are rows of the database, wire format and part of signed reports:
+`tests/domain/test_stored_names.py` says what a rename costs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 from uuid import UUID
 
 from service.domain.comparisons import Measured
@@ -10,27 +15,33 @@ from service.domain.policies import Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """A dissection in figures.
+    """A dissection in figures (stored)."""
 
-    refused: why nothing was inferred; then nothing else is known but units and live ones. stability: the median share
-    of the resamples that keep a significant label; None without any. concepts, categories: significant neurons of each
-    that has any. unseen: concepts without a neuron that probe set or dissector could not have shown, with the reason.
-    responses: of each live neuron that responds to watched concepts, their texts. halves: splits of the exams into two.
-    watched_halves: of the neurons with a significant label or such a response, how many the one and the other half of
-    each split name after each watched concept; concepts that no half names are left out.
-    """
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     refused: str | None
+    """Why nothing was inferred; then nothing else is known but units and live ones."""
     units: int
     live: int
     significant: int
     stability: float | None
+    """The median share of the resamples that keep a significant label; None without any."""
     concepts: Mapping[str, int] = field(default_factory=dict)
+    """Significant neurons of each concept that has any."""
     categories: Mapping[str, int] = field(default_factory=dict)
+    """Significant neurons of each category that has any."""
     unseen: Mapping[str, str] = field(default_factory=dict)
+    """Concepts without a neuron that probe set or dissector could not have shown, with the reason."""
     responses: tuple[tuple[str, ...], ...] = ()
+    """For each live neuron that responds to watched concepts, their texts."""
     halves: int = 0
+    """How often the exams were split into two halves."""
     watched_halves: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    """Watched concept -> for each split, how many neurons the one and the other half name after it.
+
+    Only neurons with a significant label or a response to a watched concept count; concepts that no half names are
+    left out.
+    """
 
     @property
     def is_judged(self) -> bool:
@@ -50,7 +61,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:
-    """A category's neurons in the baseline, and the change: see `service.domain.comparisons.Change`."""
+    """A category's neurons in the baseline, and the change: see `service.domain.comparisons.Change` (stored)."""
 
     name: str
     before: int
@@ -63,53 +74,61 @@ class CategoryChange:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far a network has moved from the baseline, over all layers that both have.
+    """How far a network has moved from the baseline, over all layers that both have (stored)."""
 
-    labels: the share of the labels that differ; None where units are not paired. unshared: layers that only one has.
-    """
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     comparison: UUID
     categories: tuple[CategoryChange, ...]
     divergence: Measured
     labels: Measured | None
+    """The share of the labels that differ; None where units are not paired."""
     unpaired: int
+    """Units that have a label in the baseline alone or in the audited network alone."""
     unshared: tuple[str, ...]
+    """Layers that only one of the two has."""
 
     @property
     def zero(self) -> bool:
         """Has nothing at all changed?"""
         moved = [self.divergence.value, None if self.labels is None else self.labels.value]
-        return not (any(moved) or any(one.gain for one in self.categories) or self.unpaired or self.unshared)
+        return not (any(moved) or any(category.gain for category in self.categories) or self.unpaired or self.unshared)
 
 
 @dataclass(frozen=True, slots=True)
 class StratumFacts:
-    """The exams with one value of a stratum. network: None where there were too few of them, or no dissection."""
+    """The exams with one value of a stratum (stored)."""
+
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     value: str
     exams: int
     network: NetworkFacts | None
+    """None where there were too few exams, or no dissection."""
     reason: str | None = None
+    """Why there is no network."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFacts:
-    """Everything that a verdict rests on.
+    """Everything that a verdict rests on (stored)."""
 
-    same_network: checkpoint and architecture are the baseline's. identical: was the baseline's result reproduced bit
-    by bit? None where another network was audited. made_otherwise: what the baseline was dissected with and this audit
-    was not (device, processor, versions), in words. baseline, drift: None where nothing is pinned. release: of this
-    service, that put the facts together and judged them.
-    """
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     network: NetworkFacts
     same_network: bool = False
+    """Are checkpoint and architecture the baseline's?"""
     identical: bool | None = None
+    """Was the baseline's result reproduced bit by bit? None where another network was audited."""
     made_otherwise: tuple[str, ...] = ()
+    """What the baseline was dissected with and this audit was not (device, processor, versions), in words."""
     baseline: NetworkFacts | None = None
+    """None where no baseline is pinned."""
     drift: Drift | None = None
+    """None where no baseline is pinned."""
     strata: Mapping[str, tuple[StratumFacts, ...]] = field(default_factory=dict)
     release: str | None = None
+    """The release of this service that put the facts together and judged them."""
 
 
 Figure = float | int | str | None | tuple[str, ...]
@@ -117,7 +136,7 @@ Figure = float | int | str | None | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What became of one rule, or of one rule in one value of a stratum (`density=c`)."""
+    """What became of one rule, or of one rule in one value of a stratum (`density=c`) (stored)."""
 
     rule: str
     kind: str
@@ -129,7 +148,7 @@ class RuleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict and the outcomes that it follows from: the worst of them."""
+    """The verdict, and the outcomes of which it is the worst (stored)."""
 
     verdict: Verdict
     outcomes: tuple[RuleOutcome, ...]

@@ -27,7 +27,7 @@ class AuditStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """No alerts until then: who asked for it and why. Audits go on and are recorded."""
+    """No alerts until then (stored). Audits go on and are recorded."""
 
     until: datetime
     by: str
@@ -36,28 +36,29 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployed model and how it is audited.
-
-    target: the version in use. request: everything else of its dissections. policy: the one that the next audit takes.
-    baseline: the job that audits are compared with; None until one is pinned. registered_model: its name in a model
-    registry, whose webhooks tell of new versions. alert_budget: the most alerts in 24 hours, None for any number.
-    """
+    """A deployed model and how it is audited."""
 
     id: UUID
     name: str
     target: Resource
+    """The version in use."""
     request: JobRequest
+    """Everything else of its dissections."""
     policy: Resource
+    """The policy that the next audit takes."""
     baseline: UUID | None
+    """The job that audits are compared with; None until one is pinned."""
     registered_model: str | None
+    """The model's name in a model registry, whose webhooks announce new versions."""
     alert_budget: int | None
+    """The most alerts in 24 hours; None for any number."""
     snooze: Snooze | None
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody has seen the verdict and says what is done about it."""
+    """Somebody has seen the verdict and says what is done about it (stored)."""
 
     by: str
     reason: str
@@ -66,22 +67,19 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class StratumJob:
-    """The dissection of the exams with one value of a stratum; without a job, the reason why there is none."""
+    """The dissection of the exams with one value of a stratum."""
 
     stratum: str
     value: str
     exams: int
     job: UUID | None
     reason: str | None = None
+    """Why there is no job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One audit. policy: as it was bound when the audit began, by which it is judged. policy_digest: of its document.
-
-    candidate: the target was not the deployed version when the audit began. facts, judgement: once judged.
-    problem: why there is no verdict.
-    """
+    """One audit."""
 
     id: UUID
     deployment: str
@@ -90,16 +88,22 @@ class Audit:
     fire_time: datetime | None
     target: Resource
     candidate: bool
+    """Was the target not the deployed version when the audit began?"""
     policy: Policy
+    """As it was bound when the audit began; the audit is judged by it."""
     policy_reference: str
     policy_digest: str
+    """Of the policy's document."""
     baseline: UUID | None
     job: UUID | None
     strata: tuple[StratumJob, ...]
     status: AuditStatus
     facts: AuditFacts | None
+    """None until the audit is judged."""
     judgement: Judgement | None
+    """None until the audit is judged."""
     problem: Mapping[str, Any] | None
+    """Why there is no verdict."""
     acknowledgement: Acknowledgement | None
     created_at: datetime
     finished_at: datetime | None

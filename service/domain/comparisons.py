@@ -1,8 +1,11 @@
-"""Comparisons: dissections side by side, and what was found."""
+"""Comparisons: dissections side by side, and how they differ.
+
+The stored types are rows of the database and wire format: `tests/domain/test_stored_names.py` says what a rename costs.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 Basis = Literal["significant", "best"]
@@ -13,14 +16,16 @@ Test = Literal["mcnemar", "fisher"]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A difference that cannot be negative, beside its noise floor.
+    """A difference that cannot be negative, beside its noise floor (stored)."""
 
-    value: None where there is nothing to compare. noise, exceeds_noise: None where no halves were drawn.
-    """
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     value: float | None
+    """None where there is nothing to compare."""
     noise: float | None
+    """None where no halves were drawn."""
     exceeds_noise: bool | None
+    """None where no halves were drawn."""
 
 
 UNKNOWN = Measured(None, None, None)
@@ -28,28 +33,28 @@ UNKNOWN = Measured(None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A category's neurons in another network against the reference.
-
-    gain: neurons more (fewer, if negative), the other network scaled to the reference's number of units. low, high: its
-    bootstrap interval of 95 %; noise: what the exams alone make of it; both None where nothing was resampled.
-    exceeds_noise: the gain is beyond its noise, and its interval does not hold 0. test: McNemar's on paired units, or
-    Fisher's on shares of units, which both take units for independent. q: over all categories of all layers, and for
-    all layers together over all categories.
-    """
+    """A category's neurons in another network against the reference (stored)."""
 
     gain: float
+    """Neurons more (fewer, if negative), with the other network scaled to the reference's number of units."""
     low: float | None
+    """Lower end of the gain's bootstrap interval of 95 %; None where nothing was resampled."""
     high: float | None
+    """Upper end of the same interval."""
     noise: float | None
+    """What the choice of exams alone makes of the gain; None where nothing was resampled."""
     exceeds_noise: bool | None
+    """Is the gain beyond its noise, and 0 outside its interval?"""
     test: Test
+    """McNemar's on paired units, or Fisher's on shares of units; both take units for independent."""
     p: float
     q: float
+    """Over all categories of all layers; for all layers together, over all categories."""
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryRow:
-    """A category: labelled neurons in each network, and the change in each but the reference."""
+    """A category: labelled neurons in each network, and the change in each but the reference (stored)."""
 
     name: str
     neurons: tuple[int, ...]
@@ -58,7 +63,7 @@ class CategoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """Neurons by category, and for each network but the reference the Jensen-Shannon divergence (bits) from it."""
+    """Neurons by category, and each other network's Jensen-Shannon divergence (bits) from the reference (stored)."""
 
     rows: tuple[CategoryRow, ...]
     divergence: tuple[Measured, ...]
@@ -66,53 +71,60 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """What became of the units of a layer, in networks of one architecture.
-
-    both: units labelled in reference and other; vanished, appeared: in the one or the other alone. label, category:
-    share of both whose label, or category, differs. semantic: mean over both of 1 - cosine of the dissector's text
-    embeddings of the two labels; unknown without embeddings, and in comparisons stored before it was measured.
-    """
+    """What became of the units of a layer, in networks of one architecture (stored)."""
 
     both: int
+    """Units that are labelled in the reference and in the other network."""
     vanished: int
+    """Units that are labelled in the reference alone."""
     appeared: int
+    """Units that are labelled in the other network alone."""
     label: Measured
+    """Share of the units labelled in both whose label differs."""
     category: Measured
+    """Share of the units labelled in both whose category differs."""
     semantic: Measured = UNKNOWN
+    """Mean over the units labelled in both of 1 - cosine of the dissector's text embeddings of the two labels.
+
+    Unknown without embeddings, and in comparisons that were stored before it was measured.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A layer, or all shared layers together (layer None).
-
-    Of each network: its units, how many are labelled, and only: the concepts that it alone has. Of each network but the
-    reference: concepts, the number of concepts that it or the reference has alone; churn, None unless units are paired.
-    """
+    """A layer, or all shared layers together (stored)."""
 
     layer: str | None
+    """None for all shared layers together."""
     units: tuple[int, ...]
+    """Of each network."""
     labelled: tuple[int, ...]
+    """Of each network: how many of its units have a label."""
     categories: Composition
     broad_categories: Composition
     only: tuple[tuple[str, ...], ...]
+    """Of each network: the concepts that it alone has."""
     concepts: tuple[Measured, ...]
+    """Of each network but the reference: how many concepts it or the reference has alone."""
     churn: tuple[Churn | None, ...]
+    """Of each network but the reference; None unless units are paired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Networks in order, the first the reference; layers: those that all of them have.
-
-    unshared: of each network the layers that not all have. notes: what could not be done and why.
-    """
+    """Networks in order, the first the reference (stored)."""
 
     basis: Basis
     resamples: int
     halves: int
     network: Scope
+    """All shared layers together."""
     layers: tuple[Scope, ...]
+    """The layers that all networks have."""
     unshared: tuple[tuple[str, ...], ...]
+    """Of each network: the layers that not all have."""
     notes: tuple[str, ...]
+    """What could not be done, and why."""
 
 
 @dataclass(frozen=True, slots=True)

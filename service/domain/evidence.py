@@ -1,4 +1,8 @@
-"""What speaks for a neuron's label, and what was done to find out."""
+"""What speaks for a neuron's label, and what was done to find out.
+
+The field names of the stored types are columns of the database, bytes of artifacts, and the wire format at once:
+`tests/domain/test_stored_names.py` says what a rename costs.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,49 +24,46 @@ Verdict = Literal["qualified", "untestable", "absent"]
 
 @dataclass(frozen=True, slots=True)
 class EvidenceOptions:
-    """How much is drawn; part of a job's request. draws: random image sets. resamples: of the exams, bootstrap.
-
-    halves: random splits of the exams into two, whose differences are the noise floor of comparisons.
-    0 draws ask for no evidence at all.
-    """
+    """How much is drawn; part of a job's request (stored)."""
 
     draws: int = 10_000
+    """Random image sets. 0 asks for no evidence at all."""
     resamples: int = 200
+    """Bootstrap resamples of the exams."""
     halves: int = 20
+    """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Significance:
-    """A unit's best score against the scores of random image sets.
-
-    p: of the best score over all concepts. z: its distance from the null's mean in the null's deviations, which can
-    be compared between layers and jobs. q: after false-discovery control over the job; None until all layers are known.
-    """
+    """A unit's best score against the scores of random image sets (stored)."""
 
     p: float
+    """Of the best score over all concepts."""
     z: float
+    """Distance from the null's mean in the null's deviations, which can be compared between layers and jobs."""
     q: float | None = None
+    """After false-discovery control over the job; None until all layers are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """What resampling the exams leaves of a label.
-
-    label, category: share of the resamples whose best concept is the label, or lies in its category; None where the
-    label has no category. prediction_set: the fewest concepts that are best in 90 % of the resamples, commonest first.
-    """
+    """What resampling the exams leaves of a label (stored)."""
 
     label: float
+    """Share of the resamples whose best concept is the label."""
     category: float | None
+    """Share of the resamples whose best concept lies in the label's category; None where the label has none."""
     prediction_set: tuple[str, ...]
+    """The fewest concepts that are best in 90 % of the resamples, commonest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well a unit's activation tells images with the finding that its label names, on images that did not name it.
+    """How well a unit's activation tells images with the finding that its label names (stored).
 
-    Two-fold over exams: each half is labelled by the other, and the figures are the mean of the two. None where both
-    halves' labels name no finding of the probe set.
+    Measured on images that did not name it, two-fold over exams: each half is labelled by the other, and the figures
+    are the mean of the two. None where both halves' labels name no finding of the probe set.
     """
 
     finding: str
@@ -73,83 +74,87 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How a unit represents, whatever it is named (SemanticLens, Nat. Mach. Intell. 2025), from its top images.
+    """How a unit represents, whatever it is named, from its top images (stored).
 
-    clarity: mean cosine between their embeddings. polysemanticity: distance between the two clusters they fall into.
-    redundancy: cosine of the unit's mean embedding with that of the unit of the layer that is most like it.
-    duplicate_of: the lowest unit with the very same top images in the same order.
+    (SemanticLens, Nat. Mach. Intell. 2025.)
     """
 
     clarity: float
+    """Mean cosine between the top images' embeddings."""
     polysemanticity: float
+    """Distance between the two clusters that the top images fall into."""
     redundancy: float | None
+    """Cosine of the unit's mean embedding with that of the unit of the layer that is most like it."""
     duplicate_of: int | None
+    """The lowest unit with the very same top images in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watched concept to which a unit may respond: p of that one concept's score; q over all units and concepts."""
+    """A watched concept to which a unit may respond (stored)."""
 
     concept: int
     text: str
     p: float
+    """Of this concept's score alone."""
     z: float
     q: float | None = None
+    """Over all units and watched concepts of the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that is known of one neuron's label; a part is None where it could not be had.
-
-    watched: the watched concepts with p <= LEVEL. resampled: the best concept in each resample. halves: in each split
-    into two halves, the best concept in the one and in the other, one pair after the other.
-    """
+    """Everything that is known of one neuron's label; a part is None where it could not be had (stored)."""
 
     significance: Significance | None = None
     stability: Stability | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
     watched: tuple[Watched, ...] = ()
+    """The watched concepts with p <= LEVEL."""
     resampled: tuple[int, ...] = ()
+    """The best concept in each resample."""
     halves: tuple[int, ...] = ()
+    """For each split into two halves the best concept in the one and in the other, one pair after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerNull:
-    """Best scores of random image sets under one layer's prior.
-
-    quantiles: the best scores' 0th, 1st ... 100th percentile. labels: for each concept the share of the sets with
-    p <= LEVEL for which it is the best; concepts with none are left out.
-    """
+    """Best scores of random image sets under one layer's prior (stored)."""
 
     draws: int
     mean: float
     std: float
     quantiles: tuple[float, ...]
+    """The best scores' 0th, 1st ... 100th percentile."""
     labels: tuple[tuple[int, float], ...]
+    """Each concept, and the share of the sets with p <= LEVEL for which it is the best.
+
+    Concepts with none are left out.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Qualification:
-    """Can the dissector tell images with the concept from images without it? AUROC with its 95 % interval.
-
-    absent: the probe set's findings name the concept on too few images, or too few are without it.
-    """
+    """Can the dissector tell images with the concept from images without it (stored)?"""
 
     concept: int
     text: str
     finding: str
     verdict: Verdict
+    """`absent`: the probe set's findings name the concept on too few images, or too few are without it."""
     positives: int
     negatives: int
     auroc: float | None = None
     low: float | None = None
+    """Lower end of the 95 % interval of the AUROC."""
     high: float | None = None
+    """Upper end of the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvidence:
-    """What was inferred in a dissection, and why something was not.
+    """What was inferred in a dissection, and why something was not (stored).
 
     drawn_by, units: what was drawn and how many of them there are. refused: why no neuron has a p-value. findings:
     names with labelled images, None where the manifest knows nothing. no_agreement: why there are no agreements.

@@ -1,4 +1,8 @@
-"""The result of a dissection: layers, their neurons, and what each neuron was named after."""
+"""The result of a dissection: layers, their neurons, and what each neuron was named after.
+
+The field names of the stored types are columns of the database, bytes of artifacts, and the wire format at once:
+`tests/domain/test_stored_names.py` says what a rename costs.
+"""
 
 from dataclasses import dataclass
 
@@ -11,31 +15,31 @@ Region = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class RankedConcept:
-    """A concept (index into the concept set) and its score for one neuron."""
+    """A concept and its score for one neuron (stored)."""
 
     concept: int
+    """Its index in the concept set."""
     text: str
     score: float
 
 
 @dataclass(frozen=True, slots=True)
 class TopImage:
-    """A probe item that excites the neuron, with the pooled activation it caused.
-
-    box: where the item lies in its image, if it is a patch. region: the part that drives the activation; None where it
-    was not looked for.
-    """
+    """A probe item that excites the neuron, with the pooled activation that it caused (stored)."""
 
     image_id: str
     row: int
+    """The image's row in the manifest."""
     activation: float
     box: Box | None = None
+    """Where the item lies in its image, if it is a patch."""
     region: Region | None = None
+    """The part that drives the activation; None where nobody looked for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivationSummary:
-    """Pooled activations of one neuron over the probe set: mean, standard deviation, least and greatest."""
+    """Pooled activations of one neuron over the probe set: mean, standard deviation, least and greatest (stored)."""
 
     mean: float
     std: float
@@ -45,7 +49,10 @@ class ActivationSummary:
 
 @dataclass(frozen=True, slots=True)
 class Neuron:
-    """One unit of a layer. A dead neuron (the same activation for every image) has no concepts and no images."""
+    """One unit of a layer (stored).
+
+    A dead neuron (the same activation for every image) has no concepts and no images.
+    """
 
     unit: int
     dead: bool
@@ -57,8 +64,11 @@ class Neuron:
     @property
     def significant(self) -> bool | None:
         """Does the best concept's score stand out? None where nothing was inferred."""
-        found = None if self.evidence is None else self.evidence.significance
-        return None if found is None or found.q is None else found.q <= LEVEL
+        if self.evidence is None or self.evidence.significance is None:
+            return None
+
+        q = self.evidence.significance.q
+        return None if q is None else q <= LEVEL
 
     @property
     def label(self) -> RankedConcept | None:
@@ -68,18 +78,21 @@ class Neuron:
 
 @dataclass(frozen=True, slots=True)
 class LayerDissection:
-    """All neurons of one layer, in unit order; null: what random image sets score under the layer's prior."""
+    """All neurons of one layer (stored)."""
 
     layer: str
     neurons: tuple[Neuron, ...]
+    """In unit order."""
     null: LayerNull | None = None
+    """What random image sets score under the layer's prior."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dissection:
-    """The engine's result: layers in the order of the request, and the digests of what made it."""
+    """The engine's result."""
 
     layers: tuple[LayerDissection, ...]
+    """In the order of the request."""
     images_used: int
     images_skipped: tuple[int, ...]
     """Manifest rows of the images that could not be decoded and were left out."""
@@ -88,21 +101,19 @@ class Dissection:
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """What one line says about a layer.
-
-    mean_top_score: the paper's local threshold, the mean top score of the units that have one; None if none has.
-    threshold_met: units whose top score reaches it.
-    top_categories: the three commonest broad categories among those units, with their counts.
-    significant: units whose label is significant; None where nothing was inferred.
-    """
+    """What one line says about a layer."""
 
     layer: str
     units: int
     dead_units: int
     mean_top_score: float | None
+    """The paper's local threshold: the mean top score of the units that have one; None if none has."""
     threshold_met: int
+    """Units whose top score reaches the threshold."""
     top_categories: tuple[tuple[str, int], ...]
+    """The three commonest broad categories among those units, with their counts."""
     significant: int | None = None
+    """Units whose label is significant; None where nothing was inferred."""
     null: LayerNull | None = None
 
 

@@ -1,4 +1,8 @@
-"""What a deployed model must fulfil: rules that are fixed before an audit is made."""
+"""What a deployed model must fulfil: rules that are fixed before an audit is made.
+
+The stored types are rows of the database, users' policy files and part of signed reports:
+`tests/domain/test_stored_names.py` says what a rename costs.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -28,30 +32,28 @@ Texts = Annotated[tuple[Text, ...], Len(1, 1_000)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
-    """name: how reports call the rule, its kind where nobody chose one."""
+    """What every rule has (stored)."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: Text | None = None
+    """How reports call the rule: its kind, where nobody chose a name."""
     severity: Severity = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StratifiedRule(_Rule):
-    """A rule that may be asked of each part of the probe set.
-
-    by: a stratum of the probe set (density, device, age band ...); the rule then holds in each of its values.
-
-    least_exams: values with fewer exams are not testable.
-    """
+    """A rule that may be asked of each part of the probe set (stored)."""
 
     by: Text | None = None
+    """A stratum of the probe set (density, device, age band ...); the rule then holds in each of its values."""
     least_exams: Annotated[int, Ge(20)] = 20
+    """Values of the stratum with fewer exams are not testable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignificantShare(StratifiedRule):
-    """At least this share of the live neurons has a significant label."""
+    """At least this share of the live neurons has a significant label (stored)."""
 
     rule: Literal["significant-share"] = "significant-share"
     at_least: Share
@@ -59,7 +61,7 @@ class SignificantShare(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredConcepts(StratifiedRule):
-    """Each of the concepts (texts or synonyms) has a significant neuron.
+    """Each of the concepts (texts or synonyms) has a significant neuron (stored).
 
     Concepts that the probe set lacks or the dissector cannot see are set apart; without any other, not testable.
     """
@@ -70,7 +72,7 @@ class RequiredConcepts(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredCategories(StratifiedRule):
-    """At least so many significant neurons stand for each of the categories."""
+    """At least so many significant neurons stand for each of the categories (stored)."""
 
     rule: Literal["required-categories"] = "required-categories"
     categories: Texts
@@ -79,22 +81,23 @@ class RequiredCategories(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedShare(StratifiedRule):
-    """At most this share of the live neurons responds to watched concepts.
-
-    concepts: to any of these, which must be watched ones; left out: to any at all. above_baseline: the share is
-    measured from the baseline's, so only what the model leans more on them than it did is counted, and only beyond
-    what the exams alone make of it.
-    """
+    """At most this share of the live neurons responds to watched concepts (stored)."""
 
     rule: Literal["watched-share"] = "watched-share"
     at_most: Share
     concepts: Texts | None = None
+    """To any of these, which must be watched concepts; left out: to any watched concept at all."""
     above_baseline: bool = False
+    """Whether the share is measured from the baseline's.
+
+    Then only what the model leans more on them than the baseline did counts, and only beyond what the choice of exams
+    alone makes of it.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stability(StratifiedRule):
-    """The median significant label is kept in at least this share of the resamples."""
+    """The median significant label is kept in at least this share of the resamples (stored)."""
 
     rule: Literal["stability"] = "stability"
     at_least: Share
@@ -102,19 +105,20 @@ class Stability(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryLoss(_Rule):
-    """No category has lost more than this share of the baseline's neurons, beyond what the exams alone make of it.
-
-    categories: these; left out: all that the baseline has.
-    """
+    """No category has lost more than this share of the baseline's neurons, beyond the noise of the exams (stored)."""
 
     rule: Literal["category-loss"] = "category-loss"
     at_most: Share
     categories: Texts | None = None
+    """These categories; left out: all that the baseline has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence(_Rule):
-    """The composition by category is at most this far from the baseline's (Jensen-Shannon, bits), beyond the noise."""
+    """The composition by category is at most this far from the baseline's, beyond the noise (stored).
+
+    Jensen-Shannon divergence, in bits.
+    """
 
     rule: Literal["divergence"] = "divergence"
     at_most: Share
@@ -122,7 +126,7 @@ class Divergence(_Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelChurn(_Rule):
-    """At most this share of the labels that baseline and model both have differs, beyond the noise."""
+    """At most this share of the labels that baseline and model both have differs, beyond the noise (stored)."""
 
     rule: Literal["label-churn"] = "label-churn"
     at_most: Share
@@ -143,15 +147,13 @@ Rule = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules of an audit. not_testable: what a rule that cannot be tested makes of the audit.
+    """The rules of an audit (stored)."""
 
-    Silence is no evidence: unless a policy says otherwise, a rule that cannot be tested warns.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "use_attribute_docstrings": True}
 
     rules: Annotated[tuple[Rule, ...], Len(1, 200)]
     not_testable: Verdict = "warn"
+    """What a rule that cannot be tested makes of the audit. Silence is no evidence, so it warns by default."""
     description: Annotated[str, Len(0, 2_000), AfterValidator(_without_nul)] = ""
 
     @property

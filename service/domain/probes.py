@@ -13,7 +13,7 @@ NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in the pixels of the decoded image: left, top, width, height."""
+    """A rectangle in the pixels of the decoded image: left, top, width, height (stored)."""
 
     left: int
     top: int

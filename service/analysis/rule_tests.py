@@ -1,0 +1,261 @@
+"""How each kind of rule is tested against the facts of an audit."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.analysis.noise import FLOOR, largest, percentile
+from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts
+from service.domain.comparisons import Measured
+from service.domain.policies import (
+    CategoryLoss,
+    Divergence,
+    LabelChurn,
+    RequiredCategories,
+    RequiredConcepts,
+    Rule,
+    SignificantShare,
+    Stability,
+    WatchedShare,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What a rule's test says, before the rule's severity counts."""
+
+    __test__ = False  # pytest takes every class named Test... for a test
+
+    kept: bool | None
+    """None where the rule cannot be tested."""
+    reason: str
+    """As a sentence."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+class RuleTest(NamedTuple):
+    """The test of one kind of rule."""
+
+    test: Callable[[Any, AuditFacts], TestResult]
+    """Takes a rule of that kind, and the facts of a network in which something is alive and judged."""
+    needs_drift: bool
+    """Whether the rule measures how far the network has moved from a baseline."""
+
+
+NO_BASELINE = TestResult(None, "No baseline is pinned.")
+
+
+def test_rule(rule: Rule, facts: AuditFacts) -> TestResult:
+    """Test one rule. A dead network breaks every rule; one of which nothing was inferred leaves every rule untested."""
+    unjudged = _if_unjudged(facts.network)
+    if unjudged is not None:
+        return unjudged
+
+    rule_test = TESTS[type(rule)]
+    if rule_test.needs_drift and facts.drift is None:
+        return NO_BASELINE
+
+    return rule_test.test(rule, facts)
+
+
+def test_significant_share(rule: SignificantShare, facts: AuditFacts) -> TestResult:
+    """See `SignificantShare`."""
+    network = facts.network
+    share = network.significant / network.live
+
+    reason = f"{network.significant} of {network.live} live neurons have a significant label ({share:.1%})."
+    return TestResult(share >= rule.at_least, reason, {"share": share, "at_least": rule.at_least})
+
+
+def test_required_concepts(rule: RequiredConcepts, facts: AuditFacts) -> TestResult:
+    """See `RequiredConcepts`."""
+    network = facts.network
+    required = len(rule.concepts)
+    without_neuron = [text for text in rule.concepts if not network.concepts.get(text)]
+    missing = tuple(text for text in without_neuron if text not in network.unseen)
+    untestable = tuple(f"{text}: {network.unseen[text]}" for text in without_neuron if text in network.unseen)
+    figures: dict[str, Figure] = {"required": required, "missing": missing, "not_testable": untestable}
+
+    if missing:
+        return TestResult(False, f"No neuron stands for {listed(missing)}.", figures)
+    if len(untestable) == required:
+        return TestResult(None, "None of the concepts can be tested.", figures)
+
+    apart = f"; {len(untestable)} cannot be tested" if untestable else ""
+    return TestResult(True, f"{required - len(untestable)} of {required} concepts have a neuron{apart}.", figures)
+
+
+def test_required_categories(rule: RequiredCategories, facts: AuditFacts) -> TestResult:
+    """See `RequiredCategories`."""
+    neurons = {name: facts.network.categories.get(name, 0) for name in rule.categories}
+    too_few = [name for name, count in neurons.items() if count < rule.at_least]
+    figures = {"at_least": rule.at_least, **neurons}
+
+    if too_few:
+        return TestResult(False, f"Fewer than {rule.at_least} neurons stand for {listed(too_few)}.", figures)
+    return TestResult(True, f"Each of {len(rule.categories)} categories has {rule.at_least} neurons or more.", figures)
+
+
+def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
+    """See `WatchedShare`."""
+    share = _watched_share(facts.network, rule.concepts)
+    figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most}
+    watched = "watched concepts" if rule.concepts is None else listed(rule.concepts)
+    sentence = f"{share:.1%} of the live neurons respond to {watched}"
+
+    if not rule.above_baseline:
+        return TestResult(share <= rule.at_most, f"{sentence}.", figures)
+    if facts.baseline is None:
+        return TestResult(None, NO_BASELINE.reason, figures)
+
+    unjudged = _if_unjudged(facts.baseline)
+    return unjudged or _test_above_baseline(rule, facts.network, facts.baseline, sentence)
+
+
+def test_stability(rule: Stability, facts: AuditFacts) -> TestResult:
+    """See `Stability`."""
+    stability = facts.network.stability
+    figures: dict[str, Figure] = {"stability": stability, "at_least": rule.at_least}
+
+    if not facts.network.significant:
+        return TestResult(False, "No neuron has a significant label.", figures)
+    if stability is None:
+        return TestResult(None, "No significant label was resampled.", figures)
+
+    reason = f"The median label is kept in {stability:.0%} of the resamples."
+    return TestResult(stability >= rule.at_least, reason, figures)
+
+
+def test_category_loss(rule: CategoryLoss, facts: AuditFacts) -> TestResult:
+    """See `CategoryLoss`."""
+    assert facts.drift is not None  # noqa: S101 - the table says that it is needed
+    changes = [change for change in facts.drift.categories if rule.categories is None or change.name in rule.categories]
+    known = {change.name for change in changes}
+    absent = tuple(name for name in rule.categories or () if name not in known)
+    figures: dict[str, Figure] = {"at_most": rule.at_most, "not_in_baseline": absent}
+
+    if not any(change.before for change in changes):
+        return TestResult(None, "The baseline has no neuron in these categories.", figures)
+    return _if_every_label_is_lost(facts) or _test_losses(changes, rule.at_most, figures)
+
+
+def test_divergence(rule: Divergence, facts: AuditFacts) -> TestResult:
+    """See `Divergence`."""
+    assert facts.drift is not None  # noqa: S101 - the table says that it is needed
+    moved = facts.drift.divergence
+    return _if_every_label_is_lost(facts) or _test_measured(
+        moved, rule.at_most, f"The composition moved by {moved.value or 0:.3g} bits"
+    )
+
+
+def test_label_churn(rule: LabelChurn, facts: AuditFacts) -> TestResult:
+    """See `LabelChurn`."""
+    assert facts.drift is not None  # noqa: S101 - the table says that it is needed
+    all_lost = _if_every_label_is_lost(facts)
+    if all_lost is not None:
+        return all_lost
+
+    labels = facts.drift.labels
+    if labels is None:
+        return TestResult(None, "Another architecture has no units to pair with the baseline's.")
+    return _test_measured(labels, rule.at_most, f"{labels.value or 0:.1%} of the labels differ")
+
+
+TESTS: Mapping[type, RuleTest] = {
+    SignificantShare: RuleTest(test_significant_share, needs_drift=False),
+    RequiredConcepts: RuleTest(test_required_concepts, needs_drift=False),
+    RequiredCategories: RuleTest(test_required_categories, needs_drift=False),
+    WatchedShare: RuleTest(test_watched_share, needs_drift=False),
+    Stability: RuleTest(test_stability, needs_drift=False),
+    CategoryLoss: RuleTest(test_category_loss, needs_drift=True),
+    Divergence: RuleTest(test_divergence, needs_drift=True),
+    LabelChurn: RuleTest(test_label_churn, needs_drift=True),
+}
+"""The test of every kind of rule that a policy may hold."""
+
+
+def _test_above_baseline(
+    rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, sentence: str
+) -> TestResult:
+    share = _watched_share(network, rule.concepts)
+    before = _watched_share(baseline, rule.concepts)
+    noise = largest(_watched_noise(network, rule.concepts), _watched_noise(baseline, rule.concepts))
+    figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
+    sentence = f"{sentence}, {before:.1%} in the baseline"
+
+    if share - before <= rule.at_most:
+        return TestResult(True, f"{sentence}.", figures)
+    if noise is None:
+        return TestResult(None, f"{sentence}; exams were not split, so nothing is known of the noise.", figures)
+    return TestResult(share - before <= noise, f"{sentence}; exams alone: {noise:.1%}.", figures)
+
+
+def _test_losses(changes: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> TestResult:
+    if any(change.exceeds_noise is None for change in changes):
+        return TestResult(None, "Exams were not resampled, so nothing is known of the noise.", figures)
+
+    lost = [change for change in changes if change.exceeds_noise and _loss(change) > at_most]
+    if not lost:
+        return TestResult(True, f"No category lost more than {at_most:.0%} beyond the noise.", figures)
+
+    before_and_after = {
+        change.name: f"{change.before} to {change.before + change.gain:g} (noise {change.noise:.3g})" for change in lost
+    }
+    losses = listed(f"{change.name} ({_loss(change):.0%})" for change in lost)
+    return TestResult(False, f"Lost beyond the noise: {losses}.", {**figures, **before_and_after})
+
+
+def _test_measured(measured: Measured, at_most: float, sentence: str) -> TestResult:
+    """sentence: what was measured, for the case that it was."""
+    figures = {"value": measured.value, "noise": measured.noise, "at_most": at_most}
+    if measured.value is None or measured.noise is None:
+        return TestResult(None, "There is nothing to measure it by.", figures)
+
+    kept = measured.value <= at_most or not measured.exceeds_noise
+    return TestResult(kept, f"{sentence}; exams alone: {measured.noise:.3g}.", figures)
+
+
+def _if_unjudged(network: NetworkFacts) -> TestResult | None:
+    if network.refused is not None:
+        return TestResult(None, f"Nothing was inferred. {network.refused}")
+    if network.live == 0:
+        return TestResult(False, "Every neuron is dead.", {"live": 0, "units": network.units})
+    return None
+
+
+def _if_every_label_is_lost(facts: AuditFacts) -> TestResult | None:
+    """Without a single label there is nothing to measure drift by, and all that the baseline had is lost."""
+    before = 0 if facts.baseline is None else facts.baseline.significant
+    if facts.network.significant or not before:
+        return None
+
+    reason = f"No neuron has a significant label; {before} had one in the baseline."
+    return TestResult(False, reason, {"significant": 0, "baseline": before})
+
+
+def _watched_share(network: NetworkFacts, concepts: Iterable[str] | None) -> float:
+    """The share of the live neurons that respond to these watched concepts; None: to any."""
+    wanted = None if concepts is None else set(concepts)
+    responding = [texts for texts in network.responses if wanted is None or wanted.intersection(texts)]
+    return len(responding) / network.live
+
+
+def _watched_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """How far two halves of the exams differ in the share that they name after the concepts; None without halves."""
+    if not network.halves:
+        return None
+
+    wanted = network.watched_halves if concepts is None else set(concepts).intersection(network.watched_halves)
+    counts = np.array([network.watched_halves[text] for text in wanted]).reshape(-1, network.halves, 2).sum(axis=0)
+    return percentile(np.abs(counts[:, 0] - counts[:, 1]) / network.live, FLOOR)
+
+
+def _loss(change: CategoryChange) -> float:
+    return -change.gain / change.before if change.before else 0.0
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as an enumeration."""
+    return ", ".join(names)
