@@ -117,13 +117,13 @@ def _write(
     found: Sequence["EvaluatedDissection"],
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
-    from service.pipelines.patients import owners
+    from service.domain.groups import group_images
     from service.reports.facts import Facts
     from service.usecases.reports import write_report
 
     figures = {
         "halves": {
-            part.name: {"images": len(part.items), "patients": len(set(owners(part.items)))}
+            part.name: {"images": len(part.items), "patients": group_images(part.items).count}
             for part in (halves.fit, halves.dissected)
         },
         "dissector": held_out,

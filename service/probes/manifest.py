@@ -44,26 +44,38 @@ def read_manifest(
     return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable)
 
 
-def digest_images(items: Iterable[ProbeItem]) -> str:
-    """SHA-256 (hex) over the bytes of every item's image file and its box, in order; reads each file once.
+def with_digests(items: Iterable[ProbeItem]) -> tuple[ProbeItem, ...]:
+    """The items, each with the SHA-256 of its image file; reads each file once, and none whose digest is known already.
 
-    A file that has gone counts as 32 zero bytes: whether that matters is for the probe set's `on_unreadable` to say.
+    A file that has gone has none: whether that matters is for the probe set's `on_unreadable` to say.
     """
-    sha, files = hashlib.sha256(), dict[Path, bytes]()
+    digests: dict[Path, str | None] = {}
+    read = []
     for item in items:
-        if item.path not in files:
-            files[item.path] = _digest_or_zeros(item.path)
-        sha.update(files[item.path])
+        if item.path not in digests:
+            digests[item.path] = item.sha256 or _digest_or_none(item.path)
+        read.append(replace(item, sha256=digests[item.path]))
+    return tuple(read)
+
+
+def digest_images(items: Iterable[ProbeItem]) -> str:
+    """SHA-256 (hex) over the digests of every item's image file, as `with_digests` has them, and its box, in order.
+
+    A file without a digest counts as 32 zero bytes.
+    """
+    sha = hashlib.sha256()
+    for item in items:
+        sha.update(bytes(32) if item.sha256 is None else bytes.fromhex(item.sha256))
         if item.box is not None:
             sha.update(_canonical(asdict(item.box)).encode())
     return sha.hexdigest()
 
 
-def _digest_or_zeros(path: Path) -> bytes:
+def _digest_or_none(path: Path) -> str | None:
     try:
-        return bytes.fromhex(digest_of_file(path))
+        return digest_of_file(path)
     except OSError:
-        return bytes(32)
+        return None
 
 
 def _items(path: Path, sha: "hashlib._Hash") -> Iterator[tuple[ProbeItem, bool]]:
