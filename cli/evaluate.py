@@ -27,7 +27,7 @@ _LABELS = 5
 _COUNTED = ("paper", "image", "exam")
 _LEGEND = """\
 shuffled: by contrast, of the same network with its weights shuffled. paper: neurons at the paper's threshold.
-image, exam: neurons with a significant label where images or whole exams are exchanged.
+image, exam: neurons with a significant label where images or whole exams (all of a patient's) are exchanged.
 survive: share of the first that is among the second. seen: significant neurons whose label the dissector recognises.
 kept, AUROC: median stability and agreement of significant neurons; the latter also of those that are seen.
 What to make of it: docs/evaluation.md.

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from service.domain.evidence import Unit
 from service.domain.probes import ProbeItem
 
-
 ONE_PATIENT = "Give each exam one patient, and exams of different patients different names."
 """The remedy for an exam that names two."""
 
@@ -81,7 +80,7 @@ def exam_of_two_patients(items: Iterable[ProbeItem]) -> tuple[ProbeItem, ProbeIt
     return None
 
 
-def with_patients(items: Sequence[ProbeItem]) -> Sequence[ProbeItem]:
+def with_patients(items: Sequence[ProbeItem]) -> list[ProbeItem]:
     """The items, each with the patient that any item of its exam names: a part of them then says the same."""
     patients = {
         item.exam_id: item.patient_id for item in items if item.exam_id is not None and item.patient_id is not None

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence, Qualification
-from service.domain.jobs import DissectionOptions
 from service.domain.groups import group_images
+from service.domain.jobs import DissectionOptions
 from service.domain.probes import ProbeItem
 from service.engine.exams import Exams
 from service.engine.judging import refusal

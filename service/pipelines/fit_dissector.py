@@ -93,10 +93,9 @@ def fit_dissector(
             seed=options.seed,
         ),
     )
-    if held_out is None:
-        tested, tested_items = _Chosen(images, split.held_out), [items[row] for row in split.held_out]
-    else:
-        tested, tested_items = held_out, list(with_digests(held_out.items))
+    tested: ProbeImages = _Chosen(images, split.held_out) if held_out is None else held_out
+    tested_items = with_digests(tested.items)
+    if held_out is not None:
         check_apart(items, tested_items)
     reports = [item.text or "" for item in items]
     texts, own = texts_of(reports, split.fit)
