@@ -61,7 +61,7 @@ def _check_units(first: Job, other: Job) -> None:
     kinds = [_within(job.manifest or {}, "evidence", "drawn_by") for job in (first, other)]
     ours, theirs = (f"{units} {kind}s" for units, kind in zip(drawn, kinds, strict=True))
     raise Conflict(
-        f"Job {other.id} cannot be compared with job {first.id}: their evidence was drawn from {ours} against {theirs}.",
+        f"Job {other.id} cannot be compared with job {first.id}: evidence was drawn from {ours} against {theirs}.",
         field="evidence.units",
         value=f"{ours} against {theirs}",
         remedy="Dissect again whichever is older: an earlier release did not keep patients and copies together.",
