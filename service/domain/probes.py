@@ -58,7 +58,7 @@ class ProbeSet:
     """Items in manifest order and the digest of everything that decides their pixels and labels.
 
     on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
-    merged_rows: rows of the manifest that are about an image that an earlier row names; they were merged with that one.
+    merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
     """
 
     name: str
