@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,11 +53,11 @@ UNITS = torch.cat(
 )
 
 
-Fields = Callable[[int, int], dict[str, str | None]]
+Fields = Callable[[int, int], dict[str, Any]]
 """What a manifest says of an image, given its number and that of its exam."""
 
 
-def by_exam(image: int, exam: int) -> dict[str, str | None]:
+def by_exam(_image: int, exam: int) -> dict[str, Any]:
     return {"exam_id": str(exam)}
 
 
