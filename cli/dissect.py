@@ -1,5 +1,6 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from service.domain.layers import canonical_layer
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
-from service.domain.probes import PatchGrid
+from service.domain.probes import PatchGrid, ProbeSet
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def dissect(
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
     console.print(_inferred(result))
+    for line in _independent(probes, result):
+        console.print(line)
     if result.images_skipped:
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
 
@@ -103,6 +106,17 @@ def _inferred(result: Dissection) -> str:
         return f"Nothing was inferred. {result.evidence.refused}"
     significant = sum(neuron.significant is True for layer in result.layers for neuron in layer.neurons)
     return f"{significant} of {result.evidence.tests} labels are significant; the others are no concept"
+
+
+def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
+    """What counts as independent, and what was taken together."""
+    if probes.merged_rows:
+        yield f"{probes.merged_rows} rows of the manifest were merged with earlier rows about the same image"
+    if result.evidence is None:
+        return
+    yield f"{result.evidence.units} {result.evidence.drawn_by}s count as independent"
+    if result.evidence.repeated:
+        yield f"{result.evidence.repeated} images repeat the bytes of others"
 
 
 def _format(out: Path, csv_layout: str) -> ExportFormat:

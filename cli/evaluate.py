@@ -27,7 +27,7 @@ _LABELS = 5
 _COUNTED = ("paper", "image", "exam")
 _LEGEND = """\
 shuffled: by contrast, of the same network with its weights shuffled. paper: neurons at the paper's threshold.
-image, exam: neurons with a significant label where images or whole exams are exchanged.
+image, exam: neurons with a significant label where images or whole exams (all of a patient's) are exchanged.
 survive: share of the first that is among the second. seen: significant neurons whose label the dissector recognises.
 kept, AUROC: median stability and agreement of significant neurons; the latter also of those that are seen.
 What to make of it: docs/evaluation.md.
@@ -117,13 +117,13 @@ def _write(
     found: Sequence["EvaluatedDissection"],
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
-    from service.pipelines.patients import owners
+    from service.domain.groups import group_images
     from service.reports.facts import Facts
     from service.usecases.reports import write_report
 
     figures = {
         "halves": {
-            part.name: {"images": len(part.items), "patients": len(set(owners(part.items)))}
+            part.name: {"images": len(part.items), "patients": group_images(part.items).count}
             for part in (halves.fit, halves.dissected)
         },
         "dissector": held_out,

@@ -19,7 +19,8 @@ class _Part:
 def check_comparable(jobs: Sequence[Job]) -> None:
     """Labels mean the same only within one dissector, probe set, concept set and method.
 
-    Resamples and halves must have drawn the same exams, so their numbers and the seed must be the same too.
+    Resamples and halves must have drawn the same exams, so their numbers and the seed must be the same too; and so must
+    the number of exams, for an earlier release looked at exams where patients are drawn now.
     Raises Conflict naming every part in which a job differs from the first, with both values, or that is not known.
     """
     first, *others = ((job, _parts(job)) for job in jobs)
@@ -38,6 +39,8 @@ def check_comparable(jobs: Sequence[Job]) -> None:
 def _check_pair(first: Job, ours: Mapping[str, _Part], other: Job, theirs: Mapping[str, _Part]) -> None:
     differing = [name for name in ours if ours[name].value != theirs[name].value]
     if not differing:
+        _check_units(first, other)
+    if not differing:
         return
     pairs = [f"{name} ({ours[name].shown} against {theirs[name].shown})" for name in differing]
     by_shard = differing == ["probe_set.images"] and first.request.shard_size != other.request.shard_size
@@ -48,6 +51,20 @@ def _check_pair(first: Job, ours: Mapping[str, _Part], other: Job, theirs: Mappi
         remedy="Dissect both with the same shard_size: digests of images are taken per shard."
         if by_shard
         else "Compare dissections made with the same dissector, probe set, concept set, method and evidence.",
+    )
+
+
+def _check_units(first: Job, other: Job) -> None:
+    drawn = [_within(job.manifest or {}, "evidence", "units") for job in (first, other)]
+    if None in drawn or drawn[0] == drawn[1]:
+        return
+    kinds = [_within(job.manifest or {}, "evidence", "drawn_by") for job in (first, other)]
+    ours, theirs = (f"{units} {kind}s" for units, kind in zip(drawn, kinds, strict=True))
+    raise Conflict(
+        f"Job {other.id} cannot be compared with job {first.id}: evidence was drawn from {ours} against {theirs}.",
+        field="evidence.units",
+        value=f"{ours} against {theirs}",
+        remedy="Dissect again whichever is older: an earlier release did not keep patients and copies together.",
     )
 
 

@@ -16,8 +16,8 @@ LEAST_EXAMS = 20
 NO_CONCEPT = "no concept"
 """The label of a neuron whose best concept is not significant."""
 
-Unit = Literal["exam", "image"]
-"""What is drawn and resampled: exams where the manifest knows them, otherwise images."""
+Unit = Literal["patient", "exam", "image"]
+"""What is drawn and resampled: patients where the manifest names them, else exams, else images."""
 
 Verdict = Literal["qualified", "untestable", "absent"]
 
@@ -156,9 +156,14 @@ class Qualification:
 class JobEvidence:
     """What was inferred in a dissection, and why something was not (stored).
 
-    drawn_by, units: what was drawn and how many of them there are. refused: why no neuron has a p-value. findings:
-    names with labelled images, None where the manifest knows nothing. no_agreement: why there are no agreements.
-    tests: p-values in the false-discovery control; largest_p: the largest one that is significant, None if none is.
+    drawn_by, units: what was drawn and how many of them there are.
+    refused: why no neuron has a p-value.
+    findings: names with labelled images, None where the manifest knows nothing.
+    no_agreement: why there are no agreements.
+    tests: p-values in the false-discovery control.
+    largest_p: the largest one that is significant, None if none is.
+    nameless: units that name neither patient nor exam where others do: single images that count as independent.
+    repeated: images whose bytes repeat another one's, and which are drawn with it; None where nobody has looked.
     """
 
     drawn_by: Unit
@@ -169,3 +174,5 @@ class JobEvidence:
     qualifications: tuple[Qualification, ...]
     tests: int = 0
     largest_p: float | None = None
+    nameless: int = 0
+    repeated: int | None = None

@@ -25,8 +25,10 @@ class Box:
 class ProbeItem:
     """One image of a probe set, or one patch of an image (then `box` says where).
 
-    row: 1-based data row of the manifest, by which errors name the image (never by a patient's identifier).
+    row: 1-based data row of the manifest, by which errors name the image (never by a patient's identifier); the first
+    one where several rows are about the image.
     findings: None where the manifest knows nothing; empty where it says there are none.
+    sha256: of the file's bytes (hex); None where nobody has read them. No part of the probe set's digest.
     """
 
     image_id: str
@@ -40,6 +42,7 @@ class ProbeItem:
     findings: frozenset[str] | None = None
     strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
     box: Box | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +58,20 @@ class ProbeSet:
     """Items in manifest order and the digest of everything that decides their pixels and labels.
 
     on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
+    merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
     """
 
     name: str
     items: tuple[ProbeItem, ...]
     digest: str
     on_unreadable: Literal["fail", "skip"] = "fail"
+    merged_rows: int = 0
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""
         items = tuple(item for item in self.items if item.strata.get(stratum) == value)
         digest = digest_of({"of": self.digest, "stratum": stratum, "value": value})
         return replace(self, items=items, digest=digest)
-
-    def exams_by_stratum(self) -> dict[str, dict[str, int]]:
-        """How many exams (images, where none are known) each value of each stratum has, values in order."""
-        exams: dict[str, dict[str, set[str]]] = {}
-        for item in self.items:
-            for stratum, value in item.strata.items():
-                exams.setdefault(stratum, {}).setdefault(value, set()).add(item.exam_id or item.image_id)
-        return {
-            stratum: {value: len(its) for value, its in sorted(values.items())} for stratum, values in exams.items()
-        }
 
     @property
     def findings(self) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""Which images belong together, and what follows from it: exams are resampled and split whole."""
+"""Which images belong together, and what follows from it: exams are resampled and split whole.
+
+An exam is here whatever `service.domain.groups` finds to belong together: all images of a patient where one is named.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from service.domain.evidence import Unit
+from service.domain.groups import ImageGroups, group_images
 from service.domain.probes import ProbeItem
 
 
@@ -15,21 +19,22 @@ from service.domain.probes import ProbeItem
 class Exams:
     """Which images belong together. of_image: int64 [N], the exam of each image, counted from 0 in order of appearance.
 
-    unit: `image` where the manifest knows no exams; then each image (with all its patches) counts as one.
+    unit: what they are in the manifest's words; `image` where it knows neither patients nor exams.
     """
 
     of_image: Tensor
     count: int
     unit: Unit
 
+    @classmethod
+    def of(cls, groups: ImageGroups) -> "Exams":
+        """The groups as they are drawn."""
+        return cls(torch.tensor(groups.of_item, dtype=torch.int64), groups.count, groups.unit)
+
 
 def exams_of(items: Sequence[ProbeItem]) -> Exams:
-    """The exams of probe items; an item without an exam is one with the other patches of its image alone."""
-    known = any(item.exam_id is not None for item in items)
-    numbers: dict[tuple[str, str], int] = {}
-    keys = [("exam", item.exam_id) if item.exam_id is not None else ("image", str(item.path)) for item in items]
-    of_image = [numbers.setdefault(key, len(numbers)) for key in keys]
-    return Exams(torch.tensor(of_image, dtype=torch.int64), len(numbers), "exam" if known else "image")
+    """The exams of probe items."""
+    return Exams.of(group_images(items))
 
 
 def resample(exams: Exams, count: int, seed: int) -> Tensor:

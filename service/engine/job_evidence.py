@@ -7,9 +7,10 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence, Qualification
+from service.domain.groups import group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.probes import ProbeItem
-from service.engine.exams import Exams, exams_of
+from service.engine.exams import Exams
 from service.engine.judging import refusal
 from service.engine.qualification import qualify
 
@@ -30,9 +31,11 @@ def job_evidence(
     """
     if options.evidence.draws == 0:
         return None
-    exams = exams_of(items)
+    groups = group_images(items)
+    exams = Exams.of(groups)
     findings = sorted({finding for item in items for finding in item.findings or ()})
     known, refused = any(item.findings is not None for item in items), refusal(exams, options)
+
     return JobEvidence(
         drawn_by=exams.unit,
         units=exams.count,
@@ -40,6 +43,8 @@ def job_evidence(
         findings=tuple(findings) if known else None,
         no_agreement=refused or _no_agreement(known, options, names, every_activation),
         qualifications=_qualifications(items, embeddings, texts, concept_set, exams, names),
+        nameless=groups.nameless,
+        repeated=groups.repeated,
     )
 
 
@@ -63,9 +68,10 @@ def _qualifications(
     exams: Exams,
     names: Mapping[int, str],
 ) -> tuple[Qualification, ...]:
-    labelled = [position for position, item in enumerate(items) if item.findings is not None]
+    labelled = _labelled_once(items)
     if not labelled or not names:
         return ()
+
     positions = torch.tensor(labelled)
     return qualify(
         embeddings(positions).to(texts.device),
@@ -75,3 +81,21 @@ def _qualifications(
         [items[position].findings for position in labelled],
         exams.of_image[positions].tolist(),
     )
+
+
+def _labelled_once(items: Sequence[ProbeItem]) -> list[int]:
+    """Positions of the items whose findings are known; of files with the same bytes and findings the first only.
+
+    Copies would make a few images look like enough of them.
+    """
+    labelled = []
+    seen = set()
+    for position, item in enumerate(items):
+        if item.findings is None:
+            continue
+        content = (item.sha256, item.box, item.findings)
+        if item.sha256 is not None and content in seen:
+            continue
+        seen.add(content)
+        labelled.append(position)
+    return labelled

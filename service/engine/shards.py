@@ -83,8 +83,11 @@ def gather_embeddings(parts: "Sequence[Tensor | StoredShard]", positions: Tensor
     )
 
 
-def encode_shard(probing: Probing) -> bytes:
-    """The bytes of a stored shard; equal shards have equal bytes."""
+def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
+    """The bytes of a stored shard; equal shards have equal bytes.
+
+    digests: of each of the shard's probe items, the SHA-256 (hex) of its file; None where it could not be read.
+    """
     facts = {
         "layers": list(probing.layers),
         "used": probing.used,
@@ -92,6 +95,8 @@ def encode_shard(probing: Probing) -> bytes:
         "keep": [record.top.k for record in probing.layers.values()],
     }
     tensors = {"facts": torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)}
+    if digests:
+        tensors["digests"] = _as_bytes([digests[index] for index in probing.used])
     if probing.embeddings:
         tensors["embeddings"] = torch.cat(probing.embeddings)
     for index, record in enumerate(probing.layers.values()):
@@ -127,6 +132,14 @@ class StoredShard:
         return self._embeddings[rows]
 
     @property
+    def digests(self) -> list[str | None]:
+        """Of each image used, the SHA-256 (hex) of its file; None where that is not known."""
+        with safe_open(self._path, "pt") as file:
+            if "digests" not in file.keys():  # noqa: SIM118 - not a mapping
+                return [None] * len(self)
+            return _as_digests(file.get_tensor("digests"))
+
+    @property
     def has_every_activation(self) -> bool:
         """Were all activations kept, beside the top images?"""
         with safe_open(self._path, "pt") as file:
@@ -152,3 +165,20 @@ class StoredShard:
         with safe_open(self._path, "pt") as file:
             tensor: Tensor = file.get_tensor(name)
         return tensor
+
+
+_UNKNOWN = bytes(32)
+"""In the place of a digest that is not known."""
+
+
+def _as_bytes(digests: Sequence[str | None]) -> Tensor:
+    """Digests as uint8 [n, 32]."""
+    rows = [_UNKNOWN if digest is None else bytes.fromhex(digest) for digest in digests]
+    if not rows:
+        return torch.empty(0, len(_UNKNOWN), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(b"".join(rows)), dtype=torch.uint8).reshape(len(rows), -1)
+
+
+def _as_digests(rows: Tensor) -> list[str | None]:
+    contents = [bytes(row) for row in rows.numpy()]
+    return [None if content == _UNKNOWN else content.hex() for content in contents]

@@ -22,7 +22,7 @@ from service.pipelines.manifest import describe
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
-from service.probes.manifest import digest_images
+from service.probes.manifest import digest_images, with_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
-    items = plan.probe_set.items
+    items = with_digests(plan.probe_set.items)
     images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
-    probe_images = open_images(plan.probe_set)
+
+    probe_images = open_images(replace(plan.probe_set, items=items))
     result = dissect(
         target,
         dissector,
@@ -72,7 +73,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     manifest = describe(
         target=target,
         dissector=dissector,
-        probe_set=plan.probe_set.digest,
+        probe_set=plan.probe_set,
         concept_set=plan.concept_set.digest,
         options=plan.options,
         batch_size=plan.batch_size,

@@ -16,6 +16,7 @@ from service.concepts.findings import concepts_of_findings, name_findings
 from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
+from service.domain.groups import group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -31,11 +32,11 @@ from service.engine.shards import shard_spans
 from service.errors import InvalidInput
 from service.pipelines.keys import device_name
 from service.pipelines.manifest import describe
-from service.pipelines.patients import owners, split_by_patient
+from service.pipelines.patients import split_by_patient
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
-from service.probes.manifest import digest_images
+from service.probes.manifest import digest_images, with_digests
 
 VOCABULARY = "bi-rads"
 METHODS: tuple[Similarity, ...] = (DEFAULT, "soft_wpmi")
@@ -107,18 +108,18 @@ class _Shown:
 def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
     """Draw half of the patients (exams where no patient is named) to fit on; the others are to be dissected.
 
-    In the second half an image without an exam gets its patient as exam. Raises InvalidInput where an image names
-    neither, where an exam names two patients, where there are no reports, or where there are too few patients to infer
+    Every image is read once, because images with the same bytes must not be in both halves. Raises InvalidInput where
+    an image names neither patient nor exam, where there are no reports, or where there are too few patients to infer
     anything from one half.
     """
-    items = probe_set.items
+    items = with_digests(probe_set.items)
     if not any(item.text for item in items):
         raise InvalidInput(
             "The manifest has no reports, and a dissector is fitted on them.",
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
-    patients, least = len(set(owners(items))), 2 * LEAST_EXAMS
+    patients, least = group_images(items).count, 2 * LEAST_EXAMS
     if patients < least:
         raise InvalidInput(
             f"There are {patients} patients; an evaluation needs at least {least}, half to fit on and half to dissect.",
@@ -128,7 +129,7 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
         )
     split = split_by_patient(items, held_back_share=0.0, held_out_share=0.5, seed=seed)
     fit = sorted([*split.fit, *split.held_back])
-    others = [replace(items[row], exam_id=items[row].exam_id or items[row].patient_id) for row in split.held_out]
+    others = [items[row] for row in split.held_out]
     return Halves(_part(probe_set, "fit", [items[row] for row in fit]), _part(probe_set, "dissected", others))
 
 
@@ -140,6 +141,7 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
     exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
+    plan = replace(plan, probe_set=replace(plan.probe_set, items=with_digests(plan.probe_set.items)))
     dissector = open_dissector(plan.dissector, plan.device)
     embedded = [_Concepts(one, embed_concepts(dissector, one.texts)) for one in _concept_sets(plan.probe_set)]
     for spec, methods in ((plan.target, METHODS), (replace(plan.target, shuffled=SHUFFLED), METHODS[:1])):
@@ -173,7 +175,7 @@ def _evaluated(
     progress: ProgressListener,
 ) -> EvaluatedDissection:
     items = plan.probe_set.items
-    alone = [replace(item, exam_id=None) for item in items]
+    alone = [replace(item, exam_id=None, patient_id=None) for item in items]
     p_values = EvidenceOptions(options.evidence.draws, resamples=0, halves=0)
     found = _named(shown, items, concepts, options, progress)
     by_exam = _controlled(found, concepts)
@@ -235,7 +237,7 @@ def _manifest(
     return describe(
         target=shown.target,
         dissector=shown.dissector,
-        probe_set=plan.probe_set.digest,
+        probe_set=plan.probe_set,
         concept_set=concept_set.digest,
         options=options,
         batch_size=_BATCH,
@@ -264,4 +266,4 @@ def _concept_sets(probe_set: ProbeSet) -> Iterator[ConceptSet]:
 
 def _part(probe_set: ProbeSet, name: str, items: Sequence[ProbeItem]) -> ProbeSet:
     digest = digest_of({"of": probe_set.digest, "rows": [item.row for item in items]})
-    return ProbeSet(f"{probe_set.name}, {name}", tuple(items), digest, probe_set.on_unreadable)
+    return replace(probe_set, name=f"{probe_set.name}, {name}", items=tuple(items), digest=digest)

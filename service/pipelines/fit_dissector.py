@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.domain.groups import group_images
 from service.domain.jobs import Progress, Stage
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
@@ -23,8 +24,9 @@ from service.engine.projected import Bundle, check_place, write_bundle
 from service.engine.report_texts import texts_of
 from service.errors import InvalidInput
 from service.pipelines.measure_dissector import measure
-from service.pipelines.patients import Split, check_apart, owners, split_by_patient
+from service.pipelines.patients import Split, check_apart, split_by_patient
 from service.ports import ProbeImages, ProgressListener
+from service.probes.manifest import with_digests
 
 _LEAST_PAIRS = 40
 _BATCH = 8
@@ -75,11 +77,11 @@ def fit_dissector(
     """Fit on the images' reports, measure on patients that were not used, and write the bundle to `out`.
 
     Images without a report have no part in the fit: what they match is not known. They may still count in the figures.
-    held_out: images for the figures instead of a share of `images`; they must be other patients'.
+    held_out: images for the figures instead of a share of `images`; they must be other patients', and no copies.
     Raises InvalidInput when reports are missing or too few, or patients cannot be kept apart; UnreadableImage;
     InvalidDissector when the encoders' packages are not installed or `out` is something else.
     """
-    items = images.items
+    items = with_digests(images.items)
     check_place(out)
     _check_reports(items)
     split = _with_reports(
@@ -91,8 +93,10 @@ def fit_dissector(
             seed=options.seed,
         ),
     )
+    tested: ProbeImages = _Chosen(images, split.held_out) if held_out is None else held_out
+    tested_items = with_digests(tested.items)
     if held_out is not None:
-        check_apart(items, held_out.items)
+        check_apart(items, tested_items)
     reports = [item.text or "" for item in items]
     texts, own = texts_of(reports, split.fit)
     progress(Progress(Stage.LOAD, 0, 2))
@@ -119,12 +123,11 @@ def fit_dissector(
         encoder = ImageFeatures(image_spec, device, trainable=True)
         heads, losses = _train(encoder, fitted, images, split, contract, embedded, matches, options)
         weights = encoder.network.state_dict()
-    tested = _Chosen(images, split.held_out) if held_out is None else held_out
     if held_out is not None or trained:
         seen = _features(encoder, tested, contract, progress, (total - len(tested.items), total))
     else:
         seen = features[split.held_out]
-    figures = measure(heads, sentence_encoder, seen, tested.items)
+    figures = measure(heads, sentence_encoder, seen, tested_items)
     progress(Progress(Stage.STORE, 0, 1))
     bundle = Bundle(
         image_encoder=image_spec,
@@ -142,12 +145,12 @@ def fit_dissector(
     parts = {
         "fit": [items[row] for row in split.fit],
         "held_back": [items[row] for row in split.held_back],
-        "held_out": tested.items,
+        "held_out": tested_items,
     }
     return FitReport(
         path=path,
         images={name: len(part) for name, part in parts.items()},
-        patients={name: len(set(owners(part))) for name, part in parts.items()},
+        patients={name: group_images(part).count for name, part in parts.items()},
         losses=losses,
         held_out=figures,
     )
@@ -278,7 +281,7 @@ def _provenance(
         "heads": asdict(options.heads),
         **({"training": asdict(options.training)} if options.image_encoder == "trained" else {}),
         "images": {name: len(rows) for name, rows in parts.items()},
-        "patients": {name: len(set(owners([items[row] for row in rows]))) for name, rows in parts.items()},
+        "patients": {name: group_images([items[row] for row in rows]).count for name, rows in parts.items()},
         "texts": texts,
         "held_back_losses": list(losses),
     }

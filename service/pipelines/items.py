@@ -1,6 +1,7 @@
 """What a worker's child computes for each stage of a dissection: a probe shard, a scored layer, the whole result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from service.pipelines.network_cache import NetworkCache
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.probes.images import open_images
-from service.probes.manifest import digest_images
+from service.probes.manifest import digest_images, with_digests
 from service.storage import open_store
 
 Tell = Callable[[int], None]
@@ -72,7 +73,8 @@ class DissectionRunner:
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
         span, target = plan.shards[position], self._target(plan)
-        images = digest_images(plan.probe_set.items[span.start : span.stop])
+        items = with_digests(_items_of_shard(plan, position))
+        images = digest_images(items)
         key = shard_key(
             plan,
             target,
@@ -81,7 +83,7 @@ class DissectionRunner:
             images=images,
             layers=plan.request.options.layers or target.main_layers,
         )
-        artifact = self._shard(plan, position, key, tell)
+        artifact = self._shard(plan, position, key, tell, items)
         shard = StoredShard(artifact.path)
         return {
             "key": artifact.key,
@@ -118,7 +120,7 @@ class DissectionRunner:
         manifest = describe(
             target=self._target(plan),
             dissector=self.networks.dissector(plan.dissector),
-            probe_set=plan.probe_set.digest,
+            probe_set=plan.probe_set,
             concept_set=plan.concept_set.digest,
             options=plan.request.options,
             batch_size=plan.request.batch_size,
@@ -144,8 +146,13 @@ class DissectionRunner:
         with transaction(self._sessions) as session:
             return finished_items(session, plan.job_id, stage)
 
-    def _shard(self, plan: JobPlan, position: int, key: str, tell: Tell) -> Artifact:
+    def _shard(
+        self, plan: JobPlan, position: int, key: str, tell: Tell, read: Sequence[ProbeItem] | None = None
+    ) -> Artifact:
+        """read: the shard's items with their digests, where they are known already."""
+
         def probe() -> bytes:
+            items = with_digests(_items_of_shard(plan, position)) if read is None else read
             probing = probe_shard(
                 self._target(plan),
                 self.networks.dissector(plan.dissector),
@@ -157,7 +164,7 @@ class DissectionRunner:
                 on_unreadable=plan.probe_set.on_unreadable,
                 progress=tell,
             )
-            return encode_shard(probing)
+            return encode_shard(probing, [item.sha256 for item in items])
 
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
 
@@ -230,6 +237,15 @@ class DissectionRunner:
 
 
 def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
-    """The probe items that were shown, in order."""
+    """The probe items that were shown, in order, with their files' digests."""
     items = plan.probe_set.items
-    return [items[span[index]] for span, shard in zip(plan.shards, shards, strict=True) for index in shard.used]
+    return [
+        replace(items[span[index]], sha256=digest)
+        for span, shard in zip(plan.shards, shards, strict=True)
+        for index, digest in zip(shard.used, shard.digests, strict=True)
+    ]
+
+
+def _items_of_shard(plan: JobPlan, position: int) -> Sequence[ProbeItem]:
+    span = plan.shards[position]
+    return plan.probe_set.items[span.start : span.stop]

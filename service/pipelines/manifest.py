@@ -11,6 +11,7 @@ from service.analysis.evidence_codec import encode_evidence
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
+from service.domain.probes import ProbeSet
 from service.engine.networks import Dissector, Target
 from service.engine.scoring import SEED
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
@@ -20,7 +21,7 @@ def describe(
     *,
     target: Target,
     dissector: Dissector,
-    probe_set: str,
+    probe_set: ProbeSet,
     concept_set: str,
     options: DissectionOptions,
     batch_size: int,
@@ -34,8 +35,10 @@ def describe(
 ) -> dict[str, Any]:
     """JSON values only.
 
-    probe_set, concept_set: their digests. images: digest of each shard's image files. results: digest of each layer's
-    neurons as canonical JSON, in the order of the dissection; q-values, which hang on all layers, are not part of it.
+    concept_set: its digest.
+    images: digest of each shard's image files.
+    results: digest of each layer's neurons as canonical JSON, in the order of the dissection; q-values, which hang on
+    all layers, are not part of it.
     """
     return {
         "target": {
@@ -45,7 +48,11 @@ def describe(
             "shuffled": target.shuffled,
         },
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
-        "probe_set": {"digest": probe_set, "images": digest_of(list(images))},
+        "probe_set": {
+            "digest": probe_set.digest,
+            "images": digest_of(list(images)),
+            "merged_rows": probe_set.merged_rows,
+        },
         "concept_set": concept_set,
         "layers": list(results),
         "method": options.method.as_dict(),

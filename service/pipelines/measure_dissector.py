@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.domain.groups import group_images
 from service.domain.probes import ProbeItem
 from service.engine.encoders import SentenceEncoder
 from service.engine.heads import Heads
 from service.engine.recognition import recognise, retrieval
 from service.engine.report_texts import sentences
-from service.pipelines.patients import owners
 
 _LEAST_WITH_FINDING = 5
 _RECOGNISED = 0.8
@@ -28,8 +28,8 @@ def measure(
     out; a finding counts as recognised when the lower end of its interval reaches 0.8.
     """
     images = heads.embed_features(features)
-    whose = owners(items)
-    figures: dict[str, Any] = {"images": len(items), "patients": len(set(whose))}
+    groups = group_images(items)
+    figures: dict[str, Any] = {"images": len(items), "patients": groups.count}
     reports = sorted({item.text for item in items if item.text})
     if reports:
         own = [sentences(report) for report in reports]
@@ -45,12 +45,12 @@ def measure(
     figures["findings"] = {}
     if names:
         scores = (images[known] @ heads.embed_sentences(sentence_encoder(names)).T).cpu().numpy()
-        owners_of_known = [whose[row] for row in known]
+        groups_of_known = [groups.of_item[row] for row in known]
         for column, name in enumerate(names):
             labels = np.array([name in (items[row].findings or ()) for row in known])
             if min(int(labels.sum()), int((~labels).sum())) < _LEAST_WITH_FINDING:
                 continue
-            found = recognise(scores[:, column], labels, owners_of_known)
+            found = recognise(scores[:, column], labels, groups_of_known)
             if found is not None:
                 rounded = {key: round(value, 4) for key, value in asdict(found).items()}
                 figures["findings"][name] = {**rounded, "recognised": found.low >= _RECOGNISED}

@@ -1,18 +1,21 @@
-"""Reading a probe set's manifest: one row for each image, and what is known of it."""
+"""Reading a probe set's manifest: the images, and what its rows know of them."""
 
 import hashlib
 import json
+import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from service.domain.digests import digest_of_file
+from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patients
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
+from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid, check_total, patches_of
 from service.probes.rows import Row, read_rows
 
@@ -32,42 +35,63 @@ def read_manifest(
     With `patches`, every image becomes its patches, for which the images' headers are read. The digest covers the
     fields of every row, the images' paths as written and sizes in bytes, and the patch grid; not the folder that all
     lies in, and not the bytes of the images (see `digest_images`).
+    Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
+    images then name.
     Raises InvalidManifest naming field, row and remedy; UnreadableImage when an image to be cut into patches has no
     readable header and `on_unreadable` is `fail` (otherwise it stays in as one item, which the job counts as skipped).
     """
     if patches is not None:
         check_grid(patches)
     sha = hashlib.sha256(_canonical(asdict(patches) if patches else None).encode())
-    items = _with_one_spelling(_with_unique_ids(_items(path, sha)))
+    merged = merge_rows(_rows(path, sha))
+    if merged.later_rows:
+        # Links and other spellings show in no field of a row, and may lead elsewhere tomorrow.
+        sha.update(_canonical({"merged": merged.later_rows}).encode())
+
+    items = _with_one_spelling(_with_unique_ids(merged))
+    _check_patients(items)
+    items = with_patients(items)
     if patches is not None:
         items = list(_cut(items, patches, on_unreadable))
-    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable)
+    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows))
+
+
+def with_digests(items: Iterable[ProbeItem]) -> tuple[ProbeItem, ...]:
+    """The items, each with the SHA-256 of its image file; reads each file once, and none whose digest is known already.
+
+    A file that has gone has none: whether that matters is for the probe set's `on_unreadable` to say.
+    """
+    digests: dict[Path, str | None] = {}
+    read = []
+    for item in items:
+        if item.path not in digests:
+            digests[item.path] = item.sha256 or _digest_or_none(item.path)
+        read.append(replace(item, sha256=digests[item.path]))
+    return tuple(read)
 
 
 def digest_images(items: Iterable[ProbeItem]) -> str:
-    """SHA-256 (hex) over the bytes of every item's image file and its box, in order; reads each file once.
+    """SHA-256 (hex) over the digests of every item's image file, as `with_digests` has them, and its box, in order.
 
-    A file that has gone counts as 32 zero bytes: whether that matters is for the probe set's `on_unreadable` to say.
+    A file without a digest counts as 32 zero bytes.
     """
-    sha, files = hashlib.sha256(), dict[Path, bytes]()
+    sha = hashlib.sha256()
     for item in items:
-        if item.path not in files:
-            files[item.path] = _digest_or_zeros(item.path)
-        sha.update(files[item.path])
+        sha.update(bytes(32) if item.sha256 is None else bytes.fromhex(item.sha256))
         if item.box is not None:
             sha.update(_canonical(asdict(item.box)).encode())
     return sha.hexdigest()
 
 
-def _digest_or_zeros(path: Path) -> bytes:
+def _digest_or_none(path: Path) -> str | None:
     try:
-        return bytes.fromhex(digest_of_file(path))
+        return digest_of_file(path)
     except OSError:
-        return bytes(32)
+        return None
 
 
-def _items(path: Path, sha: "hashlib._Hash") -> Iterator[tuple[ProbeItem, bool]]:
-    """Every row's item, and whether the row itself gave the id; all that counts goes into the digest on the way."""
+def _rows(path: Path, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
+    """Every row; all that counts goes into the digest on the way."""
     strata = _Strata()
     for number, row in enumerate(read_rows(path), start=1):
         fields = {name: value for name, value in row.items() if value or name == "findings"}
@@ -86,8 +110,9 @@ def _items(path: Path, sha: "hashlib._Hash") -> Iterator[tuple[ProbeItem, bool]]
             strata=strata.of(fields),
         )
         counted = fields if findings is None else {**fields, "findings": sorted(findings)}
-        sha.update(_canonical([counted, _file_size(image, number)]).encode())
-        yield item, "image_id" in fields
+        status = _status(image, number)
+        sha.update(_canonical([counted, status.st_size]).encode())
+        yield ManifestRow(item, "image_id" in fields, (status.st_dev, status.st_ino))
 
 
 def _image_name(number: int, fields: Row) -> str:
@@ -101,13 +126,13 @@ def _image_name(number: int, fields: Row) -> str:
     )
 
 
-def _file_size(image: Path, number: int) -> int:
+def _status(image: Path, number: int) -> os.stat_result:
     try:
         status = image.stat()
     except (OSError, ValueError):
         status = None
     if status is not None and stat.S_ISREG(status.st_mode):
-        return status.st_size
+        return status
     raise InvalidManifest(
         f"The image of row {number} does not exist.",
         field="image",
@@ -137,23 +162,35 @@ class _Strata:
         return self._known.setdefault(pairs, dict(pairs))
 
 
-def _with_unique_ids(rows: Iterable[tuple[ProbeItem, bool]]) -> list[ProbeItem]:
-    """Ids from the manifest if every row has one; else the files' stems if they all differ; else `row-<n>`."""
-    items: list[ProbeItem] = []
+def _with_unique_ids(images: MergedImages) -> list[ProbeItem]:
+    """Ids from the manifest if every image has one; else the files' stems if they all differ; else `row-<n>`."""
+    items = images.items
     first_row: dict[str, int] = {}
-    repeated = given = None
-    for item, has_id in rows:
-        given = has_id if given is None else given
+    repeated = False
+    for item, has_id in zip(items, images.have_ids, strict=True):
+        given = images.have_ids[0]
         if has_id != given:
             raise _bad_id(item.row, "has an image_id where others have none, or none where others have one")
         if first_row.setdefault(item.image_id, item.row) != item.row:
             if given:
                 raise _bad_id(item.row, f"has the same image_id as row {first_row[item.image_id]}")
             repeated = True
-        items.append(item)
     if not items:
         raise InvalidManifest("The manifest lists no images.", field="manifest", remedy="Add one row for each image.")
     return [replace(item, image_id=f"row-{item.row}") for item in items] if repeated else items
+
+
+def _check_patients(items: Sequence[ProbeItem]) -> None:
+    contradiction = exam_of_two_patients(items)
+    if contradiction is None:
+        return
+    earlier, later = contradiction
+    raise InvalidManifest(
+        f"Rows {earlier.row} and {later.row} name two patients for one exam.",
+        field="patient_id",
+        value=f"rows {earlier.row} and {later.row}",
+        remedy=ONE_PATIENT,
+    )
 
 
 def _with_one_spelling(items: list[ProbeItem]) -> list[ProbeItem]:

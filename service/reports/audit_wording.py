@@ -20,7 +20,7 @@ from service.domain.policies import (
 )
 from service.reports.audit_figures import FigureUnit, SinceLast
 from service.reports.html import percent, signed
-from service.reports.wording import GENERAL_LIMITS, counted, listed
+from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 _NAMED = 4
 NO_VERDICT = "NO VERDICT"
@@ -176,6 +176,7 @@ def audit_limits(policy: Policy, outcomes: tuple[RuleOutcome, ...], images: int 
         "findings of your own hospital are covered only as far as it holds them.",
         "A change below the noise floor may still be real; this probe set cannot show it. The noise floor is what the "
         "choice of exams alone would make of a figure.",
+        EXAMS_ARE_PATIENTS,
         "Rules look at counts and shares of neurons. A network may keep all of them and use its neurons differently.",
         "The signature proves that this report was not changed since the service signed it. It does not prove that "
         "what was registered was the model that reads your patients: compare the checkpoint's SHA-256 with the file "

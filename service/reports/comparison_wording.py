@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from service.domain.comparisons import CategoryRow, Comparison
-from service.reports.wording import GENERAL_LIMITS, counted, listed
+from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 
 def comparison_sentences(names: Sequence[str], result: Comparison) -> list[str]:
@@ -34,6 +34,7 @@ def comparison_limits(result: Comparison) -> tuple[str, ...]:
         f"{basis} A category that gains neurons is represented by more of them; that is no measure of how well.",
         "The noise floor is what the choice of exams alone would make of a figure: its 95th percentile between two "
         "halves of the exams within one network. A change below it may still be real; this probe set cannot show it.",
+        EXAMS_ARE_PATIENTS,
         "Intervals come from resampled exams, with the significance of each label held fixed. Tests (McNemar for "
         "paired units, Fisher otherwise) take units for independent, which they are not quite.",
         "Units are paired only between networks of one architecture, by their number. A unit may take over what "

@@ -1,6 +1,6 @@
 """The sentences of a report on a dissection, for readers who are no statisticians."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from service.analysis.coverage import Coverage, Reason
 from service.domain.evidence import LEVEL, JobEvidence
@@ -23,6 +23,11 @@ GENERAL_LIMITS = (
     "dissector sees in the images that excite it most, whether it sees right or wrong.",
 )
 """What no report of this software says."""
+
+EXAMS_ARE_PATIENTS = (
+    "An exam is here all that belongs together: every image of a patient where the manifest names patients, and every "
+    "copy of an image. Where it names exams only, exams of one patient count as if they were independent."
+)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -125,10 +130,8 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
     size = "The probe set decides what can be found"
     if images is not None:
         size = f"The probe set of {counted(images, 'image')} decides what can be found"
-    if evidence is not None and evidence.drawn_by == "exam":
-        size += f", and only its {counted(evidence.units, 'exam')} count as independent"
-    elif evidence is not None:
-        size += "; its manifest knows no exams, so images of one patient count as if they were independent"
+    if evidence is not None:
+        size += _independent(evidence)
     return (
         *GENERAL_LIMITS,
         "Not significant does not mean absent. A neuron labelled no concept may represent something that the concept "
@@ -141,10 +144,39 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         "A response to a watched concept may be to something that the dissector takes for it, or that goes with it in "
         "the probe set. Look at the images before believing it.",
         f"{size}. What it does not show cannot be found.",
+        *_copies(evidence),
         "Scores and mean similarities can be compared only within one dissector, concept set, probe set and method; "
         "z can be compared between layers. The paper's threshold, a layer's mean similarity, is reached by about half "
         "of the units even where they respond to noise.",
     )
+
+
+def _independent(evidence: JobEvidence) -> str:
+    """What counts as independent, and what only seems to be."""
+    if evidence.drawn_by == "image":
+        return (
+            "; its manifest knows neither patients nor exams, so images of one patient count as if they were "
+            "independent"
+        )
+
+    words = f", and only its {counted(evidence.units, evidence.drawn_by)} count as independent"
+    if evidence.drawn_by == "exam":
+        words += "; its manifest knows no patients, so exams of one patient count as if they were independent"
+    if evidence.nameless:
+        words += (
+            f"; {evidence.nameless:,} of them {'is' if evidence.nameless == 1 else 'are'} single images that name "
+            "neither patient nor exam"
+        )
+    return words
+
+
+def _copies(evidence: JobEvidence | None) -> Iterator[str]:
+    if evidence is not None and evidence.repeated:
+        yield (
+            f"{counted(evidence.repeated, 'image')} {'repeats' if evidence.repeated == 1 else 'repeat'} the bytes of "
+            "others. Copies count as one image where something is called independent, but each is a top image of its "
+            "own."
+        )
 
 
 def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) -> str:

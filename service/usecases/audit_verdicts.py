@@ -131,8 +131,15 @@ def _stratum_facts(session: Session, audit: Audit) -> Mapping[str, tuple[Stratum
     facts: dict[str, list[StratumFacts]] = defaultdict(list)
     for one in audit.strata:
         network = None if one.job is None else _network(session, one.job)
-        facts[one.stratum].append(StratumFacts(one.value, one.exams, network, one.reason))
+        exams = one.exams if one.job is None else _exams_drawn(session, one.job, one.exams)
+        facts[one.stratum].append(StratumFacts(one.value, exams, network, one.reason))
     return {stratum: tuple(its) for stratum, its in facts.items()}
+
+
+def _exams_drawn(session: Session, job_id: UUID, by_manifest: int) -> int:
+    """How many exams a dissection drew from, which knows of copies and of unreadable images what no manifest says."""
+    evidence = evidence_of(find_job(session, job_id))
+    return by_manifest if evidence is None else evidence.units
 
 
 def _failed(job: Job) -> dict[str, str]:

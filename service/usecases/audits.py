@@ -16,6 +16,7 @@ from service.db.jobs import JobParts, parts_of
 from service.db.session import expect_pause
 from service.domain.audits import Audit, AuditStatus, Deployment, StratumJob, Trigger
 from service.domain.digests import digest_of, digest_of_file
+from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
 from service.domain.methods import PRIOR_METHODS
 from service.domain.pages import Page, Position
@@ -149,7 +150,7 @@ def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
     expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
     _check_file(target)
     probe_set = probe_set_of(parts.probe_set)
-    exams = probe_set.exams_by_stratum()
+    exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
     return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)

@@ -14,6 +14,7 @@ from service.db.resources import add_resource, find_inspection
 from service.db.session import expect_pause
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
+from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
 from service.domain.layers import unknown_layer
 from service.domain.pages import Page, Position
@@ -218,5 +219,5 @@ def _part(request: JobRequest, part: str) -> object:
 def _check_policy(session: Session, policy: Resource, parts: JobParts) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
     expect_pause(session)  # every image is looked for
-    exams = probe_set_of(parts.probe_set).exams_by_stratum()
+    exams = exams_by_stratum(probe_set_of(parts.probe_set).items)
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

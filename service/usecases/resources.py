@@ -104,6 +104,7 @@ def register_probe_set(
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
         "images": len(probe_set.items),
+        "merged_rows": probe_set.merged_rows,
     }
     return queries.add_resource(session, ResourceKind.PROBE_SET, name, _probe_set_digest(probe_set), spec)
 

@@ -83,6 +83,17 @@ def test_images_digested_in_other_shards_say_so() -> None:
         check_comparable([FIRST, sharded])
 
 
+def test_evidence_drawn_from_other_units_is_not_compared() -> None:
+    def drawn(units: int, drawn_by: str) -> Job:
+        return other(manifest={**MANIFEST, "evidence": {"units": units, "drawn_by": drawn_by}})
+
+    with pytest.raises(Conflict, match="60 exams against 24 patients") as caught:
+        check_comparable([drawn(60, "exam"), drawn(24, "patient")])
+    assert caught.value.field == "evidence.units"
+    check_comparable([drawn(60, "exam"), drawn(60, "patient")])
+    check_comparable([drawn(60, "exam"), other(manifest={**MANIFEST, "evidence": None})])
+
+
 def test_a_manifest_that_does_not_say_what_made_it_is_refused() -> None:
     with pytest.raises(Conflict, match="does not say its dissector, concept_set") as caught:
         check_comparable([other(manifest={"probe_set": MANIFEST["probe_set"], "seed": 7}), FIRST])

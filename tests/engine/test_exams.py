@@ -13,16 +13,15 @@ def exams(*sizes: int) -> Exams:
     return Exams(torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), len(sizes), "exam")
 
 
-def test_exams_are_those_of_the_manifest_and_elsewhere_images_with_their_patches() -> None:
-    def item(name: str, exam: str | None) -> ProbeItem:
-        return ProbeItem(name, Path(name[0]), 1, exam_id=exam)
+def test_exams_are_the_groups_of_the_probe_items() -> None:
+    def item(name: str, exam: str | None, patient: str | None = None) -> ProbeItem:
+        return ProbeItem(name, Path(name[0]), 1, exam_id=exam, patient_id=patient)
 
-    found = exams_of([item("a@0", "x"), item("b", "y"), item("a@1", "x"), item("c", "x")])
-    assert (found.of_image.tolist(), found.count, found.unit) == ([0, 1, 0, 0], 2, "exam")
-    found = exams_of([item("a@0", None), item("b", None), item("a@1", None)])
-    assert (found.of_image.tolist(), found.count, found.unit) == ([0, 1, 0], 2, "image")
     mixed = exams_of([item("a", "x"), item("b", None), item("c", "x")])
-    assert (mixed.of_image.tolist(), mixed.unit) == ([0, 1, 0], "exam"), "an image without an exam is one of its own"
+    assert (mixed.of_image.tolist(), mixed.count, mixed.unit) == ([0, 1, 0], 2, "exam")
+    assert mixed.of_image.dtype == torch.int64
+    patients = exams_of([item("a", "x", "p"), item("b", "y", "p")])
+    assert (patients.of_image.tolist(), patients.count, patients.unit) == ([0, 0], 1, "patient")
 
 
 def test_resamples_and_halves_are_of_all_exams() -> None:

@@ -1,6 +1,8 @@
 """The evidence of whole dissections: planted units are found, noise is not, and what cannot be known is said."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,17 +53,27 @@ UNITS = torch.cat(
 )
 
 
-def probe_set(*, exams: bool = True, findings: bool = True, images: int = IMAGES) -> ArrayImages:
+Fields = Callable[[int, int], dict[str, Any]]
+"""What a manifest says of an image, given its number and that of its exam."""
+
+
+def by_exam(_image: int, exam: int) -> dict[str, Any]:
+    return {"exam_id": str(exam)}
+
+
+def probe_set(*, known: Fields = by_exam, findings: bool = True, images: int = IMAGES) -> ArrayImages:
     probe = ArrayImages([np.full((3, 2, 2), index, np.float32) for index in range(images)])
     probe.items = tuple(
         replace(
             item,
-            exam_id=str(int(exam)) if exams else None,
             findings=frozenset(name for name, there in zip(FINDINGS, present, strict=True) if there)
             if findings
             else None,
+            **known(image, exam),
         )
-        for item, exam, present in zip(probe.items, OF_EXAM, PRESENT.tolist(), strict=False)
+        for image, (item, exam, present) in enumerate(
+            zip(probe.items, OF_EXAM.tolist(), PRESENT.tolist(), strict=False)
+        )
     )
     return probe
 
@@ -134,10 +146,58 @@ def test_the_dissector_is_qualified_for_what_it_sees(whole: Dissection) -> None:
     assert whole.evidence.findings == tuple(sorted(FINDINGS))
 
 
+KNOWN: dict[str, tuple[Fields, tuple[str, int, int]]] = {
+    "patients": (lambda image, exam: {"patient_id": str(exam)}, ("patient", EXAMS, 0)),
+    "both": (lambda image, exam: {"exam_id": str(exam), "patient_id": str(exam)}, ("patient", EXAMS, 0)),
+    "two exams of each patient": (
+        lambda image, exam: {"exam_id": f"{image // 2}", "patient_id": str(exam)},
+        ("patient", EXAMS, 0),
+    ),
+    "exams of some, patients of others": (
+        lambda image, exam: {"exam_id" if exam % 2 else "patient_id": str(exam)},
+        ("patient", EXAMS, 0),
+    ),
+    "copies": (lambda image, exam: {"sha256": f"{exam:064x}"}, ("image", EXAMS, IMAGES - EXAMS)),
+    "copies under other patients": (
+        lambda image, exam: {"patient_id": str(image), "sha256": f"{exam:064x}"},
+        ("patient", EXAMS, IMAGES - EXAMS),
+    ),
+}
+
+
+@pytest.mark.parametrize(("known", "expected"), KNOWN.values(), ids=KNOWN.keys())
+def test_whatever_keeps_images_together_gives_the_same_evidence(
+    whole: Dissection, known: Fields, expected: tuple[str, int, int]
+) -> None:
+    found = judged(probe_set(known=known))
+    assert found.evidence is not None
+    assert whole.evidence is not None
+    assert (found.evidence.drawn_by, found.evidence.units, found.evidence.repeated or 0) == expected
+    assert found.layers == whole.layers
+    if not expected[2]:
+        assert found.evidence.qualifications == whole.evidence.qualifications
+
+
+def test_copies_do_not_make_enough_images_of_a_few() -> None:
+    images = probe_set(known=lambda image, exam: {"sha256": f"{exam:064x}"}, images=24 * PER_EXAM)
+    found = judged(images)
+    assert found.evidence is not None
+    for one in found.evidence.qualifications:
+        exams = PRESENT[: 24 * PER_EXAM : PER_EXAM, FINDINGS.index(one.finding)]
+        assert (one.positives, one.negatives) == (int(exams.sum()), int((~exams).sum()))
+
+
+def test_images_that_name_nobody_are_counted_where_others_do() -> None:
+    found = judged(probe_set(known=lambda image, exam: {"patient_id": str(exam)} if image % PER_EXAM else {}))
+    assert found.evidence is not None
+    assert (found.evidence.drawn_by, found.evidence.units, found.evidence.nameless) == ("patient", 2 * EXAMS, EXAMS)
+
+
 def test_without_exams_images_are_drawn_and_that_is_said() -> None:
-    found = judged(probe_set(exams=False))
+    found = judged(probe_set(known=lambda image, exam: {}))
     assert found.evidence is not None
     assert (found.evidence.drawn_by, found.evidence.units, found.evidence.refused) == ("image", IMAGES, None)
+    assert found.evidence.repeated is None, "nobody has read the files"
     assert sum(one.label is not None for one in neurons(found)[4:]) > 3, "patients are taken for concepts"
 
 

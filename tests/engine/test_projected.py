@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from service.domain.groups import group_images
 from service.domain.jobs import Progress, Stage
 from service.domain.models import DissectorSpec
 from service.domain.probes import ProbeSet
@@ -22,7 +23,7 @@ from service.engine.fitting import HeadOptions
 from service.engine.projected import check_place
 from service.errors import DigestMismatch, InvalidDissector, InvalidInput
 from service.pipelines.fit_dissector import FitOptions, FitReport, fit_dissector
-from service.pipelines.patients import owners, split_by_patient
+from service.pipelines.patients import split_by_patient
 from service.ports import ProbeImages
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
@@ -224,7 +225,7 @@ def test_a_directory_of_something_else_is_left_alone(report: FitReport, tmp_path
 
 def test_no_patient_is_in_two_parts(images: ProbeImages) -> None:
     split = split_by_patient(images.items, held_back_share=0.2, held_out_share=0.3, seed=4)
-    whose = owners(images.items)
+    whose = group_images(images.items).of_item
     parts = [{whose[row] for row in rows} for rows in (split.fit, split.held_back, split.held_out)]
     assert all(parts)
     assert sum(len(part) for part in parts) == len(set().union(*parts))

@@ -374,6 +374,18 @@ def test_a_file_that_is_no_shard_is_refused(tmp_path: Path, damage: str) -> None
         StoredShard(path)
 
 
+def test_a_shard_knows_the_files_that_were_shown(tmp_path: Path) -> None:
+    probing = probe_span(options_of("soft_wpmi"), probe_images([1]), range(4))
+    digests = ["00" * 31 + "01", "02" * 32, "ff" * 32, None]
+    path = tmp_path / "shard.safetensors"
+    path.write_bytes(encode_shard(probing, digests))
+    assert StoredShard(path).digests == [digests[0], digests[2], None]
+    assert store(tmp_path, probing).digests == [None] * 3, "as an earlier release stored it"
+    nothing = probe_span(options_of("soft_wpmi"), probe_images(range(4)), range(4))
+    path.write_bytes(encode_shard(nothing, digests))
+    assert StoredShard(path).digests == []
+
+
 def test_a_shard_that_is_gone_is_told_from_one_that_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         StoredShard(tmp_path / "shard.safetensors")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.domain.probes import Box, PatchGrid
 from service.errors import InvalidManifest, UnreadableImage
-from service.probes.manifest import digest_images, read_manifest
+from service.probes.manifest import digest_images, read_manifest, with_digests
 from tests.probes.dicom_files import film, write_dicom
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0|"), min_size=1, max_size=12).filter(
@@ -26,17 +26,21 @@ NAMED = ("exam_id", "patient_id", "view", "laterality", "text")
 @st.composite
 def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows as a manifest's .json would hold them, all with the same fields."""
-    count = draw(st.integers(1, 6))
+    images = draw(st.permutations(["a.png", "b/c.png", "b/a.png"]))
+    count = draw(st.integers(1, len(images)))
     named = draw(st.lists(st.sampled_from(NAMED), unique=True))
     strata = draw(st.lists(st.text(string.ascii_lowercase, min_size=1).map("s_".__add__), unique=True, max_size=3))
     ids = draw(st.lists(WORDS, min_size=count, max_size=count, unique=True))
     findings = draw(st.booleans())
-    return [
-        {"image": draw(st.sampled_from(["a.png", "b/c.png"])), "image_id": image_id}
+    rows = [
+        {"image": image, "image_id": image_id}
         | {name: draw(WORDS) for name in [*named, *strata]}
         | ({"findings": draw(st.lists(WORDS, unique=True, max_size=3))} if findings else {})
-        for image_id in ids
+        for image, image_id in zip(images, ids, strict=False)
     ]
+    patients = {(row.get("exam_id"), row.get("patient_id")) for row in rows}
+    assume("exam_id" not in named or len(patients) == len({exam for exam, _ in patients}))
+    return rows
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
@@ -166,10 +170,15 @@ def test_digest_does_not_depend_on_the_folder(tmp_path: Path) -> None:
 
 def test_digest_of_images_follows_their_bytes(folder: Path) -> None:
     probe = read_manifest(write(folder, "image\na.png\nb/c.png\n"), name="p")
-    before = digest_images(probe.items)
-    assert digest_images(probe.items) == before
+    before = with_digests(probe.items)
+    assert digest_images(with_digests(probe.items)) == digest_images(before)
     (folder / "a.png").write_bytes(b"ANY IMAGE")
-    assert digest_images(probe.items) != before
+    after = with_digests(probe.items)
+    assert digest_images(after) != digest_images(before)
+    assert [one.sha256 != other.sha256 for one, other in zip(before, after, strict=True)] == [True, False]
+    (folder / "a.png").unlink()
+    assert [item.sha256 is None for item in with_digests(probe.items)] == [True, False]
+    assert with_digests(before) == before, "what is known is not read again"
 
 
 def test_a_probe_set_can_be_sent_to_another_process(folder: Path) -> None:

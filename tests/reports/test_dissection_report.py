@@ -118,6 +118,33 @@ def test_the_summary_answers_in_plain_words(report: DissectionReport) -> None:
     assert "cannot recognise 1 of 5 tested concepts (architectural distortion)" in text
 
 
+INDEPENDENT: dict[str, tuple[JobEvidence, str]] = {
+    "patients": (replace(EVIDENCE, drawn_by="patient", units=24), "only its 24 patients count as independent."),
+    "some nameless": (
+        replace(EVIDENCE, drawn_by="patient", units=24, nameless=3),
+        "24 patients count as independent; 3 of them are single images that name neither patient nor exam.",
+    ),
+    "exams": (EVIDENCE, "only its 60 exams count as independent; its manifest knows no patients, so exams of one"),
+    "images": (replace(EVIDENCE, drawn_by="image"), "its manifest knows neither patients nor exams, so images of one"),
+    "copies": (replace(EVIDENCE, repeated=72), "72 images repeat the bytes of others."),
+}
+
+
+@pytest.mark.parametrize(("evidence", "words"), INDEPENDENT.values(), ids=INDEPENDENT.keys())
+def test_the_limits_say_what_counts_as_independent(
+    layers: list[LayerDissection], evidence: JobEvidence, words: str
+) -> None:
+    report = example_report(layers, evidence)
+    assert words in " ".join(report.limits)
+    assert words in Page(dissection_html(report, no_picture)).text
+
+
+def test_no_copies_are_not_mentioned(layers: list[LayerDissection]) -> None:
+    for repeated in (0, None):
+        report = example_report(layers, replace(EVIDENCE, repeated=repeated))
+        assert "bytes of others" not in " ".join(report.limits)
+
+
 def test_neurons_that_are_named_after_a_watched_concept_are_counted(layers: list[LayerDissection]) -> None:
     clip = RankedConcept(SURGICAL_CLIP, "surgical clip", 9.0)
     neurons = [one for one in layers[2].neurons if one.significant]

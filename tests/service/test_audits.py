@@ -1,5 +1,6 @@
 """Audits of small networks from deployment to verdict."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,6 +237,22 @@ def test_each_stratum_is_dissected_and_small_ones_are_not_testable(hospital: Hos
     ]
     assert audit.facts is not None
     assert audit.facts.strata["density"][0].network != audit.facts.strata["density"][1].network
+
+
+def test_copies_do_not_make_a_stratum_large_enough(sessions: Sessions, settings: Settings, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, images=IMAGES, columns={"density": DENSITY})
+    for copy in range(IMAGES - 4, IMAGES):
+        shutil.copyfile(folder / f"{copy - 4}.png", folder / f"{copy}.png")
+    hospital = Hospital(sessions, settings, folder)
+    hospital.policy("policy", {"rule": "significant-share", "at_least": 0.0, "by": "density"})
+    hospital.deploy(baseline=hospital.baseline)
+    audit = hospital.audit()
+    assert [(one.value, one.exams) for one in audit.strata] == [("a", 24), ("b", 20)], "by the manifest"
+    assert audit.judgement is not None
+    assert [(one.stratum, one.outcome, one.figures["exams"]) for one in audit.judgement.outcomes[1:]] == [
+        ("density=a", "pass", 24),
+        ("density=b", "not-testable", 16),
+    ]
 
 
 @pytest.mark.parametrize("gone", [False, True])

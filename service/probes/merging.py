@@ -1,0 +1,148 @@
+"""Rows of a manifest that are about one image: merged into one item that knows what all of them say."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from service.domain.probes import ProbeItem
+from service.errors import InvalidManifest
+
+_FIELDS = ("exam_id", "patient_id", "view", "laterality", "text")
+
+
+class ManifestRow(NamedTuple):
+    """A row as it was read.
+
+    item: what it says of its image.
+    has_id: whether the row itself gave the image's id.
+    file: device and number of the image's file.
+    """
+
+    item: ProbeItem
+    has_id: bool
+    file: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MergedImages:
+    """Images in the order of their first rows.
+
+    items: what is known of each.
+    have_ids: whether any of its rows gave the id, for each.
+    later_rows: every row that was merged, with the first row of its image, in order.
+    """
+
+    items: list[ProbeItem]
+    have_ids: list[bool]
+    later_rows: list[tuple[int, int]]
+
+
+def merge_rows(rows: Iterable[ManifestRow]) -> MergedImages:
+    """Rows that name the same file, however the path is written or linked, become one image with all its findings.
+
+    Hard links count as copies, which are files of their own. A field that one row leaves empty is taken from another.
+    Raises InvalidManifest naming field and rows where two rows of an image contradict each other.
+    """
+    places = _Places()
+    items: list[ProbeItem] = []
+    have_ids: list[bool] = []
+    repeated: dict[int, list[tuple[ProbeItem, bool]]] = {}
+    later_rows = []
+
+    for row in rows:
+        place = places.of(row)
+        if place == len(items):
+            items.append(row.item)
+            have_ids.append(row.has_id)
+            continue
+        repeated.setdefault(place, [(items[place], have_ids[place])]).append((row.item, row.has_id))
+        later_rows.append((items[place].row, row.item.row))
+
+    for place, its_rows in repeated.items():
+        items[place] = _merged(its_rows)
+        have_ids[place] = any(has_id for _, has_id in its_rows)
+    return MergedImages(items, have_ids, later_rows)
+
+
+class _Places:
+    """Where the image of each row stands. Paths are resolved only where a file comes twice: that takes time."""
+
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+        self._by_file: dict[tuple[int, int], int] = {}
+        self._by_resolved: dict[Path, int] = {}
+
+    def of(self, row: ManifestRow) -> int:
+        """The place of the row's image; the next free one for an image that is new."""
+        free = len(self._paths)
+        place = self._by_file.setdefault(row.file, free)
+        if place != free:
+            self._by_resolved.setdefault(self._paths[place].resolve(), place)
+            place = self._by_resolved.setdefault(row.item.path.resolve(), free)
+        if place == free:
+            self._paths.append(row.item.path)
+        return place
+
+
+def _merged(rows: Sequence[tuple[ProbeItem, bool]]) -> ProbeItem:
+    """One item from the rows of an image, as the first of them has it where they say nothing else."""
+    items = [item for item, _ in rows]
+    first = items[0]
+    ids = ((item.row, item.image_id if has_id else None) for item, has_id in rows)
+    agreed: dict[str, Any] = {
+        name: _agreed(name, ((item.row, getattr(item, name)) for item in items)) for name in _FIELDS
+    }
+    return replace(
+        first,
+        image_id=_agreed("image_id", ids) or first.image_id,
+        findings=_united(items),
+        strata=_agreed_strata(items),
+        **agreed,
+    )
+
+
+def _agreed(field: str, values: Iterable[tuple[int, str | None]]) -> str | None:
+    """The value that the rows agree on, given as row and value; None where no row has one."""
+    known = [(row, value) for row, value in values if value is not None]
+    for row, value in known[1:]:
+        if value != known[0][1]:
+            raise _contradiction(field, known[0][0], row)
+    return known[0][1] if known else None
+
+
+def _agreed_strata(items: Sequence[ProbeItem]) -> Mapping[str, str]:
+    if all(item.strata == items[0].strata for item in items[1:]):
+        return items[0].strata
+
+    names = dict.fromkeys(name for item in items for name in item.strata)
+    agreed = {name: _agreed(name, ((item.row, item.strata.get(name)) for item in items)) for name in names}
+    return {name: value for name, value in agreed.items() if value is not None}
+
+
+def _united(items: Sequence[ProbeItem]) -> frozenset[str] | None:
+    known = [(item.row, item.findings) for item in items if item.findings is not None]
+    if not known:
+        return None
+
+    some = next((row for row, findings in known if findings), None)
+    none = next((row for row, findings in known if not findings), None)
+    if some is not None and none is not None:
+        raise InvalidManifest(
+            f"Rows {some} and {none} are about the same image; row {some} names findings, and the empty cell of row "
+            f"{none} says that there are none.",
+            field="findings",
+            value=f"rows {some} and {none}",
+            remedy="Take the row without findings out, or the findings of the other.",
+        )
+    return frozenset[str]().union(*(findings for _, findings in known))
+
+
+def _contradiction(field: str, first: int, second: int) -> InvalidManifest:
+    return InvalidManifest(
+        f"Rows {first} and {second} are about the same image, but differ in '{field}'.",
+        field=field,
+        value=f"rows {first} and {second}",
+        remedy="Rows of one image may differ in their findings only: give them the same value, or leave it empty in "
+        "all but one of them, or take the column out.",
+    )
