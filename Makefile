@@ -4,7 +4,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS ?= projected
 PACKAGES := api broker cli migrations service workers
-SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees
 LOCK := $(BIN)/uv pip compile --constraints constraints.txt --generate-hashes --only-binary :all: --python-version 3.11 \
 	--python-platform linux --no-annotate --no-emit-index-url --custom-compile-command 'make lock' --upgrade --quiet
 
@@ -39,13 +38,12 @@ check: setup ## Formatting, lint, types, import direction, dependencies, docstri
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry $(PACKAGES)
-	$(BIN)/deptry --ignore DEP002,DEP004 $(PACKAGES) benchmarks checks tests
+	$(BIN)/deptry --ignore DEP002,DEP004 $(PACKAGES) benchmarks checks tests website
 	$(BIN)/python -m checks.docstrings
-	$(BIN)/python -m checks.links
+	$(BIN)/python -m website build/docs
 
 docs: setup ## Build the documentation as a website into build/docs; a warning is an error
-	$(SPHINX) --builder html docs build/docs
-	@echo "build/docs/index.html"
+	$(BIN)/python -m website build/docs
 
 lock: setup ## Renew the locks of the image: what it installs, with hashes (EXTRAS='projected s3')
 	$(LOCK) $(EXTRAS:%=--extra %) --output-file requirements.lock pyproject.toml
