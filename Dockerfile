@@ -6,19 +6,19 @@ FROM python:${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/mammodissect
 WORKDIR /src
-# What we depend on changes more seldom than what we write, and has a layer of its own.
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-        print('\n'.join([*p['dependencies'], *p['optional-dependencies']['projected']]))" > dependencies.txt \
-    && /opt/mammodissect/bin/pip install --only-binary :all: -c constraints.txt -r dependencies.txt
-COPY README.md ./
+# What we depend on changes more seldom than what we write, and has a layer of its own. `make lock` writes both files.
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/mammodissect/bin/pip install --only-binary :all: --require-hashes -r requirements.lock \
+    && pip install --root-user-action=ignore --only-binary :all: --require-hashes -r requirements-build.lock
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY service service
 COPY broker broker
 COPY migrations migrations
 COPY api api
 COPY workers workers
 COPY cli cli
-RUN /opt/mammodissect/bin/pip install --no-deps . \
+RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
+    && /opt/mammodissect/bin/pip install --no-deps --no-index dist/*.whl \
     && /opt/mammodissect/bin/pip check \
     && /opt/mammodissect/bin/pip uninstall --yes pip
 

@@ -2,8 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+EXTRAS ?= projected
+PACKAGES := api broker cli migrations service workers
+LOCK := $(BIN)/uv pip compile --constraints constraints.txt --generate-hashes --only-binary :all: --python-version 3.11 \
+	--python-platform linux --no-annotate --no-emit-index-url --custom-compile-command 'make lock' --upgrade --quiet
 
-.PHONY: help setup demo evaluate up test check bench chaos
+.PHONY: help setup demo evaluate up test check docs lock bench chaos
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,11 +32,22 @@ up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
-check: setup ## Formatting, lint, types, import direction
+check: setup ## Formatting, lint, types, import direction, dependencies, docstrings, links of the documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry $(PACKAGES)
+	$(BIN)/deptry --ignore DEP002,DEP004 $(PACKAGES) benchmarks checks tests website
+	$(BIN)/python -m checks.docstrings
+	$(BIN)/python -m website build/docs
+
+docs: setup ## Build the documentation as a website into build/docs; a warning is an error
+	$(BIN)/python -m website build/docs
+
+lock: setup ## Renew the locks of the image: what it installs, with hashes (EXTRAS='projected s3')
+	$(LOCK) $(EXTRAS:%=--extra %) --output-file requirements.lock pyproject.toml
+	echo setuptools | $(LOCK) --output-file requirements-build.lock -
 
 chaos: setup ## Kill workers, broker and database under load, at full size (about 15 minutes)
 	$(BIN)/python -m tests.chaos

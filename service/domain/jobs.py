@@ -72,8 +72,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class DissectionOptions:
-    """What a job asks of the engine. layers is a tuple of layer names, or None for every layer that can be pooled.
+    """What a job asks of the engine.
 
+    layers: names of layers; None for the target's main layers.
     shuffled: dissect the network with its weights shuffled by that seed, as a null: see `TargetSpec`.
     """
 

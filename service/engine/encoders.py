@@ -20,7 +20,6 @@ from service.engine.architectures import open_target
 from service.errors import DigestMismatch, InvalidDissector
 
 _TILES = 8
-_LEAST_SIDE = 64
 _LARGEST_TILES = 8
 _LEAST_SIDE = 64
 _TEXTS_PER_BATCH = 64

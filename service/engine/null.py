@@ -1,10 +1,10 @@
 """What random image sets score: the null against which the best score of every unit of a layer is held.
 
 A unit that knows nothing has top images that are random with respect to the concepts, so its best score is distributed
-like that of random image sets under the same layer's prior term. (Architecture, section 7.) Beyond the largest values
-drawn, p follows a generalised Pareto tail (Knijnenburg et al., "Fewer permutations, more accurate P-values",
-Bioinformatics 25, 2009), fitted by probability-weighted moments (Hosking and Wallis, Technometrics 29, 1987) and never
-with an end: a fit with one would give p = 0 to everything behind it.
+like that of random image sets under the same layer's prior term. Beyond the largest values drawn, p follows a
+generalised Pareto tail (Knijnenburg et al., "Fewer permutations, more accurate P-values", Bioinformatics 25, 2009),
+fitted by probability-weighted moments (Hosking and Wallis, Technometrics 29, 1987) and never with an end: a fit with
+one would give p = 0 to everything behind it.
 """
 
 from collections.abc import Sequence

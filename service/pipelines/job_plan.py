@@ -22,7 +22,10 @@ _JOBS_KEPT = 4
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job with its parts resolved. fresh: a replay, which must not find the artifacts of the job that it replays."""
+    """A job with its parts resolved.
+
+    replay_of: the job that this one computes again; it must not find that job's artifacts.
+    """
 
     job_id: UUID
     request: JobRequest

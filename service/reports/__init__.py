@@ -1,1 +1,1 @@
-"""Reports on dissections and comparisons: their content, as one HTML file that needs nothing else, and as JSON."""
+"""Reports on dissections, comparisons and audits: their content, as one HTML file that needs nothing else, and JSON."""

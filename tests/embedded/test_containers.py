@@ -129,7 +129,8 @@ def test_the_image_holds_every_package_and_nothing_else() -> None:
     lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    assert allowed == packages | {"README.md", "constraints.txt", "pyproject.toml"}
+    documents = {"LICENSE", "NOTICE", "README.md", "pyproject.toml"}
+    assert allowed == packages | documents | {"requirements.lock", "requirements-build.lock"}
 
 
 def test_the_health_check_of_a_container(database_url: str, broker_url: str) -> None:

@@ -1,0 +1,1 @@
+"""The documentation as a website: `python -m website OUT` collects its pages and has Sphinx build them."""

@@ -1,0 +1,42 @@
+"""The pages of the site, laid out as in the repository, so that every relative link means the same in both."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from website.http_contract import contract_pages
+from website.python_reference import reference_pages
+
+LINKED_FILES = ("CITATION.cff", "LICENSE", "NOTICE", "docker-compose.yml")
+"""What pages link to and is no page."""
+
+_NO_PAGES = ("build",)
+
+
+def collect_pages(repository: Path, sources: Path) -> None:
+    """Copy what is written and write what is generated into `sources`; pages of an earlier run vanish."""
+    shutil.rmtree(sources, ignore_errors=True)
+    shutil.copytree(repository / "docs", sources / "docs")
+    for path in (*_documents(repository), *map(Path, LINKED_FILES)):
+        (sources / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / path, sources / path)
+
+    contract = json.loads((repository / "docs" / "openapi.json").read_text("utf-8"))
+    _write(sources / "docs" / "http", contract_pages(contract))
+    _write(sources / "docs" / "python", reference_pages(repository))
+
+
+def _documents(repository: Path) -> Iterator[Path]:
+    """Every Markdown file of the repository: Sphinx warns of one that the contents leave out."""
+    for top in sorted(repository.iterdir()):
+        if top.suffix == ".md":
+            yield top.relative_to(repository)
+        elif top.is_dir() and not top.name.startswith(".") and top.name not in _NO_PAGES:
+            yield from (path.relative_to(repository) for path in sorted(top.rglob("*.md")))
+
+
+def _write(folder: Path, pages: Mapping[str, str]) -> None:
+    folder.mkdir()
+    for name, text in pages.items():
+        (folder / name).write_text(text, "utf-8")
