@@ -68,7 +68,7 @@ def demo(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema, and make the login of SERVICE_DATABASE_URL if it is set."""
+    """Bring the database at DATABASE_URL to the newest schema; make the login of SERVICE_DATABASE_URL."""
     from service.config import Settings
     from service.db.logins import admit_login
     from service.db.migrate import upgrade
