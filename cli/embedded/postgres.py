@@ -143,7 +143,7 @@ class PostgresServer(EmbeddedServer):
         """In single-user mode, which serves nobody else. The password goes in by standard input."""
         settings = {**self._settings, "log_min_error_statement": "panic"}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        single = [postgres_binary("postgres"), "--single", "-D", self.cluster, *options, "postgres"]
+        single: list[str | Path] = [postgres_binary("postgres"), "--single", "-D", self.cluster, *options, "postgres"]
         done = subprocess.run(
             command_as(single, f"--parent={os.getpid()}", *self._identity.options),
             input=f"ALTER ROLE \"{_OWNER}\" PASSWORD '{password}'\n",

@@ -10,7 +10,7 @@ import psutil
 import psycopg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 
 from cli.embedded import PostgresServer
 from service.db.logins import admit_login
@@ -233,29 +233,28 @@ def test_the_services_login_can_work(postgres_server: PostgresServer) -> None:
     sessions.kw["bind"].dispose()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"), [({"username": "mammodissect"}, "owns"), ({"password": None}, "no login"), ({}, "")]
-)
-def test_which_login_is_fit(database_url: str, change: dict[str, str | None], words: str) -> None:
-    given = {"username": "department", "password": "hunting-season", **change}
-    service = make_url(database_url)._replace(**given).render_as_string(hide_password=False)
-    if words:
-        with pytest.raises(InvalidInput, match=words) as caught:
-            admit_login(database_url, service)
-        assert caught.value.remedy
-    else:
-        for _ in range(2):
-            admit_login(database_url, service)
-        with psycopg.connect(service.replace("+psycopg", "")) as connection:
-            assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = 'department'").fetchone() == (
-                False,
-            )
+def login(database_url: str, user: str) -> URL:
+    return make_url(database_url).set(username=user, password="hunting-season")  # noqa: S106
+
+
+@pytest.mark.parametrize(("user", "words"), [("mammodissect", "owns"), ("", "no login")])
+def test_a_login_that_is_not_fit(database_url: str, user: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        admit_login(database_url, login(database_url, user).render_as_string(hide_password=False))
+    assert caught.value.remedy
+
+
+def test_a_login_is_made_once_and_brought_up_to_date(database_url: str) -> None:
+    service = login(database_url, "department").render_as_string(hide_password=False)
+    for _ in range(2):
+        admit_login(database_url, service)
+    with psycopg.connect(service.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = 'department'").fetchone() == (False,)
 
 
 def test_a_login_that_may_not_make_logins(database_url: str) -> None:
-    plain = make_url(database_url)._replace(username="department", password="hunting-season")  # noqa: S106
-    plain_url = plain.render_as_string(hide_password=False)
+    plain_url = login(database_url, "department").render_as_string(hide_password=False)
     admit_login(database_url, plain_url)
     with pytest.raises(Conflict, match="may not make other logins") as caught:
-        admit_login(plain_url, plain._replace(username="other").render_as_string(hide_password=False))
+        admit_login(plain_url, login(database_url, "other").render_as_string(hide_password=False))
     assert "CREATE ROLE other" in str(caught.value.remedy)
