@@ -68,15 +68,20 @@ def demo(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema."""
+    """Bring the database at DATABASE_URL to the newest schema; make the login of SERVICE_DATABASE_URL."""
     from service.config import Settings
+    from service.db.logins import admit_login
     from service.db.migrate import upgrade
     from service.errors import InvalidInput
 
-    url = Settings().database_url.get_secret_value()
+    settings = Settings()
+    url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
     if not url:
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
+
     upgrade(url)
+    if service_url:
+        admit_login(url, service_url)
 
 
 def main() -> None:

@@ -1,7 +1,5 @@
 """`mammodissect up`: the whole service on one machine, until it is told to stop."""
 
-import os
-import secrets
 import signal
 import socket
 import sys
@@ -14,7 +12,7 @@ from types import FrameType
 
 from cli.embedded import PostgresServer, ValkeyServer
 from cli.embedded.server import EmbeddedServer
-from cli.embedded.state_dir import DirectoryLock, private_directory
+from cli.embedded.state_dir import DirectoryLock, kept_secret, private_directory, write_private
 from cli.embedded.supervisor import Program, Supervisor
 from service.config import Settings
 from service.errors import Conflict, InvalidInput, Unavailable
@@ -114,17 +112,20 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         if not database_url:
             postgres = PostgresServer(data_dir / "postgres", log=logs / "postgres.log")
             servers.append(until_the_end.enter_context(postgres))
-            database_url = postgres.url
+            _migrate(postgres.url)
+            database_url = postgres.admit_service()
+            write_private(data_dir / "database-url", database_url + "\n")
+        else:
+            _migrate(database_url)
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
             valkey = ValkeyServer(data_dir / "valkey", log=logs / "valkey.log")
             servers.append(until_the_end.enter_context(valkey))
             broker_url = valkey.url
-        _migrate(database_url)
         key = settings.api_key.get_secret_value()
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
-            key = _kept_key(key_file)
+            key = kept_secret(key_file)
         signing_key = settings.signing_key or str(_kept_signing_key(data_dir / "signing-key.pem"))
         artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
         supervisor = Supervisor(
@@ -172,18 +173,6 @@ def _migrate(database_url: str) -> None:
         upgrade(database_url)
     except OperationalError as error:  # its text may hold the URL, and the URL a password
         raise Unavailable("The database cannot be reached or migrated.", remedy="Check DATABASE_URL.") from error
-
-
-def _kept_key(file: Path) -> str:
-    """The key in `file`, which is made with a new one where there is none."""
-    if not file.exists():
-        unfinished = file.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:  # noqa: PTH123
-            new.write(secrets.token_urlsafe(32) + "\n")
-        unfinished.rename(file)
-    file.chmod(0o600)
-    return file.read_text().strip()
 
 
 def _kept_signing_key(file: Path) -> Path:

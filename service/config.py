@@ -16,6 +16,10 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         default=SecretStr(""), description="SQLAlchemy URL of Postgres, `postgresql+psycopg://...`."
     )
+    service_database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="For `migrate`: the same database with the login of the other processes, which is made or updated.",
+    )
     broker_url: SecretStr = Field(
         default=SecretStr(""),
         description="Celery broker URL of Redis or Valkey, `redis://...` or `redis+socket://...`.",

@@ -86,7 +86,5 @@ def _database(server: PostgresServer, template: str) -> Iterator[str]:
 
 
 def _execute(server: PostgresServer, statement: str) -> None:
-    with psycopg.connect(
-        host=str(server.socket_dir), user="mammodissect", dbname="postgres", autocommit=True
-    ) as connection:
+    with psycopg.connect(server.database_url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(statement.encode())

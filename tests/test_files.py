@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.digests import digest_of_file, digest_of_open_file
+from service.domain import digests
+from service.domain.digests import (
+    TooManyFiles,
+    digest_of_directory,
+    digest_of_file,
+    digest_of_open_file,
+    digests_in_directory,
+)
 from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots, descriptor_path, version_of
 
 
@@ -75,3 +82,44 @@ def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:
         assert version_of(file) == before
         path.write_bytes(b"second")
         assert version_of(file) != before
+
+
+def test_a_directory_is_digested_by_its_files(root: Path) -> None:
+    (root / "deep" / "er").mkdir(parents=True)
+    for name in ("a", "deep/er/b"):
+        (root / name).write_text(name)
+    (root / "link").symlink_to("a")
+    (root / "around").symlink_to(".")
+    found = digests_in_directory(root)
+    assert sorted(found) == ["a", "deep/er/b", "link"]
+    assert found["link"] == found["a"] == digest_of_file(root / "a")
+    assert digest_of_directory(root) == digest_of_directory(root / "around")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["fifo", "device", "link out", "link to nothing", "outside"])
+def test_a_directory_with_anything_else_in_it_is_refused_at_once(root: Path, kind: str) -> None:
+    roots, thing = DataRoots.of([root]), root / "folder" / "thing"
+    thing.parent.mkdir()
+    match kind:
+        case "fifo":
+            os.mkfifo(thing)
+        case "device":
+            thing.symlink_to("/dev/zero")
+        case "link out":
+            (root / "secret").touch()
+            thing.symlink_to("../secret")
+        case "link to nothing":
+            thing.symlink_to("nothing")
+        case _:
+            roots = DataRoots.of([thing.parent / "other"])
+    with pytest.raises(OSError, match=r"not a regular file|outside the folders|No such file"):
+        digest_of_directory(root / "folder", roots)
+
+
+def test_a_directory_without_end_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "_MOST_FILES", 20)
+    for number in range(21):
+        (root / f"{number}").mkdir()
+    with pytest.raises(TooManyFiles, match="more than 20"):
+        digest_of_directory(root)

@@ -1,5 +1,6 @@
 """The worker's Celery application: two tasks that carry an id and leave no result in the broker."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +16,21 @@ from service.ports import INSPECT_MODEL_TASK, WORK_TASK
 from service.storage import open_store
 
 
-def create_worker(settings: Settings | None = None, *, runner: str = DISSECTION) -> Celery:
+def create_worker(
+    settings: Settings | None = None, *, runner: str = DISSECTION, variables: Mapping[str, str] | None = None
+) -> Celery:
     """Build the application with its tasks. Nothing connects yet. Raises InvalidInput for missing settings.
 
     runner: `module:function` that builds what the worker's child computes with.
+    variables: of the environment, that the child gets on top of the usual ones.
     """
     settings = Settings() if settings is None else settings
     app = open_broker(settings.broker_url, consuming=True)
     sessions = open_sessions(settings.database_url)
     store = open_store(settings.artifacts_url)
     queue = CeleryJobQueue(open_broker(settings.broker_url))
-    host = WorkerHost(sessions, settings, queue, store, ChildProcess(settings, runner))
+    child = ChildProcess(settings, runner, variables=variables)
+    host = WorkerHost(sessions, settings, queue, store, child)
 
     def work(_job_id: str) -> None:
         host.work()

@@ -1,18 +1,27 @@
 """PostgreSQL as a child process."""
 
+import os
+import secrets
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from cli.embedded.binaries import postgres_binary
 from cli.embedded.identity import Identity, choose_identity
-from cli.embedded.processes import Child
+from cli.embedded.processes import Child, command_as
 from cli.embedded.server import EmbeddedServer
-from cli.embedded.state_dir import wait_for_leftovers
+from cli.embedded.state_dir import kept_secret, wait_for_leftovers, write_private
 from service.errors import Unavailable
 
-_USER = "mammodissect"
+_OWNER = "mammodissect"
+_SERVICE = "mammodissect_service"
+_DATABASE = "mammodissect"
+_HBA = """\
+# Written by `mammodissect up`. Nobody comes in without a password, whoever may reach the socket.
+local all all scram-sha-256
+"""
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -30,7 +39,11 @@ _SETTINGS = {
 
 
 class PostgresServer(EmbeddedServer):
-    """PostgreSQL on a private socket, its cluster in `data_dir/cluster`; durable unless `settings` say otherwise."""
+    """PostgreSQL on a private socket, its cluster in `data_dir/cluster`; durable unless `settings` say otherwise.
+
+    It has two logins, each with a password in a file of its own: the owner, who migrates, and the service's, which can
+    use what the owner made and cannot become the owner.
+    """
 
     name = "postgres"
 
@@ -40,18 +53,35 @@ class PostgresServer(EmbeddedServer):
         self.cluster = self.data_dir / "cluster"
         self._settings = {**_SETTINGS, **(settings or {})}
         self._identity = Identity()
+        self._owner_password = self.data_dir / "owner-password"
+        self._service_password = self.data_dir / "service-password"
 
     @property
     def url(self) -> str:
-        """SQLAlchemy URL of the service's database. Raises Unavailable when the server is stopped."""
-        return self.database_url(_USER)
+        """SQLAlchemy URL of the service's database, as its owner. Raises Unavailable when the server is stopped."""
+        return self.database_url(_DATABASE)
 
     def database_url(self, database: str) -> str:
-        """SQLAlchemy URL of another database of this server. Raises Unavailable when the server is stopped."""
+        """SQLAlchemy URL of another database of this server, as owner. Raises Unavailable when it is stopped."""
+        return self._url_of(_OWNER, kept_secret(self._owner_password), database)
+
+    def admit_service(self) -> str:
+        """Make the service's login once the database is migrated; the URL of the service's database with that login.
+
+        Raises Unavailable when the server is stopped.
+        """
+        from service.db.logins import admit_login
+
+        service_url = self._url_of(_SERVICE, kept_secret(self._service_password), _DATABASE)
+        admit_login(self.url, service_url)
+        return service_url
+
+    def _url_of(self, user: str, password: str, database: str) -> str:
         from sqlalchemy import URL
 
-        url = URL.create("postgresql+psycopg", username=_USER, database=database, query={"host": str(self.socket_dir)})
-        return url.render_as_string()
+        query = {"host": str(self.socket_dir)}
+        url = URL.create("postgresql+psycopg", username=user, password=password, database=database, query=query)
+        return url.render_as_string(hide_password=False)
 
     def _clear_remains(self) -> None:
         wait_for_leftovers("postgres", self.cluster)
@@ -62,8 +92,11 @@ class PostgresServer(EmbeddedServer):
 
     def _prepare(self) -> None:
         self._identity = choose_identity(self.data_dir, postgres_binary("postgres"))
-        if self.cluster.is_dir():
-            return
+        if not self.cluster.is_dir():
+            self._make_cluster()
+        self._close_to_strangers()
+
+    def _make_cluster(self) -> None:
         unfinished = self.data_dir / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -76,7 +109,14 @@ class PostgresServer(EmbeddedServer):
         # The builtin C.UTF-8 sorts alike on every machine, whatever locales the system has.
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         child = Child(
-            [postgres_binary("initdb"), f"--pgdata={directory}", f"--username={_USER}", "--auth=trust", *locale, *sync],
+            [
+                postgres_binary("initdb"),
+                f"--pgdata={directory}",
+                f"--username={_OWNER}",
+                "--auth=reject",
+                *locale,
+                *sync,
+            ],
             log=self.log,
             death_signal=signal.SIGKILL,
             options=self._identity.options,
@@ -86,6 +126,38 @@ class PostgresServer(EmbeddedServer):
                 raise Unavailable(f"initdb failed:\n{child.log_tail()}", remedy=f"Its log is {self.log}.")
         finally:
             child.stop(())
+
+    def _close_to_strangers(self) -> None:
+        """Give the owner a password, in clusters of earlier releases too, before anybody can connect without one."""
+        rules = self.cluster / "pg_hba.conf"
+        if self._owner_password.exists() and rules.read_text() == _HBA:
+            return
+
+        # The file comes last but one: where it is, the password is set.
+        password = secrets.token_urlsafe(32)
+        self._set_owner_password(password)
+        write_private(self._owner_password, password + "\n")
+        rules.write_text(_HBA)
+
+    def _set_owner_password(self, password: str) -> None:
+        """In single-user mode, which serves nobody else. The password goes in by standard input."""
+        settings = {**self._settings, "log_min_error_statement": "panic"}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        single: list[str | Path] = [postgres_binary("postgres"), "--single", "-D", self.cluster, *options, "postgres"]
+        done = subprocess.run(
+            command_as(single, f"--parent={os.getpid()}", *self._identity.options),
+            input=f"ALTER ROLE \"{_OWNER}\" PASSWORD '{password}'\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        with open(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as log:  # noqa: PTH123
+            log.write(done.stderr)
+        if done.returncode != 0 or "ERROR:" in done.stderr:
+            raise Unavailable(
+                f"Postgres cannot give its owner a password:\n{done.stderr[-2000:]}", remedy=f"Its log is {self.log}."
+            )
 
     def _launch(self) -> Child:
         settings = {**self._settings, "unix_socket_directories": str(self.socket_dir)}
@@ -106,11 +178,16 @@ class PostgresServer(EmbeddedServer):
             return False  # asking earlier only fills the log
         try:
             with psycopg.connect(
-                host=str(self.socket_dir), user=_USER, dbname="postgres", autocommit=True, connect_timeout=60
+                host=str(self.socket_dir),
+                user=_OWNER,
+                password=kept_secret(self._owner_password),
+                dbname="postgres",
+                autocommit=True,
+                connect_timeout=60,
             ) as connection:
-                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_USER,)).fetchone()
-                if found is None:
-                    connection.execute(f'CREATE DATABASE "{_USER}"')
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
+                if known is None:
+                    connection.execute(f'CREATE DATABASE "{_DATABASE}"')
         except psycopg.OperationalError as error:
             raise Unavailable(f"Postgres refuses its first connection: {error}") from error
         return True

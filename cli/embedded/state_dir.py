@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -34,6 +35,23 @@ def private_directory(path: Path) -> Path:
             remedy="Choose another one with --data-dir.",
         ) from error
     return path
+
+
+def kept_secret(file: Path) -> str:
+    """The secret word in `file`, which is made with a new one, for its owner only, where there is none."""
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(32) + "\n")
+    file.chmod(0o600)
+    return file.read_text().strip()
+
+
+def write_private(file: Path, content: str) -> None:
+    """Write a file whole or not at all, with mode 0600 from the beginning."""
+    unfinished = file.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:  # noqa: PTH123
+        new.write(content)
+    unfinished.rename(file)
 
 
 class DirectoryLock:

@@ -1,13 +1,16 @@
 """Content digests: equal content has an equal SHA-256, whatever its name or place."""
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from service.files import ANYWHERE, DataRoots
+from service.files import ANYWHERE, DataRoots, OutsideRoots
 
 _CHUNK = 1 << 20
+_MOST_FILES = 10_000
 
 
 def digest_of(value: Any) -> str:
@@ -34,7 +37,49 @@ def digest_of_open_file(file: BinaryIO) -> str:
     return sha.hexdigest()
 
 
-def digest_of_directory(path: Path) -> str:
-    """SHA-256 (hex) over the relative name and content digest of every file below a directory."""
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest_of({file.relative_to(path).as_posix(): digest_of_file(file) for file in files})
+class TooManyFiles(OSError):
+    """A directory that is to be digested holds more than any real one does."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.E2BIG, f"it holds more than {_MOST_FILES} files")
+
+
+def digest_of_directory(path: Path, roots: DataRoots = ANYWHERE) -> str:
+    """SHA-256 (hex) over the relative name and content digest of every file below a directory.
+
+    Raises what `digests_in_directory` raises.
+    """
+    return digest_of(digests_in_directory(path, roots))
+
+
+def digests_in_directory(path: Path, roots: DataRoots = ANYWHERE) -> dict[str, str]:
+    """The content digest of every file below a directory, by its relative name. Links to directories do not count.
+
+    Raises NotRegular where there is anything else in it, OutsideRoots where a link leads out of it or it lies outside
+    `roots`, TooManyFiles, or the OSError of the system.
+    """
+    directory = path.resolve(strict=True)
+    if not roots.contain(directory):
+        raise OutsideRoots
+
+    inside = DataRoots((directory,))
+    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in _files_below(directory)}
+
+
+def _files_below(directory: Path) -> list[Path]:
+    files: list[Path] = []
+    waiting = [directory]
+    seen = 0
+
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > _MOST_FILES:
+                    raise TooManyFiles
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_dir():
+                    files.append(Path(entry.path))
+
+    return files

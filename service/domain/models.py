@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.files import ANYWHERE, DataRoots
+
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
@@ -10,18 +12,24 @@ class TargetSpec:
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
     `torchvision/<model>`, `open_clip/<model>`. shuffled: a seed by which the entries of every weight tensor change
-    places, so that nothing learned is left; None for the network as it is.
+    places, so that nothing learned is left; None for the network as it is. roots: the folders that the file must lie
+    in when it is opened.
     """
 
     checkpoint: Path
     architecture: str
     sha256: str | None = None
     shuffled: int | None = None
+    roots: DataRoots = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class DissectorSpec:
-    """A dissector directory (`dissector.json` plus its files) and the digest of its content (if known)."""
+    """A dissector directory (`dissector.json` plus its files) and the digest of its content (if known).
+
+    roots: the folders that the directory must lie in when it is opened.
+    """
 
     path: Path
     digest: str | None = None
+    roots: DataRoots = ANYWHERE

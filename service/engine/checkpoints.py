@@ -1,70 +1,43 @@
 """Opening weights files without running anything that they carry.
 
-Safetensors, or files of `torch.save` read with `weights_only=True`. The published Mammo-CLIP files hold a few objects
-besides tensors (their configuration's OmegaConf lists, numpy predictions and scores); exactly these are allowed on top.
+Safetensors, or files of `torch.save`. The published Mammo-CLIP files hold a few objects besides tensors (their
+configuration's OmegaConf lists, numpy predictions and scores): they come out as objects that do nothing.
 """
 
-import pickle
-import re
-import typing
-import zipfile
-from collections import defaultdict
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
-import torch
-from numpy._core import multiarray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from service.domain.digests import digest_of_file
+from service.domain.digests import digest_of_open_file
+from service.engine.weights import torch_archive, torch_legacy
+from service.engine.weights.faults import Changed, Damaged, Fault, Program, Unsupported
+from service.engine.weights.hashed_file import HashedFile
+from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
+from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
+from service.files import ANYWHERE, DataRoots
 
-_ZIP = b"PK\x03\x04"
-_LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLE = b"\x80"
 _WEIGHTS_ENTRIES = ("model", "state_dict")
+_GIVE_WEIGHTS = "Give a .safetensors file or a state dict saved by torch.save."
 _CONVERT = (
     "Where the file is trusted, open it there, save the weights alone with safetensors.torch.save_file(weights, path), "
     "and register the new file."
 )
-
-
-class _ConfigurationNode:
-    """Stands in for OmegaConf's classes, so that the library is not needed and none of its code runs."""
-
-
-_ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    *(
-        (_ConfigurationNode, f"omegaconf.{name}")
-        for name in (
-            "base.ContainerMetadata",
-            "base.Metadata",
-            "dictconfig.DictConfig",
-            "listconfig.ListConfig",
-            "nodes.AnyNode",
-        )
-    ),
-    (typing.cast("Callable[..., Any]", typing.Any), "typing.Any"),
-    *(list, dict, int, defaultdict),
-    *(np.ndarray, np.dtype, np.dtypes.Int64DType, np.dtypes.Float32DType, np.dtypes.Float64DType),
-    *(
-        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
-        for core in ("_core", "core")  # numpy 2 and numpy 1 call the same functions differently
-        for name in ("_reconstruct", "scalar")
-    ),
-]
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, struct.error)
+"""What a reader meets in a file that is not what its format says, besides what it looks for."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weights file holds, on the CPU. contents: the file's dictionary. sha256: digest of the file's bytes.
+    """What a weights file holds, on the CPU and independent of the file.
 
-    The tensors may be mapped from the file: copy them before the file can change.
+    contents: the file's dictionary. Tensors that are no part of the weights are left in the file, as StoredTensors.
+    sha256: digest of the bytes that `contents` was read from.
     """
 
     contents: Mapping[str, Any]
@@ -77,113 +50,136 @@ class Checkpoint:
         The `module.` that multi-GPU training puts in front of every key is taken off.
         Raises InvalidCheckpoint when something in it is no tensor.
         """
-        weights = next(
-            (self.contents[name] for name in _WEIGHTS_ENTRIES if isinstance(self.contents.get(name), Mapping)),
-            self.contents,
-        )
+        weights = _weights_in(self.contents)
+        if not weights:
+            raise _without_weights("The checkpoint holds no weights.")
+
         strangers = [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-        if strangers or not weights:
-            raise InvalidCheckpoint(
+        if strangers:
+            raise _without_weights(
                 f"The checkpoint's weights hold {len(strangers)} entries that are no named tensors, the first is "
-                f"'{strangers[0]}'."
-                if strangers
-                else "The checkpoint holds no weights.",
-                field="checkpoint",
-                remedy="The file must be a state dict, or a dictionary with one under 'model' or 'state_dict'.",
+                f"'{strangers[0]!s:.120}'."
             )
+
         wrapped = all(key.startswith("module.") for key in weights)
         return {key.removeprefix("module.") if wrapped else key: value for key, value in weights.items()}
 
 
-def open_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
+def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots = ANYWHERE) -> Checkpoint:
     """Read a weights file: safetensors, or a `torch.save` file of tensors and the few allowed objects.
 
+    The file is opened once, and the digest is that of the bytes that were read.
+
     sha256: the digest the file must have; it is checked before anything is parsed.
-    Raises InvalidCheckpoint (missing, damaged, another format), DigestMismatch, or UnsafeCheckpoint (TorchScript,
-    exported programs, full pickles: whatever would run code, or anything not on the list of allowed objects).
+    roots: the folders that the file must lie in.
+    Raises InvalidCheckpoint (missing, no regular file, damaged, another format, written to meanwhile), DigestMismatch,
+    or UnsafeCheckpoint (TorchScript, exported programs, full pickles: whatever would run code, or anything not on the
+    list of allowed objects).
     """
-    if not path.is_file():
+    try:
+        with roots.open(path) as file:
+            if sha256 is not None:
+                _check_digest(file, sha256)
+            return _read(file, sha256)
+    except FileNotFoundError as error:
         raise InvalidCheckpoint(
             "There is no such weights file.", field="checkpoint", value=path, remedy="Check the path."
-        )
-    try:
-        digest = digest_of_file(path)
-    except OSError as error:
-        raise InvalidCheckpoint(
-            "The weights file cannot be read.", field="checkpoint", value=path, remedy="Check its permissions."
         ) from error
-    if sha256 is not None and sha256.lower() != digest:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        raise InvalidCheckpoint(
+            f"The weights file cannot be read: {reason}.",
+            field="checkpoint",
+            value=path,
+            remedy="Name a regular file that the service may read, inside DATA_ROOTS where these are set.",
+        ) from error
+    except Fault as fault:
+        raise _as_error(fault, path) from fault
+
+
+def _check_digest(file: BinaryIO, promised: str) -> None:
+    digest = digest_of_open_file(file)
+    if promised.lower() != digest:
         raise DigestMismatch(
-            f"The weights file's SHA-256 is {digest}, not the promised {sha256}.",
+            f"The weights file's SHA-256 is {digest}, not the promised {promised}.",
             field="sha256",
-            value=sha256,
+            value=promised,
             remedy="Fetch the file again, or correct the digest if the file is the intended one.",
         )
-    contents = _read(path)
-    if not isinstance(contents, Mapping):
-        raise _invalid(path, f"The weights file holds a {type(contents).__name__}, not a dictionary.")
-    return Checkpoint(contents=contents, sha256=digest)
 
 
-def _read(path: Path) -> Any:
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head.startswith(_ZIP):
-        _refuse_programs(path)
-        return _read_torch(path, mmap=True)
-    if head.startswith(_LEGACY_TORCH):
-        return _read_torch(path, mmap=False)
+def _read(file: BinaryIO, promised: str | None) -> Checkpoint:
+    source = HashedFile(file)
+    try:
+        contents = _reader_of(source)(source)
+    except _MALFORMED as error:
+        raise Damaged from error
+
+    if not isinstance(contents.value, dict):
+        raise Unsupported(f"The weights file holds a {_kind_of(contents.value)}, not a dictionary.", _GIVE_WEIGHTS)
+
+    digest, value = _load_weights(source, contents, contents.value)
+    if promised is not None and promised.lower() != digest:
+        raise Changed
+    return Checkpoint(contents=value, sha256=digest)
+
+
+def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
+    head = source.look(0, 16)
+    if head.startswith(torch_archive.MAGIC):
+        return torch_archive.read_archive
+    if head.startswith(torch_legacy.MAGIC):
+        return torch_legacy.read_legacy
     if head.startswith(_PICKLE):
-        raise _unsafe(path, "The weights file is a bare Python pickle, which runs code when it is opened.")
-    if head[8:9] == b"{":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path) from error
-    raise _invalid(path, "The weights file is neither a safetensors file nor one of torch.save.")
+        raise Program("The weights file is a bare Python pickle, which runs code when it is opened.")
+    if looks_like_safetensors(head):
+        return read_safetensors
+    raise Unsupported("The weights file is neither a safetensors file nor one of torch.save.", _GIVE_WEIGHTS)
 
 
-def _refuse_programs(path: Path) -> None:
-    """TorchScript and exported programs are zip files too; both carry code."""
+def _load_weights(source: HashedFile, contents: Contents, value: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The digest, and the file's dictionary with tensors where its weights were stored ones."""
+    weights = _weights_in(value)
+    stored = [tensor for tensor in weights.values() if isinstance(tensor, StoredTensor)]
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {name.partition("/")[2] or name for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise _damaged(path) from error
-    if "constants.pkl" in entries:
-        raise _unsafe(path, "The weights file is a TorchScript program, which carries code.")
-    if "archive_format" in entries or ".data/extern_modules" in entries:
-        raise _unsafe(path, "The weights file is an exported program or package, which carries code.")
-    if "data.pkl" not in entries:
-        raise _invalid(path, "The weights file is a zip archive that torch.save did not write.")
+        digest, tensors = load_tensors(source, contents.places, stored)
+    except _MALFORMED as error:
+        raise Damaged from error
+
+    loaded = {key: tensors[tensor] if isinstance(tensor, StoredTensor) else tensor for key, tensor in weights.items()}
+    if weights is value:
+        return digest, loaded
+    return digest, {key: loaded if entry is weights else entry for key, entry in value.items()}
 
 
-def _read_torch(path: Path, *, mmap: bool) -> Any:
-    try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        asked = re.search(r"GLOBAL (\S+)|recognized function (.+?)(?:\s|$)|but got (<class .+?>)", reason)
-        if asked is None:
-            raise _damaged(path) from error
-        name = next(group for group in asked.groups() if group)
-        raise _unsafe(path, f"Opening the weights file would run code: it asks for {name}.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise _damaged(path) from error
+def _weights_in(contents: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in _WEIGHTS_ENTRIES:
+        entry = contents.get(name)
+        if isinstance(entry, Mapping):
+            return entry
+    return contents
 
 
-def _invalid(path: Path, detail: str) -> InvalidCheckpoint:
+def _kind_of(value: object) -> str:
+    return "tensor" if isinstance(value, StoredTensor) else type(value).__name__
+
+
+def _without_weights(detail: str) -> InvalidCheckpoint:
     return InvalidCheckpoint(
-        detail, field="checkpoint", value=path, remedy="Give a .safetensors file or a state dict saved by torch.save."
+        detail,
+        field="checkpoint",
+        remedy="The file must be a state dict, or a dictionary with one under 'model' or 'state_dict'.",
     )
 
 
-def _damaged(path: Path) -> InvalidCheckpoint:
-    return InvalidCheckpoint(
-        "The weights file is damaged or cut short.", field="checkpoint", value=path, remedy="Fetch the file again."
-    )
+def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint:
+    if isinstance(fault, Program):
+        return UnsafeCheckpoint(fault.detail, field="checkpoint", value=path, remedy=_CONVERT)
 
-
-def _unsafe(path: Path, detail: str) -> UnsafeCheckpoint:
-    return UnsafeCheckpoint(detail, field="checkpoint", value=path, remedy=_CONVERT)
+    if isinstance(fault, Unsupported):
+        remedy = fault.remedy
+    elif isinstance(fault, Changed):
+        remedy = "Try again when nothing writes to it any more."
+    else:
+        remedy = "Fetch the file again."
+    return InvalidCheckpoint(fault.detail, field="checkpoint", value=path, remedy=remedy)

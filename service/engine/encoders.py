@@ -7,7 +7,7 @@ checked against the digest that the bundle was fitted with.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -18,10 +18,10 @@ from service.domain.digests import digest_of_file
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
 from service.errors import DigestMismatch, InvalidDissector
+from service.files import ANYWHERE, DataRoots
 
 _TILES = 8
 _LARGEST_TILES = 8
-_LEAST_SIDE = 64
 _TEXTS_PER_BATCH = 64
 
 
@@ -52,16 +52,25 @@ class TextEncoderSpec:
 
 def installed_file(package: str, name: str) -> Path:
     """A file inside an installed package, which is not imported. Raises InvalidDissector when it is not there."""
-    spec = find_spec(package)
-    path = Path(spec.origin).parent / name if spec is not None and spec.origin is not None else None
-    if path is None or not path.exists():
+    folder = _installed_folder(package)
+    written = PurePosixPath(str(name))
+    inside = not written.is_absolute() and ".." not in written.parts
+    if folder is None or not inside or not (folder / written).exists():
         raise InvalidDissector(
             f"The package '{package}' with '{name}' is not installed.",
             field="dissector",
             value=package,
             remedy="Install the projected extra: pip install 'mammo-clip-dissect-service[projected]'.",
         )
-    return path
+    return folder / written
+
+
+def _installed_folder(package: str) -> Path | None:
+    """Where a package lies. Only the name of a whole one: to find a part of it, Python would import the rest."""
+    if not isinstance(package, str) or not package.isidentifier():
+        return None
+    spec = find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 class ImageFeatures(nn.Module):
@@ -74,16 +83,18 @@ class ImageFeatures(nn.Module):
         *,
         sha256: str | None = None,
         checkpoint: Path | None = None,
+        roots: DataRoots = ANYWHERE,
         trainable: bool = False,
     ) -> None:
         """Open the encoder: `checkpoint` instead of the package's weights, `sha256` the digest that it must have.
 
+        roots: the folders that `checkpoint` must lie in.
         trainable: keep every layer as it is, so that gradients can pass; otherwise norms are folded for speed.
         """
         super().__init__()
         source = installed_file(spec.package, spec.file) if checkpoint is None else checkpoint
         kept = None if trainable else spec.layers
-        target = open_target(TargetSpec(source, spec.architecture, sha256), device, keep_layers=kept)
+        target = open_target(TargetSpec(source, spec.architecture, sha256, roots=roots), device, keep_layers=kept)
         self.network = target.module.requires_grad_(trainable)
         self.sha256 = target.sha256
         self.mean, self.std = target.preprocessing.mean, target.preprocessing.std
@@ -91,13 +102,24 @@ class ImageFeatures(nn.Module):
         self._layers = spec.layers
         self._pooled: dict[str, Tensor] = {}
         for layer in spec.layers:
-            self.network.get_submodule(layer).register_forward_hook(self._keep(layer))
+            self._submodule(layer).register_forward_hook(self._keep(layer))
 
     @property
     def width(self) -> int:
         """How many features there are."""
         with torch.inference_mode():
             return int(self(torch.zeros(1, 3, _LEAST_SIDE, _LEAST_SIDE, device=self.device)).shape[1])
+
+    def _submodule(self, layer: str) -> nn.Module:
+        try:
+            return self.network.get_submodule(layer)
+        except AttributeError as error:
+            raise InvalidDissector(
+                f"The image encoder has no layer '{layer:.100}'.",
+                field="dissector",
+                value=layer,
+                remedy="Fit the dissector again.",
+            ) from error
 
     def _keep(self, layer: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -136,8 +158,10 @@ class SentenceEncoder:
         self.sha256 = {name: digest_of_file(folder / name) for name in names}
         _check_digests(self.sha256, expected)
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval().to(device)
+        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        model = AutoModel.from_pretrained(folder, **local, use_safetensors=True, dtype=torch.float32)
+        self._model = model.eval().to(device)
         self._max_tokens, self._device = spec.max_tokens, device
 
     @property

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.preprocessing import Preprocessing
+from service.engine.dissectors.directory import DissectorFolder, check_image_size
 from service.engine.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
 from service.engine.heads import Heads
 from service.errors import InvalidDissector
@@ -123,7 +123,7 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
     return out
 
 
-def open_projected(path: Path, config: dict[str, Any], device: torch.device) -> ProjectedDissector:
+def open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> ProjectedDissector:
     """Open a bundle's directory; `config` is its dissector.json.
 
     Raises InvalidDissector when a part is missing or does not fit, DigestMismatch when an encoder's installed weights
@@ -132,30 +132,43 @@ def open_projected(path: Path, config: dict[str, Any], device: torch.device) -> 
     try:
         image = dict(config["image_encoder"])
         text = dict(config["text_encoder"])
-        image_sha256, text_sha256 = image.pop("sha256"), text.pop("sha256")
+        image_sha256, text_sha256 = str(image.pop("sha256")), dict(text.pop("sha256"))
         weights = image.pop("weights", None)
-        image_spec = ImageEncoderSpec(**{**image, "layers": tuple(image["layers"])})
+        image_spec = ImageEncoderSpec(**{**image, "layers": tuple(map(str, image["layers"]))})
         text_spec = TextEncoderSpec(**text)
         preprocessing = _preprocessing(config["preprocessing"])
-        heads_file, heads_sha256 = config["heads"]["file"], config["heads"]["sha256"]
+        heads_file, heads_sha256 = str(config["heads"]["file"]), config["heads"]["sha256"]
+        parts = {
+            name: config[name] for name in ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidDissector(
-            f"dissector.json is incomplete: {error}.", field="dissector", value=path.name, remedy="Fit it again."
+            f"dissector.json is incomplete: {error}.", field="dissector", value=folder.path.name, remedy="Fit it again."
         ) from error
-    heads = _open_heads(_inside(path, heads_file), heads_sha256).to(device)
-    own_weights = None if weights is None else _inside(path, weights)
-    features = ImageFeatures(image_spec, device, sha256=image_sha256, checkpoint=own_weights)
+
+    check_image_size(preprocessing)
+    heads = _open_heads(folder, heads_file, heads_sha256).to(device)
+    features = _open_features(folder, image_spec, image_sha256, weights, device)
     if features.width != heads.image_weight.shape[1]:
         raise InvalidDissector(
             f"The heads take {heads.image_weight.shape[1]} features where the layers give {features.width}.",
             field="heads",
             remedy="Fit the dissector again.",
         )
-    parts = {
-        name: config[name] for name in ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
-    }
+
     sentences = SentenceEncoder(text_spec, device, expected=text_sha256)
     return ProjectedDissector(features, sentences, heads, preprocessing, digest_of(parts))
+
+
+def _open_features(
+    folder: DissectorFolder, spec: ImageEncoderSpec, sha256: str, weights: object, device: torch.device
+) -> ImageFeatures:
+    if weights is None:
+        return ImageFeatures(spec, device, sha256=sha256)
+
+    name = str(weights)
+    folder.require(name)
+    return ImageFeatures(spec, device, sha256=sha256, checkpoint=folder.path / name, roots=folder.roots)
 
 
 def _preprocessing(fields: dict[str, Any]) -> Preprocessing:
@@ -168,23 +181,13 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def _inside(path: Path, name: str) -> Path:
-    if Path(name).name != name or not (path / name).is_file():
-        raise InvalidDissector(
-            f"The dissector's file '{name}' is not there.", field="dissector", value=name, remedy="Fit it again."
-        )
-    return path / name
-
-
-def _open_heads(path: Path, sha256: str) -> Heads:
-    if digest_of_file(path) != sha256:
+def _open_heads(folder: DissectorFolder, name: str, sha256: object) -> Heads:
+    folder.require(name)
+    if folder.sha256[name] != sha256:
         raise InvalidDissector(
             "The heads are not those that dissector.json describes.",
             field="heads",
-            value=path.name,
+            value=name,
             remedy="Copy the whole directory again, or fit the dissector again.",
         )
-    try:
-        return Heads(load_file(path))
-    except SafetensorError as error:
-        raise InvalidDissector("The heads cannot be read.", field="heads", value=path.name) from error
+    return Heads(folder.open_checkpoint(name).weights)

@@ -20,6 +20,7 @@ from service.config import Settings
 from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
 from service.logs import configure_logging
 from service.pipelines import messages
+from service.pipelines.confinement import limit_resources
 from service.ports import ItemRunner
 
 log = structlog.get_logger()
@@ -120,6 +121,7 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     settings, path = connection.recv()
     configure_logging(settings.log_level)
+    limit_resources(settings)
     Child(connection).serve(lambda: open_runner(path, settings))
 
 

@@ -1,9 +1,10 @@
 """The host's side of the computing child: start it, ask it, watch its time and memory, kill it."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -12,6 +13,7 @@ import structlog
 
 from service.config import Settings
 from service.pipelines import messages
+from service.pipelines.confinement import child_environment, child_settings, memory_limit
 
 log = structlog.get_logger()
 
@@ -44,14 +46,16 @@ class ChildProcess:
     """At most one child, started when it is first needed and again after it has died.
 
     runner: `module:function` that builds the child's `ItemRunner` from the settings.
+    variables: of the environment, on top of those that every child gets.
     """
 
-    def __init__(self, settings: Settings, runner: str) -> None:
+    def __init__(self, settings: Settings, runner: str, *, variables: Mapping[str, str] | None = None) -> None:
         self._settings = settings
         self._runner = runner
+        self._environment = child_environment(settings, os.environ) | dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._memory_limit = settings.memory_limit_mb << 20 or int(psutil.virtual_memory().total * 0.8)
+        self._memory_limit = memory_limit(settings)
 
     @property
     def pid(self) -> int | None:
@@ -118,8 +122,10 @@ class ChildProcess:
         if self._connection is None:
             ours, its = Pipe()
             command: list[Any] = [sys.executable, "-m", "service.pipelines.child", str(its.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, env=self._environment
+            )
             its.close()
-            ours.send((self._settings, self._runner))
+            ours.send((child_settings(self._settings), self._runner))
             self._connection = ours
         return self._connection

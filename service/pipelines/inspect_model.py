@@ -12,13 +12,19 @@ from service.engine.architectures import open_target
 from service.engine.hooks import list_layers
 from service.engine.networks import choose_device
 from service.errors import DissectError
+from service.files import DataRoots
 
 
 def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> None:
     """Store the layers of a model, or the problem that opening it met."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
-    spec = TargetSpec(Path(model.spec["checkpoint"]), model.spec["architecture"], model.spec["sha256"])
+    spec = TargetSpec(
+        Path(model.spec["checkpoint"]),
+        model.spec["architecture"],
+        model.spec["sha256"],
+        roots=DataRoots(settings.data_root_paths),
+    )
     try:
         layers = [asdict(layer) for layer in list_layers(open_target(spec, choose_device(settings.device)))]
         problem = None

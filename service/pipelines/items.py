@@ -23,6 +23,7 @@ from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
+from service.files import DataRoots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.inspect_model import inspect_model
@@ -53,7 +54,7 @@ class DissectionRunner:
         self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
-        self._plans = JobPlans(self._sessions)
+        self._plans = JobPlans(self._sessions, DataRoots(settings.data_root_paths))
 
     def run(self, lease: Lease, tell: Tell, /) -> Mapping[str, Any]:
         """See `ItemRunner.run`."""

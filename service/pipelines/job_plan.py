@@ -14,6 +14,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.engine.shards import shard_spans
+from service.files import ANYWHERE, DataRoots
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, probe_set_of
 
@@ -47,10 +48,11 @@ class JobPlan:
 
 
 class JobPlans:
-    """The plans of the jobs that were worked on last."""
+    """The plans of the jobs that were worked on last. roots: where the networks' files must lie."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, roots: DataRoots = ANYWHERE) -> None:
         self._sessions = sessions
+        self._roots = roots
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
     def of(self, job_id: UUID) -> JobPlan:
@@ -75,8 +77,9 @@ class JobPlans:
                 target["architecture"],
                 target["sha256"],
                 shuffled=job.request.options.shuffled,
+                roots=self._roots,
             ),
-            dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest),
+            dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set_of(parts.probe_set),
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,

@@ -1,5 +1,7 @@
 """`python -m tests.chaos.worker`: the real worker program with a runner that needs no networks."""
 
+import os
+
 from service.config import Settings
 from service.logs import configure_logging
 from workers.app import create_worker
@@ -10,7 +12,8 @@ RUNNER = "tests.chaos.runner:open_runner"
 def main() -> None:
     settings = Settings()
     configure_logging(settings.log_level)
-    create_worker(settings, runner=RUNNER).worker_main(
+    variables = {name: value for name, value in os.environ.items() if name.startswith("CHAOS_")}
+    create_worker(settings, runner=RUNNER, variables=variables).worker_main(
         ["worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     )
 

@@ -64,8 +64,18 @@ def test_no_secret_is_written_down_or_has_a_default(name: str) -> None:
     for setting, value in SERVICES[name].get("environment", {}).items():
         if re.search("PASSWORD|KEY|AUTH$", setting):
             assert re.fullmatch(r"\$\{(POSTGRES_PASSWORD|VALKEY_PASSWORD|API_KEY):\?[^}]+\}", value), setting
-        elif setting in {"DATABASE_URL", "BROKER_URL"}:
-            assert re.search(r":\$\{(POSTGRES|VALKEY)_PASSWORD:\?[^}]+\}@", value), setting
+        elif setting in {"DATABASE_URL", "SERVICE_DATABASE_URL", "BROKER_URL"}:
+            assert re.search(r":\$\{(POSTGRES|DATABASE|VALKEY)_PASSWORD:\?[^}]+\}@", value), setting
+
+
+def test_only_the_migration_knows_the_databases_owner() -> None:
+    owner = SERVICES["postgres"]["environment"]["POSTGRES_USER"]
+    for name in OURS:
+        environment = SERVICES[name]["environment"]
+        written = str(environment)
+        assert ("POSTGRES_PASSWORD" in written) is (name == "migrate")
+        assert (f"//{owner}:" in environment["DATABASE_URL"]) is (name == "migrate")
+    assert SERVICES["migrate"]["environment"]["SERVICE_DATABASE_URL"] == SERVICES["api"]["environment"]["DATABASE_URL"]
 
 
 def test_only_the_api_can_be_reached_and_only_from_this_machine() -> None:

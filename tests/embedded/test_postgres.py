@@ -9,8 +9,13 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL, make_url, text
 
 from cli.embedded import PostgresServer
+from service.db.logins import admit_login
+from service.db.migrate import upgrade
+from service.db.session import open_sessions, transaction
 from service.errors import Conflict, InvalidInput, Unavailable
 from tests.embedded.processes import running, wait_until
 
@@ -142,3 +147,114 @@ def test_a_stopped_server_says_so(tmp_path: Path) -> None:
         _ = server.url
     with pytest.raises(Unavailable, match="stopped"):
         _ = server.pid
+
+
+def connect(server: PostgresServer, url: str, **other: str) -> psycopg.Connection:
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True, **other)  # type: ignore[arg-type]
+
+
+def test_nobody_comes_in_without_a_password(seeded: Seeded) -> None:
+    with seeded(fsync="off") as server:
+        for user in ("mammodissect", "mammodissect_app", "mammodissect_service", "postgres"):
+            with pytest.raises(psycopg.OperationalError, match=r"no password supplied|password authentication failed"):
+                psycopg.connect(host=str(server.socket_dir), user=user, dbname="mammodissect")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            connect(server, server.url, password="guessed")  # noqa: S106
+        for file in ("owner-password", "cluster/pg_hba.conf"):
+            assert stat.S_IMODE((server.data_dir / file).stat().st_mode) & 0o077 == 0
+        assert (server.data_dir / "owner-password").read_text().strip() not in server.log.read_text()
+
+
+@pytest.mark.parametrize("lost", ["rules", "password"])
+def test_a_cluster_that_let_everybody_in_is_closed(seeded: Seeded, lost: str) -> None:
+    with seeded(fsync="off") as server:
+        ask(server, "CREATE TABLE kept AS SELECT 'kept' AS value")
+    if lost == "rules":
+        (server.cluster / "pg_hba.conf").write_text("local all all trust\n")
+    else:
+        (server.data_dir / "owner-password").unlink()
+    with server:
+        assert ask(server, "SELECT value FROM kept") == "kept"
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(host=str(server.socket_dir), user="mammodissect", dbname="mammodissect")
+
+
+BECOME_MORE = """
+    SET ROLE mammodissect
+    SET SESSION AUTHORIZATION mammodissect
+    ALTER ROLE mammodissect_service SUPERUSER
+    ALTER ROLE mammodissect_service CREATEROLE
+    CREATE ROLE another SUPERUSER
+    GRANT mammodissect TO mammodissect_service
+    DELETE FROM trail
+    UPDATE trail SET actor = 'nobody'
+    TRUNCATE trail
+    DELETE FROM audits
+    UPDATE alembic_version SET version_num = '0001'
+    ALTER TABLE trail DISABLE TRIGGER ALL
+    DROP TABLE trail
+    CREATE TABLE own (value int)
+    CREATE FUNCTION own() RETURNS int LANGUAGE sql AS 'SELECT 1'
+    CREATE SCHEMA own
+    CREATE DATABASE own
+    ALTER SYSTEM SET log_statement = 'all'
+    COPY (SELECT 1) TO PROGRAM 'true'
+    SELECT pg_read_file('pg_hba.conf')
+    SELECT rolpassword FROM pg_authid
+    SET session_replication_role = 'replica'
+"""
+
+
+@pytest.mark.parametrize("beginning", ["", "RESET ROLE", "SET ROLE mammodissect_app", "SET ROLE NONE"])
+def test_the_services_login_cannot_become_more(postgres_server: PostgresServer, beginning: str) -> None:
+    upgrade(postgres_server.url)
+    url = postgres_server.admit_service()
+    with connect(postgres_server, url) as connection:
+        if beginning:
+            connection.execute(beginning.encode())
+        for attempt in filter(None, map(str.strip, BECOME_MORE.splitlines())):
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject)):
+                connection.execute(attempt.encode())
+        owned = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE pg_get_userbyid(relowner) = 'mammodissect_service'"
+        ).fetchone()
+        assert owned == (0,)
+
+
+def test_the_services_login_can_work(postgres_server: PostgresServer) -> None:
+    upgrade(postgres_server.url)
+    sessions = open_sessions(SecretStr(postgres_server.admit_service()))
+    with transaction(sessions) as session:
+        assert session.execute(text("SELECT current_user, session_user")).one() == (
+            "mammodissect_app",
+            "mammodissect_service",
+        )
+        assert session.execute(text("SELECT count(*) FROM jobs")).scalar_one() >= 0
+    sessions.kw["bind"].dispose()
+
+
+def login(database_url: str, user: str) -> URL:
+    return make_url(database_url).set(username=user, password="hunting-season")  # noqa: S106
+
+
+@pytest.mark.parametrize(("user", "words"), [("mammodissect", "owns"), ("", "no login")])
+def test_a_login_that_is_not_fit(database_url: str, user: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        admit_login(database_url, login(database_url, user).render_as_string(hide_password=False))
+    assert caught.value.remedy
+
+
+def test_a_login_is_made_once_and_brought_up_to_date(database_url: str) -> None:
+    service = login(database_url, "department").render_as_string(hide_password=False)
+    for _ in range(2):
+        admit_login(database_url, service)
+    with psycopg.connect(service.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = 'department'").fetchone() == (False,)
+
+
+def test_a_login_that_may_not_make_logins(database_url: str) -> None:
+    plain_url = login(database_url, "department").render_as_string(hide_password=False)
+    admit_login(database_url, plain_url)
+    with pytest.raises(Conflict, match="may not make other logins") as caught:
+        admit_login(plain_url, login(database_url, "other").render_as_string(hide_password=False))
+    assert "CREATE ROLE other" in str(caught.value.remedy)

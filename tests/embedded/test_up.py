@@ -95,6 +95,8 @@ def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path
         signing_keys.append(Path(given["SIGNING_KEY"]).read_bytes())
         with psycopg.connect(given["DATABASE_URL"].replace("+psycopg", "")) as connection:
             assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+            assert connection.execute("SELECT session_user").fetchone() == ("mammodissect_service",)
+        assert (directory / "database-url").read_text() == given["DATABASE_URL"] + "\n"
         started = [child.pid for child in descendants(process)]
         process.send_signal(number)
         _, errors = process.communicate()
@@ -104,7 +106,7 @@ def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path
     assert keys == keys[:1] * 2
     assert (directory / "api-key").read_text() == keys[0] + "\n"
     assert signing_keys == signing_keys[:1] * 2
-    for name in ("api-key", "signing-key.pem"):
+    for name in ("api-key", "signing-key.pem", "database-url", "postgres/owner-password", "postgres/service-password"):
         assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert "not properly shut down" not in (directory / "logs" / "postgres.log").read_text()

@@ -1,3 +1,4 @@
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,12 @@ def test_shuffled_weights_keep_every_scale_and_nothing_learned() -> None:
             assert not torch.equal(parameter, other[name])
     for kept, buffer in zip(whole.module.buffers(), shuffled.module.buffers(), strict=True):
         assert torch.equal(buffer, kept)
+
+
+@pytest.mark.parametrize("architecture", ["timm/vit_huge_patch14_224", "torchvision/vit_h_14", "open_clip/ViT-g-14"])
+def test_a_large_network_is_not_built_for_a_small_file(tmp_path: Path, architecture: str) -> None:
+    save_file({"w": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InvalidCheckpoint, match="many times as large"):
+        open_target(TargetSpec(tmp_path / "w.safetensors", architecture), CPU)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000, "KB"

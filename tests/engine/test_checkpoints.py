@@ -13,7 +13,9 @@ from torch import nn
 
 from service.domain.digests import digest_of_file
 from service.engine.checkpoints import open_checkpoint
+from service.engine.weights.tensors import StoredTensor
 from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
+from service.files import DataRoots
 from tests.engine.published import pretraining_file
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.tensor([1.0, -1.0])}
@@ -186,3 +188,26 @@ def test_a_dictionary_without_weights_is_refused(tmp_path: Path, contents: dict[
     torch.save(contents, path)
     with pytest.raises(InvalidCheckpoint, match=words):
         _ = open_checkpoint(path).weights
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("fifo", "link", "."):
+        with pytest.raises(InvalidCheckpoint, match="not a regular file"):
+            open_checkpoint(tmp_path / name)
+
+
+def test_a_file_outside_the_data_roots_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "roots").mkdir()
+    roots = DataRoots.of([tmp_path / "roots"])
+    save_file(WEIGHTS, tmp_path / "weights.safetensors")
+    (tmp_path / "roots" / "link").symlink_to(tmp_path / "weights.safetensors")
+    with pytest.raises(InvalidCheckpoint, match="outside the folders"):
+        open_checkpoint(tmp_path / "roots" / "link", roots=roots)
+
+
+def test_tensors_that_are_no_weights_stay_in_the_file(tmp_path: Path) -> None:
+    torch.save({"model": WEIGHTS, "optimizer": {"momentum": torch.ones(1000)}}, tmp_path / "w.pt")
+    checkpoint = open_checkpoint(tmp_path / "w.pt")
+    assert isinstance(checkpoint.contents["optimizer"]["momentum"], StoredTensor)

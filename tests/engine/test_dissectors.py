@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from service.domain.digests import digest_of_directory
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import MAMMO_CLIP
 from service.engine.dissectors import open_dissector
+from service.engine.dissectors.directory import DissectorFolder
 from service.engine.networks import Dissector
 from service.errors import DigestMismatch, DissectError, InvalidCheckpoint, InvalidDissector, UnsafeCheckpoint
+from service.files import DataRoots
 from tests.engine.published import images_of, pretraining_file, recipe_weights, vocabulary
 
 CPU = torch.device("cpu")
@@ -199,3 +202,101 @@ def test_weights_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         open_dissector(DissectorSpec(small_directory(tmp_path, contents=contents, model="b2")), CPU)
+
+
+def edited(directory: Path, part: str, **entries: Any) -> Path:
+    """The tiny open_clip dissector with other entries in its description."""
+    model = json.loads(json.dumps(TINY_CLIP))
+    (model[part] if part else model).update(entries)
+    (directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("part", "entries", "words"),
+    [
+        ("text_cfg", {"hf_tokenizer_name": "someone/something"}, "model hub"),
+        ("text_cfg", {"hf_model_name": "someone/something", "hf_model_pretrained": True}, "model hub"),
+        ("text_cfg", {"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "another file"),
+        ("text_cfg", {"tokenizer_kwargs": {"clean": {"bpe_path": "x"}}}, "is an object"),
+        ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "comes with the library"),
+        ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "comes with the library"),
+        ("vision_cfg", {"timm_model_name": "resnet18", "timm_model_pretrained": True}, "model hub"),
+        ("vision_cfg", {"timm_model_name": ["resnet18"]}, "comes with the library"),
+        ("vision_cfg", {"auto_map": {"AutoModel": "code.Model"}}, "model hub"),
+        ("", {"pretrained": "laion2b"}, "model hub"),
+        ("vision_cfg", {"width": 10**6, "layers": 100}, "many times as large"),
+        ("vision_cfg", {"width": 10**9}, "out of bounds"),
+        ("vision_cfg", {"layers": 10**5}, "out of bounds"),
+        ("vision_cfg", {"mlp_ratio": 1e6, "width": 10**4}, "many times as large"),
+        ("text_cfg", {"vocab_size": 10**6, "width": 10**4}, "many times as large"),
+        ("text_cfg", {"context_length": 10**5}, "many times as large"),
+        ("", {"embed_dim": 10**6, "vision_cfg": {**TINY_CLIP["vision_cfg"], "width": 10**5}}, "many times as large"),  # type: ignore[dict-item]
+        ("vision_cfg", {"image_size": 160_000, "patch_size": 80_000}, "many times as large|images would be"),
+        ("vision_cfg", {"width": "wide"}, "cannot build"),
+        ("vision_cfg", {"width": -4}, "cannot build|does not fit"),
+        ("vision_cfg", {"layers": [1] * 100}, "out of bounds"),
+    ],
+)
+def test_a_description_that_asks_for_more_than_its_directory_has_is_refused(
+    tiny_clip: Path, part: str, entries: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((InvalidDissector, InvalidCheckpoint), match=words) as caught:
+        open_dissector(DissectorSpec(edited(tiny_clip, part, **entries)), CPU)
+    assert caught.value.remedy
+
+
+def test_the_image_size_of_a_description_is_bounded(tiny_clip: Path) -> None:
+    config = edited(tiny_clip, "vision_cfg", image_size=20_000, patch_size=10_000, width=1, head_width=1)
+    with pytest.raises((InvalidDissector, InvalidCheckpoint), match=r"would be 20000 x 20000|many times as large"):
+        open_dissector(DissectorSpec(config), CPU)
+
+
+@pytest.mark.parametrize("name", ["fifo", "link out", "folder of a fifo"])
+def test_a_directory_with_anything_but_files_of_its_own_is_refused(tiny_clip: Path, name: str) -> None:
+    match name:
+        case "fifo":
+            os.mkfifo(tiny_clip / "fifo")
+        case "link out":
+            (tiny_clip / "link").symlink_to("/etc/hostname")
+        case _:
+            (tiny_clip / "deep" / "er").mkdir(parents=True)
+            os.mkfifo(tiny_clip / "deep" / "er" / "fifo")
+    with pytest.raises(InvalidDissector, match=r"cannot be used") as caught:
+        open_dissector(DissectorSpec(tiny_clip), CPU)
+    assert caught.value.remedy
+
+
+def test_links_within_the_directory_are_followed(tiny_clip: Path) -> None:
+    (tiny_clip / "clip.safetensors").rename(tiny_clip / "stored")
+    (tiny_clip / "clip.safetensors").symlink_to("stored")
+    (tiny_clip / "more").symlink_to(".")
+    assert open_dissector(DissectorSpec(tiny_clip), CPU).digest == digest_of_directory(tiny_clip)
+
+
+def test_a_directory_outside_the_data_roots_is_refused(
+    tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    roots = DataRoots.of([tmp_path_factory.mktemp("roots")])
+    (roots.paths[0] / "link").symlink_to(tiny_clip)
+    for path in (tiny_clip, roots.paths[0] / "link"):
+        with pytest.raises(InvalidDissector, match="outside the folders"):
+            open_dissector(DissectorSpec(path, roots=roots), CPU)
+    assert open_dissector(DissectorSpec(tiny_clip, roots=DataRoots.of([tiny_clip])), CPU).digest
+
+
+def test_a_file_that_changes_after_the_digest_is_not_used(tiny_clip: Path) -> None:
+    folder = DissectorFolder.open(DissectorSpec(tiny_clip))
+    (tiny_clip / "dissector.json").write_text("{}")
+    (tiny_clip / "clip.safetensors").write_bytes((tiny_clip / "clip.safetensors").read_bytes()[:-4] + b"else")
+    with pytest.raises(DigestMismatch):
+        folder.read_config()
+    with pytest.raises(DigestMismatch):
+        folder.open_checkpoint("clip.safetensors")
+
+
+@pytest.mark.parametrize("kind", [["open_clip"], {"open_clip": 1}, 3])
+def test_a_kind_that_is_no_word_is_refused(tiny_clip: Path, kind: object) -> None:
+    write_config(tiny_clip, {**OPEN_CLIP_CONFIG, "kind": kind})
+    with pytest.raises(InvalidDissector, match="no known kind"):
+        open_dissector(DissectorSpec(tiny_clip), CPU)

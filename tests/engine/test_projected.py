@@ -187,6 +187,30 @@ def test_an_encoder_that_is_not_installed_is_named() -> None:
         SentenceEncoder(TextEncoderSpec(package="no_such_package"), CPU)
 
 
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("image_encoder", {"file": "/etc/hostname"}),
+        ("image_encoder", {"file": "../torch/__init__.py"}),
+        ("image_encoder", {"package": "os.path"}),
+        ("image_encoder", {"weights": "../encoder.safetensors"}),
+        ("image_encoder", {"weights": "/etc/hostname"}),
+        ("image_encoder", {"layers": ["_blocks.99"]}),
+        ("text_encoder", {"folder": "/usr"}),
+        ("text_encoder", {"folder": "../transformers"}),
+        ("text_encoder", {"package": "someone/something"}),
+        ("text_encoder", {"package": None}),
+        ("preprocessing", {"height": 10**6}),
+        ("preprocessing", {"width": "160"}),
+    ],
+)
+def test_parts_from_elsewhere_are_refused(bundle: Path, part: str, change: dict[str, object]) -> None:
+    config = json.loads((bundle / "dissector.json").read_text())
+    edit(bundle, **{part: {**config[part], **change}})
+    with pytest.raises(InvalidDissector):
+        open_dissector(DissectorSpec(bundle), CPU)
+
+
 def test_a_trained_encoder_travels_with_the_bundle(images: ProbeImages, tmp_path: Path) -> None:
     options = replace(OPTIONS, image_encoder="trained", training=TrainingOptions(epochs=1))
     trained = fit_dissector(images, tmp_path / "trained", options, device=CPU, progress=ignore)

@@ -17,6 +17,7 @@ from service.domain.jobs import Stage
 from service.domain.work import Lease
 from service.pipelines import messages
 from service.pipelines.child_process import ChildProcess
+from service.pipelines.confinement import child_environment
 from tests.chaos.field import ROOT
 
 RUNNER = "tests.service.tiny_runner:open_runner"
@@ -133,10 +134,70 @@ def test_what_tells_the_host_to_stop_does_not_stop_the_child(number: signal.Sign
         assert sent
 
 
+SECRETS = {
+    "api_key": "key-of-the-api",
+    "api_keys": "ward=key-of-the-ward",
+    "signing_key": "/keys/signing.pem",
+    "broker_url": "redis://:key-of-the-broker@host/0",
+    "service_database_url": "postgresql+psycopg://other:key-of-the-login@host/db",
+    "mlflow_webhook_secret": "key-of-the-registry",
+    "smtp_password": "key-of-the-mail",
+    "smtp_user": "key-of-the-user",
+}
+
+
+def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        **SECRETS,
+        "pgpassword": "key-of-the-owner",
+        "aws_secret_access_key": "key-of-the-store",
+    }.items():
+        monkeypatch.setenv(name.upper(), value)
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@/db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with child(data_roots="/data") as process:
+        answer = ask(process, request("given"))
+        assert isinstance(answer, messages.Finished)
+        assert process.pid is not None
+        seen = str(answer) + str(psutil.Process(process.pid).environ()) + str(psutil.Process(process.pid).cmdline())
+    assert not [value for value in SECRETS.values() if value in seen]
+    assert "key-of-" not in seen
+    settings, environment = answer.result["settings"], answer.result["environment"]
+    assert settings["database_url"] == "postgresql+psycopg://service@/db"
+    assert settings["data_roots"] == "/data"
+    assert not set(map(str.upper, Settings.model_fields)) & set(environment)
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/prefix", "file:///artifacts"])
+def test_the_object_stores_credentials_go_where_there_is_one(url: str) -> None:
+    environment = child_environment(Settings(artifacts_url=url), {"AWS_SECRET_ACCESS_KEY": "x", "API_KEY": "y"})
+    assert ("AWS_SECRET_ACCESS_KEY" in environment) is url.startswith("s3:")
+    assert "API_KEY" not in environment
+
+
+def test_the_child_is_limited() -> None:
+    with child(device="cpu", memory_limit_mb=1000) as process:
+        answer = ask(process, request("given"))
+    assert isinstance(answer, messages.Finished)
+    limits = answer.result["limits"]
+    assert limits["core"] == (0, 0)
+    assert limits["data"] == ((1000 << 20) + (4 << 30),) * 2
+    assert limits["files"][1] <= 4096
+    assert 4096 <= limits["processes"][1] < 1 << 20
+
+
+def test_memory_that_grows_faster_than_it_is_watched_is_refused() -> None:
+    with child(device="cpu", memory_limit_mb=100) as process:
+        assert failure(process, "burst").problem["code"] in {"out-of-memory", "memory-limit"}
+
+
 HOST = f"""
 import sys, time
 from service.config import Settings
 from service.pipelines.child_process import ChildProcess
+from service.pipelines.confinement import child_environment
 from tests.service.test_child_process import request
 process = ChildProcess(Settings(), {RUNNER!r})
 process.ask(request("fine"), on_progress=lambda _: None, unwanted=lambda: False)

@@ -268,6 +268,21 @@ def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, runner: D
     assert found[1]["code"] == "digest-mismatch"
 
 
+def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
+    sessions: Sessions, settings: Settings, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    submitted = submit(sessions, folder)
+    elsewhere = tmp_path_factory.mktemp("roots")
+    runner = DissectionRunner(settings.model_copy(update={"data_roots": str(elsewhere)}), sessions)
+    with transaction(sessions) as session:
+        model = parts_of(session, submitted.id).target
+    runner.inspect(model.id)
+    with transaction(sessions) as session:
+        _, problem = find_inspection(session, model.id) or (None, None)
+    assert problem is not None
+    assert "outside the folders" in problem["detail"]
+
+
 def _layers(sessions: Sessions, model: UUID) -> list[dict[str, Any]]:
     with transaction(sessions) as session:
         found = find_inspection(session, model)

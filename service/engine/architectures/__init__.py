@@ -10,6 +10,7 @@ from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
 from service.engine.architectures import efficientnets, libraries
 from service.engine.architectures.blueprint import Family
+from service.engine.architectures.building import building_within
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
 from service.engine.checkpoints import open_checkpoint
@@ -28,8 +29,10 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch.
     """
     family, model = _find(spec.architecture)
-    checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256)
-    blueprint = family.draw(model, checkpoint.weights)
+    checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
+    weights = checkpoint.weights
+    with building_within(weights, spec.architecture):
+        blueprint = family.draw(model, weights)
     network = blueprint.module
     load_strictly(network, blueprint.weights, spec.architecture)
     if spec.shuffled is not None:

@@ -1,27 +1,25 @@
 """The one door to dissectors: a directory with `dissector.json` makes a `Dissector`."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from service.domain.digests import digest_of_directory
 from service.domain.models import DissectorSpec
-from service.engine.dissectors.directory import CONFIG, read_config
+from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.dissectors.mammo_clip import open_mammo_clip
 from service.engine.dissectors.open_clip import open_open_clip
 from service.engine.networks import Dissector
 from service.errors import DigestMismatch, InvalidDissector
 
 
-def _open_projected(directory: Path, config: dict[str, Any], _digest: str, device: torch.device) -> Dissector:
+def _open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> Dissector:
     from service.engine.projected import open_projected
 
-    return open_projected(directory, config, device)
+    return open_projected(folder, config, device)
 
 
-_KINDS: dict[str, Callable[[Path, dict[str, Any], str, torch.device], Dissector]] = {
+_KINDS: dict[str, Callable[[DissectorFolder, dict[str, Any], torch.device], Dissector]] = {
     "mammo-clip": open_mammo_clip,
     "open_clip": open_open_clip,
     "projected": _open_projected,
@@ -31,24 +29,27 @@ _KINDS: dict[str, Callable[[Path, dict[str, Any], str, torch.device], Dissector]
 def open_dissector(spec: DissectorSpec, device: torch.device) -> Dissector:
     """Open a dissector's directory on `device`, everything in eval mode.
 
+    Nothing outside of the directory is read and nothing is looked up on a model hub, whatever its files say.
+
     Raises InvalidDissector (incomplete directory, unknown kind), DigestMismatch when the directory's content is not
     what was promised, InvalidCheckpoint or UnsafeCheckpoint.
     """
-    config = read_config(spec.path)
-    digest = digest_of_directory(spec.path)
-    if spec.digest is not None and spec.digest.lower() != digest:
+    folder = DissectorFolder.open(spec)
+    if spec.digest is not None and spec.digest.lower() != folder.digest:
         raise DigestMismatch(
-            f"The dissector's content digest is {digest}, not the promised {spec.digest}.",
+            f"The dissector's content digest is {folder.digest}, not the promised {spec.digest}.",
             field="dissector",
             value=spec.path,
             remedy="Restore the directory, or register it again under a new name.",
         )
+
+    config = folder.read_config()
     kind = config.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InvalidDissector(
             f"{CONFIG} names no known kind of dissector.",
             field="dissector",
             value=kind,
             remedy=f'Set "kind" to one of {", ".join(_KINDS)}.',
         )
-    return _KINDS[kind](spec.path, config, digest, device)
+    return _KINDS[kind](folder, config, device)

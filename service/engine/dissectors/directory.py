@@ -1,64 +1,178 @@
-"""A dissector's directory: `dissector.json` and the files it names."""
+"""A dissector's directory: `dissector.json` and the files it names, as they were when the directory was digested."""
 
+import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from service.errors import InvalidDissector
+from service.domain.digests import digest_of, digests_in_directory
+from service.domain.models import DissectorSpec
+from service.domain.preprocessing import Preprocessing
+from service.engine.checkpoints import Checkpoint, open_checkpoint
+from service.errors import DigestMismatch, InvalidDissector
+from service.files import DataRoots
 
 CONFIG = "dissector.json"
 
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """The content of `dissector.json`. Raises InvalidDissector when it is missing or is no JSON object."""
-    path = directory / CONFIG
-    if not path.is_file():
-        raise InvalidDissector(
-            f"The dissector's directory has no {CONFIG}.",
-            field="dissector",
-            value=directory,
-            remedy='Put one there, such as {"kind": "mammo-clip", "checkpoint": "weights.tar", "vocab": "vocab.txt"}.',
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidDissector(
-            f"{CONFIG} is no valid JSON: {error}.", field="dissector", value=path, remedy="Correct the file."
-        ) from error
-    if not isinstance(config, dict):
-        raise InvalidDissector(
-            f"{CONFIG} holds no JSON object.", field="dissector", value=path, remedy="Write one in braces."
-        )
-    return config
+_LARGEST_TEXT = 64 << 20
+_LARGEST_IMAGE_SIDE = 8192
 
 
-def named_file(directory: Path, config: Mapping[str, Any], entry: str) -> Path:
-    """The file that `config[entry]` names, which must lie in the directory: the content digest covers nothing else.
+@dataclass(frozen=True, slots=True)
+class DissectorFolder:
+    """A directory whose files are known by their digests, so that none can be another one when it is used.
 
-    Raises InvalidDissector when the entry is missing, leads outside, or there is no such file.
+    path: with links resolved.
+    sha256: the digest of every file, by its name below the directory.
     """
-    name = config.get(entry)
-    if not isinstance(name, str) or not name:
-        raise InvalidDissector(
-            f"{CONFIG} names no {entry}.",
-            field="dissector",
-            value=directory,
-            remedy=f'Add "{entry}": "<file name>" to it.',
-        )
-    path = directory / name
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise InvalidDissector(
-            f"The {entry} lies outside of the dissector's directory.",
+
+    path: Path
+    sha256: Mapping[str, str]
+
+    @classmethod
+    def open(cls, spec: DissectorSpec) -> "DissectorFolder":
+        """Digest a directory. Raises InvalidDissector where it cannot be read, or holds what is no regular file."""
+        try:
+            path = spec.path.resolve()
+            return cls(path, digests_in_directory(path, spec.roots))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no path"
+            raise InvalidDissector(
+                f"The dissector's directory cannot be used: {reason}.",
+                field="dissector",
+                value=spec.path,
+                remedy=f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are "
+                "set; copy into it what links lead to.",
+            ) from error
+
+    @property
+    def digest(self) -> str:
+        """The digest of the whole directory."""
+        return digest_of(dict(self.sha256))
+
+    @property
+    def roots(self) -> DataRoots:
+        """Where its files must lie: in the directory itself."""
+        return DataRoots((self.path,))
+
+    def read(self, name: str) -> bytes:
+        """The content of a text or a description.
+
+        Raises InvalidDissector where there is no such file or it is too large, DigestMismatch where it has changed.
+        """
+        self.require(name)
+        try:
+            with self.roots.open(self.path / name) as file:
+                content = file.read(_LARGEST_TEXT + 1)
+        except OSError as error:
+            raise self._missing(name) from error
+
+        if len(content) > _LARGEST_TEXT:
+            raise InvalidDissector(
+                f"'{name}' is larger than {_LARGEST_TEXT >> 20} MB.",
+                field="dissector",
+                value=self.path / name,
+                remedy="Replace it by the file that belongs there.",
+            )
+        if hashlib.sha256(content).hexdigest() != self.sha256[name]:
+            raise DigestMismatch(
+                f"'{name}' changed while the dissector was opened.",
+                field="dissector",
+                value=self.path / name,
+                remedy="Try again when nothing writes to the directory any more.",
+            )
+        return content
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The JSON object in a file. Raises InvalidDissector where it holds none, and as `read` does."""
+        try:
+            value = json.loads(self.read(name))
+        except (ValueError, RecursionError) as error:
+            raise InvalidDissector(
+                f"{name} is no valid JSON: {error}.",
+                field="dissector",
+                value=self.path / name,
+                remedy="Correct the file.",
+            ) from error
+        if not isinstance(value, dict):
+            raise InvalidDissector(
+                f"{name} holds no JSON object.",
+                field="dissector",
+                value=self.path / name,
+                remedy="Write one in braces.",
+            )
+        return value
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of `dissector.json`. Raises InvalidDissector when it is missing or is no JSON object."""
+        if CONFIG not in self.sha256:
+            raise InvalidDissector(
+                f"The dissector's directory has no {CONFIG}.",
+                field="dissector",
+                value=self.path,
+                remedy="Put one there, such as "
+                '{"kind": "mammo-clip", "checkpoint": "weights.tar", "vocab": "vocab.txt"}.',
+            )
+        return self.read_json(CONFIG)
+
+    def open_checkpoint(self, name: str) -> Checkpoint:
+        """Open a weights file of the directory. Raises InvalidDissector, and as `open_checkpoint` does."""
+        self.require(name)
+        return open_checkpoint(self.path / name, sha256=self.sha256[name], roots=self.roots)
+
+    def require(self, name: str) -> None:
+        """Raise InvalidDissector where the directory has no such file."""
+        if name not in self.sha256:
+            raise self._missing(name)
+
+    def named_file(self, config: Mapping[str, Any], entry: str) -> str:
+        """The file that `config[entry]` names, which must lie in the directory: the digest covers nothing else.
+
+        Raises InvalidDissector when the entry is missing, leads outside, or there is no such file.
+        """
+        name = config.get(entry)
+        if not isinstance(name, str) or not name:
+            raise InvalidDissector(
+                f"{CONFIG} names no {entry}.",
+                field="dissector",
+                value=self.path,
+                remedy=f'Add "{entry}": "<file name>" to it.',
+            )
+        written = PurePosixPath(name)
+        if written.is_absolute() or ".." in written.parts:
+            raise InvalidDissector(
+                f"The {entry} lies outside of the dissector's directory.",
+                field="dissector",
+                value=name,
+                remedy="Copy it into the directory.",
+            )
+        if written.as_posix() not in self.sha256:
+            raise InvalidDissector(
+                f"The dissector's directory has no {entry} '{name}'.",
+                field="dissector",
+                value=self.path / name,
+                remedy=f"Copy the file there, or correct the entry in {CONFIG}.",
+            )
+        return written.as_posix()
+
+    def _missing(self, name: str) -> InvalidDissector:
+        return InvalidDissector(
+            f"The dissector's file '{name}' is not there.",
             field="dissector",
             value=name,
-            remedy="Copy it into the directory.",
+            remedy="Copy the whole directory again.",
         )
-    if not path.is_file():
-        raise InvalidDissector(
-            f"The dissector's directory has no {entry} '{name}'.",
-            field="dissector",
-            value=path,
-            remedy=f"Copy the file there, or correct the entry in {CONFIG}.",
-        )
-    return path
+
+
+def check_image_size(contract: Preprocessing) -> None:
+    """Raise InvalidDissector where a dissector asks for images of a size that no mammogram has."""
+    for side in (contract.height, contract.width):
+        if type(side) is not int or not 1 <= side <= _LARGEST_IMAGE_SIDE:
+            raise InvalidDissector(
+                f"The dissector's images would be {contract.height} x {contract.width}.",
+                field="dissector",
+                value=side,
+                remedy=f"Height and width are whole numbers from 1 to {_LARGEST_IMAGE_SIDE}.",
+            )

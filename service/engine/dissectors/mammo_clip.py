@@ -1,7 +1,6 @@
 """Dissector kind `mammo-clip`: a published pre-training checkpoint and its BERT vocabulary."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.loading import load_strictly
-from service.engine.checkpoints import Checkpoint, open_checkpoint
-from service.engine.dissectors.directory import CONFIG, named_file
+from service.engine.checkpoints import Checkpoint
+from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.folding import fold_norms
 from service.engine.mammo_clip import VARIANTS, VOCABULARY, MammoClip
 from service.errors import InvalidDissector
@@ -61,23 +60,21 @@ class MammoClipDissector:
         return torch.cat(parts)
 
 
-def open_mammo_clip(
-    directory: Path, config: Mapping[str, Any], digest: str, device: torch.device
-) -> MammoClipDissector:
+def open_mammo_clip(folder: DissectorFolder, config: Mapping[str, Any], device: torch.device) -> MammoClipDissector:
     """Open `checkpoint` and `vocab` of the configuration; `model` (`b5` or `b2`) where the checkpoint does not say.
 
     Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
     """
-    path, vocabulary = named_file(directory, config, "checkpoint"), named_file(directory, config, "vocab")
-    tokenizer = _open_tokenizer(vocabulary)
-    checkpoint = open_checkpoint(path)
+    name, vocabulary = folder.named_file(config, "checkpoint"), folder.named_file(config, "vocab")
+    tokenizer = _open_tokenizer(folder.read(vocabulary), vocabulary)
+    checkpoint = folder.open_checkpoint(name)
     model = _model(config, checkpoint)
     network = MammoClip(model)
     weights = {key: value for key, value in checkpoint.weights.items() if key != _NO_WEIGHT}
     load_strictly(network, weights, f"Mammo-CLIP {model}")
     fold_norms(network.eval(), keep=())
     network.to(device).to(memory_format=torch.channels_last)
-    return MammoClipDissector(network, tokenizer, digest, device)
+    return MammoClipDissector(network, tokenizer, folder.digest, device)
 
 
 def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
@@ -87,34 +84,37 @@ def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
             given = _ENCODER_NAMES.get(checkpoint.contents["config"]["model"]["image_encoder"]["name"])
         except (KeyError, TypeError):
             given = None
-    if given not in VARIANTS:
+    if not isinstance(given, str) or given not in VARIANTS:
         raise InvalidDissector(
             f"Neither {CONFIG} nor the checkpoint names a known image encoder.",
             field="dissector",
             value=given,
             remedy=f'Add "model": "b5" or "model": "b2" to {CONFIG}.',
         )
-    return str(given)
+    return given
 
 
-def _open_tokenizer(vocabulary: Path) -> BertWordPieceTokenizer:
+def _open_tokenizer(content: bytes, name: str) -> BertWordPieceTokenizer:
     """BERT's cased WordPiece. The vocabulary must be the whole one: a shorter list would shift what tokens mean."""
     try:
-        tokens = vocabulary.read_text(encoding="utf-8").split()
+        tokens = content.decode("utf-8").split()
     except UnicodeDecodeError as error:
         raise InvalidDissector(
-            "The vocabulary is no UTF-8 text.", field="dissector", value=vocabulary, remedy="Fetch the file again."
+            "The vocabulary is no UTF-8 text.", field="dissector", value=name, remedy="Fetch the file again."
         ) from error
+
     absent = [token for token in _SPECIAL_TOKENS if token not in tokens]
     if len(tokens) != VOCABULARY or absent:
         raise InvalidDissector(
             f"The vocabulary has {len(tokens)} tokens instead of {VOCABULARY}"
             + (f" and lacks {', '.join(absent)}." if absent else "."),
             field="dissector",
-            value=vocabulary,
+            value=name,
             remedy="Take the vocab.txt of BERT-base cased that the checkpoint was trained with.",
         )
-    tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=False, strip_accents=False)
+
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = BertWordPieceTokenizer(numbers, lowercase=False, strip_accents=False)
     tokenizer.enable_truncation(_MAX_TOKENS)
     tokenizer.enable_padding(pad_id=tokens.index("[PAD]"))
     return tokenizer

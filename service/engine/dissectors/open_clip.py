@@ -1,22 +1,22 @@
 """Dissector kind `open_clip`: any open_clip model whose tokenizer comes with the library."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
-from service.engine.architectures.libraries import build_open_clip, clip_preprocessing, needs_hub, open_clip_models
+from service.engine.architectures.building import building_within
+from service.engine.architectures.libraries import build_open_clip, clip_preprocessing, open_clip_models
 from service.engine.architectures.loading import load_strictly
-from service.engine.checkpoints import open_checkpoint
-from service.engine.dissectors.directory import CONFIG, named_file
-from service.errors import InvalidDissector
+from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
+from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
+from service.errors import DissectError, InvalidDissector
 
-_MODEL_CONFIG = "open_clip_config.json"
 _TEXTS_PER_BATCH = 64
 
 
@@ -54,49 +54,59 @@ class OpenClipDissector:
         return torch.cat([self._model.encode_text(batch.to(self._device), normalize=True) for batch in batches])
 
 
-def open_open_clip(directory: Path, config: Mapping[str, Any], digest: str, device: torch.device) -> OpenClipDissector:
+def open_open_clip(folder: DissectorFolder, config: Mapping[str, Any], device: torch.device) -> OpenClipDissector:
     """Open `checkpoint` as the open_clip model `model`, or as what `open_clip_config.json` beside it describes.
 
     Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
     """
+    file = folder.named_file(config, "checkpoint")
+    model = config.get("model")
+
+    if model is not None or MODEL_CONFIG not in folder.sha256:
+        name = _known_model(model)
+        return _open(name, f"open_clip {name}", folder.open_checkpoint(file).weights, folder, device)
+
+    description = read_model_config(folder)
+    weights = folder.open_checkpoint(file).weights
+    with TemporaryDirectory() as place:
+        name = write_model_config(description, Path(place))
+        return _open(name, f"open_clip {MODEL_CONFIG}", weights, folder, device)
+
+
+def _open(
+    name: str, title: str, weights: Mapping[str, Tensor], folder: DissectorFolder, device: torch.device
+) -> OpenClipDissector:
     import open_clip
 
-    path = named_file(directory, config, "checkpoint")
-    name = _model_name(directory, config)
-    model: nn.Module = build_open_clip(name)
-    load_strictly(model, open_checkpoint(path).weights, f"open_clip {config.get('model', _MODEL_CONFIG)}")
-    return OpenClipDissector(model.eval().to(device), open_clip.get_tokenizer(name), digest, device)
-
-
-def _model_name(directory: Path, config: Mapping[str, Any]) -> str:
-    """The model's name as open_clip takes it."""
-    name = config.get("model")
-    if name is None and (directory / _MODEL_CONFIG).is_file():
-        try:
-            own = json.loads((directory / _MODEL_CONFIG).read_text(encoding="utf-8"))["model_cfg"]
-            hub = needs_hub("", own)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidDissector(
-                f"{_MODEL_CONFIG} describes no model.",
-                field="dissector",
-                value=directory / _MODEL_CONFIG,
-                remedy='It needs an object "model_cfg" in the form of open_clip.',
-            ) from error
-        if not hub:
-            return f"local-dir:{directory}"
+    try:
+        with building_within(weights, title):
+            model: nn.Module = build_open_clip(name)
+        tokenizer = open_clip.get_tokenizer(name)
+    except DissectError:
+        raise
+    except Exception as error:  # open_clip checks nothing; whatever it stumbles over is in the description
         raise InvalidDissector(
-            f"{_MODEL_CONFIG} asks for a text tower or a tokenizer from a model hub.",
+            f"open_clip cannot build what {MODEL_CONFIG} describes: {type(error).__name__}: {error!s:.200}.",
             field="dissector",
-            value=directory / _MODEL_CONFIG,
-            remedy="Use a model whose text tower and tokenizer come with open_clip.",
-        )
+            value=folder.path,
+            remedy="Correct the description, or name the model.",
+        ) from error
+
+    check_image_size(clip_preprocessing(model.visual))
+    load_strictly(model, weights, title)
+    return OpenClipDissector(model.eval().to(device), tokenizer, folder.digest, device)
+
+
+def _known_model(name: object) -> str:
+    """A model's name as open_clip takes it. Raises InvalidDissector where it is none, or needs a model hub."""
     names = open_clip_models()
     if name in names:
         return str(name)
+
     near = get_close_matches(str(name), names, n=5)
     raise InvalidDissector(
         f"{CONFIG} names no usable open_clip model.",
         field="dissector",
         value=name,
-        remedy=f"Near matches: {', '.join(near)}." if near else f'Add "model", or put {_MODEL_CONFIG} beside it.',
+        remedy=f"Near matches: {', '.join(near)}." if near else f'Add "model", or put {MODEL_CONFIG} beside it.',
     )

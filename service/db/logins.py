@@ -1,0 +1,65 @@
+"""The login that API, workers and schedulers use: it can do what the service's role can, and cannot become more."""
+
+import psycopg
+from psycopg import errors as sqlstates
+from psycopg import sql
+from sqlalchemy import make_url
+
+from service.db.session import APP_ROLE
+from service.errors import Conflict, InvalidInput, Unavailable
+
+_FIELD = "service_database_url"
+_ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+_LOCK = 0x6C6F67696E  # "login"
+
+
+def admit_login(owner_url: str, service_url: str) -> None:
+    """Make the login of `service_url`, or give it that URL's password, with the rights of the service's role alone.
+
+    owner_url: the migrated database, with a login that may make roles.
+    Raises InvalidInput where the login is not fit for it, Conflict where the owner may not make it, or Unavailable.
+    """
+    owner, service = make_url(owner_url), make_url(service_url)
+    if not service.username or not service.password:
+        raise InvalidInput(
+            "SERVICE_DATABASE_URL holds no login with a password.",
+            field=_FIELD,
+            remedy="Write it like DATABASE_URL, with another user and a password.",
+        )
+
+    try:
+        with psycopg.connect(owner.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+            _admit(connection, service.username, service.password)
+    except sqlstates.InsufficientPrivilege as error:
+        raise Conflict(
+            "The database's login may not make other logins.",
+            field="database_url",
+            remedy=f"Have an administrator run `CREATE ROLE {service.username} {_ATTRIBUTES} PASSWORD '...'` and "
+            f"`GRANT {APP_ROLE} TO {service.username}`, and leave SERVICE_DATABASE_URL out.",
+        ) from error
+    except psycopg.OperationalError as error:
+        raise Unavailable("The database cannot be reached.", remedy="Check DATABASE_URL.") from error
+
+
+def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    known = connection.execute(
+        "SELECT rolsuper OR rolname = current_user FROM pg_roles WHERE rolname = %s", (login,)
+    ).fetchone()
+    if known is not None and known[0]:
+        raise InvalidInput(
+            "The login of SERVICE_DATABASE_URL owns the database, or is an administrator.",
+            field=_FIELD,
+            value=login,
+            remedy="Give it a user of its own.",
+        )
+
+    name = sql.Identifier(login)
+    if known is None:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(name))
+    # What the server gets, and may log, is a verifier; nobody can log in with it.
+    verifier = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
+    attributes = sql.SQL(_ATTRIBUTES)
+    connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(name, attributes, sql.Literal(verifier)))
+    grant = sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE")
+    connection.execute(grant.format(sql.Identifier(APP_ROLE), name))

@@ -1,0 +1,76 @@
+"""Building a network no larger than the weights that are to go into it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from service.errors import InvalidCheckpoint
+
+_ALWAYS = 256 << 20
+_TIMES = 8
+"""Networks are built in float32, twice at most, with some tables on the way; files may hold half of that precision."""
+
+
+@contextmanager
+def building_within(weights: Mapping[str, Tensor], architecture: str) -> Iterator[None]:
+    """For a block that builds the network of these weights, which tells how large it can be.
+
+    A name or a description takes a few bytes, whatever the size of the network that it asks for; the weights are there.
+    Networks below 256 MB may always be built. Raises InvalidCheckpoint as soon as the block asks for too much memory.
+    """
+    stored = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
+    limit = _ALWAYS + _TIMES * sum(stored.values())
+
+    with _Limit(limit, architecture):
+        yield
+
+
+class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up what tensors on the CPU take, as they are made and before anything is written into them."""
+
+    def __init__(self, limit: int, architecture: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._left = limit
+        self._architecture = architecture
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            result = func(*args, **(kwargs or {}))
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):  # so large that the machine refuses at once
+                raise self._too_large() from error
+            raise
+
+        known = {_storage(value) for value in tree_leaves((args, kwargs)) if _takes_memory(value)}
+        for value in tree_leaves(result):
+            if _takes_memory(value) and _storage(value) not in known:
+                self._take(value.untyped_storage().nbytes())
+
+        return result
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise self._too_large()
+
+    def _too_large(self) -> InvalidCheckpoint:
+        return InvalidCheckpoint(
+            f"The checkpoint does not fit {self._architecture}: the network is many times as large.",
+            field="checkpoint",
+            value=self._architecture,
+            remedy="Give the weights of this architecture, or name the architecture that the weights are of.",
+        )
+
+
+def _takes_memory(value: object) -> bool:
+    return isinstance(value, Tensor) and value.device.type == "cpu" and value.layout is torch.strided
+
+
+def _storage(value: Tensor) -> int:
+    address: int = value.untyped_storage()._cdata
+    return address

@@ -1,0 +1,153 @@
+"""The allow-list: every name that a pickle of weights may hold, and what of ours stands for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from service.engine.weights.faults import Damaged, Program
+from service.engine.weights.pickles import Inert, Name
+from service.engine.weights.tensors import DTYPES, STORAGE_TYPES, Storage, StoredTensor, unsupported_tensor
+
+_OTHER_TENSORS = "torch._utils._rebuild_"
+
+_INERT = (
+    # What the published Mammo-CLIP files hold of their configuration.
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.nodes.AnyNode",
+    "typing.Any",
+    "builtins.int",
+    "builtins.list",
+    # Their predictions and scores. numpy 2 and numpy 1 call the same functions differently.
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "_codecs.encode",
+    # What torch.save writes beside tensors.
+    "builtins.bytearray",
+    "builtins.complex",
+    "builtins.set",
+    "torch.Size",
+    "torch.Tensor",
+    "torch.device",
+    "torch.nn.parameter.Parameter",
+    "torch.serialization._get_layout",
+)
+
+
+class StorageType(Name):
+    """A class of storages, as a value. dtype: None where the storage's tensors say it."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        super().__init__(_refuse_storage)
+        self.dtype = dtype
+
+
+def _refuse_storage(*_: object) -> object:
+    raise Damaged  # a storage is referred to; torch.save never makes one
+
+
+def _inert(*_: object) -> object:
+    return Inert()
+
+
+def _dictionary(*arguments: Any) -> object:
+    """OrderedDict, defaultdict or Counter: a dictionary, whose entries follow or are the argument."""
+    entries = arguments[-1] if arguments else {}
+    return dict(entries) if type(entries) is dict else {}
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> StoredTensor:
+    """`_rebuild_tensor` and `_rebuild_tensor_v2`, whose further arguments say nothing about the numbers."""
+    if type(storage) is not Storage or storage.dtype is None:
+        raise Damaged
+    return _stored(storage, storage.dtype, offset, shape, strides)
+
+
+def _tensor_2(
+    storage: Any, offset: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, marks: Any = None
+) -> StoredTensor:
+    _refuse_marks(marks)
+    return _tensor(storage, offset, shape, strides)
+
+
+def _tensor_3(
+    storage: Any, offset: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, dtype: Any, marks: Any = None
+) -> StoredTensor:
+    """`_rebuild_tensor_v3`, for types that have no class of storages."""
+    _refuse_marks(marks)
+    if type(storage) is not Storage or type(dtype) is not torch.dtype:
+        raise Damaged
+    return _stored(storage, dtype, offset, shape, strides)
+
+
+def _stored(storage: Storage, dtype: torch.dtype, offset: Any, shape: Any, strides: Any) -> StoredTensor:
+    if type(shape) is not tuple or type(strides) is not tuple:
+        raise Damaged
+    return StoredTensor(storage, dtype, offset, shape, strides)
+
+
+def _refuse_marks(marks: object) -> None:
+    if marks:
+        raise unsupported_tensor("one that is marked as negated or conjugated")
+
+
+def _parameter(tensor: Any, *_: object) -> StoredTensor:
+    if type(tensor) is not StoredTensor:
+        raise Damaged
+    return tensor
+
+
+def _subclass(make: Any, _class: Any, arguments: Any, _state: Any) -> object:
+    """`_rebuild_from_type_v2`: a tensor with attributes, which are left out."""
+    if type(make) is not Name or type(arguments) is not tuple:
+        raise Damaged
+    return _parameter(make.make(*arguments))
+
+
+NAMES: Mapping[str, object] = {
+    **{name: Name(_inert) for name in _INERT},
+    **{
+        name: Name(_dictionary)
+        for name in ("builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter")
+    },
+    **{f"torch.{name}": dtype for name, dtype in DTYPES.items()},
+    **{f"torch.{name}": StorageType(dtype) for name, dtype in STORAGE_TYPES.items()},
+    "torch.storage.UntypedStorage": StorageType(None),
+    "torch._utils._rebuild_tensor": Name(_tensor),
+    "torch._utils._rebuild_tensor_v2": Name(_tensor_2),
+    "torch._utils._rebuild_tensor_v3": Name(_tensor_3),
+    "torch._utils._rebuild_parameter": Name(_parameter),
+    "torch._utils._rebuild_parameter_with_state": Name(_parameter),
+    "torch._tensor._rebuild_from_type_v2": Name(_subclass),
+}
+
+
+def look_up(name: str) -> object:
+    """What stands for a full name. Raises Program where it is not on the list, Unsupported for an unusual tensor."""
+    if name in NAMES:
+        return NAMES[name]
+    if name.startswith(_OTHER_TENSORS):
+        raise unsupported_tensor(name)
+    shown = name.removeprefix("builtins.")
+    raise Program(f"Opening the weights file would run code: it asks for {shown}.")
+
+
+def storage_of(reference: tuple[Any, ...]) -> Storage:
+    """A reference to a storage: `("storage", class, key, device, elements)`, in old files with a sixth entry, None."""
+    kind, storage_type, key, _, elements, *view = reference
+    if kind != "storage" or type(storage_type) is not StorageType or type(key) is not str or view not in ([], [None]):
+        raise Damaged
+    if type(elements) is not int or not 0 <= elements < 2**62:
+        raise Damaged
+
+    itemsize = 1 if storage_type.dtype is None else storage_type.dtype.itemsize
+    return Storage(key, elements * itemsize, storage_type.dtype)

@@ -1,0 +1,221 @@
+"""Pickles read by an interpreter of our own: the instructions that `torch.save` writes, and no way to call Python.
+
+Names in a pickle are looked up among our own makers only, so there is no object of Python's or of a library's that a
+file could get hold of. Whatever a file does not describe with plain values or tensors becomes an `Inert`.
+"""
+
+import pickle
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from service.engine.weights.faults import Damaged, Program, Unsupported
+
+Maker = Callable[..., object]
+"""What stands for a name of the allow-list: takes the arguments that the file gives, and makes a value of ours."""
+
+_MOST_INSTRUCTIONS = 4_000_000
+"""Each may make an object of about a hundred bytes. A tensor takes some 25 of them."""
+
+_UNPACKED = {pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"}
+_CONSTANTS: dict[bytes, object] = {
+    pickle.NONE: None,
+    pickle.NEWTRUE: True,
+    pickle.NEWFALSE: False,
+    pickle.EMPTY_TUPLE: (),
+}
+_PYTHON_2 = {"__builtin__.long": "builtins.int", "__builtin__.unicode": "builtins.str"}
+"""Names of today that are written as they were when protocol 2 was new."""
+_TUPLES = {pickle.TUPLE1: 1, pickle.TUPLE2: 2, pickle.TUPLE3: 3}
+
+
+class Inert:
+    """Stands in for an object of a name that is on the list but of no use here. It keeps nothing, and does nothing."""
+
+    __slots__ = ()
+
+
+class Name:
+    """A name of the allow-list, as a value. make: what is done where the file calls it or makes an instance of it."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Maker) -> None:
+        self.make = make
+
+
+class PickleReader:
+    """Interprets one pickle.
+
+    read: takes a number of bytes and returns exactly as many, or raises Damaged.
+    names: what stands for each name on the allow-list, by its full name.
+    storage: makes a value of a reference to a storage.
+    """
+
+    def __init__(
+        self, read: Callable[[int], bytes], names: Callable[[str], object], storage: Callable[[tuple[Any, ...]], object]
+    ) -> None:
+        self._read = read
+        self._names = names
+        self._storage = storage
+        self._stack: list[Any] = []
+        self._marked: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def load(self) -> Any:
+        """The pickled value. Raises Damaged, Program or Unsupported."""
+        for _ in range(_MOST_INSTRUCTIONS):
+            instruction = self._read(1)
+            if instruction == pickle.STOP:
+                return self._stack.pop()
+            self._follow(instruction)
+
+        raise Damaged("The weights file describes more objects than any real one does.")
+
+    def _follow(self, instruction: bytes) -> None:
+        if instruction in _CONSTANTS:
+            self._stack.append(_CONSTANTS[instruction])
+        elif instruction in _UNPACKED:
+            form = _UNPACKED[instruction]
+            self._stack.append(struct.unpack(form, self._read(struct.calcsize(form)))[0])
+        elif instruction in _TUPLES:
+            self._tuple(_TUPLES[instruction])
+        else:
+            self._follow_other(instruction)
+
+    def _follow_other(self, instruction: bytes) -> None:
+        match instruction:
+            case pickle.BINGET | pickle.LONG_BINGET:
+                self._stack.append(self._memo[self._index(instruction == pickle.LONG_BINGET)])
+            case pickle.BINPUT | pickle.LONG_BINPUT:
+                self._memo[self._index(instruction == pickle.LONG_BINPUT)] = self._stack[-1]
+            case pickle.BINUNICODE:
+                self._stack.append(str(self._read(self._number("<I")), "utf-8", "surrogatepass"))
+            case pickle.SHORT_BINSTRING:
+                self._stack.append(str(self._read(self._number("<B")), "utf-8", "replace"))
+            case pickle.LONG1:
+                self._stack.append(int.from_bytes(self._read(self._number("<B")), "little", signed=True))
+            case pickle.EMPTY_LIST:
+                self._stack.append([])
+            case pickle.EMPTY_DICT:
+                self._stack.append({})
+            case pickle.MARK:
+                self._marked.append(self._stack)
+                self._stack = []
+            case pickle.TUPLE:
+                values = self._since_mark()
+                self._stack.append(tuple(values))
+            case _:
+                self._change(instruction)
+
+    def _change(self, instruction: bytes) -> None:
+        match instruction:
+            case pickle.APPEND:
+                self._append([self._stack.pop()])
+            case pickle.APPENDS:
+                self._append(self._since_mark())
+            case pickle.SETITEM:
+                value, key = self._stack.pop(), self._stack.pop()
+                self._set([key, value])
+            case pickle.SETITEMS:
+                self._set(self._since_mark())
+            case pickle.GLOBAL:
+                self._stack.append(self._names(self._full_name()))
+            case pickle.REDUCE | pickle.NEWOBJ:
+                self._make()
+            case pickle.BUILD:
+                self._build()
+            case pickle.BINPERSID:
+                self._refer()
+            case pickle.PROTO:
+                self._check_protocol(self._number("<B"))
+            case _:
+                raise Damaged
+
+    def _number(self, form: str) -> int:
+        number: int = struct.unpack(form, self._read(struct.calcsize(form)))[0]
+        return number
+
+    def _index(self, long: bool) -> int:
+        return self._number("<I" if long else "<B")
+
+    def _tuple(self, length: int) -> None:
+        if len(self._stack) < length:
+            raise Damaged
+        self._stack[-length:] = [tuple(self._stack[-length:])]
+
+    def _since_mark(self) -> list[Any]:
+        values = self._stack
+        self._stack = self._marked.pop()
+        return values
+
+    def _append(self, values: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is list:
+            target.extend(values)
+        elif type(target) is not Inert:
+            raise Damaged
+
+    def _set(self, values: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not dict:
+            if type(target) is Inert:
+                return
+            raise Damaged
+
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            target[_checked_key(key)] = value
+
+    def _full_name(self) -> str:
+        module, name = self._line(), self._line()
+        return _PYTHON_2.get(f"{module}.{name}", f"{module}.{name}".replace("__builtin__.", "builtins."))
+
+    def _line(self) -> str:
+        line = bytearray()
+        while (character := self._read(1)) != b"\n":
+            line += character
+            if len(line) > 512:
+                raise Damaged
+        return line.decode()
+
+    def _make(self) -> None:
+        arguments, name = self._stack.pop(), self._stack.pop()
+        if type(name) is not Name:
+            raise Program(f"Opening the weights file would run code: it asks for {_type_of(name)} to be called.")
+        if type(arguments) is not tuple:
+            raise Damaged
+        self._stack.append(name.make(*arguments))
+
+    def _build(self) -> None:
+        self._stack.pop()
+        # The state of a state dict is bookkeeping of modules, that of an Inert of no use. All else has none.
+        if type(self._stack[-1]) not in (dict, Inert):
+            raise Damaged
+
+    def _refer(self) -> None:
+        reference = self._stack.pop()
+        if type(reference) is not tuple:
+            raise Damaged
+        self._stack.append(self._storage(reference))
+
+    def _check_protocol(self, protocol: int) -> None:
+        if protocol != 2:
+            raise Unsupported(
+                f"The weights file is written with pickle protocol {protocol}.",
+                "Save it with torch.save's own pickle_protocol, which is 2.",
+            )
+
+
+def _checked_key(key: Any) -> Any:
+    """Keys that no file can choose so that they are slow to look up: nested tuples and huge integers are."""
+    if type(key) is int and not -(2**63) <= key < 2**63:
+        raise Damaged
+    if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert):
+        raise Damaged("The weights file holds a dictionary whose keys are no words or numbers.")
+    return key
+
+
+def _type_of(value: object) -> str:
+    return f"an object of type {type(value).__name__}"

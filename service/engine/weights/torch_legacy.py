@@ -1,0 +1,87 @@
+"""Files that `torch.save` wrote before version 1.6: five pickles, then the storages one after another."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from service.engine.weights.faults import Damaged, Unsupported
+from service.engine.weights.hashed_file import HashedFile, Place
+from service.engine.weights.names import look_up, storage_of
+from service.engine.weights.pickles import PickleReader
+from service.engine.weights.tensors import Contents, Storage
+
+MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+_BLOCK = 1 << 16
+_PROTOCOL = 1001
+
+
+class _Stream:
+    """The pickles, read block by block: only the interpreter knows where one ends."""
+
+    def __init__(self, file: HashedFile) -> None:
+        self._file = file
+        self._block = b""
+        self._start = 0
+        self.position = len(MAGIC)
+
+    def exactly(self, size: int) -> bytes:
+        """The next bytes. Raises Damaged where there are fewer."""
+        begin = self.position - self._start
+        if not 0 <= begin <= begin + size <= len(self._block):
+            if size > self._file.size:
+                raise Damaged
+            self._start, begin = self.position, 0
+            self._block = self._file.look(self._start, max(_BLOCK, size))
+        if begin + size > len(self._block):
+            raise Damaged
+
+        self.position += size
+        return self._block[begin : begin + size]
+
+
+def read_legacy(file: HashedFile) -> Contents:
+    """What the file holds. Raises Damaged, Program or Unsupported."""
+    stream = _Stream(file)
+    storages: dict[str, Storage] = {}
+
+    def referred(reference: tuple[Any, ...]) -> Storage:
+        storage = storage_of(reference)
+        return storages.setdefault(storage.key, storage)
+
+    def next_pickle(storage: Callable[[tuple[Any, ...]], object] = _refuse) -> Any:
+        return PickleReader(stream.exactly, look_up, storage).load()
+
+    if next_pickle() != _PROTOCOL:
+        raise Damaged
+    system = next_pickle()
+    if type(system) is not dict or system.get("little_endian") is not True:
+        raise Unsupported("The weights file has another order of bytes.", "Save it on a little-endian machine.")
+    value = next_pickle(referred)
+    keys = next_pickle()
+
+    return Contents(value, _places(file, stream.position, keys, storages))
+
+
+def _refuse(_: tuple[Any, ...]) -> object:
+    raise Damaged
+
+
+def _places(file: HashedFile, position: int, keys: Any, storages: dict[str, Storage]) -> dict[str, Place]:
+    """The storages in the order of `keys`, each behind the number of its elements."""
+    if type(keys) is not list or len(set(keys)) != len(keys) or set(keys) != set(storages):
+        raise Damaged
+
+    places = {}
+    for key in keys:
+        storage = storages[key]
+        itemsize = 1 if storage.dtype is None else storage.dtype.itemsize
+        count = file.look(position, 8)
+        if count != struct.pack("<q", storage.size // itemsize):
+            raise Damaged
+        places[key] = Place(position + len(count), storage.size)
+        position = places[key].end
+        if position > file.size:
+            raise Damaged
+
+    return places
