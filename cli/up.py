@@ -16,8 +16,9 @@ from cli.embedded import PostgresServer, ValkeyServer
 from cli.embedded.server import EmbeddedServer
 from cli.embedded.state_dir import DirectoryLock, private_directory
 from cli.embedded.supervisor import Program, Supervisor
-from service.config import Settings
+from service.config import read_settings
 from service.errors import Conflict, InvalidInput, Unavailable
+from service.key_files import read_key
 
 HOST = "127.0.0.1"
 ProgramsForPort = Callable[[int], Sequence[Program]]
@@ -103,7 +104,7 @@ def running_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = serv
 
 @contextmanager
 def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tuple[StackInfo, Supervisor]]:
-    settings = Settings()
+    settings = read_settings()
     with ExitStack() as until_the_end:
         port = _free_port(port)
         data_dir = private_directory(data_dir.absolute())
@@ -183,7 +184,7 @@ def _kept_key(file: Path) -> str:
             new.write(secrets.token_urlsafe(32) + "\n")
         unfinished.rename(file)
     file.chmod(0o600)
-    return file.read_text().strip()
+    return read_key(file, field="api_key", remedy="Delete it: the next start makes another.")
 
 
 def _kept_signing_key(file: Path) -> Path:
