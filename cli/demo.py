@@ -45,7 +45,7 @@ class Steps:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """One timed part."""
-        self.console.print(f"[bold]{what}[/bold]")
+        self.console.print(what, style="bold")
         started = time.monotonic()
         yield
         self._took.append((what, time.monotonic() - started))
@@ -65,7 +65,7 @@ def run_demo(data_dir: Path) -> None:
 
     Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
     """
-    console = Console()
+    console = Console(markup=False)
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
         files = write_samples(data_dir / "samples")
@@ -107,7 +107,7 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
         " works.\nWhat it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
         f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
         "and, beside it,\n\n"
-        f'  curl -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
+        f'  curl --noproxy "*" -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
         f"'http://127.0.0.1:8000/neurons/{LATE[-1]}?model=mammography'",
         highlight=False,
         soft_wrap=True,

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.client import path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 
 JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
@@ -14,8 +15,8 @@ JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
 
 def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which categories of concepts a network's neurons represent, and which essential concepts they do not."""
-    found = connect(url, api_key_file).get(f"/jobs/{job}/coverage")
-    console = Console()
+    found = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
+    console = Console(markup=False)
     if found["refused"] is not None:
         console.print(f"Nothing is counted: {found['refused']}")
         return
@@ -34,8 +35,8 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
 
 def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which neurons respond to what should not drive a diagnosis."""
-    found = connect(url, api_key_file).get(f"/jobs/{job}/watch-list")
-    console = Console()
+    found = connect(url, api_key_file).get(path_of("jobs", job, "watch-list"))
+    console = Console(markup=False)
     if found["refused"] is not None:
         console.print(f"Nothing is watched: {found['refused']}")
         return
@@ -56,7 +57,7 @@ def compare(
 ) -> None:
     """Compare dissections: what the other networks gained and lost against the first."""
     comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
-    console = Console()
+    console = Console(markup=False)
     console.print(f"Comparison {comparison['id']}")
     for note in comparison["result"]["notes"]:
         console.print(note)
