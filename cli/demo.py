@@ -16,7 +16,7 @@ from cli.client import ServiceClient, ServiceError
 from cli.demo_tables import known_head, strongest_neurons
 from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
-from cli.questions import changes_table
+from cli.questions import CHANGES_LEGEND, changes_table, read_comparison
 from cli.samples import Samples, write_samples
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
@@ -130,10 +130,10 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
     written = []
     for names in COMPARED:
         comparison = client.post("/comparisons", {"jobs": [jobs[name] for name in names]})
-        console.print(changes_table(comparison["result"], names))
+        console.print(changes_table(read_comparison(comparison["result"]), names))
         written.append(folder / f"{'-'.join(names)}.html")
         client.download(f"/comparisons/{comparison['id']}/report", written[-1], format="html")
-    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+    console.print(CHANGES_LEGEND)
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
