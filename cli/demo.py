@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ServiceClient, ServiceError
+from cli.client import ServiceClient, ServiceError, path_of
 from cli.demo_tables import known_head, strongest_neurons
 from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
@@ -157,8 +157,8 @@ def _dissect(
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
     method = {"similarity": "contrast", "top_k": TOP_K[probe_set]}
-    earlier: list[dict[str, Any]] = client.get("/jobs", status="succeeded")["items"]
-    for job in earlier:
+    for listed in client.get("/jobs", status="succeeded")["items"]:
+        job = client.get(path_of("jobs", listed["id"]))
         if body.items() <= job.items() and method.items() <= job["method"].items():
             console.print(f"  job {job['id']} did this before: its result is shown again")
             return job

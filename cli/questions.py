@@ -101,8 +101,8 @@ def _measured(scope: Scope) -> list[tuple[str, list[Measured | None]]]:
     return [
         ("divergence (bits)", list(scope.categories.divergence)),
         ("concepts of one alone", list(scope.concepts)),
-        ("share of labels changed", [churn and churn.label for churn in scope.churn]),
-        ("change of meaning (1 - cosine)", [churn and churn.semantic for churn in scope.churn]),
+        ("share of labels changed", [None if churn is None else churn.label for churn in scope.churn]),
+        ("change of meaning (1 - cosine)", [None if churn is None else churn.semantic for churn in scope.churn]),
     ]
 
 
