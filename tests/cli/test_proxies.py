@@ -16,6 +16,7 @@ import pytest
 import cli.main
 from cli.client import ServiceClient
 from cli.proxies import proxy_for
+from cli.questions import coverage
 from service.errors import InvalidInput, Unavailable
 
 KEY = "open-sesame"
@@ -212,7 +213,7 @@ def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPa
 def test_names_are_one_part_of_a_path_whatever_they_hold(listeners: tuple[Listener, Listener]) -> None:
     service, _ = listeners
     with suppress(KeyError):
-        cli.main.coverage("a/../b?c#d", url=service.url, api_key_file=_key_file())
+        coverage("a/../b?c#d", url=service.url, api_key_file=_key_file())
     assert service.heard[0][0] == "GET /jobs/a%2F..%2Fb%3Fc%23d/coverage HTTP/1.1"
 
 

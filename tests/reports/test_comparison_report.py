@@ -198,7 +198,7 @@ def test_what_only_a_layer_shows_is_told_as_its_map_shows_it(result: Comparison)
     fine, broad = layer.categories.rows[0].name, layer.broad_categories.rows[0].name
     assert "over all layers, no category, broad or not, changes" in report.summary[1]
     assert f"single layers alone: {broad} in {layer.layer} (+9), {fine} in {layer.layer} (+4)." in report.summary[1]
-    cells = [one.get("class", "").split() for tag, one in Page(comparison_html(report)).tags if tag == "td"]
+    cells = [(one.get("class") or "").split() for tag, one in Page(comparison_html(report)).tags if tag == "td"]
     assert sum("gain" in classes for classes in cells) == 2
 
 
