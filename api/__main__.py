@@ -20,7 +20,7 @@ def main() -> None:
 def _serve() -> None:
     parser = argparse.ArgumentParser(prog="python -m api", description="Serve the HTTP API.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=_port, default=8000)
     arguments = parser.parse_args()
 
     settings = read_settings()
@@ -34,6 +34,13 @@ def _serve() -> None:
     sys.setswitchinterval(0.0005)
     # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
     uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:
+        raise argparse.ArgumentTypeError(f"{port} is not from 0 to 65535")
+    return port
 
 
 if __name__ == "__main__":

@@ -78,8 +78,9 @@ def read_comparison(answer: dict[str, Any]) -> Comparison:
 
 
 def changes_table(result: Comparison, names: Sequence[str]) -> Table:
-    """Neurons of each category, broad and not, in the named networks, gains and losses against the first, and how far
-    they differ.
+    """Neurons of each category in the named networks, gains and losses against the first, and how far they differ.
+
+    Broad categories come first, as in the report.
     """
     table = Table("category", *names)
     for composition, kind in ((result.network.broad_categories, " (broad)"), (result.network.categories, "")):
