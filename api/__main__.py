@@ -7,19 +7,26 @@ import sys
 import uvicorn
 
 from api.app import create_app
-from service.config import Settings
+from service.config import read_settings
+from service.exits import run_service
 from service.logs import configure_logging
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM. What keeps it from starting is one line on standard error, with exit status 2."""
+    sys.exit(run_service("api", _serve))
+
+
+def _serve() -> None:
     parser = argparse.ArgumentParser(prog="python -m api", description="Serve the HTTP API.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=_port, default=8000)
     arguments = parser.parse_args()
-    settings = Settings()
+
+    settings = read_settings()
     configure_logging(settings.log_level)
     app = create_app(settings)
+
     # What lives as long as the process need not be looked at by every collection: that took a tenth of a second.
     gc.collect()
     gc.freeze()
@@ -27,6 +34,13 @@ def main() -> None:
     sys.setswitchinterval(0.0005)
     # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
     uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:
+        raise argparse.ArgumentTypeError(f"{port} is not from 0 to 65535")
+    return port
 
 
 if __name__ == "__main__":

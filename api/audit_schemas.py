@@ -1,5 +1,6 @@
 """The JSON of policies, deployments and audits, and how it maps to the domain."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -107,8 +108,8 @@ class SnoozeOut(BaseModel):
         return cls.model_validate(snooze, from_attributes=True)
 
 
-class DeploymentOut(BaseModel):
-    """A deployed model and how it is audited."""
+class DeploymentBriefOut(BaseModel):
+    """A deployed model and how it is audited. Its layers are in GET /deployments/{name}."""
 
     id: UUID
     name: str
@@ -117,7 +118,6 @@ class DeploymentOut(BaseModel):
     dissector: str
     probe_set: str
     concept_set: str
-    layers: list[str] | None
     method: dict[str, Any]
     policy: str
     baseline: UUID | None
@@ -127,27 +127,42 @@ class DeploymentOut(BaseModel):
     created_at: datetime
 
     @classmethod
+    def fields_of(cls, deployment: Deployment) -> dict[str, Any]:
+        """The values of the fields that every deployment has on the wire."""
+        request = deployment.request
+        return {
+            "id": deployment.id,
+            "name": deployment.name,
+            "target": deployment.target.reference,
+            "target_digest": deployment.target.digest,
+            "dissector": request.dissector,
+            "probe_set": request.probe_set,
+            "concept_set": request.concept_set,
+            "method": request.options.method.as_dict(),
+            "policy": deployment.policy.reference,
+            "baseline": deployment.baseline,
+            "registered_model": deployment.registered_model,
+            "alert_budget": deployment.alert_budget,
+            "snooze": None if deployment.snooze is None else SnoozeOut.of(deployment.snooze),
+            "created_at": deployment.created_at,
+        }
+
+    @classmethod
     def of(cls, deployment: Deployment) -> Self:
         """The deployment on the wire."""
-        request = deployment.request
-        layers = request.options.layers
-        return cls(
-            id=deployment.id,
-            name=deployment.name,
-            target=deployment.target.reference,
-            target_digest=deployment.target.digest,
-            dissector=request.dissector,
-            probe_set=request.probe_set,
-            concept_set=request.concept_set,
-            layers=None if layers is None else list(layers),
-            method=request.options.method.as_dict(),
-            policy=deployment.policy.reference,
-            baseline=deployment.baseline,
-            registered_model=deployment.registered_model,
-            alert_budget=deployment.alert_budget,
-            snooze=None if deployment.snooze is None else SnoozeOut.of(deployment.snooze),
-            created_at=deployment.created_at,
-        )
+        return cls(**cls.fields_of(deployment))
+
+
+class DeploymentOut(DeploymentBriefOut):
+    """A deployed model and how it is audited. `layers`: null for all."""
+
+    layers: list[str] | None
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Self:
+        """The deployment on the wire."""
+        layers = deployment.request.options.layers
+        return cls(**cls.fields_of(deployment), layers=None if layers is None else list(layers))
 
 
 class StratumOut(BaseModel):
@@ -187,6 +202,39 @@ class AcknowledgementOut(BaseModel):
     by: str
     reason: str
     at: datetime
+
+
+class AuditListedOut(BaseModel):
+    """An audit in a list. `proposal`: there was no baseline; its job can be pinned as one.
+
+    `outcomes`: how many rules, in all strata, came to what; each with its reason is in GET /audits/{id}.
+    """
+
+    id: UUID
+    deployment: str
+    trigger: Trigger
+    schedule: UUID | None
+    fire_time: datetime | None
+    target: str
+    candidate: bool
+    policy: str
+    baseline: UUID | None
+    proposal: bool
+    job: UUID | None
+    status: AuditStatus
+    verdict: Verdict | None
+    outcomes: dict[Outcome, int] | None
+    problem: dict[str, Any] | None
+    acknowledgement: AcknowledgementOut | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """The audit on the wire, in a list."""
+        judgement = audit.judgement
+        outcomes = None if judgement is None else Counter(outcome.outcome for outcome in judgement.outcomes)
+        return cls(**{**AuditBriefOut.fields_of(audit), "outcomes": outcomes})
 
 
 class AuditBriefOut(BaseModel):
@@ -311,4 +359,4 @@ class HistoryPointOut(BaseModel):
 
 
 class PolicyOut(ResourceOut):
-    """One version of a policy; `spec` is the policy."""
+    """One version of a policy; `spec` is the policy. Lists count its rules."""

@@ -1,12 +1,13 @@
 """The JSON of dissected layers, their neurons, and what speaks for a label."""
 
+from dataclasses import asdict
 from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from service.domain.evidence import NO_CONCEPT
-from service.domain.neurons import LabelledNeuron, LayerSummary, TopImage
+from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage
 
 
 class CategoryCount(BaseModel):
@@ -102,11 +103,16 @@ class SignificanceOut(BaseModel):
     q: float | None
 
 
-class StabilityOut(BaseModel):
-    """Share of resamples of the exams that keep the label and its category; 90 % of them are in the prediction set."""
+class StabilityBriefOut(BaseModel):
+    """Share of resamples of the exams that keep the label and its category."""
 
     label: float
     category: float | None
+
+
+class StabilityOut(StabilityBriefOut):
+    """The same; 90 % of the resamples are in the prediction set."""
+
     prediction_set: list[str]
 
 
@@ -137,20 +143,27 @@ class WatchedOut(BaseModel):
     q: float | None
 
 
-class EvidenceOut(BaseModel):
-    """What speaks for a neuron's label; a part that could not be had is null."""
+class EvidenceBriefOut(BaseModel):
+    """What speaks for a neuron's label, in figures; a part that could not be had is null."""
 
     significance: SignificanceOut | None
-    stability: StabilityOut | None
+    stability: StabilityBriefOut | None
     agreement: AgreementOut | None
     quality: QualityOut | None
+
+
+class EvidenceOut(EvidenceBriefOut):
+    """The same with its prediction set, and the watched concepts that the neuron may respond to."""
+
+    stability: StabilityOut | None
     watched: list[WatchedOut]
 
 
-class NeuronOut(BaseModel):
-    """A neuron and its label, `no concept` where that is not significant. A dead neuron has neither label nor images.
+class NeuronBriefOut(BaseModel):
+    """A neuron and its label, `no concept` where that is not significant. A dead neuron has no label.
 
     `significant` is null where nothing was inferred; `score` is that of the best concept, whatever its significance.
+    Ranked concepts, top images, activation, prediction set and watched concepts are in GET /neurons/{layer}/{unit}.
     """
 
     job: UUID
@@ -162,6 +175,17 @@ class NeuronOut(BaseModel):
     broad_category: str | None
     score: float | None
     significant: bool | None
+    evidence: EvidenceBriefOut | None
+
+    @classmethod
+    def listed(cls, job: UUID, neuron: ListedNeuron) -> Self:
+        """The neuron on the wire, in brief."""
+        return cls.model_validate({"job": job, **asdict(neuron)})
+
+
+class NeuronOut(NeuronBriefOut):
+    """A neuron with everything that is known of it. A dead one has neither label nor images."""
+
     evidence: EvidenceOut | None
     concepts: list[RankedConceptOut]
     images: list[TopImageOut]

@@ -260,14 +260,13 @@ class StageOut(BaseModel):
     expected_end: datetime | None
 
 
-class JobOut(BaseModel):
-    """A job as it stands now."""
+class JobBriefOut(BaseModel):
+    """A job as it stands now. Its layers and what made its result are in GET /jobs/{id}."""
 
     id: UUID
     status: JobStatus
     replay_of: UUID | None
     target: str
-    layers: list[str] | Literal["all"]
     concept_set: str
     probe_set: str
     dissector: str
@@ -281,38 +280,57 @@ class JobOut(BaseModel):
     queue: str
     priority: int
     progress: list[StageOut]
-    manifest: dict[str, Any] | None
     problem: dict[str, Any] | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
+    def fields_of(cls, job: Job) -> dict[str, Any]:
+        """The values of the fields that every job has on the wire."""
+        request, options = job.request, job.request.options
+        return {
+            "id": job.id,
+            "status": job.status,
+            "replay_of": job.replay_of,
+            "target": request.target,
+            "concept_set": request.concept_set,
+            "probe_set": request.probe_set,
+            "dissector": request.dissector,
+            "method": options.method.as_dict(),
+            "concepts_per_neuron": options.concepts_per_neuron,
+            "images_per_neuron": options.images_per_neuron,
+            "evidence": EvidenceIn.model_validate(options.evidence, from_attributes=True),
+            "shuffled": options.shuffled,
+            "batch_size": request.batch_size,
+            "shard_size": request.shard_size,
+            "queue": request.queue,
+            "priority": request.priority,
+            "progress": [StageOut.model_validate(stage, from_attributes=True) for stage in job.progress],
+            "problem": None if job.problem is None else dict(job.problem),
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+        }
+
+    @classmethod
     def of(cls, job: Job) -> Self:
         """The job on the wire."""
-        options = job.request.options
+        return cls(**cls.fields_of(job))
+
+
+class JobOut(JobBriefOut):
+    """A job with its layers and what made its result."""
+
+    layers: list[str] | Literal["all"]
+    manifest: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The job on the wire."""
+        layers = job.request.options.layers
         return cls(
-            id=job.id,
-            status=job.status,
-            replay_of=job.replay_of,
-            target=job.request.target,
-            layers="all" if options.layers is None else list(options.layers),
-            concept_set=job.request.concept_set,
-            probe_set=job.request.probe_set,
-            dissector=job.request.dissector,
-            method=options.method.as_dict(),
-            concepts_per_neuron=options.concepts_per_neuron,
-            images_per_neuron=options.images_per_neuron,
-            evidence=EvidenceIn.model_validate(options.evidence, from_attributes=True),
-            shuffled=options.shuffled,
-            batch_size=job.request.batch_size,
-            shard_size=job.request.shard_size,
-            queue=job.request.queue,
-            priority=job.request.priority,
-            progress=[StageOut.model_validate(stage, from_attributes=True) for stage in job.progress],
+            **cls.fields_of(job),
+            layers="all" if layers is None else list(layers),
             manifest=None if job.manifest is None else dict(job.manifest),
-            problem=None if job.problem is None else dict(job.problem),
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
         )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -19,10 +20,14 @@ from benchmarks.table import Row
 from cli.embedded import PostgresServer
 from service.db.migrate import upgrade
 from service.db.session import open_sessions, transaction
-from service.domain.neurons import ActivationSummary, Neuron, RankedConcept, TopImage
-from tests.service.factories import CONCEPTS, succeeded_job
+from service.domain.neurons import LayerDissection, Neuron, RankedConcept
+from tests.service.factories import dissected_job
+from tests.service.realistic import CONCEPTS, realistic_neurons
 
 NEURONS = 100_000
+DIFFERENT = 1_000
+"""Neurons with figures of their own; the others differ in unit and scores."""
+MOST_BYTES = 60_000
 ROUNDS = 400
 CLIENTS = 8
 BODY = "BENCHMARK_BODY"
@@ -58,7 +63,7 @@ def run() -> list[Row]:
         bare = stack.enter_context(
             bare_server("benchmarks.neuron_queries:create_bare_app", {BODY: str(folder / "body")})
         )
-        rows = []
+        rows = [_size((folder / "body").stat().st_size)]
         middle = ours.get(path).json()["next"]
         for what, query in {"first page": path, "a later page": f"{path}&cursor={middle}"}.items():
             slow, fast = _latencies(ours, bare, query)
@@ -67,6 +72,12 @@ def run() -> list[Row]:
         baseline, measured = _rate(bare, path), _rate(ours, path)
         rows.append(Row(f"GET /neurons, {CLIENTS} clients", baseline, measured, "requests/s", measured / baseline))
         return rows
+
+
+def _size(page: int) -> Row:
+    """Bytes of a page beside what is promised of it."""
+    name = "GET /neurons, a page of 50 against the promise"
+    return Row(name, MOST_BYTES / 1e3, page / 1e3, "kB", page / MOST_BYTES, "at most 1", page <= MOST_BYTES)
 
 
 def _row(name: str, baseline: float, measured: float) -> Row:
@@ -78,25 +89,21 @@ def _p99(seconds: Sequence[float]) -> float:
 
 
 def _store(database_url: str) -> UUID:
-    summary = ActivationSummary(0.5, 0.25, 0.0, 2.0)
-    images = tuple(TopImage(f"image-{row}", row, 2.0 - row / 10) for row in range(5))
+    """A layer of neurons as heavy as real ones, each unit with a score of its own."""
+    models = list(realistic_neurons(DIFFERENT))
     neurons = [
-        Neuron(
-            unit=unit,
-            dead=False,
-            activation=summary,
-            concepts=tuple(
-                RankedConcept(unit % 3, CONCEPTS[unit % 3].text, unit % 997 - rank / 10) for rank in range(10)
-            ),
-            images=images,
-        )
+        replace(models[unit % DIFFERENT], unit=unit, concepts=_scored(models[unit % DIFFERENT], unit))
         for unit in range(NEURONS)
     ]
     sessions = open_sessions(SecretStr(database_url))
     with transaction(sessions) as session:
-        job = succeeded_job(session, neurons)
+        job = dissected_job(session, [LayerDissection("blocks.0", tuple(neurons))], concept_set=CONCEPTS)
     sessions.kw["bind"].dispose()
     return job
+
+
+def _scored(model: Neuron, unit: int) -> tuple[RankedConcept, ...]:
+    return tuple(replace(concept, score=unit % 997 - rank / 10) for rank, concept in enumerate(model.concepts))
 
 
 def _latencies(ours: httpx.Client, bare: httpx.Client, path: str) -> tuple[list[float], list[float]]:

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from celery import Celery
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from pydantic import SecretStr
 from redis.exceptions import RedisError
@@ -13,19 +14,22 @@ from service.ports import JobQueue
 _MESSAGE_LIFETIME_S = 600
 """The scheduler sends a message again as long as its job waits, so old ones may go unread."""
 
+_SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 
 _ANSWER_S = 5
 """A broker that falls silent must not hold those who send. Only a worker waits for it without end: for messages."""
 
 
 def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
-    """A Celery application without tasks. Nothing connects yet. Raises InvalidInput where the setting is missing.
+    """A Celery application without tasks. Nothing connects yet.
 
-    consuming: for a worker's messages, for which it waits as long as there are none.
+    consuming: for a worker's messages, for which it waits as long as there are none. Raises InvalidInput where the
+    setting is missing or no such URL.
     """
     if not broker_url.get_secret_value():
         raise InvalidInput("BROKER_URL is not set.", field="broker_url", remedy="Set it in the environment.")
-    app = Celery("mammodissect", broker=broker_url.get_secret_value(), set_as_current=False)
+    url = _checked(broker_url.get_secret_value())
+    app = Celery("mammodissect", broker=url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         broker_connection_max_retries=None,
@@ -44,6 +48,21 @@ def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
         worker_redirect_stdouts=False,
     )
     return app
+
+
+def _checked(url: str) -> str:
+    try:
+        Connection(url).get_transport_cls()  # type: ignore[no-untyped-call]
+        known = url.startswith(_SCHEMES)
+    except (ValueError, KeyError):  # their text may hold the URL, and the URL a password
+        known = False
+    if not known:
+        raise InvalidInput(
+            "BROKER_URL is no URL of Redis or Valkey.",
+            field="broker_url",
+            remedy="Write it like redis://:password@host:6379/0, rediss://... or redis+socket:///path.",
+        )
+    return url
 
 
 class CeleryJobQueue(JobQueue):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from service.errors import InvalidInput, SignatureMismatch
+from service.key_files import read_key_text
 
 if TYPE_CHECKING:
     from service.config import Settings
@@ -31,7 +32,7 @@ def gc(
     ] = None,
 ) -> None:
     """Delete intermediate results that no job can need any more. Reads DATABASE_URL and ARTIFACTS_URL."""
-    from service.config import Settings
+    from service.config import read_settings
     from service.db.session import transaction
     from service.domain.digests import digest_of
     from service.domain.trail import COMMAND_LINE
@@ -39,7 +40,7 @@ def gc(
     from service.usecases.garbage import collect_garbage, forget_results
     from service.usecases.trail import record
 
-    settings = Settings()
+    settings = read_settings()
     store = open_store(settings.artifacts_url)
     with _database(settings) as sessions:
         with transaction(sessions) as session:
@@ -56,12 +57,12 @@ def trail_head(
     output: Annotated[Path, typer.Option(help="File to write. Keep it where the database's administrators cannot.")],
 ) -> None:
     """Export the signed head of the trail. Reads DATABASE_URL and SIGNING_KEY."""
-    from service.config import Settings
+    from service.config import read_settings
     from service.db.session import transaction
     from service.signatures import SigningKey
     from service.usecases.trail import export_head
 
-    settings = Settings()
+    settings = read_settings()
     if settings.signing_key_path is None:
         raise InvalidInput(
             "SIGNING_KEY is not set.",
@@ -86,7 +87,7 @@ def verify_trail(
 
     Without a head, entries cut off at the end are not missed. Reads DATABASE_URL.
     """
-    from service.config import Settings
+    from service.config import read_settings
     from service.db.session import transaction
     from service.usecases import trail
 
@@ -94,7 +95,7 @@ def verify_trail(
         signed = _signed_head(head, public_key)
     except SignatureMismatch as error:
         _tampered(f"The head's file was changed: {error.detail}")
-    with _database(Settings()) as sessions, transaction(sessions) as session:
+    with _database(read_settings()) as sessions, transaction(sessions) as session:
         check = trail.verify_trail(session, signed)
     if check.fault is not None:
         _tampered(f"Entry {check.fault.seq} is the first that is not what was written. {check.fault.detail}")
@@ -128,7 +129,9 @@ def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | Non
             field="head" if head is None else "public_key",
             remedy="Give both --head and --public-key.",
         )
-    return read_head(_read(head, "head"), PublicKey.from_pem(_read(public_key, "public_key")))
+    remedy = "Give the public key as GET /signing-key told it."
+    pem = read_key_text(public_key, what="public key", field="public_key", remedy=remedy)
+    return read_head(_read(head, "head"), PublicKey.from_pem(pem.encode()))
 
 
 def _tampered(message: str) -> NoReturn:

@@ -5,7 +5,7 @@ With a URL: it answers 200. Without: the database and the broker, which worker a
 
 import sys
 
-from service.config import Settings
+from service.config import Settings, read_settings
 from service.errors import DissectError, Unavailable
 
 _TIMEOUT_S = 5.0
@@ -48,9 +48,11 @@ def main() -> None:
         if len(sys.argv) > 1:
             check_url(sys.argv[1])
         else:
-            check_connections(Settings())
+            check_connections(read_settings())
     except DissectError as error:
         sys.exit(str(error))
+    except Exception as error:
+        sys.exit(" ".join(f"Unexpected {type(error).__name__}: {error}".split()))
 
 
 if __name__ == "__main__":

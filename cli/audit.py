@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ServiceClient
+from cli.client import ServiceClient, path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from service.errors import InvalidInput, Unavailable
 
@@ -50,7 +50,7 @@ def audit(
     client = connect(url, api_key_file)
     target = None if checkpoint is None else _target(client, deployment, checkpoint, architecture, sha256)
     found = client.post("/audits", {"deployment": deployment, "target": target})
-    console = Console()
+    console = Console(markup=False)
     console.print(f"Audit {found['id']} of {deployment} ({found['target']}) by policy {found['policy']}")
     if wait:
         found = _ended(client, found["id"], timeout)
@@ -103,8 +103,8 @@ def _target(
     client: ServiceClient, deployment: str, checkpoint: str, architecture: str | None, sha256: str | None
 ) -> dict[str, Any]:
     if architecture is None:
-        in_use = client.get(f"/deployments/{deployment}")["target"]
-        architecture = client.get(f"/models/{in_use}")["spec"]["architecture"]
+        in_use = client.get(path_of("deployments", deployment))["target"]
+        architecture = client.get(path_of("models", in_use))["spec"]["architecture"]
     return {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
 
 
@@ -113,7 +113,7 @@ def _ended(client: ServiceClient, audit_id: str, timeout: float) -> dict[str, An
     deadline = time.monotonic() + timeout
     while True:
         try:
-            found = client.get(f"/audits/{audit_id}")
+            found = client.get(path_of("audits", audit_id))
         except Unavailable:
             found = None
         if found is not None and found["finished_at"] is not None:

@@ -1,14 +1,20 @@
 """The HTTP API as the command line sees it."""
 
+import os
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
+from cli.addresses import service_url
+from cli.proxies import Proxy, proxy_for
 from service.errors import DissectError, InvalidInput, Unavailable
+from service.key_files import check_key
 
 _AWAY = {502, 503, 504}
 """What the service answers while it cannot work, and a proxy before it while it cannot be reached."""
@@ -24,10 +30,22 @@ class ServiceError(DissectError):
 
 
 class ServiceClient:
-    """Calls the service with an API key and turns its problems into errors."""
+    """Calls the service with an API key and turns its problems into errors.
+
+    Calls to this machine go there directly; others go through the proxy that the environment names.
+    """
 
     def __init__(self, url: str, api_key: str) -> None:
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=60.0)
+        """Raises InvalidInput for a URL, key, proxy or certificate file that cannot be used. Nothing connects yet."""
+        check_key(api_key, field="api_key", value=None, remedy="Give the key that the service was started with.")
+        address = service_url(url)
+        self._proxy = proxy_for(address, os.environ)
+        self._http = httpx.Client(
+            base_url=address,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=60.0,
+            transport=_transport(address, self._proxy),
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -61,7 +79,7 @@ class ServiceClient:
     def follow(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The job again and again, until it has ended."""
         while True:
-            job = self.get(f"/jobs/{job_id}")
+            job = self.get(path_of("jobs", job_id))
             yield job
             if job["finished_at"] is not None:
                 return
@@ -81,11 +99,47 @@ class ServiceClient:
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
-        except httpx.TransportError as error:
-            raise Unavailable("The service cannot be reached.", remedy="Is it running?") from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        except httpx.InvalidURL as error:
+            raise ServiceError(
+                f"{method} {path} cannot be asked for: {error}", field="url", value=path, remedy="Check names and ids."
+            ) from None
         if not response.is_success:
             raise _problem(response)
         return response
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
+        why = str(error).rstrip(".") or type(error).__name__
+        remedy = "Is it running?"
+        if self._proxy is not None:
+            remedy += f" Calls to it go through the proxy of {self._proxy.variable}; no_proxy names hosts without one."
+        return Unavailable(
+            f"The service at {self._http.base_url} cannot be reached: {why}.",
+            field="url",
+            value=self._http.base_url,
+            remedy=remedy,
+        )
+
+
+def path_of(*segments: object) -> str:
+    """The path of a thing with those names, whatever characters they hold."""
+    return "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
+
+
+def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
+    encrypted = "https" in {url.scheme, None if proxy is None else proxy.url.scheme}
+    try:
+        # Without encryption there is no certificate to check, and no file of authorities to read.
+        return httpx.HTTPTransport(verify=encrypted, proxy=None if proxy is None else httpx.Proxy(proxy.url))
+    except (OSError, ssl.SSLError) as error:
+        variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "SSL_CERT_FILE")
+        raise InvalidInput(
+            f"The certificates of authorities cannot be read: {error}.",
+            field=variable,
+            value=os.environ.get(variable),
+            remedy=f"Set {variable} to a PEM file or folder that can be read, or unset it.",
+        ) from None
 
 
 def _problem(response: httpx.Response) -> DissectError:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.client import ServiceClient
-from service.errors import InvalidInput
+from service.key_files import read_key
 
 Url = Annotated[str, typer.Option(help="Where the service is.")]
 KeyFile = Annotated[Path, typer.Option(help="File that holds the API key.")]
@@ -16,13 +16,6 @@ KEY_FILE = Path(".stack/api-key")
 
 
 def connect(url: str, api_key_file: Path) -> ServiceClient:
-    """A client with the key in that file. Raises InvalidInput where it cannot be read."""
-    try:
-        return ServiceClient(url, api_key_file.read_text("utf-8").strip())
-    except OSError as error:
-        raise InvalidInput(
-            f"The API key cannot be read: {error.strerror}.",
-            field="api_key_file",
-            value=api_key_file,
-            remedy="Name the file that holds it; `mammodissect up` keeps it in api-key of its data folder.",
-        ) from None
+    """A client with the key in that file. Raises InvalidInput where it cannot be read, and like `ServiceClient`."""
+    remedy = "Name the file that holds it; `mammodissect up` keeps it in api-key of its data folder."
+    return ServiceClient(url, read_key(api_key_file, field="api_key_file", remedy=remedy))

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ServiceClient, ServiceError
+from cli.client import ServiceClient, ServiceError, path_of
 from cli.demo_tables import known_head, strongest_neurons
 from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
-from cli.questions import changes_table
+from cli.questions import CHANGES_LEGEND, changes_table, read_comparison
 from cli.samples import Samples, write_samples
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
@@ -45,7 +45,7 @@ class Steps:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """One timed part."""
-        self.console.print(f"[bold]{what}[/bold]")
+        self.console.print(what, style="bold")
         started = time.monotonic()
         yield
         self._took.append((what, time.monotonic() - started))
@@ -65,7 +65,7 @@ def run_demo(data_dir: Path) -> None:
 
     Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
     """
-    console = Console()
+    console = Console(markup=False)
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
         files = write_samples(data_dir / "samples")
@@ -107,7 +107,7 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
         " works.\nWhat it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
         f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
         "and, beside it,\n\n"
-        f'  curl -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
+        f'  curl --noproxy "*" -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
         f"'http://127.0.0.1:8000/neurons/{LATE[-1]}?model=mammography'",
         highlight=False,
         soft_wrap=True,
@@ -130,10 +130,10 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
     written = []
     for names in COMPARED:
         comparison = client.post("/comparisons", {"jobs": [jobs[name] for name in names]})
-        console.print(changes_table(comparison["result"], names))
+        console.print(changes_table(read_comparison(comparison["result"]), names))
         written.append(folder / f"{'-'.join(names)}.html")
         client.download(f"/comparisons/{comparison['id']}/report", written[-1], format="html")
-    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+    console.print(CHANGES_LEGEND)
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
@@ -157,8 +157,8 @@ def _dissect(
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
     method = {"similarity": "contrast", "top_k": TOP_K[probe_set]}
-    earlier: list[dict[str, Any]] = client.get("/jobs", status="succeeded")["items"]
-    for job in earlier:
+    for listed in client.get("/jobs", status="succeeded")["items"]:
+        job = client.get(path_of("jobs", listed["id"]))
         if body.items() <= job.items() and method.items() <= job["method"].items():
             console.print(f"  job {job['id']} did this before: its result is shown again")
             return job

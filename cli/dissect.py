@@ -84,7 +84,7 @@ def dissect(
         batch_size=batch_size,
         shard_size=shard_size,
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with ProgressBars(console) as bars:
         result, manifest = run_dissection(plan, bars)
     write_export(result, concepts, out, file_format)

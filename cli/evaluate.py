@@ -60,7 +60,7 @@ def evaluate(
     halves = halve_patients(_read(data), seed)
     chosen = choose_device(device)
     out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     options = FitOptions(height=height, width=width, crop_to_breast=crop_to_breast, seed=seed)
     with ProgressBars(console, FITTING) as bars:
         fitted = fit_dissector(

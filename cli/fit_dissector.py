@@ -37,7 +37,7 @@ def fit_dissector(
     options = FitOptions(
         height=height, width=width, crop_to_breast=crop_to_breast, image_encoder=image_encoder, seed=seed
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with ProgressBars(console, FITTING) as bars:
         report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=others)
     console.print(f"Dissector written to {report.path}")

@@ -28,7 +28,7 @@ def fit_phantom_targets(
     ] = False,
 ) -> None:
     """Train EfficientNet-Lite0 on phantoms: once on all of their findings, and then on calcifications alone."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     targets = fitted_phantom_targets(checkpoint, folder, console, longer=longer)
     console.print(f"Weights written to {targets.mammography} and {targets.calcifications}")
     if held_out:

@@ -1,10 +1,12 @@
 """The `mammodissect` command."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.rich_utils import rich_format_error
 
 from cli.admin import admin
 from cli.audit import audit
@@ -17,7 +19,7 @@ from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
 from cli.verify import verify
-from service.errors import DissectError
+from service.exits import ExitStatus, run_program
 
 app = typer.Typer(
     name="mammodissect",
@@ -28,6 +30,22 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with mode 0700.")]
+
+
+@dataclass
+class Globally:
+    """What was asked for before the name of the command."""
+
+    debug: bool = False
+
+
+@app.callback()
+def take_global_options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Names what the neurons of a mammography network respond to."""
+    context.ensure_object(Globally).debug = debug
 
 
 app.add_typer(admin)
@@ -69,12 +87,12 @@ def demo(
 @app.command()
 def migrate() -> None:
     """Bring the database at DATABASE_URL to the newest schema; make the login of SERVICE_DATABASE_URL."""
-    from service.config import Settings
+    from service.config import read_settings
     from service.db.logins import admit_login
     from service.db.migrate import upgrade
     from service.errors import InvalidInput
 
-    settings = Settings()
+    settings = read_settings()
     url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
     if not url:
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
@@ -85,12 +103,28 @@ def migrate() -> None:
 
 
 def main() -> None:
-    """Run the command; an error that a caller can mend is one line on standard error and exit status 2."""
+    """Run the command. Whatever goes wrong is one line on standard error and an exit status of `ExitStatus`."""
+    asked = Globally()
+    sys.exit(
+        run_program(
+            "mammodissect",
+            lambda: _run_command(asked),
+            hint="`mammodissect --debug COMMAND ...` shows where.",
+            debug=lambda: asked.debug,
+        )
+    )
+
+
+def _run_command(asked: Globally) -> int | None:
+    # Not as typer's own program: that would end with 1 for errors of its own kinds, and 1 is an answer of our commands.
     try:
-        app()
-    except DissectError as error:
-        print(f"mammodissect: {error}", file=sys.stderr)
-        sys.exit(2)
+        status: int | None = app(standalone_mode=False, prog_name="mammodissect", obj=asked)
+    except typer.Abort:
+        return ExitStatus.INTERRUPTED
+    except typer.TyperException as error:
+        rich_format_error(cast("Any", error))  # as typer itself shows it
+        return ExitStatus.ERROR
+    return status
 
 
 if __name__ == "__main__":

@@ -4,18 +4,25 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
+from cli.client import path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from service.domain.comparisons import Change, Comparison, Judged, Measured, Scope, beyond_noise
+
+CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise of the exams."
+
+_COMPARISON = TypeAdapter(Comparison)
 
 JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
 
 
 def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which categories of concepts a network's neurons represent, and which essential concepts they do not."""
-    found = connect(url, api_key_file).get(f"/jobs/{job}/coverage")
-    console = Console()
+    found = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
+    console = Console(markup=False)
     if found["refused"] is not None:
         console.print(f"Nothing is counted: {found['refused']}")
         return
@@ -34,8 +41,8 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
 
 def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which neurons respond to what should not drive a diagnosis."""
-    found = connect(url, api_key_file).get(f"/jobs/{job}/watch-list")
-    console = Console()
+    found = connect(url, api_key_file).get(path_of("jobs", job, "watch-list"))
+    console = Console(markup=False)
     if found["refused"] is not None:
         console.print(f"Nothing is watched: {found['refused']}")
         return
@@ -56,46 +63,56 @@ def compare(
 ) -> None:
     """Compare dissections: what the other networks gained and lost against the first."""
     comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
-    console = Console()
+    result = read_comparison(comparison["result"])
+    console = Console(markup=False)
     console.print(f"Comparison {comparison['id']}")
-    for note in comparison["result"]["notes"]:
+    for note in result.notes:
         console.print(note)
-    console.print(changes_table(comparison["result"], [f"job {number}" for number in range(1, len(jobs) + 1)]))
-    console.print("Neurons (gain, its 95 % interval). * beyond the noise of the exams.")
+    console.print(changes_table(result, [f"job {number}" for number in range(1, len(jobs) + 1)]))
+    console.print(CHANGES_LEGEND)
 
 
-def changes_table(result: dict[str, Any], names: Sequence[str]) -> Table:
-    """Neurons of each category in the named networks, gains and losses against the first, and how far they differ."""
+def read_comparison(answer: dict[str, Any]) -> Comparison:
+    """What was found, from the service's answer."""
+    return _COMPARISON.validate_python(answer)
+
+
+def changes_table(result: Comparison, names: Sequence[str]) -> Table:
+    """Neurons of each category in the named networks, gains and losses against the first, and how far they differ.
+
+    Broad categories come first, as in the report.
+    """
     table = Table("category", *names)
-    for row in result["network"]["categories"]["rows"]:
-        cells = map(_change, row["neurons"][1:], row["changes"])
-        table.add_row(row["name"], str(row["neurons"][0]), *cells)
-    table.add_section()
-    for name, measured in _measured(result["network"]):
-        table.add_row(name, "", *map(_beside_noise, measured))
+    for composition, kind in ((result.network.broad_categories, " (broad)"), (result.network.categories, "")):
+        for row in composition.rows:
+            cells = map(_change, row.neurons[1:], row.changes)
+            table.add_row(f"{row.name}{kind}", str(row.neurons[0]), *cells)
+        table.add_section()
+    for name, figures in _measured(result.network):
+        table.add_row(name, "", *map(_beside_noise, figures))
     return table
 
 
-def _change(neurons: int, change: dict[str, Any]) -> str:
-    interval = "" if change["low"] is None else f", {change['low']:+.0f} to {change['high']:+.0f}"
-    return f"{neurons} ({change['gain']:+.0f}{interval}){_mark(change)}"
+def _change(neurons: int, change: Change) -> str:
+    interval = "" if change.low is None or change.high is None else f", {change.low:+.0f} to {change.high:+.0f}"
+    return f"{neurons} ({change.gain:+.0f}{interval}){_mark(change)}"
 
 
-def _measured(scope: dict[str, Any]) -> list[tuple[str, list[dict[str, Any] | None]]]:
+def _measured(scope: Scope) -> list[tuple[str, list[Measured | None]]]:
     return [
-        ("divergence (bits)", scope["categories"]["divergence"]),
-        ("concepts of one alone", scope["concepts"]),
-        ("share of labels changed", [one and one["label"] for one in scope["churn"]]),
-        ("change of meaning (1 - cosine)", [one and one["semantic"] for one in scope["churn"]]),
+        ("divergence (bits)", list(scope.categories.divergence)),
+        ("concepts of one alone", list(scope.concepts)),
+        ("share of labels changed", [None if churn is None else churn.label for churn in scope.churn]),
+        ("change of meaning (1 - cosine)", [None if churn is None else churn.semantic for churn in scope.churn]),
     ]
 
 
-def _beside_noise(measured: dict[str, Any] | None) -> str:
-    if measured is None or measured["value"] is None:
+def _beside_noise(figure: Measured | None) -> str:
+    if figure is None or figure.value is None:
         return "-"
-    noise = "" if measured["noise"] is None else f" (noise {measured['noise']:.3g})"
-    return f"{measured['value']:.3g}{noise}{_mark(measured)}"
+    noise = "" if figure.noise is None else f" (noise {figure.noise:.3g})"
+    return f"{figure.value:.3g}{noise}{_mark(figure)}"
 
 
-def _mark(found: dict[str, Any]) -> str:
-    return " *" if found["exceeds_noise"] else ""
+def _mark(figure: Judged) -> str:
+    return " *" if beyond_noise(figure) else ""

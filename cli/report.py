@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.client import path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from service.errors import InvalidInput
 
@@ -20,7 +21,7 @@ def report(
     """Fetch the report on a dissection or comparison: one HTML file that needs nothing else."""
     if (job is None) == (comparison is None):
         raise InvalidInput("Say which report is meant.", field="job", remedy="Give either --job or --comparison.")
-    path = f"/comparisons/{comparison}/report" if job is None else f"/jobs/{job}/report"
+    path = path_of("comparisons", comparison, "report") if job is None else path_of("jobs", job, "report")
     form = out.suffix.removeprefix(".")
     if form not in {"html", "json"}:
         raise InvalidInput(f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .html or .json.")

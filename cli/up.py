@@ -14,7 +14,7 @@ from cli.embedded import PostgresServer, ValkeyServer
 from cli.embedded.server import EmbeddedServer
 from cli.embedded.state_dir import DirectoryLock, kept_secret, private_directory, write_private
 from cli.embedded.supervisor import Program, Supervisor
-from service.config import Settings
+from service.config import read_settings
 from service.errors import Conflict, InvalidInput, Unavailable
 
 HOST = "127.0.0.1"
@@ -101,7 +101,7 @@ def running_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = serv
 
 @contextmanager
 def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tuple[StackInfo, Supervisor]]:
-    settings = Settings()
+    settings = read_settings()
     with ExitStack() as until_the_end:
         port = _free_port(port)
         data_dir = private_directory(data_dir.absolute())
@@ -125,7 +125,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         key = settings.api_key.get_secret_value()
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
-            key = kept_secret(key_file)
+            key = kept_secret(key_file, field="api_key", remedy="Delete it: the next start makes another.")
         signing_key = settings.signing_key or str(_kept_signing_key(data_dir / "signing-key.pem"))
         artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
         supervisor = Supervisor(

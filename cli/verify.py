@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from service.errors import InvalidInput, InvalidSignature
+from service.key_files import read_key_text
 from service.signatures import PublicKey
 
 INVALID = 1
@@ -26,7 +27,8 @@ def verify(
     from service.reports.audit_wording import verdict_word
 
     beside = signature or report.with_suffix(".signature.json")
-    key = PublicKey.from_pem(_read(public_key, "public_key"))
+    remedy = "Give the public key as GET /signing-key tells it."
+    key = PublicKey.from_pem(read_key_text(public_key, what="public key", field="public_key", remedy=remedy).encode())
     try:
         checked = check_report(_read(report, "report"), _read(beside, "signature"), key)
     except InvalidSignature as error:

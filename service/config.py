@@ -1,11 +1,14 @@
 """All settings, read once from the environment by `create_app`, `create_worker` and the command line."""
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import InvalidInput
 
 
 class Settings(BaseSettings):
@@ -101,6 +104,14 @@ class Settings(BaseSettings):
     smtp_sender: str = Field(default="", description="Address that alerts come from.")
     log_level: str = Field(default="INFO", description="Least severe level that is logged.")
 
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        levels = logging.getLevelNamesMapping()
+        if level.upper() not in levels:
+            raise ValueError(f"it is none of {', '.join(levels)}")
+        return level
+
     @cached_property
     def data_root_paths(self) -> tuple[Path, ...]:
         """`data_roots` as resolved paths."""
@@ -120,3 +131,22 @@ class Settings(BaseSettings):
     def must_have_path(self) -> Path | None:
         """`must_have` as a path, None where it is empty."""
         return Path(self.must_have) if self.must_have else None
+
+
+def read_settings() -> Settings:
+    """The settings in the environment. Raises InvalidInput for a value that cannot be used, naming its variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+
+    name = str(first["loc"][0])
+    field = Settings.model_fields[name]
+    value = "***" if field.annotation is SecretStr else first["input"]
+    why = first["msg"].removeprefix("Value error, ")
+    raise InvalidInput(
+        f"{name.upper()} is '{value}', which cannot be used: {why[:1].lower()}{why[1:]}.",
+        field=name,
+        value=value,
+        remedy=f"Correct it or unset it. It means: {field.description}",
+    )

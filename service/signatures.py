@@ -17,8 +17,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from service.errors import InvalidInput, InvalidSignature, SignatureMismatch
+from service.key_files import read_key_text
 
 ALGORITHM: Final = "Ed25519"
+
+_HOW_TO_MAKE = "Make one with `openssl genpkey -algorithm ed25519 -out FILE`, readable for the service alone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +175,9 @@ class SigningKey:
     @classmethod
     def load(cls, path: Path) -> "SigningKey":
         """The key in a file. Raises InvalidInput where it cannot be read or is no Ed25519 key without a password."""
+        pem = read_key_text(path, what="signing key", field="signing_key", remedy=_HOW_TO_MAKE)
         try:
-            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except OSError as error:
-            raise _unusable(path, f"cannot be read: {error.strerror}") from error
+            key = serialization.load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise _unusable(path, "is no private key in PEM without a password") from None
         if not isinstance(key, Ed25519PrivateKey):
@@ -206,5 +208,5 @@ def _unusable(path: Path, why: str) -> InvalidInput:
         f"The signing key {why}.",
         field="signing_key",
         value=path,
-        remedy="Make one with `openssl genpkey -algorithm ed25519 -out FILE`, readable for the service alone.",
+        remedy=_HOW_TO_MAKE,
     )

@@ -1,13 +1,20 @@
 """`python -m workers`: take work items, one at a time; a child process of its own computes them."""
 
-from service.config import Settings
+import sys
+
+from service.config import read_settings
+from service.exits import run_service
 from service.logs import configure_logging
 from workers.app import create_worker
 
 
 def main() -> None:
-    """Work until SIGTERM."""
-    settings = Settings()
+    """Work until SIGTERM. What keeps it from starting is one line on standard error, with exit status 2."""
+    sys.exit(run_service("worker", _work))
+
+
+def _work() -> None:
+    settings = read_settings()
     configure_logging(settings.log_level)
     create_worker(settings).worker_main(
         ["worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]

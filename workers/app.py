@@ -8,7 +8,7 @@ from celery import Celery
 from celery.signals import worker_shutdown, worker_shutting_down
 
 from broker.queue import CeleryJobQueue, open_broker
-from service.config import Settings
+from service.config import Settings, read_settings
 from service.db.session import open_sessions
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.host import WorkerHost
@@ -24,7 +24,7 @@ def create_worker(
     runner: `module:function` that builds what the worker's child computes with.
     variables: of the environment, that the child gets on top of the usual ones.
     """
-    settings = Settings() if settings is None else settings
+    settings = read_settings() if settings is None else settings
     app = open_broker(settings.broker_url, consuming=True)
     sessions = open_sessions(settings.database_url)
     store = open_store(settings.artifacts_url)

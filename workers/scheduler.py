@@ -5,14 +5,16 @@ worker busy for hours; each in its own thread, for judging an audit takes longer
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
 from broker.queue import CeleryJobQueue, open_broker
-from service.config import Settings
+from service.config import Settings, read_settings
 from service.db.session import Sessions, open_sessions
+from service.exits import run_service
 from service.logs import configure_logging
 from service.ports import Audits
 from service.usecases.audit_port import open_audits
@@ -57,7 +59,11 @@ def _firing(sessions: Sessions, audits: Audits) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. What keeps it from starting is one line on standard error, with exit status 2."""
+    sys.exit(run_service("scheduler", _schedule))
+
+
+def _schedule() -> None:
     stopped = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -65,7 +71,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    settings = Settings()
+    settings = read_settings()
     configure_logging(settings.log_level)
     run(settings, stopped)
 

@@ -9,6 +9,7 @@ from api.audit_schemas import (
     AcknowledgementIn,
     AuditBriefOut,
     AuditIn,
+    AuditListedOut,
     AuditOut,
     RecomputedOut,
 )
@@ -42,13 +43,13 @@ def list_audits(
     verdict: Annotated[Verdict | None, Query(description="Only audits with this verdict.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> PageOut[AuditBriefOut]:
-    """Audits, newest first."""
+) -> PageOut[AuditListedOut]:
+    """Audits in brief, newest first: outcomes of rules are counted. GET /audits/{id} has them with their reasons."""
     found = None if deployment is None else deployments.find_deployment(session, deployment)
     after = decode_cursor(cursor)
     page = audits.list_audits(session, deployment=found, verdict=verdict, limit=limit, after=after)
-    items = list(map(AuditBriefOut.of, page.items))
-    return PageOut[AuditBriefOut](items=items, next=next_cursor(request, response, page.next_position))
+    items = list(map(AuditListedOut.of, page.items))
+    return PageOut[AuditListedOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
 @router.get("/{audit_id}")

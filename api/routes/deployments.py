@@ -8,6 +8,7 @@ from api.audit_schemas import (
     AuditBriefOut,
     BaselineIn,
     DeployedOut,
+    DeploymentBriefOut,
     DeploymentChangeIn,
     DeploymentIn,
     DeploymentOut,
@@ -53,11 +54,11 @@ def create_deployment(
 @router.get("")
 def list_deployments(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[DeploymentOut]:
-    """All deployments, newest first."""
+) -> PageOut[DeploymentBriefOut]:
+    """All deployments in brief, newest first. GET /deployments/{name} has their layers."""
     page = deployments.list_deployments(session, limit=limit, after=decode_cursor(cursor))
-    items = list(map(DeploymentOut.of, page.items))
-    return PageOut[DeploymentOut](items=items, next=next_cursor(request, response, page.next_position))
+    items = list(map(DeploymentBriefOut.of, page.items))
+    return PageOut[DeploymentBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
 @router.get("/{name}")
@@ -126,7 +127,7 @@ def read_history(
     """The deployment's audits as a time series, newest first."""
     deployment = deployments.find_deployment(session, name)
     after = decode_cursor(cursor)
-    page = audits.list_audits(session, deployment=deployment, verdict=None, limit=limit, after=after)
+    page = audits.list_audits(session, deployment=deployment, verdict=None, limit=limit, after=after, with_facts=True)
     items = list(map(HistoryPointOut.of, page.items))
     return PageOut[HistoryPointOut](items=items, next=next_cursor(request, response, page.next_position))
 

@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.dependencies import QueueDep, SessionDep, SettingsDep
 from api.job_events import job_stream
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import CheckpointIn, JobIn, JobOut
+from api.schemas import CheckpointIn, JobBriefOut, JobIn, JobOut
 from api.targets import target_of
 from service.db.session import Sessions
 from service.domain.jobs import JobStatus
@@ -51,11 +51,11 @@ def list_jobs(
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> PageOut[JobOut]:
-    """All jobs, newest first."""
+) -> PageOut[JobBriefOut]:
+    """All jobs in brief, newest first. GET /jobs/{id} has their layers and manifests."""
     page = jobs.list_jobs(session, status=status, limit=limit, after=decode_cursor(cursor))
-    items = [JobOut.of(job) for job in page.items]
-    return PageOut[JobOut](items=items, next=next_cursor(request, response, page.next_position))
+    items = [JobBriefOut.of(job) for job in page.items]
+    return PageOut[JobBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
 @router.get("/{job_id}")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import FiniteFloat
 
 from api.dependencies import SessionDep
-from api.neuron_schemas import LayerOut, LayersOut, NeuronOut
+from api.neuron_schemas import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from service.db.neurons import Sort
 from service.domain.neurons import NeuronFilter
@@ -54,8 +54,8 @@ def list_neurons(
     sort: Annotated[Sort, Query(description="By descending top score or z, or by unit.")] = "-score",
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> PageOut[NeuronOut]:
-    """The neurons of a layer with their concepts."""
+) -> PageOut[NeuronBriefOut]:
+    """The neurons of a layer in brief: labels and what speaks for them. GET /neurons/{layer}/{unit} has the rest."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
     page = neurons.list_neurons(
         session,
@@ -66,8 +66,8 @@ def list_neurons(
         limit=limit,
         after=decode_cursor(cursor, tuple[Unit] if sort == "unit" else tuple[FiniteFloat | None, Unit]),
     )
-    items = [NeuronOut.of(chosen, neuron) for neuron in page.items]
-    return PageOut[NeuronOut](items=items, next=next_cursor(request, response, page.next_position))
+    items = [NeuronBriefOut.listed(chosen, neuron) for neuron in page.items]
+    return PageOut[NeuronBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
 @router.get("/neurons/{layer}/{unit}")

@@ -33,7 +33,7 @@ def register_policy(body: PolicyIn, session: SessionDep, response: Response) -> 
 def list_policies(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[PolicyOut]:
-    """All policies, newest first."""
+    """All policies in brief, newest first: rules are counted, not listed."""
     page = resources.list_resources(session, ResourceKind.POLICY, limit=limit, after=decode_cursor(cursor))
     items = [PolicyOut.of(policy) for policy in page.items]
     return PageOut[PolicyOut](items=items, next=next_cursor(request, response, page.next_position))

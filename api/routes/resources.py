@@ -153,7 +153,7 @@ def _page(
     session: Session, kind: ResourceKind, request: Request, response: Response, limit: int, cursor: str | None
 ) -> PageOut[ResourceOut]:
     page = resources.list_resources(session, kind, limit=limit, after=decode_cursor(cursor))
-    items = [ResourceOut.of(resource, brief=True) for resource in page.items]
+    items = [ResourceOut.of(resource) for resource in page.items]
     return PageOut[ResourceOut](items=items, next=next_cursor(request, response, page.next_position))
 
 

@@ -63,7 +63,7 @@ class PostgresServer(EmbeddedServer):
 
     def database_url(self, database: str) -> str:
         """SQLAlchemy URL of another database of this server, as owner. Raises Unavailable when it is stopped."""
-        return self._url_of(_OWNER, kept_secret(self._owner_password), database)
+        return self._url_of(_OWNER, _kept_password(self._owner_password), database)
 
     def admit_service(self) -> str:
         """Make the service's login once the database is migrated; the URL of the service's database with that login.
@@ -72,7 +72,7 @@ class PostgresServer(EmbeddedServer):
         """
         from service.db.logins import admit_login
 
-        service_url = self._url_of(_SERVICE, kept_secret(self._service_password), _DATABASE)
+        service_url = self._url_of(_SERVICE, _kept_password(self._service_password), _DATABASE)
         admit_login(self.url, service_url)
         return service_url
 
@@ -180,7 +180,7 @@ class PostgresServer(EmbeddedServer):
             with psycopg.connect(
                 host=str(self.socket_dir),
                 user=_OWNER,
-                password=kept_secret(self._owner_password),
+                password=_kept_password(self._owner_password),
                 dbname="postgres",
                 autocommit=True,
                 connect_timeout=60,
@@ -195,3 +195,7 @@ class PostgresServer(EmbeddedServer):
     def _end(self, child: Child) -> None:
         # SIGINT ends sessions and writes a checkpoint, so that the next start needs no recovery.
         child.stop([(signal.SIGINT, 120.0), (signal.SIGQUIT, 10.0)])
+
+
+def _kept_password(file: Path) -> str:
+    return kept_secret(file, field="data_dir", remedy="Delete it and start again: the next start makes another.")

@@ -14,6 +14,7 @@ from types import TracebackType
 import psutil
 
 from service.errors import Conflict, InvalidInput, Unavailable
+from service.key_files import read_key
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes. The kernel takes 107; Postgres makes a lock file beside the socket, and some room does not hurt."""
@@ -37,12 +38,16 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def kept_secret(file: Path) -> str:
-    """The secret word in `file`, which is made with a new one, for its owner only, where there is none."""
+def kept_secret(file: Path, *, field: str, remedy: str) -> str:
+    """The secret word in `file`, which is made with a new one, for its owner only, where there is none.
+
+    Raises InvalidInput, with this field and remedy, where the file holds anything but one line of ASCII.
+    """
     if not file.exists():
         write_private(file, secrets.token_urlsafe(32) + "\n")
     file.chmod(0o600)
-    return file.read_text().strip()
+
+    return read_key(file, field=field, remedy=remedy)
 
 
 def write_private(file: Path, content: str) -> None:

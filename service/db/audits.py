@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
 from service.db.resources import get_resource
@@ -143,10 +143,18 @@ def get_audit(session: Session, audit_id: UUID) -> Audit | None:
 
 
 def list_audits(
-    session: Session, *, deployment_id: UUID | None, verdict: str | None, limit: int, after: Position | None
+    session: Session,
+    *,
+    deployment_id: UUID | None,
+    verdict: str | None,
+    with_facts: bool,
+    limit: int,
+    after: Position | None,
 ) -> Page[Audit]:
-    """Audits, newest first: of one deployment or all, with one verdict or any."""
+    """Audits, newest first: of one deployment or all, with one verdict or any. Without their strata."""
     query = _SELECT.order_by(AuditRow.id.desc()).limit(limit + 1)
+    if not with_facts:
+        query = query.options(defer(AuditRow.facts, raiseload=True))
     if deployment_id is not None:
         query = query.where(AuditRow.deployment_id == deployment_id)
     if verdict is not None:
@@ -155,7 +163,7 @@ def list_audits(
         query = query.where(AuditRow.id < UUID(str(after[0])))
     rows = session.execute(query).all()
     more = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
-    return Page(tuple(_audit(session, *row) for row in rows[:limit]), more)
+    return Page(tuple(_audit(session, *row, with_facts=with_facts, with_strata=False) for row in rows[:limit]), more)
 
 
 def last_judged(session: Session, deployment: str, before: datetime) -> Audit | None:
@@ -174,7 +182,9 @@ _SELECT = (
 )
 
 
-def _audit(session: Session, row: AuditRow, deployment: str) -> Audit:
+def _audit(
+    session: Session, row: AuditRow, deployment: str, *, with_facts: bool = True, with_strata: bool = True
+) -> Audit:
     policy = get_resource(session, row.policy_id)
     outcomes = None if row.outcomes is None else _OUTCOMES.validate_python(row.outcomes)
     return Audit(
@@ -190,9 +200,9 @@ def _audit(session: Session, row: AuditRow, deployment: str) -> Audit:
         policy_digest=policy.digest,
         baseline=row.baseline_id,
         job=row.job_id,
-        strata=_strata(session, row.id),
+        strata=_strata(session, row.id) if with_strata else (),
         status=AuditStatus(row.status),
-        facts=None if row.facts is None else _FACTS.validate_python(row.facts),
+        facts=_FACTS.validate_python(row.facts) if with_facts and row.facts is not None else None,
         judgement=None if outcomes is None else Judgement(row.verdict, outcomes),  # type: ignore[arg-type]
         problem=row.problem,
         acknowledgement=None if row.acknowledgement is None else _ACKNOWLEDGEMENT.validate_python(row.acknowledgement),

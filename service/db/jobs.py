@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from service.db.events import add_event
 from service.db.resources import get_resource
@@ -94,6 +94,12 @@ def job_status(session: Session, job_id: UUID) -> JobStatus:
     return JobStatus(session.execute(select(JobRow.status).where(JobRow.id == job_id)).scalar_one())
 
 
+def find_job_status(session: Session, job_id: UUID) -> JobStatus | None:
+    """Where the job stands; None where there is none."""
+    status = session.scalar(select(JobRow.status).where(JobRow.id == job_id))
+    return None if status is None else JobStatus(status)
+
+
 def parts_of(session: Session, job_id: UUID) -> JobParts:
     """The resources of a job."""
     row = session.get_one(JobRow, job_id)
@@ -102,8 +108,8 @@ def parts_of(session: Session, job_id: UUID) -> JobParts:
 
 
 def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:
-    """Jobs, newest first."""
-    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit + 1)
+    """Jobs, newest first, without their manifests."""
+    query = select(JobRow).options(defer(JobRow.manifest, raiseload=True)).order_by(JobRow.id.desc()).limit(limit + 1)
     if status is not None:
         query = query.where(JobRow.status == status)
     if after is not None:
@@ -111,7 +117,7 @@ def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: 
     rows = list(session.scalars(query))
     more = (str(rows[limit - 1].id),) if len(rows) > limit else None
     progress = stage_progress(session, [row.id for row in rows[:limit]])
-    return Page(tuple(_job(row, progress.get(row.id, ())) for row in rows[:limit]), more)
+    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows[:limit]), more)
 
 
 def move_job(session: Session, job_id: UUID, status: JobStatus, **values: Any) -> bool:
@@ -168,13 +174,13 @@ def request_from_json(stored: dict[str, Any]) -> JobRequest:
     return JobRequest(options=options, **{name: stored[name] for name in names})
 
 
-def _job(row: JobRow | Row[Any], progress: Sequence[StageProgress] = ()) -> Job:
+def _job(row: JobRow | Row[Any], progress: Sequence[StageProgress] = (), *, brief: bool = False) -> Job:
     return Job(
         id=row.id,
         request=request_from_json(row.options),
         status=JobStatus(row.status),
         progress=tuple(progress),
-        manifest=row.manifest,
+        manifest=None if brief else row.manifest,
         problem=row.problem,
         created_at=row.created_at,
         started_at=row.started_at,

@@ -5,6 +5,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import OperationalError
+
+from service.db.session import parse_database_url
+from service.errors import Unavailable
 
 
 def alembic_config(database_url: str) -> Config:
@@ -20,8 +24,15 @@ def alembic_config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Run the migrations up to `revision`. Several processes may call it at once: they take turns."""
-    command.upgrade(alembic_config(database_url), revision)
+    """Run the migrations up to `revision`. Several processes may call it at once: they take turns.
+
+    Raises InvalidInput for what is no URL of Postgres, Unavailable where the database cannot be reached or migrated.
+    """
+    parse_database_url(database_url)
+    try:
+        command.upgrade(alembic_config(database_url), revision)
+    except OperationalError as error:  # its text may hold the URL, and the URL a password
+        raise Unavailable("The database cannot be reached or migrated.", remedy="Check DATABASE_URL.") from error
 
 
 def downgrade(database_url: str, revision: str = "base") -> None:

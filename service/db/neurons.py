@@ -6,20 +6,29 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
 from service.domain.concepts import Concept
 from service.domain.evidence import NO_CONCEPT, LayerNull
 from service.domain.jobs import JobStatus
-from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, Neuron, NeuronFilter
+from service.domain.neurons import (
+    EvidenceFigures,
+    LabelledNeuron,
+    LayerDissection,
+    LayerSummary,
+    ListedNeuron,
+    Neuron,
+    NeuronFilter,
+)
 from service.domain.pages import Page, Position
 
 Sort = Literal["-score", "-z", "unit"]
 
 _ROWS_PER_INSERT = 1_000
 _NEURON = TypeAdapter(Neuron)
+_FIGURES = TypeAdapter(EvidenceFigures)
 _NULL = TypeAdapter(LayerNull)
 
 
@@ -103,9 +112,9 @@ def list_neurons(
     sort: Sort,
     limit: int,
     after: Position | None,
-) -> Page[LabelledNeuron]:
-    """Neurons of one layer, by unit or by descending top score or z (those without one last), one page at a time."""
-    query = _neurons(job_id, layer).where(*_conditions(where)).limit(limit + 1)
+) -> Page[ListedNeuron]:
+    """Neurons of one layer in brief, by unit or by descending top score or z (those without one last), page by page."""
+    query = select(*_LISTED).where(_in_layer(job_id, layer), *_conditions(where)).limit(limit + 1)
     if sort == "unit":
         query = query.order_by(NeuronRow.unit)
     else:
@@ -113,7 +122,7 @@ def list_neurons(
     if after is not None:
         query = query.where(_behind(after, sort))
     rows = session.execute(query).all()
-    page = tuple(_labelled(layer, row) for row in rows[:limit])
+    page = tuple(_listed(layer, row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(page)
     last = rows[limit - 1]
@@ -140,9 +149,32 @@ _COLUMNS = (
 )
 
 
+_LISTED = (
+    NeuronRow.unit,
+    NeuronRow.dead,
+    NeuronRow.concept,
+    NeuronRow.category,
+    NeuronRow.broad_category,
+    NeuronRow.score,
+    NeuronRow.z,
+    NeuronRow.significant,
+    # Most of a row are watched concepts, which would be sent and parsed for nothing. No evidence is JSON's null.
+    case(
+        (
+            func.jsonb_typeof(NeuronRow.evidence) == "object",
+            NeuronRow.evidence.delete_path(["watched"]).delete_path(["stability", "prediction_set"]),
+        ),
+    ).label("figures"),
+)
+
+
 def _neurons(job_id: UUID, layer: str) -> Select[Any]:
+    return select(*_COLUMNS).where(_in_layer(job_id, layer))
+
+
+def _in_layer(job_id: UUID, layer: str) -> ColumnElement[bool]:
     layer_id = select(LayerRow.id).where(LayerRow.job_id == job_id, LayerRow.name == layer).scalar_subquery()
-    return select(*_COLUMNS).where(NeuronRow.layer_id == layer_id)
+    return NeuronRow.layer_id == layer_id
 
 
 def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
@@ -192,6 +224,20 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> dict
         "halves": None if evidence is None else list(evidence.pop("halves")),
         "evidence": evidence,
     }
+
+
+def _listed(layer: str, row: Row[Any]) -> ListedNeuron:
+    return ListedNeuron(
+        layer=layer,
+        unit=row.unit,
+        dead=row.dead,
+        concept=row.concept,
+        category=row.category,
+        broad_category=row.broad_category,
+        score=row.score,
+        significant=row.significant,
+        evidence=None if row.figures is None else _FIGURES.validate_python(row.figures),
+    )
 
 
 def _labelled(layer: str, row: Row[Any]) -> LabelledNeuron:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as sqlstates
 from pydantic import SecretStr
-from sqlalchemy import ExceptionContext, create_engine, event, text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy import URL, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from service.errors import InvalidInput, Unavailable
@@ -34,12 +34,13 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool
     """A session factory over a connection pool. Connects on first use, so make it after any fork.
 
     as_login: with the rights of the URL's own login instead of the service's role, for what looks after tables.
-    Raises InvalidInput where the setting is missing; its sessions raise Unavailable where they cannot take the role.
+    Raises InvalidInput where the setting is missing or no such URL; its sessions raise Unavailable where they cannot
+    take the role.
     """
     if not database_url.get_secret_value():
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
     engine = create_engine(
-        database_url.get_secret_value(),
+        parse_database_url(database_url.get_secret_value()),
         pool_pre_ping=True,
         hide_parameters=True,
         pool_size=pool_size,
@@ -50,6 +51,22 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool
     if not as_login:
         event.listen(engine, "connect", _take_role)
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def parse_database_url(database_url: str) -> URL:
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg."""
+    try:
+        url = make_url(database_url)
+        driver = url.drivername
+    except (ArgumentError, ValueError):  # their text may hold the URL, and the URL a password
+        driver = None
+    if driver != "postgresql+psycopg":
+        raise InvalidInput(
+            "DATABASE_URL is no URL of Postgres that this service can use.",
+            field="database_url",
+            remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
+        )
+    return url
 
 
 def _take_role(connection: psycopg.Connection, _: object) -> None:

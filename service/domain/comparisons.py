@@ -5,7 +5,7 @@ The stored types are rows of the database and wire format: `tests/domain/test_st
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 from uuid import UUID
 
 Basis = Literal["significant", "best"]
@@ -135,3 +135,53 @@ class StoredComparison:
     jobs: tuple[UUID, ...]
     created_at: datetime
     result: Comparison | None
+
+
+class Judged(Protocol):
+    """A figure that was held against its noise floor."""
+
+    @property
+    def exceeds_noise(self) -> bool | None:
+        """None where there is no floor."""
+
+
+def beyond_noise(figure: Judged) -> bool:
+    """Is it more than the choice of exams alone would do? Every summary, table and mark asks here."""
+    return figure.exceeds_noise is True
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A category that gained (or, if negative, lost) neurons against the reference. layer: None for all together."""
+
+    category: str
+    gain: float
+    layer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """What became of the categories, or broad categories, of a scope in another network. Greatest shifts first.
+
+    categories: how many there are.
+    changed: those that gained or lost neurons.
+    beyond: those of them beyond the noise of the exams.
+    judged: was there a noise floor?
+    """
+
+    categories: int
+    changed: tuple[Shift, ...]
+    beyond: tuple[Shift, ...]
+    judged: bool
+
+
+def category_shifts(scope: Scope, composition: Composition, other: int) -> Shifts:
+    """The facts that summaries tell of a composition of that scope. other: 0 for the second network."""
+    rows = [(row.name, row.changes[other]) for row in composition.rows]
+    rows.sort(key=lambda row: -abs(row[1].gain))
+    return Shifts(
+        categories=len(rows),
+        changed=tuple(Shift(name, change.gain, scope.layer) for name, change in rows if change.gain),
+        beyond=tuple(Shift(name, change.gain, scope.layer) for name, change in rows if beyond_noise(change)),
+        judged=all(change.exceeds_noise is not None for _, change in rows),
+    )

@@ -6,7 +6,7 @@ The field names of the stored types are columns of the database, bytes of artifa
 
 from dataclasses import dataclass
 
-from service.domain.evidence import LEVEL, Evidence, JobEvidence, LayerNull
+from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance
 from service.domain.probes import Box
 
 Region = tuple[float, float, float, float]
@@ -125,6 +125,42 @@ class LabelledNeuron:
     neuron: Neuron
     category: str | None
     broad_category: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StabilityFigures:
+    """`Stability` without its prediction set."""
+
+    label: float
+    category: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFigures:
+    """`Evidence` in figures alone: without watched concepts, and without what was drawn."""
+
+    significance: Significance | None = None
+    stability: StabilityFigures | None = None
+    agreement: Agreement | None = None
+    quality: Quality | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedNeuron:
+    """A stored neuron in brief, as lists show it: what it is called, and how much speaks for that.
+
+    concept: the label; NO_CONCEPT where the best concept is not significant, None for a dead neuron.
+    """
+
+    layer: str
+    unit: int
+    dead: bool
+    concept: str | None
+    category: str | None
+    broad_category: str | None
+    score: float | None
+    significant: bool | None
+    evidence: EvidenceFigures | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from service.errors import DigestMismatch, InvalidDissector
 from service.files import ANYWHERE, DataRoots
 
 _TILES = 8
+_LEAST_SIDE = 64
 _LARGEST_TILES = 8
 _TEXTS_PER_BATCH = 64
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Figure, Judgement, RuleOutcome
 from service.domain.audits import AuditStatus
-from service.domain.comparisons import Measured
+from service.domain.comparisons import Measured, beyond_noise
 from service.domain.policies import (
     CategoryLoss,
     Divergence,
@@ -98,7 +98,7 @@ def drift_sentence(facts: AuditFacts) -> str:
     if drift.zero:
         copy = ", and the baseline's network gave its result again bit by bit" if facts.identical else ""
         return f"Against the baseline nothing has changed, not by a single neuron{copy}."
-    beyond = [one for one in drift.categories if one.exceeds_noise]
+    beyond = [one for one in drift.categories if beyond_noise(one)]
     if beyond:
         what = f"beyond the noise of the exams it changed in {listed(map(_change, beyond))}"
     elif any(one.exceeds_noise is None for one in drift.categories):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from service.domain.comparisons import CategoryRow, Comparison
-from service.reports.comparison_wording import comparison_limits, comparison_sentences
+from service.domain.comparisons import CategoryRow, Comparison, beyond_noise
+from service.reports.comparison_wording import anything_changed, comparison_limits, comparison_sentences
 from service.reports.coverage_map import column_groups
 from service.reports.facts import Facts
 from service.reports.html import render
@@ -61,33 +61,31 @@ def comparison_html(report: ComparisonReport) -> str:
         report=report,
         gains=[_by_gain(report.result.network.categories.rows, other) for other in _others(report)],
         broad_gains=[_by_gain(report.result.network.broad_categories.rows, other) for other in _others(report)],
-        changed=[_changed(report.result, other) for other in _others(report)],
+        changed=[anything_changed(report.result, other) for other in _others(report)],
         paired=[any(layer.churn[other] for layer in report.result.layers) for other in _others(report)],
         maps=[gain_map(report.result, other) for other in _others(report)],
+        broad_maps=[gain_map(report.result, other, broad=True) for other in _others(report)],
         groups=column_groups(len(report.result.layers)),
     )
 
 
-def gain_map(result: Comparison, other: int) -> list[tuple[str, list[GainCell]]]:
+def gain_map(result: Comparison, other: int, *, broad: bool = False) -> list[tuple[str, list[GainCell]]]:
     """For each category the gains in all layers of the other network at that place (0 is the second network)."""
-    rows = [{row.name: row.changes[other] for row in layer.categories.rows} for layer in result.layers]
+    layers = [layer.broad_categories if broad else layer.categories for layer in result.layers]
+    whole = result.network.broad_categories if broad else result.network.categories
+    rows = [{row.name: row.changes[other] for row in layer.rows} for layer in layers]
     return [
         (
             row.name,
             [
                 GainCell(None, beyond=False)
                 if (change := its.get(row.name)) is None
-                else GainCell(change.gain, beyond=change.exceeds_noise is True)
+                else GainCell(change.gain, beyond=beyond_noise(change))
                 for its in rows
             ],
         )
-        for row in result.network.categories.rows
+        for row in whole.rows
     ]
-
-
-def _changed(result: Comparison, other: int) -> bool:
-    """Does any category have more or fewer neurons in any layer?"""
-    return any(row.changes[other].gain for layer in result.layers for row in layer.categories.rows)
 
 
 def _by_gain(rows: Sequence[CategoryRow], other: int) -> list[CategoryRow]:

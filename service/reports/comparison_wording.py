@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.domain.comparisons import CategoryRow, Comparison
+from service.domain.comparisons import Comparison, Shift, category_shifts
+from service.reports.html import signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 
@@ -17,9 +18,18 @@ def comparison_sentences(names: Sequence[str], result: Comparison) -> list[str]:
         + "."
     ]
     for other, name in enumerate(names[1:]):
-        sentences.append(f"{name} against {names[0]}: {_gains(result, other)}")
+        sentences.append(f"{name} against {names[0]}: {' '.join(_gains(result, other))}")
         sentences += _churn(names, result, other)
     return sentences + list(result.notes)
+
+
+def anything_changed(result: Comparison, other: int) -> bool:
+    """Has any category, broad or not, more or fewer neurons in any layer?"""
+    return any(
+        category_shifts(scope, composition, other).changed
+        for scope in (result.network, *result.layers)
+        for composition in (scope.categories, scope.broad_categories)
+    )
 
 
 def comparison_limits(result: Comparison) -> tuple[str, ...]:
@@ -42,24 +52,57 @@ def comparison_limits(result: Comparison) -> tuple[str, ...]:
     )
 
 
-def _gains(result: Comparison, other: int) -> str:
-    rows = result.network.categories.rows
-    if result.network.categories.divergence[other].value == 0 and all(row.changes[other].gain == 0 for row in rows):
-        return "no category gains or loses a single neuron."
-    beyond = [row for row in rows if row.changes[other].exceeds_noise]
-    if all(row.changes[other].exceeds_noise is None for row in rows):
-        return (
-            f"gains {_named(rows, other, 1)}, losses {_named(rows, other, -1)}, without a noise floor to judge them by."
-        )
-    if not beyond:
-        return "no category changes by more than the choice of exams alone would do."
-    return f"beyond the noise of the exams, gains {_named(beyond, other, 1)}; losses {_named(beyond, other, -1)}."
+def _gains(result: Comparison, other: int) -> Iterator[str]:
+    """What the tables of gains and the map of layers show, in words."""
+    whole = result.network
+    fine = category_shifts(whole, whole.categories, other)
+    broad = category_shifts(whole, whole.broad_categories, other)
+    if not fine.categories and not broad.categories:
+        yield "no named neuron has a category."
+        return
+    if not anything_changed(result, other):
+        yield "no category gains or loses a single neuron."
+        return
+    if not (fine.judged and broad.judged):
+        yield f"{_gains_and_losses(fine.changed, ',')}, without a noise floor to judge them by."
+        if broad.categories:
+            yield f"Broad categories: {_gains_and_losses(broad.changed)}."
+        return
+
+    if fine.beyond:
+        yield f"beyond the noise of the exams, {_gains_and_losses(fine.beyond)}."
+        if broad.beyond:
+            yield f"Broad categories beyond it: {_gains_and_losses(broad.beyond)}."
+        elif broad.categories:
+            yield "No broad category changes by more than that noise."
+    elif broad.beyond:
+        yield f"beyond the noise of the exams, broad categories: {_gains_and_losses(broad.beyond)}."
+        yield "No single category changes by more than that noise."
+    else:
+        yield "over all layers, no category, broad or not, changes by more than the choice of exams alone would do."
+    yield from _in_single_layers(result, other, (*fine.beyond, *broad.beyond))
 
 
-def _named(rows: Sequence[CategoryRow], other: int, sign: int) -> str:
-    changed = [(row.changes[other].gain, row.name) for row in rows if row.changes[other].gain * sign > 0]
-    changed.sort(key=lambda pair: -abs(pair[0]))
-    return listed(f"{name} ({gain:+.0f})".replace("-", "\N{MINUS SIGN}") for gain, name in changed) or "none"
+def _in_single_layers(result: Comparison, other: int, told: Sequence[Shift]) -> Iterator[str]:
+    """Shifts of layers that those of the whole network do not show."""
+    known = {(shift.category, shift.gain > 0) for shift in told}
+    alone = [
+        shift
+        for layer in result.layers
+        for composition in (layer.categories, layer.broad_categories)
+        for shift in category_shifts(layer, composition, other).beyond
+        if (shift.category, shift.gain > 0) not in known
+    ]
+    if alone and len(result.layers) > 1:
+        alone.sort(key=lambda shift: -abs(shift.gain))
+        shown = listed(f"{shift.category} in {shift.layer} ({signed(shift.gain)})" for shift in alone)
+        yield f"Beyond it in single layers alone: {shown}."
+
+
+def _gains_and_losses(shifts: Sequence[Shift], separator: str = ";") -> str:
+    gained = listed(f"{shift.category} ({signed(shift.gain)})" for shift in shifts if shift.gain > 0)
+    lost = listed(f"{shift.category} ({signed(shift.gain)})" for shift in shifts if shift.gain < 0)
+    return f"gains {gained or 'none'}{separator} losses {lost or 'none'}"
 
 
 def _churn(names: Sequence[str], result: Comparison, other: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from service.domain.comparisons import beyond_noise
 from service.reports import svg
 from service.reports.facts import manifest_lines, method_words
 
@@ -46,6 +47,7 @@ def _environment() -> Environment:
         "method_words": method_words,
         "manifest_lines": manifest_lines,
     }
+    environment.tests["beyond_noise"] = beyond_noise
     environment.globals["svg"] = svg
     return environment
 

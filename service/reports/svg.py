@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from service.domain.comparisons import Change, Measured
+from service.domain.comparisons import Change, Measured, beyond_noise
 from service.reports.layers import ScoreHistogram, random_shares
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C")
@@ -104,7 +104,7 @@ def change(one: Change, extent: float, width: int = 300, height: int = 20) -> Ma
         shapes.append(_line(across(one.low), middle, across(one.high), middle, colour, 2))
     shapes.append(
         Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" fill="{}" stroke="{}" stroke-width="2"/>').format(
-            across(one.gain), middle, colour if one.exceeds_noise else "#fff", colour
+            across(one.gain), middle, colour if beyond_noise(one) else "#fff", colour
         )
     )
     return _hidden(width, height, shapes)
@@ -114,7 +114,7 @@ def share_on_noise(one: Measured, greatest: float, width: int = 110) -> Markup:
     """A bar with its noise floor as a mark on it."""
     across = _Scale(0.0, greatest, 0, width)
     value = one.value or 0.0
-    shapes = [_rect(0, 3, width, 10, FAINT), _rect(0, 3, across(value), 10, BLUE if one.exceeds_noise else GREY)]
+    shapes = [_rect(0, 3, width, 10, FAINT), _rect(0, 3, across(value), 10, BLUE if beyond_noise(one) else GREY)]
     if one.noise is not None:
         shapes.append(_line(across(one.noise), 0, across(one.noise), 16, ORANGE, 2))
     return _hidden(width, 16, shapes)

@@ -95,11 +95,23 @@ def find_audit(session: Session, audit_id: UUID) -> Audit:
 
 
 def list_audits(
-    session: Session, *, deployment: Deployment | None, verdict: str | None, limit: int, after: Position | None
+    session: Session,
+    *,
+    deployment: Deployment | None,
+    verdict: str | None,
+    limit: int,
+    after: Position | None,
+    with_facts: bool = False,
 ) -> Page[Audit]:
-    """Audits, newest first: of one deployment or all, with one verdict or any."""
-    deployment_id = None if deployment is None else deployment.id
-    return queries.list_audits(session, deployment_id=deployment_id, verdict=verdict, limit=limit, after=after)
+    """Audits, newest first: of one deployment or all, with one verdict or any. Without their strata."""
+    return queries.list_audits(
+        session,
+        deployment_id=None if deployment is None else deployment.id,
+        verdict=verdict,
+        with_facts=with_facts,
+        limit=limit,
+        after=after,
+    )
 
 
 def cancel_audit(session: Session, audit_id: UUID) -> Audit:

@@ -187,8 +187,16 @@ def find_job(session: Session, job_id: UUID) -> Job:
     return job
 
 
+def find_job_status(session: Session, job_id: UUID) -> JobStatus:
+    """Where the job stands, for who needs nothing else of it. Raises NotFound."""
+    status = queries.find_job_status(session, job_id)
+    if status is None:
+        raise _no_job(job_id)
+    return status
+
+
 def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:
-    """Jobs, newest first."""
+    """Jobs, newest first, without their manifests."""
     return queries.list_jobs(session, status=status, limit=limit, after=after)
 
 

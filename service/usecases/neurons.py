@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from service.db import neurons as queries
 from service.domain.jobs import JobStatus
 from service.domain.layers import canonical_layer, near_layers
-from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, NeuronFilter
+from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, ListedNeuron, NeuronFilter
 from service.domain.pages import Page, Position
 from service.domain.resources import ResourceKind, parse_reference
 from service.errors import Conflict, InvalidInput, NotFound
-from service.usecases.jobs import find_job
+from service.usecases.jobs import find_job_status
 from service.usecases.resources import find_resource
 
 
@@ -24,10 +24,10 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
     if (job_id is None) == (model is None):
         raise InvalidInput("Say which dissection is meant.", field="job", remedy="Give either job= or model=.")
     if job_id is not None:
-        job = find_job(session, job_id)
-        if job.status is not JobStatus.SUCCEEDED:
+        status = find_job_status(session, job_id)
+        if status is not JobStatus.SUCCEEDED:
             raise Conflict(
-                f"Job {job_id} has no result: it is {job.status}.",
+                f"Job {job_id} has no result: it is {status}.",
                 field="job",
                 value=job_id,
                 remedy=f"Look at GET /jobs/{job_id}.",
@@ -62,8 +62,8 @@ def list_neurons(
     sort: queries.Sort,
     limit: int,
     after: Position | None,
-) -> Page[LabelledNeuron]:
-    """One page of a layer's neurons. Raises NotFound for a layer that was not dissected."""
+) -> Page[ListedNeuron]:
+    """One page of a layer's neurons in brief. Raises NotFound for a layer that was not dissected."""
     name = canonical_layer(layer)
     page = queries.list_neurons(session, job_id, name, where=where, sort=sort, limit=limit, after=after)
     if not page.items:

@@ -154,7 +154,7 @@ def find_parts(session: Session, references: Mapping[ResourceKind, tuple[str, st
 
 
 def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
-    """All versions of a kind, newest first."""
+    """All versions of a kind in brief, newest first: concepts and rules are counted, not listed."""
     _register_builtins(session, kind)
     return queries.list_resources(session, kind, limit=limit, after=after)
 

@@ -1,5 +1,6 @@
 """Policies, deployments and audits over HTTP."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,10 @@ def test_a_network_that_lost_what_it_must_keep_fails_with_the_figures(
     assert set(broken) == {"reproducibility", "required-concepts", "category-loss"}
     assert broken["required-concepts"]["figures"]["missing"] == ["spiculated mass"]
     assert broken["category-loss"]["reason"] == "Lost beyond the noise: mass margin (100%)."
-    assert client.get("/audits", params={"verdict": "fail"}).json()["items"][0]["id"] == judged["id"]
+    (listed,) = client.get("/audits", params={"verdict": "fail"}).json()["items"]
+    assert listed["id"] == judged["id"]
+    assert not {"facts", "rules", "strata"} & set(listed)
+    assert listed["outcomes"] == Counter(one["outcome"] for one in judged["outcomes"])
     assert client.get("/audits", params={"verdict": "pass"}).json()["items"] == []
 
 
@@ -310,3 +314,10 @@ def test_what_there_is_not_is_named_with_near_matches(client: TestClient, deploy
     problem(client.get("/policies/none"), 404)
     problem(client.get("/audits", params={"deployment": "west"}), 404)
     problem(client.patch("/deployments/east", json={"policy": "none"}), 404)
+
+
+def test_deployments_are_listed_without_their_layers(client: TestClient, deployed: str) -> None:
+    (listed,) = client.get("/deployments").json()["items"]
+    alone = client.get(f"/deployments/{deployed}").json()
+    assert alone["layers"]
+    assert listed == {name: value for name, value in alone.items() if name != "layers"}

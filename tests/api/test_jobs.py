@@ -42,6 +42,11 @@ def body(sessions: Sessions) -> dict[str, Any]:
     }
 
 
+def brief(job: dict[str, Any]) -> dict[str, Any]:
+    """The job as lists have it."""
+    return {name: value for name, value in job.items() if name not in {"layers", "manifest"}}
+
+
 def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
     response = client.post("/jobs", json=body)
     assert response.status_code == 202, response.text
@@ -62,7 +67,7 @@ def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQue
         "probe", 0, 120, 1, 0, None
     ]  # fmt: skip
     assert client.get(response.headers["location"]).json() == job
-    assert client.get("/jobs").json()["items"] == [job]
+    assert client.get("/jobs").json()["items"] == [brief(job)]
 
 
 def test_the_published_defaults_belong_to_the_similarity(client: TestClient, body: dict[str, Any]) -> None:
@@ -175,7 +180,7 @@ def test_cancel_before_a_worker_came(client: TestClient, body: dict[str, Any]) -
     cancelled = client.post(f"/jobs/{job['id']}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     assert cancelled.json()["finished_at"] is not None
-    assert client.get("/jobs", params={"status": "cancelled"}).json()["items"] == [cancelled.json()]
+    assert client.get("/jobs", params={"status": "cancelled"}).json()["items"] == [brief(cancelled.json())]
     assert client.get("/jobs", params={"status": "queued"}).json()["items"] == []
 
 

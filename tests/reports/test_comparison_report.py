@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from service.domain.comparisons import Comparison, Scope
+from cli.questions import changes_table
+from service.domain.comparisons import CategoryRow, Change, Comparison, Composition, Scope
 from service.reports.comparison import ComparisonReport, comparison_html, comparison_json, report_comparison
 from tests.reports.examples import CONCEPTS, FACTS, LAYERS, example_comparison, example_layers, untested
 from tests.reports.page import Page
@@ -115,3 +118,105 @@ def test_the_file_needs_nothing_else_and_names_cannot_become_markup(result: Comp
     assert page.attributes("src") == page.attributes("style") == []
     assert {link.removeprefix("#") for link in page.attributes("href")} <= set(page.attributes("id"))
     assert CONCEPTS.name in page.text
+
+
+def with_changes(result: Comparison, fine: float, broad: float, *, layer_only: bool = False) -> Comparison:
+    """The comparison, with nothing changed but one category and one broad category by that much, beyond the noise."""
+
+    def composed(composition: Composition, gain: float) -> Composition:
+        still = Change(0.0, 0.0, 0.0, 1.0, exceeds_noise=False, test="mcnemar", p=1.0, q=1.0)
+        moved = Change(gain, gain, gain, 1.0, exceeds_noise=gain != 0, test="mcnemar", p=0.01, q=0.01)
+        rows = [replace(row, changes=(moved if place == 0 else still,)) for place, row in enumerate(composition.rows)]
+        return replace(composition, rows=tuple(rows))
+
+    def changed(scope: Scope, *, really: bool) -> Scope:
+        return replace(
+            scope,
+            categories=composed(scope.categories, fine if really else 0.0),
+            broad_categories=composed(scope.broad_categories, broad if really else 0.0),
+        )
+
+    return replace(
+        result,
+        network=changed(result.network, really=not layer_only),
+        layers=tuple(changed(layer, really=place == 0) for place, layer in enumerate(result.layers)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fine", "broad", "told", "not_told"),
+    [
+        (0, 0, ["no category gains or loses a single neuron"], ["beyond"]),
+        (
+            0,
+            135,
+            ["broad categories: gains {broad} (+135); losses none", "No single category changes"],
+            ["no category"],
+        ),
+        (0, -135, ["gains none; losses {broad} (\N{MINUS SIGN}135)", "No single category changes"], ["no category"]),
+        (4, 0, ["gains {fine} (+4); losses none", "No broad category changes"], ["no category"]),
+        (
+            -4,
+            135,
+            ["losses {fine} (\N{MINUS SIGN}4)", "Broad categories beyond it: gains {broad} (+135)"],
+            ["o category"],
+        ),
+    ],
+)
+def test_summary_tables_and_marks_tell_the_same(
+    result: Comparison, fine: float, broad: float, told: list[str], not_told: list[str]
+) -> None:
+    changed = with_changes(result, fine, broad)
+    report = report_comparison("c-1", [FACTS, TUNED], changed)
+    names = {
+        "fine": changed.network.categories.rows[0].name,
+        "broad": changed.network.broad_categories.rows[0].name,
+    }
+    assert [one for one in told if one.format(**names) not in report.summary[1]] == []
+    assert [one for one in not_told if one in report.summary[1]] == []
+
+    moved = {names["fine"]: fine, names["broad"]: broad}
+    page = Page(comparison_html(report))
+    full = [one for tag, one in page.tags if tag == "circle" and one["fill"] != "#fff"]
+    assert len(full) == sum(gain != 0 for gain in moved.values())
+
+    shown = Console(width=200, file=StringIO(), record=True)
+    shown.print(changes_table(changed, ["a", "b"]))
+    lines = shown.export_text().splitlines()[: 4 + len(rows_of(changed))]
+    marked = {line.strip("│ ").split("  ")[0].removesuffix(" (broad)") for line in lines if "*" in line}
+    assert marked == {name for name, gain in moved.items() if gain}
+
+
+def rows_of(result: Comparison) -> list[CategoryRow]:
+    return [*result.network.categories.rows, *result.network.broad_categories.rows]
+
+
+def test_what_only_a_layer_shows_is_told_as_its_map_shows_it(result: Comparison) -> None:
+    changed = with_changes(result, 4, 9, layer_only=True)
+    report = report_comparison("c-1", [FACTS, TUNED], changed)
+    layer = changed.layers[0]
+    fine, broad = layer.categories.rows[0].name, layer.broad_categories.rows[0].name
+    assert "over all layers, no category, broad or not, changes" in report.summary[1]
+    assert f"single layers alone: {broad} in {layer.layer} (+9), {fine} in {layer.layer} (+4)." in report.summary[1]
+    cells = [(one.get("class") or "").split() for tag, one in Page(comparison_html(report)).tags if tag == "td"]
+    assert sum("gain" in classes for classes in cells) == 2
+
+
+def test_a_change_that_no_noise_floor_judges_is_no_change_beyond_it(result: Comparison) -> None:
+    bare = example_comparison([untested(layer) for layer in example_layers(seed=9)])
+    report = report_comparison("c-1", [FACTS, TUNED], bare)
+    assert "Broad categories: gains" in report.summary[1]
+    assert "beyond" not in report.summary[1]
+
+
+def test_a_concept_set_with_broad_categories_alone_has_its_gains(result: Comparison) -> None:
+    changed = with_changes(result, 0, 135)
+
+    def coarse(scope: Scope) -> Scope:
+        return replace(scope, categories=replace(scope.categories, rows=()))
+
+    alone = replace(changed, network=coarse(changed.network), layers=tuple(map(coarse, changed.layers)))
+    page = Page(comparison_html(report_comparison("c-1", [FACTS, TUNED], alone)))
+    assert "broad categories: gains" in page.text
+    assert "No named neuron has a category" not in page.text
+    assert any("+135" in row for row in page.rows["gains"])

@@ -22,7 +22,6 @@ from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.neurons import NeuronFilter
 from service.domain.work import Lease
 from service.engine.dissectors import open_dissector
 from service.pipelines import finish
@@ -35,7 +34,7 @@ from service.storage import open_store
 from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import collect_garbage
 from service.usecases.jobs import cancel_job
-from service.usecases.neurons import list_layers, list_neurons
+from service.usecases.neurons import list_layers, read_layers
 from tests.service.conftest import Run
 from tests.service.factories import RecordingQueue, impatient, slowly
 from tests.service.inline_child import InlineChild
@@ -70,13 +69,10 @@ def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None
     with transaction(sessions) as session:
         summaries = list_layers(session, job.id)
         assert tuple(summary.layer for summary in summaries) == LAYERS
-        for summary in summaries:
-            page = list_neurons(
-                session, job.id, summary.layer, where=NeuronFilter(), sort="unit", limit=500, after=None
-            )
-            assert [one.neuron.unit for one in page.items] == list(range(summary.units))
-            assert sum(one.neuron.dead for one in page.items) == summary.dead_units
-            alive = [one.neuron for one in page.items if not one.neuron.dead]
+        for summary, layer in zip(summaries, read_layers(session, job.id), strict=True):
+            assert [neuron.unit for neuron in layer.neurons] == list(range(summary.units))
+            assert sum(neuron.dead for neuron in layer.neurons) == summary.dead_units
+            alive = [neuron for neuron in layer.neurons if not neuron.dead]
             assert alive
             for neuron in alive:
                 assert [len(neuron.concepts), len(neuron.images)] == [2, 3]
@@ -108,12 +104,9 @@ def test_the_same_job_twice_gives_the_same_neurons(sessions: Sessions, folder: P
     jobs = [run(submit(sessions, folder)) for _ in range(2)]
     assert jobs[0].id != jobs[1].id
     assert jobs[0].manifest == jobs[1].manifest
-    pages = []
     with transaction(sessions) as session:
-        for job in jobs:
-            where = {"where": NeuronFilter(), "sort": "unit", "limit": 500, "after": None}
-            pages.append([list_neurons(session, job.id, layer, **where) for layer in LAYERS])  # type: ignore[arg-type]
-    assert pages[0] == pages[1]
+        first, second = (list(read_layers(session, job.id)) for job in jobs)
+    assert first == second
 
 
 @pytest.mark.parametrize(("similarity", "basis"), [("contrast", "significant"), ("cosine", "best")])

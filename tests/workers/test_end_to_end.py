@@ -122,8 +122,9 @@ def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: 
     for neuron in page["items"]:
         if not neuron["dead"]:
             assert neuron["concept"] in concepts
-            assert [len(neuron["concepts"]), len(neuron["images"])] == [3, 2]
-            assert neuron["images"][0]["activation"] == pytest.approx(neuron["activation"]["maximum"])
+    whole = client.get(f"/neurons/_blocks[15]/{page['items'][0]['unit']}", params={"model": "lite0"}).json()
+    assert [len(whole["concepts"]), len(whole["images"])] == [3, 2]
+    assert whole["images"][0]["activation"] == pytest.approx(whole["activation"]["maximum"])
     scores = [neuron["score"] for neuron in page["items"] if neuron["score"] is not None]
     assert scores == sorted(scores, reverse=True)
     assert layers[1]["mean_top_score"] == pytest.approx(sum(scores) / len(scores))

@@ -1,0 +1,66 @@
+"""What `--url` may be."""
+
+import pytest
+
+from cli.addresses import is_loopback, service_url
+from service.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1", 8000),
+        (" http://localhost:8000/\n", "localhost", 8000),
+        ("http://[::1]:8000", "::1", 8000),
+        ("HTTPS://Dissect.Hospital.example/prefix", "dissect.hospital.example", None),
+        ("https://my_host", "my_host", None),
+    ],
+)
+def test_urls(text: str, host: str, port: int | None) -> None:
+    url = service_url(text)
+    assert (url.host, url.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("http://[::1:8000", "is no URL"),
+        ("http://host:port", "is no URL"),
+        ("http://host:99999", "port 99999"),
+        ("http://host:0", "port 0"),
+        ("http://host:-1", "port -1"),
+        ("http://", "names no host"),
+        ("http:///path", "names no host"),
+        ("http://a b", "a host that there cannot be"),
+        ("http://..", "a host that there cannot be"),
+        (f"http://{'a' * 64}.example", "a host that there cannot be"),
+        ("http://host\tname", "is no URL"),
+        ("localhost:8000", "does not begin with http"),
+        ("127.0.0.1:8000", "does not begin with http"),
+        ("ftp://host", "does not begin with http"),
+        ("", "does not begin with http"),
+        ("http://host?query", "goes on behind"),
+        ("http://host/#part", "goes on behind"),
+        ("http://user:secret-word@host", "user or password"),
+        ("http://user:secret/word@[host", "is no URL"),
+    ],
+)
+def test_what_is_no_url_of_a_service_names_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why) as refused:
+        service_url(text)
+    assert refused.value.field == "url"
+    assert refused.value.value is not None
+    assert "http://127.0.0.1:8000" in str(refused.value.remedy)
+    assert "secret" not in str(refused.value.as_problem())
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.9.10", "127.1", "::1", "localhost", "LOCALHOST.", "api.localhost", "::ffff:127.0.0.1"]
+)
+def test_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "128.0.0.1", "::2", "localhost.example", "notlocalhost", "127.example"])
+def test_another_machine(host: str) -> None:
+    assert not is_loopback(host)

@@ -1,0 +1,205 @@
+"""How commands and services end when something goes wrong: one line, and never with a status that is an answer."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cli.main
+from cli.client import ServiceClient
+from service.errors import InvalidInput
+from service.exits import ExitStatus, run_program
+
+AUDIT = ("audit", "--deployment", "east", "--url", "http://127.0.0.1:9", "--api-key-file", "key")
+Ended = tuple[int, str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "key").write_text("open-sesame\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def process(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A program of ours as people start it, without settings but those given."""
+    settings = ("DATABASE_URL", "BROKER_URL", "API_KEY", "ARTIFACTS_URL", "SIGNING_KEY", "LOG_LEVEL")
+    kept = {name: value for name, value in os.environ.items() if name not in settings}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env={**kept, "PYTHONPATH": str(Path(cli.main.__file__).parents[1]), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def mammodissect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """The command in this process: its exit status and what it wrote to standard error."""
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["mammodissect", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main.main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("id"),
+        RuntimeError("first line\nsecond line"),
+        UnicodeEncodeError("ascii", "ä", 0, 1, "no"),
+        MemoryError(),
+        SystemExit(1),
+        SystemExit("a library ends the process"),
+        BrokenPipeError(errno.EPIPE, "gone"),
+    ],
+    ids=repr,
+)
+def test_no_accident_of_the_gate_is_a_verdict(
+    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended], error: BaseException
+) -> None:
+    monkeypatch.setattr(ServiceClient, "post", raising(error))
+    status, printed = mammodissect(*AUDIT)
+    assert status == ExitStatus.ERROR
+    assert printed.count("\n") <= 1, printed
+    assert "Traceback" not in printed
+
+
+def test_an_unexpected_error_is_named_and_its_traceback_is_there_for_the_asking(
+    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended]
+) -> None:
+    monkeypatch.setattr(ServiceClient, "post", raising(KeyError("id")))
+    said = "mammodissect: Unexpected KeyError: 'id'. `mammodissect --debug COMMAND ...` shows where.\n"
+    assert mammodissect(*AUDIT) == (2, said)
+    status, printed = mammodissect("--debug", *AUDIT)
+    assert status == 2
+    assert "Traceback" in printed
+    assert printed.endswith(said)
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended]) -> None:
+    monkeypatch.setattr(ServiceClient, "post", raising(KeyboardInterrupt()))
+    assert mammodissect(*AUDIT) == (ExitStatus.INTERRUPTED, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("no-such-command",),
+        ("audit",),
+        ("--no-such-option", "audit"),
+        ("audit", "--deployment", "east", "--timeout", "soon"),
+        ("up", "--port", "70000"),
+        ("report", "--out", "report.pdf", "--job", "1"),
+        ("verify", "none.json", "--public-key", "key"),
+        ("admin", "verify-trail", "--head", "none"),
+    ],
+)
+def test_wrong_usage_is_2(mammodissect: Callable[..., Ended], arguments: tuple[str, ...]) -> None:
+    assert mammodissect(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("module", ["api", "workers", "workers.scheduler"])
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({}, "is not set"),
+        ({"LEASE_S": "soon"}, "LEASE_S is 'soon'"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'loud'"),
+        ({"DATABASE_URL": "postgres://u:secret-word@[h/d"}, "DATABASE_URL is no URL"),
+        ({"BROKER_URL": "http://u:secret-word@h"}, "BROKER_URL is no URL"),
+    ],
+)
+def test_services_say_in_one_line_which_setting_keeps_them_from_starting(
+    module: str, settings: dict[str, str], hint: str
+) -> None:
+    good = {
+        "DATABASE_URL": "postgresql+psycopg://localhost/none",
+        "BROKER_URL": "redis://localhost:1",
+        "ARTIFACTS_URL": "/tmp/artifacts",  # noqa: S108 - nothing is written there
+        "API_KEY": "open-sesame",
+    }
+    done = process(module, **({**good, **settings} if settings else {}))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert hint in done.stderr
+    assert "secret-word" not in done.stderr
+
+
+def test_commands_say_which_setting_is_wrong() -> None:
+    done = process("cli.main", "migrate", DATABASE_URL="mysql://u:secret-word@h/d")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "DATABASE_URL is no URL of Postgres" in done.stderr
+    assert "secret-word" not in done.stderr
+    done = process("cli.main", "migrate", DATABASE_URL="postgresql+psycopg://u@/d?host=/nonexistent")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_reader_that_has_gone_and_a_full_disk_are_2_as_well(folder: Path) -> None:
+    """Both as shells make them: the one is silent, for nobody reads, the other is said."""
+    command = f"{sys.executable} -m cli.main --help"
+    shell = {**os.environ, "PYTHONPATH": str(Path(cli.main.__file__).parents[1])}
+    gone = f"{command} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", gone], env=shell, capture_output=True, text=True, check=True)
+    assert done.stdout in {"0\n", "2\n"}, "0 where it was written before the reader went"
+    assert done.stderr == ""
+    full = subprocess.run(
+        ["bash", "-c", f"{command} > /dev/full"], env=shell, check=False, capture_output=True, text=True
+    )
+    assert full.returncode == 2
+    assert full.stderr.startswith("mammodissect: ")
+    assert full.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_a_waiting_command_with_130(folder: Path) -> None:
+    """The key comes from a pipe that nobody writes to, so the command waits."""
+    os.mkfifo(folder / "pipe")
+    command = [sys.executable, "-m", "cli.main", *AUDIT[:-1], "pipe"]
+    shell = {**os.environ, "PYTHONPATH": str(Path(cli.main.__file__).parents[1])}
+    with subprocess.Popen(command, env=shell, stderr=subprocess.PIPE, text=True) as waiting:
+        time.sleep(3)
+        waiting.send_signal(signal.SIGINT)
+        _, printed = waiting.communicate(timeout=30)
+    assert (waiting.returncode, printed) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        (lambda: None, ExitStatus.OK),
+        (lambda: 1, ExitStatus.NO),
+        (raising(InvalidInput("No.")), ExitStatus.ERROR),
+        (raising(SystemExit(0)), ExitStatus.OK),
+        (raising(SystemExit(None)), ExitStatus.OK),
+        (raising(SystemExit(3)), ExitStatus.ERROR),
+    ],
+)
+def test_only_a_program_itself_answers_with_1(program: Callable[[], int | None], status: ExitStatus) -> None:
+    assert run_program("tester", program, hint="", debug=lambda: False) == status
+
+
+def test_what_is_said_is_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    error = InvalidInput("One\nline \x1b[31mred.", remedy="Mend\r\nit.")
+    run_program("tester", raising(error), hint="", debug=lambda: False)
+    assert capsys.readouterr().err == "tester: One line \N{REPLACEMENT CHARACTER}[31mred. Mend it.\n"
