@@ -1,4 +1,4 @@
-"""The gate: no more requests are worked on at once than there are connections, and each has one thread until it is answered.
+"""The gate: no more requests are worked on at once than there are connections, each with one thread until its answer.
 
 A request takes its place before it takes anything else, and holds nothing while it waits for one. Whoever has a place
 has a thread and a connection, so nobody waits for either while holding the other.
@@ -95,7 +95,7 @@ class _Places:
             return True
 
         loop = asyncio.get_running_loop()
-        turn = loop.create_future()
+        turn: asyncio.Future[bool] = loop.create_future()
         self._queue.append(turn)
         timer = loop.call_at(until, _give_up, turn)
         try:

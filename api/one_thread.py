@@ -63,7 +63,7 @@ class OneThreadRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request. Raises TooLarge, TooSlow and Overloaded before anything of it was done."""
-        if scope["method"] not in self.methods:
+        if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # which says what is allowed
             return
 
@@ -98,7 +98,7 @@ class OpenFileResponse(Response):
         super().__init__(media_type=media_type, headers=headers)
         self._file = file
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Hand the file over."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": _FILE, "file": self._file})

@@ -1,4 +1,4 @@
-"""JSON that others sent: read within bounds, and free of what neither the database nor other readers of JSON can take."""
+"""JSON that others sent: read within bounds, and free of what the database or another reader of JSON cannot take."""
 
 import json
 import math
@@ -12,6 +12,7 @@ MOST_DEPTH = 64
 MOST_ITEMS = 1_000_000
 LONGEST_INTEGER = 40
 
+_MOST_BITS = 4 * LONGEST_INTEGER
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _HALF = re.compile("[\ud800-\udfff]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -23,16 +24,17 @@ def parse_json(content: bytes, *, root: str = "body") -> Any:
 
     Raises InvalidInput naming the field, for text that is no JSON or no UTF-8, and for all that `check_values` refuses.
     """
-    text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")
+    text, is_utf8 = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
     _check_count(text, root)
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_NoNumber
-        )
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_NoNumber)
     except json.JSONDecodeError as error:
         raise _no_json(error, root) from None
     except RecursionError:
         raise _too_deep(root) from None
+
+    if not is_utf8:
+        _name_undecoded(value, root)
     check_values(value, root)
     return value
 
@@ -58,6 +60,20 @@ class _Repeating(dict[str, Any]):
     key: str
 
 
+def _decoded(content: bytes) -> tuple[str, bool]:
+    """The text, and whether it is UTF-8. Bytes that are none stay in it, so that the field can be named they are in."""
+    try:
+        return content.decode(), True
+    except UnicodeDecodeError:
+        return content.decode(errors="surrogateescape"), False
+
+
+def _name_undecoded(value: object, root: str) -> None:
+    for place, item in _walk(value, root):
+        if isinstance(item, str) and _UNDECODED.search(item):
+            raise _unusable(place, "is not in UTF-8", _shown(item), _UTF8)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     whole = dict(pairs)
     if len(whole) == len(pairs):
@@ -75,35 +91,36 @@ def _integer(digits: str) -> int | _NoNumber:
 
 
 def _is_sound(value: object) -> bool:
-    """Whether a value has none of the faults. It looks level by level, and at most at so many values."""
-    level, count = [value], 0
+    """Whether a value has none of the faults. It looks level by level, and at so many values at most."""
+    level: list[Any] = [value]
+    count = 0
     for _ in range(MOST_DEPTH + 1):
-        below: list[Any] = []
         count += len(level)
-        if count > 2 * MOST_ITEMS:  # keys are counted here, too
+        if count > 2 * MOST_ITEMS or not all(map(_is_sound_alone, level)):  # keys are counted here, too
             return False
+
+        below: list[Any] = []
         for item in level:
-            kind = type(item)
-            if kind is str:
-                if not _is_storable(item):
-                    return False
-            elif kind is dict:
-                below.extend(item)
-                below.extend(item.values())
-            elif kind is list:
-                below.extend(item)
-            elif kind is float:
-                if not math.isfinite(item):
-                    return False
-            elif kind is int:
-                if item.bit_length() > 4 * LONGEST_INTEGER:
-                    return False
-            elif kind is _NoNumber or kind is _Repeating:
-                return False
+            if isinstance(item, dict):
+                below += item
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
         if not below:
             return True
         level = below
     return False
+
+
+def _is_sound_alone(item: Any) -> bool:
+    kind = type(item)
+    if kind is str:
+        return _is_storable(item)
+    if kind is float:
+        return math.isfinite(item)
+    if kind is int:
+        return bool(item.bit_length() <= _MOST_BITS)
+    return kind is not _NoNumber and kind is not _Repeating
 
 
 def _walk(value: object, root: str) -> Iterator[tuple[str, Any]]:
@@ -139,7 +156,7 @@ def _check(place: str, item: object) -> None:
         raise _unusable(place, f"has the key '{key}' twice", key, "Name each key once.")
     if isinstance(item, float) and not math.isfinite(item):
         raise _unusable(place, "is a number too large to hold", None, "Write a smaller number, or null.")
-    if isinstance(item, int) and item.bit_length() > 4 * LONGEST_INTEGER:
+    if isinstance(item, int) and item.bit_length() > _MOST_BITS:
         raise _unusable(place, "is an integer of more than 40 digits", None, "Write at most 40 digits.")
     if isinstance(item, str):
         _check_text(place, item)
@@ -147,9 +164,9 @@ def _check(place: str, item: object) -> None:
 
 def _check_text(place: str, text: str) -> None:
     if "\0" in text:
-        raise _unusable(place, "holds the character NUL, which the database does not store", _shown(text), "Leave it out.")
-    if _UNDECODED.search(text):
-        raise _unusable(place, "is not in UTF-8", _shown(text), _UTF8)
+        raise _unusable(
+            place, "holds the character NUL, which the database does not store", _shown(text), "Leave it out."
+        )
     if _HALF.search(text):
         raise _unusable(place, "holds half of a surrogate pair", _shown(text), "Write whole characters.")
 
@@ -160,7 +177,7 @@ def _is_storable(text: str) -> bool:
 
 def _check_count(text: str, root: str) -> None:
     def count(part: str) -> int:
-        return sum(map(part.count, ",[{:"))
+        return sum(map(part.count, ",[{"))
 
     if count(text) > MOST_ITEMS and count(_STRINGS.sub("", text)) > MOST_ITEMS:
         raise _too_many(root)
@@ -187,9 +204,7 @@ def _too_deep(root: str) -> InvalidInput:
 
 
 def _too_many(root: str) -> InvalidInput:
-    return InvalidInput(
-        f"The {root} holds more than {MOST_ITEMS:,} values.", field=root, remedy="Send less at a time."
-    )
+    return InvalidInput(f"The {root} holds more than {MOST_ITEMS:,} values.", field=root, remedy="Send less at a time.")
 
 
 def _unusable(place: str, what: str, value: str | None, remedy: str) -> InvalidInput:
@@ -200,4 +215,5 @@ def _shown(text: object) -> str:
     """A text that can be sent, however odd it is, and short."""
     shown = str(text)
     shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
+    shown = _UNDECODED.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", shown)
     return shown.replace("\0", "\\0").encode(errors="backslashreplace").decode()
