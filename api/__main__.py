@@ -16,7 +16,7 @@ SERVER: dict[str, Any] = {
     "backlog": 2048,
     # The gate says who is served, and says it as a problem: uvicorn's own limit would turn health checks away, too.
     "limit_concurrency": None,
-    # Longer than clients and proxies keep their connections (mostly 60 s): none is closed while a request is on its way.
+    # Longer than clients and proxies keep theirs (mostly 60 s): none is closed while a request is on its way.
     "timeout_keep_alive": 75,
     # Event streams do not end by themselves when the server is told to stop.
     "timeout_graceful_shutdown": 8,

@@ -8,10 +8,10 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from service.errors import Overloaded
 
@@ -38,12 +38,17 @@ class Gate:
         self._workers = _Workers(places)
         self._waiting = 0
 
-    async def run(self, work: Work[Result], *, long: bool, patience_s: float) -> Result:
+    async def run(
+        self, work: Work[Result], *, long: bool, patience_s: float, on_entry: Callable[[], object] | None = None
+    ) -> Result:
         """What `work` returns, or raises, on a thread of its own. long: it may take seconds.
 
-        Raises Overloaded where too many wait already, and where the wait lasted longer than `patience_s`.
+        on_entry: called when the request is let in, before its work begins. Raises Overloaded where too many wait
+        already, and where the wait lasted longer than `patience_s`.
         """
         await self._enter(long, patience_s)
+        if on_entry is not None:
+            on_entry()
         running = asyncio.wrap_future(self._workers.start(work))
         # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
         running.add_done_callback(lambda _: self._leave(long))
@@ -79,6 +84,36 @@ class Gate:
         self._places.give_back()
         if long:
             self._places_for_long.give_back()
+
+
+class EqualReads(Generic[Result]):
+    """One answer for equal requests that only read and wait at the same time.
+
+    It is begun after the last of them has come, so each gets what an answer of its own would say.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._waiting: dict[Hashable, asyncio.Task[Result]] = {}
+
+    async def run(self, key: Hashable, work: Work[Result]) -> Result:
+        """What `work` returns for the first who waits with that key. Raises what it raises, and Overloaded."""
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = asyncio.get_running_loop().create_task(self._answer(key, work))
+            answer.add_done_callback(_retrieve)
+            self._waiting[key] = answer
+        return await asyncio.shield(answer)
+
+    async def _answer(self, key: Hashable, work: Work[Result]) -> Result:
+        def stop_sharing() -> None:
+            self._waiting.pop(key, None)
+
+        try:
+            return await self._gate.run(work, long=False, patience_s=READ_PATIENCE_S, on_entry=stop_sharing)
+        except Overloaded:
+            stop_sharing()
+            raise
 
 
 class _Places:
@@ -153,6 +188,12 @@ class _Workers:
                 else:
                     done.set_result(result)
                 del task, work, context, done  # an idle thread keeps no request in memory
+
+
+def _retrieve(answer: asyncio.Task[Any]) -> None:
+    """Nobody may be left to hear of an error, which asyncio would complain of."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _give_up(turn: asyncio.Future[bool]) -> None:

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Bodies
-from api.gate import CHANGE_PATIENCE_S, READ_PATIENCE_S, Gate
+from api.gate import CHANGE_PATIENCE_S, READ_PATIENCE_S, EqualReads, Gate, Work
 from api.json_requests import JsonRequest
 from api.trail import READING
 
@@ -32,13 +32,29 @@ class Entrance:
 
     def __init__(self, gate: Gate, *, bodies: Bodies, open_bodies: Bodies) -> None:
         """open_bodies: for callers that have shown no key."""
-        self.gate = gate
+        self._gate = gate
+        self._equal_reads: EqualReads[list[Message]] = EqualReads(gate)
         self._bodies = bodies
         self._open_bodies = open_bodies
 
     def bodies_of(self, scope: Scope) -> Bodies:
         """Who reads the body of that request."""
         return self._bodies if "actor" in scope["state"] else self._open_bodies
+
+    async def read(self, work: Work[list[Message]], scope: Scope, *, long: bool) -> list[Message]:
+        """The answer to a request that only reads. long: it may take seconds, and be a file, which has one reader.
+
+        Raises Overloaded.
+        """
+        if long:
+            return await self._gate.run(work, long=True, patience_s=READ_PATIENCE_S)
+        names = ("method", "scheme", "root_path", "path", "query_string")
+        key = (*(scope.get(name) for name in names), tuple(scope["headers"]))
+        return await self._equal_reads.run(key, work)
+
+    async def change(self, work: Work[list[Message]]) -> list[Message]:
+        """The answer to a request that may change something. Raises Overloaded."""
+        return await self._gate.run(work, long=True, patience_s=CHANGE_PATIENCE_S)
 
 
 class OneThreadRoute(APIRoute):
@@ -69,24 +85,21 @@ class OneThreadRoute(APIRoute):
 
         work_on = super().handle
         entrance: Entrance = scope["app"].state.entrance
-        reads = scope["method"] in READING
-        if reads:
-            answer = await entrance.gate.run(
-                lambda: _collect(work_on, scope, b""), long=self.takes_long, patience_s=READ_PATIENCE_S
-            )
-        else:
-            try:
-                async with entrance.bodies_of(scope).read(scope, receive) as body:
-                    answer = await entrance.gate.run(
-                        lambda: _collect(work_on, scope, body), long=True, patience_s=CHANGE_PATIENCE_S
-                    )
-            except ClientDisconnect:
-                return
+        if scope["method"] in READING:
+            answer = await entrance.read(lambda: _collect(work_on, scope, b""), scope, long=self.takes_long)
+            await _relay(answer, send)
+            return
+
+        try:
+            async with entrance.bodies_of(scope).read(scope, receive) as body:
+                answer = await entrance.change(lambda: _collect(work_on, scope, body))
+        except ClientDisconnect:
+            return
         await _relay(answer, send)
 
 
 class LongReadingRoute(OneThreadRoute):
-    """A route that may take seconds though it only reads."""
+    """A route that may take seconds though it only reads. Only such a route may answer with an open file."""
 
     takes_long = True
 

@@ -40,7 +40,7 @@ def parse_policy(content: str) -> Policy:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
         raise InvalidPolicy(f"The policy is no YAML{where}.", field="policy", remedy=_REMEDY) from None
-    check_values(document, "policy")
+    check_values(document, "policy", within="policy")
     return policy_from(document)
 
 

@@ -39,14 +39,16 @@ def parse_json(content: bytes, *, root: str = "body") -> Any:
     return value
 
 
-def check_values(value: object, root: str) -> None:
+def check_values(value: object, root: str, *, within: str = "") -> None:
     """Raise InvalidInput naming the field for the first value that cannot be worked with.
+
+    within: the field that holds the value, where it is a part of something larger.
 
     That is: nesting of more than 64 levels, more than a million values, a text with the character NUL or with half of a
     surrogate pair, an integer of more than 40 digits, NaN and infinities, and a key that one object has twice.
     """
     if not _is_sound(value):
-        for place, item in _walk(value, root):
+        for place, item in _walk(value, root, within):
             _check(place, item)
 
 
@@ -123,9 +125,9 @@ def _is_sound_alone(item: Any) -> bool:
     return kind is not _NoNumber and kind is not _Repeating
 
 
-def _walk(value: object, root: str) -> Iterator[tuple[str, Any]]:
+def _walk(value: object, root: str, within: str = "") -> Iterator[tuple[str, Any]]:
     """Every value with the name of its place, in order; nothing deeper than is permitted, and not too many."""
-    left: list[tuple[str, Any, int]] = [("", value, 0)]
+    left: list[tuple[str, Any, int]] = [(within, value, 0)]
     count = 0
     while left:
         place, item, depth = left.pop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api import gate as module
-from api.gate import Gate
+from api.gate import EqualReads, Gate
 from service.errors import Overloaded
 
 
@@ -139,6 +139,25 @@ def test_the_queue_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
         gate.close()
 
     asyncio.run(scene())
+
+
+def test_equal_reads_that_wait_are_answered_by_one_that_begins_after_all_of_them(desk: Desk) -> None:
+    async def scene() -> None:
+        gate = Gate(1)
+        reads: EqualReads[int] = EqualReads(gate)
+        first = asyncio.ensure_future(reads.run("a", desk.work(1)))
+        await desk.wait_until_begun(1)
+        same = [asyncio.ensure_future(reads.run("a", desk.work(n))) for n in (2, 3, 4)]
+        other = asyncio.ensure_future(reads.run("b", desk.work(5)))
+        await asyncio.sleep(0)
+        same[0].cancel()
+        desk.end()
+        assert await asyncio.gather(first, *same[1:], other) == [1, 2, 2, 5]
+        assert await reads.run("a", desk.work(6)) == 6
+        gate.close()
+
+    asyncio.run(scene())
+    assert desk.order == [1, 2, 5, 6]
 
 
 def test_an_error_comes_out_and_leaves_the_place() -> None:

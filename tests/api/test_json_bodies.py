@@ -141,7 +141,8 @@ def test_policies_in_yaml_have_the_same_bounds(client: TestClient, text: str, hi
 def test_wrong_fields_are_told_in_our_own_words(
     client: TestClient, method: str, path: str, body: Any, field: str, remedy: str
 ) -> None:
-    refused = problem(client.request(method, path, json=body) if body is not None else client.request(method, path), 422)
+    options = {} if body is None else {"json": body}
+    refused = problem(client.request(method, path, **options), 422)
     errors = {error["field"]: error for error in refused.get("errors", [refused])}
     assert field in errors
     assert remedy in errors[field]["remedy"]
