@@ -13,7 +13,7 @@ MOST_ITEMS = 1_000_000
 LONGEST_INTEGER = 40
 
 _MOST_BITS = 4 * LONGEST_INTEGER
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)  # possessive: it remembers no way back
 _HALF = re.compile("[\ud800-\udfff]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _UTF8 = "Send it in UTF-8. In PowerShell: `-ContentType 'application/json; charset=utf-8'`."
