@@ -2,7 +2,9 @@
 
 import argparse
 import gc
+import resource
 import sys
+from typing import Any
 
 import uvicorn
 
@@ -10,6 +12,17 @@ from api.app import create_app
 from service.config import read_settings
 from service.exits import run_service
 from service.logs import configure_logging
+
+SERVER: dict[str, Any] = {
+    "backlog": 2048,
+    # The gate says who is served, and says it as a problem: uvicorn's own limit would turn health checks away, too.
+    "limit_concurrency": None,
+    # Longer than clients and proxies keep theirs (mostly 60 s): none is closed while a request is on its way.
+    "timeout_keep_alive": 75,
+    # Event streams do not end by themselves when the server is told to stop.
+    "timeout_graceful_shutdown": 8,
+}
+"""How uvicorn serves."""
 
 
 def main() -> None:
@@ -32,8 +45,15 @@ def _serve() -> None:
     gc.freeze()
     # By default a thread keeps the interpreter for 5 ms, longer than most requests take.
     sys.setswitchinterval(0.0005)
+    _allow_many_connections()
     # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
-    uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_config=None)
+    uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_config=None, **SERVER)
+
+
+def _allow_many_connections() -> None:
+    """Each connection is an open file, of which processes may often have 1024 unless they ask for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _port(text: str) -> int:

@@ -7,8 +7,12 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from api import problems
-from api.dependencies import authorise, check_recorded, recorded, storable
+from api.bodies import Bodies, EarlyAnswers
+from api.dependencies import authorise, check_one_thread, check_recorded, recorded, storable
+from api.gate import Gate
+from api.key_check import KeyCheck
 from api.keys import read_keys
+from api.one_thread import Entrance
 from api.openapi import describe_problems
 from api.routes import (
     alerts,
@@ -27,14 +31,19 @@ from api.routes import (
     schedules,
     signing_key,
 )
+from api.shared_looks import SharedLook
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
 from service.delivery.addresses import AllowedHosts
 from service.signatures import SigningKey
+from service.usecases.jobs import job_news
 
 DISTRIBUTION = "mammo-clip-dissect-service"
+_OPEN_BODY_BYTES = 1 << 20
+"""The largest body of a caller without a key; a webhook of a model registry has some kilobytes."""
+
 _DESCRIPTION = """Names what the neurons of a mammography network respond to.
 
 Register a model, a dissector and a probe set, post a job, ask for the neurons of a layer.
@@ -50,13 +59,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     keys = read_keys(settings)
     key_path = settings.signing_key_path
     AllowedHosts.of(settings.alert_hosts)
-    sessions = open_sessions(settings.database_url)
+    places = settings.requests_at_once
+    # One connection for each request that the gate lets in, and one for each of the looks: nobody waits for one.
+    sessions = open_sessions(settings.database_url, pool_size=places + 2, overflow=0)
+    gate = Gate(places)
+    database_look = SharedLook(sessions, health.look_at_database)
+    job_look = SharedLook(sessions, job_news)
     queue = BackgroundQueue(CeleryJobQueue(open_broker(settings.broker_url)))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        queue.close()
+        for part in (gate, database_look, job_look, queue):
+            part.close()
         sessions.kw["bind"].dispose()
 
     app = FastAPI(
@@ -69,11 +84,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    app.state.keys = keys
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue
+    app.state.database_look = database_look
+    app.state.job_look = job_look
+    app.state.entrance = Entrance(
+        gate,
+        bodies=Bodies(settings.max_body_mb << 20, settings.body_time_s),
+        open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s),
+    )
     problems.install(app)
+    app.add_middleware(KeyCheck, keys=keys)
+    app.add_middleware(EarlyAnswers)  # the outermost: it ends well what the key check refuses
     app.include_router(health.router)
     app.include_router(registry.router)
     app.include_router(signing_key.router, dependencies=[Depends(authorise)])
@@ -97,6 +120,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         schedules.router,
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
+    app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
     check_recorded(app)
+    check_one_thread(app)
     describe_problems(app)
     return app

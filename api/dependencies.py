@@ -1,6 +1,6 @@
 """What routes ask for: a session in one transaction, the queue, audits, the settings, and an authorised caller."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -8,17 +8,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from api import trail
-from api.keys import name_of
+from api.key_check import no_key
+from api.one_thread import check_threads
 from service.config import Settings
 from service.db.session import transaction
-from service.errors import InvalidInput, Unauthorized
+from service.errors import InvalidInput
 from service.ports import Audits, JobQueue
 from service.usecases.audit_port import open_audits
 
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
 
 
-# What only looks something up is a coroutine: FastAPI sends plain functions to a thread and waits for it.
+# All are coroutines: FastAPI sends plain functions to another thread, which a request must never wait for.
 async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -34,24 +35,19 @@ async def audits_of(queue: Annotated[JobQueue, Depends(_queue)]) -> Audits:
     return open_audits(queue)
 
 
-def _session(
+# A coroutine that blocks: it runs on the request's own thread, and nobody but this request waits for that.
+async def _session(
     request: Request, response: Response, digest: Annotated[str | None, Depends(trail.body_digest)]
-) -> Iterator[Session]:
+) -> AsyncIterator[Session]:
     with transaction(request.app.state.sessions) as session:
         yield session
         trail.record_call(session, request, response, digest)
 
 
-async def authorise(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> None:
-    """Let the request pass if it carries an API key, and note whose. Raises Unauthorized."""
-    name = name_of(request.app.state.keys, credentials.credentials if credentials else "")
-    if name is None:
-        raise Unauthorized(
-            "The request carries no valid API key.", remedy="Send it in the header `Authorization: Bearer <key>`."
-        )
-    trail.name_actor(request, name)
+async def authorise(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    """Say in the contract that a call needs an API key. Raises Unauthorized if `KeyCheck` has not checked it."""
+    if not trail.has_actor(request):
+        raise no_key()
 
 
 async def storable(request: Request) -> None:
@@ -76,3 +72,8 @@ async def recorded(_: SessionDep) -> None:
 def check_recorded(app: FastAPI) -> None:
     """Raise TypeError if a route that may change something would leave no entry in the trail."""
     trail.check_recorded(app, _session)
+
+
+def check_one_thread(app: FastAPI) -> None:
+    """Raise TypeError if a route with a session could wait for a second thread, or block the server."""
+    check_threads(app, _session)

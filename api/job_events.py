@@ -5,37 +5,46 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from fastapi.sse import ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 
-from api.schemas import JobOut
-from service.db.session import Sessions, transaction
-from service.domain.jobs import ENDED, Job
-from service.domain.work import JobEvent
-from service.usecases.jobs import job_events
+from api.schemas import StageOut
+from api.shared_looks import SharedLook
+from service.domain.jobs import ENDED
+from service.domain.work import JobNews
+from service.errors import NotFound
 
 _EVERY_S = 0.5
 
+JobLook = SharedLook[tuple[UUID, int], JobNews]
+"""Looks for the news of jobs, each behind the last event that somebody has seen of it."""
 
-async def job_stream(sessions: Sessions, job_id: UUID, last_id: int) -> AsyncIterator[ServerSentEvent]:
+
+async def job_stream(look: JobLook, job_id: UUID, last_id: int) -> AsyncIterator[ServerSentEvent]:
     """Events behind `last_id`, then the new ones as they come, until the job has ended and all were told.
 
-    No transaction stays open between two looks. An unreachable database ends the stream; the client reconnects.
+    All streams look at the same moments, so that one look serves them all. An unreachable database ends the stream; the
+    client reconnects.
     """
-
-    def look() -> tuple[Job, list[JobEvent]]:
-        with transaction(sessions) as session:
-            return job_events(session, job_id, after=last_id)
-
     told = None
-    while True:
-        job, events = await run_in_threadpool(look)
-        for event in events:
+    while (news := await look.ask((job_id, last_id))) is not None:
+        for event in news.events:
             last_id = event.id
             yield ServerSentEvent(data={**event.data, "at": event.at}, event=event.kind, id=str(event.id))
-        out = JobOut.of(job)
-        if out.progress != told:
-            told = out.progress
-            yield ServerSentEvent(data={"status": out.status, "progress": out.progress}, event="progress")
-        if not events and job.status in ENDED:
+
+        if news.progress != told:
+            told = news.progress
+            stages = [StageOut.model_validate(stage, from_attributes=True) for stage in news.progress]
+            yield ServerSentEvent(data={"status": news.status, "progress": stages}, event="progress")
+
+        if not news.events and news.status in ENDED:
             return
-        await asyncio.sleep(_EVERY_S)
+        await asyncio.sleep(_EVERY_S - asyncio.get_running_loop().time() % _EVERY_S)
+
+
+async def check_job(look: JobLook, job_id: UUID) -> None:
+    """Raise NotFound where there is no such job."""
+    if await look.ask((job_id, _NEVER)) is None:
+        raise NotFound(f"There is no job {job_id}.", field="job", value=job_id, remedy="GET /jobs lists all jobs.")
+
+
+_NEVER = 2**63 - 1
+"""An id behind which there is no event."""

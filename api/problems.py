@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem details. One table says which class of error has which status."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,22 +7,43 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
-from service.errors import Conflict, DissectError, InvalidInput, NotFound, Unauthorized, Unavailable
+from api.request_errors import shortened, wrong_fields
+from service.errors import (
+    Conflict,
+    DissectError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+RETRY_SOON_AFTER_S = 1
+"""Where only too many asked at once: the queue is short."""
 
 STATUS: dict[type[DissectError], int] = {
     InvalidInput: 422,
+    TooLarge: 413,
+    TooSlow: 408,
+    UnsupportedMediaType: 415,
     Unauthorized: 401,
     NotFound: 404,
     Conflict: 409,
     Unavailable: 503,
 }
 """Status of an error: that of its nearest ancestor in this table, else 500."""
+
+_CONTRACT = "GET /openapi.json lists every path with its methods."
 
 log = structlog.get_logger()
 
@@ -49,6 +69,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_crash)
 
 
+def answer_to(error: DissectError) -> JSONResponse:
+    """The problem that an error is."""
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    answer = _answer(status, **error.as_problem())
+    if isinstance(error, Overloaded):
+        answer.headers["Retry-After"] = str(RETRY_SOON_AFTER_S)
+    return answer
+
+
 def _answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
     body = {"type": f"urn:mammodissect:problem:{code}", "title": title, "status": status, "detail": detail}
     headers = {}
@@ -61,32 +90,62 @@ def _answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSO
 
 async def _on_dissect_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DissectError)  # noqa: S101 - registered for that class
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    return _answer(status, **error.as_problem())
+    return answer_to(error)
 
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
-    errors = [{"field": _field(one["loc"]), "detail": one["msg"]} for one in error.errors()]
-    first = errors[0]
-    detail = f"{first['field']}: {first['detail']}."
-    return _answer(422, InvalidInput.code, InvalidInput.title, detail, field=first["field"], errors=errors)
+    wrong = wrong_fields(error.errors(), error.body)
+    errors = [field.as_json() for field in wrong]
+    return _answer(422, InvalidInput.code, InvalidInput.title, **errors[0], errors=errors)
 
 
-async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class
     phrase = HTTPStatus(error.status_code).phrase
-    answer = _answer(error.status_code, phrase.lower().replace(" ", "-"), phrase, str(error.detail))
+    code = phrase.lower().replace(" ", "-")
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            told = _nothing_there(request)
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            told = _not_allowed(request)
+        case _:
+            told = {"detail": f"The request was answered with {error.status_code}, {phrase}.", "remedy": _CONTRACT}
+    answer = _answer(error.status_code, code, phrase, **told)
     answer.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _nothing_there(request: Request) -> dict[str, str]:
+    path = shortened(request.url.path)
+    return {"detail": f"There is nothing at {path}.", "field": "path", "value": path, "remedy": _CONTRACT}
+
+
+def _not_allowed(request: Request) -> dict[str, str]:
+    path, method = shortened(request.url.path), shortened(request.method)
+    return {
+        "detail": f"{path} does not answer to {method}.",
+        "field": "method",
+        "value": method,
+        "remedy": f"Use {' or '.join(_allowed(request))}.",
+    }
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at the request's path: the framework knows those of the first."""
+    path = get_route_path(request.scope)
+    routes = [context for context in iter_route_contexts(request.app.routes) if hasattr(context, "path_regex")]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
 
 async def _on_crash(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
-    return _answer(500, DissectError.code, DissectError.title, "Something went wrong here; the log has the details.")
-
-
-def _field(location: Sequence[str | int]) -> str:
-    """('body', 'method', 'top_k') -> 'method.top_k'."""
-    inner = location[1:] if location and location[0] in {"body", "query", "path", "header"} else location
-    return ".".join(map(str, inner)) or str(location[0] if location else "body")
+    return _answer(
+        500,
+        DissectError.code,
+        DissectError.title,
+        "Something went wrong here; the log has the details.",
+        remedy="Tell whoever runs the service, with the time of the request.",
+    )

@@ -1,12 +1,10 @@
 """The JSON of registered things and jobs, and how it maps to the domain."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
@@ -24,29 +22,9 @@ LayerName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Body(BaseModel):
-    """A request body: unknown fields are refused, and texts that the database could not store."""
+    """A request body: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
-
-    @field_validator("*")
-    @classmethod
-    def _without_nul(cls, value: Any) -> Any:
-        if _holds_nul(value):
-            raise PydanticCustomError("nul", "No text may hold the character NUL, which the database does not store")
-        return value
-
-
-def _holds_nul(value: object) -> bool:
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, str) and "\0" in one:
-            return True
-        if isinstance(one, Mapping):
-            left += (*one.keys(), *one.values())
-        elif isinstance(one, list | tuple):
-            left += one
-    return False
 
 
 class CheckpointIn(Body):

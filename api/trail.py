@@ -22,6 +22,11 @@ def name_actor(request: Request, name: str) -> None:
     request.state.actor = name
 
 
+def has_actor(request: Request) -> bool:
+    """Whether it is known who calls."""
+    return hasattr(request.state, "actor")
+
+
 async def body_digest(request: Request) -> str | None:
     """SHA-256 of the body as it was sent; None for calls that only read, and where there is no body."""
     if request.method in READING:

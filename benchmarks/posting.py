@@ -24,7 +24,7 @@ from service.domain.resources import ResourceKind
 _WARM_UP = 20
 _ROUNDS = 600
 _MOST = 2.5
-_JOB = {
+JOB = {
     "target": "target",
     "dissector": "dissector",
     "probe_set": "probes",
@@ -53,7 +53,7 @@ def run() -> list[Row]:
         postgres = stack.enter_context(PostgresServer(folder / "postgres"))
         valkey = stack.enter_context(ValkeyServer(folder / "valkey"))
         upgrade(postgres.url)
-        _register(postgres.url)
+        register(postgres.url)
         settings = {
             "DATABASE_URL": postgres.url,
             "BROKER_URL": valkey.url,
@@ -86,11 +86,11 @@ def _p99(seconds: list[float]) -> float:
 
 def _post(client: httpx.Client) -> float:
     start = time.perf_counter()
-    client.post("/jobs", json=_JOB).raise_for_status()
+    client.post("/jobs", json=JOB).raise_for_status()
     return time.perf_counter() - start
 
 
-def _register(url: str) -> None:
+def register(url: str) -> None:
     sessions = open_sessions(SecretStr(url), pool_size=1, as_login=True)
     with transaction(sessions) as session:
         session.execute(text("CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body jsonb)"))

@@ -54,6 +54,14 @@ class Settings(BaseSettings):
         default="",
         description="File that maps an audit's evidence to regulations, with dates. Empty: the one that comes along.",
     )
+    requests_at_once: int = Field(
+        default=8,
+        ge=2,
+        le=64,
+        description="Requests that the API works on at once, each with a database connection; it takes two more.",
+    )
+    max_body_mb: int = Field(default=16, ge=1, le=256, description="The largest body (MB) that the API takes.")
+    body_time_s: float = Field(default=30.0, gt=0, le=600, description="Seconds that a body may take to arrive.")
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
     batch_size: int = Field(
         default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not say."

@@ -15,12 +15,16 @@
     │   │   └── DigestMismatch    its SHA-256 is not the one that was promised
     │   ├── InvalidDissector      a dissector directory that cannot be used
     │   ├── InvalidActivations    NaN or infinite activations
+    │   ├── TooLarge              what was sent is larger than is taken
+    │   ├── TooSlow               what was sent took too long to arrive
+    │   ├── UnsupportedMediaType  what was sent is declared to be of a kind that nobody here reads
     │   └── InvalidSignature      a signature that cannot be verified: of no known form, or by another key
     │       └── SignatureMismatch what was signed, or the signature, was changed
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               the database or the broker cannot be reached now
+    │   └── Overloaded            more is asked at once than can be worked on
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
     ├── ArtifactLost              a stored intermediate result is missing or damaged
     ├── LeaseLost                 a worker writes for an item that is no longer its own
@@ -151,6 +155,24 @@ class InvalidActivations(InvalidInput):
     code, title = "invalid-activations", "Invalid activations"
 
 
+class TooLarge(InvalidInput):
+    """What was sent is larger than is taken."""
+
+    code, title = "too-large", "Too large"
+
+
+class TooSlow(InvalidInput):
+    """What was sent took too long to arrive."""
+
+    code, title = "too-slow", "Too slow"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """What was sent is declared to be of a kind that nobody here reads."""
+
+    code, title = "unsupported-media-type", "Unsupported media type"
+
+
 class InvalidSignature(InvalidInput):
     """A signature that cannot be verified: it has no known form, or another key than the trusted one made it."""
 
@@ -185,6 +207,12 @@ class Unavailable(DissectError):
     """The database or the broker cannot be reached now."""
 
     code, title = "unavailable", "Temporarily unavailable"
+
+
+class Overloaded(Unavailable):
+    """More is asked at once than can be worked on; nothing has been done."""
+
+    code, title = "overloaded", "Too much at once"
 
 
 class JobCancelled(DissectError):

@@ -16,12 +16,13 @@ from api.alert_schemas import (
     WebhookIn,
 )
 from api.dependencies import SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from service.domain.alerts import DeliveryStatus, EndpointKind
 from service.usecases import alerts
 
-endpoints = APIRouter(prefix="/alert-endpoints", tags=["alerts"])
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+endpoints = APIRouter(prefix="/alert-endpoints", tags=["alerts"], route_class=OneThreadRoute)
+router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=OneThreadRoute)
 
 EndpointName = Annotated[str, Path(max_length=80)]
 AlertId = Annotated[str, Path(max_length=80, description="As receivers know it: the header `webhook-id`.")]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.dependencies import SessionDep, SettingsDep
+from api.one_thread import LongReadingRoute
 from api.report_answers import (
     HTML,
     JSON,
@@ -25,7 +26,7 @@ from service.reports.model_card import model_card
 from service.signatures import ALGORITHM, SigningKey
 from service.usecases.audit_reports import read_audit_report
 
-router = APIRouter(prefix="/audits", tags=["reports"])
+router = APIRouter(prefix="/audits", tags=["reports"], route_class=LongReadingRoute)
 
 _MARKDOWN = "text/markdown"
 _MAPS: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {}, _MARKDOWN: {}}}}

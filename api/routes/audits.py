@@ -14,12 +14,13 @@ from api.audit_schemas import (
     RecomputedOut,
 )
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.targets import target_of
 from service.domain.policies import Verdict
 from service.usecases import audit_verdicts, audits, deployments
 
-router = APIRouter(prefix="/audits", tags=["audits"])
+router = APIRouter(prefix="/audits", tags=["audits"], route_class=OneThreadRoute)
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)

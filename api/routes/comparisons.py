@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response, status
 
 from api.analysis_schemas import ComparisonBriefOut, ComparisonIn, ComparisonOut
 from api.dependencies import SessionDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from service.usecases import comparisons
 
-router = APIRouter(prefix="/comparisons", tags=["comparisons"])
+router = APIRouter(prefix="/comparisons", tags=["comparisons"], route_class=OneThreadRoute)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)

@@ -17,6 +17,7 @@ from api.audit_schemas import (
     VersionIn,
 )
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import JobIn
 from api.targets import target_of
@@ -26,7 +27,7 @@ from service.errors import Conflict, InvalidInput
 from service.usecases import audits, deployments
 from service.usecases.jobs import JobSubmission
 
-router = APIRouter(prefix="/deployments", tags=["deployments"])
+router = APIRouter(prefix="/deployments", tags=["deployments"], route_class=OneThreadRoute)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)

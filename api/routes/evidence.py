@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query
 
 from api.analysis_schemas import CoverageOut, WatchListOut
 from api.dependencies import SessionDep, SettingsDep
+from api.one_thread import LongReadingRoute
 from service.usecases import evidence
 
-router = APIRouter(prefix="/jobs", tags=["evidence"])
+router = APIRouter(prefix="/jobs", tags=["evidence"], route_class=LongReadingRoute)
 
 
 @router.get("/{job_id}/coverage")

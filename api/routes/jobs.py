@@ -8,15 +8,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import QueueDep, SessionDep, SettingsDep
-from api.job_events import job_stream
+from api.job_events import check_job, job_stream
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import CheckpointIn, JobBriefOut, JobIn, JobOut
 from api.targets import target_of
-from service.db.session import Sessions
 from service.domain.jobs import JobStatus
 from service.usecases import jobs
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=OneThreadRoute)
+events = APIRouter(prefix="/jobs", tags=["jobs"])
+"""Streams: they take no place of the gate, and no thread and no connection of their own."""
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
@@ -84,20 +86,19 @@ def replay_job(job_id: UUID, session: SessionDep, queue: QueueDep, response: Res
     return JobOut.of(job)
 
 
-def _check_job(job_id: UUID, session: SessionDep) -> None:
-    jobs.find_job(session, job_id)
+async def _check_job(job_id: UUID, request: Request) -> None:
+    await check_job(request.app.state.job_look, job_id)
 
 
 # The check comes before the stream begins: after that, no error can be answered any more.
-@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_check_job)])
+@events.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_check_job)])
 async def follow_job(
-    job_id: UUID, request: Request, last_event_id: Annotated[int, Header(ge=0)] = 0
+    job_id: UUID, request: Request, last_event_id: Annotated[int, Header(ge=0, lt=2**63)] = 0
 ) -> AsyncIterable[ServerSentEvent]:
     """The job's history as server-sent events, until it ends.
 
     `status`, `item`, `accident` and `artifact-lost` events have ids: a client that reconnects with `Last-Event-ID`
     gets what it has missed. `progress` events in between have none: they carry the job's progress as it is now.
     """
-    sessions: Sessions = request.app.state.sessions
-    async for event in job_stream(sessions, job_id, last_event_id):
+    async for event in job_stream(request.app.state.job_look, job_id, last_event_id):
         yield event

@@ -8,12 +8,13 @@ from pydantic import FiniteFloat
 
 from api.dependencies import SessionDep
 from api.neuron_schemas import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from service.db.neurons import Sort
 from service.domain.neurons import NeuronFilter
 from service.usecases import neurons
 
-router = APIRouter(tags=["neurons"])
+router = APIRouter(tags=["neurons"], route_class=OneThreadRoute)
 
 JobQuery = Annotated[UUID | None, Query(description="The dissection.")]
 ModelQuery = Annotated[

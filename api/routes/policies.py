@@ -9,13 +9,14 @@ from api.audit_schemas import (
     PolicyOut,
 )
 from api.dependencies import SessionDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.routes.resources import Ref
 from service.analysis.policy_codec import parse_policy, policy_from, policy_schema
 from service.domain.resources import ResourceKind
 from service.usecases import deployments, resources
 
-router = APIRouter(prefix="/policies", tags=["policies"])
+router = APIRouter(prefix="/policies", tags=["policies"], route_class=OneThreadRoute)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Header, Request, status
 from pydantic import BaseModel
 
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
 from api.trail import name_actor
 from service.domain.trail import REGISTRY
 from service.errors import Conflict
 from service.usecases.registry import Signed, check_signature, hear_registry
 
-router = APIRouter(tags=["registry"])
+router = APIRouter(tags=["registry"], route_class=OneThreadRoute)
 
 
 class HeardOut(BaseModel):

@@ -1,15 +1,14 @@
 """Reports on dissections and comparisons, and results as files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, BinaryIO
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from api.dependencies import SessionDep, SettingsDep
+from api.one_thread import LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
     JSON,
@@ -26,8 +25,8 @@ from service.reports.comparison import comparison_html, comparison_json
 from service.reports.dissection import dissection_html, dissection_json
 from service.usecases import reports
 
-jobs = APIRouter(prefix="/jobs", tags=["reports"])
-comparisons = APIRouter(prefix="/comparisons", tags=["reports"])
+jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
+comparisons = APIRouter(prefix="/comparisons", tags=["reports"], route_class=LongReadingRoute)
 
 _EXPORTS: dict[ExportFormat, tuple[str, str]] = {
     "published": ("csv", "text/csv"),
@@ -35,7 +34,6 @@ _EXPORTS: dict[ExportFormat, tuple[str, str]] = {
     "parquet": ("parquet", "application/vnd.apache.parquet"),
     "json": ("json", JSON),
 }
-_CHUNK = 1 << 20
 
 
 @jobs.get("/{job_id}/report", response_class=Response, responses=REPORTS)
@@ -70,7 +68,7 @@ def read_comparison_report(
 
 @jobs.get(
     "/{job_id}/export",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={200: {"content": {kind: {} for _, kind in _EXPORTS.values()}}},
 )
 def export_job(
@@ -83,7 +81,7 @@ def export_job(
             description="`published`: the CSV of Mammo-CLIP Dissect; csv and parquet: one line a neuron and rank.",
         ),
     ] = "csv",
-) -> StreamingResponse:
+) -> Response:
     """The whole result of a succeeded job as one file."""
     suffix, kind = _EXPORTS[form]
     with TemporaryDirectory() as folder:
@@ -92,10 +90,4 @@ def export_job(
         size = path.stat().st_size
         file = path.open("rb")  # outlives its name, so nothing is left behind however the answer ends
     headers = {"Content-Length": str(size), **named(f"dissection-{job_id}.{suffix}", "attachment")}
-    return StreamingResponse(_chunks(file), media_type=kind, headers=headers)
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+    return OpenFileResponse(file, media_type=kind, headers=headers)

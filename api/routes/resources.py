@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request, Response, status
 from sqlalchemy.orm import Session
 
 from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import ConceptSetIn, DissectorIn, LayerInfoOut, ModelIn, ModelOut, ProbeSetIn, ResourceOut
 from service.concepts.parse import concept_set_from_entries
@@ -14,10 +15,10 @@ from service.domain.resources import Resource, ResourceKind
 from service.usecases import resources
 from service.usecases.trail import annotate
 
-models = APIRouter(prefix="/models", tags=["models"])
-dissectors = APIRouter(prefix="/dissectors", tags=["dissectors"])
-probe_sets = APIRouter(prefix="/probe-sets", tags=["probe sets"])
-concept_sets = APIRouter(prefix="/concept-sets", tags=["concept sets"])
+models = APIRouter(prefix="/models", tags=["models"], route_class=OneThreadRoute)
+dissectors = APIRouter(prefix="/dissectors", tags=["dissectors"], route_class=OneThreadRoute)
+probe_sets = APIRouter(prefix="/probe-sets", tags=["probe sets"], route_class=OneThreadRoute)
+concept_sets = APIRouter(prefix="/concept-sets", tags=["concept sets"], route_class=OneThreadRoute)
 
 Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version) or `name@version`.")]
 

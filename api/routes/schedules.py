@@ -7,13 +7,14 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api.dependencies import AuditsDep, SessionDep
+from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schedule_schemas import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
 from service.db.schedules import database_clock
 from service.domain.schedules import Schedule
 from service.usecases import schedules
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=OneThreadRoute)
 
 Named = Annotated[str, Path(max_length=64, description="Name of the schedule.")]
 

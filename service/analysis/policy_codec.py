@@ -7,7 +7,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from service.domain.json_text import check_values
 from service.domain.policies import Policy, Rule
+from service.domain.wrong_values import expected_of
 from service.errors import InvalidPolicy
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
@@ -18,14 +20,27 @@ _NO_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, Recurs
 _REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """A loader without aliases: with them a text of some hundred bytes stands for a document of any size."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, unless it repeats another."""
+        if self.check_event(yaml.AliasEvent):
+            raise InvalidPolicy(
+                "The policy refers to a part of itself.", field="policy", remedy="Write the part again."
+            )
+        return super().compose_node(parent, index)
+
+
 def parse_policy(content: str) -> Policy:
     """A policy from YAML, of which JSON is a part. Raises InvalidPolicy."""
     try:
-        document = yaml.safe_load(content)
+        document = yaml.load(content, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
     except _NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
         raise InvalidPolicy(f"The policy is no YAML{where}.", field="policy", remedy=_REMEDY) from None
+    check_values(document, "policy", within="policy")
     return policy_from(document)
 
 
@@ -49,6 +64,7 @@ def policy_schema() -> dict[str, Any]:
 
 
 def _invalid(error: ErrorDetails) -> InvalidPolicy:
+    context = error.get("ctx", {})
     steps = [step for step in error["loc"] if step not in _KINDS]
     field = ".".join(map(str, ("policy", *steps)))
     value = error["input"]
@@ -64,4 +80,10 @@ def _invalid(error: ErrorDetails) -> InvalidPolicy:
     if error["type"] == "unexpected_keyword_argument":
         return InvalidPolicy(f"There is no field '{steps[-1]}'.", field=field, value=value, remedy=_REMEDY)
     shown = None if isinstance(value, dict | list | tuple) else value
-    return InvalidPolicy(f"{error['msg']}.", field=field, value=shown, remedy=_REMEDY)
+    if error["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
+        return InvalidPolicy(f"The field {field} is missing.", field=field, remedy=_REMEDY)
+    if error["type"] in {"value_error", "assertion_error"}:
+        return InvalidPolicy(f"{context['error']}.", field=field, value=shown, remedy=_REMEDY)
+    return InvalidPolicy(
+        f"{field} must be {expected_of(error['type'], context)}.", field=field, value=shown, remedy=_REMEDY
+    )

@@ -1,16 +1,22 @@
 """A job's history: written in the transaction that it tells of, read by those who follow the job."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from service.db.tables import JobEventRow
 from service.domain.work import JobEvent
 
+_EVENTS_OF_MANY = text(
+    "SELECT asked.job_id, asked.last_id, event.id, event.kind, event.data, event.at "
+    "FROM unnest(:job_ids, :last_ids) AS asked (job_id, last_id) "
+    "CROSS JOIN LATERAL (SELECT id, kind, data, at FROM job_events "
+    "WHERE job_id = asked.job_id AND id > asked.last_id ORDER BY id LIMIT :most) AS event ORDER BY event.id"
+).bindparams(bindparam("job_ids", type_=ARRAY(Uuid)), bindparam("last_ids", type_=ARRAY(BigInteger)))
 _ADD = text("INSERT INTO job_events (job_id, kind, data) VALUES (:job_id, :kind, CAST(:data AS jsonb))")
 
 
@@ -24,3 +30,14 @@ def events_after(session: Session, job_id: UUID, last_id: int, *, limit: int = 5
     query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.id > last_id)
     rows = session.scalars(query.order_by(JobEventRow.id).limit(limit))
     return [JobEvent(row.id, row.kind, row.data, row.at) for row in rows]
+
+
+def events_of_many(
+    session: Session, asked: Collection[tuple[UUID, int]], *, limit: int = 500
+) -> dict[tuple[UUID, int], list[JobEvent]]:
+    """For each job and event of it that was seen, the lines behind that one, oldest first; no entry for none."""
+    parameters = {"job_ids": [job for job, _ in asked], "last_ids": [last for _, last in asked], "most": limit}
+    found: dict[tuple[UUID, int], list[JobEvent]] = {}
+    for job_id, last_id, *event in session.execute(_EVENTS_OF_MANY, parameters):
+        found.setdefault((job_id, last_id), []).append(JobEvent(*event))
+    return found

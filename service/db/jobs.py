@@ -1,6 +1,6 @@
 """Queries on jobs. A status changes only by an UPDATE that names the statuses it may come from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 from uuid import UUID
@@ -98,6 +98,12 @@ def find_job_status(session: Session, job_id: UUID) -> JobStatus | None:
     """Where the job stands; None where there is none."""
     status = session.scalar(select(JobRow.status).where(JobRow.id == job_id))
     return None if status is None else JobStatus(status)
+
+
+def job_statuses(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
+    """Where each of the jobs stands; no entry for a job that there is not."""
+    rows = session.execute(select(JobRow.id, JobRow.status).where(JobRow.id.in_(job_ids)))
+    return {job_id: JobStatus(status) for job_id, status in rows}
 
 
 def parts_of(session: Session, job_id: UUID) -> JobParts:

@@ -30,9 +30,12 @@ _CONNECTING = {
 }
 
 
-def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool = False) -> Sessions:
+def open_sessions(
+    database_url: SecretStr, *, pool_size: int = 5, overflow: int | None = None, as_login: bool = False
+) -> Sessions:
     """A session factory over a connection pool. Connects on first use, so make it after any fork.
 
+    overflow: connections beyond the pool's size, opened when needed and closed again; twice its size if left out.
     as_login: with the rights of the URL's own login instead of the service's role, for what looks after tables.
     Raises InvalidInput where the setting is missing or no such URL; its sessions raise Unavailable where they cannot
     take the role.
@@ -44,7 +47,7 @@ def open_sessions(database_url: SecretStr, *, pool_size: int = 5, as_login: bool
         pool_pre_ping=True,
         hide_parameters=True,
         pool_size=pool_size,
-        max_overflow=2 * pool_size,
+        max_overflow=2 * pool_size if overflow is None else overflow,
         connect_args=_CONNECTING,
     )
     event.listen(engine, "handle_error", _tell_no_values)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from service.domain.jobs import Stage
+from service.domain.jobs import JobStatus, Stage, StageProgress
 
 
 class ItemStatus(StrEnum):
@@ -61,3 +61,12 @@ class JobEvent:
     kind: str
     data: Mapping[str, Any]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobNews:
+    """Where a job stands, and what has happened to it since an event that somebody has seen."""
+
+    status: JobStatus
+    progress: tuple[StageProgress, ...]
+    events: tuple[JobEvent, ...]

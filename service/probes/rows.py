@@ -71,7 +71,9 @@ def _check_header(header: list[str]) -> None:
 def _json_rows(file: TextIO) -> Iterator[Row]:
     try:
         rows = json.load(file)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise  # told of where the file is opened
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise InvalidManifest(
             f"The manifest is not JSON{place}.", field="manifest", remedy="Write a list of objects."
@@ -86,7 +88,7 @@ def _jsonl_rows(file: TextIO) -> Iterator[Row]:
     for number, line in enumerate((line for line in file if line.strip()), start=1):
         try:
             fields = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError
             raise _bad_row(number, "is not JSON", "Write one object a line.") from None
         yield _object_row(number, fields)
 
@@ -100,9 +102,17 @@ def _object_row(number: int, fields: Any) -> Row:
     return row
 
 
+def _flat(number: int, values: list[Any]) -> list[Any]:
+    """The list, in whose lists there are no lists."""
+    for value in values:
+        if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
+            raise _bad_row(number, "has a list in a list in a list", "Flatten it.")
+    return values
+
+
 def _text(number: int, value: Any) -> str:
     if isinstance(value, list):
-        return "|".join(_text(number, entry) for entry in value)
+        return "|".join(_text(number, entry) for entry in _flat(number, value))
     if not isinstance(value, str | int | float):
         raise _bad_row(number, "has a field that is neither text nor number nor a list of these", "Flatten it.")
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,6 +1,6 @@
 """Submit, find, list, cancel, retry and replay jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import jobs as queries
-from service.db.events import add_event, events_after
+from service.db.events import add_event, events_after, events_of_many
 from service.db.resources import find_inspection
 from service.db.session import on_commit
-from service.db.work import add_items, next_turn, restore_items, withdraw_items
+from service.db.work import add_items, next_turn, restore_items, stage_progress, withdraw_items
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import (
@@ -28,7 +28,7 @@ from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import JobEvent, NewItem
+from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
 from service.usecases.resources import find_parts
@@ -226,6 +226,21 @@ def job_events(session: Session, job_id: UUID, *, after: int) -> tuple[Job, list
     """The job and its history behind an event. Raises NotFound."""
     job = find_job(session, job_id)  # first: a job that has ended has all its events
     return job, events_after(session, job_id, after)
+
+
+def job_news(session: Session, asked: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], JobNews]:
+    """For each job and event of it that was seen, the news of that job; no entry where there is no such job."""
+    job_ids = {job_id for job_id, _ in asked}
+    statuses = queries.job_statuses(session, job_ids)  # first: a job that has ended has all its events
+    progress = stage_progress(session, list(statuses))
+    events = events_of_many(session, asked)
+    return {
+        (job_id, last_id): JobNews(
+            statuses[job_id], tuple(progress.get(job_id, ())), tuple(events.get((job_id, last_id), ()))
+        )
+        for job_id, last_id in asked
+        if job_id in statuses
+    }
 
 
 def _locked_job(session: Session, job_id: UUID) -> Job:

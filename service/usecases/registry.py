@@ -29,7 +29,9 @@ from service.db.registry import (
     source_of_registry_version,
 )
 from service.domain.audits import Audit, Deployment
+from service.domain.json_text import parse_json
 from service.domain.resources import Resource
+from service.domain.wrong_values import expected_of
 from service.errors import InvalidInput, Unauthorized
 from service.ports import JobQueue
 from service.usecases.audits import Occasion, start_audit
@@ -210,13 +212,19 @@ def _unusable(source: str, why: str) -> InvalidInput:
 
 
 def _parsed(shape: TypeAdapter[Any], value: bytes | dict[str, Any]) -> Any:
+    document = parse_json(value) if isinstance(value, bytes) else value
     try:
-        return shape.validate_json(value) if isinstance(value, bytes) else shape.validate_python(value)
+        return shape.validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "body"
+        wrong = (
+            "is missing"
+            if first["type"] == "missing"
+            else f"must be {expected_of(first['type'], first.get('ctx', {}))}"
+        )
         raise InvalidInput(
-            f"That is no event of a model registry: {first['msg']}.",
+            f"That is no event of a model registry: {field} {wrong}.",
             field=field,
             remedy="Send MLflow's model_version.created and model_version_alias.created here.",
         ) from None

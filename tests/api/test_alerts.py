@@ -88,20 +88,20 @@ def test_a_name_is_given_once(client: TestClient) -> None:
 UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"kind": "webhook", "name": "x", "url": "http://alerts.example.org/"}, "url"),
     ({"kind": "webhook", "name": "x", "url": "https://127.0.0.1/"}, "url"),
-    ({"kind": "webhook", "name": "x"}, "webhook.url"),
+    ({"kind": "webhook", "name": "x"}, "url"),
     ({"kind": "webhook", "name": "No Spaces", "url": URL}, "name"),
     ({"kind": "webhook", "name": "x", "url": URL, "events": []}, "events"),
     ({"kind": "webhook", "name": "x", "url": URL, "events": ["audit.fail"]}, "events"),
-    ({"kind": "webhook", "name": "x", "url": URL, "events": "some"}, "webhook.events"),
-    ({"kind": "webhook", "name": "x", "url": URL, "addresses": ["a@b.c"]}, "webhook.addresses"),
+    ({"kind": "webhook", "name": "x", "url": URL, "events": "some"}, "events"),
+    ({"kind": "webhook", "name": "x", "url": URL, "addresses": ["a@b.c"]}, "addresses"),
     ({"kind": "email", "name": "x", "addresses": ["nobody"]}, "addresses"),
     ({"kind": "email", "name": "x", "addresses": ["Anna <anna@hospital.test>"]}, "addresses"),
     ({"kind": "email", "name": "x", "addresses": ["a@b.test, c@d.test"]}, "addresses"),
     ({"kind": "email", "name": "x", "addresses": ["a@b.test\r\nBcc: c@d.test"]}, "addresses"),
     ({"kind": "email", "name": "x", "addresses": ["a@b.test", "A@b.test"]}, "addresses"),
-    ({"kind": "email", "name": "x", "addresses": []}, "email.addresses"),
-    ({"kind": "pigeon", "name": "x"}, "body"),
-    ({"name": "x", "url": URL}, "body"),
+    ({"kind": "email", "name": "x", "addresses": []}, "addresses"),
+    ({"kind": "pigeon", "name": "x"}, "kind"),
+    ({"name": "x", "url": URL}, "kind"),
 ]
 
 

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from api.app import create_app
-from api.dependencies import SessionDep, check_recorded, recorded
+from api.dependencies import SessionDep, check_one_thread, check_recorded, recorded
+from api.one_thread import OneThreadRoute
 from api.trail import READING
 from service.analysis.policy_codec import policy_from
 from service.config import Settings
@@ -46,6 +47,8 @@ from tests.api.test_problems import problem
 from tests.api.test_registry_events import SECRET, created, send
 from tests.schedules.field import DAILY
 from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
+
+IT = {"Authorization": "Bearer second"}
 
 
 class Caller:
@@ -318,7 +321,7 @@ def test_what_is_refused_and_what_only_reads_leaves_none(caller: Caller) -> None
 
 
 def test_a_call_that_crashes_leaves_none(named: FastAPI, sessions: Sessions) -> None:
-    router = APIRouter()
+    router = APIRouter(route_class=OneThreadRoute)
 
     @router.post("/crash")
     def crash(session: SessionDep) -> None:
@@ -326,13 +329,13 @@ def test_a_call_that_crashes_leaves_none(named: FastAPI, sessions: Sessions) -> 
         raise RuntimeError
 
     named.include_router(router)
-    with TestClient(named, raise_server_exceptions=False) as client:
+    with TestClient(named, headers=IT, raise_server_exceptions=False) as client:
         problem(client.post("/crash"), 500)
     assert trail(sessions) == []
 
 
 def test_a_route_that_nobody_thought_of_is_recorded_too(named: FastAPI, sessions: Sessions) -> None:
-    router = APIRouter(prefix="/things")
+    router = APIRouter(prefix="/things", route_class=OneThreadRoute)
 
     @router.put("/{thing}/parts/{part}/turn")
     async def turn(thing: str, part: int, body: dict[str, Any]) -> None:
@@ -344,11 +347,11 @@ def test_a_route_that_nobody_thought_of_is_recorded_too(named: FastAPI, sessions
 
     named.include_router(router, dependencies=[Depends(recorded)])
     check_recorded(named)
-    with TestClient(named) as client:
+    with TestClient(named, headers=IT) as client:
         client.put("/things/a%20b/parts/7/turn", json={})
         client.request("DELETE", "/things/c", content=b"why")
     first, second = trail(sessions)
-    assert (first.actor, first.action) == ("unauthenticated", "PUT /things/{thing}/parts/{part}/turn")
+    assert (first.actor, first.action) == ("it", "PUT /things/{thing}/parts/{part}/turn")
     assert first.subject == "/things/a%20b/parts/7"
     assert (second.actor, second.action, second.subject) == ("the use case", "remove", "c")
     assert second.request == hashlib.sha256(b"why").hexdigest(), "the use case's own entry is the call's"
@@ -368,6 +371,22 @@ def test_a_route_that_would_not_be_recorded_is_refused_at_the_start(named: FastA
     named.include_router(router)
     with pytest.raises(TypeError, match="/silent changes things without a trail"):
         check_recorded(named)
+
+
+def test_a_route_that_could_wait_for_a_second_thread_is_refused_at_the_start(named: FastAPI) -> None:
+    def in_a_thread() -> None:
+        """What FastAPI would send to another thread."""
+
+    waiting, blocking = APIRouter(route_class=OneThreadRoute), APIRouter()
+    waiting.add_api_route("/waiting", lambda: None, dependencies=[Depends(in_a_thread)])
+    blocking.add_api_route("/blocking", lambda: None, dependencies=[Depends(recorded)])
+
+    for router, message in ((waiting, "/waiting is no coroutine"), (blocking, "/blocking has a session")):
+        app = FastAPI()
+        app.include_router(router)
+        with pytest.raises(TypeError, match=message):
+            check_one_thread(app)
+    check_one_thread(named)
 
 
 def test_each_key_acts_under_its_name(named: FastAPI, sessions: Sessions) -> None:

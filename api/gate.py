@@ -1,0 +1,205 @@
+"""The gate: no more requests are worked on at once than there are connections, each with one thread until its answer.
+
+A request takes its place before it takes anything else, and holds nothing while it waits for one. Whoever has a place
+has a thread and a connection, so nobody waits for either while holding the other.
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from service.errors import Overloaded
+
+Result = TypeVar("Result")
+Work = Callable[[], Coroutine[Any, Any, Result]]
+
+MOST_WAITING = 2000
+"""Requests that wait for a place; the next is turned away at once."""
+
+READ_PATIENCE_S = 1.5
+"""How long a request that only reads waits for a place: it is cheap to ask again."""
+
+CHANGE_PATIENCE_S = 30.0
+"""How long any other request waits: whoever posts something wants to know what became of it."""
+
+
+class Gate:
+    """Gives each request a place, and runs it on one of as many threads."""
+
+    def __init__(self, places: int) -> None:
+        self._places = _Places(places)
+        # What may take seconds never takes all places: the rest is for requests that take milliseconds.
+        self._places_for_long = _Places(max(1, places // 2))
+        self._workers = _Workers(places)
+        self._waiting = 0
+
+    async def run(
+        self, work: Work[Result], *, long: bool, patience_s: float, on_entry: Callable[[], object] | None = None
+    ) -> Result:
+        """What `work` returns, or raises, on a thread of its own. long: it may take seconds.
+
+        on_entry: called when the request is let in, before its work begins. Raises Overloaded where too many wait
+        already, and where the wait lasted longer than `patience_s`.
+        """
+        await self._enter(long, patience_s)
+        if on_entry is not None:
+            on_entry()
+        running = asyncio.wrap_future(self._workers.start(work))
+        # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
+        running.add_done_callback(lambda _: self._leave(long))
+        return await asyncio.shield(running)
+
+    def close(self) -> None:
+        """End the threads once they have done their work; wait for that a few seconds at most."""
+        self._workers.close()
+
+    async def _enter(self, long: bool, patience_s: float) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise _overloaded(f"{self._waiting} requests are waiting already.")
+
+        until = asyncio.get_running_loop().time() + patience_s
+        self._waiting += 1
+        try:
+            if long and not await self._places_for_long.take(until):
+                raise _overloaded("As many requests that take long are being worked on as is possible.")
+            try:
+                entered = await self._places.take(until)
+            except BaseException:
+                entered = False
+                raise
+            finally:
+                if long and not entered:
+                    self._places_for_long.give_back()
+            if not entered:
+                raise _overloaded("As many requests are being worked on as is possible.")
+        finally:
+            self._waiting -= 1
+
+    def _leave(self, long: bool) -> None:
+        self._places.give_back()
+        if long:
+            self._places_for_long.give_back()
+
+
+class EqualReads(Generic[Result]):
+    """One answer for equal requests that only read and wait at the same time.
+
+    It is begun after the last of them has come, so each gets what an answer of its own would say.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._waiting: dict[Hashable, asyncio.Task[Result]] = {}
+
+    async def run(self, key: Hashable, work: Work[Result]) -> Result:
+        """What `work` returns for the first who waits with that key. Raises what it raises, and Overloaded."""
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = asyncio.get_running_loop().create_task(self._answer(key, work))
+            answer.add_done_callback(_retrieve)
+            self._waiting[key] = answer
+        return await asyncio.shield(answer)
+
+    async def _answer(self, key: Hashable, work: Work[Result]) -> Result:
+        def stop_sharing() -> None:
+            self._waiting.pop(key, None)
+
+        try:
+            return await self._gate.run(work, long=False, patience_s=READ_PATIENCE_S, on_entry=stop_sharing)
+        except Overloaded:
+            stop_sharing()
+            raise
+
+
+class _Places:
+    """A number of places; those who find none wait in the order in which they came."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._queue: deque[asyncio.Future[bool]] = deque()
+
+    async def take(self, until: float) -> bool:
+        """Wait for a place; False where there was none until that time of the loop's clock."""
+        if self._free:
+            self._free -= 1
+            return True
+
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._queue.append(turn)
+        timer = loop.call_at(until, _give_up, turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.give_back()
+            raise
+        finally:
+            timer.cancel()
+
+    def give_back(self) -> None:
+        """Leave a place to the next in the queue."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self._free += 1
+
+
+class _Workers:
+    """Threads, each with an event loop of its own, that take one piece of work after another."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[tuple[Work[Any], contextvars.Context, Future[Any]] | None] = SimpleQueue()
+
+    def start(self, work: Work[Result]) -> Future[Result]:
+        """Have a thread do it."""
+        done: Future[Result] = Future()
+        self._tasks.put((work, contextvars.copy_context(), done))
+        if len(self._threads) < self._count:
+            thread = threading.Thread(target=self._work, name=f"request-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return done
+
+    def close(self) -> None:
+        """End the threads."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+
+    def _work(self) -> None:
+        with asyncio.Runner() as runner:
+            while (task := self._tasks.get()) is not None:
+                work, context, done = task
+                try:
+                    result = runner.run(work(), context=context)
+                except BaseException as error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(result)
+                del task, work, context, done  # an idle thread keeps no request in memory
+
+
+def _retrieve(answer: asyncio.Task[Any]) -> None:
+    """Nobody may be left to hear of an error, which asyncio would complain of."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _give_up(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)
+
+
+def _overloaded(detail: str) -> Overloaded:
+    return Overloaded(detail, remedy="Ask again after the seconds that the header Retry-After says.")

@@ -1,0 +1,188 @@
+"""Routes that work on their request with one thread, from the first dependency to the end of the answer.
+
+The body is read first, by the event loop, which costs neither a thread nor a connection. Then the request passes the
+gate. On its thread an event loop of its own runs everything: dependencies, the route, the commit, the answer's making.
+Back on the server's loop the answer goes out, as slowly as its reader may take it, and the place is free meanwhile.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, BinaryIO, ClassVar
+
+import anyio
+from fastapi import FastAPI, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from api.bodies import Bodies
+from api.gate import CHANGE_PATIENCE_S, READ_PATIENCE_S, EqualReads, Gate, Work
+from api.json_requests import JsonRequest
+from api.trail import READING
+
+_FILE = "mammodissect.response.file"
+_CHUNK = 1 << 20
+
+
+class Entrance:
+    """How requests come in: bodies are read, then the gate is passed."""
+
+    def __init__(self, gate: Gate, *, bodies: Bodies, open_bodies: Bodies) -> None:
+        """open_bodies: for callers that have shown no key."""
+        self._gate = gate
+        self._equal_reads: EqualReads[list[Message]] = EqualReads(gate)
+        self._bodies = bodies
+        self._open_bodies = open_bodies
+
+    def bodies_of(self, scope: Scope) -> Bodies:
+        """Who reads the body of that request."""
+        return self._bodies if "actor" in scope["state"] else self._open_bodies
+
+    async def read(self, work: Work[list[Message]], scope: Scope, *, long: bool) -> list[Message]:
+        """The answer to a request that only reads. long: it may take seconds, and be a file, which has one reader.
+
+        Raises Overloaded.
+        """
+        if long:
+            return await self._gate.run(work, long=True, patience_s=READ_PATIENCE_S)
+        names = ("method", "scheme", "root_path", "path", "query_string")
+        key = (*(scope.get(name) for name in names), tuple(scope["headers"]))
+        return await self._equal_reads.run(key, work)
+
+    async def change(self, work: Work[list[Message]]) -> list[Message]:
+        """The answer to a request that may change something. Raises Overloaded."""
+        return await self._gate.run(work, long=True, patience_s=CHANGE_PATIENCE_S)
+
+
+class OneThreadRoute(APIRoute):
+    """A route that is worked on by one thread. Its dependencies are coroutines, which on that thread may block."""
+
+    takes_long: ClassVar[bool] = False
+    """Whether it may take seconds even where it only reads."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _without_another_thread(endpoint), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler of a request, which reads JSON our way."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_json(request: Request) -> Response:
+            return await handle(await JsonRequest.read(request))
+
+        return handle_json
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request. Raises TooLarge, TooSlow and Overloaded before anything of it was done."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)  # which says what is allowed
+            return
+
+        work_on = super().handle
+        entrance: Entrance = scope["app"].state.entrance
+        if scope["method"] in READING:
+            answer = await entrance.read(lambda: _collect(work_on, scope, b""), scope, long=self.takes_long)
+            await _relay(answer, send)
+            return
+
+        try:
+            async with entrance.bodies_of(scope).read(scope, receive) as body:
+                answer = await entrance.change(lambda: _collect(work_on, scope, body))
+        except ClientDisconnect:
+            return
+        await _relay(answer, send)
+
+
+class LongReadingRoute(OneThreadRoute):
+    """A route that may take seconds though it only reads. Only such a route may answer with an open file."""
+
+    takes_long = True
+
+
+class OpenFileResponse(Response):
+    """An open file as the answer: it is read and sent after the request's thread and connection are free again."""
+
+    def __init__(self, file: BinaryIO, *, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(media_type=media_type, headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Hand the file over."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": _FILE, "file": self._file})
+
+
+def check_threads(app: FastAPI, session: object) -> None:
+    """Raise TypeError if a route could wait for a second thread, or use the session on the server's own loop."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if not isinstance(route, APIRoute):
+            continue
+        calls = _calls_of(context.dependant)
+        if isinstance(route, OneThreadRoute):
+            for call in calls:
+                if not _is_coroutine(call):
+                    raise TypeError(f"{call} of {context.path} is no coroutine: FastAPI would give it another thread.")
+        elif session in calls:
+            raise TypeError(f"{context.path} has a session: make its router with route_class=OneThreadRoute.")
+
+
+async def _collect(work_on: Callable[..., Coroutine[Any, Any, None]], scope: Scope, body: bytes) -> list[Message]:
+    answer: list[Message] = []
+    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop()
+        await asyncio.Event().wait()  # nothing more comes, and nobody is told that the client has gone
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await work_on(scope, receive, send)
+    return answer
+
+
+async def _relay(answer: list[Message], send: Send) -> None:
+    for message in answer:
+        if message["type"] == _FILE:
+            await _relay_file(message["file"], send)
+        else:
+            await send(message)
+
+
+async def _relay_file(file: BinaryIO, send: Send) -> None:
+    with file:
+        more = True
+        while more:
+            chunk = await anyio.to_thread.run_sync(file.read, _CHUNK)
+            more = len(chunk) == _CHUNK
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def _without_another_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """The endpoint as a coroutine, which FastAPI calls where it is."""
+    if _is_coroutine(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    async def call(**values: Any) -> Any:
+        return endpoint(**values)
+
+    return call
+
+
+def _calls_of(dependant: Dependant) -> list[Any]:
+    below = [call for dependency in dependant.dependencies for call in _calls_of(dependency)]
+    return [dependant.call, *below]
+
+
+def _is_coroutine(call: Any) -> bool:
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return any(is_kind(function) for is_kind in kinds for function in (call, type(call).__call__))

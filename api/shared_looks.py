@@ -1,0 +1,59 @@
+"""One look into the database for all who want to know the same kind of thing at the same time."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from service.db.session import Sessions, transaction
+
+Key = TypeVar("Key")
+Found = TypeVar("Found")
+
+
+class SharedLook(Generic[Key, Found]):
+    """Answers many at once from one transaction, on one thread and one connection however many ask.
+
+    Who asks while a look is under way is answered by the next.
+    """
+
+    def __init__(self, sessions: Sessions, look: Callable[[Session, Collection[Key]], Mapping[Key, Found]]) -> None:
+        self._sessions = sessions
+        self._look = look
+        self._asked: dict[Key, asyncio.Future[Found | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shared-look")
+
+    async def ask(self, key: Key) -> Found | None:
+        """What the next look finds for the key; None for nothing. Raises what the look raises, such as Unavailable."""
+        loop = asyncio.get_running_loop()
+        answer = self._asked.get(key)
+        if answer is None:
+            answer = self._asked[key] = loop.create_future()
+        if self._looking is None or self._looking.done():
+            self._looking = loop.create_task(self._answer_all())
+        return await asyncio.shield(answer)  # others wait for it, too
+
+    def close(self) -> None:
+        """End the thread once its look is done."""
+        self._thread.shutdown()
+
+    async def _answer_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                found = await loop.run_in_executor(self._thread, self._look_up, asked.keys())
+            except Exception as error:
+                for answer in asked.values():
+                    answer.set_exception(error)
+                    answer.exception()  # nobody may be left to retrieve it
+            else:
+                for key, answer in asked.items():
+                    answer.set_result(found.get(key))
+
+    def _look_up(self, keys: Collection[Key]) -> Mapping[Key, Found]:
+        with transaction(self._sessions) as session:
+            return self._look(session, keys)

@@ -1,0 +1,162 @@
+"""A burst of requests on the API, against a bare FastAPI application with a pooled session as a dependency.
+
+500 equal GETs of every list, 200 event streams, 200 clients that send or read slowly, 200 equal POSTs with one
+idempotency key. The baseline gets a fifth of the readers: its threads wait for connections whose holders wait for
+threads, and with more of them it would be silent for minutes.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+
+from benchmarks.crowd import LISTS, NO_ANSWER, Answer, Crowd, p50, p99, statuses
+from benchmarks.posting import JOB, register
+from benchmarks.servers import bare_server, serving
+from benchmarks.table import Row
+from cli.embedded import PostgresServer, ValkeyServer
+from service.db.migrate import upgrade
+
+_JOBS = 60
+_READERS = 500
+_BASELINE_READERS = 100
+_FOLLOWERS = 200
+_SLOW = 200
+_POSTERS = 200
+_SLOWEST_P99_S = 2.0
+_RECOVERY_S = 1.0
+
+
+def create_bare_app() -> FastAPI:
+    """One route that lists jobs, as the documentation of FastAPI and SQLAlchemy would have it."""
+    app = FastAPI()
+    engine = create_engine(os.environ["DATABASE_URL"])
+
+    def open_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            yield session
+
+    @app.get("/jobs")
+    def list_jobs(session: Annotated[Session, Depends(open_session)]) -> list[dict[str, Any]]:
+        rows = session.execute(text("SELECT id, status, options FROM jobs ORDER BY id DESC LIMIT 50"))
+        return [dict(row._mapping) for row in rows]
+
+    return app
+
+
+def run() -> list[Row]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = stack.enter_context(PostgresServer(folder / "postgres"))
+        valkey = stack.enter_context(ValkeyServer(folder / "valkey"))
+        upgrade(postgres.url)
+        register(postgres.url)
+        settings = {
+            "DATABASE_URL": postgres.url,
+            "BROKER_URL": valkey.url,
+            "API_KEY": "benchmark",
+            "DATA_ROOTS": str(folder),
+            "LOG_LEVEL": "ERROR",
+        }
+        ours = stack.enter_context(serving(["-m", "api"], settings))
+        for _ in range(_JOBS):
+            ours.post("/jobs", json=JOB).raise_for_status()
+        bare = stack.enter_context(bare_server("benchmarks.burst:create_bare_app", settings))
+        return asyncio.run(_measure(_crowd(ours.base_url.port), _crowd(bare.base_url.port)))
+
+
+def _crowd(port: int | None) -> Crowd:
+    return Crowd(port or 80, "benchmark")
+
+
+async def _measure(ours: Crowd, bare: Crowd) -> list[Row]:
+    baseline = await bare.all_at_once("/jobs", _BASELINE_READERS)
+    base = p99(baseline)
+    counted = " ".join(f"{status}:{count}" for status, count in sorted(statuses(baseline).items()))
+    rows = [Row(f"burst: {_BASELINE_READERS} GET /jobs of the bare application ({counted}): p99", base, base, "s", 1.0)]
+    for path in LISTS:
+        answers = await ours.all_at_once(path, _READERS)
+        rows += [_row(f"burst: {_READERS} GET {path}", base, answers), await _recovery(ours, base)]
+
+    different = await asyncio.gather(*(ours.ask(f"/jobs?limit={number}") for number in range(1, _READERS + 1)))
+    rows += [_row(f"burst: {_READERS} different GET /jobs", base, different), await _recovery(ours, base)]
+
+    posted = await ours.all_at_once(
+        "/jobs", _POSTERS, json.dumps(JOB).encode(), "Idempotency-Key: burst", "Content-Type: application/json"
+    )
+    jobs = {answer.json()["id"] for answer in posted if answer.status == 202}
+    rows += [
+        _row(f"burst: {_POSTERS} equal POSTs", base, posted),
+        Row("burst: jobs of the equal POSTs", 1, len(jobs), "jobs", len(jobs), "= 1", len(jobs) == 1),
+        Row(
+            "burst: equal POSTs answered 202", _POSTERS, statuses(posted)[202], "answers",
+            statuses(posted)[202] / _POSTERS, "= 1", statuses(posted)[202] == _POSTERS,
+        ),
+    ]  # fmt: skip
+    return rows + await _beside_slow_ones(ours, base, next(iter(jobs)))
+
+
+async def _beside_slow_ones(ours: Crowd, base: float, job: str) -> list[Row]:
+    """All of it at the same time: streams that stay open, slow senders and readers, and readers who want an answer."""
+    async with asyncio.TaskGroup() as group:
+        streams = [group.create_task(_follow(ours, job)) for _ in range(_FOLLOWERS)]
+        senders = [
+            group.create_task(ours.open(ours.head("POST", "/policies", "Content-Length: 1000") + b"{"))
+            for _ in range(_SLOW // 2)
+        ]
+        readers = [
+            group.create_task(ours.open(ours.head("GET", "/concept-sets/bi-rads"), receive_buffer=1024))
+            for _ in range(_SLOW // 2)
+        ]
+    followed = [stream.result()[0] for stream in streams]
+    answers = await ours.all_at_once("/jobs", _READERS)
+    live = await ours.all_at_once("/health/live", 20)
+    ready = await ours.all_at_once("/health/ready", _READERS)
+    rows = [
+        _row(f"burst: {_FOLLOWERS} event streams, first event", base, followed),
+        _row(f"burst: {_READERS} GET /jobs beside streams and {_SLOW} slow clients", base, answers),
+        _row("burst: GET /health/live beside them", base, live),
+        _row(f"burst: {_READERS} GET /health/ready beside them", base, ready),
+        await _recovery(ours, base),
+    ]
+    for opened in (*senders, *readers):
+        opened.result()[1].close()
+    for stream in streams:
+        stream.result()[1].close()
+    return rows
+
+
+async def _follow(ours: Crowd, job: str) -> tuple[Answer, asyncio.StreamWriter]:
+    """Open a stream and wait for its first event."""
+    began = time.perf_counter()
+    reader, writer = await ours.open(ours.head("GET", f"/jobs/{job}/events"))
+    first = await reader.readuntil(b"event: ")
+    return Answer(int(first.split(b" ", 2)[1]), time.perf_counter() - began), writer
+
+
+async def _recovery(ours: Crowd, base: float) -> Row:
+    """How long it is from the end of a burst to an ordinary answer."""
+    began = time.perf_counter()
+    status = NO_ANSWER
+    while status != 200:
+        status = (await ours.ask("/jobs?limit=1")).status
+    seconds = time.perf_counter() - began
+    return Row("burst: recovery", base, seconds, "s", seconds, f"< {_RECOVERY_S}", seconds < _RECOVERY_S)
+
+
+def _row(name: str, base: float, answers: list[Answer]) -> Row:
+    """The slowest of the crowd; missed where anybody was told anything but an answer or to come again."""
+    counted = " ".join(f"{status}:{count}" for status, count in sorted(statuses(answers).items()))
+    slowest = p99(answers)
+    is_right = not set(statuses(answers)) - {200, 202, 503} and slowest < _SLOWEST_P99_S
+    label = f"{name} ({counted}; p50 {p50(answers):.2f} s): p99"
+    return Row(label, base, slowest, "s", slowest / base, f"< {_SLOWEST_P99_S} s", is_right)

@@ -1,0 +1,124 @@
+"""Many at once, on the server as it is run: nobody is left without an answer, and what is not 503 is right."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.crowd import LISTS, Answer, Crowd, statuses
+from service.db.resources import save_inspection
+from service.db.session import Sessions, transaction
+from service.domain.resources import ResourceKind
+from tests.service.factories import queued_job, resource
+
+MANY = 150
+JOB: dict[str, Any] = {
+    "target": "screening",
+    "layers": ["blocks.0"],
+    "concept_set": "bi-rads",
+    "probe_set": "probes",
+    "dissector": "reader",
+}
+
+
+@pytest.fixture
+def crowd(database_url: str, broker_url: str, sessions: Sessions, tmp_path: Path) -> Iterator[Crowd]:
+    """Clients of a server process with the settings that it has by default."""
+    with transaction(sessions) as session:
+        model = resource(session, ResourceKind.MODEL, "screening", checkpoint="/x", architecture="a", sha256="0")
+        save_inspection(session, model.id, layers=[{"name": "blocks.0", "units": 8, "kind": "Conv2d"}])
+        resource(session, ResourceKind.DISSECTOR, "reader", path="/x")
+        resource(session, ResourceKind.PROBE_SET, "probes", images=120)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = {
+        "DATABASE_URL": database_url,
+        "BROKER_URL": broker_url,
+        "API_KEY": "open sesame",
+        "DATA_ROOTS": str(tmp_path),
+    }
+    server = subprocess.Popen([sys.executable, "-m", "api", "--port", str(port)], env=os.environ | settings)
+    try:
+        clients = Crowd(port, "open sesame", patience_s=120)
+        _wait_for(clients)
+        yield clients
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) in {0, -15}
+
+
+def test_bursts_of_every_list(crowd: Crowd) -> None:
+    different = [f"/jobs?limit={number}" for number in range(1, MANY + 1)]
+    paths = (*LISTS, "/health/ready", "/jobs?limit=1")
+
+    async def scene() -> dict[str, list[Answer]]:
+        together = await asyncio.gather(*(crowd.all_at_once(path, 40) for path in paths))
+        found = dict(zip(paths, together, strict=True))
+        found["/jobs?limit=1"] += await crowd.all_at_once("/jobs?limit=1", MANY)
+        for path, answer in zip(different, await asyncio.gather(*map(crowd.ask, different)), strict=True):
+            found.setdefault(path, []).append(answer)
+        return found
+
+    for path, answers in asyncio.run(scene()).items():
+        assert set(statuses(answers)) <= {200, 503}, path
+        right = asyncio.run(crowd.ask(path))
+        assert right.status == 200
+        for answer in answers:
+            if answer.status == 200:
+                assert answer.body == right.body
+            else:
+                assert answer.json()["type"] == "urn:mammodissect:problem:overloaded"
+
+
+def test_equal_posts_make_one_job_and_all_are_told_of_it(crowd: Crowd) -> None:
+    headers = ("Idempotency-Key: nightly", "Content-Type: application/json")
+    answers = asyncio.run(crowd.all_at_once("/jobs", MANY, json.dumps(JOB).encode(), *headers))
+    assert statuses(answers) == {202: MANY}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+def test_streams_and_slow_clients_are_in_nobodys_way(crowd: Crowd, sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        job = queued_job(session).id
+
+    async def scene() -> None:
+        open_ones = [await crowd.open(crowd.head("GET", f"/jobs/{job}/events")) for _ in range(MANY)]
+        firsts = await asyncio.gather(*(reader.readuntil(b"event: progress") for reader, _ in open_ones))
+        assert all(b" 200 " in first for first in firsts)
+
+        sending = crowd.head("POST", "/policies", "Content-Length: 1000") + b"{"
+        open_ones += [await crowd.open(sending) for _ in range(MANY // 2)]
+        reading = crowd.head("GET", "/concept-sets/bi-rads")
+        open_ones += [await crowd.open(reading, receive_buffer=1024) for _ in range(MANY // 2)]
+
+        live = await crowd.all_at_once("/health/live", 20)
+        ready = await crowd.all_at_once("/health/ready", 20)
+        assert statuses(live + ready) == {200: 40}
+        await _until_answered(crowd, "/jobs")
+        for _, writer in open_ones:
+            writer.close()
+
+    asyncio.run(scene())
+
+
+async def _until_answered(crowd: Crowd, path: str) -> None:
+    answer = await crowd.ask(path)
+    while answer.status != 200:
+        assert answer.status == 503
+        answer = await crowd.ask(path)
+
+
+def _wait_for(crowd: Crowd) -> None:
+    until = time.monotonic() + 60
+    while asyncio.run(crowd.ask("/health/ready")).status != 200:
+        assert time.monotonic() < until, "the server did not start"
+        time.sleep(0.1)

@@ -1,0 +1,174 @@
+"""The gate: who is let in when, and that no place is ever lost."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from api import gate as module
+from api.gate import EqualReads, Gate
+from service.errors import Overloaded
+
+
+class Desk:
+    """Work that ends when it is told to, and knows how much of it was under way at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._may_end = threading.Event()
+        self._now = 0
+        self.most = 0
+        self.threads: set[int] = set()
+        self.order: list[int] = []
+
+    def work(self, number: int = 0) -> Callable[[], Coroutine[Any, Any, int]]:
+        async def work() -> int:
+            with self._lock:
+                self._now += 1
+                self.most = max(self.most, self._now)
+                self.threads.add(threading.get_ident())
+                self.order.append(number)
+            self._may_end.wait(timeout=30)
+            with self._lock:
+                self._now -= 1
+            return number
+
+        return work
+
+    async def wait_until_begun(self, count: int) -> None:
+        while len(self.order) < count:
+            await asyncio.sleep(0.001)
+
+    def end(self) -> None:
+        self._may_end.set()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.end()
+
+
+def test_no_more_than_the_places_are_worked_on_at_once(desk: Desk) -> None:
+    async def scene() -> list[int]:
+        gate = Gate(3)
+        asked = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in range(20)]
+        await desk.wait_until_begun(3)
+        desk.end()
+        answers = await asyncio.gather(*asked)
+        gate.close()
+        return answers
+
+    assert asyncio.run(scene()) == list(range(20))
+    assert desk.most == 3
+    assert len(desk.threads) == 3
+    assert sorted(desk.order) == list(range(20))
+
+
+def test_who_came_first_is_let_in_first(desk: Desk) -> None:
+    async def scene() -> None:
+        gate = Gate(1)
+        asked = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in range(10)]
+        await desk.wait_until_begun(1)
+        desk.end()
+        await asyncio.gather(*asked)
+        gate.close()
+
+    asyncio.run(scene())
+    assert desk.order == list(range(10))
+
+
+def test_what_takes_long_leaves_places_to_the_rest(desk: Desk) -> None:
+    async def scene() -> None:
+        gate = Gate(4)
+        long = [asyncio.ensure_future(gate.run(desk.work(n), long=True, patience_s=30)) for n in range(6)]
+        await desk.wait_until_begun(2)
+        short = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in (10, 11)]
+        await desk.wait_until_begun(4)
+        assert set(desk.order) == {0, 1, 10, 11}
+        desk.end()
+        await asyncio.gather(*long, *short)
+        gate.close()
+
+    asyncio.run(scene())
+
+
+def test_impatience_and_cancelled_requests_lose_no_place(desk: Desk) -> None:
+    async def scene() -> None:
+        gate = Gate(2)
+        busy = [asyncio.ensure_future(gate.run(desk.work(n), long=True, patience_s=30)) for n in range(1)]
+        busy += [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in range(1)]
+        await desk.wait_until_begun(2)
+        for long in (True, False):
+            with pytest.raises(Overloaded):
+                await gate.run(desk.work(), long=long, patience_s=0.01)
+            waiting = asyncio.ensure_future(gate.run(desk.work(), long=long, patience_s=30))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        busy[0].cancel()  # its thread goes on, and so its place stays taken
+        with pytest.raises(Overloaded):
+            await gate.run(desk.work(), long=False, patience_s=0.01)
+        assert len(desk.order) == 2
+
+        desk.end()
+        await busy[1]
+        both = [gate.run(desk.work(n), long=n == 8, patience_s=30) for n in (8, 9)]
+        assert await asyncio.gather(*both) == [8, 9]
+        gate.close()
+
+    asyncio.run(scene())
+
+
+def test_the_queue_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+
+    async def scene() -> None:
+        gate = Gate(1)
+        asked = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in range(4)]
+        await desk.wait_until_begun(1)
+        with pytest.raises(Overloaded, match="3 requests are waiting"):
+            await gate.run(desk.work(), long=False, patience_s=30)
+        desk.end()
+        assert await asyncio.gather(*asked) == [0, 1, 2, 3]
+        gate.close()
+
+    asyncio.run(scene())
+
+
+def test_equal_reads_that_wait_are_answered_by_one_that_begins_after_all_of_them(desk: Desk) -> None:
+    async def scene() -> None:
+        gate = Gate(1)
+        reads: EqualReads[int] = EqualReads(gate)
+        first = asyncio.ensure_future(reads.run("a", desk.work(1)))
+        await desk.wait_until_begun(1)
+        same = [asyncio.ensure_future(reads.run("a", desk.work(n))) for n in (2, 3, 4)]
+        other = asyncio.ensure_future(reads.run("b", desk.work(5)))
+        await asyncio.sleep(0)
+        same[0].cancel()
+        desk.end()
+        assert await asyncio.gather(first, *same[1:], other) == [1, 2, 2, 5]
+        assert await reads.run("a", desk.work(6)) == 6
+        gate.close()
+
+    asyncio.run(scene())
+    assert desk.order == [1, 2, 5, 6]
+
+
+def test_an_error_comes_out_and_leaves_the_place() -> None:
+    async def fail() -> None:
+        raise ValueError("of the work")
+
+    async def scene() -> None:
+        gate = Gate(1)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="of the work"):
+                await gate.run(fail, long=True, patience_s=30)
+        gate.close()
+
+    asyncio.run(scene())
