@@ -60,9 +60,12 @@ def _inert(*_: object) -> object:
 
 
 def _dictionary(*arguments: Any) -> object:
-    """OrderedDict, defaultdict or Counter: a dictionary, whose entries follow or are the argument."""
+    """OrderedDict, defaultdict or Counter: a dictionary, whose entries follow or are the argument.
+
+    The argument itself, never a copy: a file could have a large one copied as often as it has instructions.
+    """
     entries = arguments[-1] if arguments else {}
-    return dict(entries) if type(entries) is dict else {}
+    return entries if type(entries) is dict else {}
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> StoredTensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from service.engine.checkpoints import open_checkpoint
 from service.errors import InvalidCheckpoint
-from tests.engine.weights.pickled import MAGIC, plain, tensor, write_archive
+from tests.engine.weights.pickled import MAGIC, called, plain, tensor, write_archive
 
 WIDE = 2**40
 
@@ -142,6 +142,20 @@ def test_a_deep_nest_of_values_is_no_harm(tmp_path: Path) -> None:
     deep = pickle.EMPTY_LIST * 100_000 + pickle.APPEND * 99_999
     path = write_archive(tmp_path / "w.pt", plain({"model": {}, "extra": deep}))
     assert list(open_checkpoint(path).contents) == ["model", "extra"]
+
+
+@pytest.mark.parametrize("name", ["builtins.dict", "collections.OrderedDict", "collections.Counter"])
+def test_a_dictionary_is_not_copied_as_often_as_a_file_asks(tmp_path: Path, name: str) -> None:
+    large = plain({str(number): number for number in range(5_000)}) + pickle.BINPUT + b"\1"
+    copied = called(name) + pickle.BINGET + b"\1" + pickle.TUPLE1 + pickle.REDUCE
+    path = write_archive(tmp_path / "w.pt", plain({"model": large, "extra": plain([copied] * 2_000)}))
+
+    tracemalloc.start()
+    try:
+        assert list(open_checkpoint(path).contents) == ["model", "extra"]
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
