@@ -21,10 +21,10 @@ Work = Callable[[], Coroutine[Any, Any, Result]]
 MOST_WAITING = 2000
 """Requests that wait for a place; the next is turned away at once."""
 
-READ_PATIENCE_S = 1.5
-"""How long a request that only reads waits for a place: it is cheap to ask again."""
+SHORT_PATIENCE_S = 1.5
+"""How long a request waits for a place that takes milliseconds and only reads: it is cheap to ask again."""
 
-CHANGE_PATIENCE_S = 30.0
+LONG_PATIENCE_S = 30.0
 """How long any other request waits: whoever posts something wants to know what became of it."""
 
 
@@ -106,14 +106,16 @@ class EqualReads(Generic[Result]):
         return await asyncio.shield(answer)
 
     async def _answer(self, key: Hashable, work: Work[Result]) -> Result:
+        task = asyncio.current_task()
+
         def stop_sharing() -> None:
-            self._waiting.pop(key, None)
+            if self._waiting.get(key) is task:
+                del self._waiting[key]
 
         try:
-            return await self._gate.run(work, long=False, patience_s=READ_PATIENCE_S, on_entry=stop_sharing)
-        except Overloaded:
+            return await self._gate.run(work, long=False, patience_s=SHORT_PATIENCE_S, on_entry=stop_sharing)
+        finally:
             stop_sharing()
-            raise
 
 
 class _Places:

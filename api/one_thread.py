@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Bodies
-from api.gate import CHANGE_PATIENCE_S, READ_PATIENCE_S, EqualReads, Gate, Work
+from api.gate import LONG_PATIENCE_S, EqualReads, Gate, Work
 from api.json_requests import JsonRequest
 from api.trail import READING
 
@@ -39,7 +39,7 @@ class Entrance:
 
     def bodies_of(self, scope: Scope) -> Bodies:
         """Who reads the body of that request."""
-        return self._bodies if "actor" in scope["state"] else self._open_bodies
+        return self._bodies if "actor" in scope.get("state", {}) else self._open_bodies
 
     async def read(self, work: Work[list[Message]], scope: Scope, *, long: bool) -> list[Message]:
         """The answer to a request that only reads. long: it may take seconds, and be a file, which has one reader.
@@ -47,14 +47,14 @@ class Entrance:
         Raises Overloaded.
         """
         if long:
-            return await self._gate.run(work, long=True, patience_s=READ_PATIENCE_S)
+            return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
         names = ("method", "scheme", "root_path", "path", "query_string")
         key = (*(scope.get(name) for name in names), tuple(scope["headers"]))
         return await self._equal_reads.run(key, work)
 
     async def change(self, work: Work[list[Message]]) -> list[Message]:
         """The answer to a request that may change something. Raises Overloaded."""
-        return await self._gate.run(work, long=True, patience_s=CHANGE_PATIENCE_S)
+        return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
 
 
 class OneThreadRoute(APIRoute):

@@ -102,17 +102,17 @@ def _object_row(number: int, fields: Any) -> Row:
     return row
 
 
-def _flat(number: int, values: list[Any]) -> list[Any]:
-    """The list, in whose lists there are no lists."""
+def _check_flat(number: int, values: list[Any]) -> None:
+    """Lists in a list are read as one list; what is deeper was hardly meant, and may be of any depth."""
     for value in values:
         if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
             raise _bad_row(number, "has a list in a list in a list", "Flatten it.")
-    return values
 
 
 def _text(number: int, value: Any) -> str:
     if isinstance(value, list):
-        return "|".join(_text(number, entry) for entry in _flat(number, value))
+        _check_flat(number, value)
+        return "|".join(_text(number, entry) for entry in value)
     if not isinstance(value, str | int | float):
         raise _bad_row(number, "has a field that is neither text nor number nor a list of these", "Flatten it.")
     if isinstance(value, float) and not math.isfinite(value):

@@ -12,7 +12,7 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import ENDED, Job, JobStatus, Stage, check_move
 from service.errors import Conflict, NotFound
 from service.ports import WORK_TASK
-from service.usecases.jobs import cancel_job, find_job, job_events, replay_job, retry_job
+from service.usecases.jobs import cancel_job, find_job, job_events, job_news, replay_job, retry_job
 from tests.service.factories import RecordingQueue, queued_job, succeeded_job
 
 Q, R, S, F, C, D = JobStatus
@@ -163,3 +163,21 @@ def test_two_jobs_cannot_share_an_idempotency_key(sessions: Sessions) -> None:
         session.execute(text("UPDATE jobs SET idempotency_key = 'k' WHERE id = :id"), {"id": job.id})
         again = add_job(session, parts_of(session, job.id), job.request, request_digest="0", idempotency_key="k")
         assert again is None
+
+
+def test_the_news_of_many_jobs_are_what_each_would_be_told_alone(sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        first, second = queued_job(session), queued_job(session)
+        cancel_job(session, second.id)
+    with transaction(sessions) as session:
+        events = {job.id: job_events(session, job.id, after=0)[1] for job in (first, second)}
+        last = events[second.id][-1].id
+        asked = [(first.id, 0), (second.id, 0), (second.id, last), (uuid4(), 0)]
+        news = job_news(session, asked)
+        assert set(news) == set(asked[:3])
+        for job_id, seen in asked[:3]:
+            told = news[job_id, seen]
+            job = find_job(session, job_id)
+            assert (told.status, told.progress) == (job.status, tuple(job.progress))
+            assert list(told.events) == [event for event in events[job_id] if event.id > seen]
+        assert job_news(session, []) == {}
