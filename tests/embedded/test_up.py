@@ -183,6 +183,7 @@ def test_one_setting_each_replaces_the_embedded_servers(
         "BROKER_URL": valkey_server.url,
         "API_KEY": "open sesame",
         "SIGNING_KEY": "/elsewhere/key.pem",
+        "DATA_ROOTS": "/images:/models",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
