@@ -64,11 +64,11 @@ class RegistryEvent:
     def word(self, field: str) -> str:
         """A field of the event that is a short text, or a number. Raises InvalidInput where it is neither."""
         value = self.data.get(field)
-        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
-        if not text.strip():
+        if value is None or text == "":
             raise _senseless(f"The event has no {field}.", field, value)
-        if len(text) > _LONGEST_WORD or text != storable(text):
+        if text is None or not text.strip() or len(text) > _LONGEST_WORD or text != storable(text):
             raise _senseless(f"The event's {field} is no name.", field, value)
         return text
 

@@ -75,7 +75,7 @@ def submit(
             session,
             name="probes",
             manifest=str(folder / "manifest.csv"),
-            **({"patches": None, "on_unreadable": "fail", "roots": ()} | dict(probe_set)),
+            **({"patches": None, "on_unreadable": "fail", "roots": ANYWHERE} | dict(probe_set)),
         )
         register_concept_set(session, CONCEPTS)
         submission = replace(SUBMISSION, **changes)
