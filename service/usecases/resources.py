@@ -82,7 +82,7 @@ def register_dissector(session: Session, *, name: str, path: str, roots: DataRoo
             value=path,
             remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
         )
-    digest = read_located(partial(digest_of_directory, directory), field="path", value=path)
+    digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
     spec = {"path": str(directory)}
     return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
 
