@@ -28,7 +28,7 @@ from service.domain.resources import Resource
 from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
-from service.usecases import audits, deployments, resources
+from service.usecases import audits, deployments
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
 from service.usecases.audits import Occasion, acknowledge_audit, cancel_audit, find_audit, start_audit
 from service.usecases.deployments import (
@@ -381,7 +381,7 @@ def test_files_may_take_longer_to_read_than_a_transaction_may_be_silent(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital.policy("policy")
-    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (resources, "digest_of_located")):
+    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (audits, "probe_set_of")):
         monkeypatch.setattr(module, reads, slowly(getattr(module, reads)))
     monkeypatch.setattr(f"{__name__}.transaction", impatient)
     hospital.deploy(baseline=hospital.baseline)
