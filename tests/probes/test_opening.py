@@ -13,7 +13,7 @@ from service.domain.probes import PatchGrid
 from service.errors import DissectError, InvalidConceptSet, InvalidInput, InvalidManifest, UnreadableImage
 from service.files import DataRoots
 from service.probes.images import open_images
-from service.probes.manifest import digest_images, read_manifest
+from service.probes.manifest import read_manifest, with_digests
 from service.reports.cards import CardImage
 from service.reports.evidence_map import read_mapping
 from service.reports.thumbnails import Thumbnails
@@ -76,7 +76,7 @@ def test_an_image_that_becomes_a_fifo_is_unreadable_and_holds_nobody(root: Path)
     os.mkfifo(root / "0.png")
     with pytest.raises(UnreadableImage, match="row 1 cannot be read: it is not a regular file"):
         images.load(0, [SMALL])
-    assert digest_images(images.items)
+    assert with_digests(images.items)[0].sha256 is None
 
 
 def test_what_else_is_named_must_be_a_file(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_link_that_was_made_later_shows_nothing_from_outside(
     with pytest.raises(UnreadableImage, match="row 1 cannot be read: it lies outside the data roots"):
         images.load(0, [SMALL])
     with pytest.raises(UnreadableImage, match="row 1 lies outside the data roots"):
-        digest_images(probe_set.items, probe_set.roots)
+        with_digests(probe_set.items, probe_set.roots)
     assert Thumbnails(probe_set, to_breast=False)(shown) is None
 
 
