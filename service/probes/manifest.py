@@ -55,9 +55,7 @@ def read_manifest(
     items = with_patients(items)
     if patches is not None:
         items = list(_cut(items, patches, on_unreadable, roots))
-    return ProbeSet(
-        name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows), roots=roots
-    )
+    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows), roots=roots)
 
 
 def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tuple[ProbeItem, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.signatures import SigningKey
 from tests.cli.test_main import Done, arguments, folder, mammodissect
 
 __all__ = ["folder", "mammodissect"]
@@ -50,5 +51,8 @@ def test_evaluate_and_fit_dissector(
     check_refused(mammodissect("fit-dissector", "--manifest", manifest, "--out", str(tmp_path / "out")))
 
 
-def test_verify(odd: Callable[[str], str], mammodissect: Callable[..., Done]) -> None:
-    check_refused(mammodissect("verify", "report.json", "--public-key", odd("key.pem")))
+def test_verify(odd: Callable[[str], str], tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    """A key may come from a pipe, as shells hand over secrets; a report is a file."""
+    key = tmp_path / "key.pem"
+    key.write_text(SigningKey.create(tmp_path / "private.pem").public.pem)
+    check_refused(mammodissect("verify", odd("report.json"), "--public-key", str(key)))
