@@ -37,6 +37,7 @@ from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import open_sessions
 from service.delivery.addresses import AllowedHosts
+from service.files import data_roots
 from service.signatures import SigningKey
 from service.usecases.jobs import job_news
 
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = Settings() if settings is None else settings
     keys = read_keys(settings)
     key_path = settings.signing_key_path
+    roots = data_roots(settings)
     AllowedHosts.of(settings.alert_hosts)
     places = settings.requests_at_once
     # One connection for each request that the gate lets in, and one for each of the looks: nobody waits for one.
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.roots = roots
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue

@@ -13,6 +13,7 @@ from api.one_thread import check_threads
 from service.config import Settings
 from service.db.session import transaction
 from service.errors import InvalidInput
+from service.files import DataRoots
 from service.ports import Audits, JobQueue
 from service.usecases.audit_port import open_audits
 
@@ -30,9 +31,16 @@ async def _queue(request: Request) -> JobQueue:
     return queue
 
 
-async def audits_of(queue: Annotated[JobQueue, Depends(_queue)]) -> Audits:
+async def _roots(request: Request) -> DataRoots:
+    roots: DataRoots = request.app.state.roots
+    return roots
+
+
+async def audits_of(
+    queue: Annotated[JobQueue, Depends(_queue)], roots: Annotated[DataRoots, Depends(_roots)]
+) -> Audits:
     """What begins the audits of schedules."""
-    return open_audits(queue)
+    return open_audits(queue, roots)
 
 
 # A coroutine that blocks: it runs on the request's own thread, and nobody but this request waits for that.
@@ -59,6 +67,7 @@ async def storable(request: Request) -> None:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
+RootsDep = Annotated[DataRoots, Depends(_roots)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
 AuditsDep = Annotated[Audits, Depends(audits_of)]
 # With the default scope the commit would follow the response, and a failed one would still have answered 2xx.

@@ -40,7 +40,10 @@ def main() -> None:
     from service.config import Settings
 
     nowhere = Settings(
-        database_url=SecretStr("postgresql+psycopg://"), broker_url=SecretStr("redis://"), api_key=SecretStr("unused")
+        database_url=SecretStr("postgresql+psycopg://"),
+        broker_url=SecretStr("redis://"),
+        api_key=SecretStr("unused"),
+        data_roots="/",
     )
     print(json.dumps(create_app(nowhere).openapi(), indent=1))  # noqa: T201 - printing is what it is for
 

@@ -27,6 +27,7 @@ from service.domain.policies import Policy
 from service.domain.resources import Resource
 from service.engine.fine_tuning import Examples, TuningOptions, classify, fine_tune
 from service.engine.recognition import recognise
+from service.files import ANYWHERE
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.host import WorkerHost
 from service.pipelines.phantom_targets import (
@@ -76,7 +77,9 @@ def run() -> list[Row]:
         rows = list(_leaning(targets.mammography, clips))
         with PostgresServer(folder / "postgres") as postgres:
             upgrade(postgres.url)
-            settings = Settings(database_url=SecretStr(postgres.url), artifacts_url=(folder / "artifacts").as_uri())
+            settings = Settings(
+                database_url=SecretStr(postgres.url), artifacts_url=(folder / "artifacts").as_uri(), data_roots="/"
+            )
             with Hospital(settings, files.dissector, policy) as hospital:
                 deployed = hospital.register_target("deployed", targets.mammography)
                 hospital.deploy("untouched", few, _FEW)
@@ -119,7 +122,7 @@ class Hospital:
         child = ChildProcess(settings, DISSECTION)
         self._host = WorkerHost(self._sessions, settings, self._queue, open_store(settings.artifacts_url), child)
         with transaction(self._sessions) as session:
-            register_dissector(session, name="dissector", path=str(dissector), roots=())
+            register_dissector(session, name="dissector", path=str(dissector), roots=ANYWHERE)
             register_policy(session, "screening", policy)
 
     def __enter__(self) -> "Hospital":
@@ -138,7 +141,7 @@ class Hospital:
                 checkpoint=str(checkpoint),
                 architecture=ARCHITECTURE,
                 sha256=None,
-                roots=(),
+                roots=ANYWHERE,
             )[0]
 
     def deploy(self, name: str, manifest: Path, images: int) -> None:
@@ -155,7 +158,9 @@ class Hospital:
             evidence=EvidenceOptions(draws=_DRAWS),
         )
         with transaction(self._sessions) as session:
-            register_probe_set(session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=())
+            register_probe_set(
+                session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=ANYWHERE
+            )
             create_deployment(
                 session,
                 name,
@@ -164,6 +169,7 @@ class Hospital:
                 baseline=None,
                 registered_model=None,
                 alert_budget=None,
+                roots=ANYWHERE,
             )
         first = self.audit(name)
         assert first.job is not None  # noqa: S101 - it was dissected
@@ -172,7 +178,9 @@ class Hospital:
 
     def audit(self, name: str, target: Resource | None = None) -> Audit:
         with transaction(self._sessions) as session:
-            begun = start_audit(session, self._queue, find_deployment(session, name), Occasion("request", target))
+            begun = start_audit(
+                session, self._queue, find_deployment(session, name), Occasion("request", target), ANYWHERE
+            )
         self._host.work()
         judge_ended_audits(self._sessions)
         with transaction(self._sessions) as session:

@@ -17,6 +17,7 @@ from service.db.session import Sessions, open_sessions, transaction
 from service.domain.jobs import DissectionOptions, JobStatus, Progress, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
+from service.files import ANYWHERE
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.host import WorkerHost
@@ -44,7 +45,10 @@ def run() -> list[Row]:
         with PostgresServer(folder / "postgres") as postgres:
             upgrade(postgres.url)
             settings = Settings(
-                database_url=SecretStr(postgres.url), artifacts_url=(folder / "artifacts").as_uri(), device="cpu"
+                database_url=SecretStr(postgres.url),
+                artifacts_url=(folder / "artifacts").as_uri(),
+                device="cpu",
+                data_roots="/",
             )
             pairs = _measure(settings, files, few)
     # The least of each side: whatever else the machine does only adds, and by more than the overhead.
@@ -87,11 +91,13 @@ def _register(sessions: Sessions, files: Samples, few: Samples) -> None:
             checkpoint=str(files.checkpoint),
             architecture=_ARCHITECTURE,
             sha256=None,
-            roots=(),
+            roots=ANYWHERE,
         )
-        register_dissector(session, name="dissector", path=str(files.dissector), roots=())
+        register_dissector(session, name="dissector", path=str(files.dissector), roots=ANYWHERE)
         for name, manifest in (("probes", files.phantoms), ("few", few.phantoms)):
-            register_probe_set(session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=())
+            register_probe_set(
+                session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=ANYWHERE
+            )
 
 
 def _by_worker(sessions: Sessions, host: WorkerHost, probe_set: str, *, lam: float) -> float:

@@ -55,6 +55,7 @@ def run() -> list[Row]:
             "DATABASE_URL": server.url,
             "BROKER_URL": "redis://localhost:1",
             "API_KEY": "benchmark",
+            "DATA_ROOTS": "/",
             "LOG_LEVEL": "ERROR",
         }
         ours = stack.enter_context(serving(["-m", "api"], settings))

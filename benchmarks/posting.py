@@ -58,6 +58,7 @@ def run() -> list[Row]:
             "DATABASE_URL": postgres.url,
             "BROKER_URL": valkey.url,
             "API_KEY": "benchmark",
+            "DATA_ROOTS": "/",
             "LOG_LEVEL": "ERROR",
         }
         ours = stack.enter_context(serving(["-m", "api"], settings))

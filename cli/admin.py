@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from service.errors import InvalidInput, SignatureMismatch
+from service.files import ANYWHERE
 from service.key_files import read_key_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 admin = typer.Typer(name="admin", help="Look after a running service.", no_args_is_help=True)
 
 TAMPERED = 1
+
+_MOST_BYTES = 16 << 20
 
 
 @admin.command()
@@ -141,7 +144,7 @@ def _tampered(message: str) -> NoReturn:
 
 def _read(path: Path, field: str) -> bytes:
     try:
-        return path.read_bytes()
+        return ANYWHERE.read(path, most=_MOST_BYTES)
     except OSError as error:
         raise InvalidInput(
             f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."

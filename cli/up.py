@@ -137,6 +137,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
                 "API_KEY": key,
                 "SIGNING_KEY": signing_key,
                 "ARTIFACTS_URL": artifacts_url,
+                "DATA_ROOTS": settings.data_roots or "/",
             },
             logs=logs,
             say=_say,

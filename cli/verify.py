@@ -6,10 +6,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from service.errors import InvalidInput, InvalidSignature
+from service.files import ANYWHERE
 from service.key_files import read_key_text
 from service.signatures import PublicKey
 
 INVALID = 1
+
+_MOST_BYTES = 256 << 20
 
 
 def verify(
@@ -46,7 +49,7 @@ def verify(
 
 def _read(path: Path, field: str) -> bytes:
     try:
-        return path.read_bytes()
+        return ANYWHERE.read(path, most=_MOST_BYTES)
     except OSError as error:
         raise InvalidInput(
             f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."

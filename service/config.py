@@ -1,7 +1,6 @@
 """All settings, read once from the environment by `create_app`, `create_worker` and the command line."""
 
 import logging
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +40,7 @@ class Settings(BaseSettings):
     )
     data_roots: str = Field(
         default="",
-        description="Colon-separated folders that checkpoints, dissectors and manifests must be in. Empty: anywhere.",
+        description="Colon-separated folders that checkpoints, dissectors, manifests and images must be in.",
     )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
@@ -68,6 +67,9 @@ class Settings(BaseSettings):
     )
     shard_size: int = Field(
         default=256, ge=1, le=1_000_000, description="Probe images per work item, for jobs that do not say."
+    )
+    fire_time_limit_s: float = Field(
+        default=900.0, gt=0, le=86_400, description="Seconds that a schedule's fire waits for the files of its audit."
     )
     artifacts_url: str = Field(
         default="",
@@ -119,11 +121,6 @@ class Settings(BaseSettings):
         if level.upper() not in levels:
             raise ValueError(f"it is none of {', '.join(levels)}")
         return level
-
-    @cached_property
-    def data_root_paths(self) -> tuple[Path, ...]:
-        """`data_roots` as resolved paths."""
-        return tuple(Path(root).resolve() for root in self.data_roots.split(":") if root)
 
     @property
     def signing_key_path(self) -> Path | None:

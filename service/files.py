@@ -12,12 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from service.config import Settings
+from service.errors import InvalidInput
+
 
 class NotRegular(OSError):
     """The path leads to a folder, a FIFO, a device or a socket: something that may never end, or do things."""
 
     def __init__(self) -> None:
         super().__init__(errno.EINVAL, "it is not a regular file")
+
+
+class WrittenMeanwhile(OSError):
+    """The file was written to while it was read, so what was read is the content of no moment."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EBUSY, "it was written to while it was read")
+
+
+class TooLarge(OSError):
+    """The file has more bytes than anything of its kind needs."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(errno.EFBIG, f"it is larger than {most:,} bytes")
 
 
 class OutsideRoots(OSError):
@@ -43,27 +60,90 @@ class DataRoots:
 
         Raises NotRegular, OutsideRoots, or the OSError of the system; ValueError for NUL in the path.
         """
-        # O_PATH opens nothing: a FIFO does not wait for a writer, a device does nothing.
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        place = self._place(path)
         try:
-            if not stat.S_ISREG(os.fstat(place).st_mode):
-                raise NotRegular
-
-            same = Path(f"/proc/self/fd/{place}")
-            if not self.contain(same.readlink()):
-                raise OutsideRoots
-
+            same = f"/proc/self/fd/{place}"
             return os.fdopen(os.open(same, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         finally:
             os.close(place)
 
+    def look(self, path: Path) -> os.stat_result:
+        """The status of a regular file, which is not opened for reading. Raises what `open` raises."""
+        place = self._place(path)
+        try:
+            return os.fstat(place)
+        finally:
+            os.close(place)
+
+    def read(self, path: Path, *, most: int) -> bytes:
+        """The content of a small regular file. Raises TooLarge for more than `most` bytes, and what `open` raises."""
+        with self.open(path) as file:
+            content = file.read(most + 1)
+
+        if len(content) > most:
+            raise TooLarge(most)
+        return content
+
+    def _place(self, path: Path) -> int:
+        """A descriptor of the regular file that the path leads to. The caller closes it."""
+        try:
+            # O_PATH opens nothing: a FIFO does not wait for a writer, a device does nothing.
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            # Whether something is there is nobody's business outside the roots.
+            if self._leads_out(path):
+                raise OutsideRoots from None
+            raise
+
+        try:
+            # As text: a million rows of a manifest name a million paths.
+            if self.paths and not self._contain(os.readlink(f"/proc/self/fd/{place}")):  # noqa: PTH115
+                raise OutsideRoots
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise NotRegular
+        except OSError:
+            os.close(place)
+            raise
+        return place
+
+    def _leads_out(self, path: Path) -> bool:
+        try:
+            return not self.contain(path.resolve())
+        except (OSError, RuntimeError):  # links in a circle lead nowhere
+            return False
+
     def contain(self, path: Path) -> bool:
         """Does a resolved path lie below one of the roots?"""
-        return not self.paths or any(path.is_relative_to(root) for root in self.paths)
+        return not self.paths or self._contain(str(path))
+
+    def _contain(self, path: str) -> bool:
+        return any(path == str(root) or path.startswith(os.path.join(root, "")) for root in self.paths)  # noqa: PTH118
 
 
 ANYWHERE = DataRoots()
 """For what the person at the keyboard names on their own machine."""
+
+
+def data_roots(settings: Settings) -> DataRoots:
+    """The folders of DATA_ROOTS. Raises InvalidInput where the setting is empty or has a path that is not absolute."""
+    folders = [folder.strip() for folder in settings.data_roots.split(":") if folder.strip()]
+    if not folders:
+        raise InvalidInput(
+            "DATA_ROOTS is not set.",
+            field="data_roots",
+            remedy="Name the folders that checkpoints, dissectors, manifests and images are in, separated by colons; "
+            "`DATA_ROOTS=/` allows every file that this process may read.",
+        )
+
+    for folder in folders:
+        if not Path(folder).is_absolute():
+            raise InvalidInput(
+                f"DATA_ROOTS names '{folder}', which is no absolute path.",
+                field="data_roots",
+                value=folder,
+                remedy="Begin every folder with a slash.",
+            )
+    return DataRoots.of([Path(folder) for folder in folders])
 
 
 def descriptor_path(file: BinaryIO) -> Path:

@@ -9,10 +9,12 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.audits import AuditFiles, FilesRead
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 from service.domain.work import Lease
+from service.errors import DissectError
 
 WORK_TASK = "mammodissect.work"
 INSPECT_MODEL_TASK = "mammodissect.inspect_model"
@@ -93,11 +95,34 @@ class ArtifactStore(Protocol):
         ...
 
 
+class FilesNeeded(Exception):
+    """An audit is to begin whose files were not read, or not those that it rests on by now: read them, try again."""
+
+
 class Audits(Protocol):
     """Audits as schedules see them. `session` is the caller's database session: all happens in its transaction."""
 
-    def start(self, session: Any, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
-        """Begin an audit of the deployment and return its id. Raises any DissectError where it cannot be begun."""
+    def files_of(self, session: Any, deployment_id: UUID) -> AuditFiles:
+        """What has to be read before an audit of the deployment begins."""
+        ...
+
+    def read(self, files: AuditFiles) -> FilesRead:
+        """Read it. Belongs into no transaction: it may be long, and never end where a drive does not answer."""
+        ...
+
+    def start(
+        self, session: Any, deployment_id: UUID, read: FilesRead, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
+        """Begin an audit of the deployment and return its id.
+
+        Raises FilesNeeded, and any DissectError where it cannot be begun.
+        """
+        ...
+
+    def refuse(
+        self, session: Any, deployment_id: UUID, problem: DissectError, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
+        """Record an audit that ends at once with that problem, and return its id."""
         ...
 
     def open_of(self, session: Any, schedule_id: UUID) -> Sequence[UUID]:

@@ -2,10 +2,13 @@
 
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from service.config import Settings
 from service.domain import digests
 from service.domain.digests import (
     TooManyFiles,
@@ -14,7 +17,19 @@ from service.domain.digests import (
     digest_of_open_file,
     digests_in_directory,
 )
-from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots, descriptor_path, version_of
+from service.errors import InvalidInput
+from service.files import (
+    ANYWHERE,
+    DataRoots,
+    NotRegular,
+    OutsideRoots,
+    TooLarge,
+    WrittenMeanwhile,
+    data_roots,
+    descriptor_path,
+    version_of,
+)
+from tests.embedded.processes import wait_until
 
 
 @pytest.fixture
@@ -123,3 +138,74 @@ def test_a_directory_without_end_is_refused(root: Path, monkeypatch: pytest.Monk
         (root / f"{number}").mkdir()
     with pytest.raises(TooManyFiles, match="more than 20"):
         digest_of_directory(root)
+
+
+def test_what_lies_outside_is_answered_like_what_is_not_there(root: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "closed").mkdir()
+    roots = DataRoots.of([root])
+    for name in ("fifo", "closed", "closed/file", "nothing", "nothing/at/all", "root/../nothing"):
+        for look in (roots.open, roots.look):
+            with pytest.raises(OutsideRoots):
+                look(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        roots.look(root / "nothing")
+
+
+def test_a_folder_whose_name_begins_like_a_root_is_none(root: Path) -> None:
+    beside = root.with_name("root-of-others")
+    beside.mkdir()
+    (beside / "image").write_bytes(b"theirs")
+    with pytest.raises(OutsideRoots):
+        DataRoots.of([root]).open(beside / "image")
+    with DataRoots.of([Path("/")]).open(beside / "image") as file:
+        assert file.read() == b"theirs"
+
+
+def test_a_small_file_is_read_up_to_its_bound(root: Path) -> None:
+    (root / "key").write_bytes(b"abc")
+    assert ANYWHERE.read(root / "key", most=3) == b"abc"
+    with pytest.raises(TooLarge):
+        ANYWHERE.read(root / "key", most=2)
+
+
+def test_a_file_that_grows_for_ever_has_no_digest(root: Path) -> None:
+    path = root / "weights"
+    path.write_bytes(b"abc")
+    ended = threading.Event()
+
+    def grow() -> None:
+        with path.open("ab") as writer:
+            while not ended.is_set():
+                writer.write(bytes(1 << 16))
+                writer.flush()
+
+    with ANYWHERE.open(path) as file, ThreadPoolExecutor(1) as pool:
+        pool.submit(grow)
+        wait_until(lambda: path.stat().st_size > 1 << 20)
+        try:
+            with pytest.raises(WrittenMeanwhile):
+                digest_of_open_file(file)
+        finally:
+            ended.set()
+
+
+def test_another_link_to_a_file_does_not_keep_it_from_being_read(root: Path) -> None:
+    (root / "weights").write_bytes(b"abc")
+    expected = digest_of_file(root / "weights")
+    with ANYWHERE.open(root / "weights") as file:
+        (root / "other").hardlink_to(root / "weights")
+        assert digest_of_open_file(file) == expected
+
+
+@pytest.mark.parametrize("value", ["", " ", ":", " : "])
+def test_data_roots_must_be_set(value: str) -> None:
+    with pytest.raises(InvalidInput, match="DATA_ROOTS is not set") as refused:
+        data_roots(Settings(data_roots=value))
+    assert "DATA_ROOTS=/" in str(refused.value.remedy)
+
+
+def test_data_roots_are_absolute_and_may_be_several(root: Path) -> None:
+    assert data_roots(Settings(data_roots=f"{root}: /:")).paths == (root.resolve(), Path("/"))
+    with pytest.raises(InvalidInput, match="'images', which is no absolute path"):
+        data_roots(Settings(data_roots=f"{root}:images"))

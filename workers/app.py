@@ -10,6 +10,7 @@ from celery.signals import worker_shutdown, worker_shutting_down
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings, read_settings
 from service.db.session import open_sessions
+from service.files import data_roots
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.host import WorkerHost
 from service.ports import INSPECT_MODEL_TASK, WORK_TASK
@@ -25,6 +26,7 @@ def create_worker(
     variables: of the environment, that the child gets on top of the usual ones.
     """
     settings = read_settings() if settings is None else settings
+    data_roots(settings)  # what its child would refuse later
     app = open_broker(settings.broker_url, consuming=True)
     sessions = open_sessions(settings.database_url)
     store = open_store(settings.artifacts_url)

@@ -13,7 +13,7 @@ from api.audit_schemas import (
     AuditOut,
     RecomputedOut,
 )
-from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.targets import target_of
@@ -24,13 +24,11 @@ router = APIRouter(prefix="/audits", tags=["audits"], route_class=OneThreadRoute
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
-def post_audit(
-    body: AuditIn, session: SessionDep, queue: QueueDep, settings: SettingsDep, response: Response
-) -> AuditOut:
+def post_audit(body: AuditIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response) -> AuditOut:
     """Audit a deployment now: the version in use, or a candidate."""
     deployment = deployments.find_deployment(session, body.deployment)
-    target = None if body.target is None else target_of(session, queue, settings, body.target)
-    audit = audits.start_audit(session, queue, deployment, audits.Occasion("request", target))
+    target = None if body.target is None else target_of(session, queue, roots, body.target)
+    audit = audits.start_audit(session, queue, deployment, audits.Occasion("request", target), roots)
     response.headers["Location"] = f"/audits/{audit.id}"
     return AuditOut.of(audit)
 

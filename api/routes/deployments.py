@@ -16,7 +16,7 @@ from api.audit_schemas import (
     SnoozeIn,
     VersionIn,
 )
-from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import JobIn
@@ -32,12 +32,17 @@ router = APIRouter(prefix="/deployments", tags=["deployments"], route_class=OneT
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 def create_deployment(
-    body: DeploymentIn, session: SessionDep, queue: QueueDep, settings: SettingsDep, response: Response
+    body: DeploymentIn,
+    session: SessionDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    roots: RootsDep,
+    response: Response,
 ) -> DeploymentOut:
     """Deploy a model. 422 where the policy could not be applied to it, naming the rule."""
     submission = None
     if body.dissection is not None:
-        target = target_of(session, queue, settings, body.dissection.target, name=body.name)
+        target = target_of(session, queue, roots, body.dissection.target, name=body.name)
         submission = _submission(body.dissection, target.reference, settings)
     deployment = deployments.create_deployment(
         session,
@@ -47,6 +52,7 @@ def create_deployment(
         baseline=body.baseline,
         registered_model=body.registered_model,
         alert_budget=body.alert_budget,
+        roots=roots,
     )
     response.headers["Location"] = f"/deployments/{deployment.name}"
     return DeploymentOut.of(deployment)
@@ -69,7 +75,7 @@ def read_deployment(name: str, session: SessionDep) -> DeploymentOut:
 
 
 @router.patch("/{name}")
-def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep) -> DeploymentOut:
+def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep, roots: RootsDep) -> DeploymentOut:
     """Give it another policy, alert budget or registry name. Audits under way keep the policy they began with."""
     changed = deployments.change_deployment(
         session,
@@ -77,19 +83,18 @@ def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep) 
         policy=body.policy,
         alert_budget=body.alert_budget,
         registered_model=body.registered_model,
+        roots=roots,
     )
     return DeploymentOut.of(changed)
 
 
 @router.post("/{name}/versions", status_code=status.HTTP_202_ACCEPTED)
-def deploy_version(
-    name: str, body: VersionIn, session: SessionDep, queue: QueueDep, settings: SettingsDep
-) -> DeployedOut:
+def deploy_version(name: str, body: VersionIn, session: SessionDep, queue: QueueDep, roots: RootsDep) -> DeployedOut:
     """Take another version into use; a checkpoint is registered under the deployment's name."""
     deployments.find_deployment(session, name)
-    target = target_of(session, queue, settings, body.target, name=name)
+    target = target_of(session, queue, roots, body.target, name=name)
     deployment = deployments.deploy_version(session, name, target)
-    audit = audits.start_audit(session, queue, deployment, audits.Occasion("version")) if body.audit else None
+    audit = audits.start_audit(session, queue, deployment, audits.Occasion("version"), roots) if body.audit else None
     return DeployedOut(
         deployment=DeploymentOut.of(deployment), audit=None if audit is None else AuditBriefOut.of(audit)
     )

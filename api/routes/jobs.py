@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
 from api.job_events import check_job, job_stream
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
@@ -27,13 +27,14 @@ def post_job(
     session: SessionDep,
     queue: QueueDep,
     settings: SettingsDep,
+    roots: RootsDep,
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> JobOut:
     """Ask for a dissection. The answer comes at once; a worker does the work."""
     target = body.target
     if isinstance(target, CheckpointIn):
-        target = target_of(session, queue, settings, target).reference
+        target = target_of(session, queue, roots, target).reference
     job = jobs.submit_job(
         session,
         queue,

@@ -7,19 +7,20 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request, status
 from pydantic import BaseModel
 
-from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import OneThreadRoute
 from api.trail import name_actor
 from service.domain.trail import REGISTRY
 from service.errors import Conflict
-from service.usecases.registry import Signed, check_signature, hear_registry
+from service.usecases.registry import hear_registry
+from service.usecases.registry_events import Signed, check_signature
 
 router = APIRouter(tags=["registry"], route_class=OneThreadRoute)
 
 
 class HeardOut(BaseModel):
-    """The audits that the event has begun; none where no deployment follows the model, it is no news, or an alias went
-    to a version of which nothing is known yet."""
+    """The audits that the event has begun, which have ended in an error where it cannot be followed; none where no
+    deployment follows the model, it is no news, or an alias went to a version of which nothing is known yet."""
 
     audits: list[UUID]
 
@@ -40,6 +41,7 @@ def hear_event(
     session: SessionDep,
     queue: QueueDep,
     settings: SettingsDep,
+    roots: RootsDep,
 ) -> HeardOut:
     """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
     secret = settings.mlflow_webhook_secret.get_secret_value()
@@ -50,5 +52,5 @@ def hear_event(
     now = datetime.now(UTC)
     check_signature(signed, secret, now)
     name_actor(request, REGISTRY)
-    audits = hear_registry(session, queue, signed.body, roots=settings.data_root_paths, now=now)
+    audits = hear_registry(session, queue, signed.body, roots=roots, now=now)
     return HeardOut(audits=[audit.id for audit in audits])

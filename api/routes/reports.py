@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.dependencies import SessionDep, SettingsDep
+from api.dependencies import RootsDep, SessionDep, SettingsDep
 from api.one_thread import LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
@@ -41,6 +41,7 @@ def read_report(
     job_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
+    roots: RootsDep,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
@@ -52,7 +53,8 @@ def read_report(
     report = reports.read_report(session, job_id, must_have=settings.must_have_path)
     if choose_format(form, accept) == "json":
         return json_answer(dissection_json(report))
-    return html_answer(dissection_html(report, reports.thumbnails_of(session, job_id)), f"report-{job_id}.html")
+    thumbnails = reports.thumbnails_of(session, job_id, roots)
+    return html_answer(dissection_html(report, thumbnails), f"report-{job_id}.html")
 
 
 @comparisons.get("/{comparison_id}/report", response_class=Response, responses=REPORTS)

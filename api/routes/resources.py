@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response, status
 from sqlalchemy.orm import Session
 
-from api.dependencies import QueueDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import ConceptSetIn, DissectorIn, LayerInfoOut, ModelIn, ModelOut, ProbeSetIn, ResourceOut
@@ -25,7 +25,7 @@ Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version
 
 @models.post("", status_code=status.HTTP_201_CREATED)
 def register_model(
-    body: ModelIn, session: SessionDep, queue: QueueDep, settings: SettingsDep, response: Response
+    body: ModelIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ModelOut:
     """Register a checkpoint; a worker then lists its layers. The same content again answers 200 with what is there.
 
@@ -38,7 +38,7 @@ def register_model(
         checkpoint=body.checkpoint,
         architecture=body.architecture,
         sha256=body.sha256,
-        roots=settings.data_root_paths,
+        roots=roots,
     )
     _describe(session, response, "/models", model, new=new)
     return _model(session, model)
@@ -67,13 +67,9 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 
 
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
-def register_dissector(
-    body: DissectorIn, session: SessionDep, settings: SettingsDep, response: Response
-) -> ResourceOut:
+def register_dissector(body: DissectorIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
     """Register a dissector directory. One that has moved is from then on read where it is."""
-    dissector, new = resources.register_dissector(
-        session, name=body.name, path=body.path, roots=settings.data_root_paths
-    )
+    dissector, new = resources.register_dissector(session, name=body.name, path=body.path, roots=roots)
     _describe(session, response, "/dissectors", dissector, new=new)
     return ResourceOut.of(dissector)
 
@@ -93,7 +89,7 @@ def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
 
 
 @probe_sets.post("", status_code=status.HTTP_201_CREATED)
-def register_probe_set(body: ProbeSetIn, session: SessionDep, settings: SettingsDep, response: Response) -> ResourceOut:
+def register_probe_set(body: ProbeSetIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
     """Register a manifest of images."""
     probe_set, new = resources.register_probe_set(
         session,
@@ -101,7 +97,7 @@ def register_probe_set(body: ProbeSetIn, session: SessionDep, settings: Settings
         manifest=body.manifest,
         patches=body.grid(),
         on_unreadable=body.on_unreadable,
-        roots=settings.data_root_paths,
+        roots=roots,
     )
     _describe(session, response, "/probe-sets", probe_set, new=new)
     return ResourceOut.of(probe_set)

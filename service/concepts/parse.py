@@ -11,6 +11,7 @@ from service.concepts.text import clean, csv_rows, decode, invalid
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.spelling import folded
 from service.errors import InvalidConceptSet
+from service.files import ANYWHERE, TooLarge
 
 Format = Literal["txt", "csv", "json"]
 Entry = str | Mapping[str, Any]
@@ -47,18 +48,17 @@ def read_concept_set(path: Path, name: str | None = None) -> ConceptSet:
             f"A concept set cannot be a '{path.suffix}' file.", field="concepts", remedy="Use .txt, .csv or .json."
         )
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = ANYWHERE.read(path, most=MAX_BYTES)
+    except TooLarge:
+        raise InvalidConceptSet(
+            f"The file is larger than {MAX_BYTES >> 20} MiB.", field="concepts", remedy="Is it a concept set?"
+        ) from None
     except OSError as error:
         raise InvalidConceptSet(
             f"The concept set cannot be opened: {error.strerror}.",
             field="concepts",
             remedy="Check its path and rights.",
         ) from None
-    if len(content) > MAX_BYTES:
-        raise InvalidConceptSet(
-            f"The file is larger than {MAX_BYTES >> 20} MiB.", field="concepts", remedy="Is it a concept set?"
-        )
     return _concept_set(name or path.stem, _READERS[ending](decode(content)))
 
 

@@ -77,6 +77,13 @@ def deployments_of_registered_model(session: Session, name: str) -> list[Deploym
     return [_deployment(session, row) for row in rows]
 
 
+def deployments_of_aliases(session: Session, name: str) -> list[Deployment]:
+    """Those that follow any alias of a model of that name in a registry."""
+    follows = DeploymentRow.registered_model.startswith(f"{name}@", autoescape=True)
+    rows = session.scalars(select(DeploymentRow).where(follows).order_by(DeploymentRow.id))
+    return [_deployment(session, row) for row in rows]
+
+
 def list_deployments(session: Session, *, limit: int, after: Position | None) -> Page[Deployment]:
     """Deployments, newest first."""
     query = select(DeploymentRow).order_by(DeploymentRow.id.desc()).limit(limit + 1)

@@ -1,12 +1,12 @@
 """What a model registry has told: where the weights of its versions are, and which version has which alias."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from service.db.audit_tables import RegistryAliasRow, RegistryVersionRow
+from service.db.audit_tables import DeploymentRow, RegistryAliasRow, RegistryVersionRow
 
 
 def lock_registered_model(session: Session, name: str) -> None:
@@ -39,6 +39,22 @@ def move_registry_alias(session: Session, name: str, alias: str, version: str | 
         where=RegistryAliasRow.at < at,
     )
     return session.scalar(moved.returning(RegistryAliasRow.name)) is not None
+
+
+def aliases_without_version(session: Session, patience: timedelta) -> list[tuple[str, str, str]]:
+    """Model, alias and version of every followed alias that was given so long ago to a version nobody has told of."""
+    followed = RegistryAliasRow.name + "@" + RegistryAliasRow.alias
+    told_of = select(RegistryVersionRow.name).where(
+        RegistryVersionRow.name == RegistryAliasRow.name, RegistryVersionRow.version == RegistryAliasRow.version
+    )
+    query = (
+        select(RegistryAliasRow.name, RegistryAliasRow.alias, RegistryAliasRow.version)
+        .where(RegistryAliasRow.version.is_not(None), RegistryAliasRow.at < func.clock_timestamp() - patience)
+        .where(select(DeploymentRow.id).where(DeploymentRow.registered_model == followed).exists())
+        .where(~told_of.exists())
+        .order_by(RegistryAliasRow.name, RegistryAliasRow.alias)
+    )
+    return [(name, alias, str(version)) for name, alias, version in session.execute(query)]
 
 
 def aliases_of_registry_version(session: Session, name: str, version: str) -> list[str]:

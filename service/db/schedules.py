@@ -81,6 +81,12 @@ def due_schedules(session: Session, now: datetime) -> list[UUID]:
     return list(session.scalars(query))
 
 
+def find_due_schedule(session: Session, schedule_id: UUID, now: datetime) -> Schedule | None:
+    """The schedule; None where nothing is left to decide."""
+    row = session.execute(_SCHEDULES.where(ScheduleRow.id == schedule_id, _due(now))).first()
+    return None if row is None else _schedule(row)
+
+
 def take_due_schedule(session: Session, schedule_id: UUID, now: datetime) -> Schedule | None:
     """Hold the schedule; None where somebody else holds it, or nothing is left to decide."""
     query = _SCHEDULES.where(ScheduleRow.id == schedule_id, _due(now))

@@ -10,7 +10,9 @@ from uuid import UUID
 from service.domain.audit_facts import AuditFacts, Judgement
 from service.domain.jobs import JobRequest
 from service.domain.policies import Policy, Verdict
+from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
+from service.errors import DissectError
 
 Trigger = Literal["schedule", "request", "version", "registry"]
 """What asked for an audit: a schedule, somebody, a newly deployed version, or the model registry's webhook."""
@@ -54,6 +56,23 @@ class Deployment:
     """The most alerts in 24 hours; None for any number."""
     snooze: Snooze | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFiles:
+    """The registered things whose files are read before an audit begins."""
+
+    target: Resource
+    probe_set: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRead:
+    """What reading an audit's files gave: the probe set, or the problem because of which the audit cannot begin."""
+
+    files: AuditFiles
+    probe_set: ProbeSet | None = None
+    problem: DissectError | None = None
 
 
 @dataclass(frozen=True, slots=True)

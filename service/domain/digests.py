@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from service.files import ANYWHERE, DataRoots, OutsideRoots
+from service.files import ANYWHERE, DataRoots, OutsideRoots, WrittenMeanwhile, version_of
 
 _CHUNK = 1 << 20
 _MOST_FILES = 10_000
@@ -26,14 +26,24 @@ def digest_of_file(path: Path, roots: DataRoots = ANYWHERE) -> str:
 
 
 def digest_of_open_file(file: BinaryIO) -> str:
-    """SHA-256 (hex) of an open file's bytes from its beginning on, where it is left again."""
+    """SHA-256 (hex) of an open file's bytes from its beginning on, where it is left again.
+
+    Raises WrittenMeanwhile where it was written to meanwhile; a file that grows for ever has no end to wait for.
+    """
     sha = hashlib.sha256()
+    # Not the time of its last change: another link to it, or its use, moves that too.
+    size, written_at, _ = version_of(file)
+    left = size
 
     file.seek(0)
-    while chunk := file.read(_CHUNK):
+    while chunk := file.read(min(_CHUNK, left)):
         sha.update(chunk)
+        left -= len(chunk)
+    grown = bool(file.read(1))
     file.seek(0)
 
+    if left or grown or version_of(file)[:2] != (size, written_at):
+        raise WrittenMeanwhile
     return sha.hexdigest()
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from service.domain.digests import digest_of
+from service.files import ANYWHERE, DataRoots
 
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
@@ -59,6 +60,7 @@ class ProbeSet:
 
     on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
     merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
+    roots: the folders that every image must be in at the moment when it is opened.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ProbeSet:
     digest: str
     on_unreadable: Literal["fail", "skip"] = "fail"
     merged_rows: int = 0
+    roots: DataRoots = ANYWHERE
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""

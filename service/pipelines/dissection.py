@@ -51,7 +51,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
-    items = with_digests(plan.probe_set.items)
+    items = with_digests(plan.probe_set.items, plan.probe_set.roots)
     images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
 

@@ -112,7 +112,7 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
     an image names neither patient nor exam, where there are no reports, or where there are too few patients to infer
     anything from one half.
     """
-    items = with_digests(probe_set.items)
+    items = with_digests(probe_set.items, probe_set.roots)
     if not any(item.text for item in items):
         raise InvalidInput(
             "The manifest has no reports, and a dissector is fitted on them.",
@@ -141,7 +141,8 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
     exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
-    plan = replace(plan, probe_set=replace(plan.probe_set, items=with_digests(plan.probe_set.items)))
+    items = with_digests(plan.probe_set.items, plan.probe_set.roots)
+    plan = replace(plan, probe_set=replace(plan.probe_set, items=items))
     dissector = open_dissector(plan.dissector, plan.device)
     embedded = [_Concepts(one, embed_concepts(dissector, one.texts)) for one in _concept_sets(plan.probe_set)]
     for spec, methods in ((plan.target, METHODS), (replace(plan.target, shuffled=SHUFFLED), METHODS[:1])):

@@ -12,7 +12,7 @@ from service.engine.architectures import open_target
 from service.engine.hooks import list_layers
 from service.engine.networks import choose_device
 from service.errors import DissectError
-from service.files import DataRoots
+from service.files import data_roots
 
 
 def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> None:
@@ -23,7 +23,7 @@ def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> Non
         Path(model.spec["checkpoint"]),
         model.spec["architecture"],
         model.spec["sha256"],
-        roots=DataRoots(settings.data_root_paths),
+        roots=data_roots(settings),
     )
     try:
         layers = [asdict(layer) for layer in list_layers(open_target(spec, choose_device(settings.device)))]

@@ -23,7 +23,7 @@ from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
-from service.files import DataRoots
+from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.inspect_model import inspect_model
@@ -54,7 +54,7 @@ class DissectionRunner:
         self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
-        self._plans = JobPlans(self._sessions, DataRoots(settings.data_root_paths))
+        self._plans = JobPlans(self._sessions, data_roots(settings))
 
     def run(self, lease: Lease, tell: Tell, /) -> Mapping[str, Any]:
         """See `ItemRunner.run`."""
@@ -74,7 +74,7 @@ class DissectionRunner:
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
         span, target = plan.shards[position], self._target(plan)
-        items = with_digests(_items_of_shard(plan, position))
+        items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
         images = digest_images(items)
         key = shard_key(
             plan,
@@ -153,7 +153,7 @@ class DissectionRunner:
         """read: the shard's items with their digests, where they are known already."""
 
         def probe() -> bytes:
-            items = with_digests(_items_of_shard(plan, position)) if read is None else read
+            items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots) if read is None else read
             probing = probe_shard(
                 self._target(plan),
                 self.networks.dissector(plan.dissector),

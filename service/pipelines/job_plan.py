@@ -14,7 +14,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.engine.shards import shard_spans
-from service.files import ANYWHERE, DataRoots
+from service.files import DataRoots
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, probe_set_of
 
@@ -48,9 +48,9 @@ class JobPlan:
 
 
 class JobPlans:
-    """The plans of the jobs that were worked on last. roots: where the networks' files must lie."""
+    """The plans of the jobs that were worked on last. roots: what their files must lie in."""
 
-    def __init__(self, sessions: Sessions, roots: DataRoots = ANYWHERE) -> None:
+    def __init__(self, sessions: Sessions, roots: DataRoots) -> None:
         self._sessions = sessions
         self._roots = roots
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
@@ -80,7 +80,7 @@ class JobPlans:
                 roots=self._roots,
             ),
             dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest, self._roots),
-            probe_set=probe_set_of(parts.probe_set),
+            probe_set=probe_set_of(parts.probe_set, self._roots),
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,
         )

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import BinaryIO, NoReturn, TypeVar
 
 from service.errors import UnreadableImage
-from service.files import ANYWHERE, DataRoots
+from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
 from service.probes.decoders.pool import DecoderPool
 from service.probes.pixels import CannotDecode, DecodedImage
 
@@ -22,6 +22,7 @@ _pools: dict[int, DecoderPool] = {}
 def decode(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
 
+    roots: what the file must lie in when it is opened.
     Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time.
     """
     return _open(path, row, roots, lambda file: decoder_pool().image(file))
@@ -46,8 +47,12 @@ def decoder_pool() -> DecoderPool:
 def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Result]) -> _Result:
     try:
         file = roots.open(path)
+    except NotRegular:
+        _refuse(row, "it is not a regular file")
+    except OutsideRoots:
+        _refuse(row, "it lies outside the data roots")
     except (OSError, ValueError):
-        _refuse(row, "the file is missing, or is no regular file that may be read")
+        _refuse(row, "the file is missing, or may not be read")
 
     with file:
         try:

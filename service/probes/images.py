@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem, ProbeSet
+from service.files import DataRoots
 from service.ports import ProbeImages
 from service.probes.decode import decode
 from service.probes.prepare import EightBitImage, prepare, to_eight_bit
@@ -21,16 +22,19 @@ _CACHE_BYTES = 256 << 20
 def open_images(probe_set: ProbeSet, *, cache_bytes: int = _CACHE_BYTES) -> ProbeImages:
     """The probe set's images; nothing is read yet. Safe to use from several threads.
 
+    Each is opened below the probe set's roots whenever it is read.
+
     Images that are cut into patches are kept decoded (8 bits a pixel) as long as they fit into `cache_bytes`, so that
     patches in probe-set order decode each image once.
     """
-    return _FilesOnDisk(probe_set.items, cache_bytes)
+    return _FilesOnDisk(probe_set, cache_bytes)
 
 
 class _FilesOnDisk:
-    def __init__(self, items: tuple[ProbeItem, ...], cache_bytes: int) -> None:
-        self._items = items
-        self._recent = _RecentImages(cache_bytes)
+    def __init__(self, probe_set: ProbeSet, cache_bytes: int) -> None:
+        self._items = probe_set.items
+        self._roots = probe_set.roots
+        self._recent = _RecentImages(cache_bytes, probe_set.roots)
 
     @property
     def items(self) -> Sequence[ProbeItem]:
@@ -38,19 +42,20 @@ class _FilesOnDisk:
 
     def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
         item = self._items[index]
-        image = _read(item) if item.box is None else self._recent.get(item)
+        image = _read(item, self._roots) if item.box is None else self._recent.get(item)
         return [prepare(image, contract, item.box) for contract in contracts]
 
 
-def _read(item: ProbeItem) -> EightBitImage:
-    return to_eight_bit(decode(item.path, row=item.row))
+def _read(item: ProbeItem, roots: DataRoots) -> EightBitImage:
+    return to_eight_bit(decode(item.path, row=item.row, roots=roots))
 
 
 class _RecentImages:
     """Least recently used images, bounded in bytes; an image that several threads want at once is decoded by one."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, roots: DataRoots) -> None:
         self._limit = limit
+        self._roots = roots
         self._lock = Lock()
         self._images: OrderedDict[Path, Future[EightBitImage]] = OrderedDict()
 
@@ -65,7 +70,7 @@ class _RecentImages:
         if known is not None:
             return known.result()
         try:
-            image = _read(item)
+            image = _read(item, self._roots)
         except BaseException as error:
             with self._lock:
                 del self._images[item.path]

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patien
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
+from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid, check_total, patches_of
 from service.probes.rows import Row, read_rows
@@ -29,6 +29,7 @@ def read_manifest(
     name: str,
     patches: PatchGrid | None = None,
     on_unreadable: Literal["fail", "skip"] = "fail",
+    roots: DataRoots = ANYWHERE,
 ) -> ProbeSet:
     """Read a .csv, .json or .jsonl manifest (docs/probe-sets.md has the columns); images are not decoded here.
 
@@ -37,13 +38,14 @@ def read_manifest(
     lies in, and not the bytes of the images (see `digest_images`).
     Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
     images then name.
+    roots: what manifest and images must lie in, now and whenever an image is opened.
     Raises InvalidManifest naming field, row and remedy; UnreadableImage when an image to be cut into patches has no
     readable header and `on_unreadable` is `fail` (otherwise it stays in as one item, which the job counts as skipped).
     """
     if patches is not None:
         check_grid(patches)
     sha = hashlib.sha256(_canonical(asdict(patches) if patches else None).encode())
-    merged = merge_rows(_rows(path, sha))
+    merged = merge_rows(_rows(path, roots, sha))
     if merged.later_rows:
         # Links and other spellings show in no field of a row, and may lead elsewhere tomorrow.
         sha.update(_canonical({"merged": merged.later_rows}).encode())
@@ -52,20 +54,21 @@ def read_manifest(
     _check_patients(items)
     items = with_patients(items)
     if patches is not None:
-        items = list(_cut(items, patches, on_unreadable))
-    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows))
+        items = list(_cut(items, patches, on_unreadable, roots))
+    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows), roots=roots)
 
 
-def with_digests(items: Iterable[ProbeItem]) -> tuple[ProbeItem, ...]:
+def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tuple[ProbeItem, ...]:
     """The items, each with the SHA-256 of its image file; reads each file once, and none whose digest is known already.
 
     A file that has gone has none: whether that matters is for the probe set's `on_unreadable` to say.
+    Raises UnreadableImage for one that lies outside the roots, whatever that says.
     """
     digests: dict[Path, str | None] = {}
     read = []
     for item in items:
         if item.path not in digests:
-            digests[item.path] = item.sha256 or _digest_or_none(item.path)
+            digests[item.path] = item.sha256 or _digest_or_none(item, roots)
         read.append(replace(item, sha256=digests[item.path]))
     return tuple(read)
 
@@ -83,17 +86,24 @@ def digest_images(items: Iterable[ProbeItem]) -> str:
     return sha.hexdigest()
 
 
-def _digest_or_none(path: Path) -> str | None:
+def _digest_or_none(item: ProbeItem, roots: DataRoots) -> str | None:
     try:
-        return digest_of_file(path)
+        return digest_of_file(item.path, roots)
+    except OutsideRoots:
+        raise UnreadableImage(
+            f"The image of manifest row {item.row} lies outside the data roots.",
+            field="image",
+            value=f"row {item.row}",
+            remedy="Move it below one of the folders in DATA_ROOTS; a link to it from there is not enough.",
+        ) from None
     except OSError:
         return None
 
 
-def _rows(path: Path, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
+def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
     """Every row; all that counts goes into the digest on the way."""
     strata = _Strata()
-    for number, row in enumerate(read_rows(path), start=1):
+    for number, row in enumerate(read_rows(path, roots), start=1):
         fields = {name: value for name, value in row.items() if value or name == "findings"}
         image = path.parent / _image_name(number, fields)
         findings = _findings(fields)
@@ -110,7 +120,7 @@ def _rows(path: Path, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
             strata=strata.of(fields),
         )
         counted = fields if findings is None else {**fields, "findings": sorted(findings)}
-        status = _status(image, number)
+        status = _status(image, number, roots)
         sha.update(_canonical([counted, status.st_size]).encode())
         yield ManifestRow(item, "image_id" in fields, (status.st_dev, status.st_ino))
 
@@ -126,19 +136,16 @@ def _image_name(number: int, fields: Row) -> str:
     )
 
 
-def _status(image: Path, number: int) -> os.stat_result:
+def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
     try:
-        status = image.stat()
+        return roots.look(image)
+    except OutsideRoots:
+        what, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
+    except NotRegular:
+        what, remedy = "is not a regular file", "Name a file of its own for each image."
     except (OSError, ValueError):
-        status = None
-    if status is not None and stat.S_ISREG(status.st_mode):
-        return status
-    raise InvalidManifest(
-        f"The image of row {number} does not exist.",
-        field="image",
-        value=f"row {number}",
-        remedy="Give a path relative to the manifest's folder, or an absolute one.",
-    )
+        what, remedy = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
+    raise InvalidManifest(f"The image of row {number} {what}.", field="image", value=f"row {number}", remedy=remedy)
 
 
 def _findings(fields: Row) -> frozenset[str] | None:
@@ -219,11 +226,13 @@ def _bad_id(number: int, what: str) -> InvalidManifest:
     )
 
 
-def _cut(items: list[ProbeItem], grid: PatchGrid, on_unreadable: Literal["fail", "skip"]) -> Iterator[ProbeItem]:
+def _cut(
+    items: list[ProbeItem], grid: PatchGrid, on_unreadable: Literal["fail", "skip"], roots: DataRoots
+) -> Iterator[ProbeItem]:
     total = 0
     for item in items:
         try:
-            for patch in patches_of(item, grid):
+            for patch in patches_of(item, grid, roots):
                 total += 1
                 check_total(total)
                 yield patch

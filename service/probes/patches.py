@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from service.domain.probes import Box, PatchGrid, ProbeItem
 from service.errors import InvalidManifest
+from service.files import ANYWHERE, DataRoots
 from service.probes.decode import image_size
 
 MAX_PATCHES_OF_IMAGE = 10_000
@@ -32,14 +33,14 @@ def boxes(height: int, width: int, grid: PatchGrid) -> list[Box]:
     return [Box(left, top, grid.size, grid.size) for top in _starts(height, grid) for left in _starts(width, grid)]
 
 
-def patches_of(item: ProbeItem, grid: PatchGrid) -> Iterator[ProbeItem]:
+def patches_of(item: ProbeItem, grid: PatchGrid, roots: DataRoots = ANYWHERE) -> Iterator[ProbeItem]:
     """The patches of one image, with ids `<image_id>@<left>,<top>` and everything else as the image has it.
 
     All patches are kept, those of air too: which of them count as air would be one more thing that decides the result.
     Raises UnreadableImage when the image's header cannot be read, InvalidManifest when the image is smaller than a
     patch or has more than MAX_PATCHES_OF_IMAGE.
     """
-    height, width = image_size(item.path, row=item.row)
+    height, width = image_size(item.path, row=item.row, roots=roots)
     count = _count(height, grid) * _count(width, grid)
     if count > MAX_PATCHES_OF_IMAGE:
         raise InvalidManifest(

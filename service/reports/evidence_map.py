@@ -14,6 +14,7 @@ from annotated_types import Len
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidInput
+from service.files import ANYWHERE
 from service.reports.audit import AuditReport, audit_json
 from service.reports.audit_wording import verdict_word
 from service.reports.markdown import code, escaped, table
@@ -111,6 +112,7 @@ class EvidenceMap:
     frameworks: tuple[Framework, ...]
 
 
+_MOST_BYTES = 16 << 20
 _MAPPED = TypeAdapter(Mapped)
 _MAP = TypeAdapter(EvidenceMap)
 
@@ -120,7 +122,7 @@ def read_mapping(path: Path | None = None) -> Mapped:
     if path is None:
         return _built_in()
     try:
-        return _MAPPED.validate_json(path.read_bytes())
+        return _MAPPED.validate_json(ANYWHERE.read(path, most=_MOST_BYTES))
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except ValidationError as error:

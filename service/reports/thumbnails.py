@@ -21,6 +21,7 @@ class Thumbnails:
 
     def __init__(self, probe_set: ProbeSet, *, to_breast: bool) -> None:
         self._paths = {item.row: item.path for item in probe_set.items}
+        self._roots = probe_set.roots
         self._to_breast = to_breast
         self._last: tuple[int, EightBitImage] | None = None
 
@@ -34,7 +35,7 @@ class Thumbnails:
 
     def _decoded(self, row: int) -> EightBitImage:
         if self._last is None or self._last[0] != row:
-            self._last = row, to_eight_bit(decode(self._paths[row], row=row))
+            self._last = row, to_eight_bit(decode(self._paths[row], row=row, roots=self._roots))
         return self._last[1]
 
 

@@ -7,20 +7,41 @@ from sqlalchemy.orm import Session
 
 from service.db.audits import open_audits_of_schedule
 from service.db.deployments import get_deployment
+from service.domain.audits import AuditFiles, FilesRead
+from service.errors import DissectError
+from service.files import DataRoots
 from service.ports import Audits, JobQueue
-from service.usecases.audits import Occasion, cancel_audit, start_audit
+from service.usecases.audits import Occasion, begin_audit, cancel_audit, files_of_audit, read_files, refuse_audit
 
 
 class ScheduledAudits:
     """See `service.ports.Audits`."""
 
-    def __init__(self, queue: JobQueue) -> None:
+    def __init__(self, queue: JobQueue, roots: DataRoots) -> None:
         self._queue = queue
+        self._roots = roots
 
-    def start(self, session: Session, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
+    def files_of(self, session: Session, deployment_id: UUID) -> AuditFiles:
+        """See `Audits.files_of`."""
+        return files_of_audit(session, get_deployment(session, deployment_id))
+
+    def read(self, files: AuditFiles) -> FilesRead:
+        """See `Audits.read`."""
+        return read_files(files, self._roots)
+
+    def start(
+        self, session: Session, deployment_id: UUID, read: FilesRead, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
         """See `Audits.start`."""
         occasion = Occasion("schedule", schedule=schedule_id, fire_time=fire_time)
-        return start_audit(session, self._queue, get_deployment(session, deployment_id), occasion).id
+        return begin_audit(session, self._queue, get_deployment(session, deployment_id), occasion, read).id
+
+    def refuse(
+        self, session: Session, deployment_id: UUID, problem: DissectError, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
+        """See `Audits.refuse`."""
+        occasion = Occasion("schedule", schedule=schedule_id, fire_time=fire_time)
+        return refuse_audit(session, get_deployment(session, deployment_id), occasion, problem).id
 
     def open_of(self, session: Session, schedule_id: UUID) -> list[UUID]:
         """See `Audits.open_of`."""
@@ -31,6 +52,6 @@ class ScheduledAudits:
         cancel_audit(session, audit_id)
 
 
-def open_audits(queue: JobQueue) -> Audits:
-    """The audits that schedules begin; their work is announced on the queue."""
-    return ScheduledAudits(queue)
+def open_audits(queue: JobQueue, roots: DataRoots) -> Audits:
+    """The audits that schedules begin; their work is announced on the queue, their files lie below the roots."""
+    return ScheduledAudits(queue, roots)

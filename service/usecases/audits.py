@@ -14,7 +14,7 @@ from service.db import audits as queries
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
 from service.db.session import expect_pause
-from service.domain.audits import Audit, AuditStatus, Deployment, StratumJob, Trigger
+from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, StratumJob, Trigger
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
@@ -24,7 +24,8 @@ from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound
-from service.ports import JobQueue
+from service.files import DataRoots
+from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
 from service.usecases.jobs import cancel_job, submit_parts
@@ -45,43 +46,63 @@ class Occasion:
     fire_time: datetime | None = None
 
 
-def start_audit(session: Session, queue: JobQueue, deployment: Deployment, occasion: Occasion) -> Audit:
+def start_audit(
+    session: Session, queue: JobQueue, deployment: Deployment, occasion: Occasion, roots: DataRoots
+) -> Audit:
+    """Read the files of an audit and begin it, all in the caller's transaction. See `begin_audit`."""
+    files = files_of_audit(session, deployment, occasion.target)
+    expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
+    return begin_audit(session, queue, deployment, occasion, read_files(files, roots))
+
+
+def files_of_audit(session: Session, deployment: Deployment, candidate: Resource | None = None) -> AuditFiles:
+    """The registered things whose files an audit of the deployment, or of a candidate for it, reads."""
+    probe_set = parts_of_deployment(session, deployment.id).probe_set
+    return AuditFiles(candidate or deployment.target, probe_set)
+
+
+def read_files(files: AuditFiles, roots: DataRoots) -> FilesRead:
+    """Read a checkpoint and a manifest, which may be long and needs no session; a problem is part of what it gives."""
+    try:
+        _check_file(files.target, roots)
+        return FilesRead(files, probe_set=probe_set_of(files.probe_set, roots))
+    except DissectError as error:
+        return FilesRead(files, problem=error)
+
+
+def begin_audit(
+    session: Session, queue: JobQueue, deployment: Deployment, occasion: Occasion, read: FilesRead
+) -> Audit:
     """Begin an audit with the dissections that its policy needs.
 
     The network of the baseline is dissected from scratch, so that a result that cannot be reproduced comes to light.
     Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
     ends at once with that problem: it was asked for, so it is on record.
+    Raises FilesNeeded where other files were read than those that the audit rests on by now.
     """
-    target = occasion.target or deployment.target
-    policy = policy_of(deployment.policy)
-    problem: DissectError | None = None
-    plan: _Plan | None = None
+    if read.files != files_of_audit(session, deployment, occasion.target):
+        raise FilesNeeded
     try:
-        plan = _plan(session, deployment, target)
+        plan = _plan(session, deployment, read)
     except DissectError as error:
-        problem = error
-    audit_id = queries.add_audit(
-        session,
-        deployment.id,
-        trigger=occasion.trigger,
-        schedule=occasion.schedule,
-        fire_time=occasion.fire_time,
-        target=target,
-        candidate=target.id != deployment.target.id,
-        policy=deployment.policy,
-        bound=policy if plan is None else plan.policy,
-        baseline=deployment.baseline,
-    )
-    if plan is None:
-        assert problem is not None  # noqa: S101 - one or the other
-        queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
-        log.warning("audit cannot begin", audit=str(audit_id), problem=problem.code)
-        tell_of_audit(session, deployment, find_audit(session, audit_id))
-    else:
-        job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
-        strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
-        queries.set_jobs(session, audit_id, job.id, strata)
+        return refuse_audit(session, deployment, occasion, error)
+
+    audit_id = _add_audit(session, deployment, occasion, plan.policy)
+    job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
+    strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
+    queries.set_jobs(session, audit_id, job.id, strata)
     return find_audit(session, audit_id)
+
+
+def refuse_audit(session: Session, deployment: Deployment, occasion: Occasion, problem: DissectError) -> Audit:
+    """Record an audit that was asked for and cannot begin: it ends at once with that problem, and is told of."""
+    audit_id = _add_audit(session, deployment, occasion, policy_of(deployment.policy))
+    queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
+    audit = find_audit(session, audit_id)
+
+    log.warning("audit cannot begin", audit=str(audit_id), deployment=deployment.name, problem=problem.code)
+    tell_of_audit(session, deployment, audit)
+    return audit
 
 
 def find_audit(session: Session, audit_id: UUID) -> Audit:
@@ -156,22 +177,40 @@ class _Plan:
     replay_of: UUID | None
 
 
-def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
-    """Raises DigestMismatch, InvalidCheckpoint, InvalidPolicy."""
+def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
+    """Raises the problem that the files have, and InvalidPolicy."""
+    if read.problem is not None:
+        raise read.problem
+    assert read.probe_set is not None  # noqa: S101 - one or the other
+
+    target = read.files.target
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
-    expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
-    _check_file(target)
-    probe_set = probe_set_of(parts.probe_set)
-    exams = exams_by_stratum(probe_set.items)
+    exams = exams_by_stratum(read.probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
-    return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)
+    return _Plan(parts, policy, read.probe_set, exams, deployment.baseline if same else None)
 
 
-def _check_file(target: Resource) -> None:
+def _add_audit(session: Session, deployment: Deployment, occasion: Occasion, policy: Policy) -> UUID:
+    target = occasion.target or deployment.target
+    return queries.add_audit(
+        session,
+        deployment.id,
+        trigger=occasion.trigger,
+        schedule=occasion.schedule,
+        fire_time=occasion.fire_time,
+        target=target,
+        candidate=target.id != deployment.target.id,
+        policy=deployment.policy,
+        bound=policy,
+        baseline=deployment.baseline,
+    )
+
+
+def _check_file(target: Resource, roots: DataRoots) -> None:
     path = Path(target.spec["checkpoint"])
     try:
-        actual = digest_of_file(path)
+        actual = digest_of_file(path, roots)
     except OSError as error:
         raise DigestMismatch(
             f"The checkpoint cannot be read: {error.strerror}.",

@@ -21,6 +21,7 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.errors import Conflict, InvalidInput, NotFound
+from service.files import DataRoots
 from service.usecases.jobs import JobSubmission, find_job, resolve
 from service.usecases.neurons import choose_job
 from service.usecases.policy_binding import bind_policy
@@ -54,6 +55,7 @@ def create_deployment(
     baseline: UUID | None,
     registered_model: str | None,
     alert_budget: int | None,
+    roots: DataRoots,
 ) -> Deployment:
     """Deploy a model: as a submission says, or just as the job did that becomes the baseline.
 
@@ -75,7 +77,7 @@ def create_deployment(
         job = _baseline(session, baseline)
         parts, request = parts_of(session, job.id), job.request
     found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-    _check_policy(session, found, parts)
+    _check_policy(session, found, parts, roots)
     deployment = queries.add_deployment(
         session,
         name,
@@ -129,7 +131,13 @@ def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
 
 
 def change_deployment(
-    session: Session, name: str, *, policy: str | None, alert_budget: int | None, registered_model: str | None
+    session: Session,
+    name: str,
+    *,
+    policy: str | None,
+    alert_budget: int | None,
+    registered_model: str | None,
+    roots: DataRoots,
 ) -> Deployment:
     """Give it another policy, alert budget or registry name; None leaves a thing as it is.
 
@@ -139,7 +147,7 @@ def change_deployment(
     values: dict[str, object] = {}
     if policy is not None:
         found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id))
+        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id), roots)
         values["policy_id"] = found.id
     if alert_budget is not None:
         values["alert_budget"] = alert_budget
@@ -216,8 +224,8 @@ def _part(request: JobRequest, part: str) -> object:
     return replace(request.options, shuffled=None) if part == "options" else getattr(request, part)
 
 
-def _check_policy(session: Session, policy: Resource, parts: JobParts) -> None:
+def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
     expect_pause(session)  # every image is looked for
-    exams = exams_by_stratum(probe_set_of(parts.probe_set).items)
+    exams = exams_by_stratum(probe_set_of(parts.probe_set, roots).items)
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

@@ -1,14 +1,19 @@
 """Files that callers name: where they may lie, and what must be there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlparse
 
+from service.domain.digests import digest_of_open_file
 from service.errors import InvalidInput
+from service.files import DataRoots
+
+Result = TypeVar("Result")
 
 
-def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
-    """A `file://` URI or absolute path -> the resolved path, which exists below one of the roots (if there are any).
+def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
+    """A `file://` URI or absolute path -> the resolved path, which exists below one of the roots.
 
     Raises InvalidInput naming the field. What lies outside the roots is never looked at.
     """
@@ -25,7 +30,8 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
         path = path.resolve()
     except (OSError, RuntimeError, ValueError):  # links in a circle, or NUL in it
         raise _nothing(uri, field) from None
-    if roots and not any(path.is_relative_to(root) for root in roots):
+
+    if not roots.contain(path):
         raise InvalidInput(
             "The path lies outside the data roots.",
             field=field,
@@ -33,7 +39,7 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
             remedy="Move it below one of the folders in DATA_ROOTS, or have that setting extended.",
         )
     try:
-        found = path.exists()
+        is_there = path.exists()
     except OSError as error:
         raise InvalidInput(
             f"The {field} cannot be looked at: {error.strerror}.",
@@ -41,15 +47,25 @@ def locate(uri: str, roots: Sequence[Path], *, field: str) -> Path:
             value=uri,
             remedy="Check path and rights.",
         ) from None
-    if not found:
+    if not is_there:
         raise _nothing(uri, field)
     return path
 
 
-def digest_located(path: Path, digest: Callable[[Path], str], *, field: str, value: str) -> str:
-    """What `digest` makes of a path that was located. Raises InvalidInput where it cannot be read."""
+def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str) -> str:
+    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read."""
+
+    def digest() -> str:
+        with roots.open(path) as file:
+            return digest_of_open_file(file)
+
+    return read_located(digest, field=field, value=value)
+
+
+def read_located(read: Callable[[], Result], *, field: str, value: str) -> Result:
+    """What `read` makes of files that were located. Raises InvalidInput where they cannot be read."""
     try:
-        return digest(path)
+        return read()
     except OSError as error:
         raise InvalidInput(
             f"The {field} cannot be read: {error.strerror}.",

@@ -1,11 +1,11 @@
 """Decide what becomes of the fires of schedules. Any number of schedulers may do so at once.
 
 One schedule is one transaction: its row is held, its fires are recorded, audits begin, and the cursor moves, or nothing
-of it happens.
+of it happens. The files of its audits are read before, outside of any transaction (`service.usecases.turns`).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,12 +13,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
-from service.db.session import Sessions, transaction
+from service.db.session import Sessions, expect_pause, transaction
 from service.domain.alerts import JSON
+from service.domain.audits import AuditFiles, FilesRead
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError, Unavailable
-from service.ports import Audits
+from service.ports import Audits, FilesNeeded
 from service.usecases.alerts import publish_alert
 from service.usecases.audit_alerts import is_silenced
 from service.usecases.deployments import find_deployment
@@ -27,36 +28,76 @@ from service.usecases.trail import record
 log = structlog.get_logger()
 
 
-def fire_due(sessions: Sessions, audits: Audits, now: datetime | None = None) -> int:
-    """Decide on every fire that is due, and begin the audits. Returns how many began.
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """How audits of a schedule begin: with their files read, or, for that problem, as audits that end at once.
 
-    now: None for the database's clock. A schedule whose turn fails on something unforeseen is logged and tried again
-    next time; the others go on. Raises Unavailable, once all had their turn, where the database could not be reached.
+    With neither, none may begin yet.
+    """
+
+    audits: Audits
+    read: FilesRead | None = None
+    problem: DissectError | None = None
+
+    def audit(self, session: Session, schedule: Schedule, time: datetime, open_audits: Sequence[UUID] = ()) -> UUID:
+        """Begin the audit of a fire in place of those that are open. Raises FilesNeeded, and what `start` raises."""
+        if self.problem is not None:  # those that are open go on
+            return self.audits.refuse(
+                session, schedule.deployment_id, self.problem, schedule_id=schedule.id, fire_time=time
+            )
+        if self.read is None:
+            raise FilesNeeded
+
+        self._cancel(session, open_audits)
+        return self.audits.start(session, schedule.deployment_id, self.read, schedule_id=schedule.id, fire_time=time)
+
+    def _cancel(self, session: Session, open_audits: Sequence[UUID]) -> None:
+        for audit_id in open_audits:
+            try:
+                with session.begin_nested():
+                    self.audits.cancel(session, audit_id)
+            except Conflict:
+                log.info("an audit to be cancelled ends by itself", audit=str(audit_id))
+
+
+def due_schedules(sessions: Sessions, now: datetime | None = None) -> tuple[datetime, Sequence[UUID]]:
+    """The schedules with something to decide, the longest due first; and what time it is.
+
+    now: None for the database's clock. Raises Unavailable where the database cannot be reached.
     """
     with transaction(sessions) as session:
         now = now or queries.database_clock(session)
-        due = queries.due_schedules(session, now)
-    began = 0
-    unavailable: Unavailable | None = None
-    for schedule_id in due:
-        try:
-            with transaction(sessions) as session:
-                # What is on time now stays so, however long the schedules before it take.
-                fires = _decide(session, audits, schedule_id, now)
-        except Unavailable as error:
-            unavailable = error
-            continue
-        except Exception:
-            log.exception("a schedule cannot be looked at", schedule=str(schedule_id))
-            continue
-        began += sum(fire.outcome is Outcome.STARTED for fire in fires)
-    if unavailable is not None:
-        raise unavailable
-    return began
+        return now, queries.due_schedules(session, now)
+
+
+def files_to_read(sessions: Sessions, audits: Audits, schedule_id: UUID, now: datetime) -> AuditFiles | None:
+    """What has to be read before the schedule's fires are decided; None where no audit begins. Raises Unavailable."""
+    with transaction(sessions) as session:
+        schedule = queries.find_due_schedule(session, schedule_id, now)
+        if schedule is None or not _may_begin(session, audits, schedule, now):
+            return None
+        return audits.files_of(session, schedule.deployment_id)
+
+
+def decide(sessions: Sessions, schedule_id: UUID, now: datetime, begin: Begin) -> int:
+    """Decide on what a schedule owes, in one transaction, and begin its audits. Returns how many began.
+
+    Raises Unavailable where the database cannot be reached, and FilesNeeded where other files have to be read first:
+    then nothing is decided.
+    """
+    with transaction(sessions) as session:
+        schedule = queries.take_due_schedule(session, schedule_id, now)
+        if schedule is None:
+            return 0
+        fires = _start_waiting(session, begin, schedule, now)
+        if _is_due(schedule, now):
+            fires += _decide_due(session, begin, schedule, now)
+        _tell_of_missed(session, schedule, fires, now)
+    return sum(fire.outcome is Outcome.STARTED for fire in fires)
 
 
 def look_again(sessions: Sessions) -> None:
-    """Have `fire_due` look at every schedule: a scheduler that starts may know other time zone rules.
+    """Have every schedule looked at: a scheduler that starts may know other time zone rules.
 
     Raises Unavailable where the database cannot be reached.
     """
@@ -79,7 +120,9 @@ def fire_manually(session: Session, audits: Audits, schedule: Schedule, now: dat
     if step is Step.WAIT:
         fire = Fire(now, Outcome.QUEUED, now, reason=_why_queued(open_audits), manual=True)
     else:
-        audit_id = _start(session, audits, schedule, now, open_audits)
+        expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
+        read = audits.read(audits.files_of(session, schedule.deployment_id))
+        audit_id = Begin(audits, read).audit(session, schedule, now, open_audits)
         fire = Fire(now, Outcome.STARTED, now, audit_id=audit_id, manual=True)
     queries.add_fires(session, schedule.id, [fire])
     return fire
@@ -95,21 +138,24 @@ def forgo_owed(session: Session, schedule: Schedule, now: datetime, reason: str)
     queries.add_fires(session, schedule.id, _counting(fires, earlier))
 
 
-def _decide(session: Session, audits: Audits, schedule_id: UUID, now: datetime) -> Sequence[Fire]:
-    schedule = queries.take_due_schedule(session, schedule_id, now)
-    if schedule is None:
-        return ()
-    fires = _start_waiting(session, audits, schedule, now)
-    if schedule.look_at is not None and schedule.look_at <= now:
-        fires += _decide_due(session, audits, schedule, now)
-    _tell_of_missed(session, schedule, fires, now)
-    return fires
+def _is_due(schedule: Schedule, now: datetime) -> bool:
+    return schedule.look_at is not None and schedule.look_at <= now
 
 
-def _decide_due(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> list[Fire]:
+def _may_begin(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> bool:
+    """Could an audit begin, as far as overlap is concerned?"""
+    audits_open = bool(audits.open_of(session, schedule.id))
+    waiting = queries.find_waiting_fire(session, schedule.id) is not None
+    if waiting and not audits_open:
+        return True
+    step = on_overlap(schedule.terms.overlap, audits_open=audits_open, waiting=waiting)
+    return _is_due(schedule, now) and step in (Step.START, Step.CANCEL_AND_START)
+
+
+def _decide_due(session: Session, begin: Begin, schedule: Schedule, now: datetime) -> list[Fire]:
     due, earlier = owed(schedule, now)
     recorded = queries.recorded_fires(session, schedule.id, schedule.looked_at)
-    decided = _settle(session, audits, schedule, due, recorded, now)
+    decided = _settle(session, begin, schedule, due, recorded, now)
     queries.add_fires(session, schedule.id, _counting(decided, earlier))
     looked_at = max(schedule.looked_at, now)
     queries.move_cursor(session, schedule.id, looked_at, next_look(schedule.terms, looked_at))
@@ -133,25 +179,25 @@ def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire],
     publish_alert(session, "schedule.missed", data, subject=f"{schedule.name}: MISSED")
 
 
-def _start_waiting(session: Session, audits: Audits, schedule: Schedule, now: datetime) -> list[Fire]:
+def _start_waiting(session: Session, begin: Begin, schedule: Schedule, now: datetime) -> list[Fire]:
     waiting = queries.find_waiting_fire(session, schedule.id)
-    if waiting is None or audits.open_of(session, schedule.id):
+    if waiting is None or begin.audits.open_of(session, schedule.id):
         return []
-    fire = _begin(session, audits, schedule, waiting.fire_time, now, ())
+    fire = _begin(session, begin, schedule, waiting.fire_time, now, ())
     queries.settle_waiting_fire(session, schedule.id, replace(fire, manual=waiting.manual))
     return [fire]
 
 
 def _settle(
     session: Session,
-    audits: Audits,
+    begin: Begin,
     schedule: Schedule,
     due: Sequence[datetime],
     recorded: Collection[datetime],
     now: datetime,
 ) -> list[Fire]:
     """Decide on due fires. Those that start together do not overlap one another: catch-up has asked for all of them."""
-    open_audits = tuple(audits.open_of(session, schedule.id))
+    open_audits = tuple(begin.audits.open_of(session, schedule.id))
     waiting = queries.find_waiting_fire(session, schedule.id) is not None
     fires = []
     for time, reason in settle(due, now, schedule.terms).items():
@@ -168,7 +214,7 @@ def _settle(
             fires.append(Fire(time, Outcome.QUEUED, now, reason=_why_queued(open_audits)))
             waiting = True
         else:
-            fire = _begin(session, audits, schedule, time, now, open_audits)
+            fire = _begin(session, begin, schedule, time, now, open_audits)
             fires.append(fire)
             if fire.outcome is Outcome.STARTED:
                 open_audits = () if step is Step.CANCEL_AND_START else open_audits
@@ -176,12 +222,12 @@ def _settle(
 
 
 def _begin(
-    session: Session, audits: Audits, schedule: Schedule, time: datetime, now: datetime, open_audits: Sequence[UUID]
+    session: Session, begin: Begin, schedule: Schedule, time: datetime, now: datetime, open_audits: Sequence[UUID]
 ) -> Fire:
     """A started fire, or one that is missed because its audit cannot be started; the open audits then go on."""
     try:
         with session.begin_nested():
-            audit_id = _start(session, audits, schedule, time, open_audits)
+            audit_id = begin.audit(session, schedule, time, open_audits)
     except Unavailable:
         raise
     except DissectError as error:
@@ -190,16 +236,6 @@ def _begin(
     subject = f"/schedules/{schedule.name} -> /audits/{audit_id}"
     record(session, actor=SCHEDULER, action="fire schedule", subject=subject)
     return Fire(time, Outcome.STARTED, now, audit_id=audit_id)
-
-
-def _start(session: Session, audits: Audits, schedule: Schedule, time: datetime, open_audits: Sequence[UUID]) -> UUID:
-    for audit_id in open_audits:
-        try:
-            with session.begin_nested():
-                audits.cancel(session, audit_id)
-        except Conflict:
-            log.info("an audit to be cancelled ends by itself", audit=str(audit_id))
-    return audits.start(session, schedule.deployment_id, schedule_id=schedule.id, fire_time=time)
 
 
 def _counting(fires: list[Fire], earlier: int) -> list[Fire]:

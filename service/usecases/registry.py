@@ -1,204 +1,248 @@
 """A model registry's webhooks: MLflow tells of new model versions and of aliases that move.
 
 A deployment follows a registered model (`screening`) or one of its aliases (`screening@champion`). A new version of the
-model is audited as a candidate; a version that gets the alias is taken into use and audited.
+model is audited as a candidate; a version that gets the alias is taken into use and audited. Where that is not
+possible, an audit that ended in an error says so, and is told of: nobody looks at what was answered to MLflow.
 
 MLflow sends events from several threads and some of them again, so they come in any order. It does not send again what
 was refused: what can be understood but not acted on yet is kept.
 """
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
-from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from service.db.deployments import deployments_of_registered_model
+from service.db.deployments import deployments_of_aliases, deployments_of_registered_model
 from service.db.registry import (
     aliases_of_registry_version,
+    aliases_without_version,
     lock_registered_model,
     move_registry_alias,
     note_registry_version,
     source_of_registry_version,
 )
+from service.db.session import Sessions, expect_pause, transaction
 from service.domain.audits import Audit, Deployment
-from service.domain.json_text import parse_json
 from service.domain.resources import Resource
-from service.domain.wrong_values import expected_of
-from service.errors import InvalidInput, Unauthorized
+from service.domain.trail import SCHEDULER
+from service.errors import DissectError, InvalidInput, Unavailable
+from service.files import DataRoots
 from service.ports import JobQueue
-from service.usecases.audits import Occasion, start_audit
+from service.usecases.audits import Occasion, refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
-from service.usecases.files import locate
+from service.usecases.files import locate, read_located
+from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
 from service.usecases.resources import register_model
+from service.usecases.trail import record
+
+PATIENCE = timedelta(minutes=10)
+"""How long an alias may wait for the event of its version before somebody is told."""
+
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
+_UNKNOWN = ""
+"""The source of a version whose event did not say, or never came."""
 
 log = structlog.get_logger()
 
-_TOLERANCE_S = 300
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
-
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """A request of MLflow as it came: its three headers and its bytes."""
+class _Version:
+    """A version of a registered model, and where its weights are."""
 
-    signature: str
-    delivery_id: str
-    timestamp: str
-    body: bytes
-
-
-class _Envelope(BaseModel):
-    entity: str
-    action: str
-    timestamp: datetime | None = None
-    data: dict[str, Any]
-
-
-class _Version(BaseModel):
-    name: str
+    model: str
     version: str
     source: str
 
-
-class _Alias(BaseModel):
-    name: str
-    alias: str
+    def __str__(self) -> str:
+        return f"Version {self.version} of {self.model}"
 
 
-class _AliasOfVersion(_Alias):
-    version: str
-
-
-def check_signature(request: Signed, secret: str, now: datetime) -> None:
-    """Raises Unauthorized unless the bytes were signed with the secret within the last five minutes.
-
-    MLflow's scheme: base64 of HMAC-SHA256 over `{delivery id}.{timestamp}.{body}`, after `v1,`.
-    """
-    signed = f"{request.delivery_id}.{request.timestamp}.".encode() + request.body
-    expected = "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
-    if not hmac.compare_digest(request.signature.encode(), expected.encode()):
-        raise Unauthorized(
-            "The webhook's signature is not that of its bytes.",
-            field="X-MLflow-Signature",
-            remedy="Give MLflow's webhook the secret that MLFLOW_WEBHOOK_SECRET has.",
-        )
-    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
-    if age is None or age > _TOLERANCE_S:
-        raise Unauthorized(
-            "The webhook is not of now.",
-            field="X-MLflow-Timestamp",
-            value=request.timestamp,
-            remedy="Set the clocks of both machines.",
-        )
-
-
-def hear_registry(
-    session: Session, queue: JobQueue, body: bytes, *, roots: Sequence[Path], now: datetime
-) -> list[Audit]:
+def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime) -> list[Audit]:
     """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
 
-    now: the time of an event that has none. Raises InvalidInput for a body that is no event, and for a version whose
-    weights cannot be read here.
+    Those of an event that cannot be followed have ended in an error.
+    now: the time of an event that has none. Raises InvalidInput for a body that is no event of a model, and Unavailable
+    where database or broker cannot be reached.
     """
-    event = _parsed(TypeAdapter(_Envelope), body)
-    match event.entity, event.action:
-        case "model_version", "created":
-            return _hear_version(session, queue, _parsed(TypeAdapter(_Version), event.data), roots)
-        case "model_version_alias", "created":
-            alias = _parsed(TypeAdapter(_AliasOfVersion), event.data)
-            return _hear_alias(session, queue, alias, alias.version, _moment(event, now), roots)
-        case "model_version_alias", "deleted":
-            alias = _parsed(TypeAdapter(_Alias), event.data)
-            return _hear_alias(session, queue, alias, None, _moment(event, now), roots)
-    return []
+    try:
+        event = read_event(body)
+    except InvalidInput as error:
+        log.warning("what the model registry sent is no event", field=error.field, reason=error.detail)
+        raise
+
+    if event.kind not in FOLLOWED:
+        return []
+    lock_registered_model(session, event.model)
+    if event.kind == VERSION_CREATED:
+        return _hear_version(session, queue, event, roots)
+    return _hear_alias(session, queue, event, now, roots)
 
 
-def _moment(event: _Envelope, now: datetime) -> datetime:
-    at = event.timestamp or now
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) -> int:
+    """Record an audit that ended in an error wherever a followed alias has waited too long for its version's event.
+
+    Returns how many. The alias is still acted on when that event comes. Raises Unavailable.
+    """
+    with transaction(sessions) as session:
+        waiting = aliases_without_version(session, patience)
+
+    told = 0
+    for model, alias, version in waiting:
+        with transaction(sessions) as session:
+            lock_registered_model(session, model)
+            if source_of_registry_version(session, model, version) is not None:
+                continue
+            note_registry_version(session, model, version, _UNKNOWN)
+            followers = deployments_of_registered_model(session, f"{model}@{alias}")
+            told += len(_refuse(session, followers, _never_told(model, alias, version)))
+            record(session, actor=SCHEDULER, action="give up waiting for version", subject="/registry-events")
+    return told
 
 
-def _hear_version(session: Session, queue: JobQueue, version: _Version, roots: Sequence[Path]) -> list[Audit]:
-    lock_registered_model(session, version.name)
-    known = source_of_registry_version(session, version.name, version.version)
+def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, roots: DataRoots) -> list[Audit]:
+    followers = deployments_of_registered_model(session, event.model)
+    try:
+        version = _Version(event.model, event.word("version"), event.source())
+    except InvalidInput as error:
+        return _refuse(session, followers, error)
+
+    known = source_of_registry_version(session, version.model, version.version)
     if known == version.source:
         return []
-    note_registry_version(session, version.name, version.version, version.source)
-    followers = deployments_of_registered_model(session, version.name)
-    audits = [_audit(session, queue, one, version.source, roots) for one in followers]
-    if known is None:  # else its aliases were acted on when they came
-        for alias in aliases_of_registry_version(session, version.name, version.version):
-            audits += _deploy_to_followers(session, queue, f"{version.name}@{alias}", version.source, roots)
+    note_registry_version(session, version.model, version.version, version.source)
+
+    audits = _follow(session, followers, version, partial(_audit, session, queue, version, roots))
+    if not known:  # else its aliases were acted on when they came
+        for alias in aliases_of_registry_version(session, version.model, version.version):
+            audits += _deploy_to_followers(session, queue, alias, version, roots)
     return audits
 
 
 def _hear_alias(
-    session: Session, queue: JobQueue, alias: _Alias, version: str | None, at: datetime, roots: Sequence[Path]
+    session: Session, queue: JobQueue, event: RegistryEvent, now: datetime, roots: DataRoots
 ) -> list[Audit]:
-    lock_registered_model(session, alias.name)
-    if not move_registry_alias(session, alias.name, alias.alias, version, at) or version is None:
+    followers = deployments_of_aliases(session, event.model)
+    try:
+        alias = event.word("alias")
+        followers = deployments_of_registered_model(session, f"{event.model}@{alias}")
+        number = event.word("version") if event.kind == ALIAS_CREATED else None
+        at = event.moment(now)
+    except InvalidInput as error:
+        return _refuse(session, followers, error)
+
+    if not move_registry_alias(session, event.model, alias, number, at) or number is None:
         return []
-    source = source_of_registry_version(session, alias.name, version)
+    source = source_of_registry_version(session, event.model, number)
     if source is None:
-        log.warning("alias of a version that is not known yet", model=alias.name, alias=alias.alias, version=version)
+        log.warning("alias of a version that is not known yet", model=event.model, alias=alias, version=number)
         return []
-    return _deploy_to_followers(session, queue, f"{alias.name}@{alias.alias}", source, roots)
-
-
-def _audit(session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]) -> Audit:
-    target = _register(session, queue, deployment, source, roots)
-    return start_audit(session, queue, deployment, Occasion("registry", target))
+    return _deploy_to_followers(session, queue, alias, _Version(event.model, number, source), roots)
 
 
 def _deploy_to_followers(
-    session: Session, queue: JobQueue, followed: str, source: str, roots: Sequence[Path]
+    session: Session, queue: JobQueue, alias: str, version: _Version, roots: DataRoots
 ) -> list[Audit]:
-    followers = deployments_of_registered_model(session, followed)
-    return [audit for one in followers if (audit := _deploy(session, queue, one, source, roots))]
+    followers = deployments_of_registered_model(session, f"{version.model}@{alias}")
+    return _follow(session, followers, version, partial(_deploy, session, queue, version, roots))
+
+
+def _follow(
+    session: Session,
+    followers: Sequence[Deployment],
+    version: _Version,
+    act: Callable[[Deployment], Audit | None],
+) -> list[Audit]:
+    """Act for each follower; one that fails leaves nothing but an audit that ended in that error."""
+    audits: list[Audit] = []
+    for deployment in followers:
+        try:
+            with session.begin_nested():
+                audit = act(deployment)
+        except Unavailable:
+            raise
+        except DissectError as error:
+            audits += _refuse(session, [deployment], _not_followed(version, error))
+        else:
+            audits += [] if audit is None else [audit]
+    return audits
+
+
+def _refuse(session: Session, followers: Sequence[Deployment], problem: DissectError) -> list[Audit]:
+    """Of the version in use, for another is not known here: each of the deployments goes on with it."""
+    names = [deployment.name for deployment in followers]
+    log.warning("the model registry cannot be followed", deployments=names, reason=problem.detail, value=problem.value)
+    return [refuse_audit(session, deployment, Occasion("registry"), problem) for deployment in followers]
+
+
+def _audit(
+    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
+) -> Audit | None:
+    target = _register(session, queue, version, roots, deployment)
+    return start_audit(session, queue, deployment, Occasion("registry", target), roots)
 
 
 def _deploy(
-    session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]
+    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
 ) -> Audit | None:
-    target = _register(session, queue, deployment, source, roots)
+    target = _register(session, queue, version, roots, deployment)
     if target.id == deployment.target.id:
         return None
-    return start_audit(session, queue, deploy_version(session, deployment.name, target), Occasion("registry"))
+    deployed = deploy_version(session, deployment.name, target)
+    return start_audit(session, queue, deployed, Occasion("registry"), roots)
 
 
 def _register(
-    session: Session, queue: JobQueue, deployment: Deployment, source: str, roots: Sequence[Path]
+    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
 ) -> Resource:
     """The version as a model of the deployment's name, in the architecture that is in use."""
-    architecture = deployment.target.spec["architecture"]
+    expect_pause(session)  # a big checkpoint is read whole
     return register_model(
         session,
         queue,
         name=deployment.name,
-        checkpoint=_weights(source, roots),
-        architecture=architecture,
+        checkpoint=_weights(version.source, roots),
+        architecture=deployment.target.spec["architecture"],
         sha256=None,
         roots=roots,
     )[0]
 
 
-def _weights(source: str, roots: Sequence[Path]) -> str:
+def _weights(source: str, roots: DataRoots) -> str:
     """The file of weights that a source (a path or file:// URI of a file, or of a folder with one) stands for."""
+    if source == _UNKNOWN:
+        raise _unusable(source, "the registry has not said where they are")
     path = locate(source, roots, field="data.source")
     if not path.is_dir():
         return str(path)
-    files = [file for file in sorted(path.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
+
+    files = read_located(partial(_weights_in, path), field="data.source", value=source)
     if len(files) != 1:
         raise _unusable(source, f"the folder holds {len(files)} files of weights")
     return str(files[0])
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
+
+
+def _not_followed(version: _Version, error: DissectError) -> DissectError:
+    """The same problem, of that version."""
+    detail = f"{version} in the model registry cannot be followed. {error.detail}"
+    return type(error)(detail, field=error.field, value=error.value, remedy=error.remedy)
+
+
+def _never_told(model: str, alias: str, version: str) -> InvalidInput:
+    return InvalidInput(
+        f"The model registry gave version {version} of {model} the alias {alias}, and has not told of that version.",
+        field="data.version",
+        value=version,
+        remedy="Send model_version.created to /registry-events as well, or POST /deployments/{name}/versions.",
+    )
 
 
 def _unusable(source: str, why: str) -> InvalidInput:
@@ -209,22 +253,3 @@ def _unusable(source: str, why: str) -> InvalidInput:
         remedy="Register versions whose source is a folder with one file of weights that this machine can read, "
         "or POST /deployments/{name}/versions.",
     )
-
-
-def _parsed(shape: TypeAdapter[Any], value: bytes | dict[str, Any]) -> Any:
-    document = parse_json(value) if isinstance(value, bytes) else value
-    try:
-        return shape.validate_python(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        wrong = (
-            "is missing"
-            if first["type"] == "missing"
-            else f"must be {expected_of(first['type'], first.get('ctx', {}))}"
-        )
-        raise InvalidInput(
-            f"That is no event of a model registry: {field} {wrong}.",
-            field=field,
-            remedy="Send MLflow's model_version.created and model_version_alias.created here.",
-        ) from None

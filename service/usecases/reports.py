@@ -21,6 +21,7 @@ from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.errors import InvalidInput
+from service.files import DataRoots
 from service.reports.comparison import ComparisonReport, report_comparison
 from service.reports.dissection import DissectionReport, Thumbnail, dissection_html, report_dissection
 from service.reports.facts import Facts
@@ -94,17 +95,17 @@ def named_target(name: str, shuffled: int | None) -> str:
     return name if shuffled is None else f"{name} with its weights shuffled (seed {shuffled})"
 
 
-def thumbnails_of(session: Session, job_id: UUID) -> Thumbnail:
+def thumbnails_of(session: Session, job_id: UUID, roots: DataRoots) -> Thumbnail:
     """Pictures of a job's probe images, by its registered manifest; none where that cannot be read here any more."""
     manifest, probe_set = find_job(session, job_id).manifest, parts_of(session, job_id).probe_set
     expect_pause(session)  # each picture is decoded when it is asked for
-    return open_thumbnails(probe_set, manifest)
+    return open_thumbnails(probe_set, manifest, roots)
 
 
-def open_thumbnails(probe_set: Resource, manifest: Mapping[str, Any] | None) -> Thumbnail:
+def open_thumbnails(probe_set: Resource, manifest: Mapping[str, Any] | None, roots: DataRoots) -> Thumbnail:
     """Pictures of a registered probe set's images, cut as the target saw them, which the job's manifest knows."""
     try:
-        items = probe_set_of(probe_set)
+        items = probe_set_of(probe_set, roots)
     except InvalidInput:
         return lambda _: None
     return Thumbnails(items, to_breast=sees_breast_only(manifest))

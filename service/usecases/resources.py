@@ -1,6 +1,6 @@
 """Register, find and list models, dissectors, probe sets, concept sets and policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import partial
@@ -11,16 +11,17 @@ from sqlalchemy.orm import Session
 
 from service.concepts.builtin import BUILTIN, builtin_concept_set
 from service.db import resources as queries
-from service.db.session import expect_pause, on_commit
+from service.db.session import on_commit
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.digests import digest_of, digest_of_directory, digest_of_file
+from service.domain.digests import digest_of, digest_of_directory
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
 from service.errors import DigestMismatch, InvalidDissector, NotFound
+from service.files import DataRoots
 from service.ports import INSPECT_MODEL_TASK, JobQueue
 from service.probes.manifest import read_manifest
-from service.usecases.files import digest_located, locate
+from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.wake import wake
 
 Registered = tuple[Resource, bool]
@@ -35,9 +36,11 @@ def register_model(
     checkpoint: str,
     architecture: str,
     sha256: str | None,
-    roots: Sequence[Path],
+    roots: DataRoots,
 ) -> Registered:
     """Register a checkpoint as a target, and ask a worker to list its layers.
+
+    The file is read before the session is used: one that is not in use yet holds no connection for that long.
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there.
@@ -46,8 +49,7 @@ def register_model(
     if name is not None:
         check_name(name)
     path = locate(checkpoint, roots, field="checkpoint")
-    expect_pause(session)  # a big checkpoint is read whole
-    actual = digest_located(path, digest_of_file, field="checkpoint", value=checkpoint)
+    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint)
     if sha256 is not None and sha256.lower() != actual:
         raise DigestMismatch(
             f"The file's SHA-256 is {actual}.",
@@ -69,7 +71,7 @@ def inspect_model(session: Session, queue: JobQueue, model: Resource) -> None:
     on_commit(session, partial(wake, queue, INSPECT_MODEL_TASK, model.id))
 
 
-def register_dissector(session: Session, *, name: str, path: str, roots: Sequence[Path]) -> Registered:
+def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
     """Register a dissector directory. Raises InvalidDissector where it is none, InvalidInput where it is unreadable."""
     check_name(name)
     directory = locate(path, roots, field="path")
@@ -80,7 +82,8 @@ def register_dissector(session: Session, *, name: str, path: str, roots: Sequenc
             value=path,
             remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
         )
-    digest, spec = digest_located(directory, digest_of_directory, field="path", value=path), {"path": str(directory)}
+    digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
+    spec = {"path": str(directory)}
     return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
 
 
@@ -91,14 +94,12 @@ def register_probe_set(
     manifest: str,
     patches: PatchGrid | None,
     on_unreadable: Literal["fail", "skip"],
-    roots: Sequence[Path],
+    roots: DataRoots,
 ) -> Registered:
-    """Register a manifest of images. Raises InvalidManifest, or InvalidInput for an image outside the roots."""
+    """Register a manifest of images. Raises InvalidManifest; InvalidInput where it cannot be found."""
     check_name(name)
     path = locate(manifest, roots, field="manifest")
-    probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable)
-    for image in sorted({item.path for item in probe_set.items}) if roots else ():
-        locate(str(image.resolve()), roots, field="manifest")
+    probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
     spec = {
         "manifest": str(path),
         "patches": None if patches is None else asdict(patches),
@@ -112,7 +113,7 @@ def register_probe_set(
 def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
     """Register the part of a registered probe set that has one value of a stratum.
 
-    probe_set: `probe_set_of(whole)`, which may be long to read.
+    probe_set: `probe_set_of(whole, roots)`, which may be long to read.
     """
     part = probe_set.part(stratum, value)
     spec = {**whole.spec, "part": [stratum, value], "images": len(part.items)}
@@ -167,14 +168,18 @@ def concept_set_of(resource: Resource) -> ConceptSet:
     )
 
 
-def probe_set_of(resource: Resource) -> ProbeSet:
-    """Read the manifest behind a registered probe set again. Raises DigestMismatch where it has changed since."""
+def probe_set_of(resource: Resource, roots: DataRoots) -> ProbeSet:
+    """Read the manifest behind a registered probe set again, and have its images opened below the roots.
+
+    Raises InvalidManifest where it cannot be read any more, DigestMismatch where it has changed since.
+    """
     patches = resource.spec["patches"]
     probe_set = read_manifest(
         Path(resource.spec["manifest"]),
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
         on_unreadable=resource.spec["on_unreadable"],
+        roots=roots,
     )
     if "part" in resource.spec:
         probe_set = probe_set.part(*resource.spec["part"])

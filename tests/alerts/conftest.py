@@ -31,6 +31,7 @@ def settings(database_url: str) -> Settings:
         smtp_host="127.0.0.1",
         smtp_tls="none",
         smtp_sender="alerts@hospital.test",
+        data_roots="/",
     )
 
 

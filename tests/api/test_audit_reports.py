@@ -200,6 +200,7 @@ def test_the_mapping_is_the_one_that_the_setting_names(
         broker_url=SecretStr("redis://localhost:1"),
         api_key=SecretStr("open sesame"),
         evidence_map=str(path),
+        data_roots="/",
     )
     with TestClient(create_app(settings), headers={"Authorization": "Bearer open sesame"}) as other:
         assert other.get(f"/audits/{passed['id']}/evidence-map").json()["frameworks"] == []

@@ -18,6 +18,7 @@ from service.domain.digests import digest_of_file
 from service.domain.evidence import JobEvidence, Qualification
 from service.domain.jobs import JobStatus
 from service.domain.neurons import LayerSummary
+from service.files import ANYWHERE
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.jobs import find_job
 from service.usecases.resources import probe_set_of, register_probe_set
@@ -47,9 +48,9 @@ def baseline(sessions: Sessions, data_root: Path) -> str:
             manifest=str(data_root / "manifest.csv"),
             patches=None,
             on_unreadable="fail",
-            roots=(),
+            roots=ANYWHERE,
         )
-        assert len(probe_set_of(probe_set).items) == 5
+        assert len(probe_set_of(probe_set, ANYWHERE).items) == 5
         job = dissected_job(session, [layer("blocks.0", 0, 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         spec = {
             "checkpoint": str(data_root / "target.pt"),

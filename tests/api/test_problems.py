@@ -126,6 +126,7 @@ def test_a_lost_database_is_a_503() -> None:
         database_url=SecretStr("postgresql+psycopg://nobody@/none?host=/nonexistent"),
         broker_url=SecretStr("redis://localhost:1"),
         api_key=SecretStr("k"),
+        data_roots="/",
     )
     with TestClient(create_app(settings), headers={"Authorization": "Bearer k"}) as client:
         response = client.get("/health/ready")
@@ -135,11 +136,11 @@ def test_a_lost_database_is_a_503() -> None:
         assert problem(client.get("/jobs"), 503)
 
 
-@pytest.mark.parametrize("missing", ["database_url", "broker_url", "api_key"])
+@pytest.mark.parametrize("missing", ["database_url", "broker_url", "api_key", "data_roots"])
 def test_the_app_refuses_to_start_without_its_settings(missing: str) -> None:
-    values = {"database_url": "postgresql+psycopg://", "broker_url": "redis://", "api_key": "k", missing: ""}
+    values = {"database_url": "postgresql+psycopg://", "broker_url": "redis://", "api_key": "k", "data_roots": "/"}
     with pytest.raises(InvalidInput, match=f"{missing.upper()} is not set"):
-        create_app(Settings(**{name: SecretStr(value) for name, value in values.items()}))  # type: ignore[arg-type]
+        create_app(Settings.model_validate(values | {missing: ""}))
 
 
 def test_every_error_of_the_tree_has_a_status_and_a_code() -> None:

@@ -4,12 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi.testclient import TestClient
@@ -19,6 +22,10 @@ from sqlalchemy import text
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
 from service.domain.resources import ResourceKind
+from service.errors import UnknownLayer
+from service.usecases.alerts import list_alerts
+from service.usecases.deployments import deploy_version
+from service.usecases.registry import tell_of_waiting_aliases
 from service.usecases.resources import find_resource
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import Answer, problem
@@ -207,11 +214,10 @@ def test_a_source_is_what_it_says_whatever_characters_it_has(
 def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_root: Path, tmp_path: Path) -> None:
     """A folder elsewhere that is there is answered like one that is not."""
     (tmp_path / "elsewhere").mkdir()
-    answers = [
-        problem(send(registry, created(data_root, source=f"{tmp_path}/{name}")), 422)["detail"]
-        for name in ("elsewhere", "nowhere")
-    ]
-    assert answers == ["The path lies outside the data roots."] * 2
+    for number, name in enumerate(("elsewhere", "nowhere")):
+        source = f"{tmp_path}/{name}"
+        (audit,) = refused(registry, created(data_root, version=f"9{number}", source=source))
+        assert audit["problem"]["detail"].endswith("The path lies outside the data roots.")
 
 
 def two_versions(registry: TestClient, data_root: Path) -> None:
@@ -244,18 +250,161 @@ def test_what_was_not_signed_or_is_old_is_refused(registry: TestClient, data_roo
     assert audits(registry) == []
 
 
-def test_what_cannot_be_used_names_its_field_and_leaves_nothing(registry: TestClient, data_root: Path) -> None:
-    (data_root / "v3").mkdir()
+def refused(client: TestClient, event: Any) -> list[dict[str, Any]]:
+    """The audits that an event has begun, each of which has ended in an error and was told of."""
+    heard = send(client, event)
+    assert heard.status_code == 202, heard.text
+    begun = [client.get(f"/audits/{audit}").json() for audit in heard.json()["audits"]]
+    told = reasons_told(client)
+    for audit in begun:
+        assert (audit["status"], audit["verdict"], audit["trigger"]) == ("error", None, "registry")
+        assert audit["problem"]["remedy"]
+        assert told[audit["id"]] == [audit["problem"]["detail"]]
+    return begun
+
+
+def reasons_told(client: TestClient) -> dict[Any, Any]:
+    """What the alerts of audits that ended in an error say, by audit."""
+    with transaction(client.app.state.sessions) as session:  # type: ignore[attr-defined]
+        page, _ = list_alerts(session, kind="audit.error", status=None, limit=100, after=None)
+    return {alert.data["audit"]: alert.data["reasons"] for alert in page.items}
+
+
+def unusable_sources(data_root: Path) -> list[Any]:
+    (data_root / "empty").mkdir()
+    (data_root / "two").mkdir()
+    for name in ("a.pt", "b.pt"):
+        (data_root / "two" / name).write_bytes(name.encode())
+    os.mkfifo(data_root / "fifo.safetensors")
+    (data_root / "device.pt").symlink_to("/dev/zero")
+    return [
+        "models:/123",
+        "models:/screening/2",
+        "runs:/0123456789abcdef/model",
+        "mlflow-artifacts:/1/models/m-1/artifacts",
+        "s3://bucket/v2",
+        "https://registry.test/v2",
+        "v2/model.safetensors",
+        "/elsewhere/model.pt",
+        str(data_root / "missing"),
+        str(data_root / "empty"),
+        str(data_root / "two"),
+        str(data_root / "fifo.safetensors"),
+        str(data_root / "device.pt"),
+        str(data_root / ("x" * 300)),
+        "file:///\0",
+        "",
+        None,
+        7,
+        ["/v2"],
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_a_version_that_cannot_be_followed_and_its_alias_are_audits_that_ended_in_an_error(
+    registry: TestClient, data_root: Path
+) -> None:
+    before = in_use(registry)
+    for number, source in enumerate(unusable_sources(data_root), start=10):
+        (audit,) = refused(registry, created(data_root, version=str(number), source=source))
+        assert audit["deployment"] == "east"
+        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        (audit,) = refused(registry, alias(str(number), at=f"2026-02-01T00:00:{number}"))
+        assert (audit["deployment"], audit["target"]) == ("west", before)
+        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        assert in_use(registry) == before
+    assert len(send(registry, created(data_root)).json()["audits"]) == 1, "nothing of it is in the way"
+
+
+def test_an_event_that_comes_again_is_told_of_once(registry: TestClient, data_root: Path) -> None:
+    event = created(data_root, source="models:/123")
+    assert len(refused(registry, event)) == 1
+    assert refused(registry, event) == []
+    assert len(refused(registry, alias())) == 1
+    assert refused(registry, alias()) == []
+
+
+def test_a_version_whose_source_comes_later_is_followed_then(registry: TestClient, data_root: Path) -> None:
+    for event in (created(data_root, source=None), alias()):
+        assert len(refused(registry, event)) == 1
+    begun = send(registry, created(data_root)).json()["audits"]
+    assert [registry.get(f"/audits/{audit}").json()["status"] for audit in begun] == ["running", "running"]
+    assert in_use(registry) == "west@1"
+
+
+def test_an_event_whose_version_or_alias_is_senseless_is_told_of_to_all_it_may_mean(
+    registry: TestClient, data_root: Path
+) -> None:
+    for wrong in (None, "", " ", 1.5, True, ["2"], {"v": 2}, "v" * 300, "2\0"):
+        (audit,) = refused(registry, created(data_root, version=wrong))
+        assert (audit["deployment"], audit["problem"]["field"]) == ("east", "data.version")
+        for field in ("version", "alias"):
+            event = alias(at="2026-02-01")
+            event["data"][field] = wrong
+            (audit,) = refused(registry, event)
+            assert (audit["deployment"], audit["problem"]["field"]) == ("west", f"data.{field}")
+
+
+def test_a_version_may_be_a_number(registry: TestClient, data_root: Path) -> None:
+    send(registry, created(data_root, version=2))
+    assert len(send(registry, alias()).json()["audits"]) == 1
+
+
+def test_an_alias_of_no_known_time_is_told_of_and_not_followed(registry: TestClient, data_root: Path) -> None:
+    send(registry, created(data_root))
+    before = in_use(registry)
+    (audit,) = refused(registry, alias(at="yesterday"))
+    assert (audit["deployment"], audit["problem"]["field"]) == ("west", "timestamp")
+    assert in_use(registry) == before
+
+
+def test_one_follower_that_fails_does_not_keep_others_from_following(registry: TestClient, data_root: Path) -> None:
+    """A layer that another network lacks is known once the layers of the version were listed."""
+    body = {"name": "north", "policy": "screening", "baseline": registry.get("/deployments/west").json()["baseline"]}
+    assert registry.post("/deployments", json={**body, "registered_model": "screening@champion"}).status_code == 201
+    send(registry, created(data_root))
+    with patch("service.usecases.registry.deploy_version", side_effect=refuse_first()):
+        begun = send(registry, alias()).json()["audits"]
+    found = [registry.get(f"/audits/{audit}").json() for audit in begun]
+    assert [(one["deployment"], one["status"]) for one in found] == [("west", "error"), ("north", "running")]
+    assert registry.get("/deployments/north").json()["target"] == "north@1"
+
+
+def refuse_first() -> Callable[..., Any]:
+    refusals = [UnknownLayer("There is no layer 'x'.", field="layers", value="x", remedy="Name another.")]
+
+    def deploy(*arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return deploy_version(*arguments)
+
+    return deploy
+
+
+def test_an_alias_whose_version_never_comes_is_told_of(
+    registry: TestClient, data_root: Path, sessions: Sessions
+) -> None:
+    before = in_use(registry)
+    assert send(registry, alias()).json() == {"audits": []}
+    assert tell_of_waiting_aliases(sessions, timedelta(days=10_000)) == 0
+    assert tell_of_waiting_aliases(sessions) == 1
+    (audit,) = audits(registry)
+    assert (audit["deployment"], audit["status"], audit["target"]) == ("west", "error", before)
+    ((reason,),) = reasons_told(registry).values()
+    assert "has not told of that version" in reason
+    assert tell_of_waiting_aliases(sessions) == 0
+    assert len(send(registry, created(data_root)).json()["audits"]) == 2, "it is still acted on"
+    assert in_use(registry) == "west@1"
+
+
+def test_what_is_no_event_names_its_field_and_leaves_nothing(registry: TestClient, data_root: Path) -> None:
     for event, field in (
-        (created(data_root, source="models:/m-1"), "data.source"),
-        (created(data_root, source=str(data_root / "v3")), "data.source"),
-        (created(data_root, source="s3://bucket/v2"), "data.source"),
-        (created(data_root, source="v2/model.safetensors"), "data.source"),
-        (created(data_root, source="/elsewhere/model.pt"), "data.source"),
-        (created(data_root, version=None), "version"),
-        (alias() | {"data": {"name": "screening", "alias": "champion"}}, "version"),
-        (alias(at="yesterday"), "timestamp"),
         ([], "body"),
+        ({"entity": "model_version", "action": "created"}, "data"),
+        (created(data_root) | {"entity": 7}, "entity"),
+        (created(data_root, name=None), "data.name"),
+        (created(data_root, name="\0"), "data.name"),
+        (created(data_root, source="\ud800"), "body"),
     ):
         assert problem(send(registry, event), 422)["field"] == field
     assert audits(registry) == []

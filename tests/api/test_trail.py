@@ -34,6 +34,7 @@ from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.domain.trail import SCHEDULER, TrailEntry, check_chain
 from service.errors import InvalidInput
+from service.files import ANYWHERE
 from service.signatures import PublicKey, SigningKey
 from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import Occasion, start_audit
@@ -110,7 +111,7 @@ def deployment(caller: Caller) -> str:
     Image.new("L", (64, 48)).save(caller.data_root / "0.png")
     manifest = caller.file("p.csv", b"image\n0.png\n")
     with transaction(caller.sessions) as session:
-        found = {"name": "p", "manifest": manifest, "patches": None, "on_unreadable": "fail", "roots": ()}
+        found = {"name": "p", "manifest": manifest, "patches": None, "on_unreadable": "fail", "roots": ANYWHERE}
         probe_set, _ = register_probe_set(session, **found)  # type: ignore[arg-type]
         job = dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         register_policy(session, "policy", policy_from(POLICY))
@@ -122,6 +123,7 @@ def deployment(caller: Caller) -> str:
             baseline=job,
             registered_model=None,
             alert_budget=None,
+            roots=ANYWHERE,
         )
         session.info.clear()
         return str(job)
@@ -132,7 +134,7 @@ def audit(caller: Caller, *, ended: bool = False) -> str:
     with transaction(caller.sessions) as session:
         spec = {"checkpoint": caller.file("w"), "sha256": hashlib.sha256(b"content").hexdigest(), "architecture": "a"}
         session.execute(update(ResourceRow).where(ResourceRow.kind == "model").values(spec=spec))
-        found = start_audit(session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"))
+        found = start_audit(session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"), ANYWHERE)
         assert found.job is not None
         if ended:
             end_audit(session, found.id, AuditStatus.ERROR, problem={})
@@ -414,7 +416,9 @@ def test_each_key_acts_under_its_name(named: FastAPI, sessions: Sessions) -> Non
 )
 def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None:
     url = SecretStr("postgresql+psycopg://")
-    settings = Settings(database_url=url, broker_url=url, api_key=SecretStr("open sesame"), api_keys=SecretStr(keys))
+    settings = Settings(
+        database_url=url, broker_url=url, api_key=SecretStr("open sesame"), api_keys=SecretStr(keys), data_roots="/"
+    )
     with pytest.raises(InvalidInput, match=hint) as refused:
         create_app(settings)
     assert refused.value.field == "api_keys"

@@ -192,6 +192,7 @@ def open_field(folder: Path, **settings: object) -> Iterator[Field]:
             "DATABASE_URL": database_url,
             "BROKER_URL": valkey.url,
             "ARTIFACTS_URL": (folder / "artifacts").as_uri(),
+            "DATA_ROOTS": "/",
             "OMP_NUM_THREADS": "1",
             **{name.upper(): str(value) for name, value in settings.items()},
         }

@@ -11,6 +11,7 @@ from cli.samples import Samples, write_samples
 from service.db.session import transaction
 from service.domain.jobs import JobStatus
 from service.domain.methods import Method
+from service.files import ANYWHERE
 from service.usecases.jobs import submit_job
 from service.usecases.resources import register_dissector, register_model, register_probe_set
 from tests.chaos.field import SUBMISSION, Field, open_field
@@ -64,11 +65,11 @@ def _register(field: Field, files: Samples) -> None:
             checkpoint=str(files.checkpoint),
             architecture="efficientnet-lite0",
             sha256=None,
-            roots=(),
+            roots=ANYWHERE,
         )
-        register_dissector(session, name="reader", path=str(files.dissector), roots=())
+        register_dissector(session, name="reader", path=str(files.dissector), roots=ANYWHERE)
         register_probe_set(
-            session, name="phantoms", manifest=str(files.phantoms), patches=None, on_unreadable="fail", roots=()
+            session, name="phantoms", manifest=str(files.phantoms), patches=None, on_unreadable="fail", roots=ANYWHERE
         )
 
 

@@ -95,7 +95,9 @@ def sweep(database_url: str, artifacts: Path, *, shards: int, layers: int) -> li
 
 
 def main() -> None:
-    settings = Settings(database_url=SecretStr(sys.argv[1]), artifacts_url=sys.argv[2], heartbeat_s=60.0)
+    settings = Settings(
+        database_url=SecretStr(sys.argv[1]), artifacts_url=sys.argv[2], heartbeat_s=60.0, data_roots="/"
+    )
     os.environ["CHAOS_NAP_S"] = "0"
     prepare(settings)
     point, died = 0, True

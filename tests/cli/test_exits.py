@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def process(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A program of ours as people start it, without settings but those given."""
-    settings = ("DATABASE_URL", "BROKER_URL", "API_KEY", "ARTIFACTS_URL", "SIGNING_KEY", "LOG_LEVEL")
+    settings = ("DATABASE_URL", "BROKER_URL", "API_KEY", "ARTIFACTS_URL", "SIGNING_KEY", "LOG_LEVEL", "DATA_ROOTS")
     kept = {name: value for name, value in os.environ.items() if name not in settings}
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -126,6 +126,8 @@ def test_wrong_usage_is_2(mammodissect: Callable[..., Ended], arguments: tuple[s
     ("settings", "hint"),
     [
         ({}, "is not set"),
+        ({"DATA_ROOTS": ""}, "DATA_ROOTS is not set"),
+        ({"DATA_ROOTS": "images"}, "'images', which is no absolute path"),
         ({"LEASE_S": "soon"}, "LEASE_S is 'soon'"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'loud'"),
         ({"DATABASE_URL": "postgres://u:secret-word@[h/d"}, "DATABASE_URL is no URL"),
@@ -140,6 +142,7 @@ def test_services_say_in_one_line_which_setting_keeps_them_from_starting(
         "BROKER_URL": "redis://localhost:1",
         "ARTIFACTS_URL": "/tmp/artifacts",  # noqa: S108 - nothing is written there
         "API_KEY": "open-sesame",
+        "DATA_ROOTS": "/",
     }
     done = process(module, **({**good, **settings} if settings else {}))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -32,6 +32,7 @@ def ask(database_url: str, tmp_path: Path) -> Iterator[Ask]:
         database_url=SecretStr(database_url),
         broker_url=SecretStr("redis://localhost:1"),
         api_key=SecretStr("open sesame"),
+        data_roots="/",
     )
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -92,6 +92,7 @@ def test_a_stack_serves_keeps_its_state_and_ends_cleanly(up: Up, directory: Path
         url = ready_url(process)
         given = environment_of(url)
         keys.append(given["API_KEY"])
+        assert given["DATA_ROOTS"] == "/"
         signing_keys.append(Path(given["SIGNING_KEY"]).read_bytes())
         with psycopg.connect(given["DATABASE_URL"].replace("+psycopg", "")) as connection:
             assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
@@ -183,6 +184,7 @@ def test_one_setting_each_replaces_the_embedded_servers(
         "BROKER_URL": valkey_server.url,
         "API_KEY": "open sesame",
         "SIGNING_KEY": "/elsewhere/key.pem",
+        "DATA_ROOTS": "/images:/models",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

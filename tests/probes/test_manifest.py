@@ -193,7 +193,7 @@ BAD_CSV = {
     "semicolons": ("image;view\na.png;CC\n", "image", "Row 1 names no image"),
     "empty image cell": ("image,view\na.png,CC\n,CC\n", "image", "Row 2 names no image"),
     "missing file": ("image\na.png\nDoe-Jane.png\n", "image", "The image of row 2 does not exist"),
-    "folder": ("image\nb\n", "image", "The image of row 1 does not exist"),
+    "folder": ("image\nb\n", "image", "The image of row 1 is not a regular file"),
     "endless name": (f"image\n{'x' * 5000}\n", "image", "The image of row 1 does not exist"),
     "duplicate id": (
         "image,image_id\na.png,Doe\nb/c.png,y\nb/a.png,Doe\n",

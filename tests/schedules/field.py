@@ -14,9 +14,10 @@ from service.domain.alerts import Alert
 from service.domain.jobs import DissectionOptions, JobRequest
 from service.domain.resources import ResourceKind
 from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms
+from service.ports import Audits
 from service.usecases import schedules
 from service.usecases.alerts import list_alerts
-from service.usecases.fires import fire_due
+from service.usecases.turns import Turns
 from tests.schedules.written_audits import WrittenAudits, audited, end_all
 from tests.service.factories import resource
 
@@ -27,6 +28,14 @@ DAILY = Terms("0 2 * * *", "UTC", CatchUp.LATEST, None, None, Overlap.SKIP)
 def at(time: str, day: int = 1) -> datetime:
     """A time on a day of June 2026; the first is a Monday."""
     return datetime.fromisoformat(f"2026-06-{day:02}T{time}+00:00")
+
+
+def fire_due(sessions: Sessions, audits: Audits, now: datetime | None = None) -> int:
+    """Give every schedule that is due a turn, wait for all, and return how many audits began."""
+    turns = Turns(sessions, audits, limit_s=60)
+    turns.start_due(now)
+    turns.wait()
+    return turns.began
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from service.db.session import Sessions, open_sessions, transaction
 from service.domain.cron import fires_between
 from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Outcome, Overlap, Schedule
 from service.errors import Unavailable
-from service.usecases.fires import fire_due
-from tests.schedules.field import DAILY, Field
+from tests.schedules.field import DAILY, Field, fire_due
 from tests.schedules.written_audits import WrittenAudits, audited, make_table
 
 START = datetime(2026, 3, 27, tzinfo=UTC)

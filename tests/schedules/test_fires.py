@@ -18,8 +18,8 @@ from service.domain.schedules import MOST_LISTED, CatchUp, Fire, Outcome, Overla
 from service.errors import Conflict, Unavailable
 from service.usecases import schedules
 from service.usecases.deployments import snooze_deployment
-from service.usecases.fires import fire_due, look_again
-from tests.schedules.field import DAILY, Field, at, days
+from service.usecases.fires import look_again
+from tests.schedules.field import DAILY, Field, at, days, fire_due
 
 STARTED, SKIPPED, QUEUED, MISSED = Outcome.STARTED, Outcome.SKIPPED, Outcome.QUEUED, Outcome.MISSED
 HOURLY = replace(DAILY, cron="0 * * * *")
@@ -226,22 +226,23 @@ def test_what_nobody_foresaw_holds_up_one_schedule_only(field: Field) -> None:
     assert field.audited(unlucky) == days(1)
 
 
-def test_what_is_out_of_reach_for_one_schedule_is_told_when_the_others_had_their_turn(
+def test_what_is_out_of_reach_for_one_schedule_is_tried_again_and_the_others_have_their_turn(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away, start = field.deploy("away"), field.audits.start
 
-    def reach(session: Session, deployment_id: UUID, **what: Any) -> UUID:
+    def reach(session: Session, deployment_id: UUID, *what: Any, **when: Any) -> UUID:
         if deployment_id == away:
             raise Unavailable("Its files cannot be read in time.")
-        return start(session, deployment_id, **what)
+        return start(session, deployment_id, *what, **when)
 
     monkeypatch.setattr(field.audits, "start", reach)
     unlucky = field.schedule(name="unlucky", deployment="away")
     lucky = field.schedule(name="lucky")
-    with pytest.raises(Unavailable, match="in time"):
-        field.look(at("02:00"))
+    assert field.look(at("02:00")) == 1
     assert (field.fires(unlucky), field.audited(lucky)) == ([], days(1))
+    monkeypatch.undo()
+    assert field.look(at("02:00")) == 1
 
 
 def test_schedules_before_it_make_no_fire_late(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def test_the_scheduler_program_fires_schedules(
     field: Field, database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule = field.schedule(replace(DAILY, cron="* * * * *"), now=datetime.now(UTC) - timedelta(minutes=10))
-    settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
-    monkeypatch.setattr(workers.scheduler, "open_audits", lambda _: field.audits)
+    settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url), data_roots="/")
+    monkeypatch.setattr(workers.scheduler, "open_audits", lambda *_: field.audits)
     monkeypatch.setattr(workers.scheduler, "EVERY_S", 0.02)
     stopped = threading.Event()
     program = threading.Thread(target=workers.scheduler.run, args=(settings, stopped))
@@ -56,7 +56,7 @@ def test_judging_an_audit_does_not_keep_it_from_looking_after_jobs(
 
     monkeypatch.setattr(workers.scheduler, "judge_ended_audits", judge_slowly)
     monkeypatch.setattr(workers.scheduler, "EVERY_S", 0.02)
-    settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
+    settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url), data_roots="/")
     stopped = threading.Event()
     program = threading.Thread(target=workers.scheduler.run, args=(settings, stopped))
     program.start()

@@ -1,26 +1,61 @@
 """Audits for tests: rows of a table that would not mind if a fire were audited twice."""
 
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from service.db.deployments import parts_of_deployment
 from service.db.session import Sessions, transaction
-from service.errors import Conflict
+from service.domain.audits import AuditFiles, FilesRead
+from service.errors import Conflict, DissectError
+from service.ports import FilesNeeded
 
 
 class WrittenAudits:
-    """Begins audits of any deployment but the `broken` ones; `crashing` ones fail in a way that nobody foresaw."""
+    """Begins audits of any deployment but the `broken` ones; `crashing` ones fail in a way that nobody foresaw.
+
+    hanging: deployments whose files are not read before the event. readings: the deployments that were read, in order.
+    """
 
     def __init__(self, *, takes_s: float = 0.0) -> None:
         self.broken: set[UUID] = set()
         self.crashing: set[UUID] = set()
+        self.hanging: dict[UUID, threading.Event] = {}
+        self.readings: list[UUID] = []
         self._takes_s = takes_s
 
-    def start(self, session: Session, deployment_id: UUID, *, schedule_id: UUID, fire_time: datetime) -> UUID:
+    def files_of(self, session: Session, deployment_id: UUID) -> AuditFiles:
+        parts = parts_of_deployment(session, deployment_id)
+        return AuditFiles(parts.target, replace(parts.probe_set, id=deployment_id))
+
+    def read(self, files: AuditFiles) -> FilesRead:
+        self.readings.append(files.probe_set.id)
+        if files.probe_set.id in self.hanging:
+            self.hanging[files.probe_set.id].wait(60)
+        return FilesRead(files)
+
+    def refuse(
+        self, session: Session, deployment_id: UUID, problem: DissectError, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
+        values = {"schedule_id": schedule_id, "fire_time": fire_time, "status": problem.detail}
+        statement = (
+            "INSERT INTO written_audits (schedule_id, fire_time, status) VALUES (:schedule_id, :fire_time, :status) "
+            "RETURNING id"
+        )
+        audit_id: UUID = session.execute(text(statement), values).scalar_one()
+        return audit_id
+
+    def start(
+        self, session: Session, deployment_id: UUID, read: FilesRead, *, schedule_id: UUID, fire_time: datetime
+    ) -> UUID:
+        if read.files != self.files_of(session, deployment_id):
+            raise FilesNeeded
         values = {"schedule_id": schedule_id, "fire_time": fire_time}
         statement = "INSERT INTO written_audits (schedule_id, fire_time) VALUES (:schedule_id, :fire_time) RETURNING id"
         audit_id: UUID = session.execute(text(statement), values).scalar_one()

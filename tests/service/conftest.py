@@ -25,7 +25,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(database_url=SecretStr(database_url), device="cpu", artifacts_url=(tmp_path / "artifacts").as_uri())
+    return Settings(
+        database_url=SecretStr(database_url),
+        device="cpu",
+        artifacts_url=(tmp_path / "artifacts").as_uri(),
+        data_roots="/",
+    )
 
 
 @pytest.fixture

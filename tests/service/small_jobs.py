@@ -13,6 +13,7 @@ from service.db.session import Sessions, transaction
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Job
 from service.domain.methods import Method
+from service.files import ANYWHERE
 from service.usecases.jobs import JobSubmission, submit_job
 from service.usecases.resources import (
     register_concept_set,
@@ -67,14 +68,14 @@ def submit(
             checkpoint=str(folder / "target.safetensors"),
             architecture=ARCHITECTURE,
             sha256=None,
-            roots=(),
+            roots=ANYWHERE,
         )
-        register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=())
+        register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
         register_probe_set(
             session,
             name="probes",
             manifest=str(folder / "manifest.csv"),
-            **({"patches": None, "on_unreadable": "fail", "roots": ()} | dict(probe_set)),
+            **({"patches": None, "on_unreadable": "fail", "roots": ANYWHERE} | dict(probe_set)),
         )
         register_concept_set(session, CONCEPTS)
         submission = replace(SUBMISSION, **changes)

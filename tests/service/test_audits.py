@@ -26,8 +26,9 @@ from service.domain.jobs import JobStatus
 from service.domain.methods import Method
 from service.domain.resources import Resource
 from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
+from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
-from service.usecases import audits, deployments, resources
+from service.usecases import audits, deployments
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
 from service.usecases.audits import Occasion, acknowledge_audit, cancel_audit, find_audit, start_audit
 from service.usecases.deployments import (
@@ -82,18 +83,27 @@ class Hospital:
                 baseline=baseline,
                 registered_model=None,
                 alert_budget=None,
+                roots=ANYWHERE,
             )
 
     def register(self, name: str) -> Resource:
         with transaction(self.sessions) as session:
             checkpoint = str(self.folder / f"{name}.safetensors")
             return register_model(
-                session, self.queue, name=name, checkpoint=checkpoint, architecture=ARCHITECTURE, sha256=None, roots=()
+                session,
+                self.queue,
+                name=name,
+                checkpoint=checkpoint,
+                architecture=ARCHITECTURE,
+                sha256=None,
+                roots=ANYWHERE,
             )[0]
 
     def begin(self, target: Resource | None = None) -> Audit:
         with transaction(self.sessions) as session:
-            return start_audit(session, self.queue, find_deployment(session, "east"), Occasion("request", target))
+            return start_audit(
+                session, self.queue, find_deployment(session, "east"), Occasion("request", target), ANYWHERE
+            )
 
     def work(self) -> None:
         self._host.work()
@@ -113,7 +123,9 @@ def hospital(sessions: Sessions, database_url: str, tmp_path: Path) -> Hospital:
     folder = write_folder(tmp_path, images=IMAGES, columns={"density": DENSITY})
     artifacts = (tmp_path / "artifacts").as_uri()
     return Hospital(
-        sessions, Settings(database_url=SecretStr(database_url), device="cpu", artifacts_url=artifacts), folder
+        sessions,
+        Settings(database_url=SecretStr(database_url), device="cpu", artifacts_url=artifacts, data_roots="/"),
+        folder,
     )
 
 
@@ -285,7 +297,7 @@ def test_a_checkpoint_that_has_moved_is_audited_once_it_is_registered_again(hosp
             checkpoint=str(moved),
             architecture=ARCHITECTURE,
             sha256=None,
-            roots=(),
+            roots=ANYWHERE,
         )
     assert (found.id, found.digest, new) == (deployment.target.id, deployment.target.digest, False)
     audit = hospital.audit()
@@ -327,7 +339,7 @@ def test_an_audit_is_judged_by_the_policy_with_which_it_began(hospital: Hospital
     with transaction(hospital.sessions) as session:
         assert (
             change_deployment(
-                session, "east", policy="policy", alert_budget=None, registered_model=None
+                session, "east", policy="policy", alert_budget=None, registered_model=None, roots=ANYWHERE
             ).policy.reference
             == "policy@2"
         )
@@ -369,7 +381,7 @@ def test_files_may_take_longer_to_read_than_a_transaction_may_be_silent(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital.policy("policy")
-    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (resources, "digest_of_file")):
+    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (audits, "probe_set_of")):
         monkeypatch.setattr(module, reads, slowly(getattr(module, reads)))
     monkeypatch.setattr(f"{__name__}.transaction", impatient)
     hospital.deploy(baseline=hospital.baseline)
@@ -465,7 +477,14 @@ def test_bad_deployments_are_refused(hospital: Hospital) -> None:
         hospital.deploy(baseline=queued.id)
     with transaction(hospital.sessions) as session, pytest.raises(InvalidInput, match="Say how"):
         create_deployment(
-            session, "w", policy="policy", submission=None, baseline=None, registered_model=None, alert_budget=None
+            session,
+            "w",
+            policy="policy",
+            submission=None,
+            baseline=None,
+            registered_model=None,
+            alert_budget=None,
+            roots=ANYWHERE,
         )
     with transaction(hospital.sessions) as session, pytest.raises(NotFound, match="Near matches: east"):
         find_deployment(session, "eats")

@@ -32,6 +32,7 @@ def settings(database_url: str, broker_url: str) -> Settings:
         broker_url=SecretStr(broker_url),
         api_key=SecretStr("open sesame"),
         batch_size=4,
+        data_roots="/",
     )
 
 
@@ -47,6 +48,7 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[None]:
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "BROKER_URL": settings.broker_url.get_secret_value(),
         "ARTIFACTS_URL": (tmp_path / "artifacts").as_uri(),
+        "DATA_ROOTS": settings.data_roots,
     }
     with (tmp_path / "worker.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "workers"], env=environment, stderr=log)

@@ -1,0 +1,155 @@
+"""What a model registry's webhooks say: MLflow's signature, and the fields of its events.
+
+A field that is missing or senseless does not make an event unheard: who follows the model is told. So only what the
+event is of, and of which model, must be right for it to be an event at all.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from service.domain.json_text import parse_json
+from service.domain.wrong_values import expected_of
+from service.errors import InvalidInput, Unauthorized
+
+VERSION_CREATED = "model_version.created"
+ALIAS_CREATED = "model_version_alias.created"
+ALIAS_DELETED = "model_version_alias.deleted"
+FOLLOWED = frozenset({VERSION_CREATED, ALIAS_CREATED, ALIAS_DELETED})
+"""The events that something follows from."""
+
+_TOLERANCE_S = 300
+_LONGEST_WORD = 256
+_TIME = TypeAdapter(datetime)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request of MLflow as it came: its three headers and its bytes."""
+
+    signature: str
+    delivery_id: str
+    timestamp: str
+    body: bytes
+
+
+class _Envelope(BaseModel):
+    entity: str
+    action: str
+    timestamp: Any = None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryEvent:
+    """An event of a registered model. Its fields are as they came until they are asked for."""
+
+    kind: str
+    """Entity and action, as in `model_version.created`."""
+
+    timestamp: Any
+    data: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The registered model's name. Raises InvalidInput where there is none."""
+        return self.word("name")
+
+    def word(self, field: str) -> str:
+        """A field of the event that is a short text, or a number. Raises InvalidInput where it is neither."""
+        value = self.data.get(field)
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+        if value is None or text == "":
+            raise _senseless(f"The event has no {field}.", field, value)
+        if text is None or not text.strip() or len(text) > _LONGEST_WORD or text != storable(text):
+            raise _senseless(f"The event's {field} is no name.", field, value)
+        return text
+
+    def source(self) -> str:
+        """Where the version's weights are; empty where the event does not say."""
+        value = self.data.get("source")
+        return storable(value) if isinstance(value, str) else ""
+
+    def moment(self, now: datetime) -> datetime:
+        """The event's own time, or now where it has none. Raises InvalidInput for what is no time."""
+        if self.timestamp is None:
+            return now
+        try:
+            at = _TIME.validate_python(self.timestamp)
+        except ValidationError:
+            raise InvalidInput(
+                "The event's timestamp is no time, so it cannot be told whether it is news.",
+                field="timestamp",
+                value=storable(str(self.timestamp)),
+                remedy="Send MLflow's own, as in 2026-01-31T12:00:00+00:00, or none.",
+            ) from None
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def check_signature(request: Signed, secret: str, now: datetime) -> None:
+    """Raises Unauthorized unless the bytes were signed with the secret within the last five minutes.
+
+    MLflow's scheme: base64 of HMAC-SHA256 over `{delivery id}.{timestamp}.{body}`, after `v1,`.
+    """
+    signed = f"{request.delivery_id}.{request.timestamp}.".encode() + request.body
+    expected = "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    if not hmac.compare_digest(request.signature.encode(), expected.encode()):
+        raise Unauthorized(
+            "The webhook's signature is not that of its bytes.",
+            field="X-MLflow-Signature",
+            remedy="Give MLflow's webhook the secret that MLFLOW_WEBHOOK_SECRET has.",
+        )
+    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
+    if age is None or age > _TOLERANCE_S:
+        raise Unauthorized(
+            "The webhook is not of now.",
+            field="X-MLflow-Timestamp",
+            value=request.timestamp,
+            remedy="Set the clocks of both machines.",
+        )
+
+
+def read_event(body: bytes) -> RegistryEvent:
+    """The event in a webhook's body.
+
+    Raises InvalidInput for what is none, and for one that something would follow from, but names no model.
+    """
+    document = parse_json(body)
+    try:
+        envelope = _Envelope.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        missing = first["type"] == "missing"
+        wrong = "is missing" if missing else f"must be {expected_of(first['type'], first.get('ctx', {}))}"
+        raise InvalidInput(
+            f"That is no event of a model registry: {field} {wrong}.",
+            field=field,
+            remedy="Send MLflow's model_version.created and model_version_alias.created here.",
+        ) from None
+
+    event = RegistryEvent(f"{envelope.entity}.{envelope.action}", envelope.timestamp, envelope.data)
+    if event.kind in FOLLOWED:
+        event.word("name")
+    return event
+
+
+def storable(text: str) -> str:
+    """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _senseless(detail: str, field: str, value: object) -> InvalidInput:
+    return InvalidInput(
+        detail,
+        field=f"data.{field}",
+        value=None if value is None else storable(str(value)),
+        remedy="Send MLflow's own events, or POST /deployments/{name}/versions.",
+    )

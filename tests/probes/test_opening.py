@@ -1,0 +1,133 @@
+"""Manifests and images are regular files below the roots, at every reading and not only at the first."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from service.concepts.must_have import read_must_have
+from service.concepts.parse import read_concept_set
+from service.domain.probes import PatchGrid
+from service.errors import DissectError, InvalidConceptSet, InvalidInput, InvalidManifest, UnreadableImage
+from service.files import DataRoots
+from service.probes.images import open_images
+from service.probes.manifest import read_manifest, with_digests
+from service.reports.cards import CardImage
+from service.reports.evidence_map import read_mapping
+from service.reports.thumbnails import Thumbnails
+from tests.probes.dicom_files import film
+from tests.probes.test_images import SMALL
+
+pytestmark = pytest.mark.timeout(20)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    write(folder / "0.png")
+    (folder / "m.csv").write_text("image\n0.png\n")
+    return folder
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    write(tmp_path / "outside.png")
+    return tmp_path / "outside.png"
+
+
+def write(path: Path) -> None:
+    cv2.imwrite(str(path), film(8, 40, 30, seed=1))
+
+
+def odd_files(folder: Path, name: str) -> Iterator[Path]:
+    """What is no regular file, one after another under the same name."""
+    path = folder / name
+    os.mkfifo(path)
+    yield path
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    yield path
+    path.unlink()
+    path.mkdir()
+    yield path
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_a_manifest_that_is_no_file_is_refused_at_once(tmp_path: Path, ending: str) -> None:
+    for path in odd_files(tmp_path, f"m.{ending}"):
+        with pytest.raises(InvalidManifest, match="it is not a regular file"):
+            read_manifest(path, name="p")
+
+
+@pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
+def test_an_image_that_is_no_file_is_refused_with_its_row(root: Path, patches: PatchGrid | None) -> None:
+    (root / "m.csv").write_text("image\n0.png\n1.png\n")
+    for _ in odd_files(root, "1.png"):
+        with pytest.raises(InvalidManifest, match="row 2 is not a regular file"):
+            read_manifest(root / "m.csv", name="p", patches=patches)
+
+
+def test_an_image_that_becomes_a_fifo_is_unreadable_and_holds_nobody(root: Path) -> None:
+    images = open_images(read_manifest(root / "m.csv", name="p"))
+    (root / "0.png").unlink()
+    os.mkfifo(root / "0.png")
+    with pytest.raises(UnreadableImage, match="row 1 cannot be read: it is not a regular file"):
+        images.load(0, [SMALL])
+    assert with_digests(images.items)[0].sha256 is None
+
+
+def test_what_else_is_named_must_be_a_file(tmp_path: Path) -> None:
+    for path in odd_files(tmp_path, "concepts.txt"):
+        with pytest.raises(InvalidConceptSet, match="it is not a regular file"):
+            read_concept_set(path)
+        with pytest.raises(InvalidConceptSet, match="it is not a regular file"):
+            read_must_have(path)
+        with pytest.raises(InvalidInput, match="it is not a regular file"):
+            read_mapping(path)
+
+
+def test_a_manifest_outside_the_roots_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image\nroot/0.png\n")
+    (root / "link.csv").symlink_to(tmp_path / "m.csv")
+    for path in (tmp_path / "m.csv", root / "link.csv"):
+        with pytest.raises(InvalidManifest, match="outside the folders"):
+            read_manifest(path, name="p", roots=DataRoots.of([root]))
+
+
+def test_an_image_outside_the_roots_is_refused_whether_it_is_there_or_not(root: Path, outside: Path) -> None:
+    (root / "link.png").symlink_to(outside)
+    (root / "nothing.png").symlink_to(outside.with_name("nothing.png"))
+    for name in (str(outside), "../outside.png", "../nothing.png", "link.png", "nothing.png"):
+        (root / "m.csv").write_text(f"image\n{name}\n")
+        with pytest.raises(InvalidManifest, match="row 1 lies outside the data roots"):
+            read_manifest(root / "m.csv", name="p", roots=DataRoots.of([root]))
+
+
+@pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
+def test_a_link_that_was_made_later_shows_nothing_from_outside(
+    root: Path, outside: Path, patches: PatchGrid | None
+) -> None:
+    probe_set = read_manifest(
+        root / "m.csv", name="p", patches=patches, on_unreadable="skip", roots=DataRoots.of([root])
+    )
+    images, thumbnails = open_images(probe_set), Thumbnails(probe_set, to_breast=False)
+    shown = CardImage(row=1, activation=0.0, box=None, region=None)
+    assert thumbnails(shown) is not None
+
+    (root / "0.png").unlink()
+    (root / "0.png").symlink_to(outside)
+    with pytest.raises(UnreadableImage, match="row 1 cannot be read: it lies outside the data roots"):
+        images.load(0, [SMALL])
+    with pytest.raises(UnreadableImage, match="row 1 lies outside the data roots"):
+        with_digests(probe_set.items, probe_set.roots)
+    assert Thumbnails(probe_set, to_breast=False)(shown) is None
+
+
+def test_every_error_of_a_file_has_a_remedy(root: Path) -> None:
+    (root / "m.csv").write_text("image\n../x.png\n")
+    with pytest.raises(DissectError) as refused:
+        read_manifest(root / "m.csv", name="p", roots=DataRoots.of([root]))
+    assert refused.value.remedy
