@@ -155,7 +155,9 @@ class Hospital:
             evidence=EvidenceOptions(draws=_DRAWS),
         )
         with transaction(self._sessions) as session:
-            register_probe_set(session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=())
+            register_probe_set(
+                session, self._queue, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=()
+            )
             create_deployment(
                 session,
                 name,

@@ -91,7 +91,9 @@ def _register(sessions: Sessions, files: Samples, few: Samples) -> None:
         )
         register_dissector(session, name="dissector", path=str(files.dissector), roots=())
         for name, manifest in (("probes", files.phantoms), ("few", few.phantoms)):
-            register_probe_set(session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=())
+            register_probe_set(
+                session, queue, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=()
+            )
 
 
 def _by_worker(sessions: Sessions, host: WorkerHost, probe_set: str, *, lam: float) -> float:

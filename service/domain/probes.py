@@ -8,6 +8,9 @@ from typing import Literal
 
 from service.domain.digests import digest_of
 
+ImageSize = tuple[int, int]
+"""Height and width of a decoded image."""
+
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -19,6 +22,14 @@ class Box:
     top: int
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """An image of a probe set by its manifest row, and where in it; box: None for the whole image."""
+
+    row: int
+    box: Box | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class ProbeSet:
 
     on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
     merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
+    patches: the grid by which the images are cut; None where they are shown whole. An item without a box is then an
+    image whose patches are not known, and is never shown.
     """
 
     name: str
@@ -66,6 +79,7 @@ class ProbeSet:
     digest: str
     on_unreadable: Literal["fail", "skip"] = "fail"
     merged_rows: int = 0
+    patches: PatchGrid | None = None
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""

@@ -23,7 +23,7 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.errors import Conflict, DigestMismatch, DissectError, NotFound
+from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
 from service.ports import JobQueue
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
@@ -50,7 +50,8 @@ def start_audit(session: Session, queue: JobQueue, deployment: Deployment, occas
 
     The network of the baseline is dissected from scratch, so that a result that cannot be reproduced comes to light.
     Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
-    ends at once with that problem: it was asked for, so it is on record.
+    ends at once with that problem: it was asked for, so it is on record. Raises NotMeasured where the probe set's
+    patches are not known yet, so that it can only begin later.
     """
     target = occasion.target or deployment.target
     policy = policy_of(deployment.policy)
@@ -58,6 +59,8 @@ def start_audit(session: Session, queue: JobQueue, deployment: Deployment, occas
     plan: _Plan | None = None
     try:
         plan = _plan(session, deployment, target)
+    except NotMeasured:
+        raise
     except DissectError as error:
         problem = error
     audit_id = queries.add_audit(
@@ -157,11 +160,11 @@ class _Plan:
 
 
 def _plan(session: Session, deployment: Deployment, target: Resource) -> _Plan:
-    """Raises DigestMismatch, InvalidCheckpoint, InvalidPolicy."""
+    """Raises DigestMismatch, InvalidCheckpoint, InvalidPolicy, NotMeasured."""
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
     expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
     _check_file(target)
-    probe_set = probe_set_of(parts.probe_set)
+    probe_set = probe_set_of(session, parts.probe_set)
     exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest

@@ -17,7 +17,7 @@ from service.db.session import Sessions, transaction
 from service.domain.alerts import JSON
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.domain.trail import SCHEDULER
-from service.errors import Conflict, DissectError, Unavailable
+from service.errors import Conflict, DissectError, NotMeasured, Unavailable
 from service.ports import Audits
 from service.usecases.alerts import publish_alert
 from service.usecases.audit_alerts import is_silenced
@@ -31,7 +31,8 @@ def fire_due(sessions: Sessions, audits: Audits, now: datetime | None = None) ->
     """Decide on every fire that is due, and begin the audits. Returns how many began.
 
     now: None for the database's clock. A schedule whose turn fails on something unforeseen is logged and tried again
-    next time; the others go on. Raises Unavailable, once all had their turn, where the database could not be reached.
+    next time, and so is one whose probe set is still to be measured; the others go on. Raises Unavailable, once all had
+    their turn, where the database could not be reached.
     """
     with transaction(sessions) as session:
         now = now or queries.database_clock(session)
@@ -45,6 +46,9 @@ def fire_due(sessions: Sessions, audits: Audits, now: datetime | None = None) ->
                 fires = _decide(session, audits, schedule_id, now)
         except Unavailable as error:
             unavailable = error
+            continue
+        except NotMeasured as error:
+            log.info("a schedule waits", schedule=str(schedule_id), reason=error.detail)
             continue
         except Exception:
             log.exception("a schedule cannot be looked at", schedule=str(schedule_id))
@@ -182,7 +186,7 @@ def _begin(
     try:
         with session.begin_nested():
             audit_id = _start(session, audits, schedule, time, open_audits)
-    except Unavailable:
+    except (Unavailable, NotMeasured):
         raise
     except DissectError as error:
         log.warning("an audit cannot be started", schedule=schedule.name, fire_time=time, reason=error.detail)
