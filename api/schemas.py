@@ -224,6 +224,15 @@ class ModelOut(ResourceOut):
     problem: dict[str, str] | None = None
 
 
+class ProbeSetOut(ResourceOut):
+    """A probe set; `spec.images` is null until a worker has measured what is cut into patches.
+
+    `problem` says why it could not, with the image's row.
+    """
+
+    problem: dict[str, str] | None = None
+
+
 class StageOut(BaseModel):
     """Progress of one stage, in images, layers or results; `rate` a second, and when it will end at that rate."""
 

@@ -159,7 +159,13 @@ class Hospital:
         )
         with transaction(self._sessions) as session:
             register_probe_set(
-                session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=ANYWHERE
+                session,
+                self._queue,
+                name=name,
+                manifest=str(manifest),
+                patches=None,
+                on_unreadable="fail",
+                roots=ANYWHERE,
             )
             create_deployment(
                 session,

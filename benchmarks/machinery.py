@@ -96,7 +96,13 @@ def _register(sessions: Sessions, files: Samples, few: Samples) -> None:
         register_dissector(session, name="dissector", path=str(files.dissector), roots=ANYWHERE)
         for name, manifest in (("probes", files.phantoms), ("few", few.phantoms)):
             register_probe_set(
-                session, name=name, manifest=str(manifest), patches=None, on_unreadable="fail", roots=ANYWHERE
+                session,
+                queue,
+                name=name,
+                manifest=str(manifest),
+                patches=None,
+                on_unreadable="fail",
+                roots=ANYWHERE,
             )
 
 

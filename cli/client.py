@@ -85,6 +85,16 @@ class ServiceClient:
                 return
             time.sleep(_POLL_S)
 
+    def wait_for_images(self, probe_set: str) -> None:
+        """Wait until the probe set's patches are known. Raises ServiceError where an image cannot be measured."""
+        while True:
+            known = self.get(f"/probe-sets/{probe_set}")
+            if known["spec"]["images"] is not None:
+                return
+            if known["problem"] is not None:
+                raise ServiceError(known["problem"]["detail"], remedy=known["problem"].get("remedy"))
+            time.sleep(_POLL_S)
+
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         answer = _object(self._send(method, path, **arguments))
         if answer is None:

@@ -122,6 +122,7 @@ def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -
     client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector)})
     client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms)})
     client.post("/probe-sets", {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES})
+    client.wait_for_images("mammograms")
 
 
 def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Path, console: Console) -> list[Path]:

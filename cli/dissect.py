@@ -60,13 +60,13 @@ def dissect(
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
     from service.pipelines.dissection import DissectionPlan, run_dissection
-    from service.probes.manifest import read_manifest
+    from service.probes.measuring import read_patches
 
     file_format = _format(out, csv_layout)
     _check_report(report)
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
-    probes = read_manifest(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
+    probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
     method = Method.of(similarity, pooling=pooling, top_k=top_k)
     plan = DissectionPlan(
         target=TargetSpec(checkpoint, architecture, sha256, shuffled),
@@ -149,8 +149,9 @@ def _check_report(report: Path | None) -> None:
 
 
 def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
+    from service.pipelines.local_report import write_report
     from service.reports.facts import Facts
-    from service.usecases.reports import named_target, write_report
+    from service.usecases.reports import named_target
 
     facts = Facts(
         job=None,

@@ -118,8 +118,8 @@ def _write(
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
     from service.domain.groups import group_images
+    from service.pipelines.local_report import write_report
     from service.reports.facts import Facts
-    from service.usecases.reports import write_report
 
     figures = {
         "halves": {

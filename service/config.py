@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         default=5, ge=1, le=100, description="How often a work item is tried before its job is given up."
     )
     item_time_limit_s: float = Field(default=6 * 3600.0, gt=0, description="Seconds that one work item may take.")
+    inspect_time_limit_s: float = Field(
+        default=300.0, gt=0, description="Seconds that opening a registered model to list its layers may take."
+    )
     memory_limit_mb: int = Field(
         default=0, ge=0, description="Memory (MB) that a worker's computation may take; 0: 80 % of the machine's."
     )

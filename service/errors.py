@@ -22,6 +22,7 @@
     │       └── SignatureMismatch what was signed, or the signature, was changed
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
+    │   └── NotMeasured           a probe set's images are still to be measured, for its patches
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               the database or the broker cannot be reached now
     │   └── Overloaded            more is asked at once than can be worked on
@@ -195,6 +196,12 @@ class Conflict(DissectError):
     """The request is fine but the present state forbids it."""
 
     code, title = "conflict", "Conflict with the present state"
+
+
+class NotMeasured(Conflict):
+    """A worker is still to read the sizes of a probe set's images, which decide its patches."""
+
+    code, title = "not-measured", "Probe set not measured yet"
 
 
 class Unauthorized(DissectError):

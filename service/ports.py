@@ -13,11 +13,10 @@ from service.domain.audits import AuditFiles, FilesRead
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
-from service.domain.work import Lease
+from service.domain.work import AnyLease
 from service.errors import DissectError
 
 WORK_TASK = "mammodissect.work"
-INSPECT_MODEL_TASK = "mammodissect.inspect_model"
 
 
 class ProbeImages(Protocol):
@@ -54,17 +53,13 @@ class JobQueue(Protocol):
 
 
 class ItemRunner(Protocol):
-    """What a worker's child computes: work items, and the layers of a model."""
+    """What a worker's child computes: work items."""
 
-    def run(self, lease: Lease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
         """Do a work item and return its result, small JSON. tell: how many of its units of work are done.
 
         tell raises JobCancelled when the item is no longer wanted. Raises any DissectError.
         """
-        ...
-
-    def inspect(self, model_id: UUID, /) -> None:
-        """List the layers of a registered model and store the list, or the problem that opening it met."""
         ...
 
 

@@ -1,8 +1,7 @@
-"""The worker's Celery application: two tasks that carry an id and leave no result in the broker."""
+"""The worker's Celery application: one task that carries an id and leaves no result in the broker."""
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from celery import Celery
 from celery.signals import worker_shutdown, worker_shutting_down
@@ -13,14 +12,14 @@ from service.db.session import open_sessions
 from service.files import data_roots
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.host import WorkerHost
-from service.ports import INSPECT_MODEL_TASK, WORK_TASK
+from service.ports import WORK_TASK
 from service.storage import open_store
 
 
 def create_worker(
     settings: Settings | None = None, *, runner: str = DISSECTION, variables: Mapping[str, str] | None = None
 ) -> Celery:
-    """Build the application with its tasks. Nothing connects yet. Raises InvalidInput for missing settings.
+    """Build the application with its task. Nothing connects yet. Raises InvalidInput for missing settings.
 
     runner: `module:function` that builds what the worker's child computes with.
     variables: of the environment, that the child gets on top of the usual ones.
@@ -34,11 +33,8 @@ def create_worker(
     child = ChildProcess(settings, runner, variables=variables)
     host = WorkerHost(sessions, settings, queue, store, child)
 
-    def work(_job_id: str) -> None:
+    def work(_identifier: str) -> None:
         host.work()
-
-    def inspect_model(model_id: str) -> None:
-        host.inspect(UUID(model_id))
 
     def stop(**_: Any) -> None:
         host.stop()
@@ -47,7 +43,6 @@ def create_worker(
         host.close()
 
     app.task(name=WORK_TASK)(work)
-    app.task(name=INSPECT_MODEL_TASK)(inspect_model)
     worker_shutting_down.connect(stop, weak=False)
     worker_shutdown.connect(close, weak=False)
     return app

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.dependencies import RootsDep, SessionDep, SettingsDep
+from api.dependencies import SessionDep, SettingsDep
 from api.one_thread import LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
@@ -22,7 +22,7 @@ from api.report_answers import (
 )
 from service.analysis.export import ExportFormat
 from service.reports.comparison import comparison_html, comparison_json
-from service.reports.dissection import dissection_html, dissection_json
+from service.reports.dissection import dissection_json
 from service.usecases import reports
 
 jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
@@ -41,20 +41,18 @@ def read_report(
     job_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
-    roots: RootsDep,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
     """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, or the same as JSON.
 
-    The HTML shows the images by their manifest rows, with small pictures where this process can read the images; the
-    JSON has no pictures.
+    The HTML shows the images by their manifest rows, with the small pictures that a worker drew when it stored the
+    result; the JSON has no pictures.
     """
     report = reports.read_report(session, job_id, must_have=settings.must_have_path)
     if choose_format(form, accept) == "json":
         return json_answer(dissection_json(report))
-    thumbnails = reports.thumbnails_of(session, job_id, roots)
-    return html_answer(dissection_html(report, thumbnails), f"report-{job_id}.html")
+    return html_answer(reports.write_html(session, report, job_id), f"report-{job_id}.html")
 
 
 @comparisons.get("/{comparison_id}/report", response_class=Response, responses=REPORTS)

@@ -8,11 +8,22 @@ from sqlalchemy.orm import Session
 from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import ConceptSetIn, DissectorIn, LayerInfoOut, ModelIn, ModelOut, ProbeSetIn, ResourceOut
+from api.schemas import (
+    ConceptSetIn,
+    DissectorIn,
+    LayerInfoOut,
+    ModelIn,
+    ModelOut,
+    ProbeSetIn,
+    ProbeSetOut,
+    ResourceOut,
+)
 from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspection
 from service.domain.resources import Resource, ResourceKind
+from service.domain.work import Preparation
 from service.usecases import resources
+from service.usecases.preparations import prepare, problem_of
 from service.usecases.trail import annotate
 
 models = APIRouter(prefix="/models", tags=["models"], route_class=OneThreadRoute)
@@ -60,9 +71,9 @@ def read_model(name: Ref, session: SessionDep) -> ModelOut:
 
 @models.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
 def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
-    """Ask a worker to list the layers again; the answer shows what is known so far."""
+    """Ask a worker to list the layers again, unless one is about it; the answer shows what is known so far."""
     model = resources.find_resource(session, ResourceKind.MODEL, name, field="name")
-    resources.inspect_model(session, queue, model)
+    prepare(session, queue, model, Preparation.INSPECT)
     return _model(session, model)
 
 
@@ -89,10 +100,16 @@ def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
 
 
 @probe_sets.post("", status_code=status.HTTP_201_CREATED)
-def register_probe_set(body: ProbeSetIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
-    """Register a manifest of images."""
+def register_probe_set(
+    body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
+) -> ProbeSetOut:
+    """Register a manifest of images. Where these are cut into patches, a worker then reads their sizes.
+
+    Until it has, `spec.images` is null, and what asks for a dissection on the set is answered 409 `not-measured`.
+    """
     probe_set, new = resources.register_probe_set(
         session,
+        queue,
         name=body.name,
         manifest=body.manifest,
         patches=body.grid(),
@@ -100,7 +117,7 @@ def register_probe_set(body: ProbeSetIn, session: SessionDep, roots: RootsDep, r
         roots=roots,
     )
     _describe(session, response, "/probe-sets", probe_set, new=new)
-    return ResourceOut.of(probe_set)
+    return _probe_set(session, probe_set)
 
 
 @probe_sets.get("")
@@ -112,9 +129,17 @@ def list_probe_sets(
 
 
 @probe_sets.get("/{name}")
-def read_probe_set(name: Ref, session: SessionDep) -> ResourceOut:
-    """One probe set."""
-    return ResourceOut.of(resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
+def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
+    """One probe set, with the number of its patches once a worker has read the sizes of its images."""
+    return _probe_set(session, resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
+
+
+@probe_sets.post("/{name}/measure", status_code=status.HTTP_202_ACCEPTED)
+def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeSetOut:
+    """Ask a worker to read the sizes of the images again, where it could not; what has been measured stays as it is."""
+    probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
+    prepare(session, queue, probe_set, Preparation.MEASURE)
+    return _probe_set(session, probe_set)
 
 
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
@@ -162,3 +187,8 @@ def _model(session: Session, model: Resource) -> ModelOut:
         layers=None if layers is None else [LayerInfoOut(**layer) for layer in layers],
         problem=problem,
     )
+
+
+def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:
+    problem = problem_of(session, probe_set, Preparation.MEASURE)
+    return ProbeSetOut(**ResourceOut.of(probe_set).model_dump(), problem=problem)

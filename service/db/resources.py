@@ -1,7 +1,6 @@
 """Queries on registered resources and model inspections."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from service.db.tables import InspectionRow, ResourceRow
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
+from service.domain.work import Preparation
 
 
 def add_resource(
@@ -135,18 +135,33 @@ def save_inspection(
     session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
 
 
-def uninspected_models(session: Session, *, older_than: timedelta) -> list[UUID]:
-    """Models that no worker has opened although they were registered that long ago."""
-    query = (
-        select(ResourceRow.id)
-        .outerjoin(InspectionRow, InspectionRow.model_id == ResourceRow.id)
-        .where(
-            ResourceRow.kind == ResourceKind.MODEL,
-            InspectionRow.model_id.is_(None),
-            ResourceRow.created_at < func.clock_timestamp() - older_than,
-        )
-    )
-    return list(session.scalars(query.order_by(ResourceRow.id)))
+_UNPREPARED = text(
+    """
+    SELECT id, CASE kind WHEN 'model' THEN 'inspect' ELSE 'measure' END
+    FROM resources
+    WHERE NOT EXISTS (SELECT FROM work_items WHERE resource_id = resources.id)
+      AND (
+        kind = 'model' AND NOT EXISTS (SELECT FROM inspections WHERE model_id = resources.id)
+        OR kind = 'probe_set' AND spec->'patches' <> 'null' AND NOT spec ? 'part'
+      )
+    ORDER BY id
+    """
+)
+
+
+def unprepared_resources(session: Session) -> list[tuple[UUID, Preparation]]:
+    """Models that nobody has inspected and probe sets that nobody has measured, and no worker is asked to.
+
+    Releases that knew no preparations have left such ones.
+    """
+    return [(resource_id, Preparation(stage)) for resource_id, stage in session.execute(_UNPREPARED)]
+
+
+def set_image_count(session: Session, probe_set_id: UUID, images: int) -> None:
+    """Note how many patches a probe set has."""
+    row = session.get_one(ResourceRow, probe_set_id, with_for_update={"key_share": True}, populate_existing=True)
+    row.spec = {**row.spec, "images": images}
+    session.flush()
 
 
 def _resource(row: ResourceRow | Row[Any]) -> Resource:

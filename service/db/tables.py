@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.domain.jobs import JobStatus
-from service.domain.work import ItemStatus
+from service.domain.work import ItemStatus, Preparation
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,6 +34,8 @@ _NAMES = {
     "pk": "pk_%(table_name)s",
 }
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
+
+_PREPARATIONS = ", ".join(f"'{stage}'" for stage in Preparation)
 
 RESOURCE_KINDS = ("model", "dissector", "probe_set", "concept_set", "policy")
 
@@ -51,7 +53,10 @@ class Base(DeclarativeBase):
 
 
 class ResourceRow(Base):
-    """One version of a registered model, dissector, probe set, concept set or policy, immutable but for its place."""
+    """One version of a registered model, dissector, probe set, concept set or policy.
+
+    Immutable but for its place, and for the number of a probe set's patches, which a worker counts once.
+    """
 
     __tablename__ = "resources"
     __table_args__ = (
@@ -108,13 +113,19 @@ class JobRow(Base):
 
 
 class WorkItemRow(Base):
-    """A piece of a job that one worker does under a lease; queue, priority and turn decide whose is next."""
+    """A piece of a job, or a registered thing's preparation, that one worker does under a lease.
+
+    Queue, priority and turn decide whose is next. A thing has one item for each preparation, which is used again.
+    """
 
     __tablename__ = "work_items"
     __table_args__ = (
         UniqueConstraint("job_id", "stage", "position"),
+        UniqueConstraint("resource_id", "stage"),
         CheckConstraint("status IN ({})".format(", ".join(f"'{status}'" for status in ItemStatus)), name="status"),
-        CheckConstraint("stage IN ('probe', 'score', 'store')", name="stage"),
+        CheckConstraint(f"stage IN ('probe', 'score', 'store', {_PREPARATIONS})", name="stage"),
+        CheckConstraint("(job_id IS NULL) <> (resource_id IS NULL)", name="owner"),
+        CheckConstraint(f"(stage IN ({_PREPARATIONS})) = (resource_id IS NOT NULL)", name="preparation"),
         CheckConstraint("status <> 'leased' OR (lease_expires_at IS NOT NULL AND fence > 0)", name="lease"),
         CheckConstraint("(status = 'done') = (result IS NOT NULL)", name="result"),
         Index("ix_work_items_ready", text("priority DESC"), "turn", "id", postgresql_where=text("status = 'ready'")),
@@ -123,7 +134,8 @@ class WorkItemRow(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    resource_id: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"))
     stage: Mapped[str]
     position: Mapped[int]
     label: Mapped[str | None]

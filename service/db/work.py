@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from service.db.tables import WorkItemRow
 from service.domain.jobs import Stage, StageProgress
-from service.domain.work import FinishedItem, ItemStatus, Lease, NewItem
+from service.domain.work import AnyLease, FinishedItem, ItemStatus, Lease, NewItem, Preparation, PreparationLease
 
+_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
@@ -66,6 +67,42 @@ def add_items(
     session.execute(_ADD, {**values, **lists, "step": int(consecutive)})
 
 
+_ASK = text(
+    """
+    INSERT INTO work_items (resource_id, stage, position, queue, priority, turn, total)
+    VALUES (:resource_id, :stage, 0, :queue, 0, :turn, :total)
+    ON CONFLICT (resource_id, stage) DO UPDATE SET
+      status = 'ready', attempt = 0, done = 0, turn = excluded.turn, total = excluded.total,
+      ready_at = clock_timestamp(), started_at = NULL, result = NULL, problem = NULL
+      WHERE work_items.status IN ('done', 'withdrawn')
+    RETURNING id
+    """
+)
+
+
+def add_preparation(
+    session: Session, resource_id: UUID, stage: Preparation, *, queue: str, turn: int, total: int
+) -> bool:
+    """Have a registered thing prepared, or prepared again; False where that is under way already."""
+    values = {"resource_id": resource_id, "stage": stage, "queue": queue, "turn": turn, "total": total}
+    return session.execute(_ASK, values).first() is not None
+
+
+def find_preparation(
+    session: Session, resource_id: UUID, stage: Preparation
+) -> tuple[ItemStatus, dict[str, Any] | None] | None:
+    """Where a preparation stands, and the problem that it met last; None where nobody has asked for it."""
+    query = select(WorkItemRow.status, WorkItemRow.problem)
+    row = session.execute(query.where(WorkItemRow.resource_id == resource_id, WorkItemRow.stage == stage)).first()
+    return None if row is None else (ItemStatus(row.status), row.problem)
+
+
+def lock_preparation(session: Session, lease: PreparationLease) -> bool:
+    """Keep a held item from changing until the transaction ends; False where it is no longer ours."""
+    held = select(WorkItemRow.id).where(*_held(lease)).with_for_update()
+    return session.scalar(held) is not None
+
+
 _CLAIM = text(
     """
     UPDATE work_items SET
@@ -76,30 +113,30 @@ _CLAIM = text(
       SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
       ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, job_id, stage, position, label, attempt, fence
+    RETURNING id, job_id, resource_id, stage, position, label, attempt, fence
     """
 )
 
 
-def claim_item(session: Session, worker: str, lease: timedelta) -> Lease | None:
+def claim_item(session: Session, worker: str, lease: timedelta) -> AnyLease | None:
     """Take the item whose turn it is, or None where none is ready. Claims never wait for one another."""
     row = session.execute(_CLAIM, {"worker": worker, "lease": lease}).first()
     return None if row is None else _lease(row)
 
 
-def extend_lease(session: Session, lease: Lease, duration: timedelta, *, done: int) -> bool:
+def extend_lease(session: Session, lease: AnyLease, duration: timedelta, *, done: int) -> bool:
     """Keep holding an item, and say how much of it is done; False where it is no longer ours to hold."""
     values = {"lease_expires_at": _NOW + duration, "updated_at": _NOW, "done": done}
     return _write(session, lease, values)
 
 
-def is_held(session: Session, lease: Lease) -> bool:
+def is_held(session: Session, lease: AnyLease) -> bool:
     """Is the item still in the hands of this holder?"""
     held = select(WorkItemRow.id).where(*_held(lease))
     return session.scalar(held) is not None
 
 
-def finish_item(session: Session, lease: Lease, result: Mapping[str, Any]) -> bool:
+def finish_item(session: Session, lease: AnyLease, result: Mapping[str, Any]) -> bool:
     """Mark an item done; False where it is no longer ours."""
     values = {
         "status": ItemStatus.DONE,
@@ -114,21 +151,32 @@ def finish_item(session: Session, lease: Lease, result: Mapping[str, Any]) -> bo
 
 def hand_back_item(
     session: Session,
-    lease: Lease,
+    lease: AnyLease,
     *,
     wait: timedelta = timedelta(0),
     problem: Mapping[str, Any] | None = None,
     uncounted: bool = False,
+    turn: int | None = None,
 ) -> bool:
-    """Make an item ready again, after a while; False where it is no longer ours. uncounted: this was no attempt."""
+    """Make an item ready again, after a while; False where it is no longer ours.
+
+    uncounted: this was no attempt. turn: None for the one that it had.
+    """
     values = {
         "status": ItemStatus.READY,
         "ready_at": _NOW + wait,
         "lease_expires_at": None,
         "problem": None if problem is None else dict(problem),
         "attempt": WorkItemRow.attempt - int(uncounted),
+        "turn": WorkItemRow.turn if turn is None else turn,
         "done": 0,
     }
+    return _write(session, lease, values)
+
+
+def give_up_item(session: Session, lease: PreparationLease, problem: Mapping[str, Any]) -> bool:
+    """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
+    values = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
 
 
@@ -146,32 +194,33 @@ def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
 
 
 def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
-    """Make items ready again whose holders have fallen silent and that may be tried again; their jobs, one an item."""
+    """Make items ready again whose holders have fallen silent and that may be tried again.
+
+    Returns the job or registered thing of each.
+    """
     expired = (
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
     )
     statement = update(WorkItemRow).where(WorkItemRow.id.in_(expired.scalar_subquery()))
     values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0}
-    return list(session.scalars(statement.values(values).returning(WorkItemRow.job_id)))
+    return list(session.scalars(statement.values(values).returning(_OWNER)))
 
 
-def exhausted_leases(session: Session, *, max_attempts: int) -> list[Lease]:
+def exhausted_leases(session: Session, *, max_attempts: int) -> list[AnyLease]:
     """Expired leases of items that may not be tried again."""
     query = select(*_LEASE).where(*_expired(), WorkItemRow.attempt >= max_attempts)
     return [_lease(row) for row in session.execute(query)]
 
 
-def is_still_expired(session: Session, lease: Lease) -> bool:
+def is_still_expired(session: Session, lease: AnyLease) -> bool:
     """Has that very lease expired, and nobody taken the item since?"""
     found = select(WorkItemRow.id).where(*_held(lease), *_expired())
     return session.scalar(found) is not None
 
 
 def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
-    """The jobs of items that nobody has taken for that long, most urgent first, one entry an item."""
-    query = select(WorkItemRow.job_id).where(
-        WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than
-    )
+    """The job or registered thing of each item that nobody has taken for that long, most urgent first."""
+    query = select(_OWNER).where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than)
     return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
 
 
@@ -227,6 +276,7 @@ def stage_progress(session: Session, job_ids: Sequence[UUID]) -> dict[UUID, list
 _LEASE = (
     WorkItemRow.id,
     WorkItemRow.job_id,
+    WorkItemRow.resource_id,
     WorkItemRow.stage,
     WorkItemRow.position,
     WorkItemRow.label,
@@ -235,9 +285,11 @@ _LEASE = (
 )
 
 
-def _lease(row: Any) -> Lease:
-    item_id, job_id, stage, *rest = row
-    return Lease(item_id, job_id, Stage(stage), *rest)
+def _lease(row: Any) -> AnyLease:
+    item_id, job_id, resource_id, stage, position, label, attempt, fence = row
+    if job_id is None:
+        return PreparationLease(item_id, resource_id, Preparation(stage), attempt, fence)
+    return Lease(item_id, job_id, Stage(stage), position, label, attempt, fence)
 
 
 def _expired() -> tuple[ColumnElement[bool], ...]:
@@ -245,7 +297,7 @@ def _expired() -> tuple[ColumnElement[bool], ...]:
     return WorkItemRow.status == ItemStatus.LEASED, WorkItemRow.lease_expires_at < _NOW
 
 
-def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+def _held(lease: AnyLease) -> tuple[ColumnElement[bool], ...]:
     return (
         WorkItemRow.id == lease.item_id,
         WorkItemRow.status == ItemStatus.LEASED,
@@ -253,6 +305,6 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _write(session: Session, lease: Lease, values: Mapping[str, Any]) -> bool:
+def _write(session: Session, lease: AnyLease, values: Mapping[str, Any]) -> bool:
     statement = update(WorkItemRow).where(*_held(lease)).values(values)
     return session.scalar(statement.returning(WorkItemRow.id)) is not None

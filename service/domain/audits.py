@@ -68,10 +68,11 @@ class AuditFiles:
 
 @dataclass(frozen=True, slots=True)
 class FilesRead:
-    """What reading an audit's files gave: the probe set, or the problem because of which the audit cannot begin."""
+    """What reading an audit's files gave, or the problem because of which the audit cannot begin."""
 
     files: AuditFiles
-    probe_set: ProbeSet | None = None
+    listed: ProbeSet | None = None
+    """The images of the whole manifest, not cut into patches."""
     problem: DissectError | None = None
 
 

@@ -9,6 +9,9 @@ from typing import Literal
 from service.domain.digests import digest_of
 from service.files import ANYWHERE, DataRoots
 
+ImageSize = tuple[int, int]
+"""Height and width of a decoded image."""
+
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -20,6 +23,14 @@ class Box:
     top: int
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """An image of a probe set by its manifest row, and where in it; box: None for the whole image."""
+
+    row: int
+    box: Box | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class ProbeSet:
     on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
     merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
     roots: the folders that every image must be in at the moment when it is opened.
+    patches: the grid by which the images are cut; None where they are shown whole. An item without a box is then an
+    image whose patches are not known, and is never shown.
     """
 
     name: str
@@ -69,6 +82,7 @@ class ProbeSet:
     on_unreadable: Literal["fail", "skip"] = "fail"
     merged_rows: int = 0
     roots: DataRoots = ANYWHERE
+    patches: PatchGrid | None = None
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""

@@ -1,4 +1,7 @@
-"""Work items: the pieces of a job that workers take one at a time, and the lease under which they hold one."""
+"""Work items: what workers take one at a time, and the lease under which they hold one.
+
+Most are pieces of a job. The others prepare a registered thing for jobs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +22,16 @@ class ItemStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class Preparation(StrEnum):
+    """What a worker finds out about a registered thing, which the API must not open itself.
+
+    Inspect: the layers of a model. Measure: the sizes of a probe set's images, which decide its patches.
+    """
+
+    INSPECT = "inspect"
+    MEASURE = "measure"
+
+
 @dataclass(frozen=True, slots=True)
 class NewItem:
     """An item to be added to a stage. label: the layer of a score item. total: its units of work."""
@@ -29,7 +42,7 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An item in a worker's hands.
+    """A job's item in a worker's hands.
 
     attempt: how often it has been taken, this time included. fence: rises with every claim; a write that carries an
     older one comes from a worker that was thought lost, and is refused.
@@ -42,6 +55,20 @@ class Lease:
     label: str | None
     attempt: int
     fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationLease:
+    """The preparation of a registered thing, in a worker's hands; attempt and fence as in `Lease`."""
+
+    item_id: UUID
+    resource_id: UUID
+    stage: Preparation
+    attempt: int
+    fence: int
+
+
+AnyLease = Lease | PreparationLease
 
 
 @dataclass(frozen=True, slots=True)

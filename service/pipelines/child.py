@@ -51,12 +51,9 @@ def open_runner(path: str, settings: Settings) -> ItemRunner:
     return runner
 
 
-def answer(runner: ItemRunner, request: messages.Request, tell: Callable[[int], None]) -> messages.Answer:
+def answer(runner: ItemRunner, request: messages.Run, tell: Callable[[int], None]) -> messages.Answer:
     """Do what is asked; whatever error that meets becomes part of the answer."""
     try:
-        if isinstance(request, messages.Inspect):
-            runner.inspect(request.model_id)
-            return messages.Finished({})
         return messages.Finished(runner.run(request.lease, tell))
     except JobCancelled:
         return messages.Failed({}, lasting=False, cancelled=True)

@@ -12,6 +12,7 @@ import psutil
 import structlog
 
 from service.config import Settings
+from service.domain.work import Preparation
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
 
@@ -33,7 +34,7 @@ _LOST = {
 _TOO_LONG = {
     "code": "time-limit",
     "title": "Time limit exceeded",
-    "detail": "The item took longer than ITEM_TIME_LIMIT_S allows.",
+    "detail": "The item took longer than {setting} allows.",
 }
 _TOO_LARGE = {
     "code": "memory-limit",
@@ -63,7 +64,7 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     def ask(
-        self, request: messages.Request, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
+        self, request: messages.Run, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
     ) -> messages.Answer:
         """Send a request and wait for its answer; a child that dies or has to be killed is an answer too.
 
@@ -71,6 +72,7 @@ class ChildProcess:
         """
         connection = self._started()
         started = checked = time.monotonic()
+        setting, time_limit = self._time_limit(request)
         told: float | None = None
         try:
             connection.send(request)
@@ -86,8 +88,9 @@ class ChildProcess:
                     told = now
                 if told is not None and now - told > _UNWIND_S:
                     return self._killed(messages.Failed({}, lasting=False, cancelled=True))
-                if now - started > self._settings.item_time_limit_s:
-                    return self._killed(messages.Failed(_TOO_LONG, lasting=False))
+                if now - started > time_limit:
+                    problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
+                    return self._killed(messages.Failed(problem, lasting=False))
                 if now - checked > _MEMORY_EVERY_S:
                     checked = now
                     if self._memory() > self._memory_limit:
@@ -109,6 +112,12 @@ class ChildProcess:
         log.warning("computing child ends", status=status, problem=answer.problem.get("code"))
         self.kill()
         return answer
+
+    def _time_limit(self, request: messages.Run) -> tuple[str, float]:
+        """The setting's name, and its seconds."""
+        if request.lease.stage is Preparation.INSPECT:
+            return "INSPECT_TIME_LIMIT_S", self._settings.inspect_time_limit_s
+        return "ITEM_TIME_LIMIT_S", self._settings.item_time_limit_s
 
     def _memory(self) -> int:
         try:

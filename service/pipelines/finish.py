@@ -15,11 +15,14 @@ from service.analysis.layers import summarise_layer
 from service.analysis.outlines import with_regions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
+from service.db.pictures import add_pictures
 from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
 from service.domain.evidence import JobEvidence
+from service.domain.probes import ImagePlace
 from service.domain.work import Lease
 from service.errors import LeaseLost
+from service.pipelines.picture_codec import decode_pictures
 from service.ports import ArtifactStore
 from service.usecases.resources import concept_set_of
 from service.usecases.work import complete_job
@@ -40,6 +43,7 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     try:
         with transaction(sessions) as session:
             evidence = _add_layers(session, store, lease, result)
+            add_pictures(session, lease.job_id, _fetch_pictures(store, result))
             manifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
@@ -54,6 +58,11 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: Mapping[str, A
         if not has_texts(session, *key):
             texts = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))[TEXTS]
             keep_texts(session, *key, texts)
+
+
+def _fetch_pictures(store: ArtifactStore, result: Mapping[str, Any]) -> dict[ImagePlace, bytes | None]:
+    stored = result["pictures"]
+    return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
 def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> JobEvidence | None:

@@ -10,7 +10,7 @@ import structlog
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import extend_lease
-from service.domain.work import Lease
+from service.domain.work import AnyLease
 from service.errors import Unavailable
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ class HeldLease:
     While the database is away nothing is known, so the work goes on.
     """
 
-    def __init__(self, sessions: Sessions, settings: Settings, lease: Lease) -> None:
+    def __init__(self, sessions: Sessions, settings: Settings, lease: AnyLease) -> None:
         self._sessions = sessions
         self._every_s = settings.heartbeat_s
         self._duration = timedelta(seconds=settings.lease_s)

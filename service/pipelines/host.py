@@ -7,28 +7,25 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
 from service.config import Settings
-from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
-from service.domain.work import Lease
+from service.domain.work import AnyLease, Lease, PreparationLease
 from service.errors import ArtifactLost, LeaseLost, Unavailable
 from service.pipelines import messages
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
 from service.ports import ArtifactStore, JobQueue
-from service.usecases import work
+from service.usecases import preparations, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
-_ACCIDENTS = {"worker-crashed", "time-limit", "memory-limit", "out-of-memory"}
-_INSPECT_AGAIN = "Look at the worker's log and memory; then POST /models/{name}/inspect tries it again."
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -38,7 +35,7 @@ class Computation(Protocol):
     """Where work items are computed: see `ChildProcess`."""
 
     def ask(
-        self, request: messages.Request, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
+        self, request: messages.Run, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
     ) -> messages.Answer:
         """Do what is asked; an accident is an answer too. unwanted: true once nobody waits for it any more."""
         ...
@@ -75,25 +72,13 @@ class WorkerHost:
             if lease is None:
                 return
             if not woken:
-                self._persist(partial(self._wake_another, lease.job_id))
+                self._persist(partial(self._wake_another, _owner(lease)))
                 woken = True
-            structlog.contextvars.bind_contextvars(job=str(lease.job_id), stage=lease.stage, item=lease.position)
-            try:
-                self._do(lease)
-            except LeaseLost as error:
-                log.warning("result refused", reason=error.detail)
-            finally:
-                structlog.contextvars.unbind_contextvars("job", "stage", "item")
-
-    def inspect(self, model_id: UUID) -> None:
-        """Have the child list a model's layers.
-
-        Where that kills the child, the model has it for its problem: else it would be asked for, and kill, for ever.
-        """
-        request = messages.Inspect(model_id)
-        answer = self._child.ask(request, on_progress=lambda _: None, unwanted=lambda: self._out_of_grace)
-        if isinstance(answer, messages.Failed) and not answer.cancelled and _is_of_the_model(answer):
-            self._persist(partial(self._store_problem, model_id, {**answer.problem, "remedy": _INSPECT_AGAIN}))
+            with structlog.contextvars.bound_contextvars(**_in_logs(lease)):
+                try:
+                    self._do(lease)
+                except LeaseLost as error:
+                    log.warning("result refused", reason=error.detail)
 
     def stop(self) -> None:
         """Take no further item; the one in hand gets GRACE_S to end and is handed back after that."""
@@ -112,17 +97,17 @@ class WorkerHost:
     def _out_of_grace(self) -> bool:
         return self._stopped_at is not None and time.monotonic() - self._stopped_at > self._settings.grace_s
 
-    def _claim(self) -> Lease | None:
+    def _claim(self) -> AnyLease | None:
         with transaction(self._sessions) as session:
             return claim_item(session, self._name, timedelta(seconds=self._settings.lease_s))
 
-    def _wake_another(self, job_id: UUID) -> None:
+    def _wake_another(self, identifier: UUID) -> None:
         with transaction(self._sessions) as session:
             more = more_is_ready(session)
         if more:
-            wake_worker(self._queue, job_id)
+            wake_worker(self._queue, identifier)
 
-    def _do(self, lease: Lease) -> None:
+    def _do(self, lease: AnyLease) -> None:
         if not self._persist(lambda: self._begin(lease)):
             return
         with HeldLease(self._sessions, self._settings, lease) as held:
@@ -135,14 +120,14 @@ class WorkerHost:
             )
             if held.lost:
                 log.info("item dropped: its job has ended or another worker has it")
-                return
-            self._persist(lambda: self._settle(lease, answer))
+            elif isinstance(lease, PreparationLease):
+                self._persist(partial(self._settle_preparation, lease, answer))
+            else:
+                self._persist(partial(self._settle, lease, answer))
 
-    def _store_problem(self, model_id: UUID, problem: dict[str, Any]) -> None:
-        with transaction(self._sessions) as session:
-            save_inspection(session, model_id, problem=problem)
-
-    def _begin(self, lease: Lease) -> bool:
+    def _begin(self, lease: AnyLease) -> bool:
+        if isinstance(lease, PreparationLease):
+            return True
         with transaction(self._sessions) as session:
             return work.begin_item(session, lease)
 
@@ -164,6 +149,18 @@ class WorkerHost:
             else:
                 work.try_again(session, lease, answer.problem, max_attempts=limit)
 
+    def _settle_preparation(self, lease: PreparationLease, answer: messages.Answer) -> None:
+        with transaction(self._sessions) as session:
+            if isinstance(answer, messages.Finished):
+                preparations.complete_preparation(session, lease, answer.result)
+            elif answer.cancelled:
+                preparations.hand_back_preparation(session, self._queue, lease)
+            elif answer.lasting:
+                preparations.fail_preparation(session, lease, answer.problem)
+            else:
+                limit = self._settings.max_attempts
+                preparations.try_preparation_again(session, lease, answer.problem, max_attempts=limit)
+
     def _persist(self, action: Callable[[], Result]) -> Result:
         """Do it, waiting for the database as long as that takes (or until out of grace)."""
         while True:
@@ -176,6 +173,11 @@ class WorkerHost:
                 threading.Event().wait(_DATABASE_AWAY_S)
 
 
-def _is_of_the_model(answer: messages.Failed) -> bool:
-    """A database that is away, or a setting of this worker, is not."""
-    return answer.lasting or answer.problem["code"] in _ACCIDENTS
+def _owner(lease: AnyLease) -> UUID:
+    return lease.resource_id if isinstance(lease, PreparationLease) else lease.job_id
+
+
+def _in_logs(lease: AnyLease) -> dict[str, object]:
+    if isinstance(lease, PreparationLease):
+        return {"resource": str(lease.resource_id), "stage": lease.stage}
+    return {"job": str(lease.job_id), "stage": lease.stage, "item": lease.position}

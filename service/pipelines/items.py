@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import safetensors.torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem
-from service.domain.work import FinishedItem, Lease
+from service.domain.work import AnyLease, FinishedItem, Preparation, PreparationLease
 from service.engine.job_evidence import job_evidence
 from service.engine.networks import Target, choose_device
 from service.engine.probing import merge_records
@@ -26,15 +25,18 @@ from service.engine.shards import StoredShard, encode_shard, gather_embeddings, 
 from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
-from service.pipelines.inspect_model import inspect_model
 from service.pipelines.job_plan import JobPlan, JobPlans
-from service.pipelines.keys import device_name, layer_key, shard_key, texts_key
+from service.pipelines.keys import device_name, layer_key, pictures_key, shard_key, texts_key
 from service.pipelines.manifest import describe
 from service.pipelines.network_cache import NetworkCache
+from service.pipelines.picture_codec import encode_pictures
+from service.pipelines.prepare import inspect_model, measure_probe_set
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
+from service.reports.pictures import pictured_images
+from service.reports.thumbnails import Thumbnails
 from service.storage import open_store
 
 Tell = Callable[[int], None]
@@ -56,8 +58,10 @@ class DissectionRunner:
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
         self._plans = JobPlans(self._sessions, data_roots(settings))
 
-    def run(self, lease: Lease, tell: Tell, /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, tell: Tell, /) -> Mapping[str, Any]:
         """See `ItemRunner.run`."""
+        if isinstance(lease, PreparationLease):
+            return self._prepare(lease, tell)
         plan = self._plans.of(lease.job_id)
         match lease.stage:
             case Stage.PROBE:
@@ -68,9 +72,10 @@ class DissectionRunner:
                 return self._store(plan, tell)
         raise ValueError(f"there are no items of stage {lease.stage}")
 
-    def inspect(self, model_id: UUID, /) -> None:
-        """See `ItemRunner.inspect`."""
-        inspect_model(self._sessions, self._settings, model_id)
+    def _prepare(self, lease: PreparationLease, tell: Tell) -> dict[str, Any]:
+        if lease.stage is Preparation.INSPECT:
+            return inspect_model(self._sessions, self._settings, lease.resource_id)
+        return measure_probe_set(self._sessions, self._settings, lease.resource_id, tell)
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
         span, target = plan.shards[position], self._target(plan)
@@ -111,7 +116,8 @@ class DissectionRunner:
         probed = self._finished(plan, Stage.PROBE)
         used = sum(shard.result["used"] for shard in probed)
         check_enough_images(used, plan.request.options.method)
-        layers, found = [], []
+        layers: list[dict[str, Any]] = []
+        found: list[LayerDissection] = []
         for item in self._finished(plan, Stage.SCORE):
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
             layers.append({"layer": item.label, "key": artifact.key, "sha256": artifact.sha256})
@@ -135,12 +141,16 @@ class DissectionRunner:
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
+        controlled, known = control_discoveries(found, evidence, watched=len(plan.concept_set.watched))
+        images = open_images(plan.probe_set)
         texts = self._stored_texts(plan)
+        pictures = self._pictures(plan, controlled, known, probed, tell)
         return {
             "layers": layers,
             "manifest": manifest,
-            "regions": self._regions(plan, found, evidence),
+            "regions": regions_of_cards(controlled, plan.concept_set, known, self._target(plan), images, self._device),
             "texts": {"key": texts.key, "sha256": texts.sha256},
+            "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
 
     def _finished(self, plan: JobPlan, stage: Stage) -> list[FinishedItem]:
@@ -208,10 +218,28 @@ class DissectionRunner:
             every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
         )
 
-    def _regions(self, plan: JobPlan, layers: list[LayerDissection], evidence: JobEvidence | None) -> dict[str, Any]:
-        controlled, known = control_discoveries(layers, evidence, watched=len(plan.concept_set.watched))
-        images = open_images(plan.probe_set)
-        return regions_of_cards(controlled, plan.concept_set, known, self._target(plan), images, self._device)
+    def _pictures(
+        self,
+        plan: JobPlan,
+        layers: Sequence[LayerDissection],
+        evidence: JobEvidence | None,
+        probed: list[FinishedItem],
+        tell: Tell,
+    ) -> Artifact:
+        places = pictured_images(layers, plan.concept_set, evidence)
+        to_breast = self._target(plan).preprocessing.crop_to_breast
+
+        def draw() -> bytes:
+            thumbnails = Thumbnails(plan.probe_set, to_breast=to_breast)
+            pictures = {}
+            for place in places:
+                tell(0)
+                pictures[place] = thumbnails(place)
+            return encode_pictures(pictures)
+
+        images = [shard.result["images"] for shard in probed]
+        key = pictures_key(plan, self._device, images=images, places=places, to_breast=to_breast)
+        return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
     def _shards(self, plan: JobPlan, probed: list[FinishedItem], tell: Tell) -> list[StoredShard]:
         artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]

@@ -8,13 +8,16 @@ from uuid import UUID
 
 from service.concepts.findings import name_findings
 from service.db.jobs import parts_of
-from service.db.session import Sessions, transaction
+from service.db.session import Sessions, expect_pause, transaction
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
+from service.domain.resources import Resource
 from service.engine.shards import shard_spans
+from service.errors import Conflict
 from service.files import DataRoots
+from service.pipelines.prepare import keep_sizes_of
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, probe_set_of
 
@@ -56,7 +59,11 @@ class JobPlans:
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
     def of(self, job_id: UUID) -> JobPlan:
-        """The job's plan. Raises DigestMismatch where a file behind it has changed since it was registered."""
+        """The job's plan.
+
+        Raises DigestMismatch where a file behind it has changed since it was registered, and what measuring the images
+        raises where that is still to be done.
+        """
         if job_id not in self._plans:
             self._plans[job_id] = self._read(job_id)
         self._plans.move_to_end(job_id)
@@ -68,6 +75,7 @@ class JobPlans:
         with transaction(self._sessions) as session:
             job = find_job(session, job_id)
             parts = parts_of(session, job_id)
+        probe_set = self._probe_set(parts.probe_set)
         target = parts.target.spec
         return JobPlan(
             job_id=job_id,
@@ -80,7 +88,19 @@ class JobPlans:
                 roots=self._roots,
             ),
             dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest, self._roots),
-            probe_set=probe_set_of(parts.probe_set, self._roots),
+            probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,
         )
+
+    def _probe_set(self, resource: Resource) -> ProbeSet:
+        try:
+            return self._registered(resource)
+        except Conflict:  # an earlier release, which kept no sizes, has begun the job
+            keep_sizes_of(self._sessions, resource, self._roots, lambda _: None)
+            return self._registered(resource)
+
+    def _registered(self, resource: Resource) -> ProbeSet:
+        with transaction(self._sessions) as session:
+            expect_pause(session)  # the manifest may be long
+            return probe_set_of(session, resource, self._roots)

@@ -5,6 +5,7 @@ key behind it. SCHEMA changes with any code that changes an artifact's bytes; th
 named with their versions, as another version of a decoder may give other pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from service.domain.digests import digest_of
 from service.domain.methods import PRIOR_METHODS
+from service.domain.probes import ImagePlace
 from service.engine.networks import Dissector, Target
 from service.engine.probing import kept_top, wants_every_activation
 from service.pipelines.job_plan import JobPlan
@@ -76,6 +78,21 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         concepts_per_neuron=options.concepts_per_neuron,
         images_per_neuron=options.images_per_neuron,
         evidence=asdict(options.evidence),
+    )
+
+
+def pictures_key(
+    plan: JobPlan, device: torch.device, *, images: list[str], places: Sequence[ImagePlace], to_breast: bool
+) -> str:
+    """Key of the pictures of a report. images: digests of the shards' image files. places: what is drawn of them."""
+    return _key(
+        plan,
+        device,
+        kind="pictures",
+        versions=versions_of(*IMAGES),
+        images=images,
+        places=[asdict(place) for place in places],
+        to_breast=to_breast,
     )
 
 

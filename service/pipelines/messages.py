@@ -1,29 +1,21 @@
 """What a worker's host process and its computing child say to each other, over one connection.
 
-The host sends Run or Inspect and may send Cancel while it waits; the child answers Progress any number of times, then
+The host sends Run and may send Cancel while it waits; the child answers Progress any number of times, then
 Finished or Failed. Everything is a small dataclass: pictures and tensors never travel.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from service.domain.work import Lease
+from service.domain.work import AnyLease
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Do a work item."""
 
-    lease: Lease
-
-
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    """List the layers of a registered model, and store the list."""
-
-    model_id: UUID
+    lease: AnyLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +46,4 @@ class Failed:
     cancelled: bool = False
 
 
-Request = Run | Inspect
 Answer = Finished | Failed

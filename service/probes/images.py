@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.preprocessing import Preprocessing
-from service.domain.probes import ProbeItem, ProbeSet
+from service.domain.probes import Box, ProbeItem, ProbeSet
+from service.errors import UnreadableImage
 from service.files import DataRoots
 from service.ports import ProbeImages
 from service.probes.decode import decode
@@ -33,6 +34,7 @@ def open_images(probe_set: ProbeSet, *, cache_bytes: int = _CACHE_BYTES) -> Prob
 class _FilesOnDisk:
     def __init__(self, probe_set: ProbeSet, cache_bytes: int) -> None:
         self._items = probe_set.items
+        self._patches_only = probe_set.patches is not None
         self._roots = probe_set.roots
         self._recent = _RecentImages(cache_bytes, probe_set.roots)
 
@@ -42,12 +44,38 @@ class _FilesOnDisk:
 
     def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
         item = self._items[index]
-        image = _read(item, self._roots) if item.box is None else self._recent.get(item)
+        if item.box is not None:
+            image = self._recent.get(item)
+            _check_box(image, item.box, item.row)
+        elif self._patches_only:
+            raise _unmeasured(item.row)
+        else:
+            image = _read(item, self._roots)
         return [prepare(image, contract, item.box) for contract in contracts]
 
 
 def _read(item: ProbeItem, roots: DataRoots) -> EightBitImage:
     return to_eight_bit(decode(item.path, row=item.row, roots=roots))
+
+
+def _check_box(image: EightBitImage, box: Box, row: int) -> None:
+    height, width = image.pixels.shape
+    if box.left + box.width > width or box.top + box.height > height:
+        raise UnreadableImage(
+            f"The image of manifest row {row} is {height} x {width} pixels, smaller than when its patches were cut.",
+            field="image",
+            value=f"row {row}",
+            remedy="Put the file back that was registered, or register a manifest with the new one under another name.",
+        )
+
+
+def _unmeasured(row: int) -> UnreadableImage:
+    return UnreadableImage(
+        f"The image of manifest row {row} could not be read when the probe set was cut into patches.",
+        field="image",
+        value=f"row {row}",
+        remedy="Replace the file and register the manifest again, or let the probe set skip unreadable images.",
+    )
 
 
 class _RecentImages:

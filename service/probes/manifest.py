@@ -16,7 +16,7 @@ from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
 from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
-from service.probes.patches import check_grid, check_total, patches_of
+from service.probes.patches import check_grid
 from service.probes.rows import Row, read_rows
 
 _NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
@@ -33,14 +33,14 @@ def read_manifest(
 ) -> ProbeSet:
     """Read a .csv, .json or .jsonl manifest (docs/probe-sets.md has the columns); images are not decoded here.
 
-    With `patches`, every image becomes its patches, for which the images' headers are read. The digest covers the
-    fields of every row, the images' paths as written and sizes in bytes, and the patch grid; not the folder that all
-    lies in, and not the bytes of the images (see `digest_images`).
+    With `patches`, the images are still to be cut: `service.probes.patches.cut` does it once their sizes are known,
+    and `service.probes.measuring` reads these. The digest covers the fields of every row, the images' paths as written
+    and sizes in bytes, and the patch grid; not the folder that all lies in, and not the bytes of the images (see
+    `digest_images`).
     Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
     images then name.
     roots: what manifest and images must lie in, now and whenever an image is opened.
-    Raises InvalidManifest naming field, row and remedy; UnreadableImage when an image to be cut into patches has no
-    readable header and `on_unreadable` is `fail` (otherwise it stays in as one item, which the job counts as skipped).
+    Raises InvalidManifest naming field, row and remedy.
     """
     if patches is not None:
         check_grid(patches)
@@ -53,9 +53,15 @@ def read_manifest(
     items = _with_one_spelling(_with_unique_ids(merged))
     _check_patients(items)
     items = with_patients(items)
-    if patches is not None:
-        items = list(_cut(items, patches, on_unreadable, roots))
-    return ProbeSet(name, tuple(items), sha.hexdigest(), on_unreadable, merged_rows=len(merged.later_rows), roots=roots)
+    return ProbeSet(
+        name,
+        tuple(items),
+        sha.hexdigest(),
+        on_unreadable,
+        merged_rows=len(merged.later_rows),
+        patches=patches,
+        roots=roots,
+    )
 
 
 def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tuple[ProbeItem, ...]:
@@ -224,19 +230,3 @@ def _bad_id(number: int, what: str) -> InvalidManifest:
         value=f"row {number}",
         remedy="Give every row an image_id of its own, or leave the column out.",
     )
-
-
-def _cut(
-    items: list[ProbeItem], grid: PatchGrid, on_unreadable: Literal["fail", "skip"], roots: DataRoots
-) -> Iterator[ProbeItem]:
-    total = 0
-    for item in items:
-        try:
-            for patch in patches_of(item, grid, roots):
-                total += 1
-                check_total(total)
-                yield patch
-        except UnreadableImage:
-            if on_unreadable == "fail":
-                raise
-            yield item

@@ -1,12 +1,10 @@
-"""Cutting probe images into patches, each with its place in the image."""
+"""Cutting probe images into patches, each with its place in the image. No image is opened for it."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
-from service.domain.probes import Box, PatchGrid, ProbeItem
+from service.domain.probes import Box, ImageSize, PatchGrid, ProbeItem, ProbeSet
 from service.errors import InvalidManifest
-from service.files import ANYWHERE, DataRoots
-from service.probes.decode import image_size
 
 MAX_PATCHES_OF_IMAGE = 10_000
 MAX_PATCHES = 1_000_000
@@ -33,14 +31,37 @@ def boxes(height: int, width: int, grid: PatchGrid) -> list[Box]:
     return [Box(left, top, grid.size, grid.size) for top in _starts(height, grid) for left in _starts(width, grid)]
 
 
-def patches_of(item: ProbeItem, grid: PatchGrid, roots: DataRoots = ANYWHERE) -> Iterator[ProbeItem]:
+def cut(probe_set: ProbeSet, sizes: Sequence[ImageSize | None]) -> ProbeSet:
+    """The probe set with every image replaced by its patches.
+
+    sizes: of the images, in order; an image without one stays in as one item, which the job counts as skipped.
+    Raises InvalidManifest when an image is smaller than a patch, has more than MAX_PATCHES_OF_IMAGE or all have more
+    than MAX_PATCHES; ValueError when a size is missing or too many.
+    """
+    grid = probe_set.patches
+    if grid is None:
+        return probe_set
+
+    items: list[ProbeItem] = []
+    total = 0
+    for item, size in zip(probe_set.items, sizes, strict=True):
+        if size is None:
+            items.append(item)
+            continue
+        patches = _patches_of(item, size, grid)
+        total += len(patches)
+        _check_total(total)
+        items.extend(patches)
+    return replace(probe_set, items=tuple(items))
+
+
+def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[ProbeItem]:
     """The patches of one image, with ids `<image_id>@<left>,<top>` and everything else as the image has it.
 
     All patches are kept, those of air too: which of them count as air would be one more thing that decides the result.
-    Raises UnreadableImage when the image's header cannot be read, InvalidManifest when the image is smaller than a
-    patch or has more than MAX_PATCHES_OF_IMAGE.
+    Raises InvalidManifest when the image is smaller than a patch or has more than MAX_PATCHES_OF_IMAGE.
     """
-    height, width = image_size(item.path, row=item.row, roots=roots)
+    height, width = size
     count = _count(height, grid) * _count(width, grid)
     if count > MAX_PATCHES_OF_IMAGE:
         raise InvalidManifest(
@@ -57,11 +78,12 @@ def patches_of(item: ProbeItem, grid: PatchGrid, roots: DataRoots = ANYWHERE) ->
             value=f"row {item.row}",
             remedy="Use a smaller patch size or take the row out.",
         )
-    for box in boxes(height, width, grid):
-        yield replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box)
+    return [
+        replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box) for box in boxes(height, width, grid)
+    ]
 
 
-def check_total(patches: int) -> None:
+def _check_total(patches: int) -> None:
     """Raises InvalidManifest for more patches than a probe set may have."""
     if patches > MAX_PATCHES:
         raise InvalidManifest(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, JobEvidence, Qualification, Significance, Stability, Watched
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
-from service.domain.probes import Box
+from service.domain.probes import Box, ImagePlace
 from service.reports.layers import named_neurons
 
 CARDS_PER_LAYER = 4
@@ -23,6 +23,11 @@ class CardImage:
     activation: float
     box: Box | None
     region: tuple[float, float, float, float] | None
+
+    @property
+    def place(self) -> ImagePlace:
+        """What its picture shows."""
+        return ImagePlace(self.row, self.box)
 
 
 @dataclass(frozen=True, slots=True)

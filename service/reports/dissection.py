@@ -10,12 +10,14 @@ from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
-from service.reports.cards import CardImage, NeuronCard, choose_cards
+from service.domain.probes import ImagePlace
+from service.reports.cards import NeuronCard, choose_cards
 from service.reports.coverage_map import category_rows, column_groups, concept_rows
 from service.reports.facts import Facts
 from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
-from service.reports.watching import WatchedNeuron, WatchSummary, sum_up_watch_list
+from service.reports.pictures import images_of
+from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.wording import (
     limits,
     missing_by_reason,
@@ -25,7 +27,7 @@ from service.reports.wording import (
     watch_sentences,
 )
 
-Thumbnail = Callable[[CardImage], bytes | None]
+Thumbnail = Callable[[ImagePlace], bytes | None]
 """A small JPEG of an image; None where it cannot be had."""
 
 
@@ -87,13 +89,17 @@ def dissection_json(report: DissectionReport) -> bytes:
     return _REPORT.dump_json(report, indent=1)
 
 
-def dissection_html(report: DissectionReport, thumbnail: Thumbnail) -> str:
-    """The report as one HTML file, with a picture of each image that `thumbnail` can draw."""
+def dissection_html(report: DissectionReport, thumbnail: Thumbnail, *, no_pictures: str | None = None) -> str:
+    """The report as one HTML file, with a picture of each image for which `thumbnail` has one.
+
+    no_pictures: why there are none at all, where that is so.
+    """
     names = [line.summary.layer for line in report.layers]
     return render(
         "dissection.html",
         report=report,
-        pictures=_pictures([*report.cards, *report.watched.neurons], thumbnail),
+        pictures=_pictures(images_of(report.cards, report.watched.neurons), thumbnail),
+        no_pictures=no_pictures,
         missing=missing_by_reason(report.coverage),
         categories=category_rows(report.coverage, names),
         concepts=concept_rows(report.coverage, names),
@@ -101,8 +107,6 @@ def dissection_html(report: DissectionReport, thumbnail: Thumbnail) -> str:
     )
 
 
-def _pictures(shown: Iterable[NeuronCard | WatchedNeuron], thumbnail: Thumbnail) -> dict[CardImage, str]:
-    images = {image for one in shown for image in one.images}
-    # Row by row, so that patches of one image follow each other.
-    drawn = {image: thumbnail(image) for image in sorted(images, key=lambda image: image.row)}
-    return {image: picture(jpeg) for image, jpeg in drawn.items() if jpeg is not None}
+def _pictures(places: Iterable[ImagePlace], thumbnail: Thumbnail) -> dict[ImagePlace, str]:
+    drawn = {place: thumbnail(place) for place in places}
+    return {place: picture(jpeg) for place, jpeg in drawn.items() if jpeg is not None}

@@ -1,11 +1,10 @@
-"""Small pictures of probe images for reports."""
+"""Small pictures of probe images for reports. Decoders open the files, so the API never draws any."""
 
-from service.domain.probes import Box, ProbeSet
+from service.domain.probes import Box, ImagePlace, ProbeSet
 from service.errors import UnreadableImage
 from service.probes.decode import decode
 from service.probes.opencv import cv2
 from service.probes.prepare import EightBitImage, shown_part, to_eight_bit
-from service.reports.cards import CardImage
 
 SIDE = 160
 """Pixels of a thumbnail's longer side."""
@@ -25,13 +24,13 @@ class Thumbnails:
         self._to_breast = to_breast
         self._last: tuple[int, EightBitImage] | None = None
 
-    def __call__(self, image: CardImage) -> bytes | None:
+    def __call__(self, place: ImagePlace) -> bytes | None:
         """A JPEG at most SIDE pixels wide and high; None where the image is not there or cannot be read."""
         try:
-            whole = self._decoded(image.row)
+            whole = self._decoded(place.row)
         except (KeyError, UnreadableImage):
             return None
-        return _jpeg(whole, image.box, to_breast=self._to_breast)
+        return _jpeg(whole, place.box, to_breast=self._to_breast)
 
     def _decoded(self, row: int) -> EightBitImage:
         if self._last is None or self._last[0] != row:

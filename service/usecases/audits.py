@@ -23,14 +23,14 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.errors import Conflict, DigestMismatch, DissectError, NotFound
+from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
 from service.files import DataRoots
 from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policy_binding import bind_policy
-from service.usecases.resources import concept_set_of, probe_set_of, register_stratum
+from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
 from service.usecases.trail import annotate
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def read_files(files: AuditFiles, roots: DataRoots) -> FilesRead:
     """Read a checkpoint and a manifest, which may be long and needs no session; a problem is part of what it gives."""
     try:
         _check_file(files.target, roots)
-        return FilesRead(files, probe_set=probe_set_of(files.probe_set, roots))
+        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots))
     except DissectError as error:
         return FilesRead(files, problem=error)
 
@@ -78,12 +78,15 @@ def begin_audit(
     The network of the baseline is dissected from scratch, so that a result that cannot be reproduced comes to light.
     Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
     ends at once with that problem: it was asked for, so it is on record.
-    Raises FilesNeeded where other files were read than those that the audit rests on by now.
+    Raises FilesNeeded where other files were read than those that the audit rests on by now, and NotMeasured where the
+    probe set's patches are not known yet, so that the audit can only begin later.
     """
     if read.files != files_of_audit(session, deployment, occasion.target):
         raise FilesNeeded
     try:
         plan = _plan(session, deployment, read)
+    except NotMeasured:
+        raise
     except DissectError as error:
         return refuse_audit(session, deployment, occasion, error)
 
@@ -178,17 +181,18 @@ class _Plan:
 
 
 def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
-    """Raises the problem that the files have, and InvalidPolicy."""
+    """Raises the problem that the files have, InvalidPolicy, and NotMeasured."""
     if read.problem is not None:
         raise read.problem
-    assert read.probe_set is not None  # noqa: S101 - one or the other
+    assert read.listed is not None  # noqa: S101 - one or the other
 
     target = read.files.target
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
-    exams = exams_by_stratum(read.probe_set.items)
+    probe_set = with_patches(session, read.files.probe_set, read.listed)
+    exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
-    return _Plan(parts, policy, read.probe_set, exams, deployment.baseline if same else None)
+    return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)
 
 
 def _add_audit(session: Session, deployment: Deployment, occasion: Occasion, policy: Policy) -> UUID:

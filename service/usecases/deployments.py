@@ -227,5 +227,5 @@ def _part(request: JobRequest, part: str) -> object:
 def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
     expect_pause(session)  # every image is looked for
-    exams = exams_by_stratum(probe_set_of(parts.probe_set, roots).items)
+    exams = exams_by_stratum(probe_set_of(session, parts.probe_set, roots).items)
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

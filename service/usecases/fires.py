@@ -18,7 +18,7 @@ from service.domain.alerts import JSON
 from service.domain.audits import AuditFiles, FilesRead
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.domain.trail import SCHEDULER
-from service.errors import Conflict, DissectError, Unavailable
+from service.errors import Conflict, DissectError, NotMeasured, Unavailable
 from service.ports import Audits, FilesNeeded
 from service.usecases.alerts import publish_alert
 from service.usecases.audit_alerts import is_silenced
@@ -82,8 +82,8 @@ def files_to_read(sessions: Sessions, audits: Audits, schedule_id: UUID, now: da
 def decide(sessions: Sessions, schedule_id: UUID, now: datetime, begin: Begin) -> int:
     """Decide on what a schedule owes, in one transaction, and begin its audits. Returns how many began.
 
-    Raises Unavailable where the database cannot be reached, and FilesNeeded where other files have to be read first:
-    then nothing is decided.
+    Raises Unavailable where the database cannot be reached, FilesNeeded where other files have to be read first, and
+    NotMeasured where the patches of the probe set are not known yet: then nothing is decided.
     """
     with transaction(sessions) as session:
         schedule = queries.take_due_schedule(session, schedule_id, now)
@@ -228,7 +228,7 @@ def _begin(
     try:
         with session.begin_nested():
             audit_id = begin.audit(session, schedule, time, open_audits)
-    except Unavailable:
+    except (Unavailable, NotMeasured):
         raise
     except DissectError as error:
         log.warning("an audit cannot be started", schedule=schedule.name, fire_time=time, reason=error.detail)

@@ -31,6 +31,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
+from service.usecases.preparations import image_count
 from service.usecases.resources import find_parts
 from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
@@ -66,7 +67,8 @@ def submit_job(
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
-    Raises NotFound, UnknownLayer, TooFewImages, and InvalidInput where the key came with another request before.
+    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, Conflict for a probe set that cannot be measured, and
+    InvalidInput where the key came with another request before.
     """
     digest = digest_of(request)
     annotate(session, after=digest)
@@ -82,7 +84,10 @@ def submit_job(
 
 
 def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobParts, JobRequest]:
-    """Registered parts and request that a submission amounts to. Raises NotFound, UnknownLayer, TooFewImages."""
+    """Registered parts and request that a submission amounts to.
+
+    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, and Conflict for a probe set that cannot be measured.
+    """
     found = find_parts(
         session,
         {
@@ -98,9 +103,10 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         probe_set=found[ResourceKind.PROBE_SET],
         concept_set=found[ResourceKind.CONCEPT_SET],
     )
+    images = image_count(session, parts.probe_set)
     if submission.fit_top_k:
-        submission = replace(submission, method=submission.method.fitted_to(parts.probe_set.spec["images"]))
-    _check_images(parts.probe_set, submission.method)
+        submission = replace(submission, method=submission.method.fitted_to(images))
+    _check_images(parts.probe_set, images, submission.method)
     layers = _known_layers(session, parts.target, submission.layers)
     return parts, _request(parts, submission, layers)
 
@@ -141,7 +147,7 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
 def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) -> Job:
     """Give a new job its probe shards and its place, and wake workers once it is committed."""
     request = job.request
-    images: int = probe_set.spec["images"]
+    images = image_count(session, probe_set)
     shards = [NewItem(min(request.shard_size, images - first)) for first in range(0, images, request.shard_size)]
     add_items(
         session,
@@ -266,8 +272,7 @@ def _same_request(earlier: tuple[Job, str], digest: str, key: str) -> Job:
     return job
 
 
-def _check_images(probe_set: Resource, method: Method) -> None:
-    images = probe_set.spec["images"]
+def _check_images(probe_set: Resource, images: int, method: Method) -> None:
     if method.similarity in PRIOR_METHODS and images < method.top_k:
         raise TooFewImages(
             f"Probe set {probe_set.reference} has {images} images, fewer than top-k.",

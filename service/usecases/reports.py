@@ -1,8 +1,7 @@
 """Reports on dissections and comparisons, and the export of results to files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,26 +10,20 @@ from service.analysis.coverage import cover
 from service.analysis.export import ExportFormat, write_export
 from service.analysis.watch_list import watch
 from service.concepts.must_have import match_concepts, read_must_have
-from service.db.jobs import parts_of
-from service.db.session import expect_pause
+from service.db.pictures import find_pictures
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Job
 from service.domain.neurons import Dissection, LayerDissection
-from service.domain.preprocessing import MAMMO_CLIP
-from service.domain.probes import ProbeSet
-from service.domain.resources import Resource
-from service.errors import InvalidInput
-from service.files import DataRoots
 from service.reports.comparison import ComparisonReport, report_comparison
-from service.reports.dissection import DissectionReport, Thumbnail, dissection_html, report_dissection
+from service.reports.dissection import DissectionReport, dissection_html, report_dissection
 from service.reports.facts import Facts
-from service.reports.thumbnails import Thumbnails
 from service.usecases.comparisons import find_comparison
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
-from service.usecases.resources import probe_set_of
+
+_NO_PICTURES = "There are no pictures, because an earlier release of the service stored this result."
 
 
 def read_report(session: Session, job_id: UUID, *, must_have: Path | None) -> DissectionReport:
@@ -66,15 +59,6 @@ def sum_up(
     return report_dissection(facts, layers, concept_set, evidence, coverage, watch(layers, concept_set, evidence))
 
 
-def write_report(
-    facts: Facts, dissection: Dissection, concept_set: ConceptSet, probe_set: ProbeSet, path: Path
-) -> None:
-    """Write the report on a dissection that no server made, as one HTML file."""
-    report = sum_up(facts, dissection.layers, concept_set, dissection.evidence)
-    thumbnails = Thumbnails(probe_set, to_breast=sees_breast_only(facts.manifest))
-    path.write_text(dissection_html(report, thumbnails), "utf-8")
-
-
 def facts_of(job: Job) -> Facts:
     """What the report says of how a succeeded job's result was made."""
     request = job.request
@@ -95,26 +79,11 @@ def named_target(name: str, shuffled: int | None) -> str:
     return name if shuffled is None else f"{name} with its weights shuffled (seed {shuffled})"
 
 
-def thumbnails_of(session: Session, job_id: UUID, roots: DataRoots) -> Thumbnail:
-    """Pictures of a job's probe images, by its registered manifest; none where that cannot be read here any more."""
-    manifest, probe_set = find_job(session, job_id).manifest, parts_of(session, job_id).probe_set
-    expect_pause(session)  # each picture is decoded when it is asked for
-    return open_thumbnails(probe_set, manifest, roots)
-
-
-def open_thumbnails(probe_set: Resource, manifest: Mapping[str, Any] | None, roots: DataRoots) -> Thumbnail:
-    """Pictures of a registered probe set's images, cut as the target saw them, which the job's manifest knows."""
-    try:
-        items = probe_set_of(probe_set, roots)
-    except InvalidInput:
-        return lambda _: None
-    return Thumbnails(items, to_breast=sees_breast_only(manifest))
-
-
-def sees_breast_only(manifest: Mapping[str, Any] | None) -> bool:
-    """Whether the target of a dissection is shown DICOM images cut to the breast."""
-    contract = (manifest or {}).get("target", {}).get("preprocessing")
-    return bool(contract == MAMMO_CLIP.digest())
+def write_html(session: Session, report: DissectionReport, job_id: UUID) -> str:
+    """The report on a job as HTML, with the pictures that were stored with the job's result."""
+    pictures = find_pictures(session, job_id)
+    missing = f"{_NO_PICTURES} POST /jobs/{job_id}/replay computes the result again, and the report on that has them."
+    return dissection_html(report, pictures.get, no_pictures=None if pictures else missing)
 
 
 def export_job(session: Session, job_id: UUID, format: ExportFormat, path: Path) -> None:  # noqa: A002 - as in write_export

@@ -11,18 +11,20 @@ from sqlalchemy.orm import Session
 
 from service.concepts.builtin import BUILTIN, builtin_concept_set
 from service.db import resources as queries
-from service.db.session import on_commit
+from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
+from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
-from service.ports import INSPECT_MODEL_TASK, JobQueue
+from service.ports import JobQueue
 from service.probes.manifest import read_manifest
+from service.probes.patches import cut
 from service.usecases.files import digest_of_located, locate, read_located
-from service.usecases.wake import wake
+from service.usecases.preparations import prepare, unmeasured
 
 Registered = tuple[Resource, bool]
 """The resource, and whether this call made it (False: the same content was registered before)."""
@@ -62,13 +64,8 @@ def register_model(
     name = f"inline-{digest[:16]}" if name is None else name
     model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
     if new:
-        inspect_model(session, queue, model)
+        prepare(session, queue, model, Preparation.INSPECT)
     return model, new
-
-
-def inspect_model(session: Session, queue: JobQueue, model: Resource) -> None:
-    """Ask a worker to open a model and list its layers."""
-    on_commit(session, partial(wake, queue, INSPECT_MODEL_TASK, model.id))
 
 
 def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
@@ -89,6 +86,7 @@ def register_dissector(session: Session, *, name: str, path: str, roots: DataRoo
 
 def register_probe_set(
     session: Session,
+    queue: JobQueue,
     *,
     name: str,
     manifest: str,
@@ -96,7 +94,10 @@ def register_probe_set(
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
 ) -> Registered:
-    """Register a manifest of images. Raises InvalidManifest; InvalidInput where it cannot be found."""
+    """Register a manifest of images; where these are cut into patches, ask a worker to read their sizes.
+
+    Raises InvalidManifest; InvalidInput where it cannot be found.
+    """
     check_name(name)
     path = locate(manifest, roots, field="manifest")
     probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
@@ -104,21 +105,25 @@ def register_probe_set(
         "manifest": str(path),
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
-        "images": len(probe_set.items),
+        "images": len(probe_set.items) if patches is None else None,
         "merged_rows": probe_set.merged_rows,
     }
-    return queries.add_resource(session, ResourceKind.PROBE_SET, name, _probe_set_digest(probe_set), spec)
+    digest = digest_of_probe_set(probe_set)
+    registered, new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+    if patches is not None:
+        prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
+    return registered, new
 
 
 def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
     """Register the part of a registered probe set that has one value of a stratum.
 
-    probe_set: `probe_set_of(whole, roots)`, which may be long to read.
+    probe_set: `probe_set_of` the whole, which may be long to read.
     """
     part = probe_set.part(stratum, value)
     spec = {**whole.spec, "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
-    return queries.add_resource(session, ResourceKind.PROBE_SET, name, _probe_set_digest(part), spec)[0]
+    return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)[0]
 
 
 def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
@@ -168,33 +173,59 @@ def concept_set_of(resource: Resource) -> ConceptSet:
     )
 
 
-def probe_set_of(resource: Resource, roots: DataRoots) -> ProbeSet:
-    """Read the manifest behind a registered probe set again, and have its images opened below the roots.
+def probe_set_of(session: Session, resource: Resource, roots: DataRoots) -> ProbeSet:
+    """Read the manifest behind a registered probe set again, with its patches where it has any.
 
-    Raises InvalidManifest where it cannot be read any more, DigestMismatch where it has changed since.
+    Its images are opened below the roots. Raises InvalidManifest where the manifest cannot be read any more,
+    DigestMismatch where it has changed since, NotMeasured where its patches are not known yet, and Conflict where they
+    cannot be.
+    """
+    return with_patches(session, resource, listed_probe_set(resource, roots))
+
+
+def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> ProbeSet:
+    """The registered probe set whose images are listed, with its patches where it has any.
+
+    Raises NotMeasured where its patches are not known yet, and Conflict where they cannot be.
+    """
+    if listed.patches is not None:
+        sizes = find_sizes(session, digest_of_probe_set(listed))
+        if sizes is None:
+            raise unmeasured(session, resource)
+        listed = cut(listed, sizes)
+    return _part_of(listed, resource)
+
+
+def listed_probe_set(resource: Resource, roots: DataRoots) -> ProbeSet:
+    """The images of the whole manifest behind a registered probe set, not cut into patches.
+
+    Raises InvalidManifest where the manifest cannot be read any more, DigestMismatch where it has changed since.
     """
     patches = resource.spec["patches"]
-    probe_set = read_manifest(
+    listed = read_manifest(
         Path(resource.spec["manifest"]),
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
         on_unreadable=resource.spec["on_unreadable"],
         roots=roots,
     )
-    if "part" in resource.spec:
-        probe_set = probe_set.part(*resource.spec["part"])
-    if _probe_set_digest(probe_set) != resource.digest:
+    if digest_of_probe_set(_part_of(listed, resource)) != resource.digest:
         raise DigestMismatch(
             f"The manifest of probe set {resource.reference} has changed since it was registered.",
             field="probe_set",
             value=resource.reference,
             remedy="Register the changed manifest: it becomes a new version.",
         )
-    return probe_set
+    return listed
 
 
-def _probe_set_digest(probe_set: ProbeSet) -> str:
+def digest_of_probe_set(probe_set: ProbeSet) -> str:
+    """The digest under which a probe set is registered."""
     return digest_of({"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable})
+
+
+def _part_of(probe_set: ProbeSet, resource: Resource) -> ProbeSet:
+    return probe_set.part(*resource.spec["part"]) if "part" in resource.spec else probe_set
 
 
 def _register_builtins(session: Session, kind: ResourceKind) -> None:

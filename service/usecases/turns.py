@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from service.db.session import Sessions
-from service.errors import DissectError, Unavailable
+from service.errors import DissectError, NotMeasured, Unavailable
 from service.ports import Audits, FilesNeeded
 from service.usecases.fires import Begin, decide, due_schedules, files_to_read
 
@@ -146,6 +146,8 @@ class Turns:
                 self._decide(turn.schedule, turn.now, Begin(self._audits, read))
         except FilesNeeded:
             log.info("a schedule's files are others by now", schedule=str(turn.schedule))
+        except NotMeasured as error:
+            log.info("a schedule waits", schedule=str(turn.schedule), reason=error.detail)
         except Unavailable as error:
             log.warning("a schedule cannot be looked at now", schedule=str(turn.schedule), reason=error.detail)
         except Exception:

@@ -10,14 +10,12 @@ from service.ports import WORK_TASK, JobQueue
 log = structlog.get_logger()
 
 
-def wake(queue: JobQueue, task: str, identifier: UUID) -> None:
-    """Publish the message; where the broker cannot be reached, log it and go on."""
+def wake_worker(queue: JobQueue, identifier: UUID) -> None:
+    """Wake one worker for the items of a job or registered thing; it takes whichever is next.
+
+    One that finds work wakes the next, so one message is enough for any number of items.
+    """
     try:
-        queue.publish(task, identifier)
+        queue.publish(WORK_TASK, identifier)
     except Unavailable:
-        log.warning("broker unreachable, the scheduler will send the message again", task=task, id=str(identifier))
-
-
-def wake_worker(queue: JobQueue, job_id: UUID) -> None:
-    """Wake one worker. One that finds work wakes the next, so one message is enough for any number of items."""
-    wake(queue, WORK_TASK, job_id)
+        log.warning("broker unreachable, the scheduler will send the message again", id=str(identifier))

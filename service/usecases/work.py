@@ -1,4 +1,4 @@
-"""What becomes of a work item, and through it of its job: begun, finished, tried again, given up, reaped.
+"""What becomes of a job's work item, and through it of the job: begun, finished, tried again, given up, reaped.
 
 Every function is one transaction's work. Whoever changes a job locks its row before those of its items, so that nobody
 waits for anybody in a circle; and whoever writes for a holder checks the fence, so that a worker that was thought lost
@@ -6,7 +6,6 @@ and comes back changes nothing.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,16 +17,13 @@ from service.db.jobs import job_status, lock_job, move_job
 from service.db.session import Sessions, on_commit, transaction
 from service.domain.jobs import Job, JobStatus, Stage, digest_of_status
 from service.domain.trail import SCHEDULER
-from service.domain.work import Lease, NewItem
+from service.domain.work import Lease, NewItem, PreparationLease
 from service.errors import LeaseLost
 from service.ports import JobQueue
+from service.usecases.accidents import WORKER_LOST, Problem, wait_after
+from service.usecases.preparations import reap_preparation
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
-
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 60.0
-
-Problem = Mapping[str, Any]
 
 
 def begin_item(session: Session, lease: Lease) -> bool:
@@ -72,8 +68,7 @@ def try_again(session: Session, lease: Lease, problem: Problem, *, max_attempts:
         _lock_held(session, lease)
         _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, problem))
         return
-    wait = timedelta(seconds=min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (lease.attempt - 1)))
-    if not queries.hand_back_item(session, lease, wait=wait, problem=problem):
+    if not queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem):
         raise _lost(lease)
     add_event(session, lease.job_id, "accident", {"stage": lease.stage, "position": lease.position, **problem})
 
@@ -86,39 +81,41 @@ def hand_back(session: Session, queue: JobQueue, lease: Lease) -> None:
 
 
 def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
-    """Free the items of holders that have fallen silent, and give up jobs that have lost too many.
+    """Free the items of holders that have fallen silent, and give up jobs and preparations that have lost too many.
 
     An item whose holder fell silent before it began the job was never tried, so its last attempt does not count.
-    Returns the job of each item that is ready again: nobody has a message for those.
+    Returns the job or registered thing of each item that is ready again: nobody has a message for those.
     """
     with transaction(sessions) as session:
         freed = queries.release_expired_items(session, max_attempts=max_attempts)
         exhausted = queries.exhausted_leases(session, max_attempts=max_attempts)
     for lease in exhausted:
         with transaction(sessions) as session:
-            job = _lock(session, lease.job_id)
-            if not queries.is_still_expired(session, lease):
-                continue
-            if job.status is JobStatus.QUEUED and queries.hand_back_item(session, lease, uncounted=True):
+            if isinstance(lease, PreparationLease):
+                reap_preparation(session, lease)
+            elif _reap_item(session, lease):
                 freed.append(lease.job_id)
-            elif job.status is JobStatus.RUNNING:
-                _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
-                record(
-                    session,
-                    actor=SCHEDULER,
-                    action="give up job",
-                    subject=f"/jobs/{lease.job_id}",
-                    before=digest_of_status(JobStatus.RUNNING),
-                    after=digest_of_status(JobStatus.DEAD),
-                )
     return freed
 
 
-WORKER_LOST = {
-    "code": "worker-lost",
-    "title": "Worker lost",
-    "detail": "The worker that held the item was not heard of until its lease had expired.",
-}
+def _reap_item(session: Session, lease: Lease) -> bool:
+    """Give up the job of an item that may not be tried again; True where the item may be after all."""
+    job = _lock(session, lease.job_id)
+    if not queries.is_still_expired(session, lease):
+        return False
+    if job.status is JobStatus.QUEUED:
+        return queries.hand_back_item(session, lease, uncounted=True)
+    if job.status is JobStatus.RUNNING:
+        _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
+        record(
+            session,
+            actor=SCHEDULER,
+            action="give up job",
+            subject=f"/jobs/{lease.job_id}",
+            before=digest_of_status(JobStatus.RUNNING),
+            after=digest_of_status(JobStatus.DEAD),
+        )
+    return False
 
 
 def _lock(session: Session, job_id: UUID) -> Job:

@@ -24,7 +24,7 @@ from service.usecases.jobs import find_job
 from service.usecases.resources import probe_set_of, register_probe_set
 from tests.api.test_comparisons import layer
 from tests.api.test_problems import problem
-from tests.service.factories import CONCEPTS, dissected_job, neuron, succeeded_job
+from tests.service.factories import CONCEPTS, RecordingQueue, dissected_job, neuron, succeeded_job
 
 QUALIFIED = Qualification(0, "spiculated mass", "mass", "qualified", 25, 25, 0.95, 0.9, 1.0)
 EVIDENCE = JobEvidence("exam", 50, None, ("mass",), None, (QUALIFIED,))
@@ -44,13 +44,14 @@ def baseline(sessions: Sessions, data_root: Path) -> str:
     with transaction(sessions) as session:
         probe_set, _ = register_probe_set(
             session,
+            RecordingQueue(),
             name="probes",
             manifest=str(data_root / "manifest.csv"),
             patches=None,
             on_unreadable="fail",
             roots=ANYWHERE,
         )
-        assert len(probe_set_of(probe_set, ANYWHERE).items) == 5
+        assert len(probe_set_of(session, probe_set, ANYWHERE).items) == 5
         job = dissected_job(session, [layer("blocks.0", 0, 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         spec = {
             "checkpoint": str(data_root / "target.pt"),

@@ -16,7 +16,7 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.errors import Unavailable
-from service.ports import INSPECT_MODEL_TASK, WORK_TASK
+from service.ports import WORK_TASK
 from tests.api.test_problems import problem
 from tests.service.factories import RecordingQueue, resource
 
@@ -171,7 +171,7 @@ def test_a_target_may_come_inside_the_job(
     first, second = (client.post("/jobs", json=body | {"target": target}).json() for _ in range(2))
     assert first["target"] == second["target"]
     assert first["target"].startswith("inline-")
-    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK, WORK_TASK, WORK_TASK]
+    assert [task for task, _ in queue.published] == [WORK_TASK] * 3, "for the model's layers, and for two jobs"
     assert client.get(f"/models/{first['target']}").json()["spec"]["architecture"] == "timm/resnet18"
 
 
@@ -242,3 +242,13 @@ def test_unknown_jobs(client: TestClient) -> None:
     assert problem(client.get(f"/jobs/{uuid4()}"), 404)["field"] == "job"
     assert problem(client.post(f"/jobs/{uuid4()}/cancel"), 404)["field"] == "job"
     assert problem(client.get("/jobs/seven"), 422)["field"] == "job_id"
+
+
+def test_a_probe_set_that_is_still_to_be_measured(client: TestClient, sessions: Sessions, body: dict[str, Any]) -> None:
+    with transaction(sessions) as session:
+        grid = {"size": 16, "stride": 16}
+        resource(session, ResourceKind.PROBE_SET, "cut", manifest="/x", patches=grid, images=None)
+    refused = problem(client.post("/jobs", json=body | {"probe_set": "cut"}), 409)
+    assert refused["type"] == "urn:mammodissect:problem:not-measured"
+    assert (refused["field"], refused["value"]) == ("probe_set", "cut@1")
+    assert "GET /probe-sets/cut@1" in refused["remedy"]

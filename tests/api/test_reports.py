@@ -10,12 +10,17 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi.testclient import TestClient
 from pyarrow import parquet
+from sqlalchemy import text
 
+from service.db.pictures import add_pictures, find_pictures
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
 from service.domain.neurons import LayerDissection
 from service.domain.resources import ResourceKind
+from service.probes.manifest import read_manifest
 from service.probes.phantoms import write_phantoms
+from service.reports.pictures import pictured_images
+from service.reports.thumbnails import Thumbnails
 from tests.api.test_problems import problem
 from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.reports.page import Page
@@ -40,7 +45,7 @@ def job(client: TestClient, sessions: Sessions, probes: Path, layers: list[Layer
     assert client.post("/probe-sets", json={"name": "phantoms", "manifest": str(probes)}).status_code == 201
     with transaction(sessions) as session:
         probe_set = find_resource(session, ResourceKind.PROBE_SET, "phantoms", None)
-        return dissected_job(
+        job_id = dissected_job(
             session,
             layers,
             evidence=EVIDENCE,
@@ -48,6 +53,10 @@ def job(client: TestClient, sessions: Sessions, probes: Path, layers: list[Layer
             probe_set=probe_set,
             concept_set=CONCEPTS,
         )
+        drawn = Thumbnails(read_manifest(probes, name="phantoms"), to_breast=False)
+        places = pictured_images(layers, CONCEPTS, EVIDENCE)
+        add_pictures(session, job_id, {place: drawn(place) for place in places})
+        return job_id
 
 
 def test_a_report_is_one_page_with_pictures(client: TestClient, job: UUID, layers: list[LayerDissection]) -> None:
@@ -80,19 +89,38 @@ def test_the_twin_is_chosen_by_format_or_accept(client: TestClient, job: UUID) -
     assert problem(client.get(f"/jobs/{job}/report", params={"format": "pdf"}), 422)["field"] == "format"
 
 
-@pytest.mark.parametrize("loss", ["manifest", "image"])
-def test_images_that_cannot_be_read_any_more_are_said_to_be_missing(
-    client: TestClient, job: UUID, probes: Path, loss: str
+def test_pictures_come_from_the_database_alone(client: TestClient, job: UUID, probes: Path) -> None:
+    """An image that would end whoever decodes it is not even looked at."""
+    before = client.get(f"/jobs/{job}/report").text
+    probes.unlink()
+    for image in (probes.parent / "images").iterdir():
+        image.unlink()
+    assert client.get(f"/jobs/{job}/report").text == before
+
+
+def test_an_image_that_could_not_be_read_has_no_picture(client: TestClient, sessions: Sessions, job: UUID) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("UPDATE report_pictures SET jpeg = NULL"))
+    page = Page(client.get(f"/jobs/{job}/report").text)
+    assert page.attributes("src") == []
+    assert "image not available here" in page.text
+    assert "an earlier release" not in page.text
+
+
+def test_a_result_of_an_earlier_release_says_how_to_get_pictures(
+    client: TestClient, sessions: Sessions, job: UUID
 ) -> None:
-    if loss == "manifest":
-        probes.write_text(probes.read_text().replace("phantom", "other"))
-    else:
-        for image in (probes.parent / "images").iterdir():
-            image.write_bytes(bytes(image.stat().st_size))
-    response = client.get(f"/jobs/{job}/report")
-    assert response.status_code == 200
-    assert Page(response.text).attributes("src") == []
-    assert "image not available here" in response.text
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM report_pictures"))
+    page = Page(client.get(f"/jobs/{job}/report").text)
+    assert page.attributes("src") == []
+    assert f"POST /jobs/{job}/replay" in page.text
+
+
+def test_pictures_go_with_the_result(sessions: Sessions, job: UUID) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM jobs"))
+        assert find_pictures(session, job) == {}
 
 
 @pytest.mark.parametrize("kind", ["report", "export"])

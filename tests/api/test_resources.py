@@ -3,8 +3,10 @@
 import hashlib
 import shutil
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,12 +14,15 @@ from PIL import Image
 
 from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
+from service.db.work import claim_item
 from service.domain.concepts import Concept
 from service.domain.resources import ResourceKind
-from service.ports import INSPECT_MODEL_TASK
+from service.domain.work import PreparationLease
+from service.ports import WORK_TASK
+from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
 from tests.api.test_problems import problem
-from tests.service.factories import RecordingQueue, resource
+from tests.service.factories import RecordingQueue, resource, without_preparations
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -56,7 +61,7 @@ def test_a_model_is_registered_once_per_content(client: TestClient, queue: Recor
     assert (newer.status_code, newer.json()["reference"]) == (201, "screening@2")
     assert client.get("/models/screening").json()["version"] == 2
     assert client.get("/models/screening@1").json() == body
-    assert [task for task, _ in queue.published] == [INSPECT_MODEL_TASK] * 2, "a worker is asked once per version"
+    assert [task for task, _ in queue.published] == [WORK_TASK] * 2, "a worker is asked once per version"
 
 
 def test_a_checkpoint_that_has_moved_is_the_same_version_read_where_it_is_now(
@@ -84,7 +89,12 @@ def test_the_layers_appear_once_a_worker_has_looked(
     read = client.get("/models/screening").json()
     assert (read["layers"], read["problem"]) == (layers, None)
     assert client.post("/models/screening/inspect").status_code == 202
-    assert queue.published == [(INSPECT_MODEL_TASK, model.id)] * 2
+    assert queue.published == [(WORK_TASK, model.id)], "it is being opened already"
+    with transaction(sessions) as session:
+        without_preparations(session)
+    assert client.post("/models/screening/inspect").status_code == 202
+    assert queue.published == [(WORK_TASK, model.id)] * 2
+    assert client.get("/models/screening").json()["layers"] == layers, "what is known stays until there is more"
 
 
 @pytest.mark.parametrize(
@@ -166,10 +176,40 @@ def test_probe_sets(client: TestClient, manifest: Path) -> None:
         "/probe-sets", json={"name": "probes", "manifest": str(manifest), "patches": {"size": 32, "stride": 32}}
     )
     assert patches.json()["version"] == 2
-    assert patches.json()["spec"]["images"] > 3
+    assert patches.json()["spec"]["images"] is None, "a worker is to count them"
     skipping = client.post("/probe-sets", json={"name": "probes", "manifest": str(manifest), "on_unreadable": "skip"})
     assert skipping.json()["version"] == 3
     assert client.get("/probe-sets/probes@1").json() == whole.json()
+
+
+def test_a_patch_set_is_measured_by_a_worker(
+    client: TestClient, queue: RecordingQueue, manifest: Path, sessions: Sessions
+) -> None:
+    body = {"name": "probes", "manifest": str(manifest), "patches": {"size": 32, "stride": 32}}
+    posted = client.post("/probe-sets", json=body).json()
+    assert (posted["spec"]["images"], posted["problem"]) == (None, None)
+    assert queue.published == [(WORK_TASK, UUID(posted["id"]))]
+
+    with transaction(sessions) as session:
+        lease = claim_item(session, "tester", timedelta(seconds=60))
+        assert isinstance(lease, PreparationLease)
+        unreadable = {"code": "unreadable-image", "title": "x", "detail": "The image of manifest row 2 cannot be read."}
+        fail_preparation(session, lease, unreadable)
+    read = client.get("/probe-sets/probes").json()
+    assert read["spec"]["images"] is None
+    assert "row 2" in read["problem"]["detail"]
+    assert "POST /probe-sets/probes@1/measure" in read["problem"]["remedy"]
+
+    again = client.post("/probe-sets/probes/measure")
+    assert (again.status_code, again.json()["problem"]) == (202, None)
+    with transaction(sessions) as session:
+        lease = claim_item(session, "tester", timedelta(seconds=60))
+        assert isinstance(lease, PreparationLease)
+        complete_preparation(session, lease, {"images": 12})
+    assert client.get("/probe-sets/probes").json() == posted | {"spec": posted["spec"] | {"images": 12}}
+    assert client.post("/probe-sets", json=body).json()["spec"]["images"] == 12
+    assert client.post("/probe-sets/probes/measure").json()["spec"]["images"] == 12
+    assert len(queue.published) == 2, "nothing is measured twice"
 
 
 def test_a_manifest_may_not_reach_outside_the_data_roots(client: TestClient, manifest: Path, tmp_path: Path) -> None:

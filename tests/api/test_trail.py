@@ -26,7 +26,6 @@ from service.db.jobs import move_job
 from service.db.session import Sessions, transaction
 from service.db.tables import ResourceRow
 from service.db.trail import stream_entries
-from service.db.work import claim_item
 from service.domain.alerts import EndpointKind
 from service.domain.audits import AuditStatus
 from service.domain.digests import digest_of
@@ -47,7 +46,7 @@ from tests.api.test_comparisons import EVIDENCE, layer
 from tests.api.test_problems import problem
 from tests.api.test_registry_events import SECRET, created, send
 from tests.schedules.field import DAILY
-from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
+from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource, taken
 
 IT = {"Authorization": "Bearer second"}
 
@@ -106,13 +105,20 @@ def inspect_model(caller: Caller) -> Any:
     return caller.post("/models/m/inspect")
 
 
+def measure_probe_set(caller: Caller) -> Any:
+    grid = {"size": 16, "stride": 16}
+    with transaction(caller.sessions) as session:
+        resource(session, ResourceKind.PROBE_SET, "s", manifest="/x", patches=grid, on_unreadable="fail", images=None)
+    return caller.post("/probe-sets/s/measure")
+
+
 def deployment(caller: Caller) -> str:
     """A deployment and its policy, made without the API."""
     Image.new("L", (64, 48)).save(caller.data_root / "0.png")
     manifest = caller.file("p.csv", b"image\n0.png\n")
     with transaction(caller.sessions) as session:
         found = {"name": "p", "manifest": manifest, "patches": None, "on_unreadable": "fail", "roots": ANYWHERE}
-        probe_set, _ = register_probe_set(session, **found)  # type: ignore[arg-type]
+        probe_set, _ = register_probe_set(session, RecordingQueue(), **found)  # type: ignore[arg-type]
         job = dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         register_policy(session, "policy", policy_from(POLICY))
         create_deployment(
@@ -192,6 +198,7 @@ HOOK = {"name": "hook", "kind": "webhook", "url": "https://9.9.9.9/hook"}
 CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /models": post_model,
     "POST /models/{name}/inspect": inspect_model,
+    "POST /probe-sets/{name}/measure": measure_probe_set,
     "POST /dissectors": post_dissector,
     "POST /probe-sets": post_probe_set,
     "POST /concept-sets": lambda caller: caller.post("/concept-sets", {"name": "c", "concepts": ["mass"]}),
@@ -428,7 +435,7 @@ def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None
 def test_the_scheduler_acts_under_its_name(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         job = queued_job(session)
-        lease = claim_item(session, "tester", timedelta(microseconds=1))
+        lease = taken(session, lease=timedelta(microseconds=1))
         assert lease is not None
         begin_item(session, lease)
     reap(sessions, max_attempts=1)

@@ -9,8 +9,10 @@ from pydantic import SecretStr
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.errors import Unavailable
-from service.ports import INSPECT_MODEL_TASK, WORK_TASK
+from service.ports import WORK_TASK
 from tests.service.factories import RecordingQueue
+
+OTHER_TASK = "mammodissect.other"
 
 
 class SlowQueue(RecordingQueue):
@@ -33,11 +35,11 @@ def test_nobody_waits_and_the_order_is_kept() -> None:
     slow, ids = SlowQueue(), [uuid4() for _ in range(5)]
     queue = BackgroundQueue(slow)
     for one in ids:
-        queue.publish(INSPECT_MODEL_TASK, one)
+        queue.publish(OTHER_TASK, one)
     assert slow.published == []
     slow.let.set()
     queue.close()
-    assert slow.published == [(INSPECT_MODEL_TASK, one) for one in ids[1:]], "one was lost, and the rest went on"
+    assert slow.published == [(OTHER_TASK, one) for one in ids[1:]], "one was lost, and the rest went on"
 
 
 def test_a_burst_of_wakes_is_one_message() -> None:
@@ -46,9 +48,9 @@ def test_a_burst_of_wakes_is_one_message() -> None:
     ids = [uuid4() for _ in range(4)]
     for one in ids:
         queue.publish(WORK_TASK, one)
-    queue.publish(INSPECT_MODEL_TASK, ids[0])
+    queue.publish(OTHER_TASK, ids[0])
     queue.close()
-    assert behind.published == [(WORK_TASK, ids[0]), (INSPECT_MODEL_TASK, ids[0])]
+    assert behind.published == [(WORK_TASK, ids[0]), (OTHER_TASK, ids[0])]
 
 
 def test_messages_do_not_pile_up_without_end() -> None:
@@ -68,7 +70,7 @@ def test_a_real_broker_counts_what_waits(broker_url: str) -> None:
     queue = BackgroundQueue(real)
     assert queue.waiting() == 0
     for _ in range(3):
-        queue.publish(INSPECT_MODEL_TASK, uuid4())
+        queue.publish(OTHER_TASK, uuid4())
     queue.close()
     assert real.waiting() == 3
 

@@ -18,12 +18,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from service.db.session import Sessions, open_sessions, transaction
-from service.db.work import claim_item
 from service.domain.work import Lease
 from service.errors import LeaseLost
 from service.usecases.work import begin_item, complete_item, reap
 from tests.chaos.field import IMAGES, ROOT, post_job
-from tests.service.factories import RecordingQueue
+from tests.service.factories import RecordingQueue, taken
 
 SHORT = timedelta(milliseconds=20)
 LONG = timedelta(minutes=5)
@@ -33,11 +32,11 @@ FINISHED = text("SELECT fence, result FROM work_items WHERE id = :id AND status 
 
 def take(sessions: Sessions, lease: timedelta) -> Lease | None:
     with transaction(sessions) as session:
-        taken = claim_item(session, "racer", lease)
-    if taken is not None:
+        claimed = taken(session, "racer", lease)
+    if claimed is not None:
         with transaction(sessions) as session:
-            begin_item(session, taken)
-    return taken
+            begin_item(session, claimed)
+    return claimed
 
 
 def finish(sessions: Sessions, lease: Lease, result: dict[str, list[str]]) -> bool:

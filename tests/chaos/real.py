@@ -69,7 +69,13 @@ def _register(field: Field, files: Samples) -> None:
         )
         register_dissector(session, name="reader", path=str(files.dissector), roots=ANYWHERE)
         register_probe_set(
-            session, name="phantoms", manifest=str(files.phantoms), patches=None, on_unreadable="fail", roots=ANYWHERE
+            session,
+            field.queue,
+            name="phantoms",
+            manifest=str(files.phantoms),
+            patches=None,
+            on_unreadable="fail",
+            roots=ANYWHERE,
         )
 
 

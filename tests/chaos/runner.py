@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import safetensors.numpy
@@ -21,10 +20,11 @@ from service.db.work import finished_items
 from service.domain.digests import digest_of
 from service.domain.jobs import JobRequest, Stage
 from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept, TopImage
-from service.domain.work import Lease
+from service.domain.work import AnyLease, Lease, PreparationLease
 from service.errors import InvalidCheckpoint
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
+from service.pipelines.picture_codec import encode_pictures
 from service.storage import open_store
 from service.usecases.jobs import find_job
 
@@ -44,7 +44,9 @@ class HashingRunner:
         self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
         self._nap_s = float(os.environ.get("CHAOS_NAP_S", "0.005"))
 
-    def run(self, lease: Lease, tell: Tell, /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, tell: Tell, /) -> Mapping[str, Any]:
+        if isinstance(lease, PreparationLease):
+            return {"layers": []}
         with transaction(self._sessions) as session:
             request = find_job(session, lease.job_id).request
         self._misbehave(request, lease, tell)
@@ -68,10 +70,8 @@ class HashingRunner:
             },
             "regions": {},
             "texts": self._texts(lease),
+            "pictures": self._pictures(lease),
         }
-
-    def inspect(self, model_id: UUID, /) -> None:
-        raise NotImplementedError
 
     def _misbehave(self, request: JobRequest, lease: Lease, tell: Tell) -> None:
         if "poison" in _layers(request):
@@ -98,6 +98,12 @@ class HashingRunner:
 
         texts = self._artifacts.obtain(lease.job_id, digest_of("texts"), kind="texts", make=embed)
         return {"key": texts.key, "sha256": texts.sha256}
+
+    def _pictures(self, lease: Lease) -> dict[str, str]:
+        pictures = self._artifacts.obtain(
+            lease.job_id, digest_of("pictures"), kind="pictures", make=lambda: encode_pictures({})
+        )
+        return {"key": pictures.key, "sha256": pictures.sha256}
 
     def _layer(self, request: JobRequest, lease: Lease, name: str) -> dict[str, str]:
         with transaction(self._sessions) as session:

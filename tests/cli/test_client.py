@@ -68,3 +68,16 @@ def test_what_a_proxy_redirects_to_a_login_is_no_download(answering: Answering, 
     with pytest.raises(ServiceError, match="302"):
         answering(302, HTML).download("/audits/7/report", tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_waiting_for_the_patches_of_a_probe_set_ends_with_their_number(answering: Answering) -> None:
+    answering(200, '{"spec": {"images": 12}, "problem": null}').wait_for_images("probes")
+
+
+def test_waiting_for_the_patches_of_a_probe_set_ends_with_the_problem(answering: Answering) -> None:
+    client = answering(
+        200, '{"spec": {"images": null}, "problem": {"detail": "Row 2 cannot be read.", "remedy": "Mend."}}'
+    )
+    with pytest.raises(ServiceError, match="Row 2") as failed:
+        client.wait_for_images("probes")
+    assert failed.value.remedy == "Mend."

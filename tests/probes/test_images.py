@@ -11,7 +11,7 @@ from service.domain.probes import PatchGrid, ProbeSet
 from service.engine.batches import image_batches
 from service.errors import UnreadableImage
 from service.probes.images import open_images
-from service.probes.manifest import read_manifest
+from service.probes.measuring import read_patches
 from tests.probes.dicom_files import film, write_crashing_dicom, write_dicom
 
 SMALL = Preprocessing(height=8, width=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
@@ -31,7 +31,7 @@ def probe_set(folder: Path, patches: PatchGrid | None = None, images: int = 4) -
         else:
             write_dicom(folder / names[-1], pixels, bits=12)
     (folder / "m.csv").write_text("\n".join(["image", *names]), encoding="utf-8")
-    return read_manifest(folder / "m.csv", name="p", patches=patches)
+    return read_patches(folder / "m.csv", name="p", patches=patches)
 
 
 @pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
@@ -53,7 +53,7 @@ def test_patches_show_their_place_in_the_image(tmp_path: Path) -> None:
     pixels = np.arange(40 * 30, dtype=np.uint16).reshape(40, 30) % 256
     cv2.imwrite(str(tmp_path / "a.png"), pixels.astype(np.uint8))
     (tmp_path / "m.csv").write_text("image\na.png\n", encoding="utf-8")
-    images = open_images(read_manifest(tmp_path / "m.csv", name="p", patches=PatchGrid(16, 10)))
+    images = open_images(read_patches(tmp_path / "m.csv", name="p", patches=PatchGrid(16, 10)))
     for index, item in enumerate(images.items):
         assert item.box is not None
         expected = pixels[item.box.top : item.box.top + 16, item.box.left : item.box.left + 16]

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.domain.probes import Box, PatchGrid
-from service.errors import InvalidManifest, UnreadableImage
+from service.domain.probes import PatchGrid
+from service.errors import InvalidManifest
 from service.probes.manifest import digest_images, read_manifest, with_digests
-from tests.probes.dicom_files import film, write_dicom
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0|"), min_size=1, max_size=12).filter(
     lambda text: text == text.strip()
@@ -268,37 +267,3 @@ def test_a_manifest_that_is_not_there(folder: Path) -> None:
 @pytest.mark.parametrize("grid", [PatchGrid(0, 1), PatchGrid(8, 0), PatchGrid(8, 9), PatchGrid(8, -8)])
 def test_impossible_patches(folder: Path, grid: PatchGrid) -> None:
     assert refused(write(folder, "image\na.png\n"), patches=grid).field == "patches"
-
-
-def test_images_become_their_patches(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "x.dcm", film(12, 20, 30), bits=12)
-    write_dicom(tmp_path / "y.dcm", film(12, 20, 20), bits=12)
-    manifest = write(tmp_path, "image,image_id,exam_id,findings,site\nx.dcm,x,e1,mass,n\ny.dcm,y,e2,,s\n")
-    probe = read_manifest(manifest, name="p", patches=PatchGrid(20, 20))
-    assert [item.image_id for item in probe.items] == ["x@0,0", "x@10,0", "y@0,0"]
-    assert [item.box for item in probe.items] == [Box(0, 0, 20, 20), Box(10, 0, 20, 20), Box(0, 0, 20, 20)]
-    assert [(item.row, item.exam_id, item.findings, item.strata) for item in probe.items] == [
-        (1, "e1", {"mass"}, {"site": "n"}),
-        (1, "e1", {"mass"}, {"site": "n"}),
-        (2, "e2", frozenset(), {"site": "s"}),
-    ]
-    whole = read_manifest(manifest, name="p")
-    finer = read_manifest(manifest, name="p", patches=PatchGrid(20, 10))
-    assert len({whole.digest, probe.digest, finer.digest}) == 3
-
-
-def test_an_image_smaller_than_a_patch_is_named_by_its_row(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "x.dcm", film(12, 20, 30), bits=12)
-    problem = refused(write(tmp_path, "image\nx.dcm\n"), patches=PatchGrid(21, 21))
-    assert (problem.field, problem.value) == ("patches", "row 1")
-    assert "20 x 30" in problem.detail
-
-
-def test_an_unreadable_image_stops_patching_or_stays_in_to_be_counted(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "x.dcm", film(12, 20, 20), bits=12)
-    (tmp_path / "Doe.png").write_bytes(b"nothing")
-    manifest = write(tmp_path, "image\nx.dcm\nDoe.png\n")
-    with pytest.raises(UnreadableImage, match="row 2"):
-        read_manifest(manifest, name="p", patches=PatchGrid(20, 20))
-    probe = read_manifest(manifest, name="p", patches=PatchGrid(20, 20), on_unreadable="skip")
-    assert [(item.row, item.box) for item in probe.items] == [(1, Box(0, 0, 20, 20)), (2, None)]

@@ -9,12 +9,12 @@ import pytest
 
 from service.concepts.must_have import read_must_have
 from service.concepts.parse import read_concept_set
-from service.domain.probes import PatchGrid
+from service.domain.probes import ImagePlace, PatchGrid
 from service.errors import DissectError, InvalidConceptSet, InvalidInput, InvalidManifest, UnreadableImage
 from service.files import DataRoots
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest, with_digests
-from service.reports.cards import CardImage
+from service.probes.measuring import read_patches
 from service.reports.evidence_map import read_mapping
 from service.reports.thumbnails import Thumbnails
 from tests.probes.dicom_files import film
@@ -110,11 +110,11 @@ def test_an_image_outside_the_roots_is_refused_whether_it_is_there_or_not(root: 
 def test_a_link_that_was_made_later_shows_nothing_from_outside(
     root: Path, outside: Path, patches: PatchGrid | None
 ) -> None:
-    probe_set = read_manifest(
+    probe_set = read_patches(
         root / "m.csv", name="p", patches=patches, on_unreadable="skip", roots=DataRoots.of([root])
     )
     images, thumbnails = open_images(probe_set), Thumbnails(probe_set, to_breast=False)
-    shown = CardImage(row=1, activation=0.0, box=None, region=None)
+    shown = ImagePlace(row=1, box=None)
     assert thumbnails(shown) is not None
 
     (root / "0.png").unlink()

@@ -5,12 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.probes import Box, PatchGrid, ProbeItem
+from service.domain.probes import Box, PatchGrid, ProbeItem, ProbeSet
 from service.errors import InvalidManifest
 from service.probes import patches
-from service.probes.manifest import read_manifest
-from service.probes.patches import boxes, patches_of
-from tests.probes.dicom_files import film, write_dicom
+from service.probes.patches import boxes, cut
 
 
 def test_patches_row_by_row_with_the_last_flush_at_the_edge() -> None:
@@ -42,37 +40,42 @@ def test_every_pixel_is_in_a_patch_and_every_patch_in_the_image(
     assert covered.all() if size <= min(height, width) else not places
 
 
-def test_an_image_with_too_many_patches_is_refused_before_any_is_made(tmp_path: Path) -> None:
-    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, Rows=8000, Columns=8000)
-    with pytest.raises(InvalidManifest, match="row 3 has 64000000 patches of size 1 and stride 1") as caught:
-        next(patches_of(ProbeItem("a", path, row=3), PatchGrid(1, 1)))
-    assert (caught.value.field, caught.value.value) == ("patches", "row 3")
+def probe_set(grid: PatchGrid, *, images: int = 1) -> ProbeSet:
+    items = tuple(ProbeItem(f"image-{row}", Path("a.dcm"), row) for row in range(1, images + 1))
+    return ProbeSet("p", items, "0", patches=grid)
+
+
+def test_an_image_with_too_many_patches_is_refused_before_any_is_made() -> None:
+    with pytest.raises(InvalidManifest, match="row 2 has 64000000 patches of size 1 and stride 1") as caught:
+        cut(probe_set(PatchGrid(1, 1), images=2), [(8, 8), (8000, 8000)])
+    assert (caught.value.field, caught.value.value) == ("patches", "row 2")
 
 
 @pytest.mark.parametrize(("size", "stride"), [(16, 3), (16, 16), (37, 5), (40, 1)])
-def test_patches_are_counted_as_they_are_made(
-    tmp_path: Path, size: int, stride: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    item = ProbeItem("a", write_dicom(tmp_path / "a.dcm", film(12), bits=12), row=1)
+def test_patches_are_counted_as_they_are_made(size: int, stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = probe_set(PatchGrid(size, stride))
     places = boxes(48, 37, PatchGrid(size, stride))
     monkeypatch.setattr(patches, "MAX_PATCHES_OF_IMAGE", len(places))
     if places:
-        assert len(list(patches_of(item, PatchGrid(size, stride)))) == len(places)
+        assert len(cut(whole, [(48, 37)]).items) == len(places)
         monkeypatch.setattr(patches, "MAX_PATCHES_OF_IMAGE", len(places) - 1)
     with pytest.raises(InvalidManifest):
-        next(patches_of(item, PatchGrid(size, stride)))
+        cut(whole, [(48, 37)])
 
 
-def test_a_probe_set_has_not_too_many_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.dcm", "b.dcm"):
-        write_dicom(tmp_path / name, film(12), bits=12)
-    manifest = tmp_path / "m.csv"
-    manifest.write_text("image\na.dcm\nb.dcm\n", encoding="utf-8")
+def test_a_probe_set_has_not_too_many_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = PatchGrid(16, 16)
+    whole = probe_set(grid, images=3)
+    sizes = [(48, 37), None, (48, 37)]
     half = len(boxes(48, 37, grid))
 
     monkeypatch.setattr(patches, "MAX_PATCHES", 2 * half)
-    assert len(read_manifest(manifest, name="p", patches=grid).items) == 2 * half
+    assert len(cut(whole, sizes).items) == 2 * half + 1, "what cannot be read is no patch"
     monkeypatch.setattr(patches, "MAX_PATCHES", 2 * half - 1)
     with pytest.raises(InvalidManifest, match="more than"):
-        read_manifest(manifest, name="p", patches=grid)
+        cut(whole, sizes)
+
+
+def test_every_image_has_a_size_or_none() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        cut(probe_set(PatchGrid(16, 16), images=2), [(48, 37)])

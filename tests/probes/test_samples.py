@@ -8,6 +8,7 @@ from service.domain.probes import PatchGrid
 from service.errors import InvalidInput
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
+from service.probes.measuring import read_patches
 from service.probes.samples import cbis_ddsm_manifest
 
 
@@ -33,7 +34,7 @@ def test_they_decode_whole_and_as_patches(tmp_path: Path) -> None:
     whole = open_images(read_manifest(manifest, name="whole")).load(0, [MAMMO_CLIP])[0]
     assert whole.shape == (3, 1520, 912)
     assert whole.std() > 0.5
-    patches = read_manifest(manifest, name="patches", patches=PatchGrid(1024, 1024))
+    patches = read_patches(manifest, name="patches", patches=PatchGrid(1024, 1024))
     assert len(patches.items) == 120
     assert open_images(patches).load(7, [MAMMO_CLIP])[0].shape == (3, 1520, 912)
 

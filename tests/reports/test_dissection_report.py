@@ -19,9 +19,9 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.methods import Method
 from service.domain.neurons import LayerDissection, RankedConcept
-from service.domain.probes import Box
+from service.domain.probes import Box, ImagePlace
 from service.probes.manifest import read_manifest
-from service.reports.cards import CARDS, CARDS_PER_LAYER, CardImage
+from service.reports.cards import CARDS, CARDS_PER_LAYER
 from service.reports.dissection import DissectionReport, dissection_html, dissection_json, report_dissection
 from service.reports.thumbnails import SIDE, Thumbnails
 from tests.probes.dicom_files import write_dicom
@@ -42,7 +42,7 @@ JPEG = bytes(cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes())
 REFUSED = "The probe set has 9 exams, fewer than the 20 that inference takes."
 
 
-def no_picture(_: CardImage) -> None:
+def no_picture(_: ImagePlace) -> None:
     return None
 
 
@@ -278,12 +278,12 @@ def test_thumbnails_show_the_patch_in_small(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"no image")
     (tmp_path / "manifest.csv").write_text("image\na.png\nb.png\n")
     thumbnails = Thumbnails(read_manifest(tmp_path / "manifest.csv", name="two"), to_breast=False)
-    whole, patch = (drawn(thumbnails(CardImage(1, 1.0, box, None))) for box in (None, Box(300, 100, 200, 100)))
+    whole, patch = (drawn(thumbnails(ImagePlace(1, box))) for box in (None, Box(300, 100, 200, 100)))
     assert whole.shape == (round(SIDE * 400 / 600), SIDE)
     assert patch.shape == (SIDE // 2, SIDE)
     assert abs(int(patch.min()) - 200) < 5
-    assert thumbnails(CardImage(2, 1.0, None, None)) is None
-    assert thumbnails(CardImage(3, 1.0, None, None)) is None
+    assert thumbnails(ImagePlace(2, None)) is None
+    assert thumbnails(ImagePlace(3, None)) is None
 
 
 def test_thumbnails_of_dicom_images_show_what_the_target_sees(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_thumbnails_of_dicom_images_show_what_the_target_sees(tmp_path: Path) ->
     write_dicom(tmp_path / "a.dcm", pixels, bits=8)
     (tmp_path / "manifest.csv").write_text("image\na.dcm\n")
     probe_set = read_manifest(tmp_path / "manifest.csv", name="one")
-    image = CardImage(1, 1.0, None, None)
+    image = ImagePlace(1, None)
     shapes = [drawn(Thumbnails(probe_set, to_breast=cut)(image)).shape for cut in (False, True)]
     assert shapes == [(90, 70), (70, 35)], "without the frame; without the air"
 

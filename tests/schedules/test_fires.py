@@ -15,7 +15,7 @@ from service.db import schedules as queries
 from service.db.session import on_commit, transaction
 from service.domain.audits import Snooze
 from service.domain.schedules import MOST_LISTED, CatchUp, Fire, Outcome, Overlap, Terms
-from service.errors import Conflict, Unavailable
+from service.errors import Conflict, NotMeasured, Unavailable
 from service.usecases import schedules
 from service.usecases.deployments import snooze_deployment
 from service.usecases.fires import look_again
@@ -242,6 +242,21 @@ def test_what_is_out_of_reach_for_one_schedule_is_tried_again_and_the_others_hav
     assert field.look(at("02:00")) == 1
     assert (field.fires(unlucky), field.audited(lucky)) == ([], days(1))
     monkeypatch.undo()
+    assert field.look(at("02:00")) == 1
+
+
+def test_a_schedule_waits_for_a_probe_set_that_is_still_to_be_measured(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = field.schedule()
+    with monkeypatch.context() as still:
+
+        def refuse(*_: Any, **__: Any) -> UUID:
+            raise NotMeasured("A worker is still to read the sizes of the images.")
+
+        still.setattr(field.audits, "start", refuse)
+        assert field.look(at("02:00")) == 0
+        assert field.fires(schedule) == []
     assert field.look(at("02:00")) == 1
 
 

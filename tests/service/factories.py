@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,9 @@ from sqlalchemy.orm import Session
 from service.analysis.layers import summarise_layer
 from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
-from service.db.resources import add_resource
+from service.db.resources import add_resource, save_inspection
 from service.db.session import Sessions, transaction
+from service.db.work import claim_item
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import Evidence, JobEvidence, Quality, Significance, Stability, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
@@ -22,6 +24,7 @@ from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
+from service.domain.work import Lease, PreparationLease
 from service.usecases.jobs import enqueue
 from service.usecases.resources import register_concept_set
 
@@ -99,6 +102,7 @@ def queued_job(
         queue=queue,
         priority=priority,
     )
+    save_inspection(session, parts.target.id)
     job = add_job(session, parts, request, request_digest="0", idempotency_key=None)
     assert job is not None
     return enqueue(session, RecordingQueue(), job, parts.probe_set)
@@ -178,6 +182,18 @@ def dissected_job(
     }
     assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={**made, **(manifest or {})})
     return job.id
+
+
+def taken(session: Session, worker: str = "tester", lease: timedelta = timedelta(seconds=60)) -> Lease | None:
+    """The item whose turn it is, claimed, which belongs to a job; None where none is ready."""
+    claimed = claim_item(session, worker, lease)
+    assert not isinstance(claimed, PreparationLease)
+    return claimed
+
+
+def without_preparations(session: Session) -> None:
+    """Leave nothing to be done for registered things, in tests that are about a job's items."""
+    session.execute(text("UPDATE work_items SET status = 'done', result = '{}' WHERE job_id IS NULL"))
 
 
 def leased(sessions: Sessions) -> int:

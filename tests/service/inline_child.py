@@ -20,7 +20,7 @@ class InlineChild:
         self.runner = runner
 
     def ask(
-        self, request: messages.Request, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
+        self, request: messages.Run, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
     ) -> messages.Answer:
         def tell(done: int) -> None:
             if unwanted():

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from sqlalchemy.orm import Session
 
 from service.db.session import Sessions, transaction
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Job
 from service.domain.methods import Method
+from service.domain.resources import Resource
 from service.files import ANYWHERE
+from service.ports import JobQueue
 from service.usecases.jobs import JobSubmission, submit_job
 from service.usecases.resources import (
     register_concept_set,
@@ -55,28 +58,30 @@ def write_folder(
     return folder
 
 
+def register(
+    session: Session, folder: Path, queue: JobQueue, *, probe_set: Mapping[str, Any] = MappingProxyType({})
+) -> Resource:
+    """Register everything in the folder; the probe set."""
+    register_model(
+        session,
+        queue,
+        name="target",
+        checkpoint=str(folder / "target.safetensors"),
+        architecture=ARCHITECTURE,
+        sha256=None,
+        roots=ANYWHERE,
+    )
+    register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
+    register_concept_set(session, CONCEPTS)
+    wanted = {"patches": None, "on_unreadable": "fail", "roots": ANYWHERE} | dict(probe_set)
+    return register_probe_set(session, queue, name="probes", manifest=str(folder / "manifest.csv"), **wanted)[0]
+
+
 def submit(
     sessions: Sessions, folder: Path, *, probe_set: Mapping[str, Any] = MappingProxyType({}), **changes: Any
 ) -> Job:
     """Register everything in the folder and queue a job on it, in shards of four images."""
     queue = RecordingQueue()
     with transaction(sessions) as session:
-        register_model(
-            session,
-            queue,
-            name="target",
-            checkpoint=str(folder / "target.safetensors"),
-            architecture=ARCHITECTURE,
-            sha256=None,
-            roots=ANYWHERE,
-        )
-        register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
-        register_probe_set(
-            session,
-            name="probes",
-            manifest=str(folder / "manifest.csv"),
-            **({"patches": None, "on_unreadable": "fail", "roots": ANYWHERE} | dict(probe_set)),
-        )
-        register_concept_set(session, CONCEPTS)
-        submission = replace(SUBMISSION, **changes)
-        return submit_job(session, queue, submission, request={})
+        register(session, folder, queue, probe_set=probe_set)
+        return submit_job(session, queue, replace(SUBMISSION, **changes), request={})

@@ -11,18 +11,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sqlalchemy.orm import Session
 
 from service.analysis.layer_codec import decode_layer
 from service.config import Settings
 from service.db.jobs import parts_of
+from service.db.pictures import find_pictures
 from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.db.text_embeddings import find_texts
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.work import Lease
+from service.domain.work import AnyLease, Preparation
 from service.engine.dissectors import open_dissector
 from service.pipelines import finish
 from service.pipelines.dissection import DissectionPlan, run_dissection
@@ -30,14 +33,18 @@ from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
 from service.ports import WORK_TASK
 from service.probes.manifest import read_manifest
+from service.reports.pictures import images_of
 from service.storage import open_store
 from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import collect_garbage
 from service.usecases.jobs import cancel_job
 from service.usecases.neurons import list_layers, read_layers
+from service.usecases.preparations import prepare
+from service.usecases.reports import read_report, write_html
+from tests.reports.page import Page
 from tests.service.conftest import Run
-from tests.service.factories import RecordingQueue, impatient, slowly
-from tests.service.inline_child import InlineChild
+from tests.service.factories import RecordingQueue, impatient, slowly, without_preparations
+from tests.service.inline_child import InlineChild, inline_host
 from tests.service.small_jobs import CONCEPTS, IMAGES, submit
 from tests.service.small_networks import ARCHITECTURE, LAYERS
 
@@ -78,6 +85,38 @@ def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None
                 assert [len(neuron.concepts), len(neuron.images)] == [2, 3]
                 assert neuron.concepts[0].score >= neuron.concepts[1].score
                 assert CONCEPTS.texts[neuron.concepts[0].concept] == neuron.concepts[0].text
+
+
+def test_pictures_are_stored_with_the_result(sessions: Sessions, folder: Path, run: Run) -> None:
+    job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
+    with transaction(sessions) as session:
+        report = read_report(session, job.id, must_have=None)
+        pictures = find_pictures(session, job.id)
+        page = Page(write_html(session, report, job.id))
+    shown = images_of(report.cards, report.watched.neurons)
+    assert shown
+    assert sorted(pictures, key=lambda place: place.row) == shown
+    assert all(jpeg is not None and jpeg.startswith(b"\xff\xd8") for jpeg in pictures.values())
+    assert "image not available here" not in page.text
+
+
+def test_an_image_that_goes_before_the_result_is_stored_has_no_picture(
+    sessions: Sessions, folder: Path, run: Run, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = runner.run
+
+    def lose_an_image(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
+        if lease.stage is Stage.STORE:
+            (folder / "3.png").write_bytes(b"")
+        return compute(lease, tell)
+
+    monkeypatch.setattr(runner, "run", lose_an_image)
+    job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    with transaction(sessions) as session:
+        pictures = find_pictures(session, job.id)
+    assert {place.row for place, jpeg in pictures.items() if jpeg is None} == {4} & {place.row for place in pictures}
+    assert any(pictures.values())
 
 
 def test_the_meanings_of_the_concepts_are_kept_for_comparisons(
@@ -209,7 +248,7 @@ def test_a_cancelled_job_stores_nothing(
     submitted = submit(sessions, folder)
     compute = runner.run
 
-    def cancel_meanwhile(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
+    def cancel_meanwhile(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
         if lease.stage is stage:
             with transaction(sessions) as session:
                 cancel_job(session, submitted.id)
@@ -244,21 +283,28 @@ def test_workers_and_one_process_give_the_same_result(
     assert job.manifest == manifest
 
 
-def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, runner: DissectionRunner) -> None:
+def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, run: Run) -> None:
     submitted = submit(sessions, folder)
+    run(submitted)
     with transaction(sessions) as session:
         model = parts_of(session, submitted.id).target
-    runner.inspect(model.id)
-    assert "layer4.0" in {layer["name"] for layer in _layers(sessions, model.id)}
-    assert all(layer["name"] == canonical_layer(layer["name"]) for layer in _layers(sessions, model.id))
+        layers, problem = _inspection(session, model.id)
+    assert problem is None
+    assert layers is not None
+    names = [layer["name"] for layer in layers]
+    assert "layer4.0" in names
+    assert names == [canonical_layer(name) for name in names]
+
     (folder / "target.safetensors").write_bytes(b"other")
-    runner.inspect(model.id)
     with transaction(sessions) as session:
-        found = find_inspection(session, model.id)
-    assert found is not None
-    assert found[0] is None
-    assert found[1] is not None
-    assert found[1]["code"] == "digest-mismatch"
+        prepare(session, RecordingQueue(), model, Preparation.INSPECT)
+    run(submitted)
+    with transaction(sessions) as session:
+        layers, problem = _inspection(session, model.id)
+    assert layers is None
+    assert problem is not None
+    assert problem["code"] == "digest-mismatch"
+    assert "POST /models/target@1/inspect" in problem["remedy"]
 
 
 def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
@@ -267,21 +313,18 @@ def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
     submitted = submit(sessions, folder)
     elsewhere = tmp_path_factory.mktemp("roots")
     runner = DissectionRunner(settings.model_copy(update={"data_roots": str(elsewhere)}), sessions)
+    inline_host(sessions, settings, runner).work()
     with transaction(sessions) as session:
         model = parts_of(session, submitted.id).target
-    runner.inspect(model.id)
-    with transaction(sessions) as session:
-        _, problem = find_inspection(session, model.id) or (None, None)
+        _, problem = _inspection(session, model.id)
     assert problem is not None
     assert "outside the folders" in problem["detail"]
 
 
-def _layers(sessions: Sessions, model: UUID) -> list[dict[str, Any]]:
-    with transaction(sessions) as session:
-        found = find_inspection(session, model)
+def _inspection(session: Session, model: UUID) -> tuple[list[Any] | None, dict[str, Any] | None]:
+    found = find_inspection(session, model)
     assert found is not None
-    assert found[0] is not None
-    return found[0]
+    return found
 
 
 def test_a_worker_that_finds_work_wakes_another(
@@ -290,6 +333,8 @@ def test_a_worker_that_finds_work_wakes_another(
     queue = RecordingQueue()
     store = open_store(settings.artifacts_url)
     job = submit(sessions, folder)
+    with transaction(sessions) as session:
+        without_preparations(session)
     WorkerHost(sessions, settings, queue, store, InlineChild(runner)).work()
     found = (WORK_TASK, job.id)
     assert queue.published == [found, found, found], "more shards are ready; scoring begins; storing begins"

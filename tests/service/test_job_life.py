@@ -1,7 +1,6 @@
 """The whole life of jobs, in any order of events: a state machine that hypothesis drives against the database."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -18,14 +17,13 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.db import work as queries
 from service.db.session import Sessions, transaction
 from service.domain.jobs import ENDED, LEGAL_MOVES, JobStatus, Stage
 from service.domain.work import Lease
 from service.errors import Conflict, LeaseLost
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
-from tests.service.factories import RecordingQueue, queued_job
+from tests.service.factories import RecordingQueue, queued_job, taken
 
 MAX_ATTEMPTS = 3
 PROBLEM = {"code": "x", "title": "x", "detail": "x"}
@@ -69,7 +67,7 @@ class JobLife(RuleBasedStateMachine):
     def claim(self) -> None:
         with transaction(self.sessions) as session:
             session.execute(text("UPDATE work_items SET ready_at = clock_timestamp() WHERE status = 'ready'"))
-            lease = queries.claim_item(session, "tester", timedelta(seconds=60))
+            lease = taken(session)
         if lease is None:
             return
         assert lease.item_id not in self.holders

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -16,11 +15,11 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.work import Lease
 from service.errors import LeaseLost
-from service.ports import INSPECT_MODEL_TASK, WORK_TASK
+from service.ports import WORK_TASK
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
 from service.usecases.reconcile import reconcile
-from tests.service.factories import RecordingQueue, queued_job
+from tests.service.factories import RecordingQueue, queued_job, taken
 
 LEASE = timedelta(seconds=30)
 PROBED = {"layers": ["a", "b"]}
@@ -30,7 +29,7 @@ RESULT: dict[str, list[str]] = {"layers": []}
 
 def claim(sessions: Sessions) -> Lease | None:
     with transaction(sessions) as session:
-        return queries.claim_item(session, "tester", LEASE)
+        return taken(session, lease=LEASE)
 
 
 def begun(sessions: Sessions) -> Lease:
@@ -193,7 +192,7 @@ def test_a_retried_job_goes_on_where_it_stopped(sessions: Sessions) -> None:
     job = post(sessions, shards=2)
     complete(sessions, begun(sessions))
     with transaction(sessions) as session:
-        lease = queries.claim_item(session, "tester", LEASE)
+        lease = taken(session)
         assert lease is not None
         work.fail_job(session, lease, CRASH)
     assert claim(sessions) is None
@@ -273,16 +272,6 @@ def test_the_reconciler_wakes_a_worker_at_once_for_what_it_frees(sessions: Sessi
     expire(sessions, begun(sessions))
     reconcile(sessions, queue, max_attempts=5)
     assert queue.published == [(WORK_TASK, job.id)]
-
-
-def test_the_reconciler_asks_again_for_models_that_nobody_opened(sessions: Sessions) -> None:
-    post(sessions)
-    with transaction(sessions) as session:
-        model: UUID = session.execute(text("SELECT id FROM resources WHERE kind = 'model'")).scalar_one()
-        session.execute(text("UPDATE resources SET created_at = created_at - interval '1 hour'"))
-    queue = RecordingQueue()
-    reconcile(sessions, queue, max_attempts=5)
-    assert queue.published == [(INSPECT_MODEL_TASK, model)]
 
 
 @pytest.mark.parametrize("hours", [-30, 30])

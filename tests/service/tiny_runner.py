@@ -5,12 +5,11 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.domain.work import Lease
+from service.domain.work import AnyLease, PreparationLease
 from service.errors import ArtifactLost, InvalidInput, Unavailable
 
 ERRORS: dict[str | None, Exception] = {
@@ -48,24 +47,17 @@ def open_runner(settings: Settings) -> "TinyRunner":
     return TinyRunner(settings)
 
 
-def open_dying_inspector(settings: Settings) -> "DyingInspector":
-    return DyingInspector(settings)
-
-
-def open_stranded_inspector(settings: Settings) -> "StrandedInspector":
-    return StrandedInspector(settings)
-
-
 class TinyRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def run(self, lease: Lease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
-        if lease.label == "given":
+    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+        label = None if isinstance(lease, PreparationLease) else lease.label
+        if label == "given":
             return given(self._settings)
-        if lease.label in ERRORS:
-            raise ERRORS[lease.label]
-        match lease.label:
+        if label in ERRORS:
+            raise ERRORS[label]
+        match label:
             case "die":
                 os._exit(9)
             case "hoard":
@@ -84,20 +76,50 @@ class TinyRunner:
         tell(3)
         return {"pid": os.getpid()}
 
-    def inspect(self, model_id: UUID, /) -> None:
-        if model_id.int == 0:
-            raise InvalidInput("There is no such model.", field="model")
+
+class Inspector(TinyRunner):
+    """Opens models in a way of its own."""
+
+    def __init__(self, settings: Settings, open_model: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__(settings)
+        self._open_model = open_model
+
+    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+        return self._open_model() if isinstance(lease, PreparationLease) else super().run(lease, tell)
 
 
-class DyingInspector(TinyRunner):
-    """Is killed by every model that it opens."""
-
-    def inspect(self, model_id: UUID, /) -> None:
-        os._exit(9)
+def _die() -> Mapping[str, Any]:
+    os._exit(9)
 
 
-class StrandedInspector(TinyRunner):
-    """Has no database."""
+def _hang() -> Mapping[str, Any]:
+    time.sleep(60)
+    return {}
 
-    def inspect(self, model_id: UUID, /) -> None:
-        raise Unavailable("The database cannot be reached.")
+
+def _refuse() -> Mapping[str, Any]:
+    raise InvalidInput("There is no such model.", field="model", remedy="Name one that there is.")
+
+
+def _strand() -> Mapping[str, Any]:
+    raise Unavailable("The database cannot be reached.")
+
+
+def open_dying_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _die)
+
+
+def open_hanging_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _hang)
+
+
+def open_refusing_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _refuse)
+
+
+def open_stranded_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _strand)
+
+
+def open_fine_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, lambda: {"layers": [{"name": "a", "units": 8, "kind": "Conv2d"}]})

@@ -1,0 +1,29 @@
+"""The report on a dissection that no server made: its pictures are drawn from the images here and now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from service.domain.concepts import ConceptSet
+from service.domain.neurons import Dissection
+from service.domain.preprocessing import MAMMO_CLIP
+from service.domain.probes import ProbeSet
+from service.reports.dissection import dissection_html
+from service.reports.facts import Facts
+from service.reports.thumbnails import Thumbnails
+from service.usecases.reports import sum_up
+
+
+def write_report(
+    facts: Facts, dissection: Dissection, concept_set: ConceptSet, probe_set: ProbeSet, path: Path
+) -> None:
+    """Write the report on a dissection that no server made, as one HTML file."""
+    report = sum_up(facts, dissection.layers, concept_set, dissection.evidence)
+    thumbnails = Thumbnails(probe_set, to_breast=_sees_breast_only(facts.manifest))
+    path.write_text(dissection_html(report, thumbnails), "utf-8")
+
+
+def _sees_breast_only(manifest: Mapping[str, Any]) -> bool:
+    """Whether the target of a dissection is shown DICOM images cut to the breast."""
+    contract = manifest.get("target", {}).get("preprocessing")
+    return bool(contract == MAMMO_CLIP.digest())

@@ -1,0 +1,78 @@
+"""What a worker's child finds out about a registered thing: the layers of a model, the patches of a probe set."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from service.config import Settings
+from service.db.pictures import find_sizes, keep_sizes
+from service.db.resources import get_resource
+from service.db.session import Sessions, transaction
+from service.domain.models import TargetSpec
+from service.domain.resources import Resource
+from service.engine.architectures import open_target
+from service.engine.hooks import list_layers
+from service.engine.networks import choose_device
+from service.errors import DigestMismatch
+from service.files import DataRoots, data_roots
+from service.probes.measuring import measure
+from service.probes.patches import cut
+from service.usecases.resources import digest_of_probe_set, listed_probe_set
+
+
+def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> dict[str, Any]:
+    """The layers of a model. Raises what opening it raises."""
+    with transaction(sessions) as session:
+        model = get_resource(session, model_id)
+    spec = TargetSpec(
+        Path(model.spec["checkpoint"]),
+        model.spec["architecture"],
+        model.spec["sha256"],
+        roots=data_roots(settings),
+    )
+    target = open_target(spec, choose_device(settings.device))
+    return {"layers": [asdict(layer) for layer in list_layers(target)]}
+
+
+def measure_probe_set(
+    sessions: Sessions, settings: Settings, probe_set_id: UUID, tell: Callable[[int], None]
+) -> dict[str, Any]:
+    """Keep the sizes of a probe set's images; how many patches there are. Raises what `keep_sizes_of` raises."""
+    with transaction(sessions) as session:
+        resource = get_resource(session, probe_set_id)
+    roots = data_roots(settings)
+    return {"images": keep_sizes_of(sessions, resource, roots, tell)}
+
+
+def keep_sizes_of(sessions: Sessions, resource: Resource, roots: DataRoots, tell: Callable[[int], None]) -> int:
+    """Read and keep the sizes of the images of a registered probe set, unless they are kept; how many patches it has.
+
+    Raises DigestMismatch where the set is not what was registered, UnreadableImage, InvalidManifest for an image
+    smaller than a patch, and what `tell` raises.
+    """
+    listed = listed_probe_set(resource, roots)
+    digest = digest_of_probe_set(listed)
+    with transaction(sessions) as session:
+        known = find_sizes(session, digest)
+
+    sizes = measure(listed, tell) if known is None else known
+    patches = len(cut(listed, sizes).items)
+    _check_count(resource, patches)
+
+    with transaction(sessions) as session:
+        keep_sizes(session, digest, sizes)
+    return patches
+
+
+def _check_count(resource: Resource, patches: int) -> None:
+    """Releases that measured when a probe set was registered have stored the number alone."""
+    counted = resource.spec["images"]
+    if "part" not in resource.spec and counted not in {None, patches}:
+        raise DigestMismatch(
+            f"Probe set {resource.reference} had {counted} patches when it was registered, and has {patches} now.",
+            field="probe_set",
+            value=resource.reference,
+            remedy="Put the registered images back, or register a manifest with the new ones under other names.",
+        )

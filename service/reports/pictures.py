@@ -1,0 +1,31 @@
+"""Which probe images the report on a dissection shows."""
+
+from collections.abc import Iterable, Sequence
+
+from service.analysis.watch_list import watch
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection
+from service.domain.probes import ImagePlace
+from service.reports.cards import NeuronCard, choose_cards
+from service.reports.watching import WatchedNeuron, sum_up_watch_list
+
+
+def pictured_images(
+    layers: Sequence[LayerDissection], concept_set: ConceptSet, evidence: JobEvidence | None
+) -> list[ImagePlace]:
+    """The images of the report on these layers, as false-discovery control left them."""
+    cards = choose_cards(layers, concept_set, evidence)
+    watched = sum_up_watch_list(watch(layers, concept_set, evidence), layers, concept_set)
+    return images_of(cards, watched.neurons)
+
+
+def images_of(cards: Iterable[NeuronCard], watched: Iterable[WatchedNeuron]) -> list[ImagePlace]:
+    """The images of these neurons, each once; row by row, so that patches of one image follow each other."""
+    shown: list[NeuronCard | WatchedNeuron] = [*cards, *watched]
+    places = {image.place for neuron in shown for image in neuron.images}
+    return sorted(places, key=_in_manifest_order)
+
+
+def _in_manifest_order(place: ImagePlace) -> tuple[int, int, int]:
+    return (place.row, -1, -1) if place.box is None else (place.row, place.box.top, place.box.left)

@@ -1,0 +1,22 @@
+"""What work items of every kind have in common when something happens to them."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 60.0
+
+Problem = Mapping[str, Any]
+"""Why an item could not be done, in the form of `DissectError.as_problem()`."""
+
+WORKER_LOST = {
+    "code": "worker-lost",
+    "title": "Worker lost",
+    "detail": "The worker that held the item was not heard of until its lease had expired.",
+}
+
+
+def wait_after(attempt: int) -> timedelta:
+    """How long an item waits after its first, second ... attempt has failed."""
+    return timedelta(seconds=min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (attempt - 1)))

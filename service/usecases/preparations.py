@@ -1,0 +1,170 @@
+"""What workers find out about registered things: the layers of models, the sizes of images that are cut into patches.
+
+A preparation is a work item like those of jobs: one for each thing, held under a lease, tried a bounded number of
+times, in turns with the jobs. Every function is one transaction's work, and whoever writes for a holder checks its
+fence.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.db import work as queries
+from service.db.resources import get_resource, save_inspection, set_image_count
+from service.db.session import on_commit
+from service.domain.resources import Resource
+from service.domain.trail import SCHEDULER
+from service.domain.work import ItemStatus, Preparation, PreparationLease
+from service.errors import Conflict, LeaseLost, NotMeasured
+from service.ports import JobQueue
+from service.usecases.accidents import WORKER_LOST, Problem, wait_after
+from service.usecases.trail import record
+from service.usecases.wake import wake_worker
+
+_QUEUE = "_preparations"
+"""No job's queue may have this name, so that preparations take turns with all of them."""
+
+_ASK_AGAIN = {
+    Preparation.INSPECT: "POST /models/{reference}/inspect has it opened again.",
+    Preparation.MEASURE: "POST /probe-sets/{reference}/measure has its images measured again.",
+}
+_PLACES_TO_LOOK = "Look at the workers' logs and memory."
+
+
+def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Preparation, *, total: int = 1) -> None:
+    """Have a worker prepare a registered thing, or prepare it again, unless one is about it.
+
+    total: units of work, images for example. A probe set that has been measured stays as it is.
+    """
+    if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
+        return
+    turn = queries.next_turn(session, _QUEUE)
+    if queries.add_preparation(session, resource.id, stage, queue=_QUEUE, turn=turn, total=total):
+        on_commit(session, lambda: wake_worker(queue, resource.id))
+
+
+def image_count(session: Session, probe_set: Resource) -> int:
+    """How many images, or patches of them, a probe set has.
+
+    Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
+    """
+    images: int | None = probe_set.spec["images"]
+    if images is None:
+        raise unmeasured(session, probe_set)
+    return images
+
+
+def unmeasured(session: Session, probe_set: Resource) -> Conflict:
+    """Why the patches of a probe set are not known: NotMeasured, or the problem that a worker met."""
+    problem = problem_of(session, probe_set, Preparation.MEASURE)
+    if problem is not None:
+        return Conflict(
+            f"Probe set {probe_set.reference} cannot be cut into patches. {problem['detail']}",
+            field="probe_set",
+            value=probe_set.reference,
+            remedy=problem["remedy"],
+        )
+    return NotMeasured(
+        f"A worker is still to read the sizes of the images of probe set {probe_set.reference}, for its patches.",
+        field="probe_set",
+        value=probe_set.reference,
+        remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many patches there are.",
+    )
+
+
+def problem_of(session: Session, resource: Resource, stage: Preparation) -> dict[str, Any] | None:
+    """Why a preparation was given up; None where it was not, or is tried again."""
+    known = queries.find_preparation(session, resource.id, stage)
+    if known is None or known[0] is not ItemStatus.WITHDRAWN:
+        return None
+    return known[1]
+
+
+def complete_preparation(session: Session, lease: PreparationLease, result: Mapping[str, Any]) -> None:
+    """Store what a worker has found out. Raises LeaseLost."""
+    _lock_held(session, lease)
+    if lease.stage is Preparation.INSPECT:
+        save_inspection(session, lease.resource_id, layers=list(result["layers"]))
+    else:
+        set_image_count(session, lease.resource_id, result["images"])
+    queries.finish_item(session, lease, {})
+
+
+def fail_preparation(session: Session, lease: PreparationLease, problem: Problem) -> None:
+    """End a preparation that would meet the same error again; the thing has it for its problem. Raises LeaseLost."""
+    _lock_held(session, lease)
+    resource = get_resource(session, lease.resource_id)
+    remedy = f"{problem.get('remedy', _PLACES_TO_LOOK)} {_ask_again(resource, lease.stage)}"
+    _give_up(session, lease, {**problem, "remedy": remedy})
+
+
+def try_preparation_again(session: Session, lease: PreparationLease, problem: Problem, *, max_attempts: int) -> None:
+    """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
+
+    Raises LeaseLost.
+    """
+    _lock_held(session, lease)
+    if lease.attempt >= max_attempts:
+        _give_up(session, lease, _tried_too_often(get_resource(session, lease.resource_id), lease, problem))
+        return
+    turn = queries.next_turn(session, _QUEUE)
+    queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem, turn=turn)
+
+
+def hand_back_preparation(session: Session, queue: JobQueue, lease: PreparationLease) -> None:
+    """Make an item ready again whose worker is told to stop; it counts as no attempt. Raises LeaseLost."""
+    if not queries.hand_back_item(session, lease, uncounted=True):
+        raise _lost(lease)
+    on_commit(session, lambda: wake_worker(queue, lease.resource_id))
+
+
+def reap_preparation(session: Session, lease: PreparationLease) -> None:
+    """Give up an item whose last holder has fallen silent, unless it has been heard of."""
+    if not queries.lock_preparation(session, lease) or not queries.is_still_expired(session, lease):
+        return
+    resource = get_resource(session, lease.resource_id)
+    _give_up(session, lease, _tried_too_often(resource, lease, WORKER_LOST))
+    subject = f"{resource.kind.collection}/{resource.reference}"
+    record(session, actor=SCHEDULER, action=f"give up to {lease.stage}", subject=subject)
+
+
+def _give_up(session: Session, lease: PreparationLease, problem: Problem) -> None:
+    queries.give_up_item(session, lease, problem)
+    if lease.stage is Preparation.INSPECT:
+        save_inspection(session, lease.resource_id, problem=dict(problem))
+
+
+def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Problem) -> dict[str, Any]:
+    what = "opened" if lease.stage is Preparation.INSPECT else "measured"
+    times = "once" if lease.attempt == 1 else f"{lease.attempt} times"
+    return {
+        "code": problem["code"],
+        "title": problem["title"],
+        "detail": (
+            f"It was tried {times} to have the {resource.kind.words} {what}, without success. "
+            f"The last time: {problem['detail']}"
+        ),
+        "remedy": f"{_PLACES_TO_LOOK} {_ask_again(resource, lease.stage)}",
+    }
+
+
+def _ask_again(resource: Resource, stage: Preparation) -> str:
+    return _ASK_AGAIN[stage].format(reference=resource.reference)
+
+
+def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
+    """Are the images shown whole, or is it a part of a measured set, or measured?"""
+    if probe_set.spec["patches"] is None or "part" in probe_set.spec:
+        return True
+    known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
+    return known is not None and known[0] is ItemStatus.DONE
+
+
+def _lock_held(session: Session, lease: PreparationLease) -> None:
+    if not queries.lock_preparation(session, lease):
+        raise _lost(lease)
+
+
+def _lost(lease: PreparationLease) -> LeaseLost:
+    return LeaseLost(f"The lease on the item to {lease.stage} {lease.resource_id} is no longer this worker's.")

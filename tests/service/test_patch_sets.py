@@ -1,0 +1,208 @@
+"""Probe sets that are cut into patches: registered unopened, measured by a worker, dissected after that."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from service.config import Settings
+from service.db.pictures import find_sizes
+from service.db.resources import find_resource
+from service.db.session import Sessions, transaction
+from service.domain.jobs import Job, JobStatus
+from service.domain.probes import PatchGrid
+from service.domain.resources import Resource, ResourceKind
+from service.domain.work import Preparation
+from service.errors import Conflict, NotMeasured
+from service.files import ANYWHERE
+from service.pipelines.items import DissectionRunner
+from service.probes import measuring
+from service.usecases.jobs import replay_job, submit_job
+from service.usecases.preparations import prepare, problem_of
+from service.usecases.resources import digest_of_probe_set, listed_probe_set, probe_set_of, register_stratum
+from tests.service.conftest import Run
+from tests.service.factories import RecordingQueue
+from tests.service.inline_child import inline_host
+from tests.service.small_jobs import IMAGES, SUBMISSION, register, submit
+
+GRID = PatchGrid(20, 20)
+PATCHES = 4
+"""Of an image of 40 x 30 pixels."""
+
+Work = Callable[[], Resource]
+"""Do what is to be done; the probe set as it is then."""
+
+
+@pytest.fixture
+def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Work:
+    def work_off() -> Resource:
+        inline_host(sessions, settings, runner).work()
+        return registered(sessions)
+
+    return work_off
+
+
+def registered(sessions: Sessions) -> Resource:
+    with transaction(sessions) as session:
+        probe_set = find_resource(session, ResourceKind.PROBE_SET, "probes", None)
+        assert probe_set is not None
+        return probe_set
+
+
+def register_patches(sessions: Sessions, folder: Path, on_unreadable: str = "fail") -> Resource:
+    with transaction(sessions) as session:
+        wanted = {"patches": GRID, "on_unreadable": on_unreadable}
+        return register(session, folder, RecordingQueue(), probe_set=wanted)
+
+
+def dissect(sessions: Sessions, folder: Path, on_unreadable: str = "fail", **changes: Any) -> Job:
+    return submit(sessions, folder, probe_set={"patches": GRID, "on_unreadable": on_unreadable}, **changes)
+
+
+def problem(sessions: Sessions, probe_set: Resource) -> dict[str, Any]:
+    with transaction(sessions) as session:
+        found = problem_of(session, probe_set, Preparation.MEASURE)
+    assert found is not None
+    return found
+
+
+def test_registering_opens_no_image(sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an image was opened")
+
+    monkeypatch.setattr(measuring, "image_size", refuse)
+    probe_set = register_patches(sessions, folder)
+    assert probe_set.spec["images"] is None
+    with pytest.raises(NotMeasured, match="sizes of the images") as refused:
+        dissect(sessions, folder)
+    assert "GET /probe-sets/probes@1" in str(refused.value.remedy)
+
+
+def test_a_worker_counts_the_patches_and_a_job_shows_them(
+    sessions: Sessions, folder: Path, run: Run, work: Work
+) -> None:
+    register_patches(sessions, folder)
+    assert work().spec["images"] == IMAGES * PATCHES
+    job = run(dissect(sessions, folder, shard_size=7))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    assert job.manifest is not None
+    assert job.manifest["images_used"] == IMAGES * PATCHES
+    assert job.progress[0].items == -(-IMAGES * PATCHES // 7)
+    with transaction(sessions) as session:
+        replay = replay_job(session, RecordingQueue(), job.id)
+    replayed = run(replay).manifest
+    assert replayed is not None
+    assert replayed["results"] == job.manifest["results"]
+
+
+def test_what_has_been_measured_is_not_measured_again(sessions: Sessions, folder: Path, work: Work) -> None:
+    register_patches(sessions, folder)
+    before = work()
+    size = (folder / "0.png").stat().st_size
+    (folder / "0.png").write_bytes(bytes(size))
+    assert register_patches(sessions, folder) == before
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        prepare(session, queue, before, Preparation.MEASURE)
+    assert queue.published == []
+    assert work() == before
+
+
+def test_an_unreadable_image_is_named_by_its_row_until_it_is_mended(
+    sessions: Sessions, folder: Path, work: Work
+) -> None:
+    image = (folder / "6.png").read_bytes()
+    (folder / "6.png").write_bytes(bytes(len(image)))
+    probe_set = register_patches(sessions, folder)
+    assert work().spec["images"] is None
+    found = problem(sessions, probe_set)
+    assert (found["code"], found["value"]) == ("unreadable-image", "row 7")
+    assert "6.png" not in str(found), "file names may carry patient data"
+    with transaction(sessions) as session, pytest.raises(Conflict, match="row 7") as refused:
+        submit_job(session, RecordingQueue(), SUBMISSION, request={})
+    assert not isinstance(refused.value, NotMeasured)
+    assert "POST /probe-sets/probes@1/measure" in str(refused.value.remedy)
+
+    (folder / "6.png").write_bytes(image)
+    with transaction(sessions) as session:
+        prepare(session, RecordingQueue(), probe_set, Preparation.MEASURE)
+    assert work().spec["images"] == IMAGES * PATCHES
+
+
+def test_an_image_smaller_than_a_patch_is_named_by_its_row(sessions: Sessions, folder: Path, work: Work) -> None:
+    Image.fromarray(np.zeros((10, 10), dtype=np.uint8)).save(folder / "2.png")
+    probe_set = register_patches(sessions, folder)
+    work()
+    found = problem(sessions, probe_set)
+    assert (found["code"], found["value"]) == ("invalid-manifest", "row 3")
+
+
+def test_a_set_that_skips_counts_what_cannot_be_read(sessions: Sessions, folder: Path, run: Run, work: Work) -> None:
+    whole = (folder / "6.png").read_bytes()
+    (folder / "6.png").write_bytes(bytes(len(whole)))
+    register_patches(sessions, folder, "skip")
+    assert work().spec["images"] == (IMAGES - 1) * PATCHES + 1
+    (folder / "6.png").write_bytes(whole)
+    job = run(dissect(sessions, folder, "skip"))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    assert job.manifest is not None
+    assert job.manifest["rows_skipped"] == [7], "an image that is readable again is not shown whole among patches"
+
+
+def test_top_k_follows_the_number_of_patches(sessions: Sessions, folder: Path, work: Work) -> None:
+    register_patches(sessions, folder)
+    work()
+    job = dissect(sessions, folder, fit_top_k=True)
+    assert job.request.options.method.top_k == 10
+
+
+def test_a_stratum_has_the_patches_of_its_images(sessions: Sessions, folder: Path, work: Work) -> None:
+    rows = [f"{index}.png,{'n' if index < 3 else 's'}" for index in range(IMAGES)]
+    (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
+    register_patches(sessions, folder)
+    probe_set = work()
+    with transaction(sessions) as session:
+        whole = probe_set_of(session, probe_set, ANYWHERE)
+        part = register_stratum(session, probe_set, whole, "site", "n")
+        assert part.spec["images"] == 3 * PATCHES
+        assert probe_set_of(session, part, ANYWHERE).items == whole.part("site", "n").items
+        queue = RecordingQueue()
+        prepare(session, queue, part, Preparation.MEASURE)
+    assert queue.published == [], "its images are those of the whole"
+
+
+def as_before_the_upgrade(sessions: Sessions, probe_set: Resource, images: int) -> None:
+    """Earlier releases stored the number of patches alone."""
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM work_items WHERE resource_id = :id"), {"id": probe_set.id})
+        session.execute(text("DELETE FROM image_sizes"))
+        session.execute(
+            text("""UPDATE resources SET spec = jsonb_set(spec, '{images}', to_jsonb(:n)) WHERE id = :id"""),
+            {"n": images, "id": probe_set.id},
+        )
+
+
+def test_a_set_of_an_earlier_release_goes_on_working(sessions: Sessions, folder: Path, run: Run) -> None:
+    probe_set = register_patches(sessions, folder)
+    as_before_the_upgrade(sessions, probe_set, IMAGES * PATCHES)
+    with transaction(sessions) as session, pytest.raises(NotMeasured):
+        probe_set_of(session, registered(sessions), ANYWHERE)
+    job = run(dissect(sessions, folder))
+    assert job.status is JobStatus.SUCCEEDED, job.problem
+    with transaction(sessions) as session:
+        assert find_sizes(session, digest_of_probe_set(listed_probe_set(probe_set, ANYWHERE))) == [(40, 30)] * IMAGES
+
+
+def test_a_set_of_an_earlier_release_with_other_patches_now_is_refused(
+    sessions: Sessions, folder: Path, work: Work
+) -> None:
+    probe_set = register_patches(sessions, folder)
+    as_before_the_upgrade(sessions, probe_set, 3)
+    with transaction(sessions) as session:
+        prepare(session, RecordingQueue(), probe_set, Preparation.MEASURE)
+    assert work().spec["images"] == 3
+    assert "had 3 patches" in problem(sessions, probe_set)["detail"]
