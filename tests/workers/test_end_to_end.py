@@ -145,7 +145,11 @@ def test_a_running_job_stops_when_it_is_cancelled(client: TestClient, worker: No
     columns = header.split(",")
     many = files.phantoms.with_name("many.csv")
     cells = dict(zip(columns, first.split(","), strict=False))
-    many.write_text("image,image_id\n" + "".join(f"{cells['image']},i{number}\n" for number in range(20_000)))
+    image = many.parent / cells["image"]
+    copies = [many.parent / f"copy-{number}{image.suffix}" for number in range(20_000)]
+    for copy in copies:  # rows of one path are one image
+        copy.hardlink_to(image)
+    many.write_text("\n".join(["image", *(copy.name for copy in copies)]))
     assert client.post("/probe-sets", json={"name": "many", "manifest": str(many)}).status_code == 201
     job = post(client, probe_set="many", layers="all")
     deadline = time.monotonic() + PATIENCE_S
