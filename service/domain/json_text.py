@@ -19,9 +19,10 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 _UTF8 = "Send it in UTF-8. In PowerShell: `-ContentType 'application/json; charset=utf-8'`."
 
 
-def parse_json(content: bytes, *, root: str = "body") -> Any:
+def parse_json(content: bytes, *, root: str = "body", takes_nul: bool = False) -> Any:
     """The value that the text stands for. root: what errors call the whole of it.
 
+    takes_nul: the reader of the value looks after the character NUL itself.
     Raises InvalidInput naming the field, for text that is no JSON or no UTF-8, and for all that `check_values` refuses.
     """
     text, is_utf8 = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
@@ -35,11 +36,11 @@ def parse_json(content: bytes, *, root: str = "body") -> Any:
 
     if not is_utf8:
         _name_undecoded(value, root)
-    check_values(value, root)
+    check_values(value, root, takes_nul=takes_nul)
     return value
 
 
-def check_values(value: object, root: str, *, within: str = "") -> None:
+def check_values(value: object, root: str, *, within: str = "", takes_nul: bool = False) -> None:
     """Raise InvalidInput naming the field for the first value that cannot be worked with.
 
     within: the field that holds the value, where it is a part of something larger.
@@ -49,7 +50,7 @@ def check_values(value: object, root: str, *, within: str = "") -> None:
     """
     if not _is_sound(value):
         for place, item in _walk(value, root, within):
-            _check(place, item)
+            _check(place, item, takes_nul)
 
 
 class _NoNumber(str):
@@ -148,7 +149,7 @@ def _walk(value: object, root: str, within: str = "") -> Iterator[tuple[str, Any
         left.extend(reversed(below))
 
 
-def _check(place: str, item: object) -> None:
+def _check(place: str, item: object, takes_nul: bool) -> None:
     if isinstance(item, _NoNumber):
         if item.lstrip("-").isdigit():
             raise _unusable(place, f"is an integer of {len(item)} digits", f"{item[:20]}…", "Write at most 40 digits.")
@@ -161,7 +162,7 @@ def _check(place: str, item: object) -> None:
     if isinstance(item, int) and item.bit_length() > _MOST_BITS:
         raise _unusable(place, "is an integer of more than 40 digits", None, "Write at most 40 digits.")
     if isinstance(item, str):
-        _check_text(place, item)
+        _check_text(place, item.replace("\0", "") if takes_nul else item)
 
 
 def _check_text(place: str, text: str) -> None:

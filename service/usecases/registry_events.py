@@ -121,7 +121,7 @@ def read_event(body: bytes) -> RegistryEvent:
 
     Raises InvalidInput for what is none, and for one that something would follow from, but names no model.
     """
-    document = parse_json(body)
+    document = parse_json(body, takes_nul=True)  # see `storable`
     try:
         envelope = _Envelope.model_validate(document)
     except ValidationError as error:
