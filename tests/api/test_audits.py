@@ -39,8 +39,10 @@ RULES: list[dict[str, Any]] = [
 def baseline(sessions: Sessions, data_root: Path) -> str:
     """A dissection of a registered checkpoint on a registered manifest."""
     (data_root / "target.pt").write_bytes(b"weights")
-    (data_root / "image.png").write_bytes(b"pixels")
-    (data_root / "manifest.csv").write_text("image,density\n" + "image.png,a\n" * 5)
+    for number in range(5):
+        (data_root / f"{number}.png").write_bytes(b"pixels of %d" % number)
+    rows = [f"{number}.png,a\n" for number in range(5)]
+    (data_root / "manifest.csv").write_text("image,density\n" + "".join(rows))
     with transaction(sessions) as session:
         probe_set, _ = register_probe_set(
             session,
