@@ -25,22 +25,22 @@ from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.policies import Policy
 from service.domain.resources import Resource
-from service.engine.fine_tuning import Examples, TuningOptions, classify, fine_tune
-from service.engine.recognition import recognise
+from service.engine.evidence.recognition import recognise
+from service.engine.fitting.fine_tuning import Examples, TuningOptions, classify, fine_tune
 from service.files import ANYWHERE
 from service.pipelines.child_process import DISSECTION, ChildProcess
 from service.pipelines.host import WorkerHost
-from service.pipelines.phantom_targets import (
+from service.probes.manifest import read_manifest
+from service.probes.phantoms import FINDINGS, write_phantoms
+from service.probes.phantoms.plan import VIEWS
+from service.storage import open_store
+from service.studies.phantom_targets import (
     ARCHITECTURE,
     fit_phantom_targets,
     open_phantom_target,
     phantom_examples,
     write_target,
 )
-from service.probes.manifest import read_manifest
-from service.probes.phantoms import FINDINGS, write_phantoms
-from service.probes.phantoms.plan import VIEWS
-from service.storage import open_store
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.audits import Occasion, find_audit, start_audit
 from service.usecases.deployments import create_deployment, find_deployment, pin_baseline, register_policy

@@ -15,11 +15,12 @@ from benchmarks.soft_wpmi import loop_over_units
 from benchmarks.table import Row
 from service.analysis.discoveries import q_values
 from service.domain.evidence import LEVEL
-from service.engine.exams import Exams, resample
-from service.engine.null import null_table, tail_p
-from service.engine.null_sets import draw_null_sets
-from service.engine.similarity_blocks import WpmiParameters, WpmiScorer, best_concepts, columns_of_embeddings
-from service.engine.stability import labels_of_resamples
+from service.engine.evidence.exams import Exams, resample
+from service.engine.evidence.null import null_table, tail_p
+from service.engine.evidence.null_sets import draw_null_sets
+from service.engine.evidence.stability import labels_of_resamples
+from service.engine.similarity.scorer import best_concepts, columns_of_embeddings
+from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
 from service.engine.top_k import top_k_images
 
 _IMAGES, _PER_EXAM, _CONCEPTS, _TOP_K = 4_000, 4, 763, 100

@@ -19,11 +19,11 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import ProbeSet
 from service.engine.dissectors import open_dissector
-from service.engine.phantom_dissector import PHANTOM_DISSECTOR
+from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
 from service.engine.scoring import embed_concepts
-from service.pipelines.dissection import DissectionPlan, run_dissection
-from service.pipelines.phantom_targets import ARCHITECTURE, fit_phantom_targets
 from service.probes.manifest import read_manifest
+from service.studies.dissection import DissectionPlan, run_dissection
+from service.studies.phantom_targets import ARCHITECTURE, fit_phantom_targets
 
 _PHANTOMS, _SERIES = 1_200, 9
 _LAYERS = ("_blocks.10", "_blocks.15", "_fc")

@@ -29,15 +29,15 @@ from service.domain.probes import ProbeItem, ProbeSet
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
-from service.engine.phantom_dissector import PHANTOM_DISSECTOR
-from service.engine.probing import Probing
-from service.engine.qualification import LEAST_AUROC
-from service.engine.recognition import Recognition, recognise
+from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
+from service.engine.evidence.qualification import LEAST_AUROC
+from service.engine.evidence.recognition import Recognition, recognise
+from service.engine.probing.probe import Probing
 from service.engine.scoring import embed_concepts
-from service.pipelines.phantom_targets import ARCHITECTURE, PhantomTraining, fit_phantom_targets
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
 from service.probes.phantoms import FINDINGS
+from service.studies.phantom_targets import ARCHITECTURE, PhantomTraining, fit_phantom_targets
 
 HEAD = "_fc"
 

@@ -4,9 +4,9 @@ import torch
 
 from benchmarks.table import Row, race
 from service.domain.preprocessing import MAMMO_CLIP
-from service.engine.efficientnet import B5, EfficientNet
-from service.engine.hooks import pooled_layers
-from service.engine.networks import Target
+from service.engine.networks.efficientnet import B5, EfficientNet
+from service.engine.networks.protocols import Target
+from service.engine.probing.hooks import pooled_layers
 
 _GOAL = 1.05
 _ROUNDS = 5

@@ -19,15 +19,16 @@ from service.concepts.findings import name_findings
 from service.domain.evidence import LEVEL
 from service.domain.models import DissectorSpec
 from service.engine import similarity
-from service.engine.contrast import ContrastScorer, spread_of_scores
 from service.engine.dissectors import open_dissector
-from service.engine.exams import Exams
-from service.engine.null import null_table, tail_p
-from service.engine.null_sets import draw_null_sets
-from service.engine.phantom_dissector import PHANTOM_DISSECTOR
-from service.engine.qualification import LEAST_AUROC
-from service.engine.recognition import recognise
-from service.engine.similarity_blocks import ConceptColumns, Scorer, WpmiParameters, WpmiScorer, best_concepts
+from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
+from service.engine.evidence.exams import Exams
+from service.engine.evidence.null import null_table, tail_p
+from service.engine.evidence.null_sets import draw_null_sets
+from service.engine.evidence.qualification import LEAST_AUROC
+from service.engine.evidence.recognition import recognise
+from service.engine.similarity.contrast_scorer import ContrastScorer, spread_of_scores
+from service.engine.similarity.scorer import ConceptColumns, Scorer, best_concepts
+from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
 from service.engine.top_k import top_k_images
 from service.probes.phantoms import FINDINGS, generate_range
 from service.probes.pixels import DecodedImage
@@ -79,7 +80,7 @@ SCORERS: dict[str, Callable[[ConceptColumns, Tensor], Scorer]] = {
 class Probe:
     """A series of phantoms: cosines float32 [N, C] to the concepts, truth bool [N, F], and what may be asked.
 
-    qualified: bool [F], the findings that the dissector can see, as `service.engine.qualification` has it.
+    qualified: bool [F], the findings that the dissector can see, as `service.engine.evidence.qualification` has it.
     """
 
     scores: Tensor

@@ -19,10 +19,10 @@ from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.files import ANYWHERE
 from service.pipelines.child_process import DISSECTION, ChildProcess
-from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.host import WorkerHost
 from service.probes.manifest import read_manifest
 from service.storage import open_store
+from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.resources import register_dissector, register_model, register_probe_set
 from tests.service.factories import RecordingQueue

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.table import Row, race
-from service.engine.efficientnet import B5, EfficientNet
-from service.engine.folding import fold_norms
+from service.engine.networks.efficientnet import B5, EfficientNet
+from service.engine.networks.folding import fold_norms
 
 _HEIGHT, _WIDTH = 1520, 912
 _BATCH_SIZES = (1, 2, 4)

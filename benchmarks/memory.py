@@ -80,7 +80,7 @@ def peak_megabytes(images: int) -> float:
 
     from service.domain.jobs import DissectionOptions
     from service.engine.dissect import dissect
-    from service.engine.networks import Target
+    from service.engine.networks.protocols import Target
 
     class Pixels:
         """A dissector that projects the pixels at random."""

@@ -27,12 +27,12 @@ from service.domain.jobs import DissectionOptions
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.policies import Policy
 from service.domain.probes import ProbeItem, ProbeSet
-from service.engine.activations import FullActivations, RunningSummary
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
-from service.engine.exams import exams_of
-from service.engine.probing import LayerRecord, Probing, kept_top
+from service.engine.evidence.exams import exams_of
+from service.engine.probing.activations import FullActivations, RunningSummary
+from service.engine.probing.probe import LayerRecord, Probing, kept_top
 from service.engine.scoring import embed_concepts
 from service.engine.top_k import RunningTopK
 from service.probes.images import open_images

@@ -20,7 +20,7 @@ from service.domain.probes import PatchGrid, ProbeSet
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from service.pipelines.dissection import DissectionPlan
+    from service.studies.dissection import DissectionPlan
 
 
 def dissect(
@@ -59,8 +59,8 @@ def dissect(
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
-    from service.pipelines.dissection import DissectionPlan, run_dissection
     from service.probes.measuring import read_patches
+    from service.studies.dissection import DissectionPlan, run_dissection
 
     file_format = _format(out, csv_layout)
     _check_report(report)
@@ -149,8 +149,8 @@ def _check_report(report: Path | None) -> None:
 
 
 def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
-    from service.pipelines.local_report import write_report
     from service.reports.facts import Facts
+    from service.studies.local_report import write_report
     from service.usecases.reports import named_target
 
     facts = Facts(

@@ -20,7 +20,7 @@ from service.domain.probes import ProbeSet
 from service.errors import InvalidInput, InvalidManifest
 
 if TYPE_CHECKING:
-    from service.pipelines.evaluation import EvaluatedDissection, Halves
+    from service.studies.evaluation import EvaluatedDissection, Halves
 
 _LITE0 = "efficientnet-lite0"
 _LABELS = 5
@@ -50,11 +50,11 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
 ) -> None:
     """Fit a dissector on half of the patients, dissect a network on the others, and say what that is worth."""
-    from service.engine.networks import choose_device
-    from service.pipelines.evaluation import EvaluationPlan, halve_patients
-    from service.pipelines.evaluation import evaluate as run
-    from service.pipelines.fit_dissector import FitOptions, fit_dissector
+    from service.engine.networks.protocols import choose_device
     from service.probes.images import open_images
+    from service.studies.evaluation import EvaluationPlan, halve_patients
+    from service.studies.evaluation import evaluate as run
+    from service.studies.fit_dissector import FitOptions, fit_dissector
 
     target = _target(checkpoint, architecture)
     halves = halve_patients(_read(data), seed)
@@ -118,8 +118,8 @@ def _write(
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
     from service.domain.groups import group_images
-    from service.pipelines.local_report import write_report
     from service.reports.facts import Facts
+    from service.studies.local_report import write_report
 
     figures = {
         "halves": {

@@ -26,11 +26,11 @@ def fit_dissector(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
 ) -> None:
     """Fit a dissector on image-report pairs; the bundle carries what it recognises on patients it has not seen."""
-    from service.engine.networks import choose_device
-    from service.pipelines.fit_dissector import FitOptions
-    from service.pipelines.fit_dissector import fit_dissector as fit
+    from service.engine.networks.protocols import choose_device
     from service.probes.images import open_images
     from service.probes.manifest import read_manifest
+    from service.studies.fit_dissector import FitOptions
+    from service.studies.fit_dissector import fit_dissector as fit
 
     images = open_images(read_manifest(manifest, name=manifest.stem))
     others = None if held_out is None else open_images(read_manifest(held_out, name=held_out.stem))

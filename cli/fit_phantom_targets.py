@@ -10,7 +10,7 @@ from rich.table import Table
 from cli.progress import TUNING, ProgressBars
 
 if TYPE_CHECKING:  # it stands on torch, which other commands do without
-    from service.pipelines.phantom_targets import PhantomTargets
+    from service.studies.phantom_targets import PhantomTargets
 
 Folder = Annotated[Path, typer.Argument(help="Folder to write the weights into; made if need be.")]
 HeldOut = Annotated[
@@ -39,7 +39,7 @@ def fitted_phantom_targets(
     checkpoint: Path, folder: Path, console: Console, *, longer: bool = False
 ) -> "PhantomTargets":
     """Train both, with progress on the terminal, unless the folder has them. Their paths are absolute."""
-    from service.pipelines.phantom_targets import PhantomTraining, fit_phantom_targets
+    from service.studies.phantom_targets import PhantomTraining, fit_phantom_targets
 
     training = PhantomTraining.longer() if longer else PhantomTraining()
     with ProgressBars(console, TUNING) as bars:
@@ -47,7 +47,7 @@ def fitted_phantom_targets(
 
 
 def _recognition(targets: "PhantomTargets", phantoms: int, seed: int, console: Console) -> Table:
-    from service.pipelines.phantom_targets import measure_recognition
+    from service.studies.phantom_targets import measure_recognition
 
     with ProgressBars(console, TUNING) as bars:
         all_findings, calcifications = measure_recognition(targets, phantoms=phantoms, seed=seed, progress=bars)

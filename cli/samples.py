@@ -38,7 +38,7 @@ def samples(
 
 def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -> Samples:
     """Lay out the samples; what a folder already holds is left as it is. Raises InvalidInput without the demo extra."""
-    from service.engine.phantom_dissector import PHANTOM_DISSECTOR
+    from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
     from service.probes.phantoms.writing import write_phantoms
     from service.probes.samples import cbis_ddsm_manifest
 

@@ -10,7 +10,7 @@ PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "contrast", "contr
 """Those that score a unit by its top images alone, with a prior term: they stream, and have a null."""
 
 CONTRASTS: tuple[Similarity, ...] = ("contrast", "contrast_scan")
-"""Those that hold each concept against its own spread; ours. See service/engine/contrast.py."""
+"""Those that hold each concept against its own spread; ours. See service/engine/similarity/contrast_scorer.py."""
 
 DEFAULT: Similarity = "contrast"
 """What names neurons where nobody asks for anything else: docs/label-accuracy.md has the evidence."""

@@ -12,13 +12,13 @@ from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem
-from service.engine.batches import OnUnreadable
-from service.engine.hooks import pooled_layers
-from service.engine.job_evidence import job_evidence
-from service.engine.networks import Dissector, Target
-from service.engine.probing import Probing, probe
+from service.engine.evidence.job import job_evidence
+from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.batches import OnUnreadable
+from service.engine.probing.hooks import pooled_layers
+from service.engine.probing.probe import Probing, probe
+from service.engine.probing.shards import gather_embeddings, shard_spans
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
-from service.engine.shards import gather_embeddings, shard_spans
 from service.ports import ProbeImages, ProgressListener
 
 

@@ -13,19 +13,13 @@ from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
-from service.engine.contrast import ConceptSpread, ContrastScorer, spread_of_embeddings
-from service.engine.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
-from service.engine.networks import Dissector
-from service.engine.null_sets import NullSets
-from service.engine.probing import LayerRecord
-from service.engine.similarity_blocks import (
-    ConceptColumns,
-    Scorer,
-    WpmiParameters,
-    WpmiScorer,
-    best_concepts,
-    columns_of_embeddings,
-)
+from service.engine.evidence.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
+from service.engine.evidence.null_sets import NullSets
+from service.engine.networks.protocols import Dissector
+from service.engine.probing.probe import LayerRecord
+from service.engine.similarity.contrast_scorer import ConceptSpread, ContrastScorer, spread_of_embeddings
+from service.engine.similarity.scorer import ConceptColumns, Scorer, best_concepts, columns_of_embeddings
+from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidConceptSet, TooFewImages
 

@@ -17,11 +17,11 @@ from service.domain.jobs import Stage
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem
 from service.domain.work import AnyLease, FinishedItem, Preparation, PreparationLease
-from service.engine.job_evidence import job_evidence
-from service.engine.networks import Target, choose_device
-from service.engine.probing import merge_records
+from service.engine.evidence.job import job_evidence
+from service.engine.networks.protocols import Target, choose_device
+from service.engine.probing.probe import merge_records
+from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
-from service.engine.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
 from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS

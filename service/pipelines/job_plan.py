@@ -14,7 +14,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.engine.shards import shard_spans
+from service.engine.probing.shards import shard_spans
 from service.errors import Conflict
 from service.files import DataRoots
 from service.pipelines.prepare import keep_sizes_of

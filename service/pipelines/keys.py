@@ -14,8 +14,8 @@ import torch
 from service.domain.digests import digest_of
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ImagePlace
-from service.engine.networks import Dissector, Target
-from service.engine.probing import kept_top, wants_every_activation
+from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.probe import kept_top, wants_every_activation
 from service.pipelines.job_plan import JobPlan
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 

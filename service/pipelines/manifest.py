@@ -12,7 +12,7 @@ from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
 from service.domain.probes import ProbeSet
-from service.engine.networks import Dissector, Target
+from service.engine.networks.protocols import Dissector, Target
 from service.engine.scoring import SEED
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 

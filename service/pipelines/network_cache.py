@@ -10,7 +10,7 @@ import torch
 from service.domain.models import DissectorSpec, TargetSpec
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
-from service.engine.networks import Dissector, Target
+from service.engine.networks.protocols import Dissector, Target
 
 Network = TypeVar("Network", Target, Dissector)
 

@@ -13,8 +13,8 @@ from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
 from service.engine.architectures import open_target
-from service.engine.hooks import list_layers
-from service.engine.networks import choose_device
+from service.engine.networks.protocols import choose_device
+from service.engine.probing.hooks import list_layers
 from service.errors import DigestMismatch
 from service.files import DataRoots, data_roots
 from service.probes.measuring import measure

@@ -8,8 +8,8 @@ import torch
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
-from service.engine.networks import Target
-from service.engine.regions import Spot, find_regions
+from service.engine.networks.protocols import Target
+from service.engine.probing.regions import Spot, find_regions
 from service.ports import ProbeImages
 from service.reports.cards import choose_cards
 

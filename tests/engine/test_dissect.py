@@ -14,7 +14,7 @@ from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.methods import Method
 from service.domain.neurons import Dissection, Neuron
 from service.engine.dissect import dissect
-from service.engine.networks import Target
+from service.engine.networks.protocols import Target
 from service.engine.similarity import cosine, soft_wpmi
 from service.errors import (
     DissectError,

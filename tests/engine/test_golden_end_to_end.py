@@ -21,7 +21,7 @@ from service.domain.probes import ProbeItem
 from service.engine.architectures import open_target
 from service.engine.dissect import dissect
 from service.engine.dissectors import open_dissector
-from service.engine.networks import Dissector
+from service.engine.networks.protocols import Dissector
 from service.engine.similarity import soft_wpmi
 from tests.engine.published import GOLDEN, images_of, pretraining_file, recipe_weights, vocabulary
 from tests.engine.toys import words

@@ -12,7 +12,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
-from service.engine.networks import Target
+from service.engine.networks.protocols import Target
 from service.errors import UnreadableImage
 
 CONTRACT = Preprocessing(height=2, width=2, mean=(0.0,) * 3, std=(1.0,) * 3, resize="none")

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.domain.probes import PatchGrid, ProbeSet
-from service.engine.batches import image_batches
+from service.engine.probing.batches import image_batches
 from service.errors import UnreadableImage
 from service.probes.images import open_images
 from service.probes.measuring import read_patches

@@ -22,7 +22,7 @@ from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.work import Lease
-from service.engine.shards import StoredShard
+from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
 from service.storage import open_store

@@ -10,8 +10,8 @@ from service.domain.jobs import DissectionOptions, JobStatus
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import ResourceKind
-from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.probes.manifest import read_manifest
+from service.studies.dissection import DissectionPlan, run_dissection
 from tests.service.conftest import Run
 from tests.service.small_jobs import CONCEPTS, SUBMISSION, submit, write_folder
 from tests.service.small_networks import ARCHITECTURE, LAYERS

@@ -28,13 +28,13 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.work import AnyLease, Preparation
 from service.engine.dissectors import open_dissector
 from service.pipelines import finish
-from service.pipelines.dissection import DissectionPlan, run_dissection
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
 from service.ports import WORK_TASK
 from service.probes.manifest import read_manifest
 from service.reports.pictures import images_of
 from service.storage import open_store
+from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import collect_garbage
 from service.usecases.jobs import cancel_job

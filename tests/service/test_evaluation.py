@@ -9,9 +9,9 @@ from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
-from service.pipelines.dissection import DissectionPlan, run_dissection
-from service.pipelines.evaluation import VOCABULARY, EvaluationPlan, evaluate
 from service.probes.manifest import read_manifest
+from service.studies.dissection import DissectionPlan, run_dissection
+from service.studies.evaluation import VOCABULARY, EvaluationPlan, evaluate
 from tests.service.small_jobs import write_folder
 from tests.service.small_networks import ARCHITECTURE, LAYERS
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.probes import ProbeItem
 from service.errors import InvalidInput
-from service.pipelines.patients import check_apart, split_by_patient
+from service.studies.patients import check_apart, split_by_patient
 
 
 def item(row: int, patient: str | None = None, exam: str | None = None) -> ProbeItem:

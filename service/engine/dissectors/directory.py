@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.digests import digest_of, digests_in_directory
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
-from service.engine.checkpoints import Checkpoint, open_checkpoint
+from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import DataRoots
 

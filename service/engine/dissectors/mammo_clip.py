@@ -9,10 +9,10 @@ from torch import Tensor
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.loading import load_strictly
-from service.engine.checkpoints import Checkpoint
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
-from service.engine.folding import fold_norms
-from service.engine.mammo_clip import VARIANTS, VOCABULARY, MammoClip
+from service.engine.networks.checkpoints import Checkpoint
+from service.engine.networks.folding import fold_norms
+from service.engine.networks.mammo_clip import VARIANTS, VOCABULARY, MammoClip
 from service.errors import InvalidDissector
 
 _ENCODER_NAMES = {"tf_efficientnet_b5_ns-detect": "b5", "tf_efficientnetv2-detect": "b2"}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.engine.checkpoints import open_checkpoint
+from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.weights.names import NAMES
 from service.engine.weights.pickles import Inert
 from service.engine.weights.tensors import Storage, StoredTensor

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from service.engine.checkpoints import open_checkpoint
+from service.engine.networks.checkpoints import open_checkpoint
 from service.errors import InvalidCheckpoint
 from tests.engine.weights.pickled import MAGIC, called, plain, tensor, write_archive
 

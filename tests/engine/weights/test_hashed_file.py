@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from service.domain.digests import digest_of_file
-from service.engine.checkpoints import open_checkpoint
+from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.weights.faults import Changed, Damaged
 from service.engine.weights.hashed_file import HashedFile, Place
 from service.errors import DigestMismatch, InvalidCheckpoint

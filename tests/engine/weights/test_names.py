@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from service.engine.checkpoints import open_checkpoint
+from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.weights.names import NAMES
 from service.errors import InvalidCheckpoint, UnsafeCheckpoint
 from tests.chaos.field import ROOT

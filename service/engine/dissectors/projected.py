@@ -1,0 +1,193 @@
+"""Dissectors of kind `projected`: two encoders that ship as packages, and two heads fitted on image-report pairs.
+
+A bundle is a directory:
+
+    dissector.json      kind, encoders and digests of their weights, preprocessing, layers, provenance, figures
+    heads.safetensors   the two heads (heads.Heads)
+    encoder.safetensors the image encoder's weights, only where fitting changed them
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from service.domain.digests import digest_of, digest_of_file
+from service.domain.preprocessing import Preprocessing
+from service.engine.dissectors.directory import DissectorFolder, check_image_size
+from service.engine.dissectors.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
+from service.engine.dissectors.heads import Heads
+from service.errors import InvalidDissector
+
+KIND = "projected"
+_HEADS, _ENCODER, _CONFIG = "heads.safetensors", "encoder.safetensors", "dissector.json"
+
+
+class ProjectedDissector:
+    """The `Dissector` of networks.py made of an image encoder, a sentence encoder and heads."""
+
+    def __init__(
+        self, images: ImageFeatures, sentences: SentenceEncoder, heads: Heads, preprocessing: Preprocessing, digest: str
+    ) -> None:
+        self._images, self._sentences = images, sentences
+        self._heads = heads
+        self._preprocessing, self._digest = preprocessing, digest
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What its image encoder expects."""
+        return self._preprocessing
+
+    @property
+    def digest(self) -> str:
+        """Content digest of encoders' weights, preprocessing, layers and heads; figures and provenance do not count."""
+        return self._digest
+
+    @torch.inference_mode()
+    def embed_images(self, images: Tensor) -> Tensor:
+        """float32 [B, 3, H, W] -> unit-length embeddings, float32 [B, D]."""
+        return self._heads.embed_features(self._images(images))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """C texts -> unit-length embeddings, float32 [C, D], on the dissector's device."""
+        return self._heads.embed_sentences(self._sentences(texts))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is written: the parts of a dissector and what is known of it.
+
+    encoder: weights of the image encoder where fitting changed them, else None.
+    """
+
+    image_encoder: ImageEncoderSpec
+    image_encoder_sha256: str
+    text_encoder: TextEncoderSpec
+    text_encoder_sha256: dict[str, str]
+    preprocessing: Preprocessing
+    heads: Heads
+    provenance: dict[str, Any]
+    held_out: dict[str, Any]
+    encoder: dict[str, Tensor] | None = None
+
+
+def check_place(out: Path) -> None:
+    """Raise InvalidDissector when `out` exists and is no dissector directory."""
+    if out.exists() and not (out / _CONFIG).is_file():
+        raise InvalidDissector(
+            f"'{out.name}' exists and is no dissector.", field="out", value=out, remedy="Name a directory of its own."
+        )
+
+
+def write_bundle(bundle: Bundle, out: Path) -> Path:
+    """Write a bundle beside `out` and rename it into place, so that `out` is complete or not there.
+
+    An older dissector there is replaced. Raises InvalidDissector as `check_place` does.
+    """
+    check_place(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        (fresh / _HEADS).write_bytes(save(bundle.heads.tensors()))
+        encoder: dict[str, Any] = {**asdict(bundle.image_encoder), "sha256": bundle.image_encoder_sha256}
+        if bundle.encoder is not None:
+            halved = {
+                name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+                for name, value in bundle.encoder.items()
+            }
+            (fresh / _ENCODER).write_bytes(save(halved))
+            encoder = {**encoder, "sha256": digest_of_file(fresh / _ENCODER), "weights": _ENCODER}
+        config = {
+            "kind": KIND,
+            "format": 1,
+            "image_encoder": encoder,
+            "text_encoder": {**asdict(bundle.text_encoder), "sha256": bundle.text_encoder_sha256},
+            "preprocessing": asdict(bundle.preprocessing),
+            "heads": {"file": _HEADS, "sha256": digest_of_file(fresh / _HEADS)},
+            "provenance": bundle.provenance,
+            "held_out": bundle.held_out,
+        }
+        (fresh / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if out.exists():
+            shutil.move(out, Path(scratch) / "old")
+        fresh.rename(out)
+    return out
+
+
+def open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> ProjectedDissector:
+    """Open a bundle's directory; `config` is its dissector.json.
+
+    Raises InvalidDissector when a part is missing or does not fit, DigestMismatch when an encoder's installed weights
+    are not those that the heads were fitted on.
+    """
+    try:
+        image = dict(config["image_encoder"])
+        text = dict(config["text_encoder"])
+        image_sha256, text_sha256 = str(image.pop("sha256")), dict(text.pop("sha256"))
+        weights = image.pop("weights", None)
+        image_spec = ImageEncoderSpec(**{**image, "layers": tuple(map(str, image["layers"]))})
+        text_spec = TextEncoderSpec(**text)
+        preprocessing = _preprocessing(config["preprocessing"])
+        heads_file, heads_sha256 = str(config["heads"]["file"]), config["heads"]["sha256"]
+        parts = {
+            name: config[name] for name in ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidDissector(
+            f"dissector.json is incomplete: {error}.", field="dissector", value=folder.path.name, remedy="Fit it again."
+        ) from error
+
+    check_image_size(preprocessing)
+    heads = _open_heads(folder, heads_file, heads_sha256).to(device)
+    features = _open_features(folder, image_spec, image_sha256, weights, device)
+    if features.width != heads.image_weight.shape[1]:
+        raise InvalidDissector(
+            f"The heads take {heads.image_weight.shape[1]} features where the layers give {features.width}.",
+            field="heads",
+            remedy="Fit the dissector again.",
+        )
+
+    sentences = SentenceEncoder(text_spec, device, expected=text_sha256)
+    return ProjectedDissector(features, sentences, heads, preprocessing, digest_of(parts))
+
+
+def _open_features(
+    folder: DissectorFolder, spec: ImageEncoderSpec, sha256: str, weights: object, device: torch.device
+) -> ImageFeatures:
+    if weights is None:
+        return ImageFeatures(spec, device, sha256=sha256)
+
+    name = str(weights)
+    folder.require(name)
+    return ImageFeatures(spec, device, sha256=sha256, checkpoint=folder.path / name, roots=folder.roots)
+
+
+def _preprocessing(fields: dict[str, Any]) -> Preprocessing:
+    plain = Preprocessing(**fields)
+    return replace(plain, mean=_three(plain.mean), std=_three(plain.std))
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _open_heads(folder: DissectorFolder, name: str, sha256: object) -> Heads:
+    folder.require(name)
+    if folder.sha256[name] != sha256:
+        raise InvalidDissector(
+            "The heads are not those that dissector.json describes.",
+            field="heads",
+            value=name,
+            remedy="Copy the whole directory again, or fit the dissector again.",
+        )
+    return Heads(folder.open_checkpoint(name).weights)

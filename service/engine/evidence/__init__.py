@@ -1,0 +1,1 @@
+"""Judge: how much each label is worth, against chance, other images and known findings."""

@@ -1,0 +1,1 @@
+"""Fit: dissectors from reports, and targets from phantoms."""

@@ -1,0 +1,1 @@
+"""Show: the probe images go through both networks, and what each layer did is kept."""

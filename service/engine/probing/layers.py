@@ -1,0 +1,37 @@
+"""Layer names: from the published spelling to a module, strictly."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from service.domain.layers import canonical_layer, unknown_layer
+from service.engine.networks.protocols import Target
+from service.errors import InvalidInput
+
+
+def named_layers(target: Target) -> dict[str, nn.Module]:
+    """Every module of the target but the whole, by its name with the target's layer prefix."""
+    named = target.module.named_modules(remove_duplicate=False)
+    return {target.layer_prefix + name: module for name, module in named if name}
+
+
+def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
+    """The module of each requested layer, under the name it was requested by, in the order of the request.
+
+    A name is the target's layer prefix and the module's own name, its indices written `.38` or `[38]`.
+    Raises UnknownLayer (naming near matches) and InvalidInput when nothing is requested or one layer twice.
+    """
+    if not layers:
+        raise InvalidInput("No layer is requested.", field="layers", remedy="Name at least one layer.")
+    known = named_layers(target)
+    found: dict[str, nn.Module] = {}
+    taken: set[str] = set()
+    for layer in layers:
+        name = canonical_layer(layer)
+        if name not in known:
+            raise unknown_layer(layer, known)
+        if name in taken:
+            raise InvalidInput(f"Layer '{layer}' is requested twice.", field="layers", value=layer)
+        taken.add(name)
+        found[layer] = known[name]
+    return found

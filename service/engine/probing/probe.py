@@ -1,0 +1,188 @@
+"""The probing pass: images once through target and dissector, reduced to what scoring needs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import PRIOR_METHODS
+from service.domain.probes import ProbeItem
+from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
+from service.engine.probing.batches import OnUnreadable, image_batches
+from service.engine.probing.hooks import PooledForward
+from service.engine.top_k import RunningTopK
+from service.errors import InvalidActivations
+from service.ports import ProbeImages
+
+
+@dataclass(slots=True)
+class LayerRecord:
+    """What one layer did: its units' most activating images, their summary, and all activations where asked for.
+
+    Image indices count the images that were used, in probe-set order, from the first of the shard.
+    """
+
+    top: RunningTopK
+    summary: RunningSummary
+    full: FullActivations | None
+
+    def update(self, activations: Tensor) -> None:
+        """Take the next images, float32 [B, U]."""
+        self.top.update(activations)
+        self.summary.update(activations)
+        if self.full is not None:
+            self.full.update(activations)
+
+    def merge(self, following: "LayerRecord") -> None:
+        """Take the record of the shard that follows."""
+        self.top.merge(following.top)
+        self.summary.merge(following.summary)
+        if self.full is not None and following.full is not None:
+            self.full.merge(following.full)
+
+
+def merge_records(records: Iterable[LayerRecord]) -> LayerRecord:
+    """The record of a layer over shards in order; the first is changed. Raises ValueError where there is none."""
+    merged: LayerRecord | None = None
+    for record in records:
+        if merged is None:
+            merged = record
+        else:
+            merged.merge(record)
+    if merged is None:
+        raise ValueError("no shard has the layer")
+    return merged
+
+
+@dataclass(slots=True)
+class Probing:
+    """The outcome of probing a shard, or several shards in order.
+
+    layers: in the order of the request; none where no image was used. embeddings: the dissector's, float32 [n, D] each
+    on the CPU, which together are those of the used images. used, skipped: positions among the shard's probe items of
+    those that were shown, and of those that could not be decoded.
+    """
+
+    layers: dict[str, LayerRecord] = field(default_factory=dict)
+    embeddings: list[Tensor] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+
+    def merge(self, following: "Probing", first: int) -> None:
+        """Take the shard that follows, whose items begin with the probe set's item `first`."""
+        for layer, record in following.layers.items():
+            if layer in self.layers:
+                self.layers[layer].merge(record)
+            else:
+                self.layers[layer] = record
+        self.embeddings += following.embeddings
+        self.used += [first + index for index in following.used]
+        self.skipped += [first + index for index in following.skipped]
+
+
+def probe(
+    target: Target,
+    forward: PooledForward,
+    dissector: Dissector,
+    images: ProbeImages,
+    options: DissectionOptions,
+    *,
+    span: range,
+    device: torch.device,
+    batch_size: int,
+    on_unreadable: OnUnreadable,
+    progress: Callable[[int], None],
+) -> Probing:
+    """Show the probe items in `span` to both networks. forward: the target's pooled layers, see `pooled_layers`.
+
+    The result does not say where in the probe set the span lies. progress: told how many of its items are done.
+    Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them all,
+    or agreement with findings wants them and there is room).
+    Raises what image_batches, forward and progress raise, InvalidActivations for a NaN or infinite number, and
+    InvalidInput when the method needs more activations of the whole probe set at once than there is room for.
+    """
+    result = Probing()
+    batches = image_batches(
+        images,
+        target.preprocessing,
+        dissector.preprocessing,
+        span=span,
+        batch_size=batch_size,
+        on_unreadable=on_unreadable,
+    )
+    with closing(batches):
+        for batch in batches:
+            result.skipped += [index - span.start for index in batch.skipped]
+            if batch.indices:
+                shown = [images.items[index] for index in batch.indices]
+                for_target = batch.target.to(device)
+                for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(device)
+                outputs = forward(for_target)
+                if not result.layers:
+                    result.layers = _empty_records(outputs, images.items, options)
+                for layer, activations in outputs.items():
+                    _check_finite(activations, layer, shown)
+                    result.layers[layer].update(activations)
+                result.embeddings.append(_checked(dissector.embed_images(for_dissector), shown))
+                result.used += [index - span.start for index in batch.indices]
+            progress(len(result.used) + len(result.skipped))
+    return result
+
+
+def kept_top(options: DissectionOptions) -> int:
+    """How many of a unit's most activating images are kept: three times top-k where exams are to be resampled.
+
+    A resample lacks some of them and repeats others; of three times as many, enough are left.
+    """
+    resampled = options.evidence.draws > 0 and options.evidence.resamples + options.evidence.halves > 0
+    return max(options.method.top_k * (3 if resampled else 1), options.images_per_neuron)
+
+
+def wants_every_activation(options: DissectionOptions, items: Sequence[ProbeItem]) -> bool:
+    """Are all activations of use beside the top images: to measure agreement with the findings that images have?"""
+    judged = options.evidence.draws > 0 and options.evidence.halves > 0
+    return judged and any(item.findings for item in items)
+
+
+def _empty_records(
+    outputs: Mapping[str, Tensor], items: Sequence[ProbeItem], options: DissectionOptions
+) -> dict[str, LayerRecord]:
+    units = sum(output.shape[1] for output in outputs.values())
+    similarity = options.method.similarity
+    if similarity not in PRIOR_METHODS:
+        check_full_matrix_fits(len(items), units, similarity)
+    keeps_all = similarity not in PRIOR_METHODS or (
+        wants_every_activation(options, items) and full_matrix_fits(len(items), units)
+    )
+    return {
+        layer: LayerRecord(RunningTopK(kept_top(options)), RunningSummary(), FullActivations() if keeps_all else None)
+        for layer in outputs
+    }
+
+
+def _checked(embeddings: Tensor, shown: Sequence[ProbeItem]) -> Tensor:
+    """The embeddings on the CPU. Raises InvalidActivations unless all are finite."""
+    finite = torch.isfinite(embeddings).all(dim=1)
+    if not bool(finite.all()):
+        row = shown[int((~finite).nonzero()[0, 0])].row
+        raise InvalidActivations(
+            f"The dissector's embedding of manifest row {row} is not finite.", field="dissector", value=f"row {row}"
+        )
+    return embeddings.cpu()
+
+
+def _check_finite(activations: Tensor, layer: str, shown: Sequence[ProbeItem]) -> None:
+    finite = torch.isfinite(activations)
+    if bool(finite.all()):
+        return
+    image, unit = (int(position) for position in (~finite).nonzero()[0])
+    raise InvalidActivations(
+        f"Layer '{layer}', unit {unit}, is {float(activations[image, unit])} for manifest row {shown[image].row}.",
+        field="layers",
+        value=layer,
+        remedy="Check the checkpoint's weights and the target's preprocessing.",
+    )

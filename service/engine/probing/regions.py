@@ -1,0 +1,74 @@
+"""Where in an image a unit is active: for pictures of a few neurons, found by showing their images once more."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from scipy.ndimage import find_objects, label
+from torch import Tensor
+
+from service.domain.neurons import Region
+from service.engine.networks.protocols import Target
+from service.engine.probing.hooks import hooked
+from service.engine.probing.layers import find_layers
+from service.errors import UnreadableImage
+from service.ports import ProbeImages
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A unit of a layer and a probe item (its place in the probe set) to look at."""
+
+    layer: str
+    unit: int
+    item: int
+
+
+def find_regions(
+    target: Target, images: ProbeImages, spots: Iterable[Spot], *, device: torch.device
+) -> dict[Spot, Region]:
+    """The region of each spot. Layers without a map over space have none, nor have images that can no longer be read.
+
+    Raises UnknownLayer.
+    """
+    by_item: dict[int, list[Spot]] = defaultdict(list)
+    for spot in spots:
+        by_item[spot.item].append(spot)
+    modules = find_layers(target, sorted({spot.layer for item in by_item.values() for spot in item}))
+    maps: dict[str, Tensor] = {}
+
+    def keep(layer: str, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            maps[layer] = output[0].float().clone()
+
+    found: dict[Spot, Region] = {}
+    with torch.inference_mode(), hooked(modules, keep):
+        for item, wanted in sorted(by_item.items()):
+            try:
+                [array] = images.load(item, [target.preprocessing])
+            except UnreadableImage:
+                continue
+            maps.clear()
+            target.module(torch.from_numpy(array)[None].to(device))
+            found.update(_regions(maps, wanted))
+    return found
+
+
+def region_of(activations: Tensor) -> Region:
+    """The part of a map [H, W] around its maximum where it lies above halfway between its minimum and maximum."""
+    height, width = activations.shape
+    above = activations >= (activations.min() + activations.max()) / 2
+    parts, _ = label(above.cpu().numpy())
+    peak = divmod(int(activations.argmax()), width)
+    rows, columns = find_objects(parts)[parts[peak] - 1]
+    return (
+        columns.start / width,
+        rows.start / height,
+        (columns.stop - columns.start) / width,
+        (rows.stop - rows.start) / height,
+    )
+
+
+def _regions(maps: Mapping[str, Tensor], wanted: Iterable[Spot]) -> Iterable[tuple[Spot, Region]]:
+    return ((spot, region_of(maps[spot.layer][spot.unit])) for spot in wanted if spot.layer in maps)

@@ -1,0 +1,184 @@
+"""Probe shards: parts of a probe set that are probed apart, stored, and merged to what one pass would have given.
+
+A stored shard is a safetensors file that is read in parts: a layer's record, or the embeddings of a few images.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from service.domain.jobs import DissectionOptions
+from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.activations import FullActivations, RunningSummary
+from service.engine.probing.batches import OnUnreadable
+from service.engine.probing.hooks import pooled_layers
+from service.engine.probing.probe import LayerRecord, Probing, probe
+from service.engine.top_k import RunningTopK
+from service.ports import ProbeImages
+
+
+def shard_spans(items: int, shard_size: int) -> list[range]:
+    """The probe items of each shard."""
+    return [range(first, min(first + shard_size, items)) for first in range(0, items, shard_size)]
+
+
+def probe_shard(
+    target: Target,
+    dissector: Dissector,
+    images: ProbeImages,
+    options: DissectionOptions,
+    *,
+    span: range,
+    device: torch.device,
+    batch_size: int,
+    on_unreadable: OnUnreadable,
+    progress: Callable[[int], None],
+) -> Probing:
+    """Show the probe items in `span` to both networks.
+
+    Raises what `dissect` raises for target, layers and images; ValueError for a target that is not in eval mode.
+    """
+    if any(module.training for module in target.module.modules()):
+        raise ValueError("the target must be in eval mode")
+    layers = target.main_layers if options.layers is None else options.layers
+    with torch.inference_mode(), pooled_layers(target, layers, options.method.pooling) as forward:
+        return probe(
+            target,
+            forward,
+            dissector,
+            images,
+            options,
+            span=span,
+            device=device,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+            progress=progress,
+        )
+
+
+def gather_embeddings(parts: "Sequence[Tensor | StoredShard]", positions: Tensor) -> Tensor:
+    """Rows of embeddings that lie in several parts, float32 [n, D]; only the parts that matter are read.
+
+    positions: int64 [n], n > 0, ascending, on the CPU, counted over all parts' images in order.
+    Raises IndexError for a position that no part has.
+    """
+    starts = list(accumulate((len(part) for part in parts), initial=0))
+    if not 0 <= int(positions[0]) <= int(positions[-1]) < starts[-1]:
+        raise IndexError(f"there are embeddings of {starts[-1]} images")
+    # One search for all parts: a mask for each would cost parts x positions, and both grow with the probe set.
+    cuts = torch.searchsorted(positions, torch.tensor(starts)).tolist()
+    return torch.cat(
+        [
+            part[positions[begin:end] - first]
+            for part, first, begin, end in zip(parts, starts[:-1], cuts[:-1], cuts[1:], strict=True)
+            if begin < end
+        ]
+    )
+
+
+def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
+    """The bytes of a stored shard; equal shards have equal bytes.
+
+    digests: of each of the shard's probe items, the SHA-256 (hex) of its file; None where it could not be read.
+    """
+    facts = {
+        "layers": list(probing.layers),
+        "used": probing.used,
+        "skipped": probing.skipped,
+        "keep": [record.top.k for record in probing.layers.values()],
+    }
+    tensors = {"facts": torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)}
+    if digests:
+        tensors["digests"] = _as_bytes([digests[index] for index in probing.used])
+    if probing.embeddings:
+        tensors["embeddings"] = torch.cat(probing.embeddings)
+    for index, record in enumerate(probing.layers.values()):
+        tensors[f"{index}.top"] = record.top.keys
+        tensors[f"{index}.summary"] = record.summary.state
+        if record.full is not None:
+            tensors[f"{index}.full"] = record.full.matrix
+    data: bytes = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    return data
+
+
+class StoredShard:
+    """A shard's file. Its length is the number of images used; indexing it with rows reads their embeddings."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ValueError where the file is no shard, FileNotFoundError where there is none."""
+        self._path = path
+        try:
+            facts = json.loads(bytes(self._tensor("facts").numpy()))
+            self.layers: tuple[str, ...] = tuple(facts["layers"])
+            self.used: list[int] = facts["used"]
+            self.skipped: list[int] = facts["skipped"]
+            self._keep: list[int] = facts["keep"]
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # safetensors has an error of its own for each kind of damage
+            raise ValueError("the file is no stored shard") from error
+
+    def __len__(self) -> int:
+        return len(self.used)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self._embeddings[rows]
+
+    @property
+    def digests(self) -> list[str | None]:
+        """Of each image used, the SHA-256 (hex) of its file; None where that is not known."""
+        with safe_open(self._path, "pt") as file:
+            if "digests" not in file.keys():  # noqa: SIM118 - not a mapping
+                return [None] * len(self)
+            return _as_digests(file.get_tensor("digests"))
+
+    @property
+    def has_every_activation(self) -> bool:
+        """Were all activations kept, beside the top images?"""
+        with safe_open(self._path, "pt") as file:
+            return "0.full" in file.keys()  # noqa: SIM118 - not a mapping
+
+    def record(self, layer: str) -> LayerRecord:
+        """What the layer did, on the CPU. Raises ValueError where the shard does not have it."""
+        index = self.layers.index(layer)
+        with safe_open(self._path, "pt") as file:
+            full = [file.get_tensor(f"{index}.full")] if f"{index}.full" in file.keys() else None  # noqa: SIM118
+        return LayerRecord(
+            RunningTopK(self._keep[index], keys=self._tensor(f"{index}.top"), seen=len(self)),
+            RunningSummary.restore(len(self), self._tensor(f"{index}.summary")),
+            None if full is None else FullActivations(full),
+        )
+
+    @cached_property
+    def _embeddings(self) -> Tensor:
+        # Mapped, not read: pages come in where a row is asked for.
+        return self._tensor("embeddings")
+
+    def _tensor(self, name: str) -> Tensor:
+        with safe_open(self._path, "pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+
+_UNKNOWN = bytes(32)
+"""In the place of a digest that is not known."""
+
+
+def _as_bytes(digests: Sequence[str | None]) -> Tensor:
+    """Digests as uint8 [n, 32]."""
+    rows = [_UNKNOWN if digest is None else bytes.fromhex(digest) for digest in digests]
+    if not rows:
+        return torch.empty(0, len(_UNKNOWN), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(b"".join(rows)), dtype=torch.uint8).reshape(len(rows), -1)
+
+
+def _as_digests(rows: Tensor) -> list[str | None]:
+    contents = [bytes(row) for row in rows.numpy()]
+    return [None if content == _UNKNOWN else content.hex() for content in contents]

@@ -1,0 +1,25 @@
+"""Score: how well each concept describes each unit. The seven functions, and what computes them."""
+
+from service.engine.similarity.functions import (
+    contrast,
+    contrast_from_top_k,
+    contrast_scan,
+    cosine,
+    cosine_cubed,
+    rank_reorder,
+    soft_wpmi,
+    soft_wpmi_from_top_k,
+    wpmi,
+)
+
+__all__ = [
+    "contrast",
+    "contrast_from_top_k",
+    "contrast_scan",
+    "cosine",
+    "cosine_cubed",
+    "rank_reorder",
+    "soft_wpmi",
+    "soft_wpmi_from_top_k",
+    "wpmi",
+]

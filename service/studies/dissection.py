@@ -1,0 +1,89 @@
+"""One dissection from specifications to result: what the worker and the command line both run."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.analysis.discoveries import control_discoveries
+from service.analysis.layer_codec import digest_of_layer
+from service.analysis.outlines import with_regions
+from service.concepts.findings import name_findings
+from service.domain.concepts import ConceptSet
+from service.domain.jobs import DissectionOptions, Progress, Stage
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import Dissection
+from service.domain.probes import ProbeSet
+from service.engine.architectures import open_target
+from service.engine.dissect import dissect
+from service.engine.dissectors import open_dissector
+from service.engine.networks.protocols import choose_device
+from service.engine.probing.shards import shard_spans
+from service.pipelines.keys import device_name
+from service.pipelines.manifest import describe
+from service.pipelines.regions import regions_of_cards
+from service.ports import ProgressListener
+from service.probes.images import open_images
+from service.probes.manifest import digest_images, with_digests
+
+
+@dataclass(frozen=True, slots=True)
+class DissectionPlan:
+    """Everything a dissection is made of."""
+
+    target: TargetSpec
+    dissector: DissectorSpec
+    probe_set: ProbeSet
+    concept_set: ConceptSet
+    options: DissectionOptions
+    device: str = "auto"
+    batch_size: int = 8
+    shard_size: int = 256
+
+
+def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Dissection, dict[str, Any]]:
+    """Load both networks, show them the probe set, name the neurons.
+
+    Returns the dissection and its manifest: the digests, parameters and versions that made it.
+    Raises the errors of `open_target`, `open_dissector` and `dissect`.
+    """
+    progress(Progress(Stage.LOAD, 0, 3))
+    device = choose_device(plan.device)
+    target = open_target(plan.target, device, keep_layers=plan.options.layers or ())
+    progress(Progress(Stage.LOAD, 1, 3))
+    dissector = open_dissector(plan.dissector, device)
+    progress(Progress(Stage.LOAD, 2, 3))
+    items = with_digests(plan.probe_set.items, plan.probe_set.roots)
+    images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
+    progress(Progress(Stage.LOAD, 3, 3))
+
+    probe_images = open_images(replace(plan.probe_set, items=items))
+    result = dissect(
+        target,
+        dissector,
+        probe_images,
+        plan.concept_set,
+        plan.options,
+        names=name_findings(plan.concept_set, plan.probe_set.findings),
+        device=device,
+        batch_size=plan.batch_size,
+        shard_size=plan.shard_size,
+        on_unreadable=plan.probe_set.on_unreadable,
+        progress=progress,
+    )
+    layers, evidence = control_discoveries(result.layers, result.evidence, watched=len(plan.concept_set.watched))
+    manifest = describe(
+        target=target,
+        dissector=dissector,
+        probe_set=plan.probe_set,
+        concept_set=plan.concept_set.digest,
+        options=plan.options,
+        batch_size=plan.batch_size,
+        shard_size=plan.shard_size,
+        device=device_name(device),
+        images=images,
+        used=result.images_used,
+        skipped_rows=result.images_skipped,
+        results={layer.layer: digest_of_layer(layer) for layer in result.layers},
+        evidence=evidence,
+    )
+    regions = regions_of_cards(layers, plan.concept_set, evidence, target, probe_images, device)
+    return replace(result, layers=with_regions(layers, regions), evidence=evidence), manifest

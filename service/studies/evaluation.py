@@ -1,0 +1,270 @@
+"""A folder of mammograms evaluated: one half of the patients fits a dissector, the other half is dissected with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from service.analysis.discoveries import control_discoveries
+from service.analysis.layer_codec import digest_of_layer
+from service.analysis.outlines import with_regions
+from service.analysis.survival import Judgement, judge_survival
+from service.concepts.builtin import builtin_concept_set
+from service.concepts.findings import concepts_of_findings, name_findings
+from service.domain.concepts import ConceptSet
+from service.domain.digests import digest_of
+from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
+from service.domain.groups import group_images
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import DEFAULT, Method, Similarity
+from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.neurons import Dissection, LayerDissection
+from service.domain.probes import ProbeItem, ProbeSet
+from service.engine.architectures import open_target
+from service.engine.dissect import name_neurons, show_images
+from service.engine.dissectors import open_dissector
+from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.probe import Probing
+from service.engine.probing.shards import shard_spans
+from service.engine.scoring import embed_concepts
+from service.errors import InvalidInput
+from service.pipelines.keys import device_name
+from service.pipelines.manifest import describe
+from service.pipelines.regions import regions_of_cards
+from service.ports import ProgressListener
+from service.probes.images import open_images
+from service.probes.manifest import digest_images, with_digests
+from service.studies.patients import split_by_patient
+
+VOCABULARY = "bi-rads"
+METHODS: tuple[Similarity, ...] = (DEFAULT, "soft_wpmi")
+SHUFFLED = 1
+"""Seed of the weights that know nothing."""
+
+_BATCH, _SHARD = 8, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Two probe sets without a common patient: one to fit a dissector on, one to dissect."""
+
+    fit: ProbeSet
+    dissected: ProbeSet
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """What is dissected with what. probe_set: of patients that the dissector has not seen.
+
+    layers: None for the target's main layers. top_k: None for what `Method.fitted_to` says.
+    """
+
+    target: TargetSpec
+    dissector: DissectorSpec
+    probe_set: ProbeSet
+    layers: tuple[str, ...] | None
+    top_k: int | None
+    evidence: EvidenceOptions
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedDissection:
+    """One target, concept set and method: the dissection, its manifest, and what it amounts to."""
+
+    target: TargetSpec
+    concept_set: ConceptSet
+    method: Method
+    dissection: Dissection
+    manifest: dict[str, Any]
+    judgement: Judgement
+
+    @property
+    def reported(self) -> bool:
+        """Whether it is one to look at closely: of the network itself, by the default method."""
+        return self.target.shuffled is None and self.method.similarity == DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class _Concepts:
+    """A concept set and its embeddings, float32 [C, D]."""
+
+    concept_set: ConceptSet
+    texts: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Both networks, and what is left of the images that were shown to them."""
+
+    spec: TargetSpec
+    target: Target
+    dissector: Dissector
+    probing: Probing
+
+
+def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
+    """Draw half of the patients (exams where no patient is named) to fit on; the others are to be dissected.
+
+    Every image is read once, because images with the same bytes must not be in both halves. Raises InvalidInput where
+    an image names neither patient nor exam, where there are no reports, or where there are too few patients to infer
+    anything from one half.
+    """
+    items = with_digests(probe_set.items, probe_set.roots)
+    if not any(item.text for item in items):
+        raise InvalidInput(
+            "The manifest has no reports, and a dissector is fitted on them.",
+            field="text",
+            remedy="Add a column 'text' with each image's report.",
+        )
+    patients, least = group_images(items).count, 2 * LEAST_EXAMS
+    if patients < least:
+        raise InvalidInput(
+            f"There are {patients} patients; an evaluation needs at least {least}, half to fit on and half to dissect.",
+            field="patient_id",
+            value=patients,
+            remedy="Bring images of more patients.",
+        )
+    split = split_by_patient(items, held_back_share=0.0, held_out_share=0.5, seed=seed)
+    fit = sorted([*split.fit, *split.held_back])
+    others = [items[row] for row in split.held_out]
+    return Halves(_part(probe_set, "fit", [items[row] for row in fit]), _part(probe_set, "dissected", others))
+
+
+def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[EvaluatedDissection]:
+    """Dissect with `bi-rads` and with the findings as concepts, by contrast and by soft-WPMI.
+
+    Then, by contrast alone, the same network with shuffled weights, which has learned nothing. Each network sees the
+    images once; everything else is scored from that. Each dissection is judged with exams exchanged and with images
+    exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
+    Raises the errors of `open_target`, `open_dissector` and `dissect`.
+    """
+    items = with_digests(plan.probe_set.items, plan.probe_set.roots)
+    plan = replace(plan, probe_set=replace(plan.probe_set, items=items))
+    dissector = open_dissector(plan.dissector, plan.device)
+    embedded = [_Concepts(one, embed_concepts(dissector, one.texts)) for one in _concept_sets(plan.probe_set)]
+    for spec, methods in ((plan.target, METHODS), (replace(plan.target, shuffled=SHUFFLED), METHODS[:1])):
+        shown = _show(plan, spec, dissector, progress)
+        for concepts in embedded:
+            for method in methods:
+                yield _evaluated(plan, shown, concepts, _options(plan, method), progress)
+
+
+def _show(plan: EvaluationPlan, spec: TargetSpec, dissector: Dissector, progress: ProgressListener) -> _Shown:
+    target = open_target(spec, plan.device, keep_layers=plan.layers or ())
+    probing = show_images(
+        target,
+        dissector,
+        open_images(plan.probe_set),
+        _options(plan, METHODS[0]),
+        device=plan.device,
+        batch_size=_BATCH,
+        shard_size=_SHARD,
+        on_unreadable=plan.probe_set.on_unreadable,
+        progress=progress,
+    )
+    return _Shown(spec, target, dissector, probing)
+
+
+def _evaluated(
+    plan: EvaluationPlan,
+    shown: _Shown,
+    concepts: _Concepts,
+    options: DissectionOptions,
+    progress: ProgressListener,
+) -> EvaluatedDissection:
+    items = plan.probe_set.items
+    alone = [replace(item, exam_id=None, patient_id=None) for item in items]
+    p_values = EvidenceOptions(options.evidence.draws, resamples=0, halves=0)
+    found = _named(shown, items, concepts, options, progress)
+    by_exam = _controlled(found, concepts)
+    by_image = _controlled(_named(shown, alone, concepts, replace(options, evidence=p_values), progress), concepts)
+    evaluated = EvaluatedDissection(
+        target=shown.spec,
+        concept_set=concepts.concept_set,
+        method=options.method,
+        dissection=by_exam,
+        manifest=_manifest(plan, shown, concepts.concept_set, options, found.layers, by_exam),
+        judgement=judge_survival(by_exam, by_image),
+    )
+    return _outlined(plan, shown, evaluated) if evaluated.reported else evaluated
+
+
+def _outlined(plan: EvaluationPlan, shown: _Shown, evaluated: EvaluatedDissection) -> EvaluatedDissection:
+    """With the regions that its report outlines."""
+    found, images = evaluated.dissection, open_images(plan.probe_set)
+    regions = regions_of_cards(found.layers, evaluated.concept_set, found.evidence, shown.target, images, plan.device)
+    return replace(evaluated, dissection=replace(found, layers=with_regions(found.layers, regions)))
+
+
+def _named(
+    shown: _Shown,
+    items: Sequence[ProbeItem],
+    concepts: _Concepts,
+    options: DissectionOptions,
+    progress: ProgressListener,
+) -> Dissection:
+    findings = {finding for item in items for finding in item.findings or ()}
+    return name_neurons(
+        shown.probing,
+        items,
+        concepts.texts,
+        concepts.concept_set,
+        options,
+        names=name_findings(concepts.concept_set, findings),
+        progress=progress,
+    )
+
+
+def _controlled(found: Dissection, concepts: _Concepts) -> Dissection:
+    """With q-values."""
+    watched = len(concepts.concept_set.watched)
+    layers, evidence = control_discoveries(found.layers, found.evidence, watched=watched)
+    return replace(found, layers=layers, evidence=evidence)
+
+
+def _manifest(
+    plan: EvaluationPlan,
+    shown: _Shown,
+    concept_set: ConceptSet,
+    options: DissectionOptions,
+    scored: Sequence[LayerDissection],
+    dissection: Dissection,
+) -> dict[str, Any]:
+    """scored: the layers without q-values, which are no part of a layer's digest."""
+    items = plan.probe_set.items
+    return describe(
+        target=shown.target,
+        dissector=shown.dissector,
+        probe_set=plan.probe_set,
+        concept_set=concept_set.digest,
+        options=options,
+        batch_size=_BATCH,
+        shard_size=_SHARD,
+        device=device_name(plan.device),
+        images=[digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), _SHARD)],
+        used=dissection.images_used,
+        skipped_rows=dissection.images_skipped,
+        results={layer.layer: digest_of_layer(layer) for layer in scored},
+        evidence=dissection.evidence,
+    )
+
+
+def _options(plan: EvaluationPlan, similarity: Similarity) -> DissectionOptions:
+    """All methods rest on as many images, so that nothing but the method differs."""
+    top_k = plan.top_k or Method.of(METHODS[0]).fitted_to(len(plan.probe_set.items)).top_k
+    return DissectionOptions(plan.layers, Method.of(similarity, top_k=top_k), evidence=plan.evidence)
+
+
+def _concept_sets(probe_set: ProbeSet) -> Iterator[ConceptSet]:
+    vocabulary = builtin_concept_set(VOCABULARY)
+    yield vocabulary
+    if probe_set.findings:
+        yield concepts_of_findings(probe_set.findings, vocabulary)
+
+
+def _part(probe_set: ProbeSet, name: str, items: Sequence[ProbeItem]) -> ProbeSet:
+    digest = digest_of({"of": probe_set.digest, "rows": [item.row for item in items]})
+    return replace(probe_set, name=f"{probe_set.name}, {name}", items=tuple(items), digest=digest)

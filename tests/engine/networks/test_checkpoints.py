@@ -1,0 +1,213 @@
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+from torch import nn
+
+from service.domain.digests import digest_of_file
+from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.weights.tensors import StoredTensor
+from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
+from service.files import DataRoots
+from tests.engine.published import pretraining_file
+
+WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.tensor([1.0, -1.0])}
+
+# What the published classifier files hold beside the weights.
+METRICS: dict[str, dict[str, Any]] = {
+    "several classes": {"predictions": np.array([0, 3, 1]), "epoch": 4, "accuracy": np.float64(0.5), "f1": 0.4},
+    "binary": {"predictions": np.array([0.5, 0.25], dtype=np.float32), "epoch": 0, "auroc": np.float64(0.75)},
+}
+
+
+class RunsCode:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (str(self.target),)
+
+
+def assert_holds_the_weights(path: Path) -> None:
+    checkpoint = open_checkpoint(path)
+    assert checkpoint.sha256 == digest_of_file(path)
+    assert list(checkpoint.weights) == list(WEIGHTS)
+    assert all(torch.equal(checkpoint.weights[key], WEIGHTS[key]) for key in WEIGHTS)
+
+
+def test_opens_a_pretraining_file_with_its_omegaconf_lists(tmp_path: Path) -> None:
+    path = tmp_path / "b5-model-best-epoch-7.tar"
+    torch.save(pretraining_file("b5", WEIGHTS), path)
+    assert_holds_the_weights(path)
+    encoder = open_checkpoint(path).contents["config"]["model"]["image_encoder"]
+    assert encoder["name"] == "tf_efficientnet_b5_ns-detect"
+
+
+@pytest.mark.parametrize("metrics", METRICS.values(), ids=METRICS.keys())
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_opens_classifier_files_with_their_numpy_metrics(tmp_path: Path, metrics: dict[str, Any], prefix: str) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"model": {prefix + key: value for key, value in WEIGHTS.items()}, **metrics}, path)
+    assert_holds_the_weights(path)
+
+
+def test_opens_files_written_with_numpy_1(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"model": WEIGHTS, **METRICS["several classes"]}, path, _use_new_zipfile_serialization=False)
+    written = path.read_bytes()
+    assert b"numpy._core.multiarray" in written
+    path.write_bytes(written.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert_holds_the_weights(path)
+
+
+@pytest.mark.parametrize("entry", ["model", "state_dict", None])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_finds_the_weights_in_the_usual_places(tmp_path: Path, entry: str | None, zipped: bool) -> None:
+    path = tmp_path / "weights.pt"
+    contents = WEIGHTS if entry is None else {entry: WEIGHTS, "epoch": 1}
+    torch.save(contents, path, _use_new_zipfile_serialization=zipped)
+    assert_holds_the_weights(path)
+
+
+def test_opens_safetensors_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    save_file(WEIGHTS, path)
+    assert sorted(open_checkpoint(path).weights) == sorted(WEIGHTS)
+
+
+def test_a_digest_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
+    with pytest.raises(DigestMismatch, match=digest_of_file(path)):
+        open_checkpoint(path, sha256="0" * 64)
+
+
+def test_a_promised_digest_may_be_written_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(WEIGHTS, path)
+    assert open_checkpoint(path, sha256=digest_of_file(path).upper()).sha256 == digest_of_file(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_an_object_that_would_run_code_is_refused_by_name(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"model": WEIGHTS, "extra": RunsCode(tmp_path / "ran")}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafeCheckpoint, match=r"posix\.mkdir.*safetensors"):
+        open_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_module_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(nn.Linear(2, 2), path)
+    with pytest.raises(UnsafeCheckpoint, match=r"torch\.nn\.modules\.linear\.Linear"):
+        open_checkpoint(path)
+
+
+def test_a_bare_pickle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"model": RunsCode(tmp_path / "ran")}))
+    with pytest.raises(UnsafeCheckpoint, match="pickle"):
+        open_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_omegaconf_classes_that_the_files_do_not_need_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.tar"
+    torch.save({"model": WEIGHTS, "config": OmegaConf}, path)
+    with pytest.raises(UnsafeCheckpoint, match=r"omegaconf\.omegaconf\.OmegaConf"):
+        open_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.jit.save(torch.jit.script(nn.Linear(3, 2)), path)
+    with pytest.raises(UnsafeCheckpoint, match="TorchScript"):
+        open_checkpoint(path)
+
+
+def test_an_exported_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(nn.Linear(3, 2), (torch.zeros(1, 3),)), path)
+    with pytest.raises(UnsafeCheckpoint, match="exported program"):
+        open_checkpoint(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidCheckpoint, match="no such") as caught:
+        open_checkpoint(tmp_path / "none.pth")
+    assert caught.value.value is not None
+    assert caught.value.value.endswith("none.pth")
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_file_cut_short_is_reported_as_damaged(tmp_path: Path, kind: str, kept: float) -> None:
+    path = tmp_path / "weights"
+    weights = {"weight": torch.ones(500)}
+    if kind == "safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "zip")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(InvalidCheckpoint, match=r"damaged or cut short|neither"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"[] not weights at all"])
+def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(InvalidCheckpoint, match="neither"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("contents", [[torch.ones(1)], torch.ones(1)])
+def test_a_file_without_a_dictionary_is_refused(tmp_path: Path, contents: Any) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(contents, path)
+    with pytest.raises(InvalidCheckpoint, match="not a dictionary"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"), [({}, "no weights"), ({"model": {"epoch": 3}}, "'epoch'"), ({0: torch.ones(1)}, "'0'")]
+)
+def test_a_dictionary_without_weights_is_refused(tmp_path: Path, contents: dict[Any, Any], words: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(contents, path)
+    with pytest.raises(InvalidCheckpoint, match=words):
+        _ = open_checkpoint(path).weights
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("fifo", "link", "."):
+        with pytest.raises(InvalidCheckpoint, match="not a regular file"):
+            open_checkpoint(tmp_path / name)
+
+
+def test_a_file_outside_the_data_roots_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "roots").mkdir()
+    roots = DataRoots.of([tmp_path / "roots"])
+    save_file(WEIGHTS, tmp_path / "weights.safetensors")
+    (tmp_path / "roots" / "link").symlink_to(tmp_path / "weights.safetensors")
+    with pytest.raises(InvalidCheckpoint, match="outside the folders"):
+        open_checkpoint(tmp_path / "roots" / "link", roots=roots)
+
+
+def test_tensors_that_are_no_weights_stay_in_the_file(tmp_path: Path) -> None:
+    torch.save({"model": WEIGHTS, "optimizer": {"momentum": torch.ones(1000)}}, tmp_path / "w.pt")
+    checkpoint = open_checkpoint(tmp_path / "w.pt")
+    assert isinstance(checkpoint.contents["optimizer"]["momentum"], StoredTensor)
