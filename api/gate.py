@@ -21,7 +21,7 @@ Work = Callable[[], Coroutine[Any, Any, Result]]
 MOST_WAITING = 2000
 """Requests that wait for a place; the next is turned away at once."""
 
-SHORT_PATIENCE_S = 1.5
+SHORT_PATIENCE_S = 1.2
 """How long a request waits for a place that takes milliseconds and only reads: it is cheap to ask again."""
 
 LONG_PATIENCE_S = 30.0

@@ -13,7 +13,7 @@ import httpx
 
 def bare_server(factory: str, settings: dict[str, str]) -> AbstractContextManager[httpx.Client]:
     """uvicorn with the application that `module:function` builds: the baseline."""
-    return serving(["-m", "uvicorn", "--factory", factory, "--log-level", "error"], settings)
+    return serving(["-m", "uvicorn", "--factory", factory, "--log-level", "critical"], settings)
 
 
 @contextmanager
