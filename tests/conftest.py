@@ -7,6 +7,7 @@ import hypothesis
 import psycopg
 import pytest
 import redis
+import structlog
 from pydantic import SecretStr
 
 from cli.embedded import PostgresServer, ValkeyServer
@@ -18,6 +19,12 @@ _numbers = count()
 # A busy machine is no reason to fail.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# The usual renderer draws every local variable of a traceback, which takes half a minute for one of FastAPI's.
+_drawn = structlog.get_config()["processors"]
+structlog.configure(
+    processors=[*_drawn[:-1], structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+)
 
 
 @pytest.fixture(scope="session")
