@@ -21,7 +21,7 @@ from sqlalchemy import text
 from broker.queue import CeleryJobQueue, open_broker
 from cli.embedded import PostgresServer, ValkeyServer
 from service.db.migrate import upgrade
-from service.db.resources import add_resource
+from service.db.resources import add_resource, save_inspection
 from service.db.session import Sessions, open_sessions, transaction
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import ENDED, Job, JobStatus
@@ -222,11 +222,11 @@ def post_job(sessions: Sessions, *layers: str, queue: JobQueue | None = None, **
 
 
 def register_all(sessions: Sessions) -> None:
-    """Register what the jobs name."""
+    """Register what the jobs name; the model counts as inspected, and any layer as its own."""
     with transaction(sessions) as session:
-        add_resource(
-            session, ResourceKind.MODEL, "target", "0", {"checkpoint": "/x", "architecture": "a", "sha256": "0"}
-        )
+        model = {"checkpoint": "/x", "architecture": "a", "sha256": "0"}
+        target, _ = add_resource(session, ResourceKind.MODEL, "target", "0", model)
+        save_inspection(session, target.id)
         add_resource(session, ResourceKind.DISSECTOR, "dissector", "0", {"path": "/x"})
         add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"images": IMAGES})
         register_concept_set(session, ConceptSet("words", tuple(Concept(word) for word in ("one", "two", "three"))))

@@ -20,7 +20,7 @@ from service.db.work import finished_items
 from service.domain.digests import digest_of
 from service.domain.jobs import JobRequest, Stage
 from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept, TopImage
-from service.domain.work import AnyLease, Lease, PreparationLease
+from service.domain.work import AnyLease, Lease
 from service.errors import InvalidCheckpoint
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
@@ -45,8 +45,7 @@ class HashingRunner:
         self._nap_s = float(os.environ.get("CHAOS_NAP_S", "0.005"))
 
     def run(self, lease: AnyLease, tell: Tell, /) -> Mapping[str, Any]:
-        if isinstance(lease, PreparationLease):
-            return {"layers": []}
+        assert isinstance(lease, Lease)
         with transaction(self._sessions) as session:
             request = find_job(session, lease.job_id).request
         self._misbehave(request, lease, tell)
