@@ -14,10 +14,10 @@ from uuid import UUID
 import torch
 from torch import Tensor
 
-from service.analysis.audit_facts import drift_facts, network_facts
 from service.analysis.compared_labels import NetworkLabels, read_labels
 from service.analysis.comparison import compare
 from service.analysis.discoveries import control_discoveries
+from service.analysis.network_facts import drift_facts, network_facts
 from service.analysis.verdict import judge
 from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import name_findings

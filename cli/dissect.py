@@ -149,11 +149,11 @@ def _check_report(report: Path | None) -> None:
 
 
 def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
-    from service.reports.facts import Facts
+    from service.reports.provenance import Provenance
     from service.studies.local_report import write_report
     from service.usecases.reports import named_target
 
-    facts = Facts(
+    provenance = Provenance(
         job=None,
         target=named_target(plan.target.checkpoint.name, plan.target.shuffled),
         probe_set=plan.probe_set.name,
@@ -162,7 +162,7 @@ def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str
         method=plan.options.method,
         manifest=manifest,
     )
-    write_report(facts, result, plan.concept_set, plan.probe_set, path)
+    write_report(provenance, result, plan.concept_set, plan.probe_set, path)
 
 
 def _concept_set(name: str) -> ConceptSet:

@@ -118,7 +118,7 @@ def _write(
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
     from service.domain.groups import group_images
-    from service.reports.facts import Facts
+    from service.reports.provenance import Provenance
     from service.studies.local_report import write_report
 
     figures = {
@@ -142,7 +142,7 @@ def _write(
     for one in found:
         if not one.reported:
             continue
-        facts = Facts(
+        provenance = Provenance(
             job=None,
             target=one.target.checkpoint.name,
             probe_set=halves.dissected.name,
@@ -151,7 +151,9 @@ def _write(
             method=one.method,
             manifest=one.manifest,
         )
-        write_report(facts, one.dissection, one.concept_set, halves.dissected, out / f"{one.concept_set.name}.html")
+        write_report(
+            provenance, one.dissection, one.concept_set, halves.dissected, out / f"{one.concept_set.name}.html"
+        )
 
 
 def _show(found: Sequence["EvaluatedDissection"], console: Console) -> None:

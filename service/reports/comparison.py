@@ -6,20 +6,21 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from service.domain.comparisons import CategoryRow, Comparison, beyond_noise
+from service.domain.comparisons import CategoryRow, Comparison, Composition, Scope, beyond_noise
 from service.reports.comparison_wording import anything_changed, comparison_limits, comparison_sentences
 from service.reports.coverage_map import column_groups
-from service.reports.facts import Facts
 from service.reports.html import render
+from service.reports.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """Everything that a report on a comparison says. names: of the networks, all different, the first the reference."""
+    """Everything that a report on a comparison says."""
 
     id: str
     names: tuple[str, ...]
-    networks: tuple[Facts, ...]
+    """The networks' names, all different; the first is the reference."""
+    networks: tuple[Provenance, ...]
     summary: tuple[str, ...]
     result: Comparison
     limits: tuple[str, ...]
@@ -27,16 +28,21 @@ class ComparisonReport:
 
 @dataclass(frozen=True, slots=True)
 class GainCell:
-    """Neurons gained in one layer, None where no network has any there; beyond: more than the exams alone would do."""
+    """What one category gains in one layer."""
 
     gain: float | None
+    """Neurons gained; None where no network has any there."""
     beyond: bool
+    """Is the gain more than the choice of exams alone would make of it?"""
+
+
+_NOTHING_THERE = GainCell(None, beyond=False)
 
 
 _REPORT = TypeAdapter(ComparisonReport)
 
 
-def report_comparison(identifier: str, networks: Sequence[Facts], result: Comparison) -> ComparisonReport:
+def report_comparison(identifier: str, networks: Sequence[Provenance], result: Comparison) -> ComparisonReport:
     """Sum up a comparison of networks in its order."""
     names = _names(networks)
     return ComparisonReport(
@@ -56,49 +62,54 @@ def comparison_json(report: ComparisonReport) -> bytes:
 
 def comparison_html(report: ComparisonReport) -> str:
     """The report as one HTML file."""
+    result = report.result
+    others = range(len(report.names) - 1)
+    categories = result.network.categories.rows
+    broad_categories = result.network.broad_categories.rows
+
     return render(
         "comparison.html",
         report=report,
-        gains=[_by_gain(report.result.network.categories.rows, other) for other in _others(report)],
-        broad_gains=[_by_gain(report.result.network.broad_categories.rows, other) for other in _others(report)],
-        changed=[anything_changed(report.result, other) for other in _others(report)],
-        paired=[any(layer.churn[other] for layer in report.result.layers) for other in _others(report)],
-        maps=[gain_map(report.result, other) for other in _others(report)],
-        broad_maps=[gain_map(report.result, other, broad=True) for other in _others(report)],
-        groups=column_groups(len(report.result.layers)),
+        gains=[_by_gain(categories, other) for other in others],
+        broad_gains=[_by_gain(broad_categories, other) for other in others],
+        changed=[anything_changed(result, other) for other in others],
+        paired=[any(layer.churn[other] for layer in result.layers) for other in others],
+        maps=[gain_map(result, other) for other in others],
+        broad_maps=[gain_map(result, other, broad=True) for other in others],
+        groups=column_groups(len(result.layers)),
     )
 
 
 def gain_map(result: Comparison, other: int, *, broad: bool = False) -> list[tuple[str, list[GainCell]]]:
     """For each category the gains in all layers of the other network at that place (0 is the second network)."""
-    layers = [layer.broad_categories if broad else layer.categories for layer in result.layers]
-    whole = result.network.broad_categories if broad else result.network.categories
-    rows = [{row.name: row.changes[other] for row in layer.rows} for layer in layers]
-    return [
-        (
-            row.name,
-            [
-                GainCell(None, beyond=False)
-                if (change := its.get(row.name)) is None
-                else GainCell(change.gain, beyond=beyond_noise(change))
-                for its in rows
-            ],
-        )
-        for row in whole.rows
-    ]
+    network = _composition(result.network, broad=broad)
+    layers = [_composition(layer, broad=broad) for layer in result.layers]
+    cells_by_layer = [_gain_cells(layer, other) for layer in layers]
+
+    return [(row.name, [cells.get(row.name, _NOTHING_THERE) for cells in cells_by_layer]) for row in network.rows]
+
+
+def _composition(scope: Scope, *, broad: bool) -> Composition:
+    return scope.broad_categories if broad else scope.categories
+
+
+def _gain_cells(composition: Composition, other: int) -> dict[str, GainCell]:
+    """Category -> its gain."""
+    cells = {}
+    for row in composition.rows:
+        change = row.changes[other]
+        cells[row.name] = GainCell(change.gain, beyond=beyond_noise(change))
+    return cells
 
 
 def _by_gain(rows: Sequence[CategoryRow], other: int) -> list[CategoryRow]:
     return sorted(rows, key=lambda row: -row.changes[other].gain)
 
 
-def _others(report: ComparisonReport) -> range:
-    return range(len(report.names) - 1)
-
-
-def _names(networks: Sequence[Facts]) -> tuple[str, ...]:
-    often = Counter(facts.target for facts in networks)
+def _names(networks: Sequence[Provenance]) -> tuple[str, ...]:
+    targets = [network.target for network in networks]
+    occurrences = Counter(targets)
     return tuple(
-        facts.target if often[facts.target] == 1 else f"{facts.target} (no. {number})"
-        for number, facts in enumerate(networks, start=1)
+        target if occurrences[target] == 1 else f"{target} (no. {number})"
+        for number, target in enumerate(targets, start=1)
     )

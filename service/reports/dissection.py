@@ -13,10 +13,10 @@ from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
 from service.reports.coverage_map import category_rows, column_groups, concept_rows
-from service.reports.facts import Facts
 from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
+from service.reports.provenance import Provenance
 from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.wording import (
     limits,
@@ -33,18 +33,17 @@ Thumbnail = Callable[[ImagePlace], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class DissectionReport:
-    """Everything that a report on a dissection says; the JSON twin holds just this, the HTML adds the pictures.
+    """Everything that a report on a dissection says: the JSON holds exactly this, and the HTML adds the pictures."""
 
-    tested: whether labels were tested; composition then counts significant neurons, else those at the threshold.
-    coverage: without the concepts that no neuron represents.
-    """
-
-    facts: Facts
+    facts: Provenance
     summary: tuple[str, ...]
     tested: bool
+    """Whether labels were tested."""
     layers: tuple[LayerLine, ...]
     composition: tuple[tuple[str, int], ...]
+    """Broad categories and their neurons: significant ones, or those at the paper's threshold where none was tested."""
     coverage: Coverage
+    """Without the concepts that no neuron represents."""
     watched: WatchSummary
     cards: tuple[NeuronCard, ...]
     evidence: JobEvidence | None
@@ -55,7 +54,7 @@ _REPORT = TypeAdapter(DissectionReport)
 
 
 def report_dissection(
-    facts: Facts,
+    provenance: Provenance,
     layers: Sequence[LayerDissection],
     concept_set: ConceptSet,
     evidence: JobEvidence | None,
@@ -65,22 +64,26 @@ def report_dissection(
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
     watched = sum_up_watch_list(watch_list, layers, concept_set)
+    represented = tuple(concept for concept in coverage.concepts if concept.neurons)
+
+    summary = (
+        *neuron_sentences(lines, coverage.refused),
+        *missing_sentences(coverage),
+        *watch_sentences(watched),
+        untestable_sentence(evidence),
+    )
+
     return DissectionReport(
-        facts=facts,
-        summary=(
-            *neuron_sentences(lines, coverage.refused),
-            *missing_sentences(coverage),
-            *watch_sentences(watched),
-            untestable_sentence(evidence),
-        ),
+        facts=provenance,
+        summary=summary,
         tested=any(line.summary.significant is not None for line in lines),
         layers=lines,
         composition=total_composition(lines),
-        coverage=replace(coverage, concepts=tuple(one for one in coverage.concepts if one.neurons)),
+        coverage=replace(coverage, concepts=represented),
         watched=watched,
         cards=choose_cards(layers, concept_set, evidence),
         evidence=evidence,
-        limits=limits(evidence, facts.manifest.get("images_used")),
+        limits=limits(evidence, provenance.manifest.get("images_used")),
     )
 
 
@@ -94,16 +97,18 @@ def dissection_html(report: DissectionReport, thumbnail: Thumbnail, *, no_pictur
 
     no_pictures: why there are none at all, where that is so.
     """
-    names = [line.summary.layer for line in report.layers]
+    layers = [line.summary.layer for line in report.layers]
+    pictures = _pictures(images_of(report.cards, report.watched.neurons), thumbnail)
+
     return render(
         "dissection.html",
         report=report,
-        pictures=_pictures(images_of(report.cards, report.watched.neurons), thumbnail),
+        pictures=pictures,
         no_pictures=no_pictures,
         missing=missing_by_reason(report.coverage),
-        categories=category_rows(report.coverage, names),
-        concepts=concept_rows(report.coverage, names),
-        groups=column_groups(len(names)),
+        categories=category_rows(report.coverage, layers),
+        concepts=concept_rows(report.coverage, layers),
+        groups=column_groups(len(layers)),
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
 from service.reports import svg
-from service.reports.facts import manifest_lines, method_words
+from service.reports.provenance import manifest_lines, method_words
 
 _NONE = "\N{EN DASH}"
 

@@ -9,17 +9,17 @@ from service.domain.neurons import Dissection
 from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import ProbeSet
 from service.reports.dissection import dissection_html
-from service.reports.facts import Facts
+from service.reports.provenance import Provenance
 from service.reports.thumbnails import Thumbnails
 from service.usecases.reports import sum_up
 
 
 def write_report(
-    facts: Facts, dissection: Dissection, concept_set: ConceptSet, probe_set: ProbeSet, path: Path
+    provenance: Provenance, dissection: Dissection, concept_set: ConceptSet, probe_set: ProbeSet, path: Path
 ) -> None:
     """Write the report on a dissection that no server made, as one HTML file."""
-    report = sum_up(facts, dissection.layers, concept_set, dissection.evidence)
-    thumbnails = Thumbnails(probe_set, to_breast=_sees_breast_only(facts.manifest))
+    report = sum_up(provenance, dissection.layers, concept_set, dissection.evidence)
+    thumbnails = Thumbnails(probe_set, to_breast=_sees_breast_only(provenance.manifest))
     path.write_text(dissection_html(report, thumbnails), "utf-8")
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
-from service.analysis.audit_facts import drift_facts, network_facts
+from service.analysis.network_facts import drift_facts, network_facts
 from service.analysis.verdict import judge
 from service.db import audits as queries
 from service.db.session import Sessions, transaction

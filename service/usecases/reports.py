@@ -17,7 +17,7 @@ from service.domain.jobs import Job
 from service.domain.neurons import Dissection, LayerDissection
 from service.reports.comparison import ComparisonReport, report_comparison
 from service.reports.dissection import DissectionReport, dissection_html, report_dissection
-from service.reports.facts import Facts
+from service.reports.provenance import Provenance
 from service.usecases.comparisons import find_comparison
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
@@ -34,19 +34,21 @@ def read_report(session: Session, job_id: UUID, *, must_have: Path | None) -> Di
     """
     layers = list(read_layers(session, job_id))
     job = find_job(session, job_id)
-    return sum_up(facts_of(job), layers, concept_set_of_job(session, job_id), evidence_of(job), must_have=must_have)
+    concept_set = concept_set_of_job(session, job_id)
+
+    return sum_up(provenance_of(job), layers, concept_set, evidence_of(job), must_have=must_have)
 
 
 def read_comparison_report(session: Session, comparison_id: UUID) -> ComparisonReport:
     """The report on a comparison. Raises NotFound."""
     stored = find_comparison(session, comparison_id)
     assert stored.result is not None  # noqa: S101 - only lists are brief
-    facts = [facts_of(find_job(session, job_id)) for job_id in stored.jobs]
-    return report_comparison(str(stored.id), facts, stored.result)
+    networks = [provenance_of(find_job(session, job_id)) for job_id in stored.jobs]
+    return report_comparison(str(stored.id), networks, stored.result)
 
 
 def sum_up(
-    facts: Facts,
+    provenance: Provenance,
     layers: Sequence[LayerDissection],
     concept_set: ConceptSet,
     evidence: JobEvidence | None,
@@ -56,13 +58,13 @@ def sum_up(
     """The report on a dissection with its coverage and watch-list; must_have as in `read_report`."""
     essential = match_concepts(concept_set, read_must_have(must_have))
     coverage = cover(layers, concept_set, evidence, essential)
-    return report_dissection(facts, layers, concept_set, evidence, coverage, watch(layers, concept_set, evidence))
+    return report_dissection(provenance, layers, concept_set, evidence, coverage, watch(layers, concept_set, evidence))
 
 
-def facts_of(job: Job) -> Facts:
+def provenance_of(job: Job) -> Provenance:
     """What the report says of how a succeeded job's result was made."""
     request = job.request
-    return Facts(
+    return Provenance(
         job=str(job.id),
         target=named_target(request.target, request.options.shuffled),
         probe_set=request.probe_set,

@@ -30,11 +30,11 @@ from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.reports.dissection import DissectionReport, report_dissection
-from service.reports.facts import Facts
+from service.reports.provenance import Provenance
 
 LAYERS = ("_blocks.2", "_blocks.10", "_blocks.15")
 
-FACTS = Facts(
+FACTS = Provenance(
     job="0199f2c1-0000-7000-8000-000000000001",
     target="screening-b5@3",
     probe_set="phantoms@1",

@@ -1,4 +1,4 @@
-"""What a report says about how its figures were made."""
+"""How the figures of a report were made, as the report says it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What was dissected with what. References are `name@version`, or plain names where nothing was registered.
-
-    job: its id; None for a dissection without a server. manifest: the digests and versions that made the result; not
-    the evidence, which a report shows by itself.
-    """
+class Provenance:
+    """What was dissected with what. References are `name@version`, or plain names where nothing was registered."""
 
     job: str | None
+    """The job's id; None for a dissection without a server."""
     target: str
     probe_set: str
     concept_set: str
     dissector: str
     method: Method
     manifest: Mapping[str, Any]
+    """The digests and versions that made the result, without the evidence: a report shows that by itself."""
     finished_at: datetime | None = None
 
 
 def method_words(method: Method) -> str:
     """The scoring of neurons in one sentence, with the parameters that it has."""
-    where = f"after {'average' if method.pooling == 'avg' else 'maximum'} pooling"
     name = method.similarity.replace("_", " ")
+    pooling = "average" if method.pooling == "avg" else "maximum"
+    where = f"after {pooling} pooling"
     if method.similarity not in PRIOR_METHODS:
         return f"Neurons are scored by {name} over all images, {where}."
+
     temperature = "" if method.similarity in CONTRASTS else f"temperature {method.temperature:g}, "
     published = ", the method of Mammo-CLIP Dissect (arXiv 2509.21102)" if method.similarity == "soft_wpmi" else ""
     return (
@@ -43,6 +43,7 @@ def method_words(method: Method) -> str:
 def manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A manifest as pairs of dotted name and value."""
     lines: list[tuple[str, str]] = []
+
     for name, value in manifest.items():
         if isinstance(value, Mapping):
             lines += manifest_lines(value, f"{prefix}{name}.")
@@ -50,4 +51,5 @@ def manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[
             lines.append((prefix + name, ", ".join(map(str, value)) or "none"))
         else:
             lines.append((prefix + name, str(value)))
+
     return lines

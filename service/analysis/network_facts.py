@@ -1,0 +1,103 @@
+"""The facts about networks that an audit rests on, from dissections and their comparison."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from uuid import UUID
+
+import numpy as np
+
+from service.analysis.compared_labels import Indices, NetworkLabels, read_labels
+from service.analysis.coverage import cover
+from service.analysis.watch_list import WatchList, watch
+from service.domain.audit_facts import CategoryChange, Drift, NetworkFacts
+from service.domain.comparisons import CategoryRow, Change, Comparison
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import JobEvidence
+from service.domain.neurons import LayerDissection
+
+
+def network_facts(
+    layers: Sequence[LayerDissection], concept_set: ConceptSet, evidence: JobEvidence | None
+) -> NetworkFacts:
+    """A dissection in figures. Every concept counts as essential, so that each absent one gets its reason."""
+    essential = [(concept.text, index) for index, concept in enumerate(concept_set.concepts)]
+    coverage = cover(layers, concept_set, evidence, essential)
+    watch_list = watch(layers, concept_set, evidence)
+    labels = read_labels(layers)
+    responses = tuple(tuple(response.text for response in neuron.responses) for neuron in watch_list.neurons)
+
+    return NetworkFacts(
+        refused=coverage.refused,
+        units=coverage.units,
+        live=watch_list.live,
+        significant=coverage.significant,
+        stability=_median_stability(layers),
+        concepts={concept.text: concept.neurons for concept in coverage.concepts if concept.neurons},
+        categories={category.name: category.neurons for category in coverage.categories if category.neurons},
+        unseen={missing.text: missing.reason for missing in coverage.missing if missing.reason != "not represented"},
+        responses=responses,
+        halves=labels.splits,
+        watched_halves=_watched_halves(labels, watch_list, concept_set),
+    )
+
+
+def _median_stability(layers: Sequence[LayerDissection]) -> float | None:
+    """The median share of the resamples that keep a significant label; None without any."""
+    evidence = [neuron.evidence for layer in layers for neuron in layer.neurons if neuron.significant]
+    shares_kept = [known.stability.label for known in evidence if known is not None and known.stability is not None]
+    return median(shares_kept) if shares_kept else None
+
+
+def _watched_halves(
+    labels: NetworkLabels, watch_list: WatchList, concept_set: ConceptSet
+) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """See `NetworkFacts.watched_halves`."""
+    halves = _halves_that_count(labels, watch_list)
+
+    counts_by_text = {}
+    for concept in concept_set.watched:
+        counts = (halves == concept).sum(axis=2)
+        if counts.any():
+            text = concept_set.concepts[concept].text
+            counts_by_text[text] = tuple((first, second) for first, second in counts.tolist())
+    return counts_by_text
+
+
+def _halves_that_count(labels: NetworkLabels, watch_list: WatchList) -> Indices:
+    """The labels in both halves of each split, of units with a significant label or a watched response: [S, 2, U]."""
+    responding = {(neuron.layer, neuron.unit) for neuron in watch_list.neurons}
+
+    halves = []
+    for name, layer in labels.layers.items():
+        counts = [bool(judged) or (name, unit) in responding for unit, judged in enumerate(layer.judged)]
+        halves.append(layer.halves[:, :, np.array(counts, bool)])
+
+    return np.concatenate(halves, axis=2) if halves else np.empty((0, 2, 0), np.int16)
+
+
+def drift_facts(comparison_id: UUID, comparison: Comparison) -> Drift:
+    """How far the second network of a comparison has moved from the first."""
+    network = comparison.network
+    churn = network.churn[0]
+    changes = (_category_change(row, change) for row in network.categories.rows for change in row.changes)
+
+    return Drift(
+        comparison=comparison_id,
+        categories=tuple(changes),
+        divergence=network.categories.divergence[0],
+        labels=None if churn is None else churn.label,
+        unpaired=0 if churn is None else churn.vanished + churn.appeared,
+        unshared=tuple(name for layers in comparison.unshared for name in layers),
+    )
+
+
+def _category_change(row: CategoryRow, change: Change) -> CategoryChange:
+    return CategoryChange(
+        name=row.name,
+        before=row.neurons[0],
+        gain=change.gain,
+        low=change.low,
+        high=change.high,
+        noise=change.noise,
+        exceeds_noise=change.exceeds_noise,
+    )
