@@ -18,27 +18,30 @@ Indices = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class LayerLabels:
-    """One layer of U units. best: its best concept, significant or not [U]. judged: is it significant [U].
-
-    resampled: best concept in each of B resamples [B, U]. halves: in both halves of each of S splits [S, 2, U].
-    NONE for a dead unit. B and S are 0 where nothing was resampled.
-    """
+    """The labels of one layer of U units; NONE for a dead unit. B and S are 0 where nothing was resampled."""
 
     best: Indices
+    """The best concept of each unit, significant or not [U]."""
     judged: NDArray[np.bool_]
+    """Is it significant? [U]"""
     resampled: Indices
+    """The best concept in each of B resamples [B, U]."""
     halves: Indices
+    """The best concept in both halves of each of S splits [S, 2, U]."""
+
+    def cut(self, *, resamples: int, splits: int) -> "LayerLabels":
+        """The same labels with the first resamples and splits only."""
+        return LayerLabels(self.best, self.judged, self.resampled[:resamples], self.halves[:splits])
 
 
 @dataclass(frozen=True)
 class NetworkLabels:
-    """The layers of one dissection, in its order; all with the same B and S.
-
-    inferred: is it known of every live unit whether its label is significant.
-    """
+    """The labels of one dissection."""
 
     layers: dict[str, LayerLabels]
+    """In the dissection's order; all with the same B and S."""
     inferred: bool
+    """Is it known of every live unit whether its label is significant?"""
 
     @property
     def resamples(self) -> int:
@@ -53,19 +56,22 @@ class NetworkLabels:
     @property
     def concepts(self) -> set[int]:
         """Every concept that is best for a unit, over all exams or over half of them."""
-        found: set[int] = set()
+        concepts: set[int] = set()
         for layer in self.layers.values():
-            found |= {*np.unique(layer.best).tolist(), *np.unique(layer.halves).tolist()}
-        return found - {NONE}
+            concepts.update(np.unique(layer.best).tolist())
+            concepts.update(np.unique(layer.halves).tolist())
+        return concepts - {NONE}
 
 
 class _Read(NamedTuple):
-    """As LayerLabels, with halves [2 S, U]; resampled, halves: None where no unit is live."""
+    """One layer as its neurons give it, before all layers agree on B and S."""
 
     best: Indices
     judged: NDArray[np.bool_]
     resampled: Indices | None
+    """[B, U]; None where no unit is live."""
     halves: Indices | None
+    """[2 S, U], half after half; None where no unit is live."""
     inferred: bool
 
 
@@ -74,30 +80,37 @@ def read_labels(layers: Iterable[LayerDissection]) -> NetworkLabels:
 
     Where live units were resampled unequally often, which no dissection of this service does, no resample counts.
     """
-    read = {layer.layer: _read(layer.neurons) for layer in layers}
-    resamples = _agreed(layer.resampled for layer in read.values())
-    splits = _agreed(layer.halves for layer in read.values()) // 2
+    layers_read = {layer.layer: _read(layer.neurons) for layer in layers}
+    resamples = _agreed(layer.resampled for layer in layers_read.values())
+    splits = _agreed(layer.halves for layer in layers_read.values()) // 2
+
     return NetworkLabels(
-        layers={
-            name: LayerLabels(
-                best=layer.best,
-                judged=layer.judged,
-                resampled=_sized(layer.resampled, resamples, len(layer.best)),
-                halves=_sized(layer.halves, 2 * splits, len(layer.best)).reshape(splits, 2, len(layer.best)),
-            )
-            for name, layer in read.items()
-        },
-        inferred=all(layer.inferred for layer in read.values()),
+        layers={name: _labels(layer, resamples, splits) for name, layer in layers_read.items()},
+        inferred=all(layer.inferred for layer in layers_read.values()),
+    )
+
+
+def _labels(layer: _Read, resamples: int, splits: int) -> LayerLabels:
+    units = len(layer.best)
+    return LayerLabels(
+        best=layer.best,
+        judged=layer.judged,
+        resampled=_sized(layer.resampled, resamples, units),
+        halves=_sized(layer.halves, 2 * splits, units).reshape(splits, 2, units),
     )
 
 
 def _read(neurons: Sequence[Neuron]) -> _Read:
     best = [neuron.concepts[0].concept if neuron.concepts else NONE for neuron in neurons]
+    evidence = [neuron.evidence for neuron in neurons]
+    resampled = [() if known is None else known.resampled for known in evidence]
+    halves = [() if known is None else known.halves for known in evidence]
+
     return _Read(
         best=np.array(best, np.int16),
         judged=np.array([bool(neuron.significant) for neuron in neurons], bool),
-        resampled=_draws(neurons, [() if one.evidence is None else one.evidence.resampled for one in neurons]),
-        halves=_draws(neurons, [() if one.evidence is None else one.evidence.halves for one in neurons]),
+        resampled=_draws(neurons, resampled),
+        halves=_draws(neurons, halves),
         inferred=all(neuron.dead or neuron.significant is not None for neuron in neurons),
     )
 
@@ -107,17 +120,23 @@ def _draws(neurons: Sequence[Neuron], drawn: Sequence[Sequence[int]]) -> Indices
     lengths = {len(indices) for neuron, indices in zip(neurons, drawn, strict=True) if not neuron.dead}
     if not lengths:
         return None
-    table = np.full((len(neurons), lengths.pop() if len(lengths) == 1 else 0), NONE, np.int16)
+
+    draws = lengths.pop() if len(lengths) == 1 else 0
+    table = np.full((len(neurons), draws), NONE, np.int16)
     for row, neuron, indices in zip(table, neurons, drawn, strict=True):
         if not neuron.dead:
-            row[:] = indices[: len(row)]
+            row[:] = indices[:draws]
+
     return table.T
 
 
 def _agreed(tables: Iterable[Indices | None]) -> int:
+    """How many draws all tables have; 0 where they differ."""
     lengths = {len(table) for table in tables if table is not None}
     return lengths.pop() if len(lengths) == 1 else 0
 
 
 def _sized(table: Indices | None, draws: int, units: int) -> Indices:
-    return np.full((draws, units), NONE, np.int16) if table is None else table[:draws]
+    if table is None:
+        return np.full((draws, units), NONE, np.int16)
+    return table[:draws]

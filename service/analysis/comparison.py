@@ -4,7 +4,7 @@ Every statistic has a noise floor: the same statistic between two halves of the 
 drew the same exams in every dissection, so that differences are taken within each resample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import isnan
@@ -14,58 +14,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.compared_labels import LayerLabels, NetworkLabels
+from service.analysis.compositions import GroupedScope, compositions
 from service.analysis.meanings import Meanings
-from service.analysis.noise import (
-    FLOOR,
-    INTERVAL,
-    Counts,
-    Floats,
-    divergence,
-    false_discovery,
-    fisher,
-    largest,
-    mcnemar,
-    measured,
-    percentile,
-)
-from service.analysis.tallies import Codes, Pairing, Tally
-from service.domain.comparisons import (
-    UNKNOWN,
-    Basis,
-    CategoryRow,
-    Change,
-    Churn,
-    Comparison,
-    Composition,
-    Measured,
-    Scope,
-    Test,
-)
+from service.analysis.noise import Counts, Floats, measured
+from service.analysis.tallies import Codes, Groupings, Mask, Pairing, Tallies, Tally
+from service.domain.comparisons import UNKNOWN, Basis, Churn, Comparison, Measured, Scope
 from service.domain.concepts import ConceptSet
 from service.errors import Conflict
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """One layer or more of every network, by category, broad category and concept; pairs: against the reference."""
+class _ScopeCounts:
+    """Counts of one layer, or of several together, in every network; the first is the reference."""
 
     units: tuple[int, ...]
+    """Of each network."""
     labelled: tuple[int, ...]
-    tallies: tuple[tuple[Tally, Tally, Tally], ...]
-    pairs: tuple[Pairing | None, ...]
+    """Of each network: how many of its units have a label."""
+    tallies: tuple[Tallies, ...]
+    """Of each network."""
+    pairings: tuple[Pairing | None, ...]
+    """Of each network but the reference, with the reference; None unless units are paired."""
 
-    def __add__(self, other: "_Counted") -> "_Counted":
-        return _Counted(
-            tuple(map(add, self.units, other.units)),
-            tuple(map(add, self.labelled, other.labelled)),
-            tuple(
-                (ours[0] + theirs[0], ours[1] + theirs[1], ours[2] + theirs[2])
-                for ours, theirs in zip(self.tallies, other.tallies, strict=True)
-            ),
-            tuple(
-                None if ours is None or theirs is None else ours + theirs
-                for ours, theirs in zip(self.pairs, other.pairs, strict=True)
-            ),
+    def __add__(self, other: "_ScopeCounts") -> "_ScopeCounts":
+        pairings = (
+            None if pairing is None or added is None else pairing + added
+            for pairing, added in zip(self.pairings, other.pairings, strict=True)
+        )
+        return _ScopeCounts(
+            units=tuple(map(add, self.units, other.units)),
+            labelled=tuple(map(add, self.labelled, other.labelled)),
+            tallies=tuple(map(add, self.tallies, other.tallies)),
+            pairings=tuple(pairings),
+        )
+
+    def by_category(self) -> GroupedScope:
+        """The same in categories."""
+        return GroupedScope(
+            units=self.units,
+            tallies=tuple(network.category for network in self.tallies),
+            same_group=tuple(None if pairing is None else pairing.same_category for pairing in self.pairings),
+        )
+
+    def by_broad_category(self) -> GroupedScope:
+        """The same in broad categories."""
+        return GroupedScope(
+            units=self.units,
+            tallies=tuple(network.broad_category for network in self.tallies),
+            same_group=tuple(None if pairing is None else pairing.same_broad_category for pairing in self.pairings),
         )
 
 
@@ -83,237 +79,195 @@ def compare(
     for each network. texts: the dissector's embeddings of the concepts, float32 [C, D]; None where they were not kept.
     Raises Conflict where no layer is in all of them.
     """
-    shared = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
-    if not shared:
+    shared_layers = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
+    if not shared_layers:
         raise _no_shared_layer(networks)
+
     basis: Basis = "significant" if all(network.inferred for network in networks) else "best"
-    used = {concept_set.concepts[index].text for network in networks for index in network.concepts}
-    groupings = (
-        Codes.group(concept_set, lambda concept: concept.category),
-        Codes.group(concept_set, lambda concept: concept.broad_category),
-        Codes.group(concept_set, lambda concept: concept.text if concept.text in used else None),
-    )
-    same = [architecture is not None and architecture == architectures[0] for architecture in architectures[1:]]
-    drawn = (_common([one.resamples for one in networks]), _common([one.splits for one in networks]))
+    resamples = _common([network.resamples for network in networks])
+    splits = _common([network.splits for network in networks])
+
+    groupings = _groupings(networks, concept_set)
     meanings = None if texts is None else Meanings(texts)
-    counted = [
-        _count([_cut(network.layers[layer], *drawn) for network in networks], same, groupings, basis, meanings)
-        for layer in shared
-    ]
-    network = reduce(add, counted)
+    reference, *others = architectures
+    same_architecture = [architecture is not None and architecture == reference for architecture in others]
+
+    counts_of_layers = []
+    for name in shared_layers:
+        layers = [network.layers[name].cut(resamples=resamples, splits=splits) for network in networks]
+        counts_of_layers.append(_count(layers, same_architecture, groupings, basis, meanings))
+    counts_of_network = reduce(add, counts_of_layers)
+
+    meanings_missing = meanings is None and any(counts_of_network.pairings)
+    notes = (
+        *_notes_on_labels(basis, refused),
+        *_notes_on_exams(resamples, splits),
+        *_notes_on_concepts(groupings, meanings_missing=meanings_missing),
+    )
+
     return Comparison(
         basis=basis,
-        resamples=drawn[0],
-        halves=drawn[1],
-        network=_scopes([None], [network], groupings)[0],
-        layers=_scopes(shared, counted, groupings),
-        unshared=tuple(tuple(name for name in network.layers if name not in shared) for network in networks),
-        notes=_notes(basis, drawn, refused, groupings, unknown_meanings=texts is None and any(network.pairs)),
+        resamples=resamples,
+        halves=splits,
+        network=_scopes([None], [counts_of_network], groupings)[0],
+        layers=_scopes(shared_layers, counts_of_layers, groupings),
+        unshared=tuple(tuple(name for name in network.layers if name not in shared_layers) for network in networks),
+        notes=notes,
+    )
+
+
+def _groupings(networks: Sequence[NetworkLabels], concept_set: ConceptSet) -> Groupings:
+    """Single concepts are compared only where any of the networks has them as a label."""
+    labels = {concept_set.concepts[index].text for network in networks for index in network.concepts}
+    return Groupings(
+        category=Codes.group(concept_set, lambda concept: concept.category),
+        broad_category=Codes.group(concept_set, lambda concept: concept.broad_category),
+        concept=Codes.group(concept_set, lambda concept: concept.text if concept.text in labels else None),
     )
 
 
 def _count(
     layers: Sequence[LayerLabels],
-    same: Sequence[bool],
-    groupings: tuple[Codes, Codes, Codes],
+    same_architecture: Sequence[bool],
+    groupings: Groupings,
     basis: Basis,
     meanings: Meanings | None,
-) -> _Counted:
+) -> _ScopeCounts:
+    """layers: one layer of every network. same_architecture: as the reference, for each network but that."""
     labelled = [_labelled(layer, basis) for layer in layers]
-    return _Counted(
+    tallies = [Tallies.of(layer, mask, groupings) for layer, mask in zip(layers, labelled, strict=True)]
+
+    reference, *others = layers
+    reference_labelled, *others_labelled = labelled
+    pairings: list[Pairing | None] = []
+    for other, other_labelled, alike in zip(others, others_labelled, same_architecture, strict=True):
+        if alike and len(other.best) == len(reference.best):
+            pairing = Pairing.of(reference, other, reference_labelled, other_labelled, groupings, meanings)
+            pairings.append(pairing)
+        else:
+            pairings.append(None)
+
+    return _ScopeCounts(
         units=tuple(len(layer.best) for layer in layers),
         labelled=tuple(int(mask.sum()) for mask in labelled),
-        tallies=tuple(
-            (
-                Tally.of(layer, mask, groupings[0]),
-                Tally.of(layer, mask, groupings[1]),
-                Tally.of(_unsampled(layer), mask, groupings[2]),
-            )
-            for layer, mask in zip(layers, labelled, strict=True)
-        ),
-        pairs=tuple(
-            Pairing.of(layers[0], layer, (labelled[0], mask), groupings[:2], meanings)
-            if alike and len(layer.best) == len(layers[0].best)
-            else None
-            for layer, mask, alike in zip(layers[1:], labelled[1:], same, strict=True)
-        ),
+        tallies=tuple(tallies),
+        pairings=tuple(pairings),
     )
 
 
-def _scopes(
-    layers: Sequence[str | None], counted: Sequence[_Counted], groupings: tuple[Codes, Codes, Codes]
-) -> tuple[Scope, ...]:
+def _scopes(layers: Sequence[str | None], counts: Sequence[_ScopeCounts], groupings: Groupings) -> tuple[Scope, ...]:
     """The scopes of one false-discovery control."""
-    categories = _compositions(counted, 0, groupings[0].names)
-    broad = _compositions(counted, 1, groupings[1].names)
+    categories = compositions([scope.by_category() for scope in counts], groupings.category.names)
+    broad_categories = compositions([scope.by_broad_category() for scope in counts], groupings.broad_category.names)
+
     scopes = []
-    for index, (layer, one) in enumerate(zip(layers, counted, strict=True)):
-        only, concepts = _concepts(one, groupings[2].names)
+    for place, (layer, scope) in enumerate(zip(layers, counts, strict=True)):
+        concepts = [network.concept for network in scope.tallies]
         scopes.append(
             Scope(
                 layer=layer,
-                units=one.units,
-                labelled=one.labelled,
-                categories=categories[index],
-                broad_categories=broad[index],
-                only=only,
-                concepts=concepts,
-                churn=tuple(None if pairing is None else _churn(pairing) for pairing in one.pairs),
+                units=scope.units,
+                labelled=scope.labelled,
+                categories=categories[place],
+                broad_categories=broad_categories[place],
+                only=_only_there(concepts, groupings.concept.names),
+                concepts=_differing_concepts(concepts),
+                churn=tuple(None if pairing is None else _churn(pairing) for pairing in scope.pairings),
             )
         )
     return tuple(scopes)
 
 
-def _concepts(counted: _Counted, names: Sequence[str]) -> tuple[tuple[tuple[str, ...], ...], tuple[Measured, ...]]:
-    """Concepts that each network alone has; how many either the reference or the other has alone."""
-    tallies = [one[2] for one in counted.tallies]
-    has = np.stack([tally.counts > 0 for tally in tallies])
-    alone = has & (has.sum(axis=0) == 1)
-    apart = [((tally.halves[:, 0] > 0) ^ (tally.halves[:, 1] > 0)).sum(axis=-1).astype(float) for tally in tallies]
-    only = tuple(tuple(names[index] for index in np.flatnonzero(mine).tolist()) for mine in alone)
-    return only, tuple(
-        measured(float((has[0] ^ theirs).sum()), apart[0], noise)
-        for theirs, noise in zip(has[1:], apart[1:], strict=True)
-    )
+def _only_there(tallies: Sequence[Tally], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Of each network: the concepts that it alone has."""
+    present = np.stack([tally.counts > 0 for tally in tallies])
+    present_once = present & (present.sum(axis=0) == 1)
+    return tuple(tuple(names[index] for index in np.flatnonzero(network).tolist()) for network in present_once)
 
 
-def _compositions(counted: Sequence[_Counted], grouping: int, names: Sequence[str]) -> list[Composition]:
-    tallies = [[network[grouping] for network in one.tallies] for one in counted]
-    kept = [[index for index in range(len(names)) if any(tally.counts[index] for tally in its)] for its in tallies]
-    others = range(1, len(counted[0].tallies))
-    changes = [_changes(counted, grouping, other, kept) for other in others]
-    return [
-        Composition(
-            rows=tuple(
-                CategoryRow(
-                    names[index],
-                    tuple(int(tally.counts[index]) for tally in its),
-                    tuple(change[scope][row] for change in changes),
-                )
-                for row, index in enumerate(kept[scope])
-            ),
-            divergence=tuple(_divergence(its[0], its[other]) for other in others),
-        )
-        for scope, its in enumerate(tallies)
-    ]
+def _differing_concepts(tallies: Sequence[Tally]) -> tuple[Measured, ...]:
+    """Of each network but the reference: how many concepts either it or the reference has alone."""
+    between_halves = [_differing_between_halves(tally) for tally in tallies]
+
+    differences = []
+    for other in range(1, len(tallies)):
+        differing = (tallies[0].counts > 0) ^ (tallies[other].counts > 0)
+        differences.append(measured(float(differing.sum()), between_halves[0], between_halves[other]))
+    return tuple(differences)
 
 
-def _changes(
-    counted: Sequence[_Counted], grouping: int, other: int, kept: Sequence[Sequence[int]]
-) -> list[list[Change]]:
-    """The changes of the kept categories in each scope; their q-values hold for all of them together."""
-    tests = [[_test(one, grouping, other, index) for index in its] for one, its in zip(counted, kept, strict=True)]
-    qs = iter(false_discovery([p for its in tests for _, p in its]))
-    return [
-        [_change(one, grouping, other, index, *test, next(qs)) for index, test in zip(its, found, strict=True)]
-        for one, its, found in zip(counted, kept, tests, strict=True)
-    ]
-
-
-def _change(one: _Counted, grouping: int, other: int, index: int, test: Test, p: float, q: float) -> Change:
-    first, second = one.tallies[0][grouping], one.tallies[other][grouping]
-    scale = one.units[0] / one.units[other]
-    gain = float(second.counts[index] * scale - first.counts[index])
-    resampled: Floats = second.resampled[:, index] * scale - first.resampled[:, index]
-    low, high = (percentile(resampled, at) for at in INTERVAL)
-    halves = (_between_halves(first, index), _between_halves(second, index) * scale)
-    noise = largest(*(percentile(each, FLOOR) for each in halves))
-    return Change(gain, low, high, noise, _exceeds(gain, low, high, noise), test, p, q)
-
-
-def _test(counted: _Counted, grouping: int, other: int, index: int) -> tuple[Test, float]:
-    first, second = (int(counted.tallies[which][grouping].counts[index]) for which in (0, other))
-    pairing = counted.pairs[other - 1]
-    if pairing is None:
-        return "fisher", fisher(first, counted.units[0], second, counted.units[other])
-    together = int(pairing.together[grouping][index])
-    return "mcnemar", mcnemar(first - together, second - together)
-
-
-def _exceeds(gain: float, low: float | None, high: float | None, noise: float | None) -> bool | None:
-    if low is None or high is None or noise is None:
-        return None
-    return abs(gain) > noise and not low <= 0 <= high
+def _differing_between_halves(tally: Tally) -> Floats:
+    """How many concepts one half of the exams has alone, in each split [S]."""
+    present = tally.halves > 0
+    differing: Floats = (present[:, 0] ^ present[:, 1]).sum(axis=-1).astype(float)
+    return differing
 
 
 def _churn(pairing: Pairing) -> Churn:
+    labelled, categorised = pairing.labelled_in_both, pairing.categorised_in_both
+    semantic = UNKNOWN
+    if not isnan(pairing.distance):
+        semantic = _share(pairing.distance, labelled, pairing.halves_distance)
+
     return Churn(
-        both=pairing.both,
+        both=labelled,
         vanished=pairing.vanished,
         appeared=pairing.appeared,
-        label=_share(pairing.changed, pairing.both, pairing.halves_changed),
-        category=_share(pairing.moved, pairing.categorised, pairing.halves_moved),
-        semantic=UNKNOWN if isnan(pairing.shifted) else _share(pairing.shifted, pairing.both, pairing.halves_shifted),
+        label=_share(pairing.label_changed, labelled, pairing.halves_label_changed),
+        category=_share(pairing.category_changed, categorised, pairing.halves_category_changed),
+        semantic=semantic,
     )
 
 
 def _share(part: float, whole: int, between_halves: Counts | Floats) -> Measured:
+    """between_halves: the same part between the halves of each split, for both networks [2, S]."""
     if whole == 0:
         return UNKNOWN
     return measured(part / whole, *(between_halves / whole))
 
 
-def _between_halves(tally: Tally, index: int) -> Floats:
-    differences: Floats = np.abs(tally.halves[:, 0, index] - tally.halves[:, 1, index]).astype(float)
-    return differences
-
-
-def _divergence(first: Tally, second: Tally) -> Measured:
-    value = float(divergence(first.counts, second.counts))
-    between_halves = (divergence(tally.halves[:, 0], tally.halves[:, 1]) for tally in (first, second))
-    return measured(None if isnan(value) else value, *between_halves)
-
-
-def _labelled(layer: LayerLabels, basis: Basis) -> NDArray[np.bool_]:
+def _labelled(layer: LayerLabels, basis: Basis) -> Mask:
     return layer.judged if basis == "significant" else layer.best >= 0
 
 
 def _common(numbers: Sequence[int]) -> int:
+    """The number that all have; 0 where they differ."""
     return numbers[0] if len(set(numbers)) == 1 else 0
 
 
-def _cut(layer: LayerLabels, resamples: int, splits: int) -> LayerLabels:
-    """Draws that not all networks have do not count."""
-    return LayerLabels(layer.best, layer.judged, layer.resampled[:resamples], layer.halves[:splits])
+def _notes_on_labels(basis: Basis, refused: Sequence[str | None]) -> Iterator[str]:
+    if basis == "significant":
+        return
+
+    reasons = dict.fromkeys(reason for reason in refused if reason)
+    why = "; ".join(reasons) or "Not every unit has a p-value."
+    yield f"Labels are the units' best concepts, significant or not. {why}"
 
 
-def _unsampled(layer: LayerLabels) -> LayerLabels:
-    """Intervals are of categories alone; single concepts are too many for them."""
-    return LayerLabels(layer.best, layer.judged, layer.resampled[:0], layer.halves)
+def _notes_on_exams(resamples: int, splits: int) -> Iterator[str]:
+    if not resamples:
+        yield "No intervals, because exams were not resampled in all of the dissections."
+    if not splits:
+        yield "No noise floors, because exams were not split into halves in all of the dissections."
 
 
-def _notes(
-    basis: Basis,
-    drawn: tuple[int, int],
-    refused: Sequence[str | None],
-    groupings: tuple[Codes, Codes, Codes],
-    *,
-    unknown_meanings: bool,
-) -> tuple[str, ...]:
-    notes = []
-    if basis == "best":
-        why = "; ".join(dict.fromkeys(reason for reason in refused if reason)) or "Not every unit has a p-value."
-        notes.append(f"Labels are the units' best concepts, significant or not. {why}")
-    if not drawn[0]:
-        notes.append("No intervals, because exams were not resampled in all of the dissections.")
-    if not drawn[1]:
-        notes.append("No noise floors, because exams were not split into halves in all of the dissections.")
-    for codes, name in zip(groupings, ("categories", "broad categories"), strict=False):
-        if not codes.names:
-            notes.append(f"The concept set has no {name}, so none are counted.")
-    if unknown_meanings:
-        notes.append(
+def _notes_on_concepts(groupings: Groupings, *, meanings_missing: bool) -> Iterator[str]:
+    if not groupings.category.names:
+        yield "The concept set has no categories, so none are counted."
+    if not groupings.broad_category.names:
+        yield "The concept set has no broad categories, so none are counted."
+    if meanings_missing:
+        yield (
             "No semantic churn, because the dissector's embeddings of the concepts were not kept when these "
             "dissections were stored; dissect one of the networks again and compare the new job."
         )
-    return tuple(notes)
 
 
 def _no_shared_layer(networks: Sequence[NetworkLabels]) -> Conflict:
-    names = " / ".join(", ".join(list(network.layers)[:3]) for network in networks)
+    first_layers = [", ".join(list(network.layers)[:3]) for network in networks]
     return Conflict(
         "The dissections have no layer in common.",
         field="layers",
-        value=names,
+        value=" / ".join(first_layers),
         remedy="Dissect layers that all of the networks have.",
     )
