@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.domain.concepts import Concept, ConceptSet
@@ -14,9 +14,11 @@ NOT_ASKED = "No evidence was asked for when the job was posted."
 Reason = Literal["absent from the probe set", "untestable", "not represented", "not known", "not in the concept set"]
 """Why an essential concept has no neuron.
 
-absent from the probe set: its findings name the concept on too few images, or not at all. untestable: the dissector
-cannot tell images with the concept from images without it. not known: the probe set has no findings, so nobody can say
-whether the dissector sees the concept. not represented: dissector and probe set can show it, and no neuron does.
+* absent from the probe set: its findings name the concept on too few images, or not at all.
+* untestable: the dissector cannot tell images with the concept from images without it.
+* not represented: dissector and probe set can show it, and no neuron does.
+* not known: the probe set has no findings, so nobody can say whether the dissector sees the concept.
+* not in the concept set: no neuron could have been named after it.
 """
 
 _REASONS: dict[Verdict, Reason] = {
@@ -28,86 +30,93 @@ _REASONS: dict[Verdict, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class LayerCount:
-    """Neurons of one layer with a significant label of that kind, and how many of them chance alone would give."""
+    """One layer's neurons with a significant label of some kind."""
 
     layer: str
     neurons: int
     expected: float
+    """How many of them chance alone would give."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConceptCoverage:
-    """A concept's significant neurons in the whole network and in each layer that has or would have any."""
+    """A concept's significant neurons in the whole network."""
 
     concept: int
+    """Its index in the concept set."""
     text: str
     category: str | None
     broad_category: str | None
     neurons: int
     expected: float
+    """How many chance alone would give."""
     layers: tuple[LayerCount, ...]
+    """The layers that have any, or would have by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryCoverage:
-    """A category: concepts in the set, how many of them a significant neuron represents, and their neurons.
-
-    share: represented concepts by concepts, the coverage of the category.
-    """
+    """How much of a category the significant neurons represent."""
 
     name: str
     concepts: int
+    """In the concept set."""
     represented: int
+    """Of the concepts: how many have a significant neuron."""
     share: float
+    """Represented concepts by concepts: the coverage of the category."""
     neurons: int
     expected: float
+    """How many neurons chance alone would give."""
     layers: tuple[LayerCount, ...]
+    """The layers that have any neurons, or would have by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingConcept:
-    """An essential concept that no significant neuron represents.
-
-    concept: its index, None where the set has no such concept. category_neurons: significant neurons in its category,
-    which may stand for something close to it.
-    """
+    """An essential concept that no significant neuron represents."""
 
     text: str
     concept: int | None
+    """Its index; None where the concept set has no such concept."""
     reason: Reason
     category: str | None
     category_neurons: int
+    """Significant neurons in its category, which may stand for something close to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the significant neurons of a dissection stand for.
-
-    refused: why nothing was inferred; then nothing is counted and nothing is called missing. tested: live units that
-    have a p-value. uncategorised: concepts without a category. must_have: essential concepts looked for.
-    """
+    """What the significant neurons of a dissection stand for."""
 
     refused: str | None
+    """Why nothing was inferred; then no concept is counted and none is called missing."""
     units: int
     tested: int
+    """Live units that have a p-value."""
     significant: int
     concepts: tuple[ConceptCoverage, ...] = ()
     categories: tuple[CategoryCoverage, ...] = ()
     broad_categories: tuple[CategoryCoverage, ...] = ()
     uncategorised: int = 0
+    """Concepts without a category."""
     must_have: int = 0
+    """Essential concepts that were looked for."""
     missing: tuple[MissingConcept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer by concept index: neurons with a significant label, and the number expected by chance."""
+    """The labels of one layer, counted."""
 
     name: str
     units: int
     tested: int
+    """Live units that have a p-value."""
     neurons: Mapping[int, int]
+    """Concept -> neurons with it as their significant label."""
     expected: Mapping[int, float]
+    """Concept -> how many of these chance alone would give."""
 
 
 def cover(
@@ -118,27 +127,26 @@ def cover(
 ) -> Coverage:
     """Coverage of the concept set by a dissection.
 
-    must_have: essential concepts by text, each with its index in the concept set or None. Expected by chance is, for
-    each layer, tested units x largest significant p x share of the concept among the labels of the null's image sets:
-    what units without any concept would contribute below the same threshold.
+    must_have: essential concepts by text, each with its index in the concept set or None.
+
+    Expected by chance is, for each layer, tested units x largest significant p x share of the concept among the labels
+    of the null's image sets: what units without any concept would contribute below the same threshold.
     """
     largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
     counted = [_count(layer, largest_p) for layer in layers]
-    refused = NOT_ASKED if evidence is None else evidence.refused
+
     totals = Coverage(
-        refused=refused,
+        refused=NOT_ASKED if evidence is None else evidence.refused,
         units=sum(layer.units for layer in counted),
         tested=sum(layer.tested for layer in counted),
         significant=sum(sum(layer.neurons.values()) for layer in counted),
     )
-    if evidence is None or refused is not None:
+    if evidence is None or evidence.refused is not None:
         return totals
+
     concepts = tuple(_concept(counted, index, concept) for index, concept in enumerate(concept_set.concepts))
-    return Coverage(
-        refused=None,
-        units=totals.units,
-        tested=totals.tested,
-        significant=totals.significant,
+    return replace(
+        totals,
         concepts=concepts,
         categories=_categories(counted, concepts, lambda concept: concept.category),
         broad_categories=_categories(counted, concepts, lambda concept: concept.broad_category),
@@ -150,15 +158,15 @@ def cover(
 
 def _count(layer: LayerDissection, largest_p: float) -> _Layer:
     tested = sum(neuron.significant is not None for neuron in layer.neurons)
-    labels = layer.null.labels if layer.null is not None else ()
+    labels = [neuron.label for neuron in layer.neurons if neuron.significant]
+    null_labels = () if layer.null is None else layer.null.labels
+
     return _Layer(
         name=layer.layer,
         units=len(layer.neurons),
         tested=tested,
-        neurons=Counter(
-            neuron.label.concept for neuron in layer.neurons if neuron.significant and neuron.label is not None
-        ),
-        expected={concept: tested * largest_p * share for concept, share in labels},
+        neurons=Counter(label.concept for label in labels if label is not None),
+        expected={concept: tested * largest_p * share for concept, share in null_labels},
     )
 
 
@@ -185,50 +193,55 @@ def _categories(
         name = category_of(concept)
         if name is not None:
             members[name].append(concept)
-    categories = []
-    for name, its in members.items():
-        represented = sum(concept.neurons > 0 for concept in its)
-        counts = _layer_counts(layers, [concept.concept for concept in its])
-        categories.append(
-            CategoryCoverage(
-                name=name,
-                concepts=len(its),
-                represented=represented,
-                share=represented / len(its),
-                neurons=sum(count.neurons for count in counts),
-                expected=sum(count.expected for count in counts),
-                layers=counts,
-            )
-        )
-    return tuple(categories)
+
+    return tuple(_category(layers, name, concepts_within) for name, concepts_within in members.items())
 
 
-def _layer_counts(layers: Sequence[_Layer], indices: Sequence[int]) -> tuple[LayerCount, ...]:
-    counts = (
+def _category(layers: Sequence[_Layer], name: str, concepts: Sequence[ConceptCoverage]) -> CategoryCoverage:
+    represented = sum(concept.neurons > 0 for concept in concepts)
+    counts = _layer_counts(layers, [concept.concept for concept in concepts])
+
+    return CategoryCoverage(
+        name=name,
+        concepts=len(concepts),
+        represented=represented,
+        share=represented / len(concepts),
+        neurons=sum(count.neurons for count in counts),
+        expected=sum(count.expected for count in counts),
+        layers=counts,
+    )
+
+
+def _layer_counts(layers: Sequence[_Layer], concepts: Sequence[int]) -> tuple[LayerCount, ...]:
+    """The counts of these concepts together, in the layers that have any or would have by chance."""
+    counts = [
         LayerCount(
-            layer.name,
-            sum(layer.neurons.get(index, 0) for index in indices),
-            sum(layer.expected.get(index, 0.0) for index in indices),
+            layer=layer.name,
+            neurons=sum(layer.neurons.get(concept, 0) for concept in concepts),
+            expected=sum(layer.expected.get(concept, 0.0) for concept in concepts),
         )
         for layer in layers
-    )
+    ]
     return tuple(count for count in counts if count.neurons or count.expected)
 
 
 def _missing(
     must_have: Sequence[tuple[str, int | None]], concepts: Sequence[ConceptCoverage], evidence: JobEvidence
 ) -> tuple[MissingConcept, ...]:
-    verdicts = {known.concept: known.verdict for known in evidence.qualifications}
-    in_category: Counter[str | None] = Counter()
+    verdicts = {qualification.concept: qualification.verdict for qualification in evidence.qualifications}
+
+    neurons_in: Counter[str] = Counter()
     for concept in concepts:
-        in_category[concept.category] += concept.neurons
+        if concept.category is not None:
+            neurons_in[concept.category] += concept.neurons
+
     missing = []
     for text, index in must_have:
         if index is None:
             missing.append(MissingConcept(text, None, "not in the concept set", None, 0))
         elif concepts[index].neurons == 0:
             category = concepts[index].category
-            near = 0 if category is None else in_category[category]
             reason = "not known" if evidence.findings is None else _REASONS[verdicts.get(index, "absent")]
-            missing.append(MissingConcept(text, index, reason, category, near))
+            category_neurons = 0 if category is None else neurons_in[category]
+            missing.append(MissingConcept(text, index, reason, category, category_neurons))
     return tuple(missing)

@@ -15,40 +15,50 @@ def control_discoveries(
 ) -> tuple[tuple[LayerDissection, ...], JobEvidence | None]:
     """The layers with q-values, and the job's evidence with the number of tests and the largest significant p.
 
-    One family of tests is the best concept of every live unit of every layer; the other, each of these units with each
-    of the `watched` concepts of the set. Whether one is significant hangs on all others, so a layer alone has no q.
+    One family of tests is the best concept of every live unit of every layer. The other is each of these units with
+    each of the set's watched concepts; `watched` is their number. Whether a test is significant depends on all others
+    of its family, so a layer alone has no q.
     """
-    judged = [neuron.evidence for layer in layers for neuron in layer.neurons if neuron.evidence is not None]
-    p = np.array([one.significance.p for one in judged if one.significance is not None])
+    units = [neuron.evidence for layer in layers for neuron in layer.neurons if neuron.evidence is not None]
+    p = np.array([unit.significance.p for unit in units if unit.significance is not None])
     if evidence is None or len(p) == 0:
         return tuple(layers), evidence
+
+    watched_p = np.array([response.p for unit in units for response in unit.watched])
     q = q_values(p, len(p))
-    watched_p = np.array([one.p for unit in judged for one in unit.watched])
-    own, others = iter(q.tolist()), iter(q_values(watched_p, len(p) * watched).tolist())
-    controlled = tuple(
-        replace(layer, neurons=tuple(_controlled(neuron, own, others) for neuron in layer.neurons)) for layer in layers
-    )
-    largest = float(p[q <= LEVEL].max()) if bool((q <= LEVEL).any()) else None
-    return controlled, replace(evidence, tests=len(p), largest_p=largest)
+    watched_q = q_values(watched_p, len(p) * watched)
+
+    # Both run along with the neurons, in the order in which the p-values were taken.
+    next_q, next_watched_q = iter(q.tolist()), iter(watched_q.tolist())
+    controlled = [
+        replace(layer, neurons=tuple(_controlled(neuron, next_q, next_watched_q) for neuron in layer.neurons))
+        for layer in layers
+    ]
+
+    significant = q <= LEVEL
+    largest_p = float(p[significant].max()) if significant.any() else None
+    return tuple(controlled), replace(evidence, tests=len(p), largest_p=largest_p)
 
 
 def q_values(p: NDArray[np.float64], tests: int) -> NDArray[np.float64]:
     """The least false-discovery rate at which each test would be significant.
 
-    p: the `len(p)` smallest of `tests` p-values, in any order. Where they are not all, a q-value is exact up to the
+    p: the `len(p)` smallest of `tests` p-values, in any order. Where some are missing, a q-value is exact up to the
     smallest p that is missing, and too large beyond.
     """
     order = np.argsort(p, kind="stable")
     bounds = p[order] * tests / np.arange(1, len(p) + 1)
+
     q = np.empty_like(bounds)
     q[order] = np.minimum.accumulate(bounds[::-1])[::-1].clip(max=1.0)
     return q
 
 
 def _controlled(neuron: Neuron, q: Iterator[float], watched_q: Iterator[float]) -> Neuron:
-    found = neuron.evidence
-    if found is None or found.significance is None:
+    evidence = neuron.evidence
+    if evidence is None or evidence.significance is None:
         return neuron
-    significance = replace(found.significance, q=next(q))
-    watched = tuple(replace(one, q=next(watched_q)) for one in found.watched)
-    return replace(neuron, evidence=replace(found, significance=significance, watched=watched))
+
+    significance = replace(evidence.significance, q=next(q))
+    watched = tuple(replace(response, q=next(watched_q)) for response in evidence.watched)
+    return replace(neuron, evidence=replace(evidence, significance=significance, watched=watched))

@@ -1,7 +1,7 @@
 """One dissection judged twice: with exams exchanged, and with images exchanged as if each were an exam."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
@@ -14,99 +14,119 @@ _LABELS = 10
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """Units of a layer: living, at the paper's threshold, significant by exam, by image, and by both.
-
-    by_both counts what is left of by_image when whole exams are exchanged.
-    """
+    """How many units of a layer pass each test."""
 
     living: int
     threshold_met: int
+    """Units at the paper's threshold."""
     by_exam: int
+    """Units that are significant where whole exams are exchanged."""
     by_image: int
+    """Units that are significant where images are exchanged."""
     by_both: int
+    """What is left of `by_image` when whole exams are exchanged."""
 
     def __add__(self, other: "Survival") -> "Survival":
         return Survival(
-            self.living + other.living,
-            self.threshold_met + other.threshold_met,
-            self.by_exam + other.by_exam,
-            self.by_image + other.by_image,
-            self.by_both + other.by_both,
+            living=self.living + other.living,
+            threshold_met=self.threshold_met + other.threshold_met,
+            by_exam=self.by_exam + other.by_exam,
+            by_image=self.by_image + other.by_image,
+            by_both=self.by_both + other.by_both,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
-    """How many significant neurons have a label; verdict: on whether the dissector sees it, None where nobody knows."""
+    """How many significant neurons have a label."""
 
     text: str
     neurons: int
     verdict: Verdict | None
+    """Whether the dissector sees the label; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a dissection amounts to.
-
-    layers: by name; total: their sum. verdicts: significant neurons by what is known of the dissector for their label.
-    label_stability, category_stability: medians over the significant neurons of `Stability`. agreeing: how many of them
-    have an `Agreement`; agreement: its median AUROC; agreement_seen: the same where the dissector is qualified for the
-    label. None where no neuron has the figure. labels: the commonest ones.
-    """
+    """What a dissection amounts to. Medians are over its significant neurons, None where no neuron has the figure."""
 
     layers: dict[str, Survival]
+    """By name."""
     total: Survival
+    """The sum of the layers."""
     verdicts: dict[str, int]
+    """Significant neurons by what is known of the dissector for their label."""
     label_stability: float | None
+    """Median of `Stability.label`."""
     category_stability: float | None
+    """Median of `Stability.category`."""
     agreeing: int
+    """Significant neurons that have an `Agreement`."""
     agreement: float | None
+    """Median AUROC of these."""
     agreement_seen: float | None
+    """The same, over the neurons for whose label the dissector is qualified."""
     labels: tuple[LabelCount, ...]
+    """The commonest ones."""
 
 
 def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
-    """by_exam, by_image: the same neurons, concepts and method, after false-discovery control."""
-    layers = {one.layer: _survival(one, other) for one, other in zip(by_exam.layers, by_image.layers, strict=True)}
-    found = [neuron for layer in by_exam.layers for neuron in layer.neurons if neuron.significant]
-    known = () if by_exam.evidence is None else by_exam.evidence.qualifications
-    verdicts = {one.text: one.verdict for one in known}
-    counts = Counter(neuron.concepts[0].text for neuron in found)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    evidence = [neuron.evidence for neuron in found if neuron.evidence is not None]
-    stability = [one.stability for one in evidence if one.stability is not None]
-    agreement = [
-        (verdicts.get(neuron.concepts[0].text), neuron.evidence.agreement.auroc)
-        for neuron in found
-        if neuron.evidence is not None and neuron.evidence.agreement is not None
-    ]
+    """Sum up a dissection that was judged with exams exchanged, and once more with images exchanged.
+
+    Both hold the same neurons, concepts and method, after false-discovery control.
+    """
+    layers = {
+        layer.layer: _survival(layer, layer_by_image)
+        for layer, layer_by_image in zip(by_exam.layers, by_image.layers, strict=True)
+    }
+    significant = [neuron for layer in by_exam.layers for neuron in layer.neurons if neuron.significant]
+
+    qualifications = () if by_exam.evidence is None else by_exam.evidence.qualifications
+    verdict_on = {qualification.text: qualification.verdict for qualification in qualifications}
+    labels = Counter(_label(neuron) for neuron in significant)
+    commonest = sorted(labels.items(), key=lambda item: (-item[1], item[0]))[:_LABELS]
+
+    evidence = [neuron.evidence for neuron in significant if neuron.evidence is not None]
+    stabilities = [known.stability for known in evidence if known.stability is not None]
+    agreeing = [neuron for neuron in significant if _auroc(neuron) is not None]
+    agreeing_and_seen = [neuron for neuron in agreeing if verdict_on.get(_label(neuron)) == "qualified"]
+
     return Judgement(
         layers=layers,
         total=sum(layers.values(), Survival(0, 0, 0, 0, 0)),
-        verdicts=dict(Counter(verdicts.get(neuron.concepts[0].text, "not known") for neuron in found)),
-        label_stability=_median([one.label for one in stability]),
-        category_stability=_median([one.category for one in stability if one.category is not None]),
-        agreeing=len(agreement),
-        agreement=_median([auroc for _, auroc in agreement]),
-        agreement_seen=_median([auroc for verdict, auroc in agreement if verdict == "qualified"]),
-        labels=tuple(LabelCount(text, count, verdicts.get(text)) for text, count in ordered[:_LABELS]),
+        verdicts=dict(Counter(verdict_on.get(_label(neuron), "not known") for neuron in significant)),
+        label_stability=_median(stability.label for stability in stabilities),
+        category_stability=_median(stability.category for stability in stabilities),
+        agreeing=len(agreeing),
+        agreement=_median(map(_auroc, agreeing)),
+        agreement_seen=_median(map(_auroc, agreeing_and_seen)),
+        labels=tuple(LabelCount(text, neurons, verdict_on.get(text)) for text, neurons in commonest),
     )
 
 
 def _survival(by_exam: LayerDissection, by_image: LayerDissection) -> Survival:
-    pairs = list(zip(by_exam.neurons, by_image.neurons, strict=True))
+    neurons = list(zip(by_exam.neurons, by_image.neurons, strict=True))
     return Survival(
         living=sum(not neuron.dead for neuron in by_exam.neurons),
         threshold_met=len(neurons_meeting(by_exam, local_threshold(by_exam))),
-        by_exam=_significant([one for one, _ in pairs]),
-        by_image=_significant([other for _, other in pairs]),
-        by_both=sum(bool(one.significant and other.significant) for one, other in pairs),
+        by_exam=sum(neuron.significant is True for neuron in by_exam.neurons),
+        by_image=sum(neuron.significant is True for neuron in by_image.neurons),
+        by_both=sum(bool(neuron.significant and same.significant) for neuron, same in neurons),
     )
 
 
-def _significant(neurons: Sequence[Neuron]) -> int:
-    return sum(neuron.significant is True for neuron in neurons)
+def _label(neuron: Neuron) -> str:
+    return neuron.concepts[0].text
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
+def _auroc(neuron: Neuron) -> float | None:
+    """How well the neuron tells images with its label from others; None where it has no agreement."""
+    if neuron.evidence is None or neuron.evidence.agreement is None:
+        return None
+    return neuron.evidence.agreement.auroc
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """The median of the known values; None without any."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

@@ -10,16 +10,19 @@ from service.domain.evidence import LEVEL, NO_CONCEPT, JobEvidence, Watched
 from service.domain.neurons import LayerDissection, Neuron, TopImage
 
 _LEADING = 0.2
+"""A concept leads where it is the best one in this share of the resamples."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchfulNeuron:
-    """A neuron that responds to watched concepts, strongest first. label: what it is named after, which may differ."""
+    """A neuron that responds to watched concepts."""
 
     layer: str
     unit: int
     label: str
+    """What it is named after, which need not be a concept that it responds to."""
     responses: tuple[Watched, ...]
+    """Strongest first."""
     images: tuple[TopImage, ...]
 
 
@@ -36,91 +39,110 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class WatchedConcept:
-    """A watched concept and the neurons that respond to it, strongest first. share: of the live neurons."""
+    """A watched concept that any neuron responds to."""
 
     concept: int
+    """Its index in the concept set."""
     text: str
     category: str | None
     share: float
+    """Of the live neurons, those that respond to it."""
     neurons: tuple[Response, ...]
+    """Strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchList:
-    """refused: why nothing was inferred. watched: concepts looked for. live: neurons that are not dead.
-
-    share: of the live neurons, those that respond; None where none is live or nothing was inferred. neurons: by the
-    z of their strongest response. concepts: those with any neuron, by the z of the strongest.
-    """
+    """Which neurons respond to which watched concepts."""
 
     refused: str | None
+    """Why nothing was inferred."""
     watched: int
+    """Concepts looked for."""
     live: int
+    """Neurons that are not dead."""
     share: float | None
+    """Of the live neurons, those that respond; None where none is live or nothing was inferred."""
     neurons: tuple[WatchfulNeuron, ...] = ()
+    """By the z of their strongest response."""
     concepts: tuple[WatchedConcept, ...] = ()
+    """Those with any neuron, by the z of the strongest."""
 
 
 def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: JobEvidence | None) -> WatchList:
     """Neurons that respond to a watched concept, ranked by z, equal z in the dissection's order.
 
     Responses have q <= LEVEL, and the concept is one that the neuron could well be named after: its best concept, or
-    the best in a fifth of the resamples. Significance alone would list nearly every neuron, for whatever a neuron
-    stands for goes along a little with very many of the concepts.
+    the best in a fifth of the resamples. Significance alone would list nearly every neuron, because whatever a neuron
+    stands for correlates a little with very many of the concepts.
     """
     live = 0
-    found: list[WatchfulNeuron] = []
+    responding: list[WatchfulNeuron] = []
     for layer in layers:
         live += sum(not neuron.dead for neuron in layer.neurons)
-        found += (one for neuron in layer.neurons if (one := _watchful(layer.layer, neuron)).responses)
+        watchful = (_watchful(layer.layer, neuron) for neuron in layer.neurons)
+        responding += (neuron for neuron in watchful if neuron.responses)
+
     watched = len(concept_set.watched)
     refused = NOT_ASKED if evidence is None else evidence.refused
     if refused is not None:
         return WatchList(refused, watched, live, None)
+
     return WatchList(
         refused=None,
         watched=watched,
         live=live,
-        share=len(found) / live if live else None,
-        neurons=tuple(sorted(found, key=lambda neuron: -neuron.responses[0].z)),
-        concepts=_by_concept(found, concept_set, live),
+        share=len(responding) / live if live else None,
+        neurons=tuple(sorted(responding, key=lambda neuron: -neuron.responses[0].z)),
+        concepts=_by_concept(responding, concept_set, live),
     )
 
 
 def _watchful(layer: str, neuron: Neuron) -> WatchfulNeuron:
+    """A neuron with its responses, of which it may have none."""
     watched = () if neuron.evidence is None else neuron.evidence.watched
-    leading = _leading(neuron)
-    responses = (one for one in watched if one.q is not None and one.q <= LEVEL and one.concept in leading)
+    significant = [response for response in watched if response.q is not None and response.q <= LEVEL]
+
+    leading = _leading_concepts(neuron)
+    responses = [response for response in significant if response.concept in leading]
+
     return WatchfulNeuron(
         layer=layer,
         unit=neuron.unit,
         label=NO_CONCEPT if neuron.label is None else neuron.label.text,
-        responses=tuple(sorted(responses, key=lambda one: -one.z)),
+        responses=tuple(sorted(responses, key=lambda response: -response.z)),
         images=neuron.images,
     )
 
 
-def _leading(neuron: Neuron) -> set[int]:
+def _leading_concepts(neuron: Neuron) -> set[int]:
     """The best concept, and those that are best in a fifth of the resamples or more."""
+    best = {ranked.concept for ranked in neuron.concepts[:1]}
+
     resampled = () if neuron.evidence is None else neuron.evidence.resampled
-    often = {concept for concept, count in Counter(resampled).items() if count >= _LEADING * len(resampled)}
-    return often | {one.concept for one in neuron.concepts[:1]}
+    least = _LEADING * len(resampled)
+    often = {concept for concept, count in Counter(resampled).items() if count >= least}
+    return best | often
 
 
 def _by_concept(neurons: Iterable[WatchfulNeuron], concept_set: ConceptSet, live: int) -> tuple[WatchedConcept, ...]:
-    responses: dict[int, list[Response]] = defaultdict(list)
+    responses_to: dict[int, list[Response]] = defaultdict(list)
     for neuron in neurons:
-        for one in neuron.responses:
-            assert one.q is not None  # noqa: S101 - others were left out
-            responses[one.concept].append(Response(neuron.layer, neuron.unit, one.p, one.z, one.q))
-    concepts = (
-        WatchedConcept(
-            concept=index,
-            text=concept_set.concepts[index].text,
-            category=concept_set.concepts[index].category,
-            share=len(its) / live,
-            neurons=tuple(sorted(its, key=lambda one: -one.z)),
+        for watched in neuron.responses:
+            assert watched.q is not None  # noqa: S101 - others were left out
+            response = Response(neuron.layer, neuron.unit, watched.p, watched.z, watched.q)
+            responses_to[watched.concept].append(response)
+
+    concepts = []
+    for index, responses in sorted(responses_to.items()):
+        concept = concept_set.concepts[index]
+        concepts.append(
+            WatchedConcept(
+                concept=index,
+                text=concept.text,
+                category=concept.category,
+                share=len(responses) / live,
+                neurons=tuple(sorted(responses, key=lambda response: -response.z)),
+            )
         )
-        for index, its in sorted(responses.items())
-    )
     return tuple(sorted(concepts, key=lambda concept: -concept.neurons[0].z))
