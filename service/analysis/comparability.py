@@ -10,60 +10,79 @@ from service.errors import Conflict
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Something that must be the same; `shown` is how an error writes it. value: None where nobody knows."""
+    """Something that must be the same in all dissections."""
 
     value: Any
+    """None where nobody knows."""
     shown: str
+    """How an error writes it."""
 
 
 def check_comparable(jobs: Sequence[Job]) -> None:
     """Labels mean the same only within one dissector, probe set, concept set and method.
 
-    Resamples and halves must have drawn the same exams, so their numbers and the seed must be the same too; and so must
-    the number of exams, for an earlier release looked at exams where patients are drawn now.
+    Resamples and halves must have drawn the same exams, so their numbers and the seed must be the same too. So must the
+    number of exams, because an earlier release drew exams where patients are drawn now.
     Raises Conflict naming every part in which a job differs from the first, with both values, or that is not known.
     """
-    first, *others = ((job, _parts(job)) for job in jobs)
-    for job, parts in (first, *others):
-        if unknown := [name for name, part in parts.items() if part.value is None]:
-            raise Conflict(
-                f"The manifest of job {job.id} does not say its {', '.join(unknown)}.",
-                field=unknown[0],
-                value=job.id,
-                remedy="Dissect the network again.",
-            )
-    for job, parts in others:
-        _check_pair(first[0], first[1], job, parts)
+    parts_of_jobs = [_parts(job) for job in jobs]
+    for job, parts in zip(jobs, parts_of_jobs, strict=True):
+        _check_all_known(job, parts)
+
+    first, first_parts = jobs[0], parts_of_jobs[0]
+    for other, other_parts in zip(jobs[1:], parts_of_jobs[1:], strict=True):
+        _check_same_parts(first, first_parts, other, other_parts)
+        _check_same_exams(first, other)
 
 
-def _check_pair(first: Job, ours: Mapping[str, _Part], other: Job, theirs: Mapping[str, _Part]) -> None:
-    differing = [name for name in ours if ours[name].value != theirs[name].value]
-    if not differing:
-        _check_units(first, other)
-    if not differing:
+def _check_all_known(job: Job, parts: Mapping[str, _Part]) -> None:
+    unknown = [name for name, part in parts.items() if part.value is None]
+    if unknown:
+        raise Conflict(
+            f"The manifest of job {job.id} does not say its {', '.join(unknown)}.",
+            field=unknown[0],
+            value=job.id,
+            remedy="Dissect the network again.",
+        )
+
+
+def _check_same_parts(
+    first: Job, first_parts: Mapping[str, _Part], other: Job, other_parts: Mapping[str, _Part]
+) -> None:
+    differences = {
+        name: f"{part.shown} against {other_parts[name].shown}"
+        for name, part in first_parts.items()
+        if part.value != other_parts[name].value
+    }
+    if not differences:
         return
-    pairs = [f"{name} ({ours[name].shown} against {theirs[name].shown})" for name in differing]
-    by_shard = differing == ["probe_set.images"] and first.request.shard_size != other.request.shard_size
+
+    remedy = "Compare dissections made with the same dissector, probe set, concept set, method and evidence."
+    other_shards = first.request.shard_size != other.request.shard_size
+    if other_shards and list(differences) == ["probe_set.images"]:
+        remedy = "Dissect both with the same shard_size: digests of images are taken per shard."
+
+    field, value = next(iter(differences.items()))
+    listed = ", ".join(f"{name} ({difference})" for name, difference in differences.items())
     raise Conflict(
-        f"Job {other.id} cannot be compared with job {first.id}, because they differ in {', '.join(pairs)}.",
-        field=differing[0],
-        value=f"{ours[differing[0]].shown} against {theirs[differing[0]].shown}",
-        remedy="Dissect both with the same shard_size: digests of images are taken per shard."
-        if by_shard
-        else "Compare dissections made with the same dissector, probe set, concept set, method and evidence.",
+        f"Job {other.id} cannot be compared with job {first.id}, because they differ in {listed}.",
+        field=field,
+        value=value,
+        remedy=remedy,
     )
 
 
-def _check_units(first: Job, other: Job) -> None:
-    drawn = [_within(job.manifest or {}, "evidence", "units") for job in (first, other)]
-    if None in drawn or drawn[0] == drawn[1]:
+def _check_same_exams(first: Job, other: Job) -> None:
+    number, other_number = (_within(job.manifest or {}, "evidence", "units") for job in (first, other))
+    if number is None or other_number is None or number == other_number:
         return
-    kinds = [_within(job.manifest or {}, "evidence", "drawn_by") for job in (first, other)]
-    ours, theirs = (f"{units} {kind}s" for units, kind in zip(drawn, kinds, strict=True))
+
+    kind, other_kind = (_within(job.manifest or {}, "evidence", "drawn_by") for job in (first, other))
+    difference = f"{number} {kind}s against {other_number} {other_kind}s"
     raise Conflict(
-        f"Job {other.id} cannot be compared with job {first.id}: evidence was drawn from {ours} against {theirs}.",
+        f"Job {other.id} cannot be compared with job {first.id}: evidence was drawn from {difference}.",
         field="evidence.units",
-        value=f"{ours} against {theirs}",
+        value=difference,
         remedy="Dissect again whichever is older: an earlier release did not keep patients and copies together.",
     )
 
@@ -72,6 +91,7 @@ def _parts(job: Job) -> dict[str, _Part]:
     manifest = job.manifest or {}
     request = job.request
     evidence = request.options.evidence
+
     digests = {
         "dissector": (_within(manifest, "dissector", "digest"), request.dissector),
         "probe_set": (_within(manifest, "probe_set", "digest"), request.probe_set),
@@ -84,13 +104,14 @@ def _parts(job: Job) -> dict[str, _Part]:
         "evidence.halves": evidence.halves,
         "seed": _within(manifest, "seed"),
     }
-    return {
-        **{name: _Part(digest, f"{reference}, digest {digest}") for name, (digest, reference) in digests.items()},
-        **{name: _Part(value, str(value)) for name, value in plain.items()},
-    }
+
+    parts = {name: _Part(digest, f"{reference}, digest {digest}") for name, (digest, reference) in digests.items()}
+    parts.update((name, _Part(value, str(value))) for name, value in plain.items())
+    return parts
 
 
 def _within(manifest: Mapping[str, Any], *keys: str) -> Any:
+    """The value that is that deep in a manifest; None where it is not there."""
     value: Any = manifest
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None

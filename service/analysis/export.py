@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 from uuid import uuid4
 
 import numpy as np
@@ -68,6 +68,7 @@ def write_export(
             value=format,
             remedy=f"Formats are {', '.join(_WRITERS)}.",
         )
+
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         _WRITERS[format](dissection, concept_set, unfinished)
@@ -84,15 +85,16 @@ def write_export(
 
 
 def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[str, Any]]:
-    """The lines of one layer, TIDY_COLUMNS as keys; `images` lists manifest rows, None is what does not exist.
+    """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
 
-    label, significant, p, q, z and stability are the neuron's, the same on all its lines; `no concept` is the label of
-    one whose best concept is not significant.
+    label, significant, p, q, z and stability are the neuron's, so they are the same on all its lines. A neuron whose
+    best concept is not significant has the label `no concept`. images: rows of the manifest.
     """
     for neuron in layer.neurons:
         head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead, **_label_cells(neuron)}
         tail = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
         tail["images"] = [image.row for image in neuron.images]
+
         for rank, ranked in enumerate(neuron.concepts, start=1):
             concept = concept_set.concepts[ranked.concept]
             yield {
@@ -105,16 +107,18 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[
                 "mammographic": concept.mammographic,
                 **tail,
             }
+
         if not neuron.concepts:
             yield {**dict.fromkeys(TIDY_COLUMNS), **head, **tail}
 
 
 def _label_cells(neuron: Neuron) -> dict[str, Any]:
-    label = None if neuron.dead else NO_CONCEPT if neuron.label is None else neuron.label.text
+    label = NO_CONCEPT if neuron.label is None else neuron.label.text
     significance = None if neuron.evidence is None else neuron.evidence.significance
     stability = None if neuron.evidence is None else neuron.evidence.stability
+
     return {
-        "label": label,
+        "label": None if neuron.dead else label,
         "significant": neuron.significant,
         "p": None if significance is None else significance.p,
         "q": None if significance is None else significance.q,
@@ -142,7 +146,7 @@ def _published_cells(neuron: Neuron) -> tuple[int, str, str, str]:
 
 
 def _printed(values: Sequence[float], dtype: type[np.generic]) -> str:
-    """As numpy prints an array by default, whatever print options this process has."""
+    """The values as numpy prints an array by default, whatever print options this process has."""
     return np.array2string(
         np.array(values, dtype=dtype),
         max_line_width=75,
@@ -179,6 +183,7 @@ def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) 
         "images": pa.list_(pa.int64()),
     }
     schema = pa.schema(types.items(), metadata={"concept_set": concept_set.name, "concepts": concept_set.digest})
+
     with parquet.ParquetWriter(path, schema) as writer:
         for layer in dissection.layers:
             rows = tidy_rows(layer, concept_set)
@@ -197,14 +202,24 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         "rows_skipped": list(dissection.images_skipped),
         "evidence": None if dissection.evidence is None else asdict(dissection.evidence),
     }
+
+    # Written neuron by neuron, so that a large dissection need not be in memory a second time as JSON.
     with path.open("x", encoding="utf-8") as file:
         file.write(_json(head).removesuffix("}") + ', "layers": [')
-        for position, layer in enumerate(dissection.layers):
-            file.write(f'{"," if position else ""}\n{{"layer": {_json(layer.layer)}, "neurons": [')
-            for number, neuron in enumerate(layer.neurons):
-                file.write(f"{',' if number else ''}\n{_json(asdict(neuron))}")
-            file.write(f'], "null": {_json(None if layer.null is None else asdict(layer.null))}}}')
+        for number, layer in enumerate(dissection.layers):
+            file.write(",\n" if number else "\n")
+            _write_layer_json(layer, file)
         file.write("]}\n")
+
+
+def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
+    file.write(f'{{"layer": {_json(layer.layer)}, "neurons": [')
+    for number, neuron in enumerate(layer.neurons):
+        file.write(",\n" if number else "\n")
+        file.write(_json(asdict(neuron)))
+
+    null = None if layer.null is None else asdict(layer.null)
+    file.write(f'], "null": {_json(null)}}}')
 
 
 def _json(value: Any) -> str:

@@ -8,15 +8,16 @@ from service.domain.neurons import LayerDissection, LayerSummary
 def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSummary:
     """Units, dead units, the paper's local threshold, units that reach it, and significant units."""
     threshold = local_threshold(layer)
-    met = neurons_meeting(layer, threshold)
-    known = [neuron.significant for neuron in layer.neurons if neuron.significant is not None]
+    meeting = neurons_meeting(layer, threshold)
+    tested = [neuron.significant for neuron in layer.neurons if neuron.significant is not None]
+
     return LayerSummary(
         layer=layer.layer,
         units=len(layer.neurons),
         dead_units=sum(neuron.dead for neuron in layer.neurons),
         mean_top_score=threshold,
-        threshold_met=len(met),
-        top_categories=top_categories(met, concept_set),
-        significant=sum(known) if known else None,
+        threshold_met=len(meeting),
+        top_categories=top_categories(meeting, concept_set),
+        significant=sum(tested) if tested else None,
         null=layer.null,
     )

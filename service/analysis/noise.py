@@ -21,12 +21,13 @@ Floats = NDArray[np.floating[Any]]
 
 
 def measured(value: float | None, *between_halves: Floats) -> Measured:
-    """A statistic beside its noise floor: the statistic between the halves of each split, for each network.
+    """A statistic beside its noise floor, of which the noisier network's counts.
 
-    The noisier network counts.
+    between_halves: for each network, the same statistic between the halves of each split.
     """
     noise = largest(*(percentile(statistic, FLOOR) for statistic in between_halves))
-    return Measured(value, noise, None if value is None or noise is None else value > noise)
+    exceeds_noise = None if value is None or noise is None else value > noise
+    return Measured(value, noise, exceeds_noise)
 
 
 def percentile(values: Floats, at: float) -> float | None:
@@ -38,16 +39,21 @@ def percentile(values: Floats, at: float) -> float | None:
 def largest(*values: float | None) -> float | None:
     """The largest of the known values; None where one is unknown."""
     known = [value for value in values if value is not None]
-    return max(known) if known and len(known) == len(values) else None
+    if not known or len(known) < len(values):
+        return None
+    return max(known)
 
 
 def count_codes(labels: Indices, codes: Indices, size: int) -> Counts:
     """Labels [..., U] by code -> counts [..., size]. codes: of each concept, NONE for a concept that does not count."""
+    # One bin more than codes, the first for NONE; each row of labels has its own bins in one long count.
+    bins = size + 1
     coded = with_code(labels, codes).reshape(-1, labels.shape[-1]).astype(np.int64) + 1
     rows = len(coded)
-    flat = (coded + np.arange(rows)[:, None] * (size + 1)).ravel()
-    counts = np.bincount(flat, minlength=rows * (size + 1)).reshape(rows, size + 1)[:, 1:]
-    return counts.reshape(*labels.shape[:-1], size).astype(np.int32)
+    bin_of_label = coded + np.arange(rows)[:, None] * bins
+
+    counts = np.bincount(bin_of_label.ravel(), minlength=rows * bins).reshape(rows, bins)
+    return counts[:, 1:].reshape(*labels.shape[:-1], size).astype(np.int32)
 
 
 def with_code(labels: Indices, codes: Indices) -> Indices:
@@ -65,17 +71,22 @@ def divergence(first: Counts, second: Counts) -> Floats:
 
     full = (first.sum(axis=-1) > 0) & (second.sum(axis=-1) > 0)
     values = np.full(full.shape, np.nan)
+
     if first.shape[-1] and full.any():
         # Rounding may leave the sum under the root of equal shares a hair below zero.
         with np.errstate(invalid="ignore"):
             distance = np.nan_to_num(jensenshannon(first[full], second[full], base=2, axis=-1))
         values[full] = distance**2
+
     return values
 
 
 @cache
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p of McNemar's test: units that are in one of two paired sets only fall to either like a coin."""
+    """Two-sided exact p of McNemar's test.
+
+    Of the units that are in only one of two paired sets, by chance half are in either.
+    """
     from scipy.stats import binomtest
 
     discordant = only_first + only_second
@@ -84,13 +95,17 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 @cache
 def fisher(first: int, first_units: int, second: int, second_units: int) -> float:
-    """Two-sided p of Fisher's exact test that two shares, first of first_units and second of second_units, are one."""
+    """Two-sided p of Fisher's exact test that first of first_units is the same share as second of second_units."""
     from scipy.stats import fisher_exact
 
-    return float(fisher_exact([[first, first_units - first], [second, second_units - second]]).pvalue)
+    table = [[first, first_units - first], [second, second_units - second]]
+    return float(fisher_exact(table).pvalue)
 
 
 def false_discovery(p_values: list[float]) -> list[float]:
     """q-values of Benjamini and Hochberg (1995), in the order of the p-values."""
-    found: list[float] = q_values(np.array(p_values), len(p_values)).tolist() if p_values else []
-    return found
+    if not p_values:
+        return []
+
+    q: list[float] = q_values(np.array(p_values), len(p_values)).tolist()
+    return q

@@ -1,4 +1,4 @@
-"""Adding to neurons' top images the regions that were found apart from them."""
+"""Adds to neurons' top images the regions that drive the activation, which are computed separately."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,11 @@ def _layer(layer: LayerDissection, regions: Mapping[str, Sequence[Sequence[float
 
 def _outlined(neuron: Neuron, regions: Sequence[Sequence[float] | None]) -> Neuron:
     outlined = [replace(image, region=_region(region)) for image, region in zip(neuron.images, regions, strict=False)]
-    return replace(neuron, images=(*outlined, *neuron.images[len(outlined) :])) if outlined else neuron
+    if not outlined:
+        return neuron
+
+    without_region = neuron.images[len(outlined) :]
+    return replace(neuron, images=(*outlined, *without_region))
 
 
 def _region(region: Sequence[float] | None) -> Region | None:

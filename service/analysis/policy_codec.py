@@ -14,8 +14,8 @@ from service.errors import InvalidPolicy
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
 _KINDS = tuple(cast("Any", kind).__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
-_NO_YAML = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What PyYAML raises: its own errors, and those of a number, date or truth value that is none and of deep nesting."""
+_MALFORMED = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML raises: its own errors, and those of malformed numbers, dates or truth values and of deep nesting."""
 
 _REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
 
@@ -36,10 +36,10 @@ def parse_policy(content: str) -> Policy:
     """A policy from YAML, of which JSON is a part. Raises InvalidPolicy."""
     try:
         document = yaml.load(content, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except _NO_YAML as error:
+    except _MALFORMED as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        raise InvalidPolicy(f"The policy is no YAML{where}.", field="policy", remedy=_REMEDY) from None
+        raise InvalidPolicy(f"The policy is not valid YAML{where}.", field="policy", remedy=_REMEDY) from None
     check_values(document, "policy", within="policy")
     return policy_from(document)
 
@@ -68,17 +68,16 @@ def _invalid(error: ErrorDetails) -> InvalidPolicy:
     steps = [step for step in error["loc"] if step not in _KINDS]
     field = ".".join(map(str, ("policy", *steps)))
     value = error["input"]
+
     if error["type"] == "union_tag_invalid":
-        kind = str(value.get("rule")) if isinstance(value, dict) else ""
-        near = get_close_matches(kind, _KINDS, n=1)
-        known = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_KINDS)}."
-        return InvalidPolicy(f"There is no rule '{kind[:80]}'.", field=f"{field}.rule", value=kind, remedy=known)
+        return _unknown_rule(value, field)
     if error["type"] == "union_tag_not_found":
         return InvalidPolicy(
             "A rule does not say its kind.", field=f"{field}.rule", remedy=f"There are {', '.join(_KINDS)}."
         )
     if error["type"] == "unexpected_keyword_argument":
         return InvalidPolicy(f"There is no field '{steps[-1]}'.", field=field, value=value, remedy=_REMEDY)
+
     shown = None if isinstance(value, dict | list | tuple) else value
     if error["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
         return InvalidPolicy(f"The field {field} is missing.", field=field, remedy=_REMEDY)
@@ -87,3 +86,10 @@ def _invalid(error: ErrorDetails) -> InvalidPolicy:
     return InvalidPolicy(
         f"{field} must be {expected_of(error['type'], context)}.", field=field, value=shown, remedy=_REMEDY
     )
+
+
+def _unknown_rule(rule: object, field: str) -> InvalidPolicy:
+    kind = str(rule.get("rule")) if isinstance(rule, dict) else ""
+    close_matches = get_close_matches(kind, _KINDS, n=1)
+    remedy = f"Did you mean {close_matches[0]}?" if close_matches else f"There are {', '.join(_KINDS)}."
+    return InvalidPolicy(f"There is no rule '{kind[:80]}'.", field=f"{field}.rule", value=kind, remedy=remedy)

@@ -46,9 +46,9 @@ def local_threshold(layer: LayerDissection) -> float | None:
 
 def global_threshold(first: LayerDissection, second: LayerDissection) -> float | None:
     """The larger of two networks' local thresholds of a layer; None where neither has one."""
-    return max(
-        (threshold for layer in (first, second) if (threshold := local_threshold(layer)) is not None), default=None
-    )
+    thresholds = [local_threshold(layer) for layer in (first, second)]
+    known = [threshold for threshold in thresholds if threshold is not None]
+    return max(known, default=None)
 
 
 def neurons_meeting(layer: LayerDissection, threshold: float | None) -> tuple[Neuron, ...]:
@@ -66,13 +66,16 @@ def count_mammographic(neurons: Iterable[Neuron], concept_set: ConceptSet) -> Co
 
 
 def top_categories(neurons: Iterable[Neuron], concept_set: ConceptSet, limit: int = 3) -> tuple[tuple[str, int], ...]:
-    """The commonest broad categories of the neurons' top concepts with their counts, equal counts by name.
+    """The commonest broad categories of the neurons' top concepts with their counts; equal counts go by name.
 
     The category stands in where a concept has no broad one; concepts with neither are left out.
     """
     tops = [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons if neuron.concepts]
-    counts = Counter(name for top in tops if (name := top.broad_category or top.category) is not None)
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit])
+    categories = [top.broad_category or top.category for top in tops]
+
+    counts = Counter(category for category in categories if category is not None)
+    commonest_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(commonest_first[:limit])
 
 
 def threshold_table(
@@ -90,6 +93,7 @@ def threshold_table(
             field="layers",
             remedy="Dissect the same layers of both networks.",
         )
+
     rows = [row for layer in layers for row in _rows(layer, partners[layer.layer], concept_set)]
     return sorted(rows, key=lambda row: (row.layer, -row.score, row.unit))
 
@@ -97,6 +101,7 @@ def threshold_table(
 def _rows(layer: LayerDissection, partner: LayerDissection, concept_set: ConceptSet) -> Iterable[ThresholdedNeuron]:
     local = {neuron.unit for neuron in neurons_meeting(layer, local_threshold(layer))}
     shared = {neuron.unit for neuron in neurons_meeting(layer, global_threshold(layer, partner))}
+
     for neuron in layer.neurons:
         if neuron.concepts:
             top = neuron.concepts[0]
