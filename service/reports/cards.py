@@ -17,7 +17,7 @@ ALTERNATIVES = 3
 
 @dataclass(frozen=True, slots=True)
 class CardImage:
-    """A top image by its manifest row, never by a name: names may identify a patient."""
+    """A top image by its row of the manifest, never by its name, because names may identify a patient."""
 
     row: int
     activation: float
@@ -32,15 +32,11 @@ class CardImage:
 
 @dataclass(frozen=True, slots=True)
 class NeuronCard:
-    """One neuron. layer_number: its layer's place in the dissection.
-
-    watched: watched concepts to which it responds significantly, strongest first. qualification: what is known of the
-    dissector and the label; None where the label names no finding. quantiles: the layer's null, for the figure; empty
-    where there is none.
-    """
+    """One neuron, with everything that speaks for its label."""
 
     layer: str
     layer_number: int
+    """The layer's place in the dissection, from 1."""
     unit: int
     label: str
     category: str | None
@@ -51,14 +47,17 @@ class NeuronCard:
     stability: Stability | None
     agreement: Agreement | None
     watched: tuple[Watched, ...]
+    """Watched concepts to which it responds significantly, strongest first."""
     qualification: Qualification | None
+    """What is known of the dissector and the label; None where the label names no finding."""
     images: tuple[CardImage, ...]
     quantiles: tuple[float, ...]
+    """Of the layer's null, for the figure; empty where there is none."""
 
 
 def card_images(images: Sequence[TopImage]) -> tuple[CardImage, ...]:
     """The first IMAGES of a neuron's top images, without their names."""
-    return tuple(CardImage(one.row, one.activation, one.box, one.region) for one in images[:IMAGES])
+    return tuple(CardImage(image.row, image.activation, image.box, image.region) for image in images[:IMAGES])
 
 
 def choose_cards(
@@ -66,26 +65,37 @@ def choose_cards(
 ) -> tuple[NeuronCard, ...]:
     """The CARDS_PER_LAYER strongest named neurons of each layer, and of those the CARDS strongest, layer by layer.
 
-    Strength is z, the score where nothing was inferred; equals go by layer and unit.
+    Strength is z, or the score where nothing was inferred. Equally strong neurons go by layer and unit.
     """
-    chosen = [
-        (-_strength(neuron), number, neuron.unit, neuron)
-        for number, layer in enumerate(layers, start=1)
-        for neuron in sorted(named_neurons(layer), key=lambda one: (-_strength(one), one.unit))[:CARDS_PER_LAYER]
+    strongest_of_layers = [
+        (number, neuron) for number, layer in enumerate(layers, start=1) for neuron in _strongest(layer)
     ]
-    strongest = sorted(sorted(chosen, key=lambda one: one[:3])[:CARDS], key=lambda one: (one[1], one[0], one[2]))
-    known = {} if evidence is None else {one.concept: one for one in evidence.qualifications}
-    return tuple(_card(number, layers[number - 1], neuron, concept_set, known) for _, number, _, neuron in strongest)
+    # Sorting is stable: equally strong neurons stay in the order of layers and units.
+    strongest = sorted(strongest_of_layers, key=lambda numbered: -_strength(numbered[1]))[:CARDS]
+    layer_by_layer = sorted(strongest, key=lambda numbered: numbered[0])
+
+    qualifications = () if evidence is None else evidence.qualifications
+    qualification_of = {qualification.concept: qualification for qualification in qualifications}
+    return tuple(
+        _card(number, layers[number - 1], neuron, concept_set, qualification_of) for number, neuron in layer_by_layer
+    )
+
+
+def _strongest(layer: LayerDissection) -> list[Neuron]:
+    """The CARDS_PER_LAYER strongest named neurons."""
+    strongest_first = sorted(named_neurons(layer), key=lambda neuron: (-_strength(neuron), neuron.unit))
+    return strongest_first[:CARDS_PER_LAYER]
 
 
 def _strength(neuron: Neuron) -> float:
-    found = None if neuron.evidence is None else neuron.evidence.significance
-    return neuron.concepts[0].score if found is None else found.z
+    significance = None if neuron.evidence is None else neuron.evidence.significance
+    return neuron.concepts[0].score if significance is None else significance.z
 
 
 def _responses(watched: Sequence[Watched]) -> tuple[Watched, ...]:
-    significant = (one for one in watched if one.q is not None and one.q <= LEVEL)
-    return tuple(sorted(significant, key=lambda one: -one.z))
+    """The significant responses, strongest first."""
+    significant = [response for response in watched if response.q is not None and response.q <= LEVEL]
+    return tuple(sorted(significant, key=lambda response: -response.z))
 
 
 def _card(
@@ -98,6 +108,7 @@ def _card(
     best, *others = neuron.concepts
     concept = concept_set.concepts[best.concept]
     evidence = neuron.evidence
+
     return NeuronCard(
         layer=layer.layer,
         layer_number=number,

@@ -1,4 +1,4 @@
-"""Report content as one HTML file: no script, no request to anywhere, every text escaped."""
+"""Report content as one HTML file: no script, no request to any server, every text escaped."""
 
 import base64
 import hashlib
@@ -14,13 +14,15 @@ from service.reports import svg
 from service.reports.provenance import manifest_lines, method_words
 
 _NONE = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def render(template: str, **content: Any) -> str:
-    """The template filled in; all of it is escaped but our own drawings."""
+    """The template filled in. All of it is escaped, except our own drawings."""
     style = files("service.reports").joinpath("templates", "style.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
     # Nothing but the file's own text: no caller's string is ever marked as safe.
     return _environment().get_template(template).render(style=Markup(style), policy=policy, **content)  # noqa: S704
 
@@ -53,17 +55,19 @@ def _environment() -> Environment:
 
 
 def percent(share: float | None) -> str:
-    """0.256 -> `26 %`; nothing that is not zero reads as 0, and nothing that is not all as 100."""
+    """0.256 -> `26 %`; only zero reads as 0 %, and only the whole as 100 %."""
     if share is None:
         return _NONE
     if 0 < share < 0.005:
         return "< 1 %"
-    return "> 99 %" if 0.995 <= share < 1 else f"{share:.0%}".replace("%", " %")
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return f"{share:.0%}".replace("%", " %")
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A figure with a true minus sign, or a dash where there is none."""
-    return _NONE if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return _NONE if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
 
 
 def signed(value: float | None) -> str:
@@ -71,9 +75,9 @@ def signed(value: float | None) -> str:
     if value is None:
         return _NONE
     rounded = round(value, 1)
-    return "0" if rounded == 0 else f"{rounded:+g}".replace("-", "\N{MINUS SIGN}")
+    return "0" if rounded == 0 else f"{rounded:+g}".replace("-", _MINUS)
 
 
 def probability(value: float | None) -> str:
-    """Two digits that count: 0.00031, or 3.1e-09 where it is tiny."""
-    return _NONE if value is None else f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    """Two significant digits: 0.00031, or 3.1e-09 where it is tiny."""
+    return _NONE if value is None else f"{value:.2g}".replace("-", _MINUS)

@@ -1,4 +1,4 @@
-"""The layers of a dissection as a report shows them: one line each, and how their scores lie beside random sets'."""
+"""The layers of a dissection as a report shows them: a line for each, and its scores beside those of random sets."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,45 +17,51 @@ _BINS = 32
 
 @dataclass(frozen=True, slots=True)
 class ScoreHistogram:
-    """How many units have their best score between two edges, and the share of random image sets that have.
-
-    edges has one value more than the others.
-    """
+    """The best scores of a layer's units, beside those of random image sets."""
 
     edges: tuple[float, ...]
+    """Between which scores are counted: one more than there are counts."""
     significant: tuple[int, ...]
+    """Units with a significant label whose score is between two edges."""
     others: tuple[int, ...]
+    """Other living units whose score is between two edges."""
     random: tuple[float, ...]
+    """The share of the random image sets whose score is between two edges."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerLine:
-    """One layer. number: its place in the dissection, from 1, by which figures name it.
-
-    significant_share: of the living units; None where nothing was inferred or none lives. composition: its named
-    neurons by the broad category of their label. counts: how many of them are named after a mammographic concept.
-    scores: None where there is no null.
-    """
+    """One layer."""
 
     number: int
+    """Its place in the dissection, from 1, by which figures name it."""
     summary: LayerSummary
     living: int
     significant_share: float | None
+    """Of the living units; None where nothing was inferred or none is alive."""
     composition: tuple[tuple[str, int], ...]
+    """Its named neurons by the broad category of their label."""
     counts: ConceptCounts
+    """How many of its named neurons are named after a mammographic concept."""
     scores: ScoreHistogram | None
+    """None where there is no null."""
 
 
 def layer_line(number: int, layer: LayerDissection, concept_set: ConceptSet) -> LayerLine:
-    """Everything a report says of a layer, its neuron cards apart."""
+    """Everything that a report says of a layer, except its neuron cards."""
     named = named_neurons(layer)
     summary = summarise_layer(layer, concept_set)
     living = summary.units - summary.dead_units
+
+    significant_share = None
+    if summary.significant is not None and living:
+        significant_share = summary.significant / living
+
     return LayerLine(
         number=number,
         summary=summary,
         living=living,
-        significant_share=None if summary.significant is None or not living else summary.significant / living,
+        significant_share=significant_share,
         composition=composition(named, concept_set),
         counts=count_mammographic(named, concept_set),
         scores=_score_histogram(layer),
@@ -73,7 +79,7 @@ def composition(neurons: Iterable[Neuron], concept_set: ConceptSet) -> tuple[tup
     """Neurons by the broad category of their best concept, commonest first, equal counts by name."""
     tops = [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons]
     counts = Counter(top.broad_category or top.category or UNCATEGORISED for top in tops)
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return _commonest_first(counts)
 
 
 def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]:
@@ -81,11 +87,11 @@ def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]
     counts: Counter[str] = Counter()
     for line in lines:
         counts.update(dict(line.composition))
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return _commonest_first(counts)
 
 
 def random_shares(quantiles: Sequence[float], edges: Sequence[float]) -> tuple[float, ...]:
-    """Share of the random sets between each two edges, from the null's percentiles, straight lines between them."""
+    """The share of the random sets between each two edges, by linear interpolation between the null's percentiles."""
     below = np.interp(edges, quantiles, np.linspace(0.0, 1.0, len(quantiles)), left=0.0, right=1.0)
     return tuple(float(share) for share in np.diff(below))
 
@@ -94,14 +100,22 @@ def _score_histogram(layer: LayerDissection) -> ScoreHistogram | None:
     living = [neuron for neuron in layer.neurons if neuron.concepts]
     if layer.null is None or not living:
         return None
+
     scores = np.array([neuron.concepts[0].score for neuron in living])
     significant = np.array([neuron.significant is True for neuron in living])
     quantiles = layer.null.quantiles
-    low, high = min(scores.min(), quantiles[0]), max(scores.max(), quantiles[-1])
+
+    low = min(scores.min(), quantiles[0])
+    high = max(scores.max(), quantiles[-1])
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+
     return ScoreHistogram(
         edges=tuple(edges.tolist()),
         significant=tuple(np.histogram(scores[significant], edges)[0].tolist()),
         others=tuple(np.histogram(scores[~significant], edges)[0].tolist()),
         random=random_shares(quantiles, edges.tolist()),
     )
+
+
+def _commonest_first(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -21,7 +21,7 @@ def pictured_images(
 
 
 def images_of(cards: Iterable[NeuronCard], watched: Iterable[WatchedNeuron]) -> list[ImagePlace]:
-    """The images of these neurons, each once; row by row, so that patches of one image follow each other."""
+    """The images of these neurons, each only once; row by row, so that patches of one image follow each other."""
     shown: list[NeuronCard | WatchedNeuron] = [*cards, *watched]
     places = {image.place for neuron in shown for image in neuron.images}
     return sorted(places, key=_in_manifest_order)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.analysis.watch_list import WatchList
+from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import Watched
 from service.domain.neurons import LayerDissection
@@ -14,56 +14,72 @@ NEURONS = 12
 
 @dataclass(frozen=True, slots=True)
 class WatchedNeuron:
-    """A neuron that responds to watched concepts, strongest first; label: what it is named after."""
+    """A neuron that responds to watched concepts."""
 
     layer: str
     unit: int
     label: str
+    """What it is named after."""
     responses: tuple[Watched, ...]
+    """Strongest first."""
     images: tuple[CardImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedTotal:
-    """A watched concept: how many neurons respond to it, their share of the living, and the strongest z."""
+    """A watched concept and the neurons that respond to it."""
 
     text: str
     neurons: int
     share: float
+    """Of the live neurons."""
     z: float
+    """The strongest response."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchSummary:
-    """refused: why nothing was inferred. watched: concepts looked for. live: neurons that are not dead.
-
-    named: significant neurons that are named after a watched concept. responding: neurons with a response to any,
-    whatever their label, a `share` of the live ones; `neurons` holds the NEURONS strongest.
-    """
+    """What a report says of the watch-list."""
 
     refused: str | None
+    """Why nothing was inferred."""
     watched: int
+    """Concepts looked for."""
     live: int
+    """Neurons that are not dead."""
     named: int
+    """Significant neurons that are named after a watched concept."""
     responding: int
+    """Neurons that respond to any watched concept, whatever their label."""
     share: float | None
+    """Of the live neurons, those that respond."""
     concepts: tuple[WatchedTotal, ...]
     neurons: tuple[WatchedNeuron, ...]
+    """The NEURONS strongest of those that respond."""
 
 
-def sum_up_watch_list(found: WatchList, layers: Sequence[LayerDissection], concept_set: ConceptSet) -> WatchSummary:
+def sum_up_watch_list(
+    watch_list: WatchList, layers: Sequence[LayerDissection], concept_set: ConceptSet
+) -> WatchSummary:
     """The watch-list of these layers in the report's form."""
-    labels = (neuron.label for layer in layers for neuron in layer.neurons if neuron.significant)
+    labels = [neuron.label for layer in layers for neuron in layer.neurons if neuron.significant]
+    named = sum(label is not None and concept_set.concepts[label.concept].watched for label in labels)
+
     return WatchSummary(
-        refused=found.refused,
-        watched=found.watched,
-        live=found.live,
-        named=sum(label is not None and concept_set.concepts[label.concept].watched for label in labels),
-        responding=len(found.neurons),
-        share=found.share,
-        concepts=tuple(WatchedTotal(one.text, len(one.neurons), one.share, one.neurons[0].z) for one in found.concepts),
-        neurons=tuple(
-            WatchedNeuron(one.layer, one.unit, one.label, one.responses, card_images(one.images))
-            for one in found.neurons[:NEURONS]
-        ),
+        refused=watch_list.refused,
+        watched=watch_list.watched,
+        live=watch_list.live,
+        named=named,
+        responding=len(watch_list.neurons),
+        share=watch_list.share,
+        concepts=tuple(_total(concept) for concept in watch_list.concepts),
+        neurons=tuple(_without_names(neuron) for neuron in watch_list.neurons[:NEURONS]),
     )
+
+
+def _total(concept: WatchedConcept) -> WatchedTotal:
+    return WatchedTotal(concept.text, len(concept.neurons), concept.share, concept.neurons[0].z)
+
+
+def _without_names(neuron: WatchfulNeuron) -> WatchedNeuron:
+    return WatchedNeuron(neuron.layer, neuron.unit, neuron.label, neuron.responses, card_images(neuron.images))
