@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,11 +41,13 @@ _WORST_FIRST = ("fail", "warn", "not-testable", "pass")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A registered thing that the audit was made with, and the digest of its content."""
+    """A registered thing that the audit was made with."""
 
     part: str
+    """What it is: target, probe set, ..."""
     reference: str
     digest: str
+    """Of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,16 @@ class RuleLine:
 
 @dataclass(frozen=True, slots=True)
 class AppliedPolicy:
-    """The policy as it was bound when the audit began. digest: of the registered version; document: as it was applied.
-
-    fixed_at: when the audit began; nothing was measured before.
-    """
+    """The policy as it was bound when the audit began."""
 
     reference: str
     digest: str
+    """Of the registered version."""
     registered_at: datetime | None
     fixed_at: datetime | None
+    """When the audit began; nothing was measured before."""
     document: Mapping[str, Any]
+    """As it was applied."""
     rules: tuple[RuleLine, ...]
 
 
@@ -85,17 +87,19 @@ class BaselineLine:
 
 @dataclass(frozen=True, slots=True)
 class AuditParts:
-    """What an audit was made with. manifest: its dissection's, without the evidence; None where it has no result."""
+    """What an audit was made with."""
 
     resources: Sequence[tuple[str, Resource]]
+    """Each with what it is: target, probe set, ..."""
     policy: Resource
     baseline: BaselineLine | None
     manifest: Mapping[str, Any] | None
+    """Of its dissection, without the evidence; None where it has no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """Everything that a report on an audit says; the JSON twin is just this.
+    """Everything that a report on an audit says: the JSON holds exactly this.
 
     Nothing in it depends on when or where the report is made. verdict follows from policy.document and facts, so that
     anybody can compute it again.
@@ -136,10 +140,14 @@ AUDIT_REPORT = TypeAdapter(AuditReport)
 
 def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditReport:
     """Sum up an audit that has ended. last: the last audit of the deployment that was judged before this one began."""
-    outcomes = () if audit.judgement is None else audit.judgement.outcomes
-    since = None if last is None else since_last(audit, last)
-    means, means_not = meaning(audit.status, audit.judgement)
     facts, manifest = audit.facts, parts.manifest
+    outcomes = () if audit.judgement is None else audit.judgement.outcomes
+    means, means_not = meaning(audit.status, audit.judgement)
+
+    since = None if last is None else since_last(audit, last)
+    last_facts = None if last is None else last.facts
+    images_used = None if manifest is None else manifest.get("images_used")
+
     return AuditReport(
         format=FORMAT,
         audit=audit.id,
@@ -157,54 +165,59 @@ def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditRe
         candidate=audit.candidate,
         proposal=audit.proposal,
         job=audit.job,
-        parts=tuple(Part(name, one.reference, one.digest) for name, one in parts.resources),
+        parts=tuple(Part(part, resource.reference, resource.digest) for part, resource in parts.resources),
         policy=_applied(audit, parts.policy),
         outcomes=outcomes,
-        figures=() if facts is None else key_figures(facts, None if last is None else last.facts),
+        figures=() if facts is None else key_figures(facts, last_facts),
         strata=() if facts is None else strata_lines(facts, outcomes),
         baseline=parts.baseline,
         since_last=since,
-        acknowledgement=_in_utc(audit.acknowledgement),
+        acknowledgement=_acknowledged_in_utc(audit.acknowledgement),
         problem=audit.problem,
         facts=facts,
         manifest=manifest,
-        limits=audit_limits(audit.policy, outcomes, None if manifest is None else manifest.get("images_used")),
+        limits=audit_limits(audit.policy, outcomes, images_used),
     )
 
 
 def audit_json(report: AuditReport) -> bytes:
-    """The report as UTF-8 JSON: always the same bytes for the same report, for these are signed."""
+    """The report as UTF-8 JSON: always the same bytes for the same report, because these are signed."""
     return AUDIT_REPORT.dump_json(report, indent=1) + b"\n"
 
 
 def audit_html(report: AuditReport) -> str:
-    """The report as one HTML file. It names the SHA-256 of its JSON twin, which the signature is of."""
+    """The report as one HTML file. It names the SHA-256 of the JSON, which is what is signed."""
+    worst_first = sorted(report.outcomes, key=lambda outcome: _WORST_FIRST.index(outcome.outcome))
+
     return render(
         "audit.html",
         report=report,
         word=verdict_word(report.verdict),
         word_of=verdict_word,
         tone=report.verdict or "none",
-        worst_first=sorted(report.outcomes, key=lambda one: _WORST_FIRST.index(one.outcome)),
+        worst_first=worst_first,
         figure_words=figure_words,
         measure=measure,
-        twin=hashlib.sha256(audit_json(report)).hexdigest(),
+        json_sha256=hashlib.sha256(audit_json(report)).hexdigest(),
     )
 
 
 def _applied(audit: Audit, policy: Resource) -> AppliedPolicy:
+    rules = (
+        RuleLine(name=rule.name or rule.rule, kind=rule.rule, asks=rule_words(rule), severity=rule.severity)
+        for rule in audit.policy.rules
+    )
     return AppliedPolicy(
         reference=audit.policy_reference,
         digest=audit.policy_digest,
         registered_at=in_utc(policy.created_at),
         fixed_at=in_utc(audit.created_at),
         document=policy_as_json(audit.policy),
-        rules=tuple(
-            RuleLine(rule.name or rule.rule, rule.rule, rule_words(rule), rule.severity) for rule in audit.policy.rules
-        ),
+        rules=tuple(rules),
     )
 
 
-def _in_utc(seen: Acknowledgement | None) -> Acknowledgement | None:
-    at = None if seen is None else in_utc(seen.at)
-    return None if seen is None or at is None else Acknowledgement(seen.by, seen.reason, at)
+def _acknowledged_in_utc(acknowledgement: Acknowledgement | None) -> Acknowledgement | None:
+    if acknowledgement is None:
+        return None
+    return Acknowledgement(acknowledgement.by, acknowledgement.reason, acknowledgement.at.astimezone(UTC))

@@ -15,26 +15,32 @@ from service.signatures import PublicKey, Signature
 
 @dataclass(frozen=True, slots=True)
 class CheckedReport:
-    """A report whose signature is good, and what its policy and facts give now; None where it reports no verdict."""
+    """A report whose signature is good."""
 
     report: AuditReport
     recomputed: Judgement | None
+    """What its policy and facts give now; None where it holds no facts."""
 
     @property
     def faults(self) -> tuple[str, ...]:
         """Where the report does not say what its policy and facts give."""
-        report, again = self.report, self.recomputed
-        if again is None:
+        report, recomputed = self.report, self.recomputed
+        if recomputed is None:
             return () if report.verdict is None else (f"The report says {report.verdict}, and holds no facts.",)
+
         faults = []
-        if report.verdict != again.verdict:
-            faults.append(f"The report says {report.verdict}; its facts and policy give {again.verdict}.")
-        if len(report.outcomes) != len(again.outcomes):
-            faults.append(f"The report has {len(report.outcomes)} outcomes; its policy gives {len(again.outcomes)}.")
-        for told, found in zip(report.outcomes, again.outcomes, strict=False):
-            if told != found:
-                where = told.rule if told.stratum is None else f"{told.rule} in {told.stratum}"
-                faults.append(f"{where}: the report says {told.outcome}; its facts give {found.outcome}.")
+        if report.verdict != recomputed.verdict:
+            faults.append(f"The report says {report.verdict}; its facts and policy give {recomputed.verdict}.")
+
+        reported, given = len(report.outcomes), len(recomputed.outcomes)
+        if reported != given:
+            faults.append(f"The report has {reported} outcomes; its policy gives {given}.")
+
+        for outcome, again in zip(report.outcomes, recomputed.outcomes, strict=False):
+            if outcome != again:
+                where = outcome.rule if outcome.stratum is None else f"{outcome.rule} in {outcome.stratum}"
+                faults.append(f"{where}: the report says {outcome.outcome}; its facts give {again.outcome}.")
+
         return tuple(faults)
 
 
@@ -42,13 +48,16 @@ def check_report(document: bytes, signature: bytes, key: PublicKey) -> CheckedRe
     """The report in a file whose signature is that key's, with its verdict computed once more.
 
     Nothing of the document is read before its signature is found to be good. Raises InvalidSignature where it is not,
-    InvalidInput for what is signed and no report of the known form, and InvalidPolicy.
+    InvalidInput for a signed file that is not a report of the known form, and InvalidPolicy.
     """
     key.verify(document, Signature.from_bytes(signature))
+
     report = _read(document)
     if report.facts is None:
         return CheckedReport(report, None)
-    return CheckedReport(report, judge(policy_from(dict(report.policy.document)), report.facts))
+
+    policy = policy_from(dict(report.policy.document))
+    return CheckedReport(report, judge(policy, report.facts))
 
 
 def _read(document: bytes) -> AuditReport:

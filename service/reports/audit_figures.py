@@ -1,12 +1,13 @@
 """The figures of an audit beside those of its baseline and of the audit before it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from service.domain.audit_facts import AuditFacts, NetworkFacts, RuleOutcome
+from service.domain.audit_facts import AuditFacts, NetworkFacts, RuleOutcome, StratumFacts
 from service.domain.audits import Audit
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
@@ -24,7 +25,7 @@ _NETWORK_FIGURES: tuple[tuple[str, FigureUnit], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class KeyFigure:
-    """A figure in this audit, in the baseline and in the last audit. None: it is not known there."""
+    """A figure in this audit, in the baseline and in the last audit; None where it is not known there."""
 
     name: str
     unit: FigureUnit
@@ -34,13 +35,13 @@ class KeyFigure:
 
     @property
     def moved(self) -> bool:
-        """Is it known in both audits, and another?"""
+        """Is it known in this audit and in the last one, and different?"""
         return self.now is not None and self.last is not None and self.now != self.last
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeChange:
-    """A rule with another outcome than in the last audit. None: the rule was not there."""
+    """A rule with another outcome than in the last audit; None where the rule was not there."""
 
     rule: str
     stratum: str | None
@@ -50,7 +51,7 @@ class OutcomeChange:
 
 @dataclass(frozen=True, slots=True)
 class PartChange:
-    """Something that the audit was made with, and the last audit with something else."""
+    """Something that the audit was made with, where the last audit was made with something else."""
 
     part: str
     then: str | None
@@ -72,7 +73,7 @@ class SinceLast:
 
 @dataclass(frozen=True, slots=True)
 class StratumLine:
-    """The exams with one value of a stratum in figures; without a dissection, or any inference, the reason."""
+    """The exams with one value of a stratum in figures."""
 
     stratum: str
     value: str
@@ -83,13 +84,29 @@ class StratumLine:
     stability: float | None
     outcomes: tuple[Outcome, ...]
     reason: str | None
+    """Why they were not dissected, or why nothing was inferred."""
+
+
+class _RuleKey(NamedTuple):
+    """What a rule is known by from audit to audit."""
+
+    name: str
+    kind: str
+    stratum: str | None
+    turn: int
+    """Its place among rules that are alike otherwise, because a policy may hold the same rule twice."""
 
 
 def key_figures(facts: AuditFacts, last: AuditFacts | None) -> tuple[KeyFigure, ...]:
     """The figures that every audit has."""
-    networks = (facts.network, facts.baseline, None if last is None else last.network)
-    columns = zip(*map(_of_network, networks), strict=True)
-    figures = [KeyFigure(name, unit, *values) for (name, unit), values in zip(_NETWORK_FIGURES, columns, strict=True)]
+    now = _of_network(facts.network)
+    baseline = _of_network(facts.baseline)
+    before = _of_network(None if last is None else last.network)
+
+    figures = [
+        KeyFigure(name, unit, now[place], baseline[place], before[place])
+        for place, (name, unit) in enumerate(_NETWORK_FIGURES)
+    ]
     figures.append(KeyFigure("divergence from the baseline", "bits", _divergence(facts), None, _divergence(last)))
     figures.append(KeyFigure("labels that are not the baseline's", "share", _labels(facts), None, _labels(last)))
     return tuple(figures)
@@ -97,10 +114,11 @@ def key_figures(facts: AuditFacts, last: AuditFacts | None) -> tuple[KeyFigure, 
 
 def since_last(audit: Audit, last: Audit) -> SinceLast:
     """This audit against the last one."""
-    figures: tuple[KeyFigure, ...] = ()
+    figures: list[KeyFigure] = []
     if audit.facts is not None and last.facts is not None:
-        both = (*key_figures(audit.facts, last.facts), *_category_figures(audit.facts, last.facts))
-        figures = tuple(one for one in both if one.moved)
+        figures += key_figures(audit.facts, last.facts)
+        figures += _category_figures(audit.facts, last.facts)
+
     return SinceLast(
         audit=last.id,
         finished_at=in_utc(last.finished_at),
@@ -108,26 +126,30 @@ def since_last(audit: Audit, last: Audit) -> SinceLast:
         now=audit.verdict,
         parts=tuple(_changed_parts(audit, last)),
         outcomes=() if audit.judgement is None else tuple(_changed_outcomes(audit, last)),
-        figures=figures,
+        figures=tuple(figure for figure in figures if figure.moved),
     )
 
 
 def strata_lines(facts: AuditFacts, outcomes: tuple[RuleOutcome, ...]) -> tuple[StratumLine, ...]:
     """Every value of every stratum that a rule looked into."""
     return tuple(
-        StratumLine(
-            stratum=name,
-            value=one.value,
-            exams=one.exams,
-            live=None if one.network is None else one.network.live,
-            significant_share=None if one.network is None else one.network.significant_share,
-            watched_share=None if one.network is None else one.network.watched_share,
-            stability=None if one.network is None else one.network.stability,
-            outcomes=tuple(found.outcome for found in outcomes if found.stratum == f"{name}={one.value}"),
-            reason=one.reason or (None if one.network is None else one.network.refused),
-        )
-        for name, its in facts.strata.items()
-        for one in its
+        _stratum_line(stratum, value, outcomes) for stratum, values in facts.strata.items() for value in values
+    )
+
+
+def _stratum_line(stratum: str, value: StratumFacts, outcomes: tuple[RuleOutcome, ...]) -> StratumLine:
+    network = value.network
+    where = f"{stratum}={value.value}"
+    return StratumLine(
+        stratum=stratum,
+        value=value.value,
+        exams=value.exams,
+        live=None if network is None else network.live,
+        significant_share=None if network is None else network.significant_share,
+        watched_share=None if network is None else network.watched_share,
+        stability=None if network is None else network.stability,
+        outcomes=tuple(outcome.outcome for outcome in outcomes if outcome.stratum == where),
+        reason=value.reason or (None if network is None else network.refused),
     )
 
 
@@ -137,46 +159,50 @@ def in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _changed_parts(audit: Audit, last: Audit) -> Iterator[PartChange]:
-    pairs = [
+    parts = [
         ("target", last.target.reference, audit.target.reference),
         ("policy", last.policy_reference, audit.policy_reference),
         ("baseline", _text(last.baseline), _text(audit.baseline)),
     ]
-    yield from (PartChange(part, then, now) for part, then, now in pairs if then != now)
+    yield from (PartChange(part, then, now) for part, then, now in parts if then != now)
 
 
 def _changed_outcomes(audit: Audit, last: Audit) -> Iterator[OutcomeChange]:
-    then, now = _by_rule(last), _by_rule(audit)
-    for key in (*now, *(key for key in then if key not in now)):
-        if then.get(key) != now.get(key):
-            rule, _, stratum, _ = key
-            yield OutcomeChange(rule, stratum, then.get(key), now.get(key))
+    then, now = _outcome_of_rule(last), _outcome_of_rule(audit)
+    no_longer_there = [rule for rule in then if rule not in now]
+
+    for rule in (*now, *no_longer_there):
+        if then.get(rule) != now.get(rule):
+            yield OutcomeChange(rule.name, rule.stratum, then.get(rule), now.get(rule))
 
 
-def _by_rule(audit: Audit) -> dict[tuple[str, str, str | None, int], Outcome]:
-    """Outcomes by name, kind and stratum; a policy may hold the same rule twice, so by its turn among those, too."""
-    found: dict[tuple[str, str, str | None, int], Outcome] = {}
-    for one in () if audit.judgement is None else audit.judgement.outcomes:
-        turn = 0
-        while (one.rule, one.kind, one.stratum, turn) in found:
-            turn += 1
-        found[one.rule, one.kind, one.stratum, turn] = one.outcome
-    return found
+def _outcome_of_rule(audit: Audit) -> dict[_RuleKey, Outcome]:
+    outcomes = () if audit.judgement is None else audit.judgement.outcomes
+    times_seen: Counter[tuple[str, str, str | None]] = Counter()
+
+    outcome_of = {}
+    for outcome in outcomes:
+        rule = (outcome.rule, outcome.kind, outcome.stratum)
+        outcome_of[_RuleKey(*rule, times_seen[rule])] = outcome.outcome
+        times_seen[rule] += 1
+    return outcome_of
 
 
 def _category_figures(facts: AuditFacts, last: AuditFacts) -> Iterator[KeyFigure]:
     if facts.network.refused is not None or last.network.refused is not None:
         return
+
     now, then = facts.network.categories, last.network.categories
     for name in sorted({*now, *then}):
-        before = None if facts.baseline is None else facts.baseline.categories.get(name, 0)
-        yield KeyFigure(f"neurons of {name}", "neurons", now.get(name, 0), before, then.get(name, 0))
+        baseline = None if facts.baseline is None else facts.baseline.categories.get(name, 0)
+        yield KeyFigure(f"neurons of {name}", "neurons", now.get(name, 0), baseline, then.get(name, 0))
 
 
 def _of_network(network: NetworkFacts | None) -> tuple[float | None, ...]:
     """In the order of `_NETWORK_FIGURES`."""
     if network is None:
         return (None,) * len(_NETWORK_FIGURES)
+
     significant = network.significant if network.is_judged else None
     return network.live, significant, network.significant_share, network.watched_share, network.stability
 

@@ -9,12 +9,14 @@ from service.domain.policies import (
     CategoryLoss,
     Divergence,
     LabelChurn,
+    Outcome,
     Policy,
     RequiredCategories,
     RequiredConcepts,
     Rule,
     SignificantShare,
     Stability,
+    StratifiedRule,
     Verdict,
     WatchedShare,
 )
@@ -59,9 +61,11 @@ def meaning(status: AuditStatus, judgement: Judgement | None) -> tuple[str, str]
     """What the verdict means, and what it does not."""
     if judgement is None:
         return _NOT_AUDITED[status], "It is no verdict on the model either way."
+
     verdict = judgement.verdict
-    decided = any(one.outcome == verdict for one in judgement.outcomes)
-    return (_MEANS if decided else _UNTESTED)[verdict], _MEANS_NOT[verdict]
+    decided_by_a_rule = any(outcome.outcome == verdict for outcome in judgement.outcomes)
+    means = _MEANS if decided_by_a_rule else _UNTESTED
+    return means[verdict], _MEANS_NOT[verdict]
 
 
 def audit_sentences(
@@ -72,22 +76,33 @@ def audit_sentences(
         yield "The audited version was not the one in use when the audit began: it is a candidate."
     if facts is None:
         return
+
     yield from _decisive(outcomes)
     yield drift_sentence(facts)
     yield last_sentence(last)
 
 
 def _decisive(outcomes: tuple[RuleOutcome, ...]) -> Iterator[str]:
-    kept = sum(one.outcome == "pass" for one in outcomes)
-    yield f"{kept} of {counted(len(outcomes), 'test')} {'is' if kept == 1 else 'are'} passed."
-    for outcome, words in (("fail", "Broken"), ("warn", "To be looked at")):
-        found = [one for one in outcomes if one.outcome == outcome]
-        yield from (f"{words}: {_where(one)}. {one.reason}" for one in found[:_NAMED])
-        if len(found) > _NAMED:
-            yield f"{words}: {len(found) - _NAMED} more, see the table of rules."
-    untested = [one for one in outcomes if one.outcome == "not-testable"]
+    passed = _with_outcome(outcomes, "pass")
+    yield f"{len(passed)} of {counted(len(outcomes), 'test')} {'is' if len(passed) == 1 else 'are'} passed."
+
+    yield from _named_with_reason("Broken", _with_outcome(outcomes, "fail"))
+    yield from _named_with_reason("To be looked at", _with_outcome(outcomes, "warn"))
+
+    untested = _with_outcome(outcomes, "not-testable")
     if untested:
-        yield f"Not testable: {listed((_where(one) for one in untested), _NAMED)}. Nothing is known of these."
+        yield f"Not testable: {listed(map(_where, untested), _NAMED)}. Nothing is known of these."
+
+
+def _with_outcome(outcomes: tuple[RuleOutcome, ...], outcome: Outcome) -> list[RuleOutcome]:
+    return [tested for tested in outcomes if tested.outcome == outcome]
+
+
+def _named_with_reason(words: str, outcomes: list[RuleOutcome]) -> Iterator[str]:
+    for outcome in outcomes[:_NAMED]:
+        yield f"{words}: {_where(outcome)}. {outcome.reason}"
+    if len(outcomes) > _NAMED:
+        yield f"{words}: {len(outcomes) - _NAMED} more, see the table of rules."
 
 
 def drift_sentence(facts: AuditFacts) -> str:
@@ -98,10 +113,11 @@ def drift_sentence(facts: AuditFacts) -> str:
     if drift.zero:
         copy = ", and the baseline's network gave its result again bit by bit" if facts.identical else ""
         return f"Against the baseline nothing has changed, not by a single neuron{copy}."
-    beyond = [one for one in drift.categories if beyond_noise(one)]
-    if beyond:
-        what = f"beyond the noise of the exams it changed in {listed(map(_change, beyond))}"
-    elif any(one.exceeds_noise is None for one in drift.categories):
+
+    changes_beyond_noise = [change for change in drift.categories if beyond_noise(change)]
+    if changes_beyond_noise:
+        what = f"beyond the noise of the exams it changed in {listed(map(_change, changes_beyond_noise))}"
+    elif any(change.exceeds_noise is None for change in drift.categories):
         what = "there is no noise floor to judge its changes by"
     else:
         what = "no category changed by more than the choice of exams alone would do"
@@ -112,10 +128,13 @@ def last_sentence(last: SinceLast | None) -> str:
     """The verdict then and now."""
     if last is None:
         return "No earlier audit of this deployment had been judged when this one began."
-    verdicts = f"{verdict_word(last.then)} then, {verdict_word(last.now)} now"
+
     when = "" if last.finished_at is None else f" of {last.finished_at:%-d %B %Y}"
-    count = len(last.outcomes)
-    rules = f"{counted(count, 'rule')} {'has' if count == 1 else 'have'}" if count else "no rule has"
+    verdicts = f"{verdict_word(last.then)} then, {verdict_word(last.now)} now"
+
+    rules = "no rule has"
+    if last.outcomes:
+        rules = f"{counted(len(last.outcomes), 'rule')} {'has' if len(last.outcomes) == 1 else 'have'}"
     figures = counted(len(last.figures), "figure") if last.figures else "no figure"
     return f"Since the last judged audit{when} ({verdicts}) {rules} another outcome and {figures} moved."
 
@@ -123,8 +142,9 @@ def last_sentence(last: SinceLast | None) -> str:
 def rule_words(rule: Rule) -> str:
     """What a rule asks for, with its threshold."""
     words = _asked(rule)
-    by = getattr(rule, "by", None)
-    return words if by is None else f"{words}; in each value of {by} with {getattr(rule, 'least_exams', 0)} exams"
+    if not isinstance(rule, StratifiedRule) or rule.by is None:
+        return words
+    return f"{words}; in each value of {rule.by} with {rule.least_exams} exams"
 
 
 def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of rule
@@ -156,7 +176,9 @@ def measure(value: float | None, unit: FigureUnit) -> str:
         return "\N{EN DASH}"
     if unit == "share":
         return f"{100 * value:.1f} %"
-    return f"{value:.3g} bits" if unit == "bits" else f"{value:,.0f}"
+    if unit == "bits":
+        return f"{value:.3g} bits"
+    return f"{value:,.0f}"
 
 
 def figure_words(figures: Mapping[str, Figure]) -> str:
@@ -185,38 +207,44 @@ def audit_limits(policy: Policy, outcomes: tuple[RuleOutcome, ...], images: int 
 
 
 def _untested(policy: Policy, outcomes: tuple[RuleOutcome, ...]) -> Iterator[str]:
-    untested = [one for one in outcomes if one.outcome == "not-testable"]
+    untested = _with_outcome(outcomes, "not-testable")
     if untested:
-        listing = "; ".join(f"{_where(one)} ({one.reason.rstrip('.')})" for one in untested)
+        listing = "; ".join(f"{_where(outcome)} ({outcome.reason.rstrip('.')})" for outcome in untested)
         yield (
             f"Not testable, so neither kept nor broken: {listing}. By the policy a rule that cannot be tested makes "
             f"the audit {verdict_word(policy.not_testable)}."
         )
-    apart = [(one, texts) for one in outcomes if isinstance(texts := one.figures.get("not_testable"), tuple) and texts]
-    for one, texts in apart:
-        yield f"Required concepts set apart in {_where(one)}, of which nothing is known: {'; '.join(texts)}."
+
+    for outcome in outcomes:
+        concepts = outcome.figures.get("not_testable")
+        if isinstance(concepts, tuple) and concepts:
+            yield f"Required concepts set apart in {_where(outcome)}, of which nothing is known: {'; '.join(concepts)}."
 
 
-def _where(one: RuleOutcome) -> str:
-    return one.rule if one.stratum is None else f"{one.rule} in {one.stratum}"
+def _where(outcome: RuleOutcome) -> str:
+    return outcome.rule if outcome.stratum is None else f"{outcome.rule} in {outcome.stratum}"
 
 
-def _change(one: CategoryChange) -> str:
-    return f"{one.name} ({one.before} to {one.before + one.gain:.0f}, {signed(one.gain)})"
+def _change(change: CategoryChange) -> str:
+    after = change.before + change.gain
+    return f"{change.name} ({change.before} to {after:.0f}, {signed(change.gain)})"
 
 
 def _moved(drift: Drift) -> str:
     sentences = [f"Its composition moved by {_beside_noise(drift.divergence, '{:.3g} bits')}."]
+
     if drift.labels is None:
         sentences.append("The architectures differ, so labels of single neurons cannot be compared.")
     elif drift.labels.value is not None:
         sentences.append(f"Of the labels that both have, {_beside_noise(drift.labels, '{:.1%}')} differ.")
+
     return " ".join(sentences)
 
 
 def _beside_noise(measured: Measured, form: str) -> str:
     if measured.value is None:
         return "an unknown amount"
+
     noise = "no noise floor" if measured.noise is None else f"exams alone: {form.format(measured.noise)}"
     return f"{form.format(measured.value)} ({noise})"
 
