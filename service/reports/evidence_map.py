@@ -84,7 +84,7 @@ class Framework:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """The file that says what is mapped to what, with the dates."""
+    """The content of the file that says which evidence speaks to which item, with the dates."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -93,12 +93,14 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A piece of evidence of this audit. where: the call or command that shows it. value: what it says, in short."""
+    """A piece of evidence of this audit."""
 
     evidence: EvidenceKey
     what: str
     where: str
+    """The call or command that shows it."""
     value: str
+    """What it says, in short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,103 +120,129 @@ _MAP = TypeAdapter(EvidenceMap)
 
 
 def read_mapping(path: Path | None = None) -> Mapped:
-    """The mapping in a file; without a path, the one that comes along. Raises InvalidInput that names the field."""
+    """The mapping in a file; without a path, the bundled one. Raises InvalidInput that names the field."""
     if path is None:
         return _built_in()
+
     try:
         return _MAPPED.validate_json(ANYWHERE.read(path, most=_MOST_BYTES))
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "its beginning"
-        raise _unusable(path, f"is wrong at {where}: {first['msg']}") from None
+        first_error = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first_error["loc"])) or "its beginning"
+        raise _unusable(path, f"is wrong at {where}: {first_error['msg']}") from None
 
 
 def map_evidence(report: AuditReport, mapping: Mapped, *, key_id: str | None) -> EvidenceMap:
     """What the audit has for each item. key_id: of the key that signs reports, None where there is none."""
-    return EvidenceMap(report.audit, report.deployment, NO_CLAIM, tuple(_pointers(report, key_id)), mapping.frameworks)
+    return EvidenceMap(
+        audit=report.audit,
+        deployment=report.deployment,
+        no_claim=NO_CLAIM,
+        evidence=tuple(_pointers(report, key_id)),
+        frameworks=mapping.frameworks,
+    )
 
 
-def evidence_map_json(found: EvidenceMap) -> bytes:
+def evidence_map_json(evidence_map: EvidenceMap) -> bytes:
     """The map as UTF-8 JSON."""
-    return _MAP.dump_json(found, indent=1)
+    return _MAP.dump_json(evidence_map, indent=1)
 
 
-def evidence_map_markdown(found: EvidenceMap) -> str:
+def evidence_map_markdown(evidence_map: EvidenceMap) -> str:
     """The map as markdown: a table for each framework, and the evidence."""
-    pointers: Mapping[str, Pointer] = {one.evidence: one for one in found.evidence}
-    lines = [f"# Evidence of audit {code(found.audit)} of {escaped(found.deployment)}", "", found.no_claim, ""]
-    for framework in found.frameworks:
-        lines += [f"## {escaped(framework.name)}", "", escaped(framework.title), ""]
-        for one in framework.applies:
-            lines += [f"* {one.date.isoformat()}: {escaped(one.what)}. Source: {escaped(one.source)}."]
-        lines += [""] if framework.applies else []
-        rows = [
-            (
-                escaped(item.item),
-                escaped(item.title),
-                "; ".join(f"{escaped(pointers[key].what)} {code(pointers[key].where)}" for key in item.evidence),
-                escaped(item.note),
-            )
-            for item in framework.items
-        ]
-        lines += [*table(("item", "title", "pointers to evidence", "note"), rows), ""]
-    rows_of = [(escaped(one.what), code(one.where), escaped(one.value)) for one in found.evidence]
-    lines += ["## Evidence", "", *table(("evidence", "where", "says"), rows_of), ""]
+    audit, deployment = code(evidence_map.audit), escaped(evidence_map.deployment)
+    lines = [f"# Evidence of audit {audit} of {deployment}", "", evidence_map.no_claim, ""]
+
+    pointers: Mapping[str, Pointer] = {pointer.evidence: pointer for pointer in evidence_map.evidence}
+    for framework in evidence_map.frameworks:
+        lines += _framework_lines(framework, pointers)
+
+    rows = [(escaped(pointer.what), code(pointer.where), escaped(pointer.value)) for pointer in evidence_map.evidence]
+    lines += ["## Evidence", "", *table(("evidence", "where", "says"), rows), ""]
     return "\n".join(lines)
+
+
+def _framework_lines(framework: Framework, pointers: Mapping[str, Pointer]) -> Iterator[str]:
+    yield from (f"## {escaped(framework.name)}", "", escaped(framework.title), "")
+
+    for applies in framework.applies:
+        yield f"* {applies.date.isoformat()}: {escaped(applies.what)}. Source: {escaped(applies.source)}."
+    if framework.applies:
+        yield ""
+
+    rows = [_item_cells(item, pointers) for item in framework.items]
+    yield from (*table(("item", "title", "pointers to evidence", "note"), rows), "")
+
+
+def _item_cells(item: FrameworkItem, pointers: Mapping[str, Pointer]) -> tuple[str, str, str, str]:
+    evidence = [pointers[key] for key in item.evidence]
+    listed = "; ".join(f"{escaped(pointer.what)} {code(pointer.where)}" for pointer in evidence)
+    return escaped(item.item), escaped(item.title), listed, escaped(item.note)
 
 
 def _pointers(report: AuditReport, key_id: str | None) -> Iterator[Pointer]:
     audit = f"GET /audits/{report.audit}"
-    yield Pointer("verdict", "verdict and outcomes", audit, verdict_word(report.verdict))
-    twin = hashlib.sha256(audit_json(report)).hexdigest()
-    yield Pointer("report", "report", f"{audit}/report?format=json", f"SHA-256 {twin}")
+    sha256 = hashlib.sha256(audit_json(report)).hexdigest()
     signed = "no signing key is set" if key_id is None else f"Ed25519, key {key_id}"
+
+    yield Pointer("verdict", "verdict and outcomes", audit, verdict_word(report.verdict))
+    yield Pointer("report", "report", f"{audit}/report?format=json", f"SHA-256 {sha256}")
     yield Pointer("signature", "signature of the report", f"{audit}/report/signature", signed)
     yield Pointer("recomputation", "the verdict computed again", f"{audit}/recomputed", "from the stored facts")
-    yield from _made_with(report)
-    yield from _found(report, audit)
-    yield from _kept(report, audit)
+
+    yield from _what_it_was_made_with(report)
+    yield from _what_it_found(report, audit)
+    yield from _what_is_on_record(report, audit)
 
 
-def _made_with(report: AuditReport) -> Iterator[Pointer]:
-    parts = {one.part: one for one in report.parts}
-    policy, target, probes = report.policy, parts["target"], parts["probe set"]
+def _what_it_was_made_with(report: AuditReport) -> Iterator[Pointer]:
+    policy = report.policy
     fixed = "" if policy.fixed_at is None else f", fixed at {policy.fixed_at.isoformat()}"
     where = f"GET /policies/{policy.reference}"
     yield Pointer("policy", "policy with thresholds", where, f"digest {policy.digest}{fixed}")
+
+    parts = {part.part: part for part in report.parts}
+    target, probe_set = parts["target"], parts["probe set"]
     yield Pointer("model", "audited model", f"GET /models/{target.reference}", f"digest {target.digest}")
-    yield Pointer("data", "probe set", f"GET /probe-sets/{probes.reference}", f"digest {probes.digest}")
+    yield Pointer("data", "probe set", f"GET /probe-sets/{probe_set.reference}", f"digest {probe_set.digest}")
+
     dissector, concepts = parts["dissector"], parts["concept set"]
-    seen = f"{dissector.reference} digest {dissector.digest}, {concepts.reference} digest {concepts.digest}"
-    yield Pointer("method", "dissector and concept set", f"GET /dissectors/{dissector.reference}", seen)
+    digests = f"{dissector.reference} digest {dissector.digest}, {concepts.reference} digest {concepts.digest}"
+    yield Pointer("method", "dissector and concept set", f"GET /dissectors/{dissector.reference}", digests)
+
     versions = (report.manifest or {}).get("versions", {})
-    told = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
-    yield Pointer("code", "versions of the code", f"GET /audits/{report.audit}/report?format=json", told)
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+    yield Pointer("code", "versions of the code", f"GET /audits/{report.audit}/report?format=json", listed)
 
 
-def _found(report: AuditReport, audit: str) -> Iterator[Pointer]:
+def _what_it_found(report: AuditReport, audit: str) -> Iterator[Pointer]:
     drift = None if report.facts is None else report.facts.drift
     if drift is None:
         yield Pointer("drift", "drift against the baseline", audit, "no baseline was compared")
     else:
         moved = "exactly zero" if drift.zero else "see the comparison"
         yield Pointer("drift", "drift against the baseline", f"GET /comparisons/{drift.comparison}", moved)
-    strata = ", ".join(f"{one.stratum}={one.value}" for one in report.strata) or "none was looked into"
+
+    strata = ", ".join(f"{line.stratum}={line.value}" for line in report.strata) or "none was looked into"
     yield Pointer("strata", "strata", f"{audit}/report", strata)
+
     last = "none before" if report.since_last is None else f"against audit {report.since_last.audit}"
     yield Pointer("since-last", "difference to the last audit", f"{audit}/report", last)
     yield Pointer("limits", "limits", f"{audit}/report", f"{len(report.limits)} of them, in plain words")
 
 
-def _kept(report: AuditReport, audit: str) -> Iterator[Pointer]:
-    seen = report.acknowledgement
-    told = "nobody has yet" if seen is None else f"by {seen.by}, {seen.at.isoformat()}"
-    yield Pointer("acknowledgement", "who has seen the verdict", audit, told)
+def _what_is_on_record(report: AuditReport, audit: str) -> Iterator[Pointer]:
+    acknowledged = "nobody has yet"
+    if report.acknowledgement is not None:
+        acknowledged = f"by {report.acknowledgement.by}, {report.acknowledgement.at.isoformat()}"
+    yield Pointer("acknowledgement", "who has seen the verdict", audit, acknowledged)
+
     due = "" if report.fire_time is None else f", due {report.fire_time.isoformat()}"
-    asked = f"asked for by {report.trigger}" if report.schedule is None else f"schedule {report.schedule}{due}"
-    yield Pointer("schedule", "what asked for the audit", audit, asked)
+    asked_by = f"asked for by {report.trigger}" if report.schedule is None else f"schedule {report.schedule}{due}"
+    yield Pointer("schedule", "what asked for the audit", audit, asked_by)
+
     deployment = f"GET /deployments/{report.deployment}"
     yield Pointer("history", "the deployment's audits", f"{deployment}/history", "a time series")
     yield Pointer("deployment", "the deployment", deployment, "the version in use and how it is audited")

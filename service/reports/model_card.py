@@ -6,13 +6,12 @@ from service.reports.audit import AuditReport
 from service.reports.audit_wording import measure, verdict_word
 from service.reports.markdown import code, escaped, table
 
-_LEFT = "_To be written by the deployer. This service does not know it._"
+_GAP = "_To be written by the deployer. This service does not know it._"
 
 
 def model_card(report: AuditReport) -> str:
     """The card of the audited model."""
-    parts = {one.part: one for one in report.parts}
-    target = parts["target"]
+    target = next(part for part in report.parts if part.part == "target")
     lines = [
         f"# Model card: {escaped(target.reference)}",
         "",
@@ -21,15 +20,15 @@ def model_card(report: AuditReport) -> str:
         "",
         "## Intended use",
         "",
-        _LEFT,
+        _GAP,
         "",
         "## Who may use it, and for whom it is not meant",
         "",
-        _LEFT,
+        _GAP,
         "",
         "## Training data and clinical performance",
         "",
-        _LEFT,
+        _GAP,
         "",
         *_verdict(report),
         *_measured(report),
@@ -57,11 +56,16 @@ def _measured(report: AuditReport) -> Iterator[str]:
     if not report.figures:
         yield from ("Nothing was measured.", "")
         return
-    rows = [(escaped(one.name), measure(one.now, one.unit), measure(one.baseline, one.unit)) for one in report.figures]
-    yield from (*table(("figure", "this model", "baseline"), rows), "")
+
+    figures = [
+        (escaped(figure.name), measure(figure.now, figure.unit), measure(figure.baseline, figure.unit))
+        for figure in report.figures
+    ]
+    yield from (*table(("figure", "this model", "baseline"), figures), "")
+
     outcomes = [
-        (one.outcome, escaped(one.rule), escaped(one.stratum or "all exams"), escaped(one.reason))
-        for one in report.outcomes
+        (outcome.outcome, escaped(outcome.rule), escaped(outcome.stratum or "all exams"), escaped(outcome.reason))
+        for outcome in report.outcomes
     ]
     yield from (*table(("outcome", "rule", "in", "why"), outcomes), "")
 
@@ -71,26 +75,31 @@ def _strata(report: AuditReport) -> Iterator[str]:
     if not report.strata:
         yield from ("No stratum was dissected.", "")
         return
+
     rows = [
         (
-            escaped(f"{one.stratum} = {one.value}"),
-            str(one.exams),
-            measure(one.significant_share, "share"),
-            measure(one.watched_share, "share"),
-            measure(one.stability, "share"),
-            escaped(one.reason or ""),
+            escaped(f"{line.stratum} = {line.value}"),
+            str(line.exams),
+            measure(line.significant_share, "share"),
+            measure(line.watched_share, "share"),
+            measure(line.stability, "share"),
+            escaped(line.reason or ""),
         )
-        for one in report.strata
+        for line in report.strata
     ]
     yield from (*table(("exams with", "exams", "significant", "respond to watched", "stability", "note"), rows), "")
 
 
 def _digests(report: AuditReport) -> Iterator[str]:
     yield from ("## Digests", "")
-    rows = [(escaped(one.part), escaped(one.reference), code(one.digest)) for one in report.parts]
+
+    rows = [(escaped(part.part), escaped(part.reference), code(part.digest)) for part in report.parts]
     rows.append(("policy", escaped(report.policy.reference), code(report.policy.digest)))
+
     target = (report.manifest or {}).get("target", {})
     rows += [(f"target, {escaped(name)}", "", code(value)) for name, value in target.items() if value is not None]
+
     versions = (report.manifest or {}).get("versions", {})
     rows += [(f"version of {escaped(name)}", "", code(value)) for name, value in versions.items()]
+
     yield from (*table(("part", "reference", "digest"), rows), "")

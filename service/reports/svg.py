@@ -19,7 +19,7 @@ _CRITICAL = 95  # the percentile of the null beyond which p <= 0.05
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, in order; the last one stands for all that are left."""
+    """A colour for each name, in order; all names beyond the palette share its last colour."""
     return {name: PALETTE[min(place, len(PALETTE) - 1)] for place, name in enumerate(names)}
 
 
@@ -31,11 +31,13 @@ def bar(value: float, greatest: float, colour: str = BLUE, width: int = 110) -> 
 
 def stacked_bar(parts: Sequence[tuple[str, int]], total: int, colours: Mapping[str, str], width: int = 430) -> Markup:
     """Shares of `total`, each with its count inside where there is room; `total` fills the width."""
-    shapes, left = list[Markup](), 0.0
+    shapes: list[Markup] = []
+    left = 0.0
     for name, count in parts:
         span = width * count / max(total, 1)
         shapes.append(_segment(left, span, name, count, colours.get(name, PALETTE[-1])))
         left += span
+
     words = ", ".join(f"{name} {count}" for name, count in parts) or "none"
     return drawing(width, 18, words, shapes, title=False)
 
@@ -48,20 +50,23 @@ def swatch(colour: str) -> Markup:
 def score_histogram(scores: ScoreHistogram, words: str, width: int = 330, height: int = 150) -> Markup:
     """Units by their best score, significant ones dark; the outline is what random image sets would give."""
     left, bottom, top = 34, height - 30, 8
-    units = [one + other for one, other in zip(scores.significant, scores.others, strict=True)]
+
+    units = [significant + others for significant, others in zip(scores.significant, scores.others, strict=True)]
     living = sum(units)
     outline = [share * living for share in scores.random]
-    greatest = max(*units, *outline, 1.0)
+
     across = _Scale(scores.edges[0], scores.edges[-1], left, width - 6)
-    up = _Scale(0.0, greatest, bottom, top)
+    up = _Scale(0.0, max(*units, *outline, 1.0), bottom, top)
     shapes = [_line(left, bottom, width - 6, bottom)]
+
     for (start, stop), dark, pale in zip(pairwise(scores.edges), scores.significant, scores.others, strict=True):
         x, span = across(start) + 0.5, across(stop) - across(start) - 1
         shapes.append(_rect(x, up(pale), span, bottom - up(pale), GREY))
         shapes.append(_rect(x, up(pale + dark), span, up(pale) - up(pale + dark), BLUE))
     shapes.append(_steps([across(edge) for edge in scores.edges], [up(value) for value in outline], bottom))
+
     shapes += _ticks_below(across, bottom)
-    for value in (0, round(greatest)):
+    for value in (0, round(up.high)):
         shapes.append(_text(left - 5, up(value) + 4, str(value), anchor="end"))
     shapes.append(_text((left + width) / 2, height - 3, "best score", anchor="middle"))
     return drawing(width, height, words, shapes)
@@ -73,50 +78,62 @@ def null_and_score(quantiles: Sequence[float], score: float, words: str, width: 
     low, high = min(quantiles[0], score), max(quantiles[-1], score)
     room = (high - low or 1.0) * 0.04
     across = _Scale(low - room, high + room, 4, width - 4)
+
     reach = quantiles[-1] - quantiles[0] or 1.0
     edges = [quantiles[0] + reach * step / _HILL_BINS for step in range(_HILL_BINS + 1)]
     shares = random_shares(quantiles, edges)
     up = _Scale(0.0, max(shares) or 1.0, bottom, 8)
+
     critical = quantiles[_CRITICAL]
     shapes = []
     for (start, stop), share in zip(pairwise(edges), shares, strict=True):
         colour = ORANGE if start >= critical else GREY
         shapes.append(_rect(across(start), up(share), across(stop) - across(start) + 0.3, bottom - up(share), colour))
     shapes.append(_line(4, bottom, width - 4, bottom))
+
     x = across(score)
     shapes.append(_line(x, 4, x, bottom, BLUE, 2.5))
-    side = "end" if x > width * 0.6 else "start" if x < width * 0.4 else "middle"
-    shapes.append(_text(x, height - 4, f"score {score:.2f}", anchor=side, fill=BLUE))
+    shapes.append(_text(x, height - 4, f"score {score:.2f}", anchor=_anchor_within(x, width), fill=BLUE))
     return drawing(width, height, words, shapes)
 
 
-def change(one: Change, extent: float, width: int = 300, height: int = 20) -> Markup:
+def _anchor_within(x: float, width: float) -> str:
+    """How to anchor a text at x so that it does not reach beyond the drawing."""
+    if x > width * 0.6:
+        return "end"
+    if x < width * 0.4:
+        return "start"
+    return "middle"
+
+
+def change(shown: Change, extent: float, width: int = 300, height: int = 20) -> Markup:
     """A gain as a dot with its interval on the band that the exams alone would fill; full where it is beyond that."""
     across = _Scale(-extent, extent, 6, width - 6)
     middle = height / 2
     shapes = []
-    if one.noise is not None:
-        left, right = across(-one.noise), across(one.noise)
+
+    if shown.noise is not None:
+        left, right = across(-shown.noise), across(shown.noise)
         shapes.append(_rect(left, 2, right - left, height - 4, FAINT))
     shapes.append(_line(across(0), 0, across(0), height, GREY))
-    colour = BLUE if one.gain >= 0 else ORANGE
-    if one.low is not None and one.high is not None:
-        shapes.append(_line(across(one.low), middle, across(one.high), middle, colour, 2))
-    shapes.append(
-        Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" fill="{}" stroke="{}" stroke-width="2"/>').format(
-            across(one.gain), middle, colour if beyond_noise(one) else "#fff", colour
-        )
-    )
+
+    colour = BLUE if shown.gain >= 0 else ORANGE
+    if shown.low is not None and shown.high is not None:
+        shapes.append(_line(across(shown.low), middle, across(shown.high), middle, colour, 2))
+
+    fill = colour if beyond_noise(shown) else "#fff"
+    dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" fill="{}" stroke="{}" stroke-width="2"/>')
+    shapes.append(dot.format(across(shown.gain), middle, fill, colour))
     return _hidden(width, height, shapes)
 
 
-def share_on_noise(one: Measured, greatest: float, width: int = 110) -> Markup:
+def share_on_noise(share: Measured, greatest: float, width: int = 110) -> Markup:
     """A bar with its noise floor as a mark on it."""
     across = _Scale(0.0, greatest, 0, width)
-    value = one.value or 0.0
-    shapes = [_rect(0, 3, width, 10, FAINT), _rect(0, 3, across(value), 10, BLUE if beyond_noise(one) else GREY)]
-    if one.noise is not None:
-        shapes.append(_line(across(one.noise), 0, across(one.noise), 16, ORANGE, 2))
+    colour = BLUE if beyond_noise(share) else GREY
+    shapes = [_rect(0, 3, width, 10, FAINT), _rect(0, 3, across(share.value or 0.0), 10, colour)]
+    if share.noise is not None:
+        shapes.append(_line(across(share.noise), 0, across(share.noise), 16, ORANGE, 2))
     return _hidden(width, 16, shapes)
 
 
@@ -149,6 +166,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     rough = (high - low) / max(most, 1)
     if rough <= 0:
         return [low]
+
     size = 10.0 ** floor(log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
     return [round(step * place, 10) for place in range(ceil(low / step), floor(high / step) + 1)]
@@ -167,6 +185,7 @@ def _steps(edges: Sequence[float], tops: Sequence[float], bottom: float) -> Mark
     for (start, stop), top in zip(pairwise(edges), tops, strict=True):
         points += [(start, top), (stop, top)]
     points.append((edges[-1], bottom))
+
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.6"/>').format(path, ORANGE)
 
@@ -196,17 +215,13 @@ def _text(x: float, y: float, words: str, *, anchor: str = "start", fill: str = 
 
 
 def _segment(left: float, width: float, name: str, count: int, colour: str) -> Markup:
-    room = width >= 9 + 6 * len(str(count))
+    text = ""
+    if width >= 9 + 6 * len(str(count)):
+        text = _text(left + width / 2, 13, str(count), anchor="middle", fill=_on(colour))
+
     return Markup(
         '<g><title>{}: {}</title><rect x="{:.1f}" y="0" width="{:.1f}" height="18" fill="{}" stroke="#fff"/>{}</g>'
-    ).format(
-        name,
-        count,
-        left,
-        width,
-        colour,
-        _text(left + width / 2, 13, str(count), anchor="middle", fill=_on(colour)) if room else "",
-    )
+    ).format(name, count, left, width, colour, text)
 
 
 def _on(colour: str) -> str:
