@@ -9,18 +9,21 @@ from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted,
 
 def comparison_sentences(names: Sequence[str], result: Comparison) -> list[str]:
     """What each network gained and lost against the reference, and how much its labels differ."""
-    sentences = [
-        f"{counted(len(names), 'network')} on the same images, in {counted(len(result.layers), 'shared layer')}: "
-        + "; ".join(
-            f"{name} names {labelled:,} of {counted(units, 'neuron')}"
-            for name, labelled, units in zip(names, result.network.labelled, result.network.units, strict=True)
-        )
-        + "."
+    networks = f"{counted(len(names), 'network')} on the same images"
+    layers = counted(len(result.layers), "shared layer")
+    labelled = [
+        f"{name} names {labelled:,} of {counted(units, 'neuron')}"
+        for name, labelled, units in zip(names, result.network.labelled, result.network.units, strict=True)
     ]
-    for other, name in enumerate(names[1:]):
-        sentences.append(f"{name} against {names[0]}: {' '.join(_gains(result, other))}")
+    sentences = [f"{networks}, in {layers}: {'; '.join(labelled)}."]
+
+    reference, *others = names
+    for other, name in enumerate(others):
+        sentences.append(f"{name} against {reference}: {' '.join(_gains(result, other))}")
         sentences += _churn(names, result, other)
-    return sentences + list(result.notes)
+
+    sentences += result.notes
+    return sentences
 
 
 def anything_changed(result: Comparison, other: int) -> bool:
@@ -60,9 +63,11 @@ def _gains(result: Comparison, other: int) -> Iterator[str]:
     if not fine.categories and not broad.categories:
         yield "no named neuron has a category."
         return
+
     if not anything_changed(result, other):
         yield "no category gains or loses a single neuron."
         return
+
     if not (fine.judged and broad.judged):
         yield f"{_gains_and_losses(fine.changed, ',')}, without a noise floor to judge them by."
         if broad.categories:
@@ -80,22 +85,25 @@ def _gains(result: Comparison, other: int) -> Iterator[str]:
         yield "No single category changes by more than that noise."
     else:
         yield "over all layers, no category, broad or not, changes by more than the choice of exams alone would do."
+
     yield from _in_single_layers(result, other, (*fine.beyond, *broad.beyond))
 
 
-def _in_single_layers(result: Comparison, other: int, told: Sequence[Shift]) -> Iterator[str]:
+def _in_single_layers(result: Comparison, other: int, shifts_of_network: Sequence[Shift]) -> Iterator[str]:
     """Shifts of layers that those of the whole network do not show."""
-    known = {(shift.category, shift.gain > 0) for shift in told}
-    alone = [
+    shifts_of_layers = [
         shift
         for layer in result.layers
         for composition in (layer.categories, layer.broad_categories)
         for shift in category_shifts(layer, composition, other).beyond
-        if (shift.category, shift.gain > 0) not in known
     ]
-    if alone and len(result.layers) > 1:
-        alone.sort(key=lambda shift: -abs(shift.gain))
-        shown = listed(f"{shift.category} in {shift.layer} ({signed(shift.gain)})" for shift in alone)
+
+    already_said = {(shift.category, shift.gain > 0) for shift in shifts_of_network}
+    shifts = [shift for shift in shifts_of_layers if (shift.category, shift.gain > 0) not in already_said]
+
+    if shifts and len(result.layers) > 1:
+        largest_first = sorted(shifts, key=lambda shift: -abs(shift.gain))
+        shown = listed(f"{shift.category} in {shift.layer} ({signed(shift.gain)})" for shift in largest_first)
         yield f"Beyond it in single layers alone: {shown}."
 
 
@@ -109,17 +117,19 @@ def _churn(names: Sequence[str], result: Comparison, other: int) -> Iterator[str
     churn = result.network.churn[other]
     if churn is None:
         yield f"The units of {names[other + 1]} cannot be paired with those of {names[0]}: the architectures differ."
-    elif churn.label.value is not None:
+        return
+
+    if churn.label.value is not None:
         noise = "" if churn.label.noise is None else f"; the exams alone would change {100 * churn.label.noise:.0f} %"
         yield (
             f"Of {counted(churn.both, 'unit')} named in both, {100 * churn.label.value:.0f} % have another "
             f"label{noise}. {churn.vanished:,} lost their label, {churn.appeared:,} got one."
         )
-    if churn is not None and churn.semantic.value is not None:
-        noise = (
-            "" if churn.semantic.noise is None else f"; the exams alone would move them by {churn.semantic.noise:.2f}"
-        )
+
+    meaning = churn.semantic
+    if meaning.value is not None:
+        noise = "" if meaning.noise is None else f"; the exams alone would move them by {meaning.noise:.2f}"
         yield (
-            f"In meaning the labels have moved by {churn.semantic.value:.2f} on average (0 the same, 1 nothing in "
+            f"In meaning the labels have moved by {meaning.value:.2f} on average (0 the same, 1 nothing in "
             f"common, as the dissector reads texts){noise}."
         )

@@ -1,4 +1,4 @@
-"""The sentences of a report on a dissection, for readers who are no statisticians."""
+"""The sentences of a report on a dissection, for readers who are not statisticians."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -30,16 +30,20 @@ EXAMS_ARE_PATIENTS = (
 )
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, singular: str, plural: str | None = None) -> str:
     """`1 neuron`, `2 neurons`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    if count == 1:
+        return f"1 {singular}"
+    return f"{count:,} {plural or singular + 's'}"
 
 
 def listed(names: Iterable[str], most: int = _NAMED) -> str:
     """The first names, and how many more there are."""
-    known = list(names)
-    more = len(known) - most
-    return ", ".join(known[:most]) + (f" and {more} more" if more > 0 else "")
+    all_names = list(names)
+    shown = ", ".join(all_names[:most])
+
+    more = len(all_names) - most
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[str]:
@@ -51,27 +55,34 @@ def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[st
     living = sum(line.living for line in lines)
     sentences = [
         f"{living:,} of {counted(units, 'neuron')} in {counted(len(lines), 'layer')} are alive; "
-        f"{units - living:,} answer every image alike and have no label."
+        f"{units - living:,} answer every image alike and have no label.",
+        _significance(lines, living, refused),
     ]
-    sentences.append(_significance(lines, living, refused))
-    named = total_composition(lines)
-    if named:
-        what = ", ".join(f"{name} ({count})" for name, count in named[:_NAMED])
+
+    composition = total_composition(lines)
+    if composition:
         tested = any(line.summary.significant is not None for line in lines)
-        sentences.append(f"By broad category {'they represent' if tested else 'their best concepts are'}: {what}.")
+        represent = "they represent" if tested else "their best concepts are"
+        categories = ", ".join(f"{name} ({count})" for name, count in composition[:_NAMED])
+        sentences.append(f"By broad category {represent}: {categories}.")
+
     others = sum(line.counts.other for line in lines)
     if others:
         sentences.append(
             f"{others} of them are named after something that no mammogram shows: "
             "a chance hit, an artefact, or a blind spot of the dissector."
         )
+
     return sentences
 
 
 def missing_by_reason(coverage: Coverage) -> list[tuple[Reason, list[str]]]:
-    """The essential concepts without a neuron, those first that say something about the network."""
-    reasons = [(reason, [one.text for one in coverage.missing if one.reason == reason]) for reason in _REASONS]
-    return [(reason, texts) for reason, texts in reasons if texts]
+    """The essential concepts without a neuron; first those that say something about the network."""
+    texts_of: dict[Reason, list[str]] = {reason: [] for reason in _REASONS}
+    for missing in coverage.missing:
+        texts_of[missing.reason].append(missing.text)
+
+    return [(reason, texts) for reason, texts in texts_of.items() if texts]
 
 
 def missing_sentences(coverage: Coverage) -> list[str]:
@@ -80,11 +91,11 @@ def missing_sentences(coverage: Coverage) -> list[str]:
         return []
     if not coverage.missing:
         return [f"All {coverage.must_have} concepts that a mammography network should know have a significant neuron."]
-    reasons = missing_by_reason(coverage)
-    why = "; ".join(f"{len(texts)} {_REASONS[reason]} ({listed(texts, 4)})" for reason, texts in reasons)
+
+    reasons = [f"{len(texts)} {_REASONS[reason]} ({listed(texts, 4)})" for reason, texts in missing_by_reason(coverage)]
     return [
         f"{len(coverage.missing)} of {coverage.must_have} concepts that a mammography network should know have no "
-        f"significant neuron: {why}."
+        f"significant neuron: {'; '.join(reasons)}."
     ]
 
 
@@ -98,40 +109,41 @@ def watch_sentences(watched: WatchSummary) -> list[str]:
         return [
             f"No neuron responds to any of the {watched.watched} watched concepts, which should not drive a diagnosis."
         ]
-    what = listed([concept.text for concept in watched.concepts])
+
     named = f"{counted(watched.named, 'neuron')} {'is' if watched.named == 1 else 'are'} named after"
     respond = f"{watched.responding:,} {'responds' if watched.responding == 1 else 'respond'}"
+    strongest = listed(concept.text for concept in watched.concepts)
     return [
         f"Watch-list: {named} something that should not drive a diagnosis, and {respond} to such a thing whatever "
-        f"the label; strongest: {what}."
+        f"the label; strongest: {strongest}."
     ]
 
 
 def untestable_sentence(evidence: JobEvidence | None) -> str:
     """Which concepts the dissector cannot recognise."""
-    known = () if evidence is None else evidence.qualifications
-    tested = [one for one in known if one.verdict != "absent"]
-    blind = [one.text for one in tested if one.verdict == "untestable"]
+    qualifications = () if evidence is None else evidence.qualifications
+    tested = [qualification for qualification in qualifications if qualification.verdict != "absent"]
     if not tested:
         return (
             "Whether the dissector can recognise the concepts was not tested: no image of the probe set has "
             "a finding that a concept names."
         )
-    if not blind:
+
+    unrecognised = [qualification.text for qualification in tested if qualification.verdict == "untestable"]
+    if not unrecognised:
         return f"The dissector recognises all {len(tested)} concepts that it could be tested for."
     return (
-        f"The dissector cannot recognise {len(blind)} of {len(tested)} tested concepts ({listed(blind)}): "
+        f"The dissector cannot recognise {len(unrecognised)} of {len(tested)} tested concepts "
+        f"({listed(unrecognised)}): "
         "nothing can be said about them."
     )
 
 
 def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
     """What this report does not say."""
-    size = "The probe set decides what can be found"
-    if images is not None:
-        size = f"The probe set of {counted(images, 'image')} decides what can be found"
-    if evidence is not None:
-        size += _independent(evidence)
+    probe_set = "The probe set" if images is None else f"The probe set of {counted(images, 'image')}"
+    independent = "" if evidence is None else _independent(evidence)
+
     return (
         *GENERAL_LIMITS,
         "Not significant does not mean absent. A neuron labelled no concept may represent something that the concept "
@@ -143,7 +155,7 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         "neither represented nor missing: nothing is known.",
         "A response to a watched concept may be to something that the dissector takes for it, or that goes with it in "
         "the probe set. Look at the images before believing it.",
-        f"{size}. What it does not show cannot be found.",
+        f"{probe_set} decides what can be found{independent}. What it does not show cannot be found.",
         *_copies(evidence),
         "Scores and mean similarities can be compared only within one dissector, concept set, probe set and method; "
         "z can be compared between layers. The paper's threshold, a layer's mean similarity, is reached by about half "
@@ -182,14 +194,16 @@ def _copies(evidence: JobEvidence | None) -> Iterator[str]:
 def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) -> str:
     if not living:
         return "There is nothing to name."
-    known = [line.summary.significant for line in lines if line.summary.significant is not None]
-    if known:
-        found = sum(known)
-        share = f" ({_percent(found / living)} of the living)"
+
+    significant_by_layer = [line.summary.significant for line in lines if line.summary.significant is not None]
+    if significant_by_layer:
+        significant = sum(significant_by_layer)
+        share = _percent(significant / living)
         return (
-            f"{counted(found, 'neuron')}{share} {'carries' if found == 1 else 'carry'} a significant concept; the "
-            f"other {living - found:,} are labelled no concept."
+            f"{counted(significant, 'neuron')} ({share} of the living) {'carries' if significant == 1 else 'carry'} a "
+            f"significant concept; the other {living - significant:,} are labelled no concept."
         )
+
     why = f": {refused}" if refused else "."
     return (
         f"No label was tested{why} A label below is the best-scoring concept of its neuron, which pure noise would "
