@@ -69,7 +69,7 @@ def _read(document: bytes) -> AuditReport:
     except (ValueError, ValidationError):
         form = None
     raise InvalidInput(
-        "The file is signed, and no report on an audit that this release can read.",
+        "The file is signed, but it is not an audit report that this release can read.",
         field="report",
         value=form,
         remedy=f"Give the JSON of `mammodissect audit-report`, of the form {FORMAT}.",

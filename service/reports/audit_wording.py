@@ -29,13 +29,13 @@ NO_VERDICT = "NO VERDICT"
 
 _MEANS: Mapping[Verdict, str] = {
     "pass": "Every rule that could be tested on this probe set is kept. The rules were fixed before the audit began.",
-    "warn": "No rule is broken that must not be, but something was found, or could not be tested, that somebody "
+    "warn": "No rule that fails the audit is broken, but something was found, or could not be tested, that somebody "
     "should look at before relying on the model as before.",
-    "fail": "At least one rule is broken that must not be. Whoever answers for the model should decide now whether it "
-    "stays in use.",
+    "fail": "At least one rule that fails the audit is broken. Whoever answers for the model should decide now whether "
+    "it stays in use.",
 }
 _MEANS_NOT: Mapping[Verdict, str] = {
-    "pass": "It is no proof of safety. It says what the inside of the network responds to, not how well it reads "
+    "pass": "It does not prove safety. It says what the inside of the network responds to, not how well it reads "
     "mammograms, and nothing about findings that the probe set does not show.",
     "warn": "It is neither a clearance nor a finding that the model harms anybody.",
     "fail": "It does not say that any patient was read wrongly, nor what has caused the change.",
@@ -43,7 +43,7 @@ _MEANS_NOT: Mapping[Verdict, str] = {
 _UNTESTED: Mapping[Verdict, str] = {
     "pass": "No rule could be tested on this probe set, and the policy lets that pass: nothing is known of the model.",
     "warn": _MEANS["warn"],
-    "fail": "No tested rule is broken that must not be, but something could not be tested, and by the policy that "
+    "fail": "No tested rule that fails the audit is broken, but something could not be tested, and by the policy that "
     "fails the audit.",
 }
 _NOT_AUDITED: Mapping[AuditStatus, str] = {
@@ -60,7 +60,7 @@ def verdict_word(verdict: Verdict | None) -> str:
 def meaning(status: AuditStatus, judgement: Judgement | None) -> tuple[str, str]:
     """What the verdict means, and what it does not."""
     if judgement is None:
-        return _NOT_AUDITED[status], "It is no verdict on the model either way."
+        return _NOT_AUDITED[status], "It is not a verdict on the model either way."
 
     verdict = judgement.verdict
     decided_by_a_rule = any(outcome.outcome == verdict for outcome in judgement.outcomes)
@@ -190,7 +190,7 @@ def audit_limits(policy: Policy, outcomes: tuple[RuleOutcome, ...], images: int 
     """What an audit does not say."""
     size = "The probe set" if images is None else f"The probe set of {counted(images, 'image')}"
     return (
-        "PASS is no proof of safety. It says that the rules of this policy were kept on this probe set by this "
+        "PASS does not prove safety. It says that the rules of this policy were kept on this probe set by this "
         "dissector's reading. A model may pass and still read badly.",
         *GENERAL_LIMITS,
         *_untested(policy, outcomes),

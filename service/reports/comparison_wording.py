@@ -40,18 +40,18 @@ def comparison_limits(result: Comparison) -> tuple[str, ...]:
     basis = (
         "Only significant labels are counted."
         if result.basis == "significant"
-        else "Labels were not tested in all of the dissections: best concepts are counted, which pure noise has, too."
+        else "Labels were not tested in all of the dissections: best concepts are counted, which even pure noise has."
     )
     return (
         *GENERAL_LIMITS,
-        f"{basis} A category that gains neurons is represented by more of them; that is no measure of how well.",
+        f"{basis} A category that gains neurons is represented by more of them; that does not say how well.",
         "The noise floor is what the choice of exams alone would make of a figure: its 95th percentile between two "
         "halves of the exams within one network. A change below it may still be real; this probe set cannot show it.",
         EXAMS_ARE_PATIENTS,
         "Intervals come from resampled exams, with the significance of each label held fixed. Tests (McNemar for "
-        "paired units, Fisher otherwise) take units for independent, which they are not quite.",
+        "paired units, Fisher otherwise) treat units as independent, which they are not entirely.",
         "Units are paired only between networks of one architecture, by their number. A unit may take over what "
-        "another one represented: counts by category then stay the same while labels change.",
+        "another represented: counts by category then stay the same while labels change.",
     )
 
 

@@ -12,12 +12,12 @@ _REASONS: dict[Reason, str] = {
     "not represented": "not represented, though dissector and probe set can show them",
     "untestable": "untestable, because the dissector cannot recognise them",
     "absent from the probe set": "absent from the probe set",
-    "not known": "for a reason that cannot be told, because the probe set has no findings",
+    "not known": "for an unknown reason, because the probe set has no findings",
     "not in the concept set": "not in the concept set",
 }
 
 GENERAL_LIMITS = (
-    "This is no diagnosis of anybody, and no clearance of the network. It says what excites neurons, not whether "
+    "This is not a diagnosis of anybody, and it does not clear the network. It says what excites neurons, not whether "
     "the network uses them in a decision, nor whether that decision is right.",
     "Labels rest on the dissector, the image-text model that judges the images. A neuron is named after what the "
     "dissector sees in the images that excite it most, whether it sees right or wrong.",
@@ -25,8 +25,9 @@ GENERAL_LIMITS = (
 """What no report of this software says."""
 
 EXAMS_ARE_PATIENTS = (
-    "An exam is here all that belongs together: every image of a patient where the manifest names patients, and every "
-    "copy of an image. Where it names exams only, exams of one patient count as if they were independent."
+    "Here an exam is everything that belongs together: every image of a patient where the manifest names patients, and "
+    "every copy of an image. Where the manifest names only exams, exams of one patient count as if they were "
+    "independent."
 )
 
 
@@ -206,8 +207,8 @@ def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) 
 
     why = f": {refused}" if refused else "."
     return (
-        f"No label was tested{why} A label below is the best-scoring concept of its neuron, which pure noise would "
-        "have, too; neurons count here where they reach the paper's threshold."
+        f"No label was tested{why} The labels below are the neurons' best-scoring concepts, which even pure "
+        "noise would have; neurons count here where they reach the paper's threshold."
     )
 
 

@@ -163,5 +163,5 @@ def test_what_is_no_key_or_no_report_is_an_error(
     report, public, signing = files
     write(report, b'{"format": "other"}', signing)
     done = mammodissect("verify", str(report), "--public-key", str(public))
-    assert (done.status, "no report on an audit" in done.stderr) == (2, True)
+    assert (done.status, "not an audit report" in done.stderr) == (2, True)
     assert mammodissect("verify", str(report), "--public-key", str(tmp_path / "private.pem")).status == 2

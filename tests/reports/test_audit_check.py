@@ -79,7 +79,7 @@ def test_another_keys_signature_is_refused(key: SigningKey, report: AuditReport,
 
 @pytest.mark.parametrize("document", [b"[]", b"no json", b'{"format": "mammodissect-audit-report/9"}', b"\xff"])
 def test_what_is_signed_and_no_report_is_said_to_be_none(key: SigningKey, document: bytes) -> None:
-    with pytest.raises(InvalidInput, match="no report on an audit") as refused:
+    with pytest.raises(InvalidInput, match="not an audit report") as refused:
         check_report(document, signed(key, document), key.public)
     assert not isinstance(refused.value, InvalidSignature)
 
@@ -88,7 +88,7 @@ def test_a_report_of_this_form_with_wrong_fields_is_said_to_be_none(key: Signing
     value = json.loads(audit_json(report))
     value["facts"]["network"]["live"] = "many"
     document = json.dumps(value).encode()
-    with pytest.raises(InvalidInput, match="no report on an audit"):
+    with pytest.raises(InvalidInput, match="not an audit report"):
         check_report(document, signed(key, document), key.public)
 
 

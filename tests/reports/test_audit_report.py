@@ -49,7 +49,7 @@ def test_the_verdict_comes_first_with_what_it_means_and_what_it_does_not(report:
     assert report.means in before
     assert report.means_not in before
     assert [sentence for sentence in (*report.summary, *report.limits) if sentence not in page.text] == []
-    assert any("PASS is no proof of safety" in sentence for sentence in report.limits)
+    assert any("PASS does not prove safety" in sentence for sentence in report.limits)
 
 
 def test_figures_and_twin_agree(report: AuditReport, page: Page) -> None:
