@@ -71,12 +71,12 @@ def compare(
     concept_set: ConceptSet,
     *,
     refused: Sequence[str | None],
-    texts: NDArray[np.float32] | None,
+    concept_embeddings: NDArray[np.float32] | None,
 ) -> Comparison:
     """Compare two dissections or more, which `check_comparable` has found to be alike.
 
     architectures: of each network; units are paired only within one that is known. refused: why nothing was inferred,
-    for each network. texts: the dissector's embeddings of the concepts, float32 [C, D]; None where they were not kept.
+    for each network. concept_embeddings: as the dissector has them, float32 [C, D]; None where they were not kept.
     Raises Conflict where no layer is in all of them.
     """
     shared_layers = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
@@ -88,7 +88,7 @@ def compare(
     splits = _common([network.splits for network in networks])
 
     groupings = _groupings(networks, concept_set)
-    meanings = None if texts is None else Meanings(texts)
+    meanings = None if concept_embeddings is None else Meanings(concept_embeddings)
     reference, *others = architectures
     same_architecture = [architecture is not None and architecture == reference for architecture in others]
 

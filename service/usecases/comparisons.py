@@ -52,7 +52,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         [_architecture(job) for job in jobs],
         concept_set,
         refused=[_refused(job) for job in jobs],
-        texts=texts,
+        concept_embeddings=texts,
     )
     new = queries.add_comparison(session, job_ids, result)
     annotate(session, after=digest_of(asdict(result)))

@@ -35,7 +35,7 @@ def compared(
         architectures or [ARCHITECTURE] * len(networks),
         concept_set,
         refused=refused or [None] * len(networks),
-        texts=texts,
+        concept_embeddings=texts,
     )
 
 

@@ -170,4 +170,4 @@ def example_comparison(*others: Sequence[LayerDissection]) -> Comparison:
     """The example against others of the same architecture."""
     networks = [read_labels(layers) for layers in (example_layers(), *others)]
     texts = np.random.default_rng(1).normal(size=(len(CONCEPTS.concepts), 24)).astype(np.float32)
-    return compare(networks, ["b5"] * len(networks), CONCEPTS, refused=[None] * len(networks), texts=texts)
+    return compare(networks, ["b5"] * len(networks), CONCEPTS, refused=[None] * len(networks), concept_embeddings=texts)
