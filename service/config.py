@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     )
     service_database_url: SecretStr = Field(
         default=SecretStr(""),
-        description="For `migrate`: the same database with the login of the other processes, which is made or updated.",
+        description="For `migrate`: the same database with the other processes' login, which it creates or updates.",
     )
     broker_url: SecretStr = Field(
         default=SecretStr(""),
@@ -44,29 +44,31 @@ class Settings(BaseSettings):
     )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="Secret of MLflow's webhooks to /registry-events. Empty: none are heard.",
+        description="Secret of MLflow's webhooks to /registry-events. Empty: the API refuses these webhooks.",
     )
     must_have: str = Field(
-        default="", description="File of clinically essential concepts, for coverage. Empty: the list that comes along."
+        default="", description="File of clinically essential concepts, for coverage. Empty: the bundled list."
     )
     evidence_map: str = Field(
         default="",
-        description="File that maps an audit's evidence to regulations, with dates. Empty: the one that comes along.",
+        description="File that maps an audit's evidence to regulations, with dates. Empty: the bundled file.",
     )
     requests_at_once: int = Field(
         default=8,
         ge=2,
         le=64,
-        description="Requests that the API works on at once, each with a database connection; it takes two more.",
+        description="Requests that the API handles at once. Each uses a database connection; the API opens two more.",
     )
-    max_body_mb: int = Field(default=16, ge=1, le=256, description="The largest body (MB) that the API takes.")
-    body_time_s: float = Field(default=30.0, gt=0, le=600, description="Seconds that a body may take to arrive.")
+    max_body_mb: int = Field(
+        default=16, ge=1, le=256, description="The largest request body (MB) that the API accepts."
+    )
+    body_time_s: float = Field(default=30.0, gt=0, le=600, description="Seconds in which a request body must arrive.")
     device: str = Field(default="auto", description="Where networks run: `auto`, `cpu` or `cuda:N`.")
     batch_size: int = Field(
-        default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not say."
+        default=8, ge=1, le=4096, description="Probe images per forward pass, for jobs that do not set it."
     )
     shard_size: int = Field(
-        default=256, ge=1, le=1_000_000, description="Probe images per work item, for jobs that do not say."
+        default=256, ge=1, le=1_000_000, description="Probe images per work item, for jobs that do not set it."
     )
     fire_time_limit_s: float = Field(
         default=900.0, gt=0, le=86_400, description="Seconds that a schedule's fire waits for the files of its audit."
@@ -76,53 +78,63 @@ class Settings(BaseSettings):
         description="Where intermediate results are kept: `file:///folder` that all workers share, or `s3://bucket/prefix`.",
     )
     lease_s: float = Field(
-        default=30.0, gt=0, le=3600, description="Seconds after which a silent worker is taken to be lost."
+        default=30.0, gt=0, le=3600, description="Seconds without a heartbeat after which a worker counts as lost."
     )
     heartbeat_s: float = Field(
-        default=1.0, gt=0, le=600, description="Seconds between a worker's heartbeats; also how soon a cancel is seen."
+        default=1.0,
+        gt=0,
+        le=600,
+        description="Seconds between a worker's heartbeats; also how soon it notices a cancel.",
     )
     max_attempts: int = Field(
-        default=5, ge=1, le=100, description="How often a work item is tried before its job is given up."
+        default=5, ge=1, le=100, description="Attempts at a work item before the service gives up its job."
     )
-    item_time_limit_s: float = Field(default=6 * 3600.0, gt=0, description="Seconds that one work item may take.")
+    item_time_limit_s: float = Field(
+        default=6 * 3600.0, gt=0, description="The longest time (seconds) for one work item."
+    )
     inspect_time_limit_s: float = Field(
-        default=300.0, gt=0, description="Seconds that opening a registered model to list its layers may take."
+        default=300.0, gt=0, description="The longest time (seconds) to open a registered model and list its layers."
     )
     memory_limit_mb: int = Field(
-        default=0, ge=0, description="Memory (MB) that a worker's computation may take; 0: 80 % of the machine's."
+        default=0, ge=0, description="The most memory (MB) for a worker's computation; 0: 80 % of the machine's memory."
     )
     model_cache_mb: int = Field(
         default=4096, ge=0, description="Memory (MB) of networks that a worker keeps loaded between work items."
     )
     grace_s: float = Field(
-        default=15.0, ge=0, description="Seconds after SIGTERM that a worker gives its work item to end."
+        default=15.0, ge=0, description="Seconds that a worker waits after SIGTERM for its work item to end."
     )
     alert_hosts: str = Field(
         default="public",
-        description="Where webhooks may go: `public` (any public address), names, `*.suffix`, networks; by commas.",
+        description="Allowed webhook hosts, comma-separated: `public` (any public address), names, `*.suffix`, networks.",
     )
-    alert_http: bool = Field(default=False, description="Whether webhooks may go to http:// beyond the loopback.")
+    alert_http: bool = Field(
+        default=False, description="Whether to allow webhooks to http:// addresses other than the loopback."
+    )
     alert_ca_file: str = Field(
-        default="", description="PEM file of certificate authorities that receivers and mail server may have, too."
+        default="",
+        description="PEM file of additional CA certificates to trust for webhook receivers and the mail server.",
     )
     alert_timeout_s: float = Field(default=20.0, gt=0, le=60, description="Seconds that a receiver has to answer.")
-    alert_senders: int = Field(default=8, ge=1, le=64, description="Alerts that a scheduler sends at once, at most.")
-    smtp_host: str = Field(default="", description="Mail server for alerts. Empty: no alert can go by e-mail.")
+    alert_senders: int = Field(default=8, ge=1, le=64, description="The most alerts that a scheduler sends at once.")
+    smtp_host: str = Field(
+        default="", description="Mail server for alerts. Empty: the service sends no alerts by e-mail."
+    )
     smtp_port: int = Field(default=587, ge=1, le=65_535, description="Port of the mail server.")
     smtp_tls: Literal["starttls", "tls", "none"] = Field(
         default="starttls", description="`starttls`, `tls` from the first byte on, or `none`."
     )
-    smtp_user: str = Field(default="", description="User at the mail server. Empty: no login.")
+    smtp_user: str = Field(default="", description="User name at the mail server. Empty: no login.")
     smtp_password: SecretStr = Field(default=SecretStr(""), description="The user's password; never sent without TLS.")
-    smtp_sender: str = Field(default="", description="Address that alerts come from.")
-    log_level: str = Field(default="INFO", description="Least severe level that is logged.")
+    smtp_sender: str = Field(default="", description="Sender address of alerts.")
+    log_level: str = Field(default="INFO", description="The lowest level to log.")
 
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, level: str) -> str:
         levels = logging.getLevelNamesMapping()
         if level.upper() not in levels:
-            raise ValueError(f"it is none of {', '.join(levels)}")
+            raise ValueError(f"it is not one of {', '.join(levels)}")
         return level
 
     @property
