@@ -31,7 +31,7 @@ def _split_categories(concept_set: ConceptSet) -> Iterator[str]:
             continue
         first = broad.setdefault(concept.category, concept.broad_category)
         if first != concept.broad_category:
-            yield f"Category '{concept.category}' lies in '{first}' and in '{concept.broad_category}'."
+            yield f"Category '{concept.category}' is in '{first}' and in '{concept.broad_category}'."
 
 
 def _ambiguous(concept_set: ConceptSet) -> Iterator[str]:

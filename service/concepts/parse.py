@@ -57,7 +57,7 @@ def read_concept_set(path: Path, name: str | None = None) -> ConceptSet:
         raise InvalidConceptSet(
             f"The concept set cannot be opened: {error.strerror}.",
             field="concepts",
-            remedy="Check its path and rights.",
+            remedy="Check its path and permissions.",
         ) from None
     return _concept_set(name or path.stem, _READERS[ending](decode(content)))
 
@@ -80,7 +80,7 @@ def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
             raise invalid(where, f"repeats '{concept.text}' of {first}{how}", "Name each concept once.")
         concepts.append(concept)
         if len(concepts) > MAX_CONCEPTS:
-            raise invalid(where, f"is one concept more than {MAX_CONCEPTS:,}", "Split the concept set.")
+            raise invalid(where, f"is beyond the limit of {MAX_CONCEPTS:,} concepts", "Split the concept set.")
     if not concepts:
         raise InvalidConceptSet("The concept set is empty.", field="concepts", remedy="Write one concept a line.")
     if not says_watched:
@@ -113,7 +113,7 @@ def _text(entry: Mapping[str, Any], field: str, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise invalid(where, f"has a {field} that is no text", "Write it as text.")
+        raise invalid(where, f"has a {field} that is not a text", "Write it as text.")
     return clean(value, where, field) or None
 
 
@@ -126,7 +126,7 @@ def _flag(entry: Mapping[str, Any], field: str, where: str) -> bool | None:
 
 def _synonyms(values: Any, where: str) -> tuple[str, ...]:
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise invalid(where, "has synonyms that are no list of texts", "Write a list of texts.")
+        raise invalid(where, "has synonyms that are not a list of texts", "Write a list of texts.")
     return tuple(dict.fromkeys(text for value in values if (text := clean(value, where, "synonym"))))
 
 
@@ -185,7 +185,9 @@ def _json_entries(text: str) -> Iterator[tuple[str, Entry]]:
     except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested thousands deep
         entries = None
     if not isinstance(entries, list):
-        raise InvalidConceptSet("The concept set is no JSON list.", field="concepts", remedy="Write a list of texts.")
+        raise InvalidConceptSet(
+            "The concept set is not a JSON list.", field="concepts", remedy="Write a list of texts."
+        )
     return _numbered(entries)
 
 

@@ -73,10 +73,10 @@ def _check_concepts(concepts: Sequence[str]) -> None:
     if not concepts:
         raise InvalidConceptSet("There are no concepts.", field="concept_set")
     if any(not concept.strip() for concept in concepts):
-        raise InvalidConceptSet("There is an empty concept.", field="concept_set")
+        raise InvalidConceptSet("A concept is empty.", field="concept_set")
     if len(set(concepts)) < len(concepts):
         twice = next(concept for i, concept in enumerate(concepts) if concept in concepts[:i])
-        raise InvalidConceptSet(f"The concept '{twice}' is there twice.", field="concept_set", value=twice)
+        raise InvalidConceptSet(f"The concept '{twice}' is listed twice.", field="concept_set", value=twice)
 
 
 def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:

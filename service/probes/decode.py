@@ -13,7 +13,7 @@ from service.probes.decoders.pool import DecoderPool
 from service.probes.pixels import CannotDecode, DecodedImage
 
 _Result = TypeVar("_Result")
-_REMEDY = "Replace the file or take the row out, or let the probe set skip unreadable images."
+_REMEDY = "Replace the file, delete the row, or let the probe set skip unreadable images."
 
 _lock = Lock()
 _pools: dict[int, DecoderPool] = {}
@@ -52,7 +52,7 @@ def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Re
     except OutsideRoots:
         _refuse(row, "it lies outside the data roots")
     except (OSError, ValueError):
-        _refuse(row, "the file is missing, or may not be read")
+        _refuse(row, "the file is missing or cannot be read")
 
     with file:
         try:

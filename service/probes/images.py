@@ -65,7 +65,7 @@ def _check_box(image: EightBitImage, box: Box, row: int) -> None:
             f"The image of manifest row {row} is {height} x {width} pixels, smaller than when its patches were cut.",
             field="image",
             value=f"row {row}",
-            remedy="Put the file back that was registered, or register a manifest with the new one under another name.",
+            remedy="Restore the registered file, or register a manifest with the new one under another name.",
         )
 
 

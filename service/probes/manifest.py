@@ -148,7 +148,7 @@ def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
     except OutsideRoots:
         what, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
     except NotRegular:
-        what, remedy = "is not a regular file", "Name a file of its own for each image."
+        what, remedy = "is not a regular file", "Name one file for each image."
     except (OSError, ValueError):
         what, remedy = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
     raise InvalidManifest(f"The image of row {number} {what}.", field="image", value=f"row {number}", remedy=remedy)
@@ -183,7 +183,7 @@ def _with_unique_ids(images: MergedImages) -> list[ProbeItem]:
     for item, has_id in zip(items, images.have_ids, strict=True):
         given = images.have_ids[0]
         if has_id != given:
-            raise _bad_id(item.row, "has an image_id where others have none, or none where others have one")
+            raise _bad_id(item.row, "has an image_id but other rows have none, or the reverse")
         if first_row.setdefault(item.image_id, item.row) != item.row:
             if given:
                 raise _bad_id(item.row, f"has the same image_id as row {first_row[item.image_id]}")
@@ -199,7 +199,7 @@ def _check_patients(items: Sequence[ProbeItem]) -> None:
         return
     earlier, later = contradiction
     raise InvalidManifest(
-        f"Rows {earlier.row} and {later.row} name two patients for one exam.",
+        f"Rows {earlier.row} and {later.row} name different patients for the same exam.",
         field="patient_id",
         value=f"rows {earlier.row} and {later.row}",
         remedy=ONE_PATIENT,
@@ -228,5 +228,5 @@ def _bad_id(number: int, what: str) -> InvalidManifest:
         f"Row {number} {what}.",
         field="image_id",
         value=f"row {number}",
-        remedy="Give every row an image_id of its own, or leave the column out.",
+        remedy="Give every row a different image_id, or delete the column.",
     )

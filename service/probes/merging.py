@@ -133,7 +133,7 @@ def _united(items: Sequence[ProbeItem]) -> frozenset[str] | None:
             f"{none} says that there are none.",
             field="findings",
             value=f"rows {some} and {none}",
-            remedy="Take the row without findings out, or the findings of the other.",
+            remedy="Delete the row without findings, or the findings of the other row.",
         )
     return frozenset[str]().union(*(findings for _, findings in known))
 
@@ -144,5 +144,5 @@ def _contradiction(field: str, first: int, second: int) -> InvalidManifest:
         field=field,
         value=f"rows {first} and {second}",
         remedy="Rows of one image may differ in their findings only: give them the same value, or leave it empty in "
-        "all but one of them, or take the column out.",
+        "all but one of them, or delete the column.",
     )

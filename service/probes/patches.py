@@ -76,7 +76,7 @@ def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[Probe
             f"The image of row {item.row} is {height} x {width} pixels, smaller than a patch of {grid.size}.",
             field="patches",
             value=f"row {item.row}",
-            remedy="Use a smaller patch size or take the row out.",
+            remedy="Use a smaller patch size or delete the row.",
         )
     return [
         replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box) for box in boxes(height, width, grid)

@@ -43,7 +43,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
         with roots.open(path) as file, _text_of(file) as text:
             for number, row in enumerate(read(text), start=1):
                 if number > MAX_ROWS:
-                    raise _bad_row(number, f"is one row more than {MAX_ROWS:,}", "Split the probe set.")
+                    raise _bad_row(number, f"is beyond the limit of {MAX_ROWS:,} rows", "Split the probe set.")
                 if any("\0" in value for value in row.values()):
                     raise _bad_row(number, "holds a NUL character", "Remove it.")
                 yield row
@@ -53,7 +53,9 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
         ) from None
     except OSError as error:
         raise InvalidManifest(
-            f"The manifest cannot be opened: {error.strerror}.", field="manifest", remedy="Check its path and rights."
+            f"The manifest cannot be opened: {error.strerror}.",
+            field="manifest",
+            remedy="Check its path and permissions.",
         ) from None
 
 
@@ -89,7 +91,7 @@ def _bad_row(number: int, what: str, remedy: str) -> InvalidManifest:
 
 def _too_long(number: int) -> InvalidManifest:
     what = f"is longer than {MAX_ROW_CHARACTERS:,} characters"
-    return _bad_row(number, what, "Shorten its texts; is there a quotation mark that is not closed?")
+    return _bad_row(number, what, "Shorten its texts; check for an unclosed quotation mark.")
 
 
 class _Lines:
@@ -169,7 +171,7 @@ def _json_rows(file: TextIO) -> Iterator[Row]:
         raise _too_long(number + 1) from None
     except NotAList:
         raise InvalidManifest(
-            "The manifest is no JSON list.", field="manifest", remedy="Write a list of objects."
+            "The manifest is not a JSON list.", field="manifest", remedy="Write a list of objects."
         ) from None
     except json.JSONDecodeError as error:
         raise InvalidManifest(
@@ -195,7 +197,7 @@ def _jsonl_rows(file: TextIO) -> Iterator[Row]:
 
 def _object_row(number: int, fields: Any) -> Row:
     if not isinstance(fields, dict):
-        raise _bad_row(number, "is no JSON object", "Write one object for each image.")
+        raise _bad_row(number, "is not a JSON object", "Write one object for each image.")
     if len(fields) > MAX_COLUMNS:
         raise _bad_row(number, f"has {len(fields):,} fields", f"Keep to {MAX_COLUMNS:,} fields.")
     row = {name.strip(): _text(number, value) for name, value in fields.items() if value is not None}
@@ -208,7 +210,7 @@ def _check_flat(number: int, values: list[Any]) -> None:
     """Lists in a list are read as one list; what is deeper was hardly meant, and may be of any depth."""
     for value in values:
         if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
-            raise _bad_row(number, "has a list in a list in a list", "Flatten it.")
+            raise _bad_row(number, "has lists nested more than two deep", "Flatten it.")
 
 
 def _text(number: int, value: Any) -> str:

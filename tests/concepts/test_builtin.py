@@ -100,7 +100,7 @@ def test_lint_names_every_weakness() -> None:
         "'dog' has no category.",
         "'dog' has no broad_category.",
         "'dog' has no mammographic.",
-        "Category 'shape' lies in 'findings' and in 'anatomy'.",
+        "Category 'shape' is in 'findings' and in 'anatomy'.",
         "Synonym 'Ball' of 'oval mass' also names 'Round mass'.",
         "Synonym 'round  mass' of 'oval mass' also names 'Round mass'.",
     )

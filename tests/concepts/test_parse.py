@@ -110,12 +110,12 @@ def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> N
         ("json", b'["mass", ""]', "entry 2", "has no text"),
         ("json", '["mass", "\u3000"]'.encode(), "entry 2", "has no text"),
         ("json", b'[{"category": "shape"}]', "entry 1", "has no text"),
-        ("json", b'[{"text": 3}]', "entry 1", "text that is no text"),
+        ("json", b'[{"text": 3}]', "entry 1", "text that is not a text"),
         ("json", b'["mass", {"text": "dog", "colour": 1}]', "entry 2", "unknown key 'colour'"),
         ("json", b'[{"text": "dog", "mammographic": "false"}]', "entry 1", "neither true nor false"),
         ("json", b'[{"text": "dog", "mammographic": 0}]', "entry 1", "neither true nor false"),
         ("json", b'["mass", {"text": "dog", "watched": "yes"}]', "entry 2", "watched value that is neither"),
-        ("json", b'[{"text": "dog", "synonyms": "puppy"}]', "entry 1", "no list of texts"),
+        ("json", b'[{"text": "dog", "synonyms": "puppy"}]', "entry 1", "not a list of texts"),
         ("json", b'["mass", "ma\\ud800ss"]', "entry 2", "control character U+D800"),
         ("json", b'[{"text": "dog", "\\ud800": 1}]', "entry 1", "unknown key '\\ud800'"),
     ],
@@ -139,9 +139,9 @@ def test_a_bad_line_is_named(form: Format, content: bytes, where: str, says: str
         ("csv", b"", "empty"),
         ("csv", b"text,category\n", "empty"),
         ("json", b"[]", "empty"),
-        ("json", b'{"text": "mass"}', "no JSON list"),
-        ("json", b"[" * 100_000, "no JSON list"),
-        ("json", b"[" + b"1" * 5_000 + b"]", "no JSON list"),
+        ("json", b'{"text": "mass"}', "not a JSON list"),
+        ("json", b"[" * 100_000, "not a JSON list"),
+        ("json", b"[" + b"1" * 5_000 + b"]", "not a JSON list"),
     ],
 )
 def test_content_without_concepts_is_refused(form: Format, content: bytes, says: str) -> None:
@@ -153,7 +153,7 @@ def test_the_longest_concept_and_the_largest_set_are_taken_and_not_one_more() ->
     assert parse_concept_set("long", "é" * 300, "txt").texts == ("é" * 300,)
     lines = [f"concept {number}" for number in range(MAX_CONCEPTS)]
     assert len(parse_concept_set("large", "\n".join(lines), "txt").concepts) == 20_000
-    with pytest.raises(InvalidConceptSet, match=r"Entry 20001 is one concept more than 20,000\."):
+    with pytest.raises(InvalidConceptSet, match=r"Entry 20001 is beyond the limit of 20,000 concepts\."):
         concept_set_from_entries("larger", [*lines, "one more"])
 
 
@@ -168,7 +168,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConceptSet, match="cannot be opened: No such file"):
         read_concept_set(tmp_path / "nothing.txt")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InvalidConceptSet, match="cannot be opened: Is a directory"):
+    with pytest.raises(InvalidConceptSet, match="cannot be opened: it is not a regular file"):
         read_concept_set(tmp_path / "folder.csv")
     large = tmp_path / "large.txt"
     with large.open("wb") as file:

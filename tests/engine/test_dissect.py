@@ -295,7 +295,7 @@ def test_embeddings_that_are_no_numbers_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("concepts", "said"),
-    [((), "no concepts"), (("0.1", " "), "empty"), (("0.1", "0.2", "0.1"), "'0.1' is there twice")],
+    [((), "no concepts"), (("0.1", " "), "empty"), (("0.1", "0.2", "0.1"), "'0.1' is listed twice")],
 )
 def test_bad_concepts_are_refused(concepts: tuple[str, ...], said: str) -> None:
     with pytest.raises(InvalidConceptSet, match=said):

@@ -46,7 +46,7 @@ def written(folder: Path, ending: str, table: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ([{"image": "a.png"}] * 4, "Row 4 is one row more than 3"),
+        ([{"image": "a.png"}] * 4, "Row 4 is beyond the limit of 3 rows"),
         ([{"image": "a.png"}, {"image": "x" * 300}], "Row 2 is longer than 200 characters"),
         ([{"image": "a.png", **dict.fromkeys("bcdef", 1)}], "has 6 (columns|fields)"),
     ],

@@ -60,10 +60,10 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _too_large(self) -> InvalidCheckpoint:
         return InvalidCheckpoint(
-            f"The checkpoint does not fit {self._architecture}: the network is many times as large.",
+            f"The checkpoint does not fit {self._architecture}: the network is many times larger.",
             field="checkpoint",
             value=self._architecture,
-            remedy="Give the weights of this architecture, or name the architecture that the weights are of.",
+            remedy="Give the weights of this architecture, or name the architecture that the weights belong to.",
         )
 
 

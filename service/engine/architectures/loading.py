@@ -30,7 +30,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
             f"The checkpoint does not fit {architecture}: {listed}.",
             field="checkpoint",
             value=architecture,
-            remedy="Give the weights of this architecture, or name the architecture that the weights are of.",
+            remedy="Give the weights of this architecture, or name the architecture that the weights belong to.",
         )
     if any(parameter.is_meta for parameter in module.parameters()):
         module.to_empty(device="cpu")

@@ -37,7 +37,7 @@ def open_dissector(spec: DissectorSpec, device: torch.device) -> Dissector:
     folder = DissectorFolder.open(spec)
     if spec.digest is not None and spec.digest.lower() != folder.digest:
         raise DigestMismatch(
-            f"The dissector's content digest is {folder.digest}, not the promised {spec.digest}.",
+            f"The dissector's content digest is {folder.digest}, not the expected {spec.digest}.",
             field="dissector",
             value=spec.path,
             remedy="Restore the directory, or register it again under a new name.",
@@ -47,7 +47,7 @@ def open_dissector(spec: DissectorSpec, device: torch.device) -> Dissector:
     kind = config.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InvalidDissector(
-            f"{CONFIG} names no known kind of dissector.",
+            f"{CONFIG} does not name a known kind of dissector.",
             field="dissector",
             value=kind,
             remedy=f'Set "kind" to one of {", ".join(_KINDS)}.',

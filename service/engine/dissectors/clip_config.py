@@ -63,7 +63,9 @@ def read_model_config(folder: DissectorFolder) -> dict[str, Any]:
     model = description.get("model_cfg")
     if not isinstance(model, dict) or not all(isinstance(model.get(part), dict) for part in ("vision_cfg", "text_cfg")):
         raise _refused(
-            f"{MODEL_CONFIG} describes no model.", folder, 'It needs an object "model_cfg" in the form of open_clip.'
+            f"{MODEL_CONFIG} does not describe a model.",
+            folder,
+            'Add an object "model_cfg" in the format of open_clip.',
         )
 
     _check_object("model_cfg", model, folder)
@@ -92,7 +94,7 @@ def _check_object(path: str, value: Mapping[str, Any], folder: DissectorFolder) 
             raise _refused(
                 f"{MODEL_CONFIG} has the entry {name}, which may need a model hub or another file.",
                 folder,
-                "Use a model whose text tower and tokenizer come with open_clip, and leave the entry out.",
+                "Use a model whose text tower and tokenizer are part of open_clip, and leave the entry out.",
             )
         if isinstance(entry, dict):
             _check_nested(name, key, entry, folder)
@@ -137,7 +139,7 @@ def _check_timm(vision: Mapping[str, Any], folder: DissectorFolder) -> None:
     name = vision.get("timm_model_name")
     if name is not None and name not in timm.list_models():
         raise _refused(
-            f"{MODEL_CONFIG} names no timm model that comes with the library: '{name}'.",
+            f"{MODEL_CONFIG} names a timm model that the library does not have: '{name}'.",
             folder,
             "Use a name that timm.list_models() lists.",
         )

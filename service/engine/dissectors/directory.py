@@ -38,13 +38,13 @@ class DissectorFolder:
             path = spec.path.resolve()
             return cls(path, digests_in_directory(path, spec.roots))
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no path"
+            reason = error.strerror if isinstance(error, OSError) else "it is not a path"
             raise InvalidDissector(
                 f"The dissector's directory cannot be used: {reason}.",
                 field="dissector",
                 value=spec.path,
                 remedy=f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are "
-                "set; copy into it what links lead to.",
+                "set; replace links by the files that they point to.",
             ) from error
 
     @property
@@ -74,14 +74,14 @@ class DissectorFolder:
                 f"'{name}' is larger than {_LARGEST_TEXT >> 20} MB.",
                 field="dissector",
                 value=self.path / name,
-                remedy="Replace it by the file that belongs there.",
+                remedy="Replace it with the right file.",
             )
         if hashlib.sha256(content).hexdigest() != self.sha256[name]:
             raise DigestMismatch(
                 f"'{name}' changed while the dissector was opened.",
                 field="dissector",
                 value=self.path / name,
-                remedy="Try again when nothing writes to the directory any more.",
+                remedy="Try again when no other process writes to the directory.",
             )
         return content
 
@@ -91,22 +91,22 @@ class DissectorFolder:
             value = json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
             raise InvalidDissector(
-                f"{name} is no valid JSON: {error}.",
+                f"{name} is not valid JSON: {error}.",
                 field="dissector",
                 value=self.path / name,
                 remedy="Correct the file.",
             ) from error
         if not isinstance(value, dict):
             raise InvalidDissector(
-                f"{name} holds no JSON object.",
+                f"{name} does not contain a JSON object.",
                 field="dissector",
                 value=self.path / name,
-                remedy="Write one in braces.",
+                remedy="Write a JSON object in braces.",
             )
         return value
 
     def read_config(self) -> dict[str, Any]:
-        """The content of `dissector.json`. Raises InvalidDissector when it is missing or is no JSON object."""
+        """The content of `dissector.json`. Raises InvalidDissector when it is missing or is not a JSON object."""
         if CONFIG not in self.sha256:
             raise InvalidDissector(
                 f"The dissector's directory has no {CONFIG}.",
@@ -135,7 +135,7 @@ class DissectorFolder:
         name = config.get(entry)
         if not isinstance(name, str) or not name:
             raise InvalidDissector(
-                f"{CONFIG} names no {entry}.",
+                f"{CONFIG} has no entry '{entry}'.",
                 field="dissector",
                 value=self.path,
                 remedy=f'Add "{entry}": "<file name>" to it.',
@@ -143,7 +143,7 @@ class DissectorFolder:
         written = PurePosixPath(name)
         if written.is_absolute() or ".." in written.parts:
             raise InvalidDissector(
-                f"The {entry} lies outside of the dissector's directory.",
+                f"The {entry} is outside the dissector's directory.",
                 field="dissector",
                 value=name,
                 remedy="Copy it into the directory.",
@@ -159,7 +159,7 @@ class DissectorFolder:
 
     def _missing(self, name: str) -> InvalidDissector:
         return InvalidDissector(
-            f"The dissector's file '{name}' is not there.",
+            f"The dissector's file '{name}' is missing.",
             field="dissector",
             value=name,
             remedy="Copy the whole directory again.",

@@ -194,7 +194,7 @@ def _check_digests(found: Mapping[str, str], expected: Mapping[str, str] | None)
     for name, digest in (expected or {}).items():
         if found.get(name) != digest:
             raise DigestMismatch(
-                f"The text encoder's '{name}' is not the one that the dissector was fitted with.",
+                f"The text encoder's '{name}' differs from the one that the dissector was fitted with.",
                 field="dissector",
                 value=found.get(name),
                 remedy="Install the version of the package that the dissector names, or fit the dissector again.",

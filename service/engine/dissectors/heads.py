@@ -80,7 +80,7 @@ def _check(tensors: dict[str, Tensor]) -> None:
         )
     if tensors["image_weight"].ndim != 2:
         raise InvalidDissector(
-            f"The heads' image_weight has shape {shapes['image_weight']}, which is no matrix.",
+            f"The heads' image_weight has shape {shapes['image_weight']}, which is not a matrix.",
             field="heads",
             remedy="Fit the dissector again.",
         )
@@ -93,7 +93,7 @@ def _check(tensors: dict[str, Tensor]) -> None:
     for name, shape in expected.items():
         if shapes[name] != shape:
             raise InvalidDissector(
-                f"The heads' {name} has shape {shapes[name]} where {shape} would fit.",
+                f"The heads' {name} has shape {shapes[name]} instead of {shape}.",
                 field="heads",
                 remedy="Fit the dissector again.",
             )

@@ -100,7 +100,7 @@ def _open_tokenizer(content: bytes, name: str) -> BertWordPieceTokenizer:
         tokens = content.decode("utf-8").split()
     except UnicodeDecodeError as error:
         raise InvalidDissector(
-            "The vocabulary is no UTF-8 text.", field="dissector", value=name, remedy="Fetch the file again."
+            "The vocabulary is not UTF-8 text.", field="dissector", value=name, remedy="Fetch the file again."
         ) from error
 
     absent = [token for token in _SPECIAL_TOKENS if token not in tokens]

@@ -105,7 +105,7 @@ def _known_model(name: object) -> str:
 
     near = get_close_matches(str(name), names, n=5)
     raise InvalidDissector(
-        f"{CONFIG} names no usable open_clip model.",
+        f"{CONFIG} does not name a usable open_clip model.",
         field="dissector",
         value=name,
         remedy=f"Near matches: {', '.join(near)}." if near else f'Add "model", or put {MODEL_CONFIG} beside it.',

@@ -83,7 +83,10 @@ def check_place(out: Path) -> None:
     """Raise InvalidDissector when `out` exists and is no dissector directory."""
     if out.exists() and not (out / _CONFIG).is_file():
         raise InvalidDissector(
-            f"'{out.name}' exists and is no dissector.", field="out", value=out, remedy="Name a directory of its own."
+            f"'{out.name}' already exists and is not a dissector.",
+            field="out",
+            value=out,
+            remedy="Name a new or empty directory.",
         )
 
 
@@ -185,7 +188,7 @@ def _open_heads(folder: DissectorFolder, name: str, sha256: object) -> Heads:
     folder.require(name)
     if folder.sha256[name] != sha256:
         raise InvalidDissector(
-            "The heads are not those that dissector.json describes.",
+            "The heads differ from those that dissector.json describes.",
             field="heads",
             value=name,
             remedy="Copy the whole directory again, or fit the dissector again.",

@@ -52,9 +52,9 @@ class LayerTop:
 def refusal(exams: Exams, options: DissectionOptions) -> str | None:
     """Why nothing is inferred; None where it is."""
     if options.method.similarity not in PRIOR_METHODS:
-        return f"There is no null for {options.method.similarity}; there is one for {', '.join(PRIOR_METHODS)}."
+        return f"Significance cannot be tested with {options.method.similarity}, only with {', '.join(PRIOR_METHODS)}."
     if exams.count < LEAST_EXAMS:
-        return f"The probe set has {exams.count} {exams.unit}s, and at least {LEAST_EXAMS} are needed."
+        return f"The probe set has {exams.count} {exams.unit}s, but at least {LEAST_EXAMS} are needed."
     return None
 
 

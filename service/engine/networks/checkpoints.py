@@ -57,7 +57,7 @@ class Checkpoint:
         strangers = [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
         if strangers:
             raise _without_weights(
-                f"The checkpoint's weights hold {len(strangers)} entries that are no named tensors, the first is "
+                f"The checkpoint's weights hold {len(strangers)} entries that are not named tensors; the first is "
                 f"'{strangers[0]!s:.120}'."
             )
 
@@ -83,10 +83,10 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
             return _read(file, sha256)
     except FileNotFoundError as error:
         raise InvalidCheckpoint(
-            "There is no such weights file.", field="checkpoint", value=path, remedy="Check the path."
+            "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."
         ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise InvalidCheckpoint(
             f"The weights file cannot be read: {reason}.",
             field="checkpoint",
@@ -101,7 +101,7 @@ def _check_digest(file: BinaryIO, promised: str) -> None:
     digest = digest_of_open_file(file)
     if promised.lower() != digest:
         raise DigestMismatch(
-            f"The weights file's SHA-256 is {digest}, not the promised {promised}.",
+            f"The weights file's SHA-256 is {digest}, not the expected {promised}.",
             field="sha256",
             value=promised,
             remedy="Fetch the file again, or correct the digest if the file is the intended one.",
@@ -179,7 +179,7 @@ def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint:
     if isinstance(fault, Unsupported):
         remedy = fault.remedy
     elif isinstance(fault, Changed):
-        remedy = "Try again when nothing writes to it any more."
+        remedy = "Try again when no other process writes to it."
     else:
         remedy = "Fetch the file again."
     return InvalidCheckpoint(fault.detail, field="checkpoint", value=path, remedy=remedy)

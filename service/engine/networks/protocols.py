@@ -67,13 +67,13 @@ def choose_device(setting: str) -> torch.device:
         device = None
     if device is None or device.type not in {"cpu", "cuda"}:
         raise InvalidInput(
-            f"'{setting}' is no device.", field="device", value=setting, remedy="Use auto, cpu or cuda:N."
+            f"'{setting}' is not a device.", field="device", value=setting, remedy="Use auto, cpu or cuda:N."
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidInput(
-            f"There are {torch.cuda.device_count()} CUDA devices here.",
+            f"This machine has {torch.cuda.device_count()} CUDA devices.",
             field="device",
             value=setting,
-            remedy="Use auto or cpu, or name a device that is there.",
+            remedy="Use auto or cpu, or name a device that this machine has.",
         )
     return device

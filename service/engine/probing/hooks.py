@@ -158,6 +158,6 @@ def _without_tensor(layer: str, what: str) -> LayerWithoutTensor:
 
 def _describe(output: object, tokens: Tokens | None) -> str:
     if isinstance(output, Tensor):
-        unknown = ", of which no token is known to be the class token" if output.ndim == 3 and tokens is None else ""
+        unknown = ", and no token is known to be the class token" if output.ndim == 3 and tokens is None else ""
         return f"a {str(output.dtype).removeprefix('torch.')} tensor of shape {list(output.shape)}{unknown}"
     return f"a {type(output).__name__}"

@@ -22,7 +22,7 @@ def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
     Raises UnknownLayer (naming near matches) and InvalidInput when nothing is requested or one layer twice.
     """
     if not layers:
-        raise InvalidInput("No layer is requested.", field="layers", remedy="Name at least one layer.")
+        raise InvalidInput("The request names no layer.", field="layers", remedy="Name at least one layer.")
     known = named_layers(target)
     found: dict[str, nn.Module] = {}
     taken: set[str] = set()

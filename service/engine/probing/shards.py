@@ -123,7 +123,7 @@ class StoredShard:
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors has an error of its own for each kind of damage
-            raise ValueError("the file is no stored shard") from error
+            raise ValueError("the file is not a stored shard") from error
 
     def __len__(self) -> int:
         return len(self.used)

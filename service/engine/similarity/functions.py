@@ -157,7 +157,7 @@ def rank_reorder(
     n = int(top_fraction * len(activations))
     if n < 1:
         raise TooFewImages(
-            f"rank_reorder compares the top {top_fraction:.0%} of the images, and of {len(activations)} that is none.",
+            f"rank_reorder compares the top {top_fraction:.0%} of the images, less than one of {len(activations)}.",
             field="probe_set",
             value=len(activations),
         )

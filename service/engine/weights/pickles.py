@@ -72,7 +72,7 @@ class PickleReader:
                 return self._stack.pop()
             self._follow(instruction)
 
-        raise Damaged("The weights file describes more objects than any real one does.")
+        raise Damaged("The weights file describes more objects than any real weights file.")
 
     def _follow(self, instruction: bytes) -> None:
         if instruction in _CONSTANTS:
@@ -204,7 +204,7 @@ class PickleReader:
         if protocol != 2:
             raise Unsupported(
                 f"The weights file is written with pickle protocol {protocol}.",
-                "Save it with torch.save's own pickle_protocol, which is 2.",
+                "Save it with the default pickle_protocol of torch.save, which is 2.",
             )
 
 
@@ -213,7 +213,7 @@ def _checked_key(key: Any) -> Any:
     if type(key) is int and not -(2**63) <= key < 2**63:
         raise Damaged
     if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert):
-        raise Damaged("The weights file holds a dictionary whose keys are no words or numbers.")
+        raise Damaged("The weights file holds a dictionary whose keys are neither words nor numbers.")
     return key
 
 

@@ -117,8 +117,8 @@ def _view(content: Tensor, tensor: StoredTensor) -> Tensor:
 
 
 def unsupported_tensor(name: str) -> Unsupported:
-    """The fault of a tensor that is no plain array of numbers."""
+    """The fault of a tensor that is not a plain array of numbers."""
     return Unsupported(
-        f"The weights file holds a tensor that is no plain array of numbers ({name}).",
+        f"The weights file holds a tensor that is not a plain array of numbers ({name}).",
         "Turn sparse, quantized, nested and meta tensors into dense ones before saving.",
     )

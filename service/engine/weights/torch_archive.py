@@ -31,7 +31,7 @@ def read_archive(file: HashedFile) -> Contents:
             "Give a .safetensors file or a state dict saved by torch.save.",
         )
     if "byteorder" in places and _content(file, places["byteorder"]) != b"little":
-        raise Unsupported("The weights file has another order of bytes.", "Save it on a little-endian machine.")
+        raise Unsupported("The weights file has the wrong byte order.", "Save it on a little-endian machine.")
 
     stream = io.BytesIO(_content(file, places["data.pkl"]))
     value = PickleReader(lambda size: _exactly(stream, size), look_up, storage_of).load()
@@ -94,7 +94,7 @@ def _refuse_overlaps(places: Mapping[str, Place]) -> None:
 
 def _content(file: HashedFile, place: Place) -> bytes:
     if place.size > _LARGEST_PICKLE:
-        raise Damaged("The weights file describes more objects than any real one does.")
+        raise Damaged("The weights file describes more objects than any real weights file.")
     return file.look(place.offset, place.size)
 
 

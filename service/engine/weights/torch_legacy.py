@@ -56,7 +56,7 @@ def read_legacy(file: HashedFile) -> Contents:
         raise Damaged
     system = next_pickle()
     if type(system) is not dict or system.get("little_endian") is not True:
-        raise Unsupported("The weights file has another order of bytes.", "Save it on a little-endian machine.")
+        raise Unsupported("The weights file has the wrong byte order.", "Save it on a little-endian machine.")
     value = next_pickle(referred)
     keys = next_pickle()
 

@@ -80,7 +80,7 @@ def _decoder(syntax: UID) -> Decoder:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise CannotDecode(f"no decoder knows its transfer syntax {_named(syntax)}", _CONVERT) from None
+        raise CannotDecode(f"no decoder supports its transfer syntax {_named(syntax)}", _CONVERT) from None
     if not decoder.is_available:
         raise CannotDecode(f"the decoder for its transfer syntax {_named(syntax)} is not installed", _CONVERT)
     return decoder

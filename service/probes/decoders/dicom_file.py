@@ -179,7 +179,7 @@ class DicomFile:
         shown = f" {text.strip()!r}, which" if _NUMBER.fullmatch(text.strip()) else " what"
         return CannotDecode(
             f"{_named(element)} holds{shown} is not one number",
-            f"Correct {_named(element)}, with a point and no comma in a decimal number.",
+            f"Correct {_named(element)}, with a decimal point, not a comma.",
         )
 
 
@@ -231,7 +231,7 @@ def _transfer_syntax(stream: ClampedFile) -> UID:
         raise _missing("TransferSyntaxUID")
     if not _UID.fullmatch(named):
         raise CannotDecode(
-            "TransferSyntaxUID (0002,0010) holds what is no UID", "Correct TransferSyntaxUID (0002,0010)."
+            "TransferSyntaxUID (0002,0010) does not contain a UID", "Correct TransferSyntaxUID (0002,0010)."
         )
     return UID(named)
 

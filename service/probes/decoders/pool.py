@@ -30,14 +30,14 @@ class DecoderPool:
         """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit."""
         answer = self._ask(Question.IMAGE, file)
         if not isinstance(answer, DecodedImage):
-            raise CannotDecode("the decoder's answer makes no sense")
+            raise CannotDecode("the decoder's answer is invalid")
         return answer
 
     def size(self, file: BinaryIO) -> tuple[int, int]:
         """Height and width from the file's header. Raises CannotDecode like `image`."""
         answer = self._ask(Question.SIZE, file)
         if not isinstance(answer, ImageSize):
-            raise CannotDecode("the decoder's answer makes no sense")
+            raise CannotDecode("the decoder's answer is invalid")
         return answer.height, answer.width
 
     def close(self) -> None:

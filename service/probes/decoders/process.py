@@ -83,7 +83,7 @@ class DecoderProcess:
             raise DecoderLost(self._too_much_memory(), by_chance=False) from None
         except SenselessAnswer:
             self.kill()
-            raise DecoderLost("the decoder's answer makes no sense", by_chance=False) from None
+            raise DecoderLost("the decoder's answer is invalid", by_chance=False) from None
         except (EOFError, OSError):
             raise self._cause_of_death() from None
 

@@ -14,7 +14,9 @@ def check_segments(frame: bytes, bytes_a_pixel: int) -> None:
         raise CannotDecode("its frame is cut short")
     segments, *starts = _HEADER.unpack_from(frame)
     if segments != bytes_a_pixel:
-        raise CannotDecode(f"its frame has {segments} run-length segments, {bytes_a_pixel} bytes a pixel need as many")
+        raise CannotDecode(
+            f"its frame has {segments} run-length segments, but {bytes_a_pixel} bytes a pixel need as many segments"
+        )
 
     places = [*starts[:segments], len(frame)]
     in_order = all(start < end for start, end in pairwise(places))

@@ -31,7 +31,7 @@ def write_phantoms(
     Raises InvalidInput when count is not positive or the size is too small to draw a breast in.
     """
     if count < 1:
-        raise InvalidInput("At least one phantom must be asked for.", field="count", value=count)
+        raise InvalidInput("The number of phantoms must be at least 1.", field="count", value=count)
     if min(size) < 64:
         raise InvalidInput("A phantom needs at least 64 x 64 pixels.", field="size", value=f"{size[0]}x{size[1]}")
     (directory / "images").mkdir(parents=True, exist_ok=True)

@@ -122,16 +122,16 @@ def test_a_promised_digest_covers_every_file(tiny_clip: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({}, "no known kind"),
-        ({"kind": "mammoclip"}, "no known kind"),
-        ([], "no JSON object"),
-        ({"kind": "mammo-clip"}, "names no checkpoint"),
-        ({**OPEN_CLIP_CONFIG, "kind": "mammo-clip"}, "names no vocab"),
+        ({}, "does not name a known kind"),
+        ({"kind": "mammoclip"}, "does not name a known kind"),
+        ([], "does not contain a JSON object"),
+        ({"kind": "mammo-clip"}, "has no entry 'checkpoint'"),
+        ({**OPEN_CLIP_CONFIG, "kind": "mammo-clip"}, "has no entry 'vocab'"),
         ({**OPEN_CLIP_CONFIG, "checkpoint": "other.pt"}, "has no checkpoint 'other.pt'"),
         ({**OPEN_CLIP_CONFIG, "checkpoint": "../clip.safetensors"}, "outside"),
         ({**OPEN_CLIP_CONFIG, "model": "ViT-B32"}, "Near matches: ViT-B-32"),
-        ({**OPEN_CLIP_CONFIG, "model": "roberta-ViT-B-32"}, "no usable open_clip model"),
-        ({**OPEN_CLIP_CONFIG, "model": "hf-hub:someone/something"}, "no usable open_clip model"),
+        ({**OPEN_CLIP_CONFIG, "model": "roberta-ViT-B-32"}, "does not name a usable open_clip model"),
+        ({**OPEN_CLIP_CONFIG, "model": "hf-hub:someone/something"}, "does not name a usable open_clip model"),
     ],
 )
 def test_an_unusable_directory_is_refused_with_a_remedy(tiny_clip: Path, config: Any, words: str) -> None:
@@ -149,13 +149,16 @@ def test_a_directory_without_configuration_is_refused(tmp_path: Path) -> None:
 
 def test_a_configuration_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dissector.json").write_text("kind: mammo-clip")
-    with pytest.raises(InvalidDissector, match="no valid JSON"):
+    with pytest.raises(InvalidDissector, match="not valid JSON"):
         open_dissector(DissectorSpec(tmp_path), CPU)
 
 
 @pytest.mark.parametrize(
     ("model_config", "words"),
-    [({"model_cfg": {**TINY_CLIP, "text_cfg": {"hf_model_name": "some/model"}}}, "model hub"), ({}, "no model")],
+    [
+        ({"model_cfg": {**TINY_CLIP, "text_cfg": {"hf_model_name": "some/model"}}}, "model hub"),
+        ({}, "does not describe a model"),
+    ],
 )
 def test_an_open_clip_configuration_that_cannot_be_used_is_refused(
     tiny_clip: Path, model_config: dict[str, Any], words: str
@@ -219,20 +222,20 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("text_cfg", {"hf_model_name": "someone/something", "hf_model_pretrained": True}, "model hub"),
         ("text_cfg", {"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "another file"),
         ("text_cfg", {"tokenizer_kwargs": {"clean": {"bpe_path": "x"}}}, "is an object"),
-        ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "comes with the library"),
-        ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "comes with the library"),
+        ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "the library does not have"),
+        ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "resnet18", "timm_model_pretrained": True}, "model hub"),
-        ("vision_cfg", {"timm_model_name": ["resnet18"]}, "comes with the library"),
+        ("vision_cfg", {"timm_model_name": ["resnet18"]}, "the library does not have"),
         ("vision_cfg", {"auto_map": {"AutoModel": "code.Model"}}, "model hub"),
         ("", {"pretrained": "laion2b"}, "model hub"),
-        ("vision_cfg", {"width": 10**6, "layers": 100}, "many times as large"),
+        ("vision_cfg", {"width": 10**6, "layers": 100}, "many times larger"),
         ("vision_cfg", {"width": 10**9}, "out of bounds"),
         ("vision_cfg", {"layers": 10**5}, "out of bounds"),
-        ("vision_cfg", {"mlp_ratio": 1e6, "width": 10**4}, "many times as large"),
-        ("text_cfg", {"vocab_size": 10**6, "width": 10**4}, "many times as large"),
-        ("text_cfg", {"context_length": 10**5}, "many times as large"),
-        ("", {"embed_dim": 10**6, "vision_cfg": {**TINY_CLIP["vision_cfg"], "width": 10**5}}, "many times as large"),  # type: ignore[dict-item]
-        ("vision_cfg", {"image_size": 160_000, "patch_size": 80_000}, "many times as large|images would be"),
+        ("vision_cfg", {"mlp_ratio": 1e6, "width": 10**4}, "many times larger"),
+        ("text_cfg", {"vocab_size": 10**6, "width": 10**4}, "many times larger"),
+        ("text_cfg", {"context_length": 10**5}, "many times larger"),
+        ("", {"embed_dim": 10**6, "vision_cfg": {**TINY_CLIP["vision_cfg"], "width": 10**5}}, "many times larger"),  # type: ignore[dict-item]
+        ("vision_cfg", {"image_size": 160_000, "patch_size": 80_000}, "many times larger|images would be"),
         ("vision_cfg", {"width": "wide"}, "cannot build"),
         ("vision_cfg", {"width": -4}, "cannot build|does not fit"),
         ("vision_cfg", {"layers": [1] * 100}, "out of bounds"),
@@ -248,7 +251,7 @@ def test_a_description_that_asks_for_more_than_its_directory_has_is_refused(
 
 def test_the_image_size_of_a_description_is_bounded(tiny_clip: Path) -> None:
     config = edited(tiny_clip, "vision_cfg", image_size=20_000, patch_size=10_000, width=1, head_width=1)
-    with pytest.raises((InvalidDissector, InvalidCheckpoint), match=r"would be 20000 x 20000|many times as large"):
+    with pytest.raises((InvalidDissector, InvalidCheckpoint), match=r"would be 20000 x 20000|many times larger"):
         open_dissector(DissectorSpec(config), CPU)
 
 
@@ -298,5 +301,5 @@ def test_a_file_that_changes_after_the_digest_is_not_used(tiny_clip: Path) -> No
 @pytest.mark.parametrize("kind", [["open_clip"], {"open_clip": 1}, 3])
 def test_a_kind_that_is_no_word_is_refused(tiny_clip: Path, kind: object) -> None:
     write_config(tiny_clip, {**OPEN_CLIP_CONFIG, "kind": kind})
-    with pytest.raises(InvalidDissector, match="no known kind"):
+    with pytest.raises(InvalidDissector, match="does not name a known kind"):
         open_dissector(DissectorSpec(tiny_clip), CPU)

@@ -213,7 +213,7 @@ def test_without_findings_labels_are_tested_and_the_rest_says_why_not() -> None:
 def test_with_too_few_exams_nothing_is_inferred_but_everything_labelled() -> None:
     found = judged(probe_set(images=19 * PER_EXAM))
     assert found.evidence is not None
-    assert found.evidence.refused == "The probe set has 19 exams, and at least 20 are needed."
+    assert found.evidence.refused == "The probe set has 19 exams, but at least 20 are needed."
     assert found.evidence.no_agreement == found.evidence.refused, "halves are not labelled either"
     assert found.layers[0].null is None
     living = [one for one in neurons(found) if not one.dead]
@@ -226,7 +226,7 @@ def test_a_similarity_without_a_null_says_so() -> None:
     assert found.evidence is not None
     assert (
         found.evidence.refused
-        == "There is no null for cosine_cubed; there is one for soft_wpmi, wpmi, contrast, contrast_scan."
+        == "Significance cannot be tested with cosine_cubed, only with soft_wpmi, wpmi, contrast, contrast_scan."
     )
     assert all(one.label is not None for one in neurons(found) if not one.dead)
 

@@ -143,7 +143,7 @@ def test_an_exported_program_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCheckpoint, match="no such") as caught:
+    with pytest.raises(InvalidCheckpoint, match="does not exist") as caught:
         open_checkpoint(tmp_path / "none.pth")
     assert caught.value.value is not None
     assert caught.value.value.endswith("none.pth")

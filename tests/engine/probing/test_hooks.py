@@ -136,7 +136,7 @@ def test_an_unknown_layer_is_refused_with_near_matches(name: str) -> None:
     assert hooks_left(target.module) == 0
 
 
-@pytest.mark.parametrize(("layers", "said"), [([], "No layer"), (["blocks.0", "blocks[0]"], "twice")])
+@pytest.mark.parametrize(("layers", "said"), [([], "names no layer"), (["blocks.0", "blocks[0]"], "twice")])
 def test_no_layer_and_one_layer_twice_are_refused(layers: list[str], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         forward_once(Conv([1], [0]), layers)

@@ -370,7 +370,7 @@ def test_a_file_that_is_no_shard_is_refused(tmp_path: Path, damage: str) -> None
     }
     path = tmp_path / "shard.safetensors"
     path.write_bytes(contents[damage])
-    with pytest.raises(ValueError, match="no stored shard"):
+    with pytest.raises(ValueError, match="not a stored shard"):
         StoredShard(path)
 
 

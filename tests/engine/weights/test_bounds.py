@@ -124,7 +124,8 @@ def test_a_member_larger_than_the_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "words"), [(2**100, "damaged"), (((),) * 3, "no words or numbers"), ((1, 2), "no words or numbers")]
+    ("key", "words"),
+    [(2**100, "damaged"), (((),) * 3, "neither words nor numbers"), ((1, 2), "neither words nor numbers")],
 )
 def test_keys_that_are_slow_to_look_up_are_refused(tmp_path: Path, key: Any, words: str) -> None:
     instructions = plain(key) if key != 2**100 else pickle.LONG1 + b"\x0e" + (2**100).to_bytes(14, "little")

@@ -132,7 +132,7 @@ def test_a_transfer_syntax_that_nothing_decodes_is_named(tmp_path: Path, syntax:
     path.write_bytes(path.read_bytes().replace(known, transfer_syntax_element(syntax)))
 
     problem = refused(path)
-    assert "no decoder knows its transfer syntax" in problem.reason
+    assert "no decoder supports its transfer syntax" in problem.reason
     assert named in problem.reason
     assert "Convert the image" in problem.remedy
 
