@@ -22,7 +22,7 @@ def admit_login(owner_url: str, service_url: str) -> None:
     owner, service = make_url(owner_url), make_url(service_url)
     if not service.username or not service.password:
         raise InvalidInput(
-            "SERVICE_DATABASE_URL holds no login with a password.",
+            "SERVICE_DATABASE_URL does not contain a user and a password.",
             field=_FIELD,
             remedy="Write it like DATABASE_URL, with another user and a password.",
         )
@@ -32,10 +32,10 @@ def admit_login(owner_url: str, service_url: str) -> None:
             _admit(connection, service.username, service.password)
     except sqlstates.InsufficientPrivilege as error:
         raise Conflict(
-            "The database's login may not make other logins.",
+            "The database login is not allowed to create other logins.",
             field="database_url",
             remedy=f"Have an administrator run `CREATE ROLE {service.username} {_ATTRIBUTES} PASSWORD '...'` and "
-            f"`GRANT {APP_ROLE} TO {service.username}`, and leave SERVICE_DATABASE_URL out.",
+            f"`GRANT {APP_ROLE} TO {service.username}`, and unset SERVICE_DATABASE_URL.",
         ) from error
     except psycopg.OperationalError as error:
         raise Unavailable("The database cannot be reached.", remedy="Check DATABASE_URL.") from error
@@ -51,7 +51,7 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
             "The login of SERVICE_DATABASE_URL owns the database, or is an administrator.",
             field=_FIELD,
             value=login,
-            remedy="Give it a user of its own.",
+            remedy="Give it a separate user.",
         )
 
     name = sql.Identifier(login)

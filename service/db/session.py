@@ -65,7 +65,7 @@ def parse_database_url(database_url: str) -> URL:
         driver = None
     if driver != "postgresql+psycopg":
         raise InvalidInput(
-            "DATABASE_URL is no URL of Postgres that this service can use.",
+            "DATABASE_URL is not a Postgres URL that this service can use.",
             field="database_url",
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
@@ -80,9 +80,13 @@ def _take_role(connection: psycopg.Connection, _: object) -> None:
         connection.close()
         missing = isinstance(error, sqlstates.InvalidParameterValue)
         raise Unavailable(
-            f"The database has no role {APP_ROLE}." if missing else f"The login may not take the role {APP_ROLE}.",
+            f"The database has no role {APP_ROLE}."
+            if missing
+            else f"The login is not allowed to use the role {APP_ROLE}.",
             field="database_url",
-            remedy="Run `mammodissect migrate`." if missing else f"Have it granted: `GRANT {APP_ROLE} TO` the login.",
+            remedy="Run `mammodissect migrate`."
+            if missing
+            else f"Ask an administrator to run `GRANT {APP_ROLE} TO` the login.",
         ) from error
     connection.autocommit = False
 
@@ -112,9 +116,11 @@ def transaction(sessions: Sessions) -> Iterator[Session]:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
     except InternalError as error:
         if isinstance(error.orig, sqlstates.ReadOnlySqlTransaction):
-            raise Unavailable("The database takes no writes now.", remedy="Try again in a moment.") from error
+            raise Unavailable(
+                "The database does not accept writes at the moment.", remedy="Try again in a moment."
+            ) from error
         if isinstance(error.orig, sqlstates.IdleInTransactionSessionTimeout):
-            raise Unavailable("The database has given the transaction up.", remedy="Try again in a moment.") from error
+            raise Unavailable("The database aborted the transaction.", remedy="Try again in a moment.") from error
         raise
 
 

@@ -77,9 +77,9 @@ def _readable() -> Iterator[None]:
         yield
     except ProgrammingError as error:
         raise Conflict(
-            "The database holds no trail, or one of another form.",
+            "The database has no trail, or its trail has an unexpected form.",
             field="database_url",
-            remedy="Run `mammodissect migrate`. If it was run before, somebody has dropped or altered the table.",
+            remedy="Run `mammodissect migrate`. If you have already run it, somebody has dropped or altered the table.",
         ) from error
 
 

@@ -49,7 +49,7 @@ class AllowedHosts:
                 names.add(entry)
             else:
                 raise InvalidInput(
-                    f"ALERT_HOSTS holds '{entry}', which is no name, suffix or network.",
+                    f"ALERT_HOSTS holds '{entry}', which is not a name, suffix or network.",
                     field="alert_hosts",
                     value=entry,
                     remedy="Write it as in public,alerts.example.org,*.example.org,10.20.0.0/16.",
@@ -96,12 +96,12 @@ def check_url(url: str, settings: Settings) -> SplitResult:
     literal = _address(host)
     on_loopback = host == "localhost" or (literal is not None and _inner(literal).is_loopback)
     if parts.scheme == "http" and not on_loopback and not settings.alert_http:
-        raise _unusable(url, "Without TLS, anybody on the way can read it.", "Use https://, or set ALERT_HTTP.")
+        raise _unusable(url, "Without TLS, anyone on the network path can read it.", "Use https://, or set ALERT_HTTP.")
     allowed = AllowedHosts.of(settings.alert_hosts)
     if literal is not None and not allowed.admit(host, literal):
-        raise _unusable(url, f"{host} is no address that alerts may go to.", _remedy(host))
+        raise _unusable(url, f"Alerts are not allowed to go to {host}.", _remedy(host))
     if host == "localhost" and not allowed.admit(host, IPv4Address("127.0.0.1")):
-        raise _unusable(url, "This machine is no address that alerts may go to.", _remedy(host))
+        raise _unusable(url, "Alerts are not allowed to go to this machine.", _remedy(host))
     return parts
 
 
@@ -116,29 +116,29 @@ def look_up(url: str, settings: Settings, resolve: Resolver = socket.getaddrinfo
     try:
         found = resolve(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AttemptFailed(Failure.NAME, f"{host} cannot be looked up.") from error
+        raise AttemptFailed(Failure.NAME, f"{host} cannot be resolved.") from error
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     allowed = AllowedHosts.of(settings.alert_hosts)
     for address in addresses:
         parsed = _address(address)
         if parsed is None or not allowed.admit(host, parsed):
-            detail = f"{host} leads to {address}, where alerts may not go. {_remedy(host)}"
+            detail = f"{host} resolves to {address}, where alerts are not allowed to go. {_remedy(host)}"
             raise AttemptFailed(Failure.FORBIDDEN_ADDRESS, detail)
     return Destination(parts, host, port, addresses)
 
 
 def _split(url: str) -> SplitResult:
     if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
-        raise _unusable(url, "It is too long or holds characters that have to be escaped.", "Write it in plain ASCII.")
+        raise _unusable(url, "It is too long or contains characters that must be escaped.", "Write it in plain ASCII.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise _unusable(url, "It cannot be read.", "Write it as in https://alerts.example.org/hook.") from error
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
-        raise _unusable(url, "It names no web server.", "Write it as in https://alerts.example.org/hook.")
+        raise _unusable(url, "It does not name a web server.", "Write it as in https://alerts.example.org/hook.")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise _unusable(url, "It holds a user or a fragment.", "Leave them out; the signature says who sends it.")
+        raise _unusable(url, "It contains a user or a fragment.", "Leave them out; the signature says who sends it.")
     return parts
 
 

@@ -44,7 +44,7 @@ class Courier:
                 retry_after=failed.retry_after,
             )
         except Exception as error:
-            log.error("an alert could not be sent", alert=claimed.alert.message_id, exc_info=error)
+            log.error("cannot send an alert", alert=claimed.alert.message_id, exc_info=error)
             detail = "This service could not send it; the scheduler's log says why."
             return Outcome(_since(began), failure=Failure.INTERNAL, detail=detail)
         return Outcome(_since(began), status=status)

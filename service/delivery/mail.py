@@ -49,7 +49,7 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
     if settings.smtp_user and settings.smtp_tls == "none":
         raise AttemptFailed(Failure.SETTINGS, "SMTP_USER is set, but a password is not sent without TLS: set SMTP_TLS.")
     if not settings.smtp_host or not settings.smtp_sender:
-        raise AttemptFailed(Failure.SETTINGS, "SMTP_HOST and SMTP_SENDER have to be set for alerts by e-mail.")
+        raise AttemptFailed(Failure.SETTINGS, "Alerts by e-mail need both SMTP_HOST and SMTP_SENDER.")
     try:
         server = _connected(settings, context)
         try:
@@ -63,14 +63,16 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
     except TimeoutError as error:
         raise AttemptFailed(Failure.TIMEOUT, "The mail server did not answer in time.") from error
     except ssl.SSLCertVerificationError as error:
-        detail = f"The mail server's certificate was not accepted: {error.verify_message}."
+        detail = f"The mail server's certificate is not trusted: {error.verify_message}."
         raise AttemptFailed(Failure.TLS, detail) from error
     except ssl.SSLError as error:
-        raise AttemptFailed(Failure.TLS, "No TLS connection to the mail server could be made.") from error
+        raise AttemptFailed(Failure.TLS, "The TLS connection to the mail server failed.") from error
     except smtplib.SMTPResponseException as error:
         raise _said(Failure.MAIL_SERVER, error.smtp_code, error.smtp_error) from error
     except smtplib.SMTPNotSupportedError as error:
-        raise AttemptFailed(Failure.MAIL_SERVER, f"The mail server cannot do what is set: {error}") from error
+        raise AttemptFailed(
+            Failure.MAIL_SERVER, f"The mail server does not support the configured login or TLS: {error}"
+        ) from error
     except smtplib.SMTPServerDisconnected as error:
         raise AttemptFailed(Failure.CONNECTION, "The mail server ended the connection.") from error
     except (OSError, smtplib.SMTPException) as error:

@@ -19,6 +19,6 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
                 "ALERT_CA_FILE cannot be used.",
                 field="alert_ca_file",
                 value=settings.alert_ca_file,
-                remedy="Name a PEM file with certificates of authorities that this process may read.",
+                remedy="Name a PEM file of CA certificates that this process can read.",
             ) from error
     return context

@@ -63,9 +63,9 @@ async def _within(
     except httpx.ConnectError as error:
         raise _unconnected(error, destination) from error
     except httpx.NetworkError as error:
-        raise AttemptFailed(Failure.CONNECTION, "The connection broke before there was an answer.") from error
+        raise AttemptFailed(Failure.CONNECTION, "The connection broke before an answer arrived.") from error
     except httpx.HTTPError as error:
-        raise AttemptFailed(Failure.PROTOCOL, f"That is no HTTP answer: {type(error).__name__}.") from error
+        raise AttemptFailed(Failure.PROTOCOL, f"The answer is not valid HTTP: {type(error).__name__}.") from error
 
 
 async def _at_one_of(
@@ -154,8 +154,8 @@ def _unconnected(error: httpx.ConnectError, destination: Destination) -> Attempt
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return AttemptFailed(Failure.TLS, f"Its certificate was not accepted: {cause.verify_message}.")
+            return AttemptFailed(Failure.TLS, f"Its certificate is not trusted: {cause.verify_message}.")
         if isinstance(cause, ssl.SSLError):
-            return AttemptFailed(Failure.TLS, "No TLS connection could be made.")
+            return AttemptFailed(Failure.TLS, "The TLS connection failed.")
         cause = cause.__cause__ or cause.__context__
     return AttemptFailed(Failure.CONNECTION, f"{destination.host}:{destination.port} refused the connection.")

@@ -57,7 +57,7 @@ class Artifacts:
         return Artifact(key, sha256, self._store.fetch(key, sha256))
 
     def _note_loss(self, job_id: UUID, key: str, kind: str, error: ArtifactLost) -> None:
-        log.error("artifact lost, it is computed again", key=key, kind=kind, reason=error.detail)
+        log.error("artifact lost, computing it again", key=key, kind=kind, reason=error.detail)
         with transaction(self._sessions) as session:
             forget_artifact(session, key)
             add_event(session, job_id, "artifact-lost", {"key": key, "kind": kind, "detail": error.detail})

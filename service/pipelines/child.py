@@ -28,18 +28,18 @@ log = structlog.get_logger()
 _CRASHED = {
     "code": DissectError.code,
     "title": DissectError.title,
-    "detail": "The job met an error that nobody foresaw; the worker's log has the details.",
+    "detail": "The job failed with an unexpected error; the worker's log has the details.",
 }
 _VANISHED = {
     "code": ArtifactLost.code,
     "title": ArtifactLost.title,
-    "detail": "A file that had just been there was gone when it was read; the worker's log has the details.",
+    "detail": "A file disappeared before it could be read; the worker's log has the details.",
 }
 _OUT_OF_MEMORY = {
     "code": "out-of-memory",
     "title": "Out of memory",
-    "detail": "The worker's device had too little memory.",
-    "remedy": "Lower the job's batch_size, or run it where there is more memory.",
+    "detail": "The worker's device ran out of memory.",
+    "remedy": "Lower the job's batch_size, or run it on a machine with more memory.",
 }
 _PASSING = (ArtifactLost, ArtifactNotStored, Unavailable)
 
@@ -60,7 +60,7 @@ def answer(runner: ItemRunner, request: messages.Run, tell: Callable[[int], None
     except DissectError as error:
         return messages.Failed(error.as_problem(), lasting=not isinstance(error, _PASSING))
     except FileNotFoundError as error:  # a local copy that another process made room with, in the first place
-        log.warning("a file is gone", exc_info=error)
+        log.warning("a file disappeared", exc_info=error)
         return messages.Failed(_VANISHED, lasting=False)
     except Exception as error:  # whatever it is, the host must hear of it
         return _unforeseen(error)

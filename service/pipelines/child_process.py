@@ -29,7 +29,7 @@ _UNWIND_S = 1.0
 _LOST = {
     "code": "worker-crashed",
     "title": "Computation lost",
-    "detail": "The process that computed the item ended without an answer.",
+    "detail": "The process that computed the item ended without a result.",
 }
 _TOO_LONG = {
     "code": "time-limit",
@@ -109,7 +109,7 @@ class ChildProcess:
 
     def _killed(self, answer: messages.Failed) -> messages.Failed:
         status = None if self._process is None else self._process.poll()
-        log.warning("computing child ends", status=status, problem=answer.problem.get("code"))
+        log.warning("computing child ended", status=status, problem=answer.problem.get("code"))
         self.kill()
         return answer
 

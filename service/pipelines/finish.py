@@ -47,7 +47,7 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
             manifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
-        raise LeaseLost("The job's result has been stored by another worker.") from error
+        raise LeaseLost("Another worker has already stored the job's result.") from error
     log.info("job succeeded")
 
 

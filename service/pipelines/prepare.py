@@ -74,5 +74,5 @@ def _check_count(resource: Resource, patches: int) -> None:
             f"Probe set {resource.reference} had {counted} patches when it was registered, and has {patches} now.",
             field="probe_set",
             value=resource.reference,
-            remedy="Put the registered images back, or register a manifest with the new ones under other names.",
+            remedy="Put the registered images back, or register a manifest that lists the new ones under other names.",
         )

@@ -26,7 +26,7 @@ def is_key(name: str) -> bool:
 def check_key(key: str) -> str:
     """The key itself. Raises ValueError for anything but a digest, so that no key leads out of the store."""
     if not is_key(key):
-        raise ValueError(f"{key!r} is no content key")
+        raise ValueError(f"{key!r} is not a content key")
     return key
 
 
@@ -42,10 +42,10 @@ class DirectoryStore:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidInput(
-                f"The artifacts' folder cannot be made: {error.strerror}.",
+                f"The artifact folder cannot be created: {error.strerror}.",
                 field="artifacts_url",
                 value=root,
-                remedy="Make it, or name another one.",
+                remedy="Create it, or name another one.",
             ) from error
 
     def write(self, key: str, data: bytes) -> None:
@@ -58,7 +58,7 @@ class DirectoryStore:
         except OSError as error:
             raise ArtifactNotStored(
                 f"An artifact of {len(data)} bytes cannot be written: {error.strerror}.",
-                remedy="Make room on the disk of ARTIFACTS_URL; `mammodissect admin gc` deletes what nobody needs.",
+                remedy="Make room on the disk of ARTIFACTS_URL; `mammodissect admin gc` deletes what no job needs.",
             ) from error
 
     def fetch(self, key: str, sha256: str) -> Path:

@@ -33,7 +33,7 @@ def shared_folder() -> Path:
         private = False
     if not private:
         raise InvalidInput(
-            "The folder for local copies of artifacts is not this user's alone.",
+            "Other users can access the folder for local copies of artifacts.",
             field="artifacts_url",
             value=folder,
             remedy="Remove it, or set TMPDIR to a folder of this user.",
@@ -83,7 +83,7 @@ class LocalCopies:
             if held <= self._limit_bytes:
                 return
             if used > lately:
-                log.warning("more local copies are in use than there should be", bytes=held, limit=self._limit_bytes)
+                log.warning("local copies in use exceed their limit", bytes=held, limit=self._limit_bytes)
                 return
             self._files.delete(key)
             held -= copy_size

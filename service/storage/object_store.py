@@ -37,13 +37,13 @@ def _options(url: SplitResult) -> dict[str, str]:
         raise InvalidInput(
             f"An object store has no option {', '.join(sorted(unknown))}.",
             field="artifacts_url",
-            remedy="Give endpoint and region there; credentials belong into the environment.",
+            remedy="Only endpoint and region belong there; credentials belong in the environment.",
         )
     if "endpoint" in options and not _is_plain_address(options["endpoint"]):
         raise InvalidInput(
-            "The endpoint of the object store is no plain http or https address.",
+            "The endpoint of the object store is not a plain http or https address.",
             field="artifacts_url",
-            remedy="Give it like endpoint=https://host:port; credentials belong into the environment.",
+            remedy="Write it like endpoint=https://host:port; credentials belong in the environment.",
         )
     return options
 

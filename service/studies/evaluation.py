@@ -115,7 +115,7 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
     items = with_digests(probe_set.items, probe_set.roots)
     if not any(item.text for item in items):
         raise InvalidInput(
-            "The manifest has no reports, and a dissector is fitted on them.",
+            "The manifest has no reports, which the dissector must be fitted on.",
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
@@ -125,7 +125,7 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
             f"There are {patients} patients; an evaluation needs at least {least}, half to fit on and half to dissect.",
             field="patient_id",
             value=patients,
-            remedy="Bring images of more patients.",
+            remedy="Add images of more patients.",
         )
     split = split_by_patient(items, held_back_share=0.0, held_out_share=0.5, seed=seed)
     fit = sorted([*split.fit, *split.held_back])

@@ -169,7 +169,7 @@ def _check_reports(items: Sequence[ProbeItem]) -> None:
             f"There are {with_text} images with a report; fitting needs at least {_LEAST_PAIRS}.",
             field="text",
             value=with_text,
-            remedy="Bring more images with reports.",
+            remedy="Add more images with reports.",
         )
 
 
@@ -185,7 +185,7 @@ def _with_reports(items: Sequence[ProbeItem], split: Split) -> Split:
             raise InvalidInput(
                 f"None of the patients drawn to {purpose} has a report.",
                 field="text",
-                remedy="Bring reports of more patients, or take another seed.",
+                remedy="Add reports of more patients, or take another seed.",
             )
     return replace(split, fit=fit, held_back=held_back)
 

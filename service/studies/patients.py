@@ -29,7 +29,7 @@ def split_by_patient(items: Sequence[ProbeItem], *, held_back_share: float, held
     nameless = next((item for item in items if not (item.patient_id or item.exam_id)), None)
     if nameless is not None:
         raise InvalidInput(
-            f"Row {nameless.row} names neither patient nor exam, so the split cannot keep patients apart.",
+            f"Row {nameless.row} names neither patient nor exam, so the split cannot separate patients.",
             field="patient_id",
             value=f"row {nameless.row}",
             remedy="Add a patient_id column with pseudonyms.",
@@ -40,7 +40,7 @@ def split_by_patient(items: Sequence[ProbeItem], *, held_back_share: float, held
             f"There are {len(patients)} patients; fitting needs at least {_LEAST_PATIENTS}.",
             field="patient_id",
             value=len(patients),
-            remedy="Bring images of more patients.",
+            remedy="Add images of more patients.",
         )
 
     random.Random(seed).shuffle(patients)  # noqa: S311 - a split, no secret
@@ -62,7 +62,7 @@ def check_apart(items: Sequence[ProbeItem], held_out: Sequence[ProbeItem]) -> No
     contradiction = exam_of_two_patients([*items, *held_out])
     if contradiction is not None:
         raise InvalidInput(
-            f"Row {contradiction[1].row} of the images held out names another patient for its exam than row "
+            f"Row {contradiction[1].row} of the images held out names a different patient for its exam than row "
             f"{contradiction[0].row} of the images to fit on.",
             field="held_out",
             value=f"row {contradiction[1].row}",
@@ -76,7 +76,7 @@ def check_apart(items: Sequence[ProbeItem], held_out: Sequence[ProbeItem]) -> No
             f"{len(shared)} patients are both among the images to fit on and among those held out.",
             field="held_out",
             value=len(shared),
-            remedy="Hold out other patients, and no copies of images to fit on.",
+            remedy="Hold out other patients, without copies of the images to fit on.",
         )
 
 

@@ -156,7 +156,7 @@ def test_only_digests_are_keys(store: ArtifactStore, key: str) -> None:
         lambda: store.delete(key),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match="no content key"):
+        with pytest.raises(ValueError, match="not a content key"):
             call()
 
 
@@ -255,7 +255,7 @@ def test_urls_that_name_no_store(url: str) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InvalidInput, match="cannot be made"):
+    with pytest.raises(InvalidInput, match="cannot be created"):
         open_store((tmp_path / "file" / "below").as_uri())
 
 
