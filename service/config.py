@@ -106,7 +106,8 @@ class Settings(BaseSettings):
     )
     alert_hosts: str = Field(
         default="public",
-        description="Allowed webhook hosts, comma-separated: `public` (any public address), names, `*.suffix`, networks.",
+        description="Allowed webhook hosts, comma-separated: "
+        "`public` (any public address), names, `*.suffix`, networks.",
     )
     alert_http: bool = Field(
         default=False, description="Whether to allow webhooks to http:// addresses other than the loopback."

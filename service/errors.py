@@ -219,7 +219,7 @@ class Unavailable(DissectError):
 class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing has been done."""
 
-    code, title = "overloaded", "Too much at once"
+    code, title = "overloaded", "Too many requests at once"
 
 
 class JobCancelled(DissectError):

@@ -27,7 +27,7 @@ class WrittenMeanwhile(OSError):
     """The file was written to while it was read, so what was read is the content of no moment."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EBUSY, "it was written to while it was read")
+        super().__init__(errno.EBUSY, "it changed while it was being read")
 
 
 class TooLarge(OSError):
@@ -41,7 +41,7 @@ class OutsideRoots(OSError):
     """The path leads outside the folders that it must lie in."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EACCES, "it lies outside the folders that it must be in")
+        super().__init__(errno.EACCES, "it is outside the folders that are allowed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,10 @@ def data_roots(settings: Settings) -> DataRoots:
     for folder in folders:
         if not Path(folder).is_absolute():
             raise InvalidInput(
-                f"DATA_ROOTS names '{folder}', which is no absolute path.",
+                f"DATA_ROOTS names '{folder}', which is not an absolute path.",
                 field="data_roots",
                 value=folder,
-                remedy="Begin every folder with a slash.",
+                remedy="Start every folder with a slash.",
             )
     return DataRoots.of([Path(folder) for folder in folders])
 

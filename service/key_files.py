@@ -48,7 +48,7 @@ def read_key_text(path: Path, *, what: str, field: str, remedy: str) -> str:
     try:
         text = content.decode(encoding).strip()
     except ValueError:
-        raise refused("is in a file that is no text in UTF-8, nor in UTF-16 with a byte order mark") from None
+        raise refused("is in a file that is neither UTF-8 text nor UTF-16 text with a byte order mark") from None
 
     if not text:
         raise refused("is in a file that is empty")

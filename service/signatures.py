@@ -21,7 +21,7 @@ from service.key_files import read_key_text
 
 ALGORITHM: Final = "Ed25519"
 
-_HOW_TO_MAKE = "Make one with `openssl genpkey -algorithm ed25519 -out FILE`, readable for the service alone."
+_HOW_TO_MAKE = "Make one with `openssl genpkey -algorithm ed25519 -out FILE`, readable only by the service."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Signature:
         fields = ("algorithm", "key_id", "sha256", "signature")
         if not isinstance(value, dict) or set(value) != set(fields) or not all(type(value[f]) is str for f in fields):
             raise InvalidSignature(
-                "This is no signature document.",
+                "This is not a signature document.",
                 field="signature",
-                remedy=f"It is a JSON object with the texts {', '.join(fields)}.",
+                remedy=f"It must be a JSON object with the texts {', '.join(fields)}.",
             )
         return cls(**value)
 
@@ -65,7 +65,7 @@ class Signature:
             ) from None
         if signature.as_bytes() != document:
             raise InvalidSignature(
-                "The signature document is not as it was written.",
+                "The signature document was changed after it was written.",
                 field="signature",
                 remedy="Give the file as it was written.",
             )
@@ -100,9 +100,9 @@ class PublicKey:
             if public.pem.encode().rstrip() == pem.replace(b"\r\n", b"\n").rstrip():
                 return public
         raise InvalidInput(
-            "This is no Ed25519 public key in PEM.",
+            "This is not an Ed25519 public key in PEM.",
             field="public_key",
-            remedy="Give the public key as GET /signing-key tells it, unchanged.",
+            remedy="Give the public key as GET /signing-key returns it, unchanged.",
         )
 
     def verify(self, document: bytes, signature: Signature) -> None:
@@ -113,11 +113,11 @@ class PublicKey:
         """
         if signature.algorithm != ALGORITHM:
             raise InvalidSignature(
-                f"The signature is not by {ALGORITHM}.", field="algorithm", value=signature.algorithm
+                f"The signature's algorithm is not {ALGORITHM}.", field="algorithm", value=signature.algorithm
             )
         if signature.key_id != self.key_id:
             raise InvalidSignature(
-                f"The signature is by another key than the trusted one, {self.key_id}.",
+                f"The signature was made with another key, not with the trusted {self.key_id}.",
                 field="key_id",
                 value=signature.key_id,
                 remedy="Verify with the public key of whoever signed, if you trust it.",
@@ -125,7 +125,7 @@ class PublicKey:
         digest = hashlib.sha256(document).hexdigest()
         if signature.sha256 != digest:
             raise SignatureMismatch(
-                f"The document was changed: its SHA-256 is {digest}, another was signed.",
+                f"The document was changed: its SHA-256 is {digest}, which is not the signed one.",
                 field="sha256",
                 value=signature.sha256,
             )
@@ -133,7 +133,7 @@ class PublicKey:
             self._key.verify(_decoded(signature.signature), document)
         except _Refused:
             raise SignatureMismatch(
-                "The signature is not this key's signature of the document.",
+                "This key did not make the signature of the document.",
                 field="signature",
                 value=signature.signature,
             ) from None
@@ -165,10 +165,10 @@ class SigningKey:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise InvalidInput(
-                f"No signing key can be made: {error.strerror}.",
+                f"The signing key cannot be created: {error.strerror}.",
                 field="signing_key",
                 value=path,
-                remedy="Name a file that does not exist yet, in a folder that can be written.",
+                remedy="Name a file that does not exist yet, in a writable folder.",
             ) from error
         return cls(key)
 
@@ -179,9 +179,9 @@ class SigningKey:
         try:
             key = serialization.load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise _unusable(path, "is no private key in PEM without a password") from None
+            raise _unusable(path, "is not a private key in PEM without a password") from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise _unusable(path, "is of another kind than Ed25519")
+            raise _unusable(path, "is not an Ed25519 key")
         return cls(key)
 
     def sign(self, document: bytes) -> Signature:

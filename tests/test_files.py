@@ -207,5 +207,5 @@ def test_data_roots_must_be_set(value: str) -> None:
 
 def test_data_roots_are_absolute_and_may_be_several(root: Path) -> None:
     assert data_roots(Settings(data_roots=f"{root}: /:")).paths == (root.resolve(), Path("/"))
-    with pytest.raises(InvalidInput, match="'images', which is no absolute path"):
+    with pytest.raises(InvalidInput, match="'images', which is not an absolute path"):
         data_roots(Settings(data_roots=f"{root}:images"))

@@ -21,7 +21,7 @@ ALERT_KINDS: Mapping[str, str] = {
     "audit.failed": "An audit failed.",
     "audit.error": "An audit could not be carried out.",
     "schedule.missed": "A scheduled audit was not started in time, or skipped because one before it had not ended.",
-    ENDPOINT_DISABLED: "An alert endpoint was disabled because nothing could be delivered to it.",
+    ENDPOINT_DISABLED: "An alert endpoint was disabled because deliveries to it kept failing.",
     TEST: "Somebody asked for a test.",
 }
 """Every kind of alert, and what it says. Receivers may rely on these names."""
@@ -198,7 +198,7 @@ def check_kinds(kinds: Sequence[str]) -> None:
     """Are these kinds of alerts? Raises InvalidInput."""
     if not kinds:
         raise InvalidInput(
-            "An endpoint without a kind of alert hears nothing.",
+            "An endpoint without any kind of alert would receive nothing.",
             field="events",
             remedy='Name at least one, or say "all"; to silence the endpoint, set enabled to false.',
         )
@@ -230,14 +230,14 @@ def check_addresses(addresses: Sequence[str]) -> None:
     for address in addresses:
         if not _MAIL_ADDRESS.fullmatch(address) or len(address) > 254:
             raise InvalidInput(
-                f"'{address[:80]}' is no mail address.",
+                f"'{address[:80]}' is not a mail address.",
                 field="addresses",
                 value=address,
                 remedy="Write each as name@host in plain ASCII, without a display name.",
             )
         if address.lower() in seen:
             raise InvalidInput(
-                f"'{address}' is there twice.", field="addresses", value=address, remedy="Give each address once."
+                f"'{address}' is listed twice.", field="addresses", value=address, remedy="Give each address once."
             )
         seen.add(address.lower())
 
@@ -271,7 +271,7 @@ def reason_to_disable(outcome: Outcome, failing_since: datetime, ended: datetime
     if outcome.failure is Failure.GONE:
         return f"The receiver answered 410 Gone at {_written(ended)}."
     if given_up and ended - failing_since >= GIVE_UP_AFTER:
-        return f"Nothing could be delivered since {_written(failing_since)}. The last attempt: {outcome.detail}"
+        return f"All deliveries have failed since {_written(failing_since)}. The last attempt: {outcome.detail}"
     return None
 
 

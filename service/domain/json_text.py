@@ -153,7 +153,7 @@ def _check(place: str, item: object, takes_nul: bool) -> None:
     if isinstance(item, _NoNumber):
         if item.lstrip("-").isdigit():
             raise _unusable(place, f"is an integer of {len(item)} digits", f"{item[:20]}…", "Write at most 40 digits.")
-        raise _unusable(place, "is no number of JSON", str(item), "Write null for what is not known.")
+        raise _unusable(place, "is not a JSON number", str(item), "Write null for what is not known.")
     if isinstance(item, _Repeating):
         key = _shown(item.key)
         raise _unusable(place, f"has the key '{key}' twice", key, "Name each key once.")
@@ -189,14 +189,14 @@ def _check_count(text: str, root: str) -> None:
 def _no_json(error: json.JSONDecodeError, root: str) -> InvalidInput:
     text, place = error.doc, f"line {error.lineno}, column {error.colno}"
     if not text.strip():
-        return InvalidInput(f"The {root} holds no JSON, only blanks.", field=root, remedy="Send a JSON object.")
+        return InvalidInput(f"The {root} contains only blanks, no JSON.", field=root, remedy="Send a JSON object.")
     if error.pos >= len(text.rstrip()):
-        detail, value = f"The {root} is no JSON: it ends too early.", None
+        detail, value = f"The {root} is not valid JSON: it ends too early.", None
         remedy = "Close every bracket, brace and quotation mark."
     else:
         value = _shown(text[error.pos])
-        detail = f"The {root} is no JSON: {value!r} cannot stand at {place}."
-        remedy = "Write names and texts in double quotes, a comma between two items, and none behind the last."
+        detail = f"The {root} is not valid JSON: {value!r} cannot stand at {place}."
+        remedy = "Write names and texts in double quotes, a comma between two items, and no comma after the last."
     return InvalidInput(detail, field=root, value=value, remedy=remedy)
 
 

@@ -56,7 +56,7 @@ def check_name(name: str) -> None:
     """Names are lower-case letters, digits, dot, dash and underscore. Raises InvalidInput."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"'{name[:64]}' is no valid name.",
+            f"'{name[:64]}' is not a valid name.",
             field="name",
             value=name,
             remedy="Use up to 64 lower-case letters, digits, dots, dashes and underscores, a letter or digit first.",
@@ -68,7 +68,7 @@ def parse_reference(reference: str, *, field: str) -> tuple[str, int | None]:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise InvalidInput(
-            f"'{reference[:80]}' is no reference.",
+            f"'{reference[:80]}' is not a valid reference.",
             field=field,
             value=reference,
             remedy="Write name or name@version, as in vindr@2.",

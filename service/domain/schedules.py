@@ -118,14 +118,14 @@ def checked(terms: Terms) -> Terms:
         )
     if most is not None and not 1 <= most <= MOST_CAUGHT_UP:
         raise InvalidInput(
-            f"{most} missed fires cannot be made up for.",
+            f"catch_up_max must be from 1 to {MOST_CAUGHT_UP}, not {most}.",
             field="catch_up_max",
             value=most,
             remedy=f"Choose 1 to {MOST_CAUGHT_UP}.",
         )
     if terms.grace is not None and terms.grace < ON_TIME:
         raise InvalidInput(
-            "No fire that was missed is as little late as that.",
+            f"grace_s must be at least {ON_TIME.seconds}: a fire that is less late than that still counts as on time.",
             field="grace_s",
             value=int(terms.grace.total_seconds()),
             remedy=f"Choose {ON_TIME.seconds} seconds or more, or catch-up `none`.",
@@ -159,8 +159,8 @@ def held_up(schedule: Schedule, now: datetime) -> str | None:
     if schedule.paused or schedule.looked_at - now < ON_TIME:
         return None
     return (
-        f"The fires until {schedule.looked_at.isoformat(timespec='seconds')} were decided by a clock that was ahead. "
-        "Pause and resume the schedule to have those fire that did not start."
+        f"The fires until {schedule.looked_at.isoformat(timespec='seconds')} were decided while the clock was ahead. "
+        "Pause and resume the schedule to start the fires that did not start."
     )
 
 
@@ -181,7 +181,7 @@ def settle(due: Sequence[datetime], now: datetime, terms: Terms) -> Mapping[date
     reasons: dict[datetime, str | None] = dict.fromkeys(due)
     for fire in missed:
         if fire not in made_up_for:
-            why = _not_caught_up(terms) if fire in in_grace else "its grace is over."
+            why = _not_caught_up(terms) if fire in in_grace else "its grace period has ended."
             reasons[fire] = f"Found {_words(now - fire)} late; {why}"
     return reasons
 

@@ -49,7 +49,7 @@ class TrailRecord:
             value = getattr(self, field)
             if value is not None and not _DIGEST.fullmatch(value):
                 raise InvalidInput(
-                    f"The trail keeps {field} as a digest only.", field=field, remedy="Give its SHA-256 in hex digits."
+                    f"The trail stores only a digest of {field}.", field=field, remedy="Give its SHA-256 in hex digits."
                 )
 
 
@@ -122,7 +122,7 @@ class TrailHead:
             good = False
         if not good:
             raise InvalidInput(
-                "This is no head of a trail.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
+                "This is not a trail head.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
             )
         return head
 
@@ -152,11 +152,13 @@ def check_chain(entries: Iterable[TrailEntry], head: TrailHead | None = None) ->
     """
     count, last = 0, GENESIS
     if head is not None and head.seq == 0 and head.hash != GENESIS:
-        return TrailCheck(0, GENESIS, TrailFault(0, "The head is that of an empty trail, with another hash."))
+        return TrailCheck(0, GENESIS, TrailFault(0, "The head belongs to an empty trail, but its hash is wrong."))
     for entry in entries:
         fault = _fault(entry, count + 1, last)
         if fault is None and head is not None and entry.seq == head.seq and entry.hash != head.hash:
-            fault = TrailFault(head.seq, f"Entry {head.seq} is another than the signed head's, or one before it is.")
+            fault = TrailFault(
+                head.seq, f"Entry {head.seq} or an earlier entry differs from the trail that the head was signed for."
+            )
         if fault is not None:
             return TrailCheck(count, last, fault)
         count, last = count + 1, str(entry.hash)
@@ -168,11 +170,11 @@ def check_chain(entries: Iterable[TrailEntry], head: TrailHead | None = None) ->
 
 def _fault(entry: TrailEntry, expected: int, last: str) -> TrailFault | None:
     if entry.seq is None or entry.seq < expected:
-        return TrailFault(expected, f"An entry numbered {entry.seq} stands where entry {expected} must be.")
+        return TrailFault(expected, f"An entry numbered {entry.seq} is in the place of entry {expected}.")
     if entry.seq > expected:
-        return TrailFault(expected, f"Entry {expected} is missing: entry {entry.seq} stands in its place.")
+        return TrailFault(expected, f"Entry {expected} is missing: entry {entry.seq} is in its place.")
     if entry.previous_hash != last:
         return TrailFault(expected, f"Entry {expected} does not follow from the one before it.")
     if entry.hash != hash_of(entry):
-        return TrailFault(expected, f"Entry {expected} is not what was written: its hash is another.")
+        return TrailFault(expected, f"Entry {expected} was changed: its hash does not match.")
     return None

@@ -13,7 +13,7 @@ Problem = Mapping[str, Any]
 WORKER_LOST = {
     "code": "worker-lost",
     "title": "Worker lost",
-    "detail": "The worker that held the item was not heard of until its lease had expired.",
+    "detail": "The worker that held the item sent no heartbeat before its lease expired.",
 }
 
 

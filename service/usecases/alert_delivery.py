@@ -96,7 +96,7 @@ class Senders:
                 self._attempt(claimed)
                 claimed = None if self._stopping else claim(self._sessions, self._lease, now)
         except Unavailable as error:
-            log.warning("cannot deliver alerts now", reason=error.detail)
+            log.warning("cannot deliver alerts at the moment", reason=error.detail)
         except Exception as error:
             log.error("delivering alerts failed", exc_info=error)
         finally:

@@ -86,7 +86,7 @@ def create_endpoint(
     endpoint = endpoints.add_endpoint(session, name, kind, url=url, secret=secret, addresses=addresses, events=events)
     if endpoint is None:
         raise Conflict(
-            f"There is an alert endpoint '{name}' already.",
+            f"An alert endpoint named '{name}' already exists.",
             field="name",
             value=name,
             remedy=f"Change it with PATCH /alert-endpoints/{name}, or choose another name.",
@@ -123,10 +123,10 @@ def change_endpoint(
         values["addresses"] = list(change.addresses)
     if change.reason is not None and change.enabled is not False:
         raise InvalidInput(
-            "A reason says why an endpoint is disabled.",
+            "A reason needs enabled to be false, because it explains why the endpoint is disabled.",
             field="reason",
             value=change.reason,
-            remedy="Leave it out, or set enabled to false.",
+            remedy="Leave the reason out, or set enabled to false.",
         )
     moment = now or queries.clock(session)
     if change.enabled is True:
@@ -158,7 +158,7 @@ def rotate_secret(
     endpoint = _locked(session, name)
     if endpoint.kind is not EndpointKind.WEBHOOK:
         raise Conflict(
-            f"Alert endpoint '{name}' is for e-mail, which is not signed.",
+            f"Alert endpoint '{name}' is for e-mail, which the service does not sign.",
             field="name",
             value=name,
             remedy="Name a webhook.",
@@ -220,7 +220,7 @@ def redeliver(session: Session, alert_id: UUID, *, endpoint: str | None, now: da
         queries.deliver_to(session, alert_id, found.id, moment)
     elif queries.deliver_again(session, alert_id, moment) == 0:
         raise Conflict(
-            "The alert was for nobody who is still there.",
+            "None of the alert's endpoints exists any more.",
             field="endpoint",
             remedy='Name an endpoint in the body, as in {"endpoint": "on-call"}.',
         )
@@ -233,7 +233,7 @@ def _locked(session: Session, name: str) -> Endpoint:
 
 def _unknown(session: Session, name: str) -> Endpoint:
     near = get_close_matches(name, endpoints.endpoint_names(session), n=3, cutoff=0.4)
-    known = f"Near matches: {', '.join(near)}." if near else "Make it with POST /alert-endpoints."
+    known = f"Near matches: {', '.join(near)}." if near else "Create it with POST /alert-endpoints."
     raise NotFound(f"There is no alert endpoint '{name[:80]}'.", field="name", value=name, remedy=known)
 
 
@@ -254,7 +254,7 @@ def _check_kind(endpoint: Endpoint, kind: EndpointKind, *, field: str, value: st
             f"Alert endpoint '{endpoint.name}' is of kind {endpoint.kind}, which has no {field}.",
             field=field,
             value=value,
-            remedy=f"Leave {field} out, or make another endpoint of kind {kind}.",
+            remedy=f"Leave {field} out, or create another endpoint of kind {kind}.",
         )
 
 
@@ -272,8 +272,8 @@ def _check_mail(settings: Settings) -> None:
     for setting in ("smtp_host", "smtp_sender"):
         if not getattr(settings, setting):
             raise Conflict(
-                f"No alert can go by e-mail: {setting.upper()} is not set.",
+                f"Alerts cannot be sent by e-mail: {setting.upper()} is not set.",
                 field="kind",
                 value=EndpointKind.EMAIL,
-                remedy=f"Set {setting.upper()} for API and scheduler, and start them again.",
+                remedy=f"Set {setting.upper()} for the API and the scheduler, and restart them.",
             )

@@ -29,7 +29,7 @@ def read_audit_report(session: Session, audit_id: UUID) -> AuditReport:
     audit = find_audit(session, audit_id)
     if audit.status is AuditStatus.RUNNING:
         raise Conflict(
-            f"Audit {audit_id} is running, so there is nothing to report yet.",
+            f"Audit {audit_id} is running, so it has no report yet.",
             field="audit",
             value=audit_id,
             remedy=f"Wait until GET /audits/{audit_id} says that it is judged.",

@@ -28,7 +28,7 @@ from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
 from service.usecases.trail import record
 
-_UNFORESEEN = "Judging the audit met an error that nobody foresaw; the scheduler's log has the details."
+_UNFORESEEN = "Judging the audit failed with an unexpected error; the scheduler's log has the details."
 
 log = structlog.get_logger()
 
@@ -148,7 +148,7 @@ def _failed(job: Job) -> dict[str, str]:
         "code": "dissection-failed",
         "title": "Dissection failed",
         "detail": f"The dissection {job.id} ended {job.status}{why}",
-        "remedy": f"Look at GET /jobs/{job.id}, then audit again.",
+        "remedy": f"See GET /jobs/{job.id} for the reason, then audit again.",
     }
 
 

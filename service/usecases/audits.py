@@ -164,7 +164,7 @@ def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str)
     if audit.status is AuditStatus.RUNNING:
         raise Conflict(f"Audit {audit_id} has no verdict yet.", field="audit", value=audit_id, remedy="Wait for it.")
     if not queries.acknowledge_audit(session, audit_id, by, reason):
-        raise Conflict(f"Audit {audit_id} was acknowledged before.", field="audit", value=audit_id)
+        raise Conflict(f"Audit {audit_id} has already been acknowledged.", field="audit", value=audit_id)
     annotate(session, after=digest_of({"by": by, "reason": reason}))
     return find_audit(session, audit_id)
 
@@ -220,14 +220,14 @@ def _check_file(target: Resource, roots: DataRoots) -> None:
             f"The checkpoint cannot be read: {error.strerror}.",
             field="target",
             value=target.reference,
-            remedy=f"Put the file back, or register it as {target.name} again from where it lies now.",
+            remedy=f"Put the file back, or register it as {target.name} again at its present path.",
         ) from None
     if actual != target.spec["sha256"]:
         raise DigestMismatch(
-            f"The checkpoint's SHA-256 is {actual}, and {target.spec['sha256']} was registered.",
+            f"The checkpoint's SHA-256 is {actual}, but {target.spec['sha256']} was registered.",
             field="target",
             value=target.reference,
-            remedy="Find out who changed the file; deploy it as a new version if it is meant.",
+            remedy="Find out who changed the file; if the change is intended, deploy it as a new version.",
         )
 
 
@@ -268,7 +268,7 @@ def _dissect_stratum(
     """Its top-k follows its size, as if nobody had chosen one for fewer images."""
     least = plan.policy.least_exams(stratum.name)
     if stratum.exams < least:
-        reason = f"{stratum.exams} exams, and at least {least} are wanted."
+        reason = f"{stratum.exams} exams; at least {least} are needed."
         return StratumJob(stratum.name, stratum.value, stratum.exams, None, reason)
     part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
     request = deployment.request

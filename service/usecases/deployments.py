@@ -66,7 +66,7 @@ def create_deployment(
     check_name(name)
     if (submission is None) == (baseline is None):
         raise InvalidInput(
-            "Say how the model is dissected.",
+            "Say how to dissect the model.",
             field="baseline",
             value=baseline,
             remedy="Give either the job that becomes the baseline, or a dissection.",
@@ -90,7 +90,7 @@ def create_deployment(
     )
     if deployment is None:
         raise Conflict(
-            f"There is a deployment {name} already.",
+            f"A deployment named '{name}' already exists.",
             field="name",
             value=name,
             remedy=f"Choose another name, or POST /deployments/{name}/versions.",
@@ -108,7 +108,7 @@ def find_deployment(session: Session, name: str) -> Deployment:
             f"There is no deployment '{name[:80]}'.",
             field="deployment",
             value=name,
-            remedy=f"Near matches: {', '.join(near)}." if near else "Make one with POST /deployments.",
+            remedy=f"Near matches: {', '.join(near)}." if near else "Create one with POST /deployments.",
         )
     return deployment
 
@@ -171,7 +171,7 @@ def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
             f"Audits of {name} cannot be compared with job {job_id}: they differ in {', '.join(pairs)}.",
             field=differing[0],
             value=job_id,
-            remedy="Pin the dissection of one of its audits.",
+            remedy="Pin the dissection of one of the deployment's audits.",
         )
     return _changed(session, deployment, baseline_id=job_id)
 
@@ -181,7 +181,10 @@ def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: d
     deployment = find_deployment(session, name)
     if snooze is not None and snooze.until <= now:
         raise InvalidInput(
-            "That moment has passed.", field="until", value=snooze.until.isoformat(), remedy="Name one to come."
+            "That time is in the past.",
+            field="until",
+            value=snooze.until.isoformat(),
+            remedy="Give a time in the future.",
         )
     return _changed(session, deployment, snooze=queries.snooze_as_json(snooze))
 
@@ -212,7 +215,7 @@ def _baseline(session: Session, job_id: UUID | None) -> Job:
     job = find_job(session, choose_job(session, job_id=job_id, model=None))
     if job.request.options.shuffled is not None:
         raise InvalidInput(
-            f"Job {job.id} dissected the network with its weights shuffled, which is no network in use.",
+            f"Job {job.id} dissected the network with its weights shuffled, which is not a network in use.",
             field="baseline",
             value=job.id,
             remedy="Name a dissection of the network itself.",

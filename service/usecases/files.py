@@ -36,16 +36,16 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
             "The path lies outside the data roots.",
             field=field,
             value=uri,
-            remedy="Move it below one of the folders in DATA_ROOTS, or have that setting extended.",
+            remedy="Move it below one of the folders in DATA_ROOTS, or ask an administrator to extend that setting.",
         )
     try:
         is_there = path.exists()
     except OSError as error:
         raise InvalidInput(
-            f"The {field} cannot be looked at: {error.strerror}.",
+            f"The {field} cannot be accessed: {error.strerror}.",
             field=field,
             value=uri,
-            remedy="Check path and rights.",
+            remedy="Check its path and permissions.",
         ) from None
     if not is_there:
         raise _nothing(uri, field)
@@ -71,9 +71,9 @@ def read_located(read: Callable[[], Result], *, field: str, value: str) -> Resul
             f"The {field} cannot be read: {error.strerror}.",
             field=field,
             value=value,
-            remedy="Name what this machine may read.",
+            remedy="Name a file or folder that this machine can read.",
         ) from None
 
 
 def _nothing(uri: str, field: str) -> InvalidInput:
-    return InvalidInput(f"There is nothing at that {field}.", field=field, value=uri, remedy="Check the path.")
+    return InvalidInput(f"No file or folder exists at that {field}.", field=field, value=uri, remedy="Check the path.")

@@ -57,7 +57,7 @@ class Begin:
                 with session.begin_nested():
                     self.audits.cancel(session, audit_id)
             except Conflict:
-                log.info("an audit to be cancelled ends by itself", audit=str(audit_id))
+                log.info("an audit ended before it could be cancelled", audit=str(audit_id))
 
 
 def due_schedules(sessions: Sessions, now: datetime | None = None) -> tuple[datetime, Sequence[UUID]]:
@@ -231,7 +231,7 @@ def _begin(
     except (Unavailable, NotMeasured):
         raise
     except DissectError as error:
-        log.warning("an audit cannot be started", schedule=schedule.name, fire_time=time, reason=error.detail)
+        log.warning("cannot start an audit", schedule=schedule.name, fire_time=time, reason=error.detail)
         return Fire(time, Outcome.MISSED, now, reason=f"The audit cannot be started. {error}")
     subject = f"/schedules/{schedule.name} -> /audits/{audit_id}"
     record(session, actor=SCHEDULER, action="fire schedule", subject=subject)
@@ -242,7 +242,7 @@ def _counting(fires: list[Fire], earlier: int) -> list[Fire]:
     """The fires, the first of which says how many came before them."""
     if not earlier or not fires or fires[0].outcome is not Outcome.MISSED:
         return fires
-    reason = f"{fires[0].reason} So were {earlier} before it, which are not listed."
+    reason = f"{fires[0].reason} {earlier} fires before it were late as well and are not listed."
     return [replace(fires[0], reason=reason), *fires[1:]]
 
 
@@ -251,5 +251,5 @@ def _why_queued(open_audits: Sequence[UUID]) -> str:
 
 
 def _why_skipped(open_audits: Sequence[UUID], *, waiting: bool) -> str:
-    also = " Another fire waits for its end already." if waiting else ""
+    also = " Another fire is already waiting for it to end." if waiting else ""
     return f"Audit {open_audits[0]} has not ended.{also}"

@@ -264,7 +264,7 @@ def _same_request(earlier: tuple[Job, str], digest: str, key: str) -> Job:
     job, its_digest = earlier
     if its_digest != digest:
         raise InvalidInput(
-            f"That idempotency key belongs to job {job.id}, which asked for something else.",
+            f"That idempotency key belongs to job {job.id}, whose request was different.",
             field="Idempotency-Key",
             value=key,
             remedy="Use a new key for a new request.",

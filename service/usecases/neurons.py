@@ -22,7 +22,7 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
     Raises InvalidInput unless exactly one is given, NotFound, and Conflict for a job without a result.
     """
     if (job_id is None) == (model is None):
-        raise InvalidInput("Say which dissection is meant.", field="job", remedy="Give either job= or model=.")
+        raise InvalidInput("Say which dissection you mean.", field="job", remedy="Give either job= or model=.")
     if job_id is not None:
         status = find_job_status(session, job_id)
         if status is not JobStatus.SUCCEEDED:
@@ -38,7 +38,7 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
     latest = queries.latest_job_of_model(session, name, version)
     if latest is None:
         raise NotFound(
-            f"No job on model '{model}' has succeeded yet.", field="model", value=model, remedy="Post one to /jobs."
+            f"Model '{model}' has no succeeded job yet.", field="model", value=model, remedy="Post one to /jobs."
         )
     return latest
 

@@ -30,7 +30,7 @@ def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, 
     if isinstance(rule, WatchedShare):
         if not concept_set.watched:
             raise InvalidPolicy(
-                f"Concept set {concept_set.name} watches no concept, so the rule could never be broken.",
+                f"Concept set {concept_set.name} watches no concept, so no audit could ever break the rule.",
                 field=field,
                 remedy="Mark concepts as watched, or leave the rule out.",
             )
@@ -55,7 +55,7 @@ def _check_watched(texts: Iterable[str], concept_set: ConceptSet, field: str) ->
     for position, text in enumerate(texts):
         if text not in watched:
             raise InvalidPolicy(
-                f"'{text}' is not watched, so no neuron's response to it is known.",
+                f"'{text}' is not watched, so the service does not measure how neurons respond to it.",
                 field=f"{field}.concepts.{position}",
                 value=text,
                 remedy="Name watched concepts, or mark it as watched in the concept set.",
@@ -78,7 +78,7 @@ def _check_stratum(by: str, least_exams: int, exams: Mapping[str, Mapping[str, i
             f"No value of {by} has {least_exams} exams in the probe set, so the rule could never be tested.",
             field=f"{field}.least_exams",
             value=least_exams,
-            remedy=f"The largest has {most}: want fewer (20 at least), or take a larger probe set.",
+            remedy=f"The largest has {most}: lower least_exams (to 20 or more), or use a larger probe set.",
         )
 
 

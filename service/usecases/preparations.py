@@ -26,10 +26,10 @@ _QUEUE = "_preparations"
 """No job's queue may have this name, so that preparations take turns with all of them."""
 
 _ASK_AGAIN = {
-    Preparation.INSPECT: "POST /models/{reference}/inspect has it opened again.",
-    Preparation.MEASURE: "POST /probe-sets/{reference}/measure has its images measured again.",
+    Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
+    Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
 }
-_PLACES_TO_LOOK = "Look at the workers' logs and memory."
+_PLACES_TO_LOOK = "Check the workers' logs and memory."
 
 
 def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Preparation, *, total: int = 1) -> None:
@@ -66,7 +66,7 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
             remedy=problem["remedy"],
         )
     return NotMeasured(
-        f"A worker is still to read the sizes of the images of probe set {probe_set.reference}, for its patches.",
+        f"A worker has not yet read the image sizes that the patches of probe set {probe_set.reference} need.",
         field="probe_set",
         value=probe_set.reference,
         remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many patches there are.",

@@ -72,7 +72,7 @@ def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: Data
     try:
         event = read_event(body)
     except InvalidInput as error:
-        log.warning("what the model registry sent is no event", field=error.field, reason=error.detail)
+        log.warning("the model registry sent something other than an event", field=error.field, reason=error.detail)
         raise
 
     if event.kind not in FOLLOWED:
@@ -139,7 +139,7 @@ def _hear_alias(
         return []
     source = source_of_registry_version(session, event.model, number)
     if source is None:
-        log.warning("alias of a version that is not known yet", model=event.model, alias=alias, version=number)
+        log.warning("alias of an unknown version", model=event.model, alias=alias, version=number)
         return []
     return _deploy_to_followers(session, queue, alias, _Version(event.model, number, source), roots)
 
@@ -175,7 +175,7 @@ def _follow(
 def _refuse(session: Session, followers: Sequence[Deployment], problem: DissectError) -> list[Audit]:
     """Of the version in use, for another is not known here: each of the deployments goes on with it."""
     names = [deployment.name for deployment in followers]
-    log.warning("the model registry cannot be followed", deployments=names, reason=problem.detail, value=problem.value)
+    log.warning("cannot follow the model registry", deployments=names, reason=problem.detail, value=problem.value)
     return [refuse_audit(session, deployment, Occasion("registry"), problem) for deployment in followers]
 
 
@@ -232,13 +232,13 @@ def _weights_in(folder: Path) -> list[Path]:
 
 def _not_followed(version: _Version, error: DissectError) -> DissectError:
     """The same problem, of that version."""
-    detail = f"{version} in the model registry cannot be followed. {error.detail}"
+    detail = f"{version} in cannot follow the model registry. {error.detail}"
     return type(error)(detail, field=error.field, value=error.value, remedy=error.remedy)
 
 
 def _never_told(model: str, alias: str, version: str) -> InvalidInput:
     return InvalidInput(
-        f"The model registry gave version {version} of {model} the alias {alias}, and has not told of that version.",
+        f"The model registry gave version {version} of {model} the alias {alias}, but has not announced that version.",
         field="data.version",
         value=version,
         remedy="Send model_version.created to /registry-events as well, or POST /deployments/{name}/versions.",

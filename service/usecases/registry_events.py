@@ -69,7 +69,7 @@ class RegistryEvent:
         if value is None or text == "":
             raise _senseless(f"The event has no {field}.", field, value)
         if text is None or not text.strip() or len(text) > _LONGEST_WORD or text != storable(text):
-            raise _senseless(f"The event's {field} is no name.", field, value)
+            raise _senseless(f"The event's {field} is not a name.", field, value)
         return text
 
     def source(self) -> str:
@@ -85,10 +85,10 @@ class RegistryEvent:
             at = _TIME.validate_python(self.timestamp)
         except ValidationError:
             raise InvalidInput(
-                "The event's timestamp is no time, so it cannot be told whether it is news.",
+                "The event's timestamp is not a time, so the service cannot tell whether the event is new.",
                 field="timestamp",
                 value=storable(str(self.timestamp)),
-                remedy="Send MLflow's own, as in 2026-01-31T12:00:00+00:00, or none.",
+                remedy="Send MLflow's own timestamp, as in 2026-01-31T12:00:00+00:00, or leave it out.",
             ) from None
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
@@ -102,17 +102,17 @@ def check_signature(request: Signed, secret: str, now: datetime) -> None:
     expected = "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
     if not hmac.compare_digest(request.signature.encode(), expected.encode()):
         raise Unauthorized(
-            "The webhook's signature is not that of its bytes.",
+            "The webhook's signature does not match its body.",
             field="X-MLflow-Signature",
-            remedy="Give MLflow's webhook the secret that MLFLOW_WEBHOOK_SECRET has.",
+            remedy="Give MLflow's webhook the same secret as MLFLOW_WEBHOOK_SECRET.",
         )
     age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
     if age is None or age > _TOLERANCE_S:
         raise Unauthorized(
-            "The webhook is not of now.",
+            "The webhook's timestamp is outside the five-minute window.",
             field="X-MLflow-Timestamp",
             value=request.timestamp,
-            remedy="Set the clocks of both machines.",
+            remedy="Synchronise the clocks of both machines.",
         )
 
 
@@ -130,7 +130,7 @@ def read_event(body: bytes) -> RegistryEvent:
         missing = first["type"] == "missing"
         wrong = "is missing" if missing else f"must be {expected_of(first['type'], first.get('ctx', {}))}"
         raise InvalidInput(
-            f"That is no event of a model registry: {field} {wrong}.",
+            f"This is not a model registry event: {field} {wrong}.",
             field=field,
             remedy="Send MLflow's model_version.created and model_version_alias.created here.",
         ) from None

@@ -23,7 +23,7 @@ from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
 
-_NO_PICTURES = "There are no pictures, because an earlier release of the service stored this result."
+_NO_PICTURES = "There are no pictures: an earlier release of the service stored this result."
 
 
 def read_report(session: Session, job_id: UUID, *, must_have: Path | None) -> DissectionReport:

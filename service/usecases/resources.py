@@ -74,10 +74,10 @@ def register_dissector(session: Session, *, name: str, path: str, roots: DataRoo
     directory = locate(path, roots, field="path")
     if not (directory / "dissector.json").is_file():
         raise InvalidDissector(
-            "The folder holds no dissector.json.",
+            "The folder has no dissector.json.",
             field="path",
             value=path,
-            remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md says.",
+            remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md describes.",
         )
     digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
     spec = {"path": str(directory)}

@@ -49,7 +49,7 @@ def create_schedule(
     added = queries.add_schedule(session, name, deployment_id, terms, looked_at=now, next_fire_at=next_look(terms, now))
     if not added:
         raise Conflict(
-            f"There is a schedule '{name}' already.",
+            f"A schedule named '{name}' already exists.",
             field="name",
             value=name,
             remedy="Choose another name, or change that one with PATCH.",
@@ -79,7 +79,7 @@ def change_schedule(session: Session, name: str, changes: Changes, now: datetime
     looked_at = schedule.looked_at
     if (terms.cron, terms.zone) != (schedule.terms.cron, schedule.terms.zone):
         now = now or queries.database_clock(session)
-        forgo_owed(session, schedule, now, "The schedule was changed before this fire was looked at.")
+        forgo_owed(session, schedule, now, "The schedule was changed before this fire was processed.")
         looked_at = max(looked_at, now)
     look_at = None if schedule.paused else next_look(terms, looked_at)
     queries.set_terms(session, schedule.id, terms, looked_at=looked_at, next_fire_at=look_at)
@@ -92,7 +92,7 @@ def pause_schedule(session: Session, name: str, now: datetime | None = None) -> 
     if schedule.paused:
         return schedule
     now = now or queries.database_clock(session)
-    forgo_owed(session, schedule, now, "The schedule was paused before this fire was looked at.")
+    forgo_owed(session, schedule, now, "The schedule was paused before this fire was processed.")
     waiting = queries.find_waiting_fire(session, schedule.id)
     if waiting is not None:
         missed = replace(waiting, outcome=Outcome.MISSED, decided_at=now, reason="The schedule was paused meanwhile.")

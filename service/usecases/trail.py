@@ -65,12 +65,12 @@ def read_head(document: bytes, trusted: PublicKey) -> TrailHead:
         head, signature = TrailHead.from_json(value["head"]), Signature.from_json(value["signature"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
-            "The head's file cannot be read.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
+            "The head file cannot be read.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
         ) from error
     trusted.verify(_signed_bytes(head), signature)
     if document != _render(head, signature):
         raise InvalidInput(
-            "The head's file holds more than was written.", field="head", remedy="Give the file as it was exported."
+            "The head file contains more than was exported.", field="head", remedy="Give the file as it was exported."
         )
     return head
 

@@ -145,13 +145,13 @@ class Turns:
             if self._may_decide(turn):
                 self._decide(turn.schedule, turn.now, Begin(self._audits, read))
         except FilesNeeded:
-            log.info("a schedule's files are others by now", schedule=str(turn.schedule))
+            log.info("a schedule's files have changed", schedule=str(turn.schedule))
         except NotMeasured as error:
             log.info("a schedule waits", schedule=str(turn.schedule), reason=error.detail)
         except Unavailable as error:
-            log.warning("a schedule cannot be looked at now", schedule=str(turn.schedule), reason=error.detail)
+            log.warning("cannot process a schedule at the moment", schedule=str(turn.schedule), reason=error.detail)
         except Exception:
-            log.exception("a schedule cannot be looked at", schedule=str(turn.schedule))
+            log.exception("cannot process a schedule", schedule=str(turn.schedule))
 
     def _may_decide(self, turn: _Turn) -> bool:
         """Was it not given up meanwhile? From here on it is not any more."""
@@ -164,7 +164,9 @@ class Turns:
             if turn.deciding or turn.given_up:
                 return
             turn.given_up = True
-        log.error("a schedule's files are not read in time", schedule=str(turn.schedule), limit_s=self._limit_s)
+        log.error(
+            "the files of a schedule's audit were not read in time", schedule=str(turn.schedule), limit_s=self._limit_s
+        )
         self._fail(turn.schedule, turn.now, _too_slow(self._limit_s))
 
     def _fail(self, schedule: UUID, now: datetime, problem: DissectError) -> None:
@@ -172,9 +174,9 @@ class Turns:
         try:
             self._decide(schedule, now, Begin(self._audits, problem=problem))
         except DissectError as error:
-            log.warning("a schedule cannot be looked at now", schedule=str(schedule), reason=error.detail)
+            log.warning("cannot process a schedule at the moment", schedule=str(schedule), reason=error.detail)
         except Exception:
-            log.exception("a schedule cannot be looked at", schedule=str(schedule))
+            log.exception("cannot process a schedule", schedule=str(schedule))
 
     def _decide(self, schedule: UUID, now: datetime, begin: Begin) -> None:
         began = decide(self._sessions, schedule, now, begin)
@@ -195,12 +197,12 @@ def _still_reading(turn: _Turn) -> DissectError:
 
 
 def _too_many() -> DissectError:
-    return _unread(f"{MOST} schedules wait for their files already")
+    return _unread(f"{MOST} schedules are already waiting for their files")
 
 
 def _unread(why: str) -> DissectError:
     return Unavailable(
         f"{why}.",
         field="deployment",
-        remedy="See that the drives of checkpoint, manifest and images answer, then run the schedule again.",
+        remedy="Check that the drives of checkpoint, manifest and images respond, then run the schedule again.",
     )

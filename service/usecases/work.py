@@ -165,7 +165,7 @@ def _given_up(lease: Lease, problem: Problem) -> dict[str, Any]:
         "code": "given-up",
         "title": "Job given up",
         "detail": f"{lease.stage}, {item}, was tried {lease.attempt} times. The last time: {problem['detail']}",
-        "remedy": "Look at the workers' logs and memory; then POST /jobs/{id}/retry goes on where the job stopped.",
+        "remedy": "Check the workers' logs and memory; then POST /jobs/{id}/retry goes on where the job stopped.",
     }
 
 

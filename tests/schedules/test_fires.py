@@ -103,7 +103,7 @@ def test_a_very_long_outage_is_counted(field: Field) -> None:
     field.look(at("00:00:30", 3))
     fires = field.fires(schedule)
     assert len(fires) == MOST_LISTED
-    assert f"So were {2 * 24 * 60 - MOST_LISTED} before it" in str(fires[0].reason)
+    assert f"{2 * 24 * 60 - MOST_LISTED} fires before it" in str(fires[0].reason)
     assert field.audited(schedule) == [at("00:00", 3)]
 
 
@@ -350,7 +350,7 @@ def test_another_expression_owes_nothing_of_the_time_before(field: Field) -> Non
     assert changed.look_at == at("05:00")
     field.look(at("05:00"))
     assert field.outcomes(schedule) == {at("02:00"): MISSED, at("05:00"): STARTED}
-    assert field.fires(schedule)[0].reason == "The schedule was changed before this fire was looked at."
+    assert field.fires(schedule)[0].reason == "The schedule was changed before this fire was processed."
 
 
 def test_another_catch_up_counts_for_what_is_owed(field: Field) -> None:
@@ -387,7 +387,7 @@ def test_run_now_keeps_to_overlap(field: Field) -> None:
         schedules.delete_schedule(session, "nightly")
     queueing = replace(DAILY, overlap=Overlap.QUEUE)
     assert [fire.outcome for fire in run(field, queueing, "01:30", "01:31")] == [STARTED, QUEUED]
-    with pytest.raises(Conflict, match="Another fire waits"), transaction(field.sessions) as session:
+    with pytest.raises(Conflict, match="Another fire is already waiting"), transaction(field.sessions) as session:
         schedules.run_schedule(session, field.audits, "nightly", at("01:32"))
     field.end_audits()
     field.look(at("01:40"))

@@ -76,7 +76,7 @@ def test_a_reason_says_how_late_and_which_rule() -> None:
         "Found 5 min late; the schedule does not catch up.",
     ]
     graceful = settle(due, NOW, replace(DAILY, catch_up=CatchUp.ALL, catch_up_max=5, grace=timedelta(hours=1)))
-    assert list(graceful.values()) == ["Found 2 d 3 h late; its grace is over.", None]
+    assert list(graceful.values()) == ["Found 2 d 3 h late; its grace period has ended.", None]
 
 
 @pytest.mark.parametrize(

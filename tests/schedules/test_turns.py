@@ -125,7 +125,7 @@ def test_where_too_many_readings_hang_further_fires_are_told_of(
     Event().wait(0.1)
     scheduler.start_due(at("02:01"))
     scheduler.start_due(at("02:05"))
-    assert statuses(field, late) == ["2 schedules wait for their files already."]
+    assert statuses(field, late) == ["2 schedules are already waiting for their files."]
     drive.set()
     scheduler.wait()
     assert [len(statuses(field, schedule)) for schedule in stuck] == [1, 1]

@@ -101,7 +101,7 @@ def test_a_model_that_opens(sessions: Sessions, host: OpenHost, model: Resource)
 @pytest.mark.parametrize(
     ("runner", "limit_s", "code", "said"),
     [
-        ("open_dying_inspector", 300, "worker-crashed", "without an answer"),
+        ("open_dying_inspector", 300, "worker-crashed", "without a result"),
         ("open_hanging_inspector", 2, "time-limit", "INSPECT_TIME_LIMIT_S"),
     ],
 )

@@ -42,8 +42,8 @@ def test_a_key_is_the_same_whatever_wrote_it(tmp_path: Path, content: bytes) -> 
         (b" \r\n", "is empty"),
         (codecs.BOM_UTF8, "is empty"),
         ("open".encode("utf-16-le"), "NUL characters, as UTF-16 without"),
-        (codecs.BOM_UTF16_LE + b"o", "is no text"),
-        (b"\xff\x00\x80", "is no text"),
+        (codecs.BOM_UTF16_LE + b"o", "is neither UTF-8 text"),
+        (b"\xff\x00\x80", "is neither UTF-8 text"),
         ("schlüssel".encode(), "not ASCII"),
         (b"two\rlines", "more than one line"),
         (b"two\nlines", "more than one line"),
@@ -57,7 +57,7 @@ def test_what_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes, why: 
     with pytest.raises(InvalidInput, match=why) as refused:
         connect("http://127.0.0.1:9", file)
     assert (refused.value.field, refused.value.value) == ("api_key_file", str(file))
-    assert "api-key of its data folder" in str(refused.value)
+    assert "api-key in its data folder" in str(refused.value)
 
 
 @pytest.mark.parametrize(("name", "why"), [("none", "No such file"), (".", "Is a directory"), ("/dev/zero", "longer")])

@@ -77,7 +77,7 @@ def test_registering_opens_no_image(sessions: Sessions, folder: Path, monkeypatc
     monkeypatch.setattr(measuring, "image_size", refuse)
     probe_set = register_patches(sessions, folder)
     assert probe_set.spec["images"] is None
-    with pytest.raises(NotMeasured, match="sizes of the images") as refused:
+    with pytest.raises(NotMeasured, match="has not yet read the image sizes") as refused:
         dissect(sessions, folder)
     assert "GET /probe-sets/probes@1" in str(refused.value.remedy)
 

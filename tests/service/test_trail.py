@@ -176,7 +176,10 @@ def test_a_login_of_few_rights_is_told_what_it_lacks(empty_database_url: str, mi
     url = empty_database_url.replace("mammodissect@", "plain@")
     try:
         plain = open_sessions(SecretStr(url))
-        with pytest.raises(Unavailable, match="may not take the role") as refused, transaction(plain) as session:
+        with (
+            pytest.raises(Unavailable, match="is not allowed to use the role") as refused,
+            transaction(plain) as session,
+        ):
             session.execute(text("SELECT 1"))
         assert "GRANT mammodissect_app TO" in str(refused.value.remedy)
         with pytest.raises(Conflict, match="may not make the role") as conflict:
