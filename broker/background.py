@@ -37,7 +37,7 @@ class BackgroundQueue(JobQueue):
         try:
             self._messages.put_nowait((task, identifier))
         except Full as error:  # the broker is away, and every attempt to reach it takes seconds
-            raise Unavailable("Too many messages wait for the broker.") from error
+            raise Unavailable("Too many messages are waiting for the broker.") from error
 
     def waiting(self) -> int:
         """See `JobQueue.waiting`."""
@@ -72,4 +72,6 @@ class BackgroundQueue(JobQueue):
         try:
             self._queue.publish(task, identifier)
         except Unavailable as error:
-            log.warning("message not sent, the scheduler will", reason=error.detail, task=task, id=str(identifier))
+            log.warning(
+                "message not sent, the scheduler will send it", reason=error.detail, task=task, id=str(identifier)
+            )

@@ -58,7 +58,7 @@ def _checked(url: str) -> str:
         known = False
     if not known:
         raise InvalidInput(
-            "BROKER_URL is no URL of Redis or Valkey.",
+            "BROKER_URL is not a Redis or Valkey URL.",
             field="broker_url",
             remedy="Write it like redis://:password@host:6379/0, rediss://... or redis+socket:///path.",
         )

@@ -30,14 +30,14 @@ def service_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
         # Where there is a password, the reason may hold a part of it.
-        raise refused("is no URL" if "@" in text else f"is no URL: {_lower(str(error))}") from None
+        raise refused("is not a URL" if "@" in text else f"is not a URL: {_lower(str(error))}") from None
 
     if url.scheme not in {"http", "https"}:
         raise refused("does not begin with http:// or https://")
     if url.userinfo:
-        raise refused("holds a user or password, which the API key stands for")
+        raise refused("contains a user or password; the API key is used instead")
     if url.query or url.fragment:
-        raise refused("goes on behind the address, with ? or #")
+        raise refused("has a part after ? or #")
     if problem := host_problem(url.host):
         raise refused(problem)
     if problem := port_problem(url.port):
@@ -48,12 +48,12 @@ def service_url(text: str) -> httpx.URL:
 def host_problem(host: str) -> str | None:
     """Why no connection could ever go to such a host; None where one could."""
     if not host:
-        return "names no host"
+        return "does not name a host"
     if address_of(host) is not None:
         return None
     labels = host.rstrip(".").lower().split(".")
     if len(host) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
-        return f"names a host that there cannot be, '{host}'"
+        return f"names an impossible host, '{host}'"
     return None
 
 

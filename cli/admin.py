@@ -31,7 +31,7 @@ def gc(
     ] = 30.0,
     results_older_than_days: Annotated[
         float | None,
-        typer.Option(min=1, help="Also delete dissections that ended before and that nothing on record refers to."),
+        typer.Option(min=1, help="Also delete dissections that ended longer ago and that nothing on record refers to."),
     ] = None,
 ) -> None:
     """Delete intermediate results that no job can need any more. Reads DATABASE_URL and ARTIFACTS_URL."""
@@ -70,7 +70,7 @@ def trail_head(
         raise InvalidInput(
             "SIGNING_KEY is not set.",
             field="signing_key",
-            remedy="Name the key's file; `mammodissect up` keeps it in signing-key.pem of its data folder.",
+            remedy="Name the key's file; `mammodissect up` keeps it as signing-key.pem in its data folder.",
         )
     key = SigningKey.load(settings.signing_key_path)
     with _database(settings) as sessions, transaction(sessions) as session:
@@ -83,12 +83,12 @@ def trail_head(
 def verify_trail(
     head: Annotated[Path | None, typer.Option(help="Signed head that was exported earlier.")] = None,
     public_key: Annotated[
-        Path | None, typer.Option(help="PEM of the public key that signed it, kept since before.")
+        Path | None, typer.Option(help="PEM file of the public key that signed it, from a copy that you keep.")
     ] = None,
 ) -> None:
     """Check every entry of the trail. Exits with 0 if it is whole, 1 if it was changed, 2 if it cannot be checked.
 
-    Without a head, entries cut off at the end are not missed. Reads DATABASE_URL.
+    Without a head, the check cannot detect entries that were cut off at the end. Reads DATABASE_URL.
     """
     from service.config import read_settings
     from service.db.session import transaction
@@ -97,16 +97,18 @@ def verify_trail(
     try:
         signed = _signed_head(head, public_key)
     except SignatureMismatch as error:
-        _tampered(f"The head's file was changed: {error.detail}")
+        _tampered(f"The head file was changed: {error.detail}")
     with _database(read_settings()) as sessions, transaction(sessions) as session:
         check = trail.verify_trail(session, signed)
     if check.fault is not None:
-        _tampered(f"Entry {check.fault.seq} is the first that is not what was written. {check.fault.detail}")
+        _tampered(f"Entry {check.fault.seq} is the first that was changed. {check.fault.detail}")
     print(f"The trail is whole: {check.entries} entries, the last with hash {check.hash}")
     if signed is None:
-        print("Without a signed head, entries cut off at the end cannot be missed: give one with --head.")
+        print(
+            "Without a signed head, the check cannot detect entries that were cut off at the end: give one with --head."
+        )
     else:
-        print(f"It passes through the head of {signed.at}, which was signed at entry {signed.seq}.")
+        print(f"It contains the head of {signed.at}, which was signed at entry {signed.seq}.")
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | Non
             field="head" if head is None else "public_key",
             remedy="Give both --head and --public-key.",
         )
-    remedy = "Give the public key as GET /signing-key told it."
+    remedy = "Give the public key as GET /signing-key returned it."
     pem = read_key_text(public_key, what="public key", field="public_key", remedy=remedy)
     return read_head(_read(head, "head"), PublicKey.from_pem(pem.encode()))
 

@@ -30,15 +30,15 @@ class Status(IntEnum):
 def audit(
     deployment: Annotated[str, typer.Option(help="Name of the deployment.")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="Audit this checkpoint (path or file:// URI) as a candidate for it.")
+        str | None, typer.Option(help="Audit this checkpoint (path or file:// URI) as a candidate for the deployment.")
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="The checkpoint's architecture; left out, that of the version in use.")
+        str | None, typer.Option(help="The checkpoint's architecture; default: that of the version in use.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the checkpoint must have.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict.")] = True,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 6 * 3600.0,
-    strict: Annotated[bool, typer.Option(help="Take WARN for FAIL.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="The most seconds to wait.")] = 6 * 3600.0,
+    strict: Annotated[bool, typer.Option(help="Treat WARN as FAIL.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the audit here.")] = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit XML report here.")] = None,
     url: Url = URL,
@@ -121,7 +121,7 @@ def _ended(client: ServiceClient, audit_id: str, timeout: float) -> dict[str, An
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"Audit {audit_id} has no verdict after {timeout:g} seconds.",
-                remedy="It goes on; look at GET /audits/{id}, or wait longer with --timeout.",
+                remedy="It is still running; see GET /audits/{id}, or wait longer with --timeout.",
             )
         time.sleep(_POLL_S)
 
@@ -147,7 +147,7 @@ def _why(audit: dict[str, Any]) -> str:
 
 def _check_folder(file: Path | None, field: str) -> None:
     if file is not None and not file.absolute().parent.is_dir():
-        raise InvalidInput("There is no such folder.", field=field, value=file.parent, remedy="Make it first.")
+        raise InvalidInput("The folder does not exist.", field=field, value=file.parent, remedy="Create it first.")
 
 
 def _write(file: Path | None, content: str) -> None:
@@ -159,6 +159,8 @@ def _write(file: Path | None, content: str) -> None:
         unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(file)
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}.", remedy="Check folder and rights.") from None
+        raise InvalidInput(
+            f"{file} cannot be written: {error.strerror}.", remedy="Check the folder and its permissions."
+        ) from None
     finally:
         unfinished.unlink(missing_ok=True)

@@ -18,8 +18,10 @@ _TRIES = 3
 
 def audit_report(
     audit: Annotated[UUID, typer.Argument(help="Id of an audit that has ended.")],
-    output_dir: Annotated[Path, typer.Option(help="Folder for the files; made where it does not exist.")],
-    signed: Annotated[bool, typer.Option("--signed/--unsigned", help="Unsigned: of a service without a key.")] = True,
+    output_dir: Annotated[Path, typer.Option(help="Folder for the files; created if it does not exist.")],
+    signed: Annotated[
+        bool, typer.Option("--signed/--unsigned", help="Without a signature, for a service that has no signing key.")
+    ] = True,
     url: Url = URL,
     api_key_file: KeyFile = KEY_FILE,
 ) -> None:
@@ -35,7 +37,7 @@ def audit_report(
             f"The folder cannot be written: {error.strerror}.",
             field="output_dir",
             value=output_dir,
-            remedy="Check folder and rights.",
+            remedy="Check the folder and its permissions.",
         ) from None
     with unfinished as folder, closing(connect(url, api_key_file)) as client:
         for file in _fetch(client, audit, Path(folder), signed=signed):
@@ -55,5 +57,8 @@ def _fetch(client: ServiceClient, audit: UUID, folder: Path, *, signed: bool) ->
         if digest in page.read_text("utf-8") and (not signed or digest in signature.read_text("utf-8")):
             return [page, twin, *([signature] if signed else [])]
     raise Conflict(
-        f"The report on audit {audit} changes while it is fetched.", field="audit", value=audit, remedy="Try again."
+        f"The report on audit {audit} changes while it is being fetched.",
+        field="audit",
+        value=audit,
+        remedy="Try again.",
     )

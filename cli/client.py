@@ -37,7 +37,7 @@ class ServiceClient:
 
     def __init__(self, url: str, api_key: str) -> None:
         """Raises InvalidInput for a URL, key, proxy or certificate file that cannot be used. Nothing connects yet."""
-        check_key(api_key, field="api_key", value=None, remedy="Give the key that the service was started with.")
+        check_key(api_key, field="api_key", value=None, remedy="Give the API key that the service was started with.")
         address = service_url(url)
         self._proxy = proxy_for(address, os.environ)
         self._http = httpx.Client(
@@ -71,7 +71,7 @@ class ServiceClient:
                 f"The file cannot be written: {error.strerror}.",
                 field="out",
                 value=out,
-                remedy="Check folder and rights.",
+                remedy="Check the folder and its permissions.",
             ) from None
         finally:
             unfinished.unlink(missing_ok=True)
@@ -99,10 +99,10 @@ class ServiceClient:
         answer = _object(self._send(method, path, **arguments))
         if answer is None:
             raise ServiceError(
-                f"The answer to {method} {path} is not what the service answers.",
+                f"The answer to {method} {path} is not an answer of the service.",
                 field="url",
                 value=self._http.base_url,
-                remedy="Is the service at that URL, with nothing before it that asks for a login?",
+                remedy="Check that the service is at that URL, without a login page in front of it.",
             )
         return answer
 
@@ -113,7 +113,10 @@ class ServiceClient:
             raise self._unreachable(error) from error
         except httpx.InvalidURL as error:
             raise ServiceError(
-                f"{method} {path} cannot be asked for: {error}", field="url", value=path, remedy="Check names and ids."
+                f"{method} {path} is not a possible request: {error}",
+                field="url",
+                value=path,
+                remedy="Check names and ids.",
             ) from None
         if not response.is_success:
             raise _problem(response)
@@ -145,7 +148,7 @@ def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
     except (OSError, ssl.SSLError) as error:
         variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "SSL_CERT_FILE")
         raise InvalidInput(
-            f"The certificates of authorities cannot be read: {error}.",
+            f"The CA certificates cannot be read: {error}.",
             field=variable,
             value=os.environ.get(variable),
             remedy=f"Set {variable} to a PEM file or folder that can be read, or unset it.",
@@ -157,13 +160,13 @@ def _problem(response: httpx.Response) -> DissectError:
     status = f"{response.status_code} {response.reason_phrase}".strip()
     detail, remedy = problem.get("detail"), problem.get("remedy")
     if response.status_code in _AWAY:
-        return Unavailable(str(detail or f"The service cannot be reached now: {status}."), remedy=remedy)
+        return Unavailable(str(detail or f"The service is not available at the moment: {status}."), remedy=remedy)
     if detail is None:
         return ServiceError(
-            f"The answer was {status}, without a reason.",
+            f"The service answered {status} without a reason.",
             field="url",
             value=response.url,
-            remedy="Is the service at that URL?",
+            remedy="Check that the service is at that URL.",
         )
     return ServiceError(str(detail), field=problem.get("field"), value=problem.get("value"), remedy=remedy)
 

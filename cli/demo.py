@@ -103,8 +103,8 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
     console.print(
         "\nOpen a report in a browser:\n\n"
         + "".join(f"  {report.resolve()}\n" for report in reports)
-        + "\nThe dissector has seen synthetic mammograms alone: its labels on real ones only show how the software"
-        " works.\nWhat it can and cannot see: docs/dissectors.md. To ask more, start the service again\n\n"
+        + "\nThe dissector has seen only synthetic mammograms: its labels on real ones only show how the software"
+        " works.\nWhat it can and cannot see: docs/dissectors.md. To ask more questions, start the service again\n\n"
         f"  .venv/bin/mammodissect up --data-dir {data_dir / 'stack'} --port 8000\n\n"
         "and, beside it,\n\n"
         f'  curl --noproxy "*" -H "Authorization: Bearer $(cat {data_dir / "stack" / "api-key"})" '
@@ -161,7 +161,7 @@ def _dissect(
     for listed in client.get("/jobs", status="succeeded")["items"]:
         job = client.get(path_of("jobs", listed["id"]))
         if body.items() <= job.items() and method.items() <= job["method"].items():
-            console.print(f"  job {job['id']} did this before: its result is shown again")
+            console.print(f"  job {job['id']} did this before; its earlier result is shown")
             return job
     job = client.post("/jobs", body | {"method": method})
     console.print(f"  job {job['id']}")

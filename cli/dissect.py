@@ -30,7 +30,8 @@ def dissect(
     probe_set: Annotated[Path, typer.Option(help="Manifest of the probe images (.csv, .json, .jsonl).")],
     out: Annotated[Path, typer.Option(help="Result file: .json, .csv or .parquet.")],
     csv_layout: Annotated[
-        Literal["tidy", "published"], typer.Option(help="Columns of a .csv: one line per concept, or as in the paper.")
+        Literal["tidy", "published"],
+        typer.Option(help="Columns of a .csv: one line per concept, or those of the paper."),
     ] = "tidy",
     report: Annotated[Path | None, typer.Option(help="Report to write as well: one .html file.")] = None,
     layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
@@ -38,13 +39,13 @@ def dissect(
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
     ] = "bi-rads",
     shuffled: Annotated[
-        int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, by this seed.")
+        int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, with this seed.")
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Digest the weights file must have.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
-        Literal["fail", "skip"], typer.Option(help="At an image that cannot be decoded.")
+        Literal["fail", "skip"], typer.Option(help="What to do with an image that cannot be decoded.")
     ] = "fail",
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
@@ -103,7 +104,7 @@ def _inferred(result: Dissection) -> str:
     if result.evidence is None:
         return "No evidence was asked for"
     if result.evidence.refused is not None:
-        return f"Nothing was inferred. {result.evidence.refused}"
+        return f"Significance was not tested. {result.evidence.refused}"
     significant = sum(neuron.significant is True for layer in result.layers for neuron in layer.neurons)
     return f"{significant} of {result.evidence.tests} labels are significant; the others are no concept"
 
@@ -122,7 +123,7 @@ def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
 def _format(out: Path, csv_layout: str) -> ExportFormat:
     """The format that the file's name asks for; its folder must exist, which is better known before hours of work."""
     if not out.absolute().parent.is_dir():
-        raise InvalidInput("The result's folder does not exist.", field="out", value=out, remedy="Make it first.")
+        raise InvalidInput("The result's folder does not exist.", field="out", value=out, remedy="Create it first.")
     match out.suffix, csv_layout:
         case ".csv", "published":
             return "published"
@@ -133,7 +134,10 @@ def _format(out: Path, csv_layout: str) -> ExportFormat:
         case ".json", _:
             return "json"
     raise InvalidInput(
-        f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .json, .csv or .parquet."
+        f"'{out.name}' does not end in a known format.",
+        field="out",
+        value=out,
+        remedy="End it in .json, .csv or .parquet.",
     )
 
 
@@ -142,10 +146,12 @@ def _check_report(report: Path | None) -> None:
         return
     if report.suffix != ".html":
         raise InvalidInput(
-            f"'{report.name}' is no .html file.", field="report", value=report, remedy="End it in .html."
+            f"'{report.name}' is not an .html file.", field="report", value=report, remedy="End it in .html."
         )
     if not report.absolute().parent.is_dir():
-        raise InvalidInput("The report's folder does not exist.", field="report", value=report, remedy="Make it first.")
+        raise InvalidInput(
+            "The report's folder does not exist.", field="report", value=report, remedy="Create it first."
+        )
 
 
 def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:

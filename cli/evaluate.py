@@ -35,10 +35,10 @@ What to make of it: docs/evaluation.md.
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with manifest.csv, or a manifest; docs/evaluation.md.")],
+    data: Annotated[Path, typer.Argument(help="Folder with manifest.csv, or a manifest; see docs/evaluation.md.")],
     out: Annotated[Path, typer.Option(help="Folder to write dissector, figures and reports to.")] = Path(".evaluation"),
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the target; default: ImageNet's Lite0.")] = None,
-    architecture: Annotated[str, typer.Option(help="The target's, for example mammo-clip/b5.")] = _LITE0,
+    architecture: Annotated[str, typer.Option(help="Architecture of the target, for example mammo-clip/b5.")] = _LITE0,
     layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron; default: an eighth.")] = None,
     height: Annotated[int, typer.Option(min=32, help="The dissector resizes to this height, in pixels.")] = 512,
@@ -105,7 +105,7 @@ def _read(data: Path) -> ProbeSet:
 def _target(checkpoint: Path | None, architecture: str) -> TargetSpec:
     if checkpoint is None and architecture != _LITE0:
         raise InvalidInput(
-            f"There are no weights for {architecture}.", field="checkpoint", remedy="Name the weights file."
+            f"No weights are bundled for {architecture}.", field="checkpoint", remedy="Name the weights file."
         )
     return TargetSpec(checkpoint or lite0_weights(), architecture)
 

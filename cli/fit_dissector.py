@@ -11,17 +11,18 @@ from cli.progress import FITTING, ProgressBars
 
 
 def fit_dissector(
-    manifest: Annotated[Path, typer.Option(help="Manifest with a text column, and findings where they are known.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest with a text column, and findings if they are known.")],
     out: Annotated[Path, typer.Option(help="Directory of the dissector to write.")],
     held_out: Annotated[
         Path | None, typer.Option(help="Manifest of other patients for the figures; default: a fifth of the first.")
     ] = None,
     image_encoder: Annotated[
-        Literal["frozen", "trained"], typer.Option(help="Fit the heads alone, or then the image encoder with them.")
+        Literal["frozen", "trained"],
+        typer.Option(help="Fit only the heads, or the heads and then the image encoder too."),
     ] = "frozen",
     height: Annotated[int, typer.Option(min=32, help="Images are resized to this height, in pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="Images are resized to this width, in pixels.")] = 320,
-    crop_to_breast: Annotated[bool, typer.Option(help="Cut away what does not vary before resizing.")] = False,
+    crop_to_breast: Annotated[bool, typer.Option(help="Crop uniform borders before resizing.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split by patient and of the fit.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
 ) -> None:
@@ -54,7 +55,7 @@ def show_figures(figures: dict[str, Any], console: Console) -> None:
         )
     findings: dict[str, dict[str, Any]] = figures["findings"]
     if not findings:
-        console.print("The manifest names no findings, so nothing is known of what the dissector recognises.")
+        console.print("The manifest names no findings, so it is unknown which findings the dissector recognises.")
         return
     table = Table("finding", "images", "AUROC", "95 % interval", "recognised")
     for name, one in sorted(findings.items(), key=lambda item: -item[1]["low"]):

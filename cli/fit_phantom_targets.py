@@ -12,9 +12,9 @@ from cli.progress import TUNING, ProgressBars
 if TYPE_CHECKING:  # it stands on torch, which other commands do without
     from service.studies.phantom_targets import PhantomTargets
 
-Folder = Annotated[Path, typer.Argument(help="Folder to write the weights into; made if need be.")]
+Folder = Annotated[Path, typer.Argument(help="Folder to write the weights into; created if necessary.")]
 HeldOut = Annotated[
-    int, typer.Option(min=0, help="Measure what the networks recognise on so many phantoms of another series.")
+    int, typer.Option(min=0, help="Measure what the networks recognise on this many phantoms of another series.")
 ]
 
 
@@ -22,7 +22,7 @@ def fit_phantom_targets(
     folder: Folder,
     checkpoint: Annotated[Path, typer.Option(help="EfficientNet-Lite0 weights to begin with.")],
     held_out: HeldOut = 0,
-    held_out_seed: Annotated[int, typer.Option(help="The other series.")] = 6,
+    held_out_seed: Annotated[int, typer.Option(help="Seed of the other series.")] = 6,
     longer: Annotated[
         bool, typer.Option("--longer", help="Train on four times the phantoms, twice as often: some 20 minutes.")
     ] = False,

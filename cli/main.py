@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-DataDir = Annotated[Path, typer.Option(help="Where the state is kept; made with mode 0700.")]
+DataDir = Annotated[Path, typer.Option(help="Folder for the state; created with mode 0700.")]
 
 
 @dataclass
@@ -78,7 +78,7 @@ def up(
 def demo(
     data_dir: Annotated[Path, typer.Option(help="Where samples and state are kept for the next run.")] = Path(".demo"),
 ) -> None:
-    """Train a network on synthetic mammograms, dissect and compare it before and after, through a service for it."""
+    """Train a network on synthetic mammograms, dissect it before and after, and compare, through its own service."""
     from cli.demo import run_demo
 
     run_demo(data_dir)
@@ -86,7 +86,7 @@ def demo(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema; make the login of SERVICE_DATABASE_URL."""
+    """Upgrade the database at DATABASE_URL to the newest schema and create the login of SERVICE_DATABASE_URL."""
     from service.config import read_settings
     from service.db.logins import admit_login
     from service.db.migrate import upgrade

@@ -61,10 +61,10 @@ def _proxy(variable: str, value: str) -> Proxy:
     try:
         url = httpx.URL(value if "://" in value else f"http://{value}")
     except (httpx.InvalidURL, ValueError):
-        raise refused("is no URL of a proxy", malformed) from None
+        raise refused("is not a proxy URL", malformed) from None
 
     if url.scheme not in _SCHEMES:
-        raise refused(f"is of a kind that is not known, {url.scheme}://", malformed)
+        raise refused(f"has an unsupported scheme, {url.scheme}://", malformed)
     if problem := host_problem(url.host) or port_problem(url.port):
         raise refused(problem, malformed)
     if url.scheme in _SOCKS and find_spec("socksio") is None:
@@ -130,8 +130,8 @@ def _in(address: Address | None, network: ipaddress.IPv4Network | ipaddress.IPv6
 
 def _unclear(variable: str, entry: str) -> InvalidInput:
     return InvalidInput(
-        f"{variable} holds '{entry}', which is no host, address or network.",
+        f"{variable} holds '{entry}', which is not a host, address or network.",
         field=variable,
         value=entry,
-        remedy=f"Write names, addresses like 10.1.2.3 or ::1, and networks like 10.0.0.0/8 in {variable}, with commas.",
+        remedy=f"In {variable}, write names, addresses like 10.1.2.3 or ::1, and networks like 10.0.0.0/8, by commas.",
     )

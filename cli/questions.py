@@ -24,7 +24,7 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
     found = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
     console = Console(markup=False)
     if found["refused"] is not None:
-        console.print(f"Nothing is counted: {found['refused']}")
+        console.print(f"Nothing was counted: {found['refused']}")
         return
     console.print(f"{found['significant']} of {found['tested']} tested neurons have a significant label.")
     table = Table("category", "concepts represented", "neurons", "by chance")
@@ -101,7 +101,7 @@ def _change(neurons: int, change: Change) -> str:
 def _measured(scope: Scope) -> list[tuple[str, list[Measured | None]]]:
     return [
         ("divergence (bits)", list(scope.categories.divergence)),
-        ("concepts of one alone", list(scope.concepts)),
+        ("concepts in one network only", list(scope.concepts)),
         ("share of labels changed", [None if churn is None else churn.label for churn in scope.churn]),
         ("change of meaning (1 - cosine)", [None if churn is None else churn.semantic for churn in scope.churn]),
     ]

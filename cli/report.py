@@ -12,7 +12,7 @@ from service.errors import InvalidInput
 
 
 def report(
-    out: Annotated[Path, typer.Option(help="Result file: .html, or .json for the same without pictures.")],
+    out: Annotated[Path, typer.Option(help="Report file: .html, or .json for the same without pictures.")],
     job: Annotated[str | None, typer.Option(help="Id of a succeeded job.")] = None,
     comparison: Annotated[str | None, typer.Option(help="Instead of job: id of a comparison.")] = None,
     url: Url = URL,
@@ -24,7 +24,9 @@ def report(
     path = path_of("comparisons", comparison, "report") if job is None else path_of("jobs", job, "report")
     form = out.suffix.removeprefix(".")
     if form not in {"html", "json"}:
-        raise InvalidInput(f"'{out.name}' names no format.", field="out", value=out, remedy="End it in .html or .json.")
+        raise InvalidInput(
+            f"'{out.name}' does not end in a known format.", field="out", value=out, remedy="End it in .html or .json."
+        )
     with closing(connect(url, api_key_file)) as client:
         client.download(path, out, format=form)
     typer.echo(f"Report written to {out}", err=True)

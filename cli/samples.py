@@ -12,7 +12,7 @@ from service.errors import InvalidInput
 PHANTOMS = 240
 SEED = 2024
 
-Folder = Annotated[Path, typer.Argument(help="Folder to write into; made if need be.")]
+Folder = Annotated[Path, typer.Argument(help="Folder to write into; created if necessary.")]
 
 
 @dataclass(frozen=True, slots=True)

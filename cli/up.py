@@ -125,7 +125,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         key = settings.api_key.get_secret_value()
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
-            key = kept_secret(key_file, field="api_key", remedy="Delete it: the next start makes another.")
+            key = kept_secret(key_file, field="api_key", remedy="Delete it; the next start creates a new one.")
         signing_key = settings.signing_key or str(_kept_signing_key(data_dir / "signing-key.pem"))
         artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
         supervisor = Supervisor(

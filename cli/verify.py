@@ -16,10 +16,12 @@ _MOST_BYTES = 256 << 20
 
 
 def verify(
-    report: Annotated[Path, typer.Argument(help="JSON of a report on an audit, as it was fetched.")],
-    public_key: Annotated[Path, typer.Option(help="PEM file of the key that you trust, as GET /signing-key tells it.")],
+    report: Annotated[Path, typer.Argument(help="JSON of an audit's report, exactly as it was fetched.")],
+    public_key: Annotated[
+        Path, typer.Option(help="PEM file of the key that you trust, as GET /signing-key returns it.")
+    ],
     signature: Annotated[
-        Path | None, typer.Option(help="Signature document; left out: report.signature.json beside report.json.")
+        Path | None, typer.Option(help="Signature document; default: report.signature.json beside report.json.")
     ] = None,
 ) -> None:
     """Check the signature of a report, and compute its verdict again from the policy and the facts in it.
@@ -30,7 +32,7 @@ def verify(
     from service.reports.audit_wording import verdict_word
 
     beside = signature or report.with_suffix(".signature.json")
-    remedy = "Give the public key as GET /signing-key tells it."
+    remedy = "Give the public key as GET /signing-key returns it."
     key = PublicKey.from_pem(read_key_text(public_key, what="public key", field="public_key", remedy=remedy).encode())
     try:
         checked = check_report(_read(report, "report"), _read(beside, "signature"), key)
@@ -42,7 +44,7 @@ def verify(
     if checked.faults:
         _invalid("The verdict does not follow. " + " ".join(checked.faults))
     if checked.recomputed is None:
-        print("It ended without a verdict, so there is none to compute again.")
+        print("It ended without a verdict, so there is nothing to compute again.")
     else:
         print(f"Computed again: the same verdict and the same {len(told.outcomes)} outcomes.")
 

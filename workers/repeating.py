@@ -10,7 +10,7 @@ from service.errors import DissectError
 
 _PATIENCE_S = 10.0
 _PAUSE_S = 5.0
-"""After an error that nobody foresaw, which may well come again."""
+"""After an unexpected error, which may well come again."""
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def _repeat(what: str, do: Callable[[], object], every_s: float, ended: threadin
         try:
             do()
         except DissectError as error:
-            log.warning(f"cannot {what} now", reason=error.detail)
+            log.warning(f"cannot {what} at the moment", reason=error.detail)
         except Exception as error:  # it must not stop for ever, whatever is wrong this time
             log.error(f"cannot {what}", exc_info=error)
             pause = _PAUSE_S

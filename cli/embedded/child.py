@@ -21,7 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, help="process to die with")
     parser.add_argument("--signal", type=int, default=signal.SIGKILL, help="signal to get when the parent dies")
-    parser.add_argument("--user", help="UID:GID to become for good; needs root")
+    parser.add_argument("--user", help="UID:GID to switch to permanently; needs root")
     parser.add_argument("--mapped", help="UID:GID to appear as inside a user namespace; files keep their owner")
     parser.add_argument("--enter", help="folder to work in")
     parser.add_argument("program", nargs=argparse.REMAINDER)

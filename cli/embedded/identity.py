@@ -51,7 +51,7 @@ def choose_identity(data_dir: Path, binary: Path) -> Identity:
             f"Postgres does not run as root, and user {uid} cannot reach its files: {complaint}.",
             field="data_dir",
             value=data_dir,
-            remedy="Choose a folder with --data-dir that every user may pass through, or start as an ordinary user.",
+            remedy="Choose a folder with --data-dir that every user can enter, or start as an ordinary user.",
         )
     return identity
 

@@ -189,7 +189,7 @@ class PostgresServer(EmbeddedServer):
                 if known is None:
                     connection.execute(f'CREATE DATABASE "{_DATABASE}"')
         except psycopg.OperationalError as error:
-            raise Unavailable(f"Postgres refuses its first connection: {error}") from error
+            raise Unavailable(f"Postgres refuses the first connection: {error}") from error
         return True
 
     def _end(self, child: Child) -> None:
@@ -198,4 +198,4 @@ class PostgresServer(EmbeddedServer):
 
 
 def _kept_password(file: Path) -> str:
-    return kept_secret(file, field="data_dir", remedy="Delete it and start again: the next start makes another.")
+    return kept_secret(file, field="data_dir", remedy="Delete it and start again; the next start creates a new one.")

@@ -144,7 +144,7 @@ def wait_for_leftovers(program: str, directory: Path, patience_s: float = 60.0) 
     while left := _working_in(program, directory):
         if time.monotonic() > deadline:
             raise Unavailable(
-                f"{program} (process {', '.join(map(str, left))}) of an earlier run still works in {directory}.",
+                f"{program} (process {', '.join(map(str, left))}) of an earlier run is still using {directory}.",
                 remedy="End it with `kill`, then start again.",
             )
         time.sleep(0.05)

@@ -111,9 +111,7 @@ class Supervisor:
         life.child = None
         delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** (life.count_death() - 1))
         self._due[program] = time.monotonic() + delay
-        self._say(
-            f"{program.name} ended with status {status}, starts again in {delay:g} s; {self.log_of(program.name)}"
-        )
+        self._say(f"{program.name} ended with status {status}, restarting in {delay:g} s; {self.log_of(program.name)}")
 
     def _revive(self, server: EmbeddedServer, life: _Life) -> None:
         if life.count_death() > _SERVER_ATTEMPTS:

@@ -76,7 +76,7 @@ def test_a_poison_job_ends_dead_and_harms_nobody(field: Field) -> None:
     problem = field.job(poison).problem
     assert problem is not None
     assert problem["code"] == "given-up"
-    assert "ended without an answer" in problem["detail"]
+    assert "ended without a result" in problem["detail"]
 
 
 def test_a_job_that_allocates_without_end_ends_dead(field: Field) -> None:

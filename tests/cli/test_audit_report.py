@@ -100,7 +100,7 @@ def test_what_is_wrong_with_fetching_is_one_line(
     assert (unknown.status, "There is no audit" in unknown.stderr) == (2, True)
     (tmp_path / "file").write_text("")
     blocked = fetch(str(uuid4()), output_dir=tmp_path / "file")
-    assert (blocked.status, "Check folder and rights" in blocked.stderr) == (2, True)
+    assert (blocked.status, "Check the folder and its permissions" in blocked.stderr) == (2, True)
     assert fetch("no-id").status == 2
     assert not list((tmp_path / "out").iterdir())
 
@@ -127,7 +127,7 @@ def test_another_key_is_not_valid(files: tuple[Path, Path, SigningKey], tmp_path
     other.write_text(SigningKey.create(tmp_path / "other-private.pem").public.pem)
     done = mammodissect("verify", str(files[0]), "--public-key", str(other))
     assert done.status == 1
-    assert "another key than the trusted one" in done.stderr
+    assert "another key, not with the trusted" in done.stderr
 
 
 def test_a_signed_verdict_that_does_not_follow_is_not_valid(

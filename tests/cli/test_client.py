@@ -44,16 +44,16 @@ HTML = "<html>Bad gateway</html>"
 @pytest.mark.parametrize(
     ("status", "body", "kind", "text"),
     [
-        (502, HTML, Unavailable, "cannot be reached now: 502"),
+        (502, HTML, Unavailable, "not available at the moment: 502"),
         (503, '{"detail": "The database cannot be reached."}', Unavailable, "The database cannot be reached."),
         (503, "", Unavailable, "503"),
         (504, '["late"]', Unavailable, "504"),
         (404, '{"detail": "There is no audit 7."}', ServiceError, "There is no audit 7."),
-        (404, HTML, ServiceError, "The answer was 404"),
-        (500, '{"error": "other"}', ServiceError, "The answer was 500"),
-        (302, "", ServiceError, "The answer was 302"),
-        (200, HTML, ServiceError, "The answer to GET /audits/7 is not what the service answers."),
-        (200, "[]", ServiceError, "The answer to GET /audits/7 is not what the service answers."),
+        (404, HTML, ServiceError, "The service answered 404"),
+        (500, '{"error": "other"}', ServiceError, "The service answered 500"),
+        (302, "", ServiceError, "The service answered 302"),
+        (200, HTML, ServiceError, "The answer to GET /audits/7 is not an answer of the service."),
+        (200, "[]", ServiceError, "The answer to GET /audits/7 is not an answer of the service."),
     ],
 )
 def test_what_is_no_answer_of_the_service_is_an_error_in_words(

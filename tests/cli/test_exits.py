@@ -127,11 +127,11 @@ def test_wrong_usage_is_2(mammodissect: Callable[..., Ended], arguments: tuple[s
     [
         ({}, "is not set"),
         ({"DATA_ROOTS": ""}, "DATA_ROOTS is not set"),
-        ({"DATA_ROOTS": "images"}, "'images', which is no absolute path"),
+        ({"DATA_ROOTS": "images"}, "'images', which is not an absolute path"),
         ({"LEASE_S": "soon"}, "LEASE_S is 'soon'"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'loud'"),
-        ({"DATABASE_URL": "postgres://u:secret-word@[h/d"}, "DATABASE_URL is no URL"),
-        ({"BROKER_URL": "http://u:secret-word@h"}, "BROKER_URL is no URL"),
+        ({"DATABASE_URL": "postgres://u:secret-word@[h/d"}, "DATABASE_URL is not a Postgres URL"),
+        ({"BROKER_URL": "http://u:secret-word@h"}, "BROKER_URL is not a Redis or Valkey URL"),
     ],
 )
 def test_services_say_in_one_line_which_setting_keeps_them_from_starting(
@@ -153,7 +153,7 @@ def test_services_say_in_one_line_which_setting_keeps_them_from_starting(
 def test_commands_say_which_setting_is_wrong() -> None:
     done = process("cli.main", "migrate", DATABASE_URL="mysql://u:secret-word@h/d")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "DATABASE_URL is no URL of Postgres" in done.stderr
+    assert "DATABASE_URL is not a Postgres URL" in done.stderr
     assert "secret-word" not in done.stderr
     done = process("cli.main", "migrate", DATABASE_URL="postgresql+psycopg://u@/d?host=/nonexistent")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -149,15 +149,15 @@ def test_ipv6_without_a_proxy(exceptions: str) -> None:
     ("variable", "value", "why"),
     [
         ("ALL_PROXY", "socks5://127.0.0.1:9", "the package socksio is not installed"),
-        ("all_proxy", "socks4://127.0.0.1:9", "a kind that is not known"),
-        ("http_proxy", "http://[::1:9", "is no URL"),
+        ("all_proxy", "socks4://127.0.0.1:9", "an unsupported scheme"),
+        ("http_proxy", "http://[::1:9", "is not a proxy URL"),
         ("http_proxy", "127.0.0.1:99999", "port 99999"),
-        ("HTTP_PROXY", "http://", "names no host"),
-        ("http_proxy", "http://user:secret-word@p:port", "is no URL"),
-        ("http_proxy", "ftp://user:secret-word@p", "a kind that is not known"),
-        ("no_proxy", "[::1", "no host, address or network"),
-        ("NO_PROXY", "10.0.0.0/99", "no host, address or network"),
-        ("no_proxy", "host:port", "no host, address or network"),
+        ("HTTP_PROXY", "http://", "does not name a host"),
+        ("http_proxy", "http://user:secret-word@p:port", "is not a proxy URL"),
+        ("http_proxy", "ftp://user:secret-word@p", "an unsupported scheme"),
+        ("no_proxy", "[::1", "not a host, address or network"),
+        ("NO_PROXY", "10.0.0.0/99", "not a host, address or network"),
+        ("no_proxy", "host:port", "not a host, address or network"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named_where_it_counts(

@@ -82,5 +82,5 @@ def test_without_evidence_it_is_said_why(ask: Ask, sessions: Sessions) -> None:
 
 
 def test_a_key_that_cannot_be_read_says_where_it_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="api-key of its data folder"):
+    with pytest.raises(InvalidInput, match="api-key in its data folder"):
         coverage("a job", api_key_file=tmp_path / "none")

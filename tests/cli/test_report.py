@@ -52,7 +52,7 @@ def test_a_report_is_fetched(url: str, key: Path, job: UUID, tmp_path: Path, mam
         ({"job": str(uuid4())}, "There is no job"),
         ({"comparison": str(uuid4())}, "either --job or --comparison"),
         ({"out": "report.pdf"}, ".html or .json"),
-        ({"out": "nowhere/report.html"}, "Check folder and rights"),
+        ({"out": "nowhere/report.html"}, "Check the folder and its permissions"),
         ({"api-key-file": "no-key"}, "The API key cannot be read"),
         ({"url": "http://127.0.0.1:9"}, "Is it running?"),
     ],

@@ -82,7 +82,7 @@ def test_a_change_is_found_and_its_place_named(admin: Admin, owner_sessions: Ses
     tamper(owner_sessions, "UPDATE trail SET actor = 'nobody' WHERE seq = 3")
     done = admin("verify-trail")
     assert (done.status, done.stderr) == (1, "")
-    assert done.stdout.startswith("Entry 3 is the first that is not what was written.")
+    assert done.stdout.startswith("Entry 3 is the first that was changed.")
 
 
 def test_a_cut_end_is_found_by_the_head_alone(admin: Admin, owner_sessions: Sessions) -> None:
@@ -103,7 +103,7 @@ def test_every_changed_byte_of_a_head_is_found(admin: Admin) -> None:
         assert admin(*VERIFY).status in {1, 2}
     Path("head.json").write_bytes(whole.replace(b'"seq": 4', b'"seq": 3').replace(b'"count": 4', b'"count": 3'))
     done = admin(*VERIFY)
-    assert (done.status, done.stdout[:29]) == (1, "The head's file was changed: ")
+    assert (done.status, done.stdout[:29]) == (1, "The head file was changed: ")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_every_changed_byte_of_a_head_is_found(admin: Admin) -> None:
         (("verify-trail", "--public-key", "public.pem"), "Give both --head and --public-key"),
         (("verify-trail", "--head", "none.json", "--public-key", "public.pem"), "cannot be read"),
         (("verify-trail", "--head", "key.pem", "--public-key", "public.pem"), "mammodissect admin trail-head"),
-        (("verify-trail", "--head", "head.json", "--public-key", "key.pem"), "no Ed25519 public key"),
-        (("verify-trail", "--head", "head.json", "--public-key", "other.pem"), "by another key"),
+        (("verify-trail", "--head", "head.json", "--public-key", "key.pem"), "not an Ed25519 public key"),
+        (("verify-trail", "--head", "head.json", "--public-key", "other.pem"), "with another key"),
         (("trail-head", "--output", "nowhere/head.json"), "cannot be written"),
     ],
 )
