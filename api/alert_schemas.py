@@ -25,7 +25,7 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=LONGEST_URL,
-        description="https://; http:// only to the loopback, or where ALERT_HTTP is set.",
+        description="An https:// URL. http:// works only for the loopback, or if ALERT_HTTP is set.",
         examples=["https://alerts.example.org/mammodissect"],
     ),
 ]
@@ -49,7 +49,7 @@ class WebhookIn(Body):
 
 
 class EmailIn(Body):
-    """Mail addresses to register; each gets a message of its own."""
+    """Mail addresses to register. Each address gets its own message."""
 
     kind: Literal["email"]
     name: Name = Field(examples=["physicists"])
@@ -58,15 +58,13 @@ class EmailIn(Body):
 
 
 class EndpointPatchIn(Body):
-    """What is to be different; what is left out stays."""
+    """The changes. Fields that you leave out stay as they are."""
 
     url: Url | None = None
     addresses: Addresses | None = None
     events: Events | None = None
-    enabled: bool | None = Field(
-        default=None, description="true: everything that the endpoint has missed is sent to it."
-    )
-    reason: str | None = Field(default=None, min_length=1, max_length=200, description="Why it is disabled.")
+    enabled: bool | None = Field(default=None, description="true: the endpoint gets every alert that it has missed.")
+    reason: str | None = Field(default=None, min_length=1, max_length=200, description="Why the endpoint is disabled.")
 
     def change(self) -> EndpointChange:
         """The change in the domain's words."""
@@ -74,7 +72,7 @@ class EndpointPatchIn(Body):
 
 
 class RotationIn(Body):
-    """For how long the present secret signs, too."""
+    """For how long webhooks are also signed with the old secret."""
 
     overlap_hours: float = Field(default=24.0, ge=0, le=168, allow_inf_nan=False)
 
@@ -85,15 +83,19 @@ class RotationIn(Body):
 
 
 class RedeliveryIn(Body):
-    """To whom. Left out: to everybody whom the alert was for."""
+    """Who gets the alert. Left out: everyone whom the alert was for."""
 
-    endpoint: str | None = Field(default=None, max_length=64, description="One endpoint, whatever it listens to.")
+    endpoint: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Only this endpoint, even if it does not subscribe to this kind of alert.",
+    )
 
 
 class EndpointOut(BaseModel):
-    """An alert endpoint. `pending`, `failed`: deliveries that wait for it, and that were given up.
+    """An alert endpoint. `pending`: deliveries that are waiting for it. `failed`: deliveries that the service gave up.
 
-    `failing_since`: the first failed attempt after which none succeeded. `held_until`: nothing is sent before.
+    `failing_since`: the first failed attempt since the last success. `held_until`: the service sends nothing before.
     """
 
     name: str
@@ -117,7 +119,7 @@ class EndpointOut(BaseModel):
 
 
 class EndpointWithSecretOut(EndpointOut):
-    """The same with the secret that its webhooks are signed with. It is shown this once; null for e-mail."""
+    """An alert endpoint with the secret that signs its webhooks. Shown only once; null for e-mail."""
 
     secret: str | None
 
@@ -128,7 +130,7 @@ class EndpointWithSecretOut(EndpointOut):
 
 
 class AttemptOut(BaseModel):
-    """One attempt. `status`: of HTTP or the mail server. A running attempt has neither duration nor failure."""
+    """One attempt. `status`: the code of HTTP or the mail server. A running attempt has no duration and no failure."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -146,9 +148,9 @@ class AttemptOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """An alert on its way to an endpoint. `attempts`: failed and successful ones since it was last asked for.
+    """An alert on its way to an endpoint. `attempts`: all attempts since the delivery was last requested.
 
-    `next_attempt_at`: null when it is over. Withdrawn: the endpoint or address was removed before.
+    `next_attempt_at`: null when the delivery has ended. Withdrawn: the endpoint or address was removed first.
     """
 
     endpoint: str

@@ -21,7 +21,7 @@ class Found(BaseModel):
 
 
 class LayerCountOut(Found):
-    """Significant neurons of a layer, and how many chance alone would give."""
+    """Significant neurons of a layer, and how many to expect by chance alone."""
 
     layer: str
     neurons: int
@@ -61,7 +61,7 @@ class MissingConceptOut(Found):
 
 
 class CoverageOut(Found):
-    """What the significant neurons stand for. Where nothing was inferred, `refused` says why and nothing is counted."""
+    """What the significant neurons stand for. If significance was not tested, `refused` says why."""
 
     job: UUID
     refused: str | None
@@ -146,7 +146,7 @@ class WatchedConceptOut(BaseModel):
 
 
 class WatchListOut(BaseModel):
-    """Responses to watched concepts with q <= 0.05. Where nothing was inferred, `refused` says why.
+    """Responses to watched concepts with q <= 0.05. If significance was not tested, `refused` says why.
 
     `watched` concepts were looked for in `live` neurons; `responding` of these respond to any, a share of `share`.
     """
@@ -192,7 +192,7 @@ class MeasuredOut(Found):
 class ChangeOut(Found):
     """A category's neurons more (or fewer) than in the reference, scaled to the reference's number of units.
 
-    `low` to `high`: bootstrap interval of 95 %. `q`: p after false-discovery control. Null where it could not be had.
+    `low` to `high`: bootstrap interval of 95 %. `q`: p after false-discovery control. Null where not computed.
     """
 
     gain: float
@@ -276,7 +276,7 @@ class ComparisonBriefOut(Found):
 
 
 class ComparisonOut(ComparisonBriefOut):
-    """A comparison with what was found."""
+    """A comparison with its result."""
 
     result: ComparisonResultOut
 

@@ -13,7 +13,7 @@ from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
 from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, StratumJob, Trigger
 from service.domain.policies import Outcome, Verdict
 
-Person = Annotated[str, Field(min_length=1, max_length=120, description="Who says so.")]
+Person = Annotated[str, Field(min_length=1, max_length=120, description="Name of the person.")]
 Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
@@ -52,7 +52,7 @@ class DeploymentIn(Body):
 
 
 class DeploymentChangeIn(Body):
-    """What to change; what is left out stays as it is."""
+    """The changes. Fields that you leave out stay as they are."""
 
     policy: Reference | None = None
     registered_model: str | None = Field(default=None, min_length=1, max_length=250)
@@ -60,21 +60,21 @@ class DeploymentChangeIn(Body):
 
 
 class VersionIn(Body):
-    """Another version of the model, taken into use; `audit`: and audited at once."""
+    """A new version of the model to use from now on. `audit`: audit it at once."""
 
     target: Reference | CheckpointIn
     audit: bool = True
 
 
 class BaselineIn(Body):
-    """The job that audits are compared with from now on; `audit`: the one that an audit proposes."""
+    """The job to compare audits with from now on. `audit`: take the job that this audit proposes."""
 
     job: UUID | None = None
     audit: UUID | None = None
 
 
 class SnoozeIn(Body):
-    """No alerts until then."""
+    """Until when the service sends no alerts."""
 
     until: AwareDatetime
     by: Person
@@ -82,21 +82,21 @@ class SnoozeIn(Body):
 
 
 class AuditIn(Body):
-    """An audit to make, of the version in use or of a candidate that is not deployed by it."""
+    """An audit to start, of the version in use or of a candidate. It does not deploy the candidate."""
 
     deployment: Name
     target: Reference | CheckpointIn | None = None
 
 
 class AcknowledgementIn(Body):
-    """Somebody has seen the verdict and says what is done about it."""
+    """Who has seen the verdict, and what they do about it."""
 
     by: Person
     reason: Reason
 
 
 class SnoozeOut(BaseModel):
-    """Alerts are silent until then."""
+    """Until when alerts are silenced, and by whom."""
 
     until: datetime
     by: str
@@ -181,7 +181,7 @@ class StratumOut(BaseModel):
 
 
 class OutcomeOut(BaseModel):
-    """What became of one rule, or of one rule in one value of a stratum."""
+    """The outcome of one rule, or of one rule in one value of a stratum."""
 
     rule: str
     kind: str
@@ -205,9 +205,9 @@ class AcknowledgementOut(BaseModel):
 
 
 class AuditListedOut(BaseModel):
-    """An audit in a list. `proposal`: there was no baseline; its job can be pinned as one.
+    """An audit in a list. `proposal`: there was no baseline, so you can pin the audit's job as one.
 
-    `outcomes`: how many rules, in all strata, came to what; each with its reason is in GET /audits/{id}.
+    `outcomes`: how many rules had each outcome, over all strata. GET /audits/{id} gives each outcome with its reason.
     """
 
     id: UUID
@@ -238,7 +238,7 @@ class AuditListedOut(BaseModel):
 
 
 class AuditBriefOut(BaseModel):
-    """An audit without its evidence. `proposal`: there was no baseline; its job can be pinned as one."""
+    """An audit without its evidence. `proposal`: there was no baseline, so you can pin the audit's job as one."""
 
     id: UUID
     deployment: str
@@ -302,7 +302,7 @@ class AuditOut(AuditBriefOut):
 
 
 class RecomputedOut(BaseModel):
-    """The verdict computed once more from the stored facts; `same`: it and every outcome are what is on record."""
+    """The verdict computed again from the stored facts. `same`: it and all outcomes match the record."""
 
     verdict: Verdict
     outcomes: list[OutcomeOut]
@@ -315,7 +315,7 @@ class RecomputedOut(BaseModel):
 
 
 class DeployedOut(BaseModel):
-    """The deployment with its new version, and the audit of it where one was asked for."""
+    """The deployment with its new version, and the audit of that version if one was requested."""
 
     deployment: DeploymentOut
     audit: AuditBriefOut | None

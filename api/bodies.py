@@ -47,7 +47,7 @@ class Bodies:
                 f"The body had not arrived after {self._time_s:g} seconds.",
                 field="body",
                 value=f"{len(body)} bytes so far",
-                remedy="Send it faster, or have BODY_TIME_S raised.",
+                remedy="Send it faster, or ask an administrator to raise BODY_TIME_S.",
             ) from None
 
     async def _read_all_into(self, body: bytearray, receive: Receive) -> None:
@@ -62,7 +62,7 @@ class Bodies:
             if len(chunk) > self._room:
                 raise Overloaded(
                     "Too many large bodies are being read.",
-                    remedy="Send it again after the seconds that the header Retry-After says.",
+                    remedy="Retry after the number of seconds in the header Retry-After.",
                 )
             self._room -= len(chunk)
             body += chunk
@@ -74,7 +74,7 @@ class Bodies:
                 f"The body is larger than {self._most_bytes:,} bytes.",
                 field="body",
                 value=f"{size} bytes or more",
-                remedy="Send less at a time, or have MAX_BODY_MB raised.",
+                remedy="Send less at a time, or ask an administrator to raise MAX_BODY_MB.",
             )
 
 

@@ -60,13 +60,13 @@ class Gate:
 
     async def _enter(self, long: bool, patience_s: float) -> None:
         if self._waiting >= MOST_WAITING:
-            raise _overloaded(f"{self._waiting} requests are waiting already.")
+            raise _overloaded(f"{self._waiting} requests are already waiting.")
 
         until = asyncio.get_running_loop().time() + patience_s
         self._waiting += 1
         try:
             if long and not await self._places_for_long.take(until):
-                raise _overloaded("As many requests that take long are being worked on as is possible.")
+                raise _overloaded("The API is already handling as many long requests as it can.")
             try:
                 entered = await self._places.take(until)
             except BaseException:
@@ -76,7 +76,7 @@ class Gate:
                 if long and not entered:
                     self._places_for_long.give_back()
             if not entered:
-                raise _overloaded("As many requests are being worked on as is possible.")
+                raise _overloaded("The API is already handling as many requests as it can.")
         finally:
             self._waiting -= 1
 
@@ -204,4 +204,4 @@ def _give_up(turn: asyncio.Future[bool]) -> None:
 
 
 def _overloaded(detail: str) -> Overloaded:
-    return Overloaded(detail, remedy="Ask again after the seconds that the header Retry-After says.")
+    return Overloaded(detail, remedy="Retry after the number of seconds in the header Retry-After.")

@@ -27,7 +27,7 @@ class JsonRequest(Request):
         kind = declared.partition(";")[0].strip().lower()
         if body and not (kind in _READ_AS_JSON or kind.endswith("+json")):
             raise UnsupportedMediaType(
-                "The body is declared to be something else than JSON.",
+                "The Content-Type header declares something other than JSON.",
                 field="Content-Type",
                 value=declared,
                 remedy=_REMEDY,

@@ -29,7 +29,7 @@ def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
     for number, part in enumerate(filter(None, settings.api_keys.get_secret_value().split(",")), start=1):
         name, _, key = part.strip().partition("=")
         if not _NAME.fullmatch(name) or not key:
-            raise _invalid(f"Key {number} of API_KEYS has no good name or is empty.")
+            raise _invalid(f"Key {number} of API_KEYS has an invalid name, or is empty.")
         if name in _TAKEN or name in {other.name for other in keys}:
             raise _invalid(f"The name of key {number} of API_KEYS, {name}, is taken.", name)
         if key.encode() in {other.key for other in keys}:

@@ -184,7 +184,7 @@ class NeuronBriefOut(BaseModel):
 
 
 class NeuronOut(NeuronBriefOut):
-    """A neuron with everything that is known of it. A dead one has neither label nor images."""
+    """A neuron with everything that is known about it. A dead one has neither label nor images."""
 
     evidence: EvidenceOut | None
     concepts: list[RankedConceptOut]

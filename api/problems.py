@@ -58,7 +58,7 @@ class Problem(BaseModel):
     field: str | None = None
     value: str | None = None
     remedy: str | None = None
-    errors: list[dict[str, str]] | None = Field(default=None, description="Every field that is wrong, if several are.")
+    errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, if there are several.")
 
 
 def install(app: FastAPI) -> None:
@@ -120,13 +120,13 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _nothing_there(request: Request) -> dict[str, str]:
     path = shortened(request.url.path)
-    return {"detail": f"There is nothing at {path}.", "field": "path", "value": path, "remedy": _CONTRACT}
+    return {"detail": f"No resource exists at {path}.", "field": "path", "value": path, "remedy": _CONTRACT}
 
 
 def _not_allowed(request: Request) -> dict[str, str]:
     path, method = shortened(request.url.path), shortened(request.method)
     return {
-        "detail": f"{path} does not answer to {method}.",
+        "detail": f"{path} does not support {method}.",
         "field": "method",
         "value": method,
         "remedy": f"Use {' or '.join(_allowed(request))}.",
@@ -146,6 +146,6 @@ async def _on_crash(request: Request, error: Exception) -> JSONResponse:
         500,
         DissectError.code,
         DissectError.title,
-        "Something went wrong here; the log has the details.",
+        "An unexpected error occurred; the service's log has the details.",
         remedy="Tell whoever runs the service, with the time of the request.",
     )

@@ -14,7 +14,7 @@ _CONTRACT = "GET /openapi.json has every field of it."
 
 @dataclass(frozen=True, slots=True)
 class WrongField:
-    """One field that is wrong."""
+    """One wrong field."""
 
     field: str
     detail: str
@@ -90,7 +90,7 @@ def _told(fault: _Fault) -> WrongField:
             return WrongField(field, f"The {what} {field} is missing.", f"Send it. {_CONTRACT}")
         case "extra_forbidden":
             return WrongField(
-                field, f"There is no {what} {field} here.", f"Leave it out, or correct its name. {_CONTRACT}"
+                field, f"The {what} {field} is not known here.", f"Leave it out, or correct its name. {_CONTRACT}"
             )
         case "value_error" | "assertion_error":
             return _of_validator(field, str(context.get("error", "")), _shown(fault))

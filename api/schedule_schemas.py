@@ -25,27 +25,33 @@ Zone = Annotated[str, Field(max_length=64, description="IANA time zone.", exampl
 CatchUpMax = Annotated[
     int | None,
     Field(
-        ge=1, le=MOST_CAUGHT_UP, description="With catch-up `all`: the most missed fires to start at once, the newest."
+        ge=1,
+        le=MOST_CAUGHT_UP,
+        description="With catch-up `all`: the most missed fires to start at once; the newest are taken.",
     ),
 ]
 Grace = Annotated[
     int | None,
-    Field(ge=60, le=366 * 86_400, description="Seconds after which a missed fire is not made up for; null: never."),
+    Field(
+        ge=60,
+        le=366 * 86_400,
+        description="Seconds after which the schedule does not make up for a missed fire; null: no limit.",
+    ),
 ]
 
 
 class ScheduleIn(Body):
-    """A schedule to make."""
+    """A schedule to create."""
 
     name: Name = Field(examples=["screening-weekly"])
     deployment: str = Field(max_length=80, description="Name of the deployment to audit.", examples=["screening"])
     cron: Cron
     zone: Zone = "UTC"
-    catch_up: CatchUp = Field(default=CatchUp.LATEST, description="Which missed fires are made up for.")
+    catch_up: CatchUp = Field(default=CatchUp.LATEST, description="Which missed fires the schedule makes up for.")
     catch_up_max: CatchUpMax = None
     grace_s: Grace = None
     overlap: Overlap = Field(
-        default=Overlap.SKIP, description="What a fire does while an audit of the schedule has not ended."
+        default=Overlap.SKIP, description="What happens to a fire while an audit of the schedule is still running."
     )
 
     def terms(self) -> Terms:
@@ -54,7 +60,7 @@ class ScheduleIn(Body):
 
 
 class ScheduleChangesIn(Body):
-    """What is to change; the rest stays."""
+    """The changes. Fields that you leave out stay as they are."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"cron": "0 6 * * *", "catch_up": "none"}]}
@@ -83,7 +89,7 @@ class ScheduleChangesIn(Body):
 
 
 class ScheduleOut(BaseModel):
-    """A schedule. `notice` says why it does not fire though it should."""
+    """A schedule. `notice` says why it does not fire although it should."""
 
     id: UUID
     name: str
@@ -96,7 +102,7 @@ class ScheduleOut(BaseModel):
     overlap: Overlap
     paused: bool
     next_fire_at: datetime | None
-    looked_at: datetime = Field(description="What becomes of the fires until then is decided.")
+    looked_at: datetime = Field(description="The service has decided about all fires up to this time.")
     notice: str | None
     created_at: datetime
 
@@ -123,7 +129,7 @@ class ScheduleOut(BaseModel):
 
 
 class FireOut(BaseModel):
-    """What became of a fire, and why it did not start, or not yet. `manual`: somebody asked for it."""
+    """A fire's outcome, and why it did not start or is still waiting. `manual`: a person requested it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -141,7 +147,7 @@ class FireOut(BaseModel):
 
 
 class UpcomingOut(BaseModel):
-    """A fire to come, and the time that clocks in the schedule's zone will show."""
+    """A future fire, and its local time in the schedule's zone."""
 
     fire_time: datetime
     local_time: str
@@ -153,7 +159,7 @@ class UpcomingOut(BaseModel):
 
 
 class RunsOut(PageOut[FireOut]):
-    """A page of what became of fires, newest first, and the fires to come, soonest first."""
+    """A page of past fires, newest first, and the future fires, soonest first."""
 
     upcoming: list[UpcomingOut]
 

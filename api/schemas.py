@@ -32,7 +32,9 @@ class CheckpointIn(Body):
 
     checkpoint: str = Field(description="Absolute path or file:// URI.", examples=["/models/b5-model-best.tar"])
     architecture: str = Field(max_length=120, examples=["mammo-clip/b5", "timm/resnet50", "efficientnet-lite0"])
-    sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest the file must have.")
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."
+    )
 
 
 class ModelIn(CheckpointIn):
@@ -84,7 +86,7 @@ class ConceptSetIn(Body):
 
 
 class MethodIn(Body):
-    """Similarity function and its parameters; what is left out takes the function's own default."""
+    """Similarity function and its parameters. Parameters that you leave out take the function's default."""
 
     similarity: Similarity = DEFAULT
     pooling: Pooling = "avg"
@@ -106,7 +108,7 @@ class MethodIn(Body):
 
 
 class EvidenceIn(Body):
-    """How much is drawn at random to judge the labels. 0 draws ask for labels without evidence."""
+    """How many random samples judge the labels. 0 draws: labels without evidence."""
 
     draws: int = Field(default=10_000, ge=0, le=100_000, description="Random image sets, for p-values.")
     resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
@@ -141,24 +143,26 @@ class JobIn(Body):
     concepts_per_neuron: int = Field(default=10, ge=1, le=100)
     images_per_neuron: int = Field(default=5, ge=1, le=100)
     batch_size: int | None = Field(
-        default=None, ge=1, le=4096, description="Images per forward pass; rounding follows it. Left out: a setting."
+        default=None, ge=1, le=4096, description="Images per forward pass; it affects rounding. Left out: BATCH_SIZE."
     )
     evidence: EvidenceIn = EvidenceIn()
     shuffled: int | None = Field(
         default=None,
         ge=0,
         lt=2**63,
-        description="As a null: the entries of every weight tensor change places first, by this seed.",
+        description="As a null: shuffle the entries of every weight tensor first, with this seed.",
     )
     shard_size: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Images per work item; rounding follows it. Left out: a setting."
+        default=None, ge=1, le=1_000_000, description="Images per work item; it affects rounding. Left out: SHARD_SIZE."
     )
     queue: Name = Field(
         default="default",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="Jobs of one queue (a department, say) take turns with those of the others.",
+        description="Jobs of one queue (a department, say) take turns with jobs of other queues.",
     )
-    priority: int = Field(default=0, ge=-100, le=100, description="The higher goes first, whatever its queue.")
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Jobs with a higher priority go first, in whatever queue."
+    )
 
     def submission(self, target: str, settings: Settings) -> JobSubmission:
         """The submission in the domain's words, on that registered target."""
@@ -234,7 +238,7 @@ class ProbeSetOut(ResourceOut):
 
 
 class StageOut(BaseModel):
-    """Progress of one stage, in images, layers or results; `rate` a second, and when it will end at that rate."""
+    """Progress of one stage, in images, layers or results; `rate` per second, and when it will end at that rate."""
 
     stage: Stage
     done: int
@@ -248,7 +252,7 @@ class StageOut(BaseModel):
 
 
 class JobBriefOut(BaseModel):
-    """A job as it stands now. Its layers and what made its result are in GET /jobs/{id}."""
+    """A job's present state. GET /jobs/{id} has its layers and what produced its result."""
 
     id: UUID
     status: JobStatus
@@ -307,7 +311,7 @@ class JobBriefOut(BaseModel):
 
 
 class JobOut(JobBriefOut):
-    """A job with its layers and what made its result."""
+    """A job with its layers and what produced its result."""
 
     layers: list[str] | Literal["all"]
     manifest: dict[str, Any] | None

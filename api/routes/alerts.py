@@ -25,7 +25,9 @@ endpoints = APIRouter(prefix="/alert-endpoints", tags=["alerts"], route_class=On
 router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=OneThreadRoute)
 
 EndpointName = Annotated[str, Path(max_length=80)]
-AlertId = Annotated[str, Path(max_length=80, description="As receivers know it: the header `webhook-id`.")]
+AlertId = Annotated[
+    str, Path(max_length=80, description="The alert's id, which receivers get in the header `webhook-id`.")
+]
 
 
 @endpoints.post("", status_code=status.HTTP_201_CREATED)
@@ -35,7 +37,7 @@ def create_alert_endpoint(
     settings: SettingsDep,
     response: Response,
 ) -> EndpointWithSecretOut:
-    """Register somebody to be told. The secret of a webhook is in this answer, and in no other."""
+    """Register an alert endpoint. Only this answer shows the secret of a webhook."""
     endpoint, secret = alerts.create_endpoint(
         session,
         settings,
@@ -61,7 +63,7 @@ def list_alert_endpoints(
 
 @endpoints.get("/{name}")
 def read_alert_endpoint(name: EndpointName, session: SessionDep) -> EndpointOut:
-    """One endpoint: how it does, and why it is disabled if it is."""
+    """One endpoint: its health, and if it is disabled, why."""
     return EndpointOut.of(alerts.find_endpoint(session, name))
 
 
@@ -69,26 +71,26 @@ def read_alert_endpoint(name: EndpointName, session: SessionDep) -> EndpointOut:
 def change_alert_endpoint(
     name: EndpointName, body: EndpointPatchIn, session: SessionDep, settings: SettingsDep
 ) -> EndpointOut:
-    """Change an endpoint. While it is disabled its alerts wait; to enable it sends them."""
+    """Change an endpoint. Alerts wait while it is disabled; enabling it sends them."""
     return EndpointOut.of(alerts.change_endpoint(session, settings, name, body.change()))
 
 
 @endpoints.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
 def delete_alert_endpoint(name: EndpointName, session: SessionDep) -> None:
-    """Delete an endpoint. What is on its way to it is withdrawn; what was delivered stays on record."""
+    """Delete an endpoint. This withdraws its pending deliveries; past deliveries stay on record."""
     alerts.delete_endpoint(session, name)
 
 
 @endpoints.post("/{name}/rotate-secret")
 def rotate_secret(name: EndpointName, session: SessionDep, body: RotationIn | None = None) -> EndpointWithSecretOut:
-    """Get a new secret, shown this once. For the overlap every webhook is signed with the present one, too."""
+    """Create a new secret, shown only once. During the overlap, webhooks are also signed with the old secret."""
     endpoint, secret = alerts.rotate_secret(session, name, overlap=(body or RotationIn()).overlap)
     return EndpointWithSecretOut.with_secret(endpoint, secret)
 
 
 @endpoints.post("/{name}/test", status_code=status.HTTP_202_ACCEPTED)
 def test_alert_endpoint(name: EndpointName, session: SessionDep, response: Response) -> AlertOut:
-    """Send an alert of kind `alert.test` to this endpoint; its Location says what became of it."""
+    """Send an alert of kind `alert.test` to this endpoint. Location leads to the alert and its deliveries."""
     alert = alerts.send_test(session, name)
     response.headers["Location"] = f"/alerts/{alert.message_id}"
     return AlertOut.of(*alerts.find_alert(session, alert.id))
@@ -100,7 +102,7 @@ def list_alerts(
     request: Request,
     response: Response,
     kind: Annotated[str | None, Query(max_length=80)] = None,
-    delivery: Annotated[DeliveryStatus | None, Query(description="Only alerts with a delivery of that status.")] = None,
+    delivery: Annotated[DeliveryStatus | None, Query(description="Only alerts with a delivery in this status.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> PageOut[AlertBriefOut]:
@@ -122,7 +124,7 @@ def redeliver_alert(
     session: SessionDep,
     body: RedeliveryIn | None = None,
 ) -> AlertOut:
-    """Deliver an alert again, under the same id: to everybody whom it was for, or to one endpoint."""
+    """Deliver an alert again under the same id, to everyone whom it was for or to one endpoint."""
     alert_id = alerts.parse_alert_id(id)
     alerts.redeliver(session, alert_id, endpoint=(body or RedeliveryIn()).endpoint)
     return AlertOut.of(*alerts.find_alert(session, alert_id))

@@ -55,7 +55,7 @@ def read_report(audit_id: UUID, session: SessionDep, form: FormatQuery = None, a
 
 @router.get("/{audit_id}/report/signature", response_class=Response, responses={200: {"model": SignatureOut}})
 def sign_report(audit_id: UUID, session: SessionDep, request: Request) -> Response:
-    """The detached signature of the report's JSON. `mammodissect verify` checks it; so does openssl, of raw bytes."""
+    """The detached signature of the report's JSON. Check it with `mammodissect verify` or openssl."""
     key: SigningKey | None = request.app.state.signing_key
     document = audit_json(read_audit_report(session, audit_id))
     if key is None:
@@ -71,7 +71,7 @@ def sign_report(audit_id: UUID, session: SessionDep, request: Request) -> Respon
 
 @router.get("/{audit_id}/model-card", response_class=Response, responses={200: {"content": {_MARKDOWN: {}}}})
 def read_model_card(audit_id: UUID, session: SessionDep) -> Response:
-    """A model card in markdown: what the audit measured, with gaps for what only the deployer knows."""
+    """A model card in Markdown: what the audit measured, with gaps for what only the deployer knows."""
     card = model_card(read_audit_report(session, audit_id))
     return _markdown(card, f"model-card-{audit_id}.md")
 
@@ -84,7 +84,7 @@ def read_evidence_map(
     request: Request,
     form: Annotated[Literal["json", "markdown"], Query(alias="format")] = "json",
 ) -> Response:
-    """Which evidence of the audit speaks to which item of regulations and standards. It claims no compliance."""
+    """Which evidence of the audit relates to which item of regulations and standards. It does not claim compliance."""
     key: SigningKey | None = request.app.state.signing_key
     mapping = read_mapping(settings.evidence_map_path)
     report = read_audit_report(session, audit_id)

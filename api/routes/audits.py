@@ -43,7 +43,7 @@ def list_audits(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> PageOut[AuditListedOut]:
-    """Audits in brief, newest first: outcomes of rules are counted. GET /audits/{id} has them with their reasons."""
+    """Audits in brief, newest first, with counts of rule outcomes. GET /audits/{id} lists the outcomes with reasons."""
     found = None if deployment is None else deployments.find_deployment(session, deployment)
     after = decode_cursor(cursor)
     page = audits.list_audits(session, deployment=found, verdict=verdict, limit=limit, after=after)
@@ -53,7 +53,7 @@ def list_audits(
 
 @router.get("/{audit_id}")
 def read_audit(audit_id: UUID, session: SessionDep) -> AuditOut:
-    """One audit: its verdict, the outcome of every rule, and the facts that they rest on."""
+    """One audit: its verdict, the outcome of every rule, and the facts behind them."""
     return AuditOut.of(audits.find_audit(session, audit_id))
 
 
@@ -65,13 +65,13 @@ def cancel_audit(audit_id: UUID, session: SessionDep) -> AuditBriefOut:
 
 @router.post("/{audit_id}/acknowledge")
 def acknowledge_audit(audit_id: UUID, body: AcknowledgementIn, session: SessionDep) -> AuditBriefOut:
-    """Note that somebody has seen the verdict and what is done about it."""
+    """Record who has seen the verdict and what they do about it."""
     return AuditBriefOut.of(audits.acknowledge_audit(session, audit_id, by=body.by, reason=body.reason))
 
 
 @router.get("/{audit_id}/recomputed")
 def recompute_verdict(audit_id: UUID, session: SessionDep) -> RecomputedOut:
-    """The verdict computed once more from the facts on record."""
+    """Compute the verdict again from the facts on record."""
     audit = audits.find_audit(session, audit_id)
     judgement = audit_verdicts.recompute(audit)
     return RecomputedOut.of(judgement, same=judgement == audit.judgement)

@@ -15,9 +15,9 @@ router = APIRouter(prefix="/comparisons", tags=["comparisons"], route_class=OneT
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 def post_comparison(body: ComparisonIn, session: SessionDep, response: Response) -> ComparisonOut:
-    """Compare succeeded jobs with the first of them. The same jobs again answer 200 with what is there.
+    """Compare succeeded jobs with the first of them. Posting the same jobs again returns that comparison with 200.
 
-    409 where they differ in dissector, probe set, concept set, method or evidence, naming what differs.
+    409 if they differ in dissector, probe set, concept set, method or evidence, naming what differs.
     """
     comparison, new = comparisons.compare_jobs(session, body.jobs)
     response.headers["Location"] = f"/comparisons/{comparison.id}"
@@ -30,7 +30,7 @@ def post_comparison(body: ComparisonIn, session: SessionDep, response: Response)
 def list_comparisons(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[ComparisonBriefOut]:
-    """All comparisons, newest first, without what was found."""
+    """All comparisons, newest first, without their results."""
     page = comparisons.list_comparisons(session, limit=limit, after=decode_cursor(cursor))
     items = [ComparisonBriefOut.model_validate(comparison, from_attributes=True) for comparison in page.items]
     return PageOut[ComparisonBriefOut](items=items, next=next_cursor(request, response, page.next_position))
@@ -38,5 +38,5 @@ def list_comparisons(
 
 @router.get("/{comparison_id}")
 def read_comparison(comparison_id: UUID, session: SessionDep) -> ComparisonOut:
-    """One comparison with everything that was found."""
+    """One comparison with its results."""
     return ComparisonOut.of(comparisons.find_comparison(session, comparison_id))

@@ -39,7 +39,7 @@ def create_deployment(
     roots: RootsDep,
     response: Response,
 ) -> DeploymentOut:
-    """Deploy a model. 422 where the policy could not be applied to it, naming the rule."""
+    """Deploy a model. 422 if the policy cannot be applied to it; the error names the rule."""
     submission = None
     if body.dissection is not None:
         target = target_of(session, queue, roots, body.dissection.target, name=body.name)
@@ -76,7 +76,7 @@ def read_deployment(name: str, session: SessionDep) -> DeploymentOut:
 
 @router.patch("/{name}")
 def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep, roots: RootsDep) -> DeploymentOut:
-    """Give it another policy, alert budget or registry name. Audits under way keep the policy they began with."""
+    """Change the policy, alert budget or registry name. Running audits keep the policy they began with."""
     changed = deployments.change_deployment(
         session,
         name,
@@ -90,7 +90,7 @@ def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep, 
 
 @router.post("/{name}/versions", status_code=status.HTTP_202_ACCEPTED)
 def deploy_version(name: str, body: VersionIn, session: SessionDep, queue: QueueDep, roots: RootsDep) -> DeployedOut:
-    """Take another version into use; a checkpoint is registered under the deployment's name."""
+    """Use a new version from now on. A checkpoint is registered under the deployment's name."""
     deployments.find_deployment(session, name)
     target = target_of(session, queue, roots, body.target, name=name)
     deployment = deployments.deploy_version(session, name, target)
@@ -102,9 +102,9 @@ def deploy_version(name: str, body: VersionIn, session: SessionDep, queue: Queue
 
 @router.post("/{name}/baseline")
 def pin_baseline(name: str, body: BaselineIn, session: SessionDep) -> DeploymentOut:
-    """Pin the job that audits are compared with. 409 where they could not be, naming what differs."""
+    """Pin the job to compare audits with. 409 if they cannot be compared; the error names what differs."""
     if (body.job is None) == (body.audit is None):
-        raise InvalidInput("Say which dissection is meant.", field="job", remedy="Give either a job or an audit.")
+        raise InvalidInput("Say which dissection you mean.", field="job", remedy="Give either a job or an audit.")
     job = body.job
     if body.audit is not None:
         job = audits.find_audit(session, body.audit).job
@@ -122,7 +122,7 @@ def snooze_deployment(name: str, body: SnoozeIn, session: SessionDep) -> Deploym
 
 @router.delete("/{name}/snooze")
 def end_snooze(name: str, session: SessionDep) -> DeploymentOut:
-    """Let the alerts sound again."""
+    """End the silence of the alerts."""
     return DeploymentOut.of(deployments.snooze_deployment(session, name, None, datetime.now(UTC)))
 
 

@@ -23,7 +23,7 @@ def read_coverage(job_id: UUID, session: SessionDep, settings: SettingsDep) -> C
 def read_watch_list(
     job_id: UUID,
     session: SessionDep,
-    limit: Annotated[int, Query(ge=1, le=500, description="Neurons listed, in all and of each concept.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="The most neurons to list in total and per concept.")] = 50,
 ) -> WatchListOut:
     """Neurons that respond to what should not drive a diagnosis, strongest first."""
     return WatchListOut.of(job_id, evidence.read_watch_list(session, job_id), limit)

@@ -31,7 +31,7 @@ def post_job(
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> JobOut:
-    """Ask for a dissection. The answer comes at once; a worker does the work."""
+    """Start a dissection. The answer comes at once; a worker runs the dissection."""
     target = body.target
     if isinstance(target, CheckpointIn):
         target = target_of(session, queue, roots, target).reference
@@ -63,19 +63,19 @@ def list_jobs(
 
 @router.get("/{job_id}")
 def read_job(job_id: UUID, session: SessionDep) -> JobOut:
-    """One job: status, progress per stage, what made its result, why it failed."""
+    """One job: status, progress per stage, what produced its result, why it failed."""
     return JobOut.of(jobs.find_job(session, job_id))
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: UUID, session: SessionDep) -> JobOut:
-    """End a job: what waits never starts, what runs stops within a batch; 409 once it has ended otherwise."""
+    """Cancel a job: waiting work never starts, running work stops within a batch. 409 if the job has already ended."""
     return JobOut.of(jobs.cancel_job(session, job_id))
 
 
 @router.post("/{job_id}/retry", status_code=status.HTTP_202_ACCEPTED)
 def retry_job(job_id: UUID, session: SessionDep, queue: QueueDep) -> JobOut:
-    """Put a failed or dead job back into the queue; it goes on where it stopped. 409 for any other job."""
+    """Put a failed or dead job back into the queue. It continues where it stopped. 409 for any other job."""
     return JobOut.of(jobs.retry_job(session, queue, job_id))
 
 

@@ -49,14 +49,16 @@ def list_neurons(
     concept: Annotated[str | None, Query(max_length=300, description="Only neurons with this label.")] = None,
     category: Annotated[str | None, Query(max_length=300)] = None,
     broad_category: Annotated[str | None, Query(max_length=300)] = None,
-    min_score: Annotated[float | None, Query(allow_inf_nan=False, description="Only top scores from here up.")] = None,
-    dead: Annotated[bool | None, Query(description="Only dead neurons, or only living ones.")] = None,
-    significant: Annotated[bool | None, Query(description="Only significant labels, or none.")] = None,
-    sort: Annotated[Sort, Query(description="By descending top score or z, or by unit.")] = "-score",
+    min_score: Annotated[
+        float | None, Query(allow_inf_nan=False, description="Only neurons with at least this top score.")
+    ] = None,
+    dead: Annotated[bool | None, Query(description="true: only dead neurons. false: only live neurons.")] = None,
+    significant: Annotated[bool | None, Query(description="true: only significant labels. false: only others.")] = None,
+    sort: Annotated[Sort, Query(description="Sort by descending top score or z, or by unit.")] = "-score",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> PageOut[NeuronBriefOut]:
-    """The neurons of a layer in brief: labels and what speaks for them. GET /neurons/{layer}/{unit} has the rest."""
+    """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
     page = neurons.list_neurons(
         session,
@@ -79,6 +81,6 @@ def read_neuron(
     job: JobQuery = None,
     model: ModelQuery = None,
 ) -> NeuronOut:
-    """Everything that is known of one neuron."""
+    """Everything that is known about one neuron."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
     return NeuronOut.of(chosen, neurons.find_neuron(session, chosen, layer, unit))

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/policies", tags=["policies"], route_class=OneThreadR
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 def register_policy(body: PolicyIn, session: SessionDep, response: Response) -> PolicyOut:
-    """Register a policy. The same rules again answer 200 with what is there."""
+    """Register a policy. Registering the same rules again returns the existing policy with 200."""
     policy = parse_policy(body.policy) if isinstance(body.policy, str) else policy_from(body.policy)
     resource, new = deployments.register_policy(session, body.name, policy)
     response.headers["Location"] = f"/policies/{resource.reference}"

@@ -47,7 +47,9 @@ def hear_event(
     secret = settings.mlflow_webhook_secret.get_secret_value()
     if not secret:
         raise Conflict(
-            "No webhooks are heard here.", field="mlflow_webhook_secret", remedy="Set MLFLOW_WEBHOOK_SECRET."
+            "This service does not accept registry webhooks.",
+            field="mlflow_webhook_secret",
+            remedy="Set MLFLOW_WEBHOOK_SECRET.",
         )
     now = datetime.now(UTC)
     check_signature(signed, secret, now)

@@ -38,9 +38,9 @@ Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version
 def register_model(
     body: ModelIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ModelOut:
-    """Register a checkpoint; a worker then lists its layers. The same content again answers 200 with what is there.
+    """Register a checkpoint; a worker then lists its layers. The same content again returns that model with 200.
 
-    If it lies elsewhere by now, it is from then on read there.
+    If the file has moved, the service reads it at its new path from then on.
     """
     model, new = resources.register_model(
         session,
@@ -71,7 +71,7 @@ def read_model(name: Ref, session: SessionDep) -> ModelOut:
 
 @models.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
 def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
-    """Ask a worker to list the layers again, unless one is about it; the answer shows what is known so far."""
+    """Ask a worker to list the layers again, unless one is doing so. The answer shows what is known so far."""
     model = resources.find_resource(session, ResourceKind.MODEL, name, field="name")
     prepare(session, queue, model, Preparation.INSPECT)
     return _model(session, model)
@@ -79,7 +79,7 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
 def register_dissector(body: DissectorIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
-    """Register a dissector directory. One that has moved is from then on read where it is."""
+    """Register a dissector directory. If it has moved, the service reads it at its new path from then on."""
     dissector, new = resources.register_dissector(session, name=body.name, path=body.path, roots=roots)
     _describe(session, response, "/dissectors", dissector, new=new)
     return ResourceOut.of(dissector)
@@ -103,9 +103,9 @@ def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
 def register_probe_set(
     body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ProbeSetOut:
-    """Register a manifest of images. Where these are cut into patches, a worker then reads their sizes.
+    """Register a manifest of images. If they are to be cut into patches, a worker then reads their sizes.
 
-    Until it has, `spec.images` is null, and what asks for a dissection on the set is answered 409 `not-measured`.
+    Until then `spec.images` is null, and requests for a dissection on the set get 409 `not-measured`.
     """
     probe_set, new = resources.register_probe_set(
         session,
@@ -136,7 +136,7 @@ def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
 
 @probe_sets.post("/{name}/measure", status_code=status.HTTP_202_ACCEPTED)
 def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeSetOut:
-    """Ask a worker to read the sizes of the images again, where it could not; what has been measured stays as it is."""
+    """Ask a worker to read the image sizes again if it failed before. Sizes that were measured stay as they are."""
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
     prepare(session, queue, probe_set, Preparation.MEASURE)
     return _probe_set(session, probe_set)
@@ -154,7 +154,7 @@ def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Resp
 def list_concept_sets(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[ResourceOut]:
-    """All concept sets, newest first, the built-in ones among them; concepts are counted, not listed."""
+    """All concept sets, newest first, including the built-in ones. Concepts are counted, not listed."""
     return _page(session, ResourceKind.CONCEPT_SET, request, response, limit, cursor)
 
 

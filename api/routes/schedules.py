@@ -21,7 +21,7 @@ Named = Annotated[str, Path(max_length=64, description="Name of the schedule.")]
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 def create_schedule(body: ScheduleIn, session: SessionDep, response: Response) -> ScheduleOut:
-    """Make a schedule. 409 where there is one of that name."""
+    """Create a schedule. 409 if the name is taken."""
     schedule = schedules.create_schedule(session, name=body.name, deployment=body.deployment, terms=body.terms())
     response.headers["Location"] = f"/schedules/{schedule.name}"
     return _out(session, schedule)
@@ -52,31 +52,31 @@ def read_schedule(name: Named, session: SessionDep) -> ScheduleOut:
 
 @router.patch("/{name}")
 def change_schedule(name: Named, body: ScheduleChangesIn, session: SessionDep) -> ScheduleOut:
-    """Change cron expression, zone, catch-up, grace or overlap; what is left out stays."""
+    """Change cron expression, zone, catch-up, grace or overlap. Fields that you leave out stay as they are."""
     return _out(session, schedules.change_schedule(session, name, body.changes()))
 
 
 @router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
 def delete_schedule(name: Named, session: SessionDep) -> None:
-    """Remove a schedule and the record of its fires. Its audits stay."""
+    """Delete a schedule and the record of its fires. Its audits stay."""
     schedules.delete_schedule(session, name)
 
 
 @router.post("/{name}/pause")
 def pause_schedule(name: Named, session: SessionDep) -> ScheduleOut:
-    """Stop it from firing. What is due or waits at that moment is missed."""
+    """Pause the schedule. Fires that are due or waiting at that moment count as missed."""
     return _out(session, schedules.pause_schedule(session, name))
 
 
 @router.post("/{name}/resume")
 def resume_schedule(name: Named, session: SessionDep) -> ScheduleOut:
-    """Let it fire again. It does not owe the fires of its pause."""
+    """Resume the schedule. It does not make up for the fires of the pause."""
     return _out(session, schedules.resume_schedule(session, name))
 
 
 @router.post("/{name}/run", status_code=status.HTTP_202_ACCEPTED)
 def run_schedule(name: Named, session: SessionDep, audits: AuditsDep) -> FireOut:
-    """Fire it now, paused or not. 409 where an audit of it is open and its overlap forbids another."""
+    """Fire the schedule now, even if it is paused. 409 if an audit of it is running and its overlap forbids another."""
     return FireOut.of(schedules.run_schedule(session, audits, name))
 
 
@@ -88,12 +88,12 @@ def list_runs(
     response: Response,
     upcoming: Annotated[
         int,
-        Query(alias="next", ge=0, le=schedules.MOST_UPCOMING, description="How many fires to come to list as well."),
+        Query(alias="next", ge=0, le=schedules.MOST_UPCOMING, description="How many future fires to list as well."),
     ] = 0,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RunsOut:
-    """What became of its fires, newest first, and the next ones."""
+    """The outcomes of past fires, newest first, and the next fires."""
     schedule = schedules.find_schedule(session, name)
     page = schedules.list_fires(session, schedule, limit=limit, after=decode_cursor(cursor, tuple[AwareDatetime]))
     return RunsOut(

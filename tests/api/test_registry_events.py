@@ -390,7 +390,7 @@ def test_an_alias_whose_version_never_comes_is_told_of(
     (audit,) = audits(registry)
     assert (audit["deployment"], audit["status"], audit["target"]) == ("west", "error", before)
     ((reason,),) = reasons_told(registry).values()
-    assert "has not told of that version" in reason
+    assert "has not announced that version" in reason
     assert tell_of_waiting_aliases(sessions) == 0
     assert len(send(registry, created(data_root)).json()["audits"]) == 2, "it is still acted on"
     assert in_use(registry) == "west@1"

@@ -78,7 +78,7 @@ def test_a_schedule_has_its_terms_and_its_next_fire(client: TestClient, field: F
         ({"catch_up": "all", "catch_up_max": 1000}, "catch_up_max", "catch_up_max"),
         ({"grace_s": 1}, "grace_s", "grace_s"),
         ({"overlap": "never"}, "overlap", "overlap"),
-        ({"name": "No Name"}, "name", "no valid name"),
+        ({"name": "No Name"}, "name", "not a valid name"),
         ({"often": True}, "often", "often"),
     ],
 )
@@ -192,6 +192,6 @@ def test_a_schedule_that_a_clock_ahead_has_spoilt_says_so(client: TestClient, fi
     post(client)
     field.look(datetime.now(UTC) + timedelta(days=30))
     notice = client.get("/schedules/nightly").json()["notice"]
-    assert "decided by a clock that was ahead" in notice
+    assert "decided while the clock was ahead" in notice
     client.post("/schedules/nightly/pause")
     assert client.post("/schedules/nightly/resume").json()["notice"] is None
