@@ -132,7 +132,7 @@ def test_the_queue_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
         gate = Gate(1)
         asked = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in range(4)]
         await desk.wait_until_begun(1)
-        with pytest.raises(Overloaded, match="3 requests are waiting"):
+        with pytest.raises(Overloaded, match="3 requests are already waiting"):
             await gate.run(desk.work(), long=False, patience_s=30)
         desk.end()
         assert await asyncio.gather(*asked) == [0, 1, 2, 3]

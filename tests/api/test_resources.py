@@ -124,7 +124,7 @@ def test_the_data_roots_cannot_be_left(client: TestClient, data_root: Path, tmp_
         body = problem(client.post("/models", json=model_body(path)), 422)
         assert "data roots" in body["detail"]
     missing = problem(client.post("/models", json=model_body(data_root / "missing")), 422)
-    assert "nothing" in missing["detail"]
+    assert "No file or folder exists" in missing["detail"]
 
 
 def test_what_cannot_be_read_as_a_checkpoint_is_refused(client: TestClient, data_root: Path) -> None:
