@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -9,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -170,10 +171,11 @@ def test_the_service_has_all_rights_on_rows_and_none_on_tables(sessions: Session
 def test_a_login_of_few_rights_is_told_what_it_lacks(empty_database_url: str, migrated_template: str) -> None:
     """As a hospital's database has one. The cluster has the role already, through its other databases."""
     admin = open_sessions(SecretStr(empty_database_url), as_login=True, pool_size=1)
+    password = secrets.token_hex()
     with admin.begin() as session:
-        session.execute(text("CREATE ROLE plain LOGIN"))
+        session.execute(text(f"CREATE ROLE plain LOGIN PASSWORD '{password}'"))
         session.execute(text("GRANT ALL ON SCHEMA public TO plain"))
-    url = empty_database_url.replace("mammodissect@", "plain@")
+    url = make_url(empty_database_url).set(username="plain", password=password).render_as_string(hide_password=False)
     try:
         plain = open_sessions(SecretStr(url))
         with (
