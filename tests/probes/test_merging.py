@@ -10,6 +10,7 @@ import pytest
 from service.domain.probes import Box, PatchGrid, ProbeSet
 from service.errors import InvalidManifest
 from service.probes.manifest import read_manifest
+from service.probes.measuring import read_patches
 from tests.probes.dicom_files import film, write_dicom
 
 
@@ -134,7 +135,8 @@ def test_the_digest_of_a_manifest_without_repeated_images_is_that_of_earlier_rel
 
 def test_merged_images_are_cut_into_patches_once(tmp_path: Path) -> None:
     write_dicom(tmp_path / "x.dcm", film(12, 20, 30), bits=12)
-    probe = read(tmp_path, "image,findings\nx.dcm,mass\n./x.dcm,clip\n", patches=PatchGrid(20, 20))
+    (tmp_path / "m.csv").write_text("image,findings\nx.dcm,mass\n./x.dcm,clip\n", encoding="utf-8")
+    probe = read_patches(tmp_path / "m.csv", name="p", patches=PatchGrid(20, 20))
     assert [(item.box, item.findings) for item in probe.items] == [
         (Box(0, 0, 20, 20), frozenset({"mass", "clip"})),
         (Box(10, 0, 20, 20), frozenset({"mass", "clip"})),
