@@ -180,11 +180,22 @@ def test_ctrl_c_ends_a_waiting_command_with_130(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     command = [sys.executable, "-m", "cli.main", *AUDIT[:-1], "pipe"]
     shell = {**os.environ, "PYTHONPATH": str(Path(cli.main.__file__).parents[1])}
-    with subprocess.Popen(command, env=shell, stderr=subprocess.PIPE, text=True) as waiting:
+    # A shell's background job, as a pipeline may be, begins with SIGINT ignored, and so would the command.
+    with subprocess.Popen(
+        command,
+        env=shell,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - it calls nothing that takes a lock
+    ) as waiting:
         time.sleep(3)
         waiting.send_signal(signal.SIGINT)
         _, printed = waiting.communicate(timeout=30)
     assert (waiting.returncode, printed) == (130, "")
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(

@@ -381,7 +381,7 @@ def test_files_may_take_longer_to_read_than_a_transaction_may_be_silent(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital.policy("policy")
-    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (audits, "probe_set_of")):
+    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (audits, "listed_probe_set")):
         monkeypatch.setattr(module, reads, slowly(getattr(module, reads)))
     monkeypatch.setattr(f"{__name__}.transaction", impatient)
     hospital.deploy(baseline=hospital.baseline)

@@ -131,7 +131,7 @@ def test_a_folder_for_copies_that_is_not_the_users_alone(s3_endpoint: str, tmp_p
         folder.symlink_to(tmp_path / "elsewhere")
     else:
         folder.write_bytes(b"")
-    with pytest.raises(InvalidInput, match="alone"):
+    with pytest.raises(InvalidInput, match="Other users can access"):
         open_store(f"s3://artifacts/x?endpoint={s3_endpoint}")
 
 

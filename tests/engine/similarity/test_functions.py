@@ -219,7 +219,7 @@ def test_factors_that_could_underflow_are_refused() -> None:
 def test_fewer_images_than_top_k_are_refused() -> None:
     with pytest.raises(TooFewImages, match="3 images but top-k is 4"):
         similarity.soft_wpmi(torch.zeros(3, 2), torch.zeros(3, 2), top_k=4)
-    with pytest.raises(TooFewImages, match="of 19 that is none"):
+    with pytest.raises(TooFewImages, match="less than one of 19"):
         similarity.rank_reorder(torch.zeros(19, 2), torch.zeros(19, 2))
 
 
