@@ -88,7 +88,7 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[
     """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
 
     label, significant, p, q, z and stability are the neuron's, so they are the same on all its lines. A neuron whose
-    best concept is not significant has the label `no concept`. images: rows of the manifest.
+    best concept is not significant has the label `no concept`. Images are told by their rows of the manifest.
     """
     for neuron in layer.neurons:
         head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead, **_label_cells(neuron)}
