@@ -31,7 +31,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
     """The data rows of a .csv, .json or .jsonl file (UTF-8, with or without a byte order mark), one at a time.
 
     Blank lines are passed over and not counted. Raises InvalidManifest, naming the row where there is one; also for
-    what is no regular file below the roots, and for more than 2,000,000 rows, 1 GiB, 1,000 columns, or 1,048,576
+    anything but a regular file below the roots, and for more than 2,000,000 rows, 1 GiB, 1,000 columns, or 1,048,576
     characters in a row.
     """
     read = _READERS.get(path.suffix.lower())

@@ -1,4 +1,4 @@
-"""Whatever file a command is given: what is no regular file is refused at once, with one line."""
+"""Whatever file a command is given: anything but a regular file is refused at once, with one line."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(params=["fifo", "device"])
 def odd(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Makes what is no regular file, of that name."""
+    """Makes something of that name that is not a regular file."""
 
     def make(name: str) -> str:
         path = tmp_path / name

@@ -43,7 +43,7 @@ def write(path: Path) -> None:
 
 
 def odd_files(folder: Path, name: str) -> Iterator[Path]:
-    """What is no regular file, one after another under the same name."""
+    """Things that are not regular files, one after another under the same name."""
     path = folder / name
     os.mkfifo(path)
     yield path

@@ -33,7 +33,7 @@ class DissectorFolder:
 
     @classmethod
     def open(cls, spec: DissectorSpec) -> "DissectorFolder":
-        """Digest a directory. Raises InvalidDissector where it cannot be read, or holds what is no regular file."""
+        """Digest a directory. Raises InvalidDissector where it cannot be read, or holds anything but regular files."""
         try:
             path = spec.path.resolve()
             return cls(path, digests_in_directory(path, spec.roots))

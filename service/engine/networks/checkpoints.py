@@ -72,9 +72,9 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
 
     sha256: the digest the file must have; it is checked before anything is parsed.
     roots: the folders that the file must lie in.
-    Raises InvalidCheckpoint (missing, no regular file, damaged, another format, written to meanwhile), DigestMismatch,
-    or UnsafeCheckpoint (TorchScript, exported programs, full pickles: whatever would run code, or anything not on the
-    list of allowed objects).
+    Raises InvalidCheckpoint (missing, not a regular file, damaged, another format, written to meanwhile),
+    DigestMismatch, or UnsafeCheckpoint (TorchScript, exported programs, full pickles: whatever would run code, or
+    anything not on the list of allowed objects).
     """
     try:
         with roots.open(path) as file:
