@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from api.schemas import Body, CheckpointIn, JobIn, Name, Reference, ResourceOut
 from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
-from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, StratumJob, Trigger
+from service.domain.audits import Acknowledgement, Audit, AuditStatus, Deployment, Snooze, StratumJob, Trigger
 from service.domain.policies import Outcome, Verdict
 
 Person = Annotated[str, Field(min_length=1, max_length=120, description="Name of the person.")]
@@ -203,12 +203,14 @@ class AcknowledgementOut(BaseModel):
     reason: str
     at: datetime
 
+    @classmethod
+    def of(cls, acknowledgement: Acknowledgement) -> Self:
+        """The acknowledgement on the wire."""
+        return cls.model_validate(acknowledgement, from_attributes=True)
 
-class AuditListedOut(BaseModel):
-    """An audit in a list. `proposal`: there was no baseline, so you can pin the audit's job as one.
 
-    `outcomes`: how many rules had each outcome, over all strata. GET /audits/{id} gives each outcome with its reason.
-    """
+class _AuditHeadOut(BaseModel):
+    """What every answer says of an audit. `proposal`: there was no baseline, so you can pin the audit's job as one."""
 
     id: UUID
     deployment: str
@@ -223,55 +225,63 @@ class AuditListedOut(BaseModel):
     job: UUID | None
     status: AuditStatus
     verdict: Verdict | None
-    outcomes: dict[Outcome, int] | None
     problem: dict[str, Any] | None
     acknowledgement: AcknowledgementOut | None
     created_at: datetime
     finished_at: datetime | None
+
+    @classmethod
+    def head_of(cls, audit: Audit) -> dict[str, Any]:
+        """The values of these fields."""
+        acknowledgement = audit.acknowledgement
+        return {
+            "id": audit.id,
+            "deployment": audit.deployment,
+            "trigger": audit.trigger,
+            "schedule": audit.schedule,
+            "fire_time": audit.fire_time,
+            "target": audit.target.reference,
+            "candidate": audit.candidate,
+            "policy": audit.policy_reference,
+            "baseline": audit.baseline,
+            "proposal": audit.proposal,
+            "job": audit.job,
+            "status": audit.status,
+            "verdict": audit.verdict,
+            "problem": audit.problem,
+            "acknowledgement": None if acknowledgement is None else AcknowledgementOut.of(acknowledgement),
+            "created_at": audit.created_at,
+            "finished_at": audit.finished_at,
+        }
+
+
+class AuditListedOut(_AuditHeadOut):
+    """An audit in a list. `proposal`: there was no baseline, so you can pin the audit's job as one.
+
+    `outcomes`: how many rules had each outcome, over all strata. GET /audits/{id} gives each outcome with its reason.
+    """
+
+    outcomes: dict[Outcome, int] | None
 
     @classmethod
     def of(cls, audit: Audit) -> Self:
         """The audit on the wire, in a list."""
         judgement = audit.judgement
         outcomes = None if judgement is None else Counter(outcome.outcome for outcome in judgement.outcomes)
-        return cls(**{**AuditBriefOut.fields_of(audit), "outcomes": outcomes})
+        return cls(**cls.head_of(audit), outcomes=outcomes)
 
 
-class AuditBriefOut(BaseModel):
+class AuditBriefOut(_AuditHeadOut):
     """An audit without its evidence. `proposal`: there was no baseline, so you can pin the audit's job as one."""
 
-    id: UUID
-    deployment: str
-    trigger: Trigger
-    schedule: UUID | None
-    fire_time: datetime | None
-    target: str
-    candidate: bool
-    policy: str
-    baseline: UUID | None
-    proposal: bool
-    job: UUID | None
-    status: AuditStatus
-    verdict: Verdict | None
     outcomes: list[OutcomeOut] | None
-    problem: dict[str, Any] | None
-    acknowledgement: AcknowledgementOut | None
-    created_at: datetime
-    finished_at: datetime | None
 
     @classmethod
     def fields_of(cls, audit: Audit) -> dict[str, Any]:
-        """The values of the fields that every audit has on the wire."""
-        same = ("id", "deployment", "trigger", "schedule", "fire_time", "candidate", "baseline", "proposal", "job")
-        more = ("status", "verdict", "problem", "created_at", "finished_at")
-        seen, judgement = audit.acknowledgement, audit.judgement
-        return {
-            **{name: getattr(audit, name) for name in (*same, *more)},
-            "target": audit.target.reference,
-            "policy": audit.policy_reference,
-            "outcomes": None if judgement is None else list(map(OutcomeOut.of, judgement.outcomes)),
-            "acknowledgement": None if seen is None else AcknowledgementOut.model_validate(seen, from_attributes=True),
-        }
+        """The values of the fields that every single audit has on the wire."""
+        judgement = audit.judgement
+        outcomes = None if judgement is None else [OutcomeOut.of(outcome) for outcome in judgement.outcomes]
+        return {**cls.head_of(audit), "outcomes": outcomes}
 
     @classmethod
     def of(cls, audit: Audit) -> Self:

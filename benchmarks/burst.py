@@ -8,11 +8,8 @@ threads, and with more of them it would be silent for minutes.
 import asyncio
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -20,11 +17,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from benchmarks.crowd import LISTS, NO_ANSWER, Answer, Crowd, p50, p99, statuses
-from benchmarks.posting import JOB, register
-from benchmarks.servers import bare_server, serving
+from benchmarks.servers import JOB, service_and_baseline
 from benchmarks.table import Row
-from cli.embedded import PostgresServer, ValkeyServer
-from service.db.migrate import upgrade
 
 _JOBS = 60
 _READERS = 500
@@ -54,24 +48,11 @@ def create_bare_app() -> FastAPI:
 
 
 def run() -> list[Row]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = stack.enter_context(PostgresServer(folder / "postgres"))
-        valkey = stack.enter_context(ValkeyServer(folder / "valkey"))
-        upgrade(postgres.url)
-        register(postgres.url)
-        settings = {
-            "DATABASE_URL": postgres.url,
-            "BROKER_URL": valkey.url,
-            "API_KEY": "benchmark",
-            "DATA_ROOTS": str(folder),
-            "LOG_LEVEL": "ERROR",
-        }
-        ours = stack.enter_context(serving(["-m", "api"], settings))
+    with service_and_baseline("benchmarks.burst:create_bare_app") as (service, bare):
         for _ in range(_JOBS):
-            ours.post("/jobs", json=JOB).raise_for_status()
-        bare = stack.enter_context(bare_server("benchmarks.burst:create_bare_app", settings))
-        return asyncio.run(_measure(_crowd(ours.base_url.port), _crowd(bare.base_url.port)))
+            service.post("/jobs", json=JOB).raise_for_status()
+
+        return asyncio.run(_measure(_crowd(service.base_url.port), _crowd(bare.base_url.port)))
 
 
 def _crowd(port: int | None) -> Crowd:
