@@ -1,9 +1,7 @@
 """What a worker's child finds out about a registered thing: the layers of a model, the patches of a probe set."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from service.config import Settings
@@ -12,6 +10,8 @@ from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
+from service.domain.specs import model_spec, probe_set_spec
+from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.networks.protocols import choose_device
 from service.engine.probing.hooks import list_layers
@@ -22,23 +22,25 @@ from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
 
-def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> dict[str, Any]:
+def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> InspectionResult:
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
-    spec = TargetSpec(
-        Path(model.spec["checkpoint"]),
-        model.spec["architecture"],
-        model.spec["sha256"],
+    spec = model_spec(model)
+    network = TargetSpec(
+        Path(spec["checkpoint"]),
+        spec["architecture"],
+        spec["sha256"],
         roots=data_roots(settings),
     )
-    target = open_target(spec, choose_device(settings.device))
-    return {"layers": [asdict(layer) for layer in list_layers(target)]}
+    target = open_target(network, choose_device(settings.device))
+    layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
+    return {"layers": layers}
 
 
 def measure_probe_set(
     sessions: Sessions, settings: Settings, probe_set_id: UUID, tell: Callable[[int], None]
-) -> dict[str, Any]:
+) -> MeasuringResult:
     """Keep the sizes of a probe set's images; how many patches there are. Raises what `keep_sizes_of` raises."""
     with transaction(sessions) as session:
         resource = get_resource(session, probe_set_id)
@@ -68,8 +70,9 @@ def keep_sizes_of(sessions: Sessions, resource: Resource, roots: DataRoots, tell
 
 def _check_count(resource: Resource, patches: int) -> None:
     """Releases that measured when a probe set was registered have stored the number alone."""
-    counted = resource.spec["images"]
-    if "part" not in resource.spec and counted not in {None, patches}:
+    spec = probe_set_spec(resource)
+    counted = spec["images"]
+    if "part" not in spec and counted not in {None, patches}:
         raise DigestMismatch(
             f"Probe set {resource.reference} had {counted} patches when it was registered, and has {patches} now.",
             field="probe_set",

@@ -29,6 +29,7 @@ from service.db.registry import (
 from service.db.session import Sessions, expect_pause, transaction
 from service.domain.audits import Audit, Deployment
 from service.domain.resources import Resource
+from service.domain.specs import model_spec
 from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
@@ -206,7 +207,7 @@ def _register(
         queue,
         name=deployment.name,
         checkpoint=_weights(version.source, roots),
-        architecture=deployment.target.spec["architecture"],
+        architecture=model_spec(deployment.target)["architecture"],
         sha256=None,
         roots=roots,
     )[0]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from service.db.work import hand_back_item
 from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.work import Lease
+from service.domain.work import DissectionResult, Lease
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
@@ -140,7 +140,7 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     def damage_after(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
         result = compute(lease, tell)
         if lease.stage is Stage.STORE and not damaged:
-            key = result["layers"][0]["key"]
+            key = cast("DissectionResult", result)["layers"][0]["key"]
             damaged.append(key)
             (folder / "artifacts" / key[:2] / key).write_bytes(b"?")
         return result
