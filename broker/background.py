@@ -75,3 +75,5 @@ class BackgroundQueue(JobQueue):
             log.warning(
                 "message not sent, the scheduler will send it", reason=error.detail, task=task, id=str(identifier)
             )
+        except Exception:  # whatever it is, the thread must live on for the messages that come
+            log.exception("message not sent, the scheduler will send it", task=task, id=str(identifier))
