@@ -34,7 +34,7 @@ from api.routes import (
 from api.shared_looks import SharedLook
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
-from service.config import Settings
+from service.config import Settings, read_settings
 from service.db.session import open_sessions
 from service.delivery.addresses import AllowedHosts
 from service.files import data_roots
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises InvalidInput for missing or unusable settings.
     """
-    settings = Settings() if settings is None else settings
+    settings = read_settings() if settings is None else settings
     keys = read_keys(settings)
     key_path = settings.signing_key_path
     roots = data_roots(settings)
