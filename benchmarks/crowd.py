@@ -5,7 +5,7 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -78,13 +78,6 @@ class Crowd:
         """The head of a request that closes its connection."""
         fixed = ("Host: benchmark", f"Authorization: Bearer {self.key}", "Connection: close")
         return "\r\n".join((f"{method} {path} HTTP/1.1", *fixed, *headers, "", "")).encode()
-
-
-async def timed(work: Awaitable[object]) -> float:
-    """The seconds that something takes."""
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
 
 
 def statuses(answers: Sequence[Answer]) -> Counter[int]:
