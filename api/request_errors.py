@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.wrong_values import expected_of
+from service.wrong_values import expected_of
 
 _SECRET = re.compile("secret|password|token|key|authorization|signature|credential|url", re.IGNORECASE)
 _LONGEST_VALUE = 80

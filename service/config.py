@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.domain.wrong_values import expected_of
 from service.errors import InvalidInput
+from service.wrong_values import expected_of
 
 
 class Settings(BaseSettings):

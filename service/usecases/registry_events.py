@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.domain.json_text import parse_json
-from service.domain.wrong_values import expected_of
 from service.errors import InvalidInput, Unauthorized
+from service.wrong_values import expected_of
 
 VERSION_CREATED = "model_version.created"
 ALIAS_CREATED = "model_version_alias.created"

@@ -438,7 +438,7 @@ def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None
 def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> None:
     url = SecretStr("postgresql+psycopg://")
     settings = Settings(database_url=url, broker_url=url, api_key=SecretStr(key), data_roots="/")
-    with pytest.raises(InvalidInput, match="API_KEY .* which no client can send") as refused:
+    with pytest.raises(InvalidInput, match="which no client can send") as refused:
         create_app(settings)
     assert refused.value.field == "api_key"
     assert "secret" not in json.dumps(refused.value.as_problem())
