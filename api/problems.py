@@ -58,7 +58,7 @@ class Problem(BaseModel):
     field: str | None = None
     value: str | None = None
     remedy: str | None = None
-    errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, if there are several.")
+    errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, or the first 20.")
 
 
 def install(app: FastAPI) -> None:
@@ -95,9 +95,12 @@ async def _on_dissect_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
-    wrong = wrong_fields(error.errors(), error.body)
+    wrong, more = wrong_fields(error.errors(), error.body)
     errors = [field.as_json() for field in wrong]
-    return _answer(422, InvalidInput.code, InvalidInput.title, **errors[0], errors=errors)
+    first = dict(errors[0])
+    if more:
+        first["detail"] += f" Besides the {len(errors)} wrong fields that are listed, there are {more:,} more."
+    return _answer(422, InvalidInput.code, InvalidInput.title, **first, errors=errors)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
