@@ -13,7 +13,6 @@ from api.gate import Gate
 from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
-from api.openapi import describe_problems
 from api.routes import (
     alerts,
     audit_reports,
@@ -126,5 +125,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
     check_recorded(app)
     check_one_thread(app)
-    describe_problems(app)
+    problems.describe(app)
     return app
