@@ -1,5 +1,6 @@
 """The FastAPI application."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from api.routes import (
     signing_key,
 )
 from api.shared_looks import SharedLook
+from api.threads import CLOSING_S
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings, read_settings
@@ -71,8 +73,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        until = time.monotonic() + CLOSING_S
         for part in (gate, database_look, job_look, queue):
-            part.close()
+            part.close(max(0.0, until - time.monotonic()))
         sessions.kw["bind"].dispose()
 
     app = FastAPI(

@@ -19,8 +19,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Bodies
-from api.gate import LONG_PATIENCE_S, EqualReads, Gate, Work
+from api.gate import LONG_PATIENCE_S, EqualReads, Gate
 from api.json_requests import JsonRequest
+from api.threads import Work
 from api.trail import READING
 
 _FILE = "mammodissect.response.file"

@@ -43,11 +43,11 @@ class BackgroundQueue(JobQueue):
         """See `JobQueue.waiting`."""
         return self._queue.waiting()
 
-    def close(self) -> None:
-        """Send what is left to send, for a few seconds at most."""
+    def close(self, within_s: float = 5.0) -> None:
+        """Send what is left to send, for so long at most."""
         with suppress(Full):  # the broker is away; what waits is the scheduler's
             self._messages.put_nowait(None)
-            self._thread.join(timeout=5.0)
+            self._thread.join(within_s)
 
     def _send_all(self) -> None:
         ended = False
