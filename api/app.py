@@ -45,6 +45,7 @@ from service.usecases.jobs import job_news
 DISTRIBUTION = "mammo-clip-dissect-service"
 _OPEN_BODY_BYTES = 1 << 20
 """The largest body of a caller without a key; a webhook of a model registry has some kilobytes."""
+_OPEN_BODY_TOO_LARGE = "Send MLflow's own events, which are far smaller; this limit is fixed."
 
 _DESCRIPTION = """Names what the neurons of a mammography network respond to.
 
@@ -97,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.entrance = Entrance(
         gate,
         bodies=Bodies(settings.max_body_mb << 20, settings.body_time_s),
-        open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s),
+        open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s, too_large=_OPEN_BODY_TOO_LARGE),
     )
     problems.install(app)
     app.add_middleware(KeyCheck, keys=keys)

@@ -78,8 +78,14 @@ class OneThreadRoute(APIRoute):
 
         return handle_json
 
+    def check_head(self, scope: Scope) -> None:
+        """Raise for a request that may change something and can be refused before its body is read."""
+
+    def check_body(self, scope: Scope, body: bytes) -> None:
+        """Raise for such a request that can be refused before it takes a place."""
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request. Raises TooLarge, TooSlow and Overloaded before anything of it was done."""
+        """Serve a request. Raises TooLarge, TooSlow, Overloaded and what the checks raise before anything was done."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # which says what is allowed
             return
@@ -91,8 +97,10 @@ class OneThreadRoute(APIRoute):
             await _relay(answer, send)
             return
 
+        self.check_head(scope)
         try:
             async with entrance.bodies_of(scope).read(scope, receive) as body:
+                self.check_body(scope, body)
                 answer = await entrance.change(lambda: _collect(work_on, scope, body))
         except ClientDisconnect:
             return
