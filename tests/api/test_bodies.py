@@ -119,20 +119,6 @@ def test_slow_bodies_hold_nothing_and_end(port: int) -> None:
             assert (ended["field"], ended["type"]) == ("body", "urn:mammodissect:problem:too-slow")
 
 
-def test_who_reads_slowly_holds_no_place(port: int) -> None:
-    with ExitStack() as stack:
-        for _ in range(8):  # four times as many as there are places
-            connection = stack.enter_context(socket.socket())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.connect(("127.0.0.1", port))
-            connection.sendall(head("GET", "/concept-sets/bi-rads"))
-        statuses = {0}
-        until = time.monotonic() + 60
-        while 200 not in statuses and time.monotonic() < until:  # at first the eight are being worked on
-            statuses.add(call(port, head("GET", "/jobs"))[0])
-        assert 200 in statuses
-
-
 def test_all_bodies_together_take_bounded_memory() -> None:
     scope: Scope = {"type": "http", "headers": []}
 
