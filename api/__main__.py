@@ -9,11 +9,14 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
+from api.connections import Connection
 from service.config import read_settings
 from service.exits import run_service
 from service.logs import configure_logging
 
 SERVER: dict[str, Any] = {
+    "http": Connection,
+    "ws": "none",
     "backlog": 2048,
     # The gate says who is served, and says it as a problem: uvicorn's own limit would turn health checks away, too.
     "limit_concurrency": None,

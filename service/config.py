@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidInput
+from service.wrong_values import expected_of
 
 
 class Settings(BaseSettings):
@@ -164,9 +165,10 @@ def read_settings() -> Settings:
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
     value = "***" if field.annotation is SecretStr else first["input"]
-    why = first["msg"].removeprefix("Value error, ")
+    context = first.get("ctx", {})
+    why = context["error"] if first["type"] == "value_error" else f"it must be {expected_of(first['type'], context)}"
     raise InvalidInput(
-        f"{name.upper()} is '{value}', which cannot be used: {why[:1].lower()}{why[1:]}.",
+        f"{name.upper()} is '{value}', which cannot be used: {why}.",
         field=name,
         value=value,
         remedy=f"Correct it or unset it. It means: {field.description}",

@@ -7,6 +7,7 @@ event is of, and of which model, must be right for it to be an event at all.
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.domain.json_text import parse_json
-from service.domain.wrong_values import expected_of
 from service.errors import InvalidInput, Unauthorized
+from service.wrong_values import expected_of
 
 VERSION_CREATED = "model_version.created"
 ALIAS_CREATED = "model_version_alias.created"
@@ -27,6 +28,7 @@ FOLLOWED = frozenset({VERSION_CREATED, ALIAS_CREATED, ALIAS_DELETED})
 _TOLERANCE_S = 300
 _LONGEST_WORD = 256
 _TIME = TypeAdapter(datetime)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class _Envelope(BaseModel):
     entity: str
     action: str
     timestamp: Any = None
-    data: dict[str, Any]
+    data: dict[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,20 @@ class RegistryEvent:
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def check_signature(request: Signed, secret: str, now: datetime) -> None:
-    """Raises Unauthorized unless the bytes were signed with the secret within the last five minutes.
+def check_timestamp(timestamp: str, now: datetime) -> None:
+    """Raises Unauthorized for a request that was not signed within the last five minutes."""
+    age = abs(now.timestamp() - float(timestamp)) if timestamp.isdecimal() else None
+    if age is None or age > _TOLERANCE_S:
+        raise Unauthorized(
+            "The webhook's timestamp is outside the five-minute window.",
+            field="X-MLflow-Timestamp",
+            value=timestamp,
+            remedy="Synchronise the clocks of both machines.",
+        )
+
+
+def check_signature(request: Signed, secret: str) -> None:
+    """Raises Unauthorized unless the bytes were signed with the secret.
 
     MLflow's scheme: base64 of HMAC-SHA256 over `{delivery id}.{timestamp}.{body}`, after `v1,`.
     """
@@ -106,14 +120,6 @@ def check_signature(request: Signed, secret: str, now: datetime) -> None:
             field="X-MLflow-Signature",
             remedy="Give MLflow's webhook the same secret as MLFLOW_WEBHOOK_SECRET.",
         )
-    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
-    if age is None or age > _TOLERANCE_S:
-        raise Unauthorized(
-            "The webhook's timestamp is outside the five-minute window.",
-            field="X-MLflow-Timestamp",
-            value=request.timestamp,
-            remedy="Synchronise the clocks of both machines.",
-        )
 
 
 def read_event(body: bytes) -> RegistryEvent:
@@ -121,7 +127,7 @@ def read_event(body: bytes) -> RegistryEvent:
 
     Raises InvalidInput for what is none, and for one that something would follow from, but names no model.
     """
-    document = parse_json(body, takes_nul=True)  # see `storable`
+    document = parse_json(body, bounds_only=True)  # see `storable`: most of its fields are nobody's business here
     try:
         envelope = _Envelope.model_validate(document)
     except ValidationError as error:
@@ -143,7 +149,7 @@ def read_event(body: bytes) -> RegistryEvent:
 
 def storable(text: str) -> str:
     """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _senseless(detail: str, field: str, value: object) -> InvalidInput:

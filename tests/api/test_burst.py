@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks.crowd import LISTS, Answer, Crowd, statuses
+from benchmarks.crowd import LISTS, Answer, Crowd, large_concept_set, statuses
 from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.resources import ResourceKind
 from tests.service.factories import queued_job, resource
 
 MANY = 150
+SLOW_READERS = 16
+"""Twice as many as there are places."""
+
 JOB: dict[str, Any] = {
     "target": "screening",
     "layers": ["blocks.0"],
@@ -58,17 +61,21 @@ def crowd(database_url: str, broker_url: str, sessions: Sessions, tmp_path: Path
 
 def test_bursts_of_every_list(crowd: Crowd) -> None:
     different = [f"/jobs?limit={number}" for number in range(1, MANY + 1)]
-    paths = (*LISTS, "/health/ready", "/jobs?limit=1")
+    equal = (*LISTS, "/health/ready", "/jobs?limit=1")
 
     async def scene() -> dict[str, list[Answer]]:
-        together = await asyncio.gather(*(crowd.all_at_once(path, 40) for path in paths))
-        found = dict(zip(paths, together, strict=True))
-        found["/jobs?limit=1"] += await crowd.all_at_once("/jobs?limit=1", MANY)
+        found = {path: await crowd.all_at_once(path, MANY) for path in equal}
+        assert all(statuses(answers) == {200: MANY} for answers in found.values()), "equal reads are answered together"
+        together = await asyncio.gather(*(crowd.all_at_once(path, 40) for path in equal))
+        for path, answers in zip(equal, together, strict=True):
+            found[path] += answers
         for path, answer in zip(different, await asyncio.gather(*map(crowd.ask, different)), strict=True):
             found.setdefault(path, []).append(answer)
         return found
 
-    for path, answers in asyncio.run(scene()).items():
+    answered = asyncio.run(scene())
+    assert statuses(answered["/health/ready"]) == {200: MANY + 40}
+    for path, answers in answered.items():
         assert set(statuses(answers)) <= {200, 503}, path
         right = asyncio.run(crowd.ask(path))
         assert right.status == 200
@@ -91,14 +98,15 @@ def test_streams_and_slow_clients_are_in_nobodys_way(crowd: Crowd, sessions: Ses
         job = queued_job(session).id
 
     async def scene() -> None:
+        large = json.dumps(large_concept_set("large")).encode()
+        assert (await crowd.ask("/concept-sets", large, "Content-Type: application/json")).status == 201
         open_ones = [await crowd.open(crowd.head("GET", f"/jobs/{job}/events")) for _ in range(MANY)]
         firsts = await asyncio.gather(*(reader.readuntil(b"event: progress") for reader, _ in open_ones))
         assert all(b" 200 " in first for first in firsts)
 
         sending = crowd.head("POST", "/policies", "Content-Length: 1000") + b"{"
         open_ones += [await crowd.open(sending) for _ in range(MANY // 2)]
-        reading = crowd.head("GET", "/concept-sets/bi-rads")
-        open_ones += [await crowd.open(reading, receive_buffer=1024) for _ in range(MANY // 2)]
+        open_ones += [await crowd.read_slowly(f"/concept-sets/large?reader={number}") for number in range(SLOW_READERS)]
 
         live = await crowd.all_at_once("/health/live", 20)
         ready = await crowd.all_at_once("/health/ready", 20)

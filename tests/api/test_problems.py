@@ -65,6 +65,15 @@ def test_invalid_body_names_every_field(client: TestClient) -> None:
     assert body["field"] in body["detail"]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("wrong", "more"), [(20_000, "19,980"), (21, "1"), (20, None), (1, None)])
+def test_many_wrong_fields_are_counted_and_the_first_are_told(client: TestClient, wrong: int, more: str | None) -> None:
+    body = problem(client.post("/concept-sets", json={"name": "c", "concepts": [*range(wrong)]}), 422)
+    assert len(body["errors"]) == min(wrong, 20)
+    assert body["field"] == body["errors"][0]["field"]
+    assert (f"there are {more} more." in body["detail"]) is (more is not None)
+
+
 LISTS = (
     "/models",
     "/dissectors",

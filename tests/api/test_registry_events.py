@@ -403,11 +403,40 @@ def test_what_is_no_event_names_its_field_and_leaves_nothing(registry: TestClien
         (created(data_root) | {"entity": 7}, "entity"),
         (created(data_root, name=None), "data.name"),
         (created(data_root, name="\0"), "data.name"),
-        (created(data_root, source="\ud800"), "data.source"),
+        (created(data_root, name="\ud800"), "data.name"),
+        (created(data_root, name=float("nan")), "data.name"),
+        (created(data_root, tags=nested(100)), "body"),
     ):
         assert problem(send(registry, event), 422)["field"] == field
     assert audits(registry) == []
     assert len(send(registry, created(data_root)).json()["audits"]) == 1
+
+
+def nested(depth: int) -> list[Any]:
+    whole: list[Any] = []
+    for _ in range(depth):
+        whole = [whole]
+    return whole
+
+
+def test_what_is_not_used_of_an_event_may_be_anything(registry: TestClient, data_root: Path) -> None:
+    odd = {"description": "\ud800 \0", "tags": [float("nan"), 10**50, float("inf")], "\ud800": "\0"}
+    assert len(send(registry, created(data_root, **odd)).json()["audits"]) == 1
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\0", float("nan"), float("inf"), 10**50])
+def test_what_is_used_of_an_event_and_cannot_be_is_an_audit_that_ended_in_an_error(
+    registry: TestClient, data_root: Path, odd: Any
+) -> None:
+    before = in_use(registry)
+    source = odd if not isinstance(odd, str) else f"{data_root}/v2{odd}"
+    (audit,) = refused(registry, created(data_root, source=source))
+    assert audit["deployment"] == "east"
+    (audit,) = refused(registry, created(data_root, version=odd))
+    assert (audit["deployment"], audit["problem"]["field"]) == ("east", "data.version")
+    (audit,) = refused(registry, alias() | {"timestamp": odd})
+    assert (audit["deployment"], audit["problem"]["field"]) == ("west", "timestamp")
+    assert in_use(registry) == before
 
 
 def test_without_a_secret_nothing_is_heard(client: TestClient, data_root: Path) -> None:
