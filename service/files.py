@@ -55,13 +55,16 @@ class DataRoots:
         """Roots from folders that may be relative or links."""
         return cls(tuple(folder.resolve() for folder in folders))
 
-    def open(self, path: Path) -> BinaryIO:
+    def open(self, path: Path, *, most: int | None = None) -> BinaryIO:
         """Open a regular file for reading. The caller closes it.
 
-        Raises NotRegular, OutsideRoots, or the OSError of the system; ValueError for NUL in the path.
+        most: how many bytes it may have; a file with holes has as many as it claims.
+        Raises NotRegular, OutsideRoots, TooLarge, or the OSError of the system; ValueError for NUL in the path.
         """
         place = self._place(path)
         try:
+            if most is not None and os.fstat(place).st_size > most:
+                raise TooLarge(most)
             same = f"/proc/self/fd/{place}"
             return os.fdopen(os.open(same, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         finally:

@@ -62,6 +62,22 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
         ANYWHERE.open(path)
 
 
+@pytest.mark.timeout(10)
+def test_a_file_of_holes_is_as_large_as_it_claims(root: Path) -> None:
+    with (root / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(TooLarge, match="larger than 1,000 bytes"):
+        digest_of_file(root / "holes", most=1000)
+
+
+def test_a_file_may_have_as_many_bytes_as_are_allowed(root: Path) -> None:
+    (root / "weights").write_bytes(b"abc")
+    with ANYWHERE.open(root / "weights", most=3) as file:
+        assert file.read() == b"abc"
+    with pytest.raises(TooLarge, match="larger than 2 bytes"):
+        ANYWHERE.open(root / "weights", most=2)
+
+
 def test_a_link_that_leads_out_of_the_roots_is_refused_when_it_is_opened(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"secret")
     (root / "link").symlink_to(tmp_path / "outside")

@@ -19,9 +19,9 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_file(path: Path, roots: DataRoots = ANYWHERE) -> str:
+def digest_of_file(path: Path, roots: DataRoots = ANYWHERE, *, most: int | None = None) -> str:
     """SHA-256 (hex) of a regular file's bytes, read in chunks. Raises what `DataRoots.open` raises."""
-    with roots.open(path) as file:
+    with roots.open(path, most=most) as file:
         return digest_of_open_file(file)
 
 
