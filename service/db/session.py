@@ -56,8 +56,11 @@ def open_sessions(
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def parse_database_url(database_url: str) -> URL:
-    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg."""
+def parse_database_url(database_url: str, *, field: str = "database_url") -> URL:
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg.
+
+    field: the setting that it comes from.
+    """
     try:
         url = make_url(database_url)
         driver = url.drivername
@@ -65,8 +68,8 @@ def parse_database_url(database_url: str) -> URL:
         driver = None
     if driver != "postgresql+psycopg":
         raise InvalidInput(
-            "DATABASE_URL is not a Postgres URL that this service can use.",
-            field="database_url",
+            f"{field.upper()} is not a Postgres URL that this service can use.",
+            field=field,
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
     return url

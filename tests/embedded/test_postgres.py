@@ -244,6 +244,14 @@ def test_a_login_that_is_not_fit(database_url: str, user: str, words: str) -> No
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("url", ["nonsense", "postgres://u:secret-word@[h/d", "sqlite:///secret-word"])
+def test_a_url_that_is_none_is_refused_by_its_own_name_and_without_its_password(database_url: str, url: str) -> None:
+    with pytest.raises(InvalidInput, match="^SERVICE_DATABASE_URL is not a Postgres URL") as caught:
+        admit_login(database_url, url)
+    assert caught.value.field == "service_database_url"
+    assert "secret-word" not in f"{caught.value} {caught.value.value}"
+
+
 def test_a_login_is_made_once_and_brought_up_to_date(database_url: str) -> None:
     service = login(database_url, "department").render_as_string(hide_password=False)
     for _ in range(2):
