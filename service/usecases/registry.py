@@ -59,7 +59,7 @@ class _Version:
     source: str
 
     def __str__(self) -> str:
-        return f"Version {self.version} of {self.model}"
+        return f"version {self.version} of {self.model}"
 
 
 def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime) -> list[Audit]:
@@ -232,7 +232,7 @@ def _weights_in(folder: Path) -> list[Path]:
 
 def _not_followed(version: _Version, error: DissectError) -> DissectError:
     """The same problem, of that version."""
-    detail = f"{version} in cannot follow the model registry. {error.detail}"
+    detail = f"The deployment cannot follow {version}. {error.detail}"
     return type(error)(detail, field=error.field, value=error.value, remedy=error.remedy)
 
 

@@ -217,7 +217,8 @@ def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_
     for number, name in enumerate(("elsewhere", "nowhere")):
         source = f"{tmp_path}/{name}"
         (audit,) = refused(registry, created(data_root, version=f"9{number}", source=source))
-        assert audit["problem"]["detail"].endswith("The path lies outside the data roots.")
+        cannot = f"The deployment cannot follow version 9{number} of screening."
+        assert audit["problem"]["detail"] == f"{cannot} The path lies outside the data roots."
 
 
 def two_versions(registry: TestClient, data_root: Path) -> None:
@@ -307,10 +308,10 @@ def test_a_version_that_cannot_be_followed_and_its_alias_are_audits_that_ended_i
     for number, source in enumerate(unusable_sources(data_root), start=10):
         (audit,) = refused(registry, created(data_root, version=str(number), source=source))
         assert audit["deployment"] == "east"
-        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        assert audit["problem"]["detail"].startswith(f"The deployment cannot follow version {number} of screening. ")
         (audit,) = refused(registry, alias(str(number), at=f"2026-02-01T00:00:{number}"))
         assert (audit["deployment"], audit["target"]) == ("west", before)
-        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        assert audit["problem"]["detail"].startswith(f"The deployment cannot follow version {number} of screening. ")
         assert in_use(registry) == before
     assert len(send(registry, created(data_root)).json()["audits"]) == 1, "nothing of it is in the way"
 
