@@ -149,11 +149,6 @@ def data_roots(settings: Settings) -> DataRoots:
     return DataRoots.of([Path(folder) for folder in folders])
 
 
-def descriptor_path(file: BinaryIO) -> Path:
-    """A path that opens this very file again while `file` is open, for libraries that take nothing but paths."""
-    return Path(f"/proc/self/fd/{file.fileno()}")
-
-
 def version_of(file: BinaryIO) -> tuple[int, int, int]:
     """Size and times of last change of an open file: equal before and after a reading unless it was written to."""
     status = os.fstat(file.fileno())

@@ -26,7 +26,6 @@ from service.files import (
     TooLarge,
     WrittenMeanwhile,
     data_roots,
-    descriptor_path,
     version_of,
 )
 from tests.embedded.processes import wait_until
@@ -102,7 +101,6 @@ def test_what_was_opened_stays_what_it_was_when_the_name_is_given_to_another_fil
     with ANYWHERE.open(root / "weights") as file:
         (root / "other").replace(root / "weights")
         assert digest_of_open_file(file) == expected
-        assert descriptor_path(file).read_bytes() == b"first"
 
 
 def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:
