@@ -135,7 +135,15 @@ def _hear_alias(
     except InvalidInput as error:
         return _refuse(session, followers, error)
 
-    if not move_registry_alias(session, event.model, alias, number, at) or number is None:
+    if not move_registry_alias(session, event.model, alias, number, at):
+        log.info(
+            "an alias event was passed over: it is no newer than what is known",
+            model=event.model,
+            alias=alias,
+            version=number,
+        )
+        return []
+    if number is None:
         return []
     source = source_of_registry_version(session, event.model, number)
     if source is None:

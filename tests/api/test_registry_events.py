@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
@@ -155,6 +156,25 @@ def test_an_older_event_that_comes_late_does_not_take_an_older_version_back_into
     assert len(send(registry, alias("3", at=newer)).json()["audits"]) == 1
     assert send(registry, alias("2", at=older)).json() == {"audits": []}
     assert in_use(registry) == "west@1"
+
+
+def test_an_event_of_the_future_does_not_keep_later_events_from_being_followed(
+    registry: TestClient, data_root: Path
+) -> None:
+    two_versions(registry, data_root)
+    assert len(send(registry, alias("3", at="2999-01-01")).json()["audits"]) == 1
+    assert in_use(registry) == "west@1"
+    assert len(send(registry, alias("2", at=datetime.now(UTC).isoformat())).json()["audits"]) == 1
+    assert in_use(registry) == "west@2"
+
+
+def test_an_event_that_is_passed_over_is_logged(registry: TestClient, data_root: Path) -> None:
+    two_versions(registry, data_root)
+    send(registry, alias("3", at="2026-01-02"))
+    with capture_logs() as lines:
+        send(registry, alias("2", at="2026-01-01"))
+    (line,) = [line for line in lines if "no newer" in line["event"]]
+    assert (line["model"], line["alias"], line["version"]) == ("screening", "champion", "2")
 
 
 def test_events_without_a_time_count_in_the_order_in_which_they_come(registry: TestClient, data_root: Path) -> None:
