@@ -73,10 +73,14 @@ def digests_in_directory(path: Path, roots: DataRoots = ANYWHERE) -> dict[str, s
         raise OutsideRoots
 
     inside = DataRoots((directory,))
-    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in _files_below(directory)}
+    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in files_below(directory)}
 
 
-def _files_below(directory: Path) -> list[Path]:
+def files_below(directory: Path) -> list[Path]:
+    """Everything below a directory that is not a directory itself, in no order. Links to directories do not count.
+
+    Raises TooManyFiles, or the OSError of the system.
+    """
     files: list[Path] = []
     waiting = [directory]
     seen = 0

@@ -28,6 +28,7 @@ from service.db.registry import (
 )
 from service.db.session import Sessions, expect_pause, transaction
 from service.domain.audits import Audit, Deployment
+from service.domain.digests import files_below
 from service.domain.resources import Resource
 from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
@@ -235,7 +236,7 @@ def _weights(source: str, roots: DataRoots) -> str:
 
 
 def _weights_in(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
+    return [file for file in files_below(folder) if file.suffix in _WEIGHTS and file.is_file()]
 
 
 def _not_followed(version: _Version, error: DissectError) -> DissectError:

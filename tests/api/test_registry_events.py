@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
+from service.domain import digests
 from service.domain.resources import ResourceKind
 from service.errors import UnknownLayer
 from service.usecases.alerts import list_alerts
@@ -296,6 +297,10 @@ def unusable_sources(data_root: Path) -> list[Any]:
     (data_root / "two").mkdir()
     for name in ("a.pt", "b.pt"):
         (data_root / "two" / name).write_bytes(name.encode())
+    (data_root / "many").mkdir()
+    for number in range(21):
+        (data_root / "many" / f"{number}").mkdir()
+    (data_root / "many" / "model.pt").touch()
     os.mkfifo(data_root / "fifo.safetensors")
     (data_root / "device.pt").symlink_to("/dev/zero")
     return [
@@ -310,6 +315,7 @@ def unusable_sources(data_root: Path) -> list[Any]:
         str(data_root / "missing"),
         str(data_root / "empty"),
         str(data_root / "two"),
+        str(data_root / "many"),
         str(data_root / "fifo.safetensors"),
         str(data_root / "device.pt"),
         str(data_root / ("x" * 300)),
@@ -322,8 +328,9 @@ def unusable_sources(data_root: Path) -> list[Any]:
 
 @pytest.mark.timeout(120)
 def test_a_version_that_cannot_be_followed_and_its_alias_are_audits_that_ended_in_an_error(
-    registry: TestClient, data_root: Path
+    registry: TestClient, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(digests, "_MOST_FILES", 20)
     before = in_use(registry)
     for number, source in enumerate(unusable_sources(data_root), start=10):
         (audit,) = refused(registry, created(data_root, version=str(number), source=source))
