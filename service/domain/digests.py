@@ -66,14 +66,17 @@ def digests_in_directory(path: Path, roots: DataRoots = ANYWHERE) -> dict[str, s
     """The content digest of every file below a directory, by its relative name. Links to directories do not count.
 
     Raises NotRegular where there is anything else in it, OutsideRoots where a link leads out of it or it lies outside
-    `roots`, TooManyFiles, or the OSError of the system.
+    `roots`, TooManyFiles, TooLargeForService where its files together have more bytes than one file may, or the OSError
+    of the system.
     """
     directory = path.resolve(strict=True)
     if not roots.contain(directory):
         raise OutsideRoots
 
-    inside = DataRoots((directory,))
-    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in files_below(directory)}
+    inside = DataRoots((directory,), roots.most)
+    files = files_below(directory)
+    inside.check_size(sum(inside.look(file).st_size for file in files))
+    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in files}
 
 
 def files_below(directory: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
-from service.files import DataRoots
+from service.files import DataRoots, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
@@ -220,7 +220,7 @@ def _check_file(target: Resource, roots: DataRoots) -> None:
             f"The checkpoint cannot be read: {error.strerror}.",
             field="target",
             value=target.reference,
-            remedy=f"Put the file back, or register it as {target.name} again at its present path.",
+            remedy=remedy_for(error, f"Put the file back, or register it as {target.name} again at its present path."),
         ) from None
     if actual != target.spec["sha256"]:
         raise DigestMismatch(

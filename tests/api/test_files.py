@@ -38,6 +38,19 @@ def test_what_is_no_file_is_refused_at_once(client: TestClient, data_root: Path,
         assert client.get(route).json()["items"] == []
 
 
+@pytest.mark.parametrize("route", ["/models", "/dissectors"])
+def test_a_file_of_holes_is_refused_before_it_is_read(client: TestClient, data_root: Path, route: str) -> None:
+    folder = data_root / "d"
+    folder.mkdir()
+    (folder / "dissector.json").write_text("{}")
+    with (folder / "holes.pt").open("wb") as file:
+        file.truncate(8 << 40)
+    path = folder if route == "/dissectors" else folder / "holes.pt"
+    answer = problem(client.post(route, json=bodies(data_root, path)[route]), 422)
+    assert "it has 8,192.0 GB, and MAX_FILE_GB allows 32.0" in answer["detail"]
+    assert "raise MAX_FILE_GB" in answer["remedy"]
+
+
 @pytest.mark.parametrize("route", ["/models", "/probe-sets", "/dissectors"])
 def test_no_connection_is_held_while_files_are_read(
     client: TestClient, data_root: Path, route: str, monkeypatch: pytest.MonkeyPatch
