@@ -1,13 +1,14 @@
 """Webhooks of a model registry. They carry no API key: a signature over their bytes proves where they come from."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, status
 from pydantic import BaseModel
 
-from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import OneThreadRoute
 from api.trail import name_actor
 from service.domain.trail import REGISTRY
@@ -42,6 +43,7 @@ def hear_event(
     queue: QueueDep,
     settings: SettingsDep,
     roots: RootsDep,
+    readings: ReadingsDep,
 ) -> HeardOut:
     """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
     secret = settings.mlflow_webhook_secret.get_secret_value()
@@ -54,5 +56,6 @@ def hear_event(
     now = datetime.now(UTC)
     check_signature(signed, secret, now)
     name_actor(request, REGISTRY)
-    audits = hear_registry(session, queue, signed.body, roots=roots, now=now)
+    hear = partial(hear_registry, session, queue, signed.body, roots=roots, now=now, readings=readings)
+    audits = readings.complete(session, hear)
     return HeardOut(audits=[audit.id for audit in audits])

@@ -110,11 +110,18 @@ def _tell_no_values(context: ExceptionContext) -> None:
 def transaction(sessions: Sessions) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when it raises.
 
+    The block may roll it back itself, and begin again.
+
     Raises Unavailable where the database cannot be reached, has become read-only, or was kept waiting for too long.
     """
     try:
-        with sessions.begin() as session:
-            yield session
+        with sessions() as session:
+            try:
+                yield session
+            except BaseException:
+                session.rollback()
+                raise
+            session.commit()
     except (OperationalError, InterfaceError) as error:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
     except InternalError as error:
@@ -139,7 +146,7 @@ def expect_pause(session: Session) -> None:
 def on_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` right after the session's transaction has been committed; never if it is rolled back.
 
-    Inside a savepoint it waits for the end of the whole transaction, and is dropped if the savepoint is rolled back.
+    Inside a savepoint it waits for the end of the whole transaction, and is dropped if either is rolled back.
     """
     savepoint = session.get_nested_transaction()
     pending = [action]
@@ -149,7 +156,7 @@ def on_commit(session: Session, action: Callable[[], object]) -> None:
             pending.pop()()
 
     def rolled_back(_: Session, ended: SessionTransaction) -> None:
-        if ended is savepoint:
+        if ended is savepoint or ended.parent is None:
             pending.clear()
 
     event.listen(session, "after_commit", committed)

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlparse
 from service.domain.digests import digest_of_file
 from service.errors import InvalidInput
 from service.files import DataRoots, remedy_for
+from service.usecases.readings import AT_ONCE, Key, Readings
 
 Result = TypeVar("Result")
 
@@ -53,9 +54,15 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
     return path
 
 
-def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str) -> str:
-    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read."""
-    return read_located(partial(digest_of_file, path, roots), field=field, value=value)
+def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str, readings: Readings = AT_ONCE) -> str:
+    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read, and NotRead."""
+    digest = partial(readings.of, digest_key(path), partial(digest_of_file, path, roots))
+    return read_located(digest, field=field, value=value)
+
+
+def digest_key(path: Path) -> Key:
+    """Under which the digest of that file is kept, whoever asks for it."""
+    return ("digest", str(path))
 
 
 def read_located(read: Callable[[], Result], *, field: str, value: str) -> Result:

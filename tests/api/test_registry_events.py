@@ -18,12 +18,14 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
 from service.domain import digests
-from service.domain.resources import ResourceKind
+from service.domain.audits import Deployment
+from service.domain.resources import Resource, ResourceKind
 from service.errors import UnknownLayer
 from service.usecases.alerts import list_alerts
 from service.usecases.deployments import deploy_version
@@ -390,22 +392,17 @@ def test_one_follower_that_fails_does_not_keep_others_from_following(registry: T
     body = {"name": "north", "policy": "screening", "baseline": registry.get("/deployments/west").json()["baseline"]}
     assert registry.post("/deployments", json={**body, "registered_model": "screening@champion"}).status_code == 201
     send(registry, created(data_root))
-    with patch("service.usecases.registry.deploy_version", side_effect=refuse_first()):
+    with patch("service.usecases.registry.deploy_version", side_effect=refuse_west):
         begun = send(registry, alias()).json()["audits"]
     found = [registry.get(f"/audits/{audit}").json() for audit in begun]
     assert [(one["deployment"], one["status"]) for one in found] == [("west", "error"), ("north", "running")]
     assert registry.get("/deployments/north").json()["target"] == "north@1"
 
 
-def refuse_first() -> Callable[..., Any]:
-    refusals = [UnknownLayer("There is no layer 'x'.", field="layers", value="x", remedy="Name another.")]
-
-    def deploy(*arguments: Any) -> Any:
-        if refusals:
-            raise refusals.pop()
-        return deploy_version(*arguments)
-
-    return deploy
+def refuse_west(session: Session, name: str, target: Resource) -> Deployment:
+    if name == "west":
+        raise UnknownLayer("There is no layer 'x'.", field="layers", value="x", remedy="Name another.")
+    return deploy_version(session, name, target)
 
 
 def test_an_alias_whose_version_never_comes_is_told_of(
