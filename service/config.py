@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         default="",
         description="Colon-separated folders that checkpoints, dissectors, manifests and images must be in.",
     )
+    max_file_gb: int = Field(
+        default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
+    )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret of MLflow's webhooks to /registry-events. Empty: the API refuses these webhooks.",

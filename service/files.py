@@ -15,6 +15,8 @@ from typing import BinaryIO
 from service.config import Settings
 from service.errors import InvalidInput
 
+_GB = 1 << 30
+
 
 class NotRegular(OSError):
     """The path leads to a folder, a FIFO, a device or a socket: something that may never end, or do things."""
@@ -37,6 +39,14 @@ class TooLarge(OSError):
         super().__init__(errno.EFBIG, f"it is larger than {most:,} bytes")
 
 
+class TooLargeForService(TooLarge):
+    """The file, or a folder's files together, have more bytes than MAX_FILE_GB allows."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(most)
+        self.strerror = f"it has {size / _GB:,.1f} GB, and MAX_FILE_GB allows {most / _GB:,.1f}"
+
+
 class OutsideRoots(OSError):
     """The path leads outside the folders that it must lie in."""
 
@@ -46,26 +56,41 @@ class OutsideRoots(OSError):
 
 @dataclass(frozen=True, slots=True)
 class DataRoots:
-    """The folders that named files must lie in. paths: resolved; empty for anywhere."""
+    """The folders that named files must lie in.
+
+    paths: resolved; empty for anywhere.
+    most: how many bytes any file may have; None for any number.
+    """
 
     paths: tuple[Path, ...] = ()
+    most: int | None = None
 
     @classmethod
-    def of(cls, folders: Sequence[Path]) -> "DataRoots":
+    def of(cls, folders: Sequence[Path], *, most: int | None = None) -> "DataRoots":
         """Roots from folders that may be relative or links."""
-        return cls(tuple(folder.resolve() for folder in folders))
+        return cls(tuple(folder.resolve() for folder in folders), most)
 
-    def open(self, path: Path) -> BinaryIO:
+    def open(self, path: Path, *, most: int | None = None) -> BinaryIO:
         """Open a regular file for reading. The caller closes it.
 
-        Raises NotRegular, OutsideRoots, or the OSError of the system; ValueError for NUL in the path.
+        most: how many bytes it may have, besides those that any file may; one with holes has as many as it claims.
+        Raises NotRegular, OutsideRoots, TooLarge, or the OSError of the system; ValueError for NUL in the path.
         """
         place = self._place(path)
         try:
+            size = os.fstat(place).st_size
+            if most is not None and size > most:
+                raise TooLarge(most)
+            self.check_size(size)
             same = f"/proc/self/fd/{place}"
             return os.fdopen(os.open(same, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         finally:
             os.close(place)
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLargeForService for more bytes than a file, or a folder's files together, may have."""
+        if self.most is not None and size > self.most:
+            raise TooLargeForService(size, self.most)
 
     def look(self, path: Path) -> os.stat_result:
         """The status of a regular file, which is not opened for reading. Raises what `open` raises."""
@@ -125,7 +150,10 @@ ANYWHERE = DataRoots()
 
 
 def data_roots(settings: Settings) -> DataRoots:
-    """The folders of DATA_ROOTS. Raises InvalidInput where the setting is empty or has a path that is not absolute."""
+    """The folders of DATA_ROOTS, with the limit of MAX_FILE_GB.
+
+    Raises InvalidInput where the setting is empty or has a path that is not absolute.
+    """
     folders = [folder.strip() for folder in settings.data_roots.split(":") if folder.strip()]
     if not folders:
         raise InvalidInput(
@@ -143,12 +171,14 @@ def data_roots(settings: Settings) -> DataRoots:
                 value=folder,
                 remedy="Start every folder with a slash.",
             )
-    return DataRoots.of([Path(folder) for folder in folders])
+    return DataRoots.of([Path(folder) for folder in folders], most=settings.max_file_gb * _GB)
 
 
-def descriptor_path(file: BinaryIO) -> Path:
-    """A path that opens this very file again while `file` is open, for libraries that take nothing but paths."""
-    return Path(f"/proc/self/fd/{file.fileno()}")
+def remedy_for(error: Exception, otherwise: str) -> str:
+    """What helps where a file cannot be read: `otherwise`, unless a setting forbids it."""
+    if isinstance(error, TooLargeForService):
+        return "Name the right file or folder, or ask an administrator to raise MAX_FILE_GB."
+    return otherwise
 
 
 def version_of(file: BinaryIO) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,6 @@ from service.files import (
     TooLarge,
     WrittenMeanwhile,
     data_roots,
-    descriptor_path,
     version_of,
 )
 from tests.embedded.processes import wait_until
@@ -62,6 +62,43 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
         ANYWHERE.open(path)
 
 
+@pytest.mark.timeout(10)
+def test_a_file_of_holes_is_as_large_as_it_claims(root: Path) -> None:
+    with (root / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(TooLarge, match="larger than 1,000 bytes"):
+        digest_of_file(root / "holes", most=1000)
+
+
+def test_a_file_may_have_as_many_bytes_as_are_allowed(root: Path) -> None:
+    (root / "weights").write_bytes(b"abc")
+    with ANYWHERE.open(root / "weights", most=3) as file:
+        assert file.read() == b"abc"
+    with pytest.raises(TooLarge, match="larger than 2 bytes"):
+        ANYWHERE.open(root / "weights", most=2)
+
+
+@pytest.mark.timeout(10)
+def test_no_file_is_larger_than_the_setting_allows(root: Path) -> None:
+    roots = data_roots(Settings(data_roots=str(root), max_file_gb=2))
+    with (root / "holes").open("wb") as file:
+        file.truncate(8 << 40)
+    for read in (roots.open, partial(digest_of_file, roots=roots), partial(digest_of_file, roots=roots, most=9 << 40)):
+        with pytest.raises(TooLarge, match=r"it has 8,192\.0 GB, and MAX_FILE_GB allows 2\.0"):
+            read(root / "holes")
+
+
+@pytest.mark.timeout(10)
+def test_the_files_of_a_folder_count_together(root: Path) -> None:
+    roots = DataRoots.of([root], most=5)
+    for name in ("a", "b"):
+        (root / name).write_bytes(b"abc")
+    with pytest.raises(TooLarge):
+        digest_of_directory(root, roots)
+    (root / "b").write_bytes(b"b")
+    assert digest_of_directory(root, roots) == digest_of_directory(root)
+
+
 def test_a_link_that_leads_out_of_the_roots_is_refused_when_it_is_opened(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"secret")
     (root / "link").symlink_to(tmp_path / "outside")
@@ -86,7 +123,6 @@ def test_what_was_opened_stays_what_it_was_when_the_name_is_given_to_another_fil
     with ANYWHERE.open(root / "weights") as file:
         (root / "other").replace(root / "weights")
         assert digest_of_open_file(file) == expected
-        assert descriptor_path(file).read_bytes() == b"first"
 
 
 def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:

@@ -1,6 +1,7 @@
 """Webhooks of a model registry. They carry no API key: a signature over their bytes proves where they come from."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from api.dependencies import QueueDep, RootsDep, SessionDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.trail import name_actor
 from service.config import Settings
@@ -65,10 +66,13 @@ def hear_event(
     session: SessionDep,
     queue: QueueDep,
     roots: RootsDep,
+    readings: ReadingsDep,
 ) -> HeardOut:
     """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
     name_actor(request, REGISTRY)
-    audits = hear_registry(session, queue, body, roots=roots, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    hear = partial(hear_registry, session, queue, body, roots=roots, now=now, readings=readings)
+    audits = readings.complete(session, hear)
     return HeardOut(audits=[audit.id for audit in audits])
 
 

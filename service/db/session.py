@@ -56,8 +56,11 @@ def open_sessions(
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def parse_database_url(database_url: str) -> URL:
-    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg."""
+def parse_database_url(database_url: str, *, field: str = "database_url") -> URL:
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg.
+
+    field: the setting that it comes from.
+    """
     try:
         url = make_url(database_url)
         driver = url.drivername
@@ -65,8 +68,8 @@ def parse_database_url(database_url: str) -> URL:
         driver = None
     if driver != "postgresql+psycopg":
         raise InvalidInput(
-            "DATABASE_URL is not a Postgres URL that this service can use.",
-            field="database_url",
+            f"{field.upper()} is not a Postgres URL that this service can use.",
+            field=field,
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
     return url
@@ -107,11 +110,18 @@ def _tell_no_values(context: ExceptionContext) -> None:
 def transaction(sessions: Sessions) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when it raises.
 
+    The block may roll it back itself, and begin again.
+
     Raises Unavailable where the database cannot be reached, has become read-only, or was kept waiting for too long.
     """
     try:
-        with sessions.begin() as session:
-            yield session
+        with sessions() as session:
+            try:
+                yield session
+            except BaseException:
+                session.rollback()
+                raise
+            session.commit()
     except (OperationalError, InterfaceError) as error:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
     except InternalError as error:
@@ -136,7 +146,7 @@ def expect_pause(session: Session) -> None:
 def on_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` right after the session's transaction has been committed; never if it is rolled back.
 
-    Inside a savepoint it waits for the end of the whole transaction, and is dropped if the savepoint is rolled back.
+    Inside a savepoint it waits for the end of the whole transaction, and is dropped if either is rolled back.
     """
     savepoint = session.get_nested_transaction()
     pending = [action]
@@ -146,7 +156,7 @@ def on_commit(session: Session, action: Callable[[], object]) -> None:
             pending.pop()()
 
     def rolled_back(_: Session, ended: SessionTransaction) -> None:
-        if ended is savepoint:
+        if ended is savepoint or ended.parent is None:
             pending.clear()
 
     event.listen(session, "after_commit", committed)

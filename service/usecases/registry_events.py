@@ -80,7 +80,10 @@ class RegistryEvent:
         return storable(value) if isinstance(value, str) else ""
 
     def moment(self, now: datetime) -> datetime:
-        """The event's own time, or now where it has none. Raises InvalidInput for what is no time."""
+        """The event's own time, or now where it has none or a later one. Raises InvalidInput for what is no time.
+
+        A clock that is ahead must not make all later events look old.
+        """
         if self.timestamp is None:
             return now
         try:
@@ -92,7 +95,7 @@ class RegistryEvent:
                 value=storable(str(self.timestamp)),
                 remedy="Send MLflow's own timestamp, as in 2026-01-31T12:00:00+00:00, or leave it out.",
             ) from None
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(at if at.tzinfo else at.replace(tzinfo=UTC), now)
 
 
 def check_timestamp(timestamp: str, now: datetime) -> None:

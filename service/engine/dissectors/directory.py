@@ -12,7 +12,7 @@ from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
 from service.errors import DigestMismatch, InvalidDissector
-from service.files import DataRoots
+from service.files import DataRoots, remedy_for
 
 CONFIG = "dissector.json"
 
@@ -43,8 +43,11 @@ class DissectorFolder:
                 f"The dissector's directory cannot be used: {reason}.",
                 field="dissector",
                 value=spec.path,
-                remedy=f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are "
-                "set; replace links by the files that they point to.",
+                remedy=remedy_for(
+                    error,
+                    f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are set; "
+                    "replace links by the files that they point to.",
+                ),
             ) from error
 
     @property

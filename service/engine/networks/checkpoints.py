@@ -19,7 +19,7 @@ from service.engine.weights.hashed_file import HashedFile
 from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import ANYWHERE, DataRoots
+from service.files import ANYWHERE, DataRoots, remedy_for
 
 _PICKLE = b"\x80"
 _WEIGHTS_ENTRIES = ("model", "state_dict")
@@ -91,7 +91,9 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
             f"The weights file cannot be read: {reason}.",
             field="checkpoint",
             value=path,
-            remedy="Name a regular file that the service may read, inside DATA_ROOTS where these are set.",
+            remedy=remedy_for(
+                error, "Name a regular file that the service may read, inside DATA_ROOTS where these are set."
+            ),
         ) from error
     except Fault as fault:
         raise _as_error(fault, path) from fault

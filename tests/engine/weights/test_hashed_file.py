@@ -5,6 +5,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -65,9 +66,9 @@ def test_a_file_that_is_cut_meanwhile_has_changed(path: Path) -> None:
 class SwappingRoots(DataRoots):
     """Folders in which a file is written to again as soon as it is open."""
 
-    def open(self, path: Path):  # type: ignore[no-untyped-def]
+    def open(self, path: Path, *, most: int | None = None) -> BinaryIO:
         """Open, and swap the content in place."""
-        file = super().open(path)
+        file = super().open(path, most=most)
         path.write_bytes(save({"w": torch.full((4,), 2.0)}))
         return file
 
