@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli.audit import Status, exit_status, junit
 from cli.client import ServiceClient
-from cli.main import app
+from cli.commands import app
 from cli.up import StackInfo, running_stack
 from tests.service.small_jobs import write_folder
 from tests.service.small_networks import ARCHITECTURE, LAYERS
