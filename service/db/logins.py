@@ -3,12 +3,12 @@
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg import sql
-from sqlalchemy import make_url
 
-from service.db.session import APP_ROLE
+from service.db.session import APP_ROLE, parse_database_url
 from service.errors import Conflict, InvalidInput, Unavailable
 
-_FIELD = "service_database_url"
+_SETTING = "SERVICE_DATABASE_URL"
+_FIELD = _SETTING.lower()
 _ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 _LOCK = 0x6C6F67696E  # "login"
 
@@ -19,7 +19,7 @@ def admit_login(owner_url: str, service_url: str) -> None:
     owner_url: the migrated database, with a login that may make roles.
     Raises InvalidInput where the login is not fit for it, Conflict where the owner may not make it, or Unavailable.
     """
-    owner, service = make_url(owner_url), make_url(service_url)
+    owner, service = parse_database_url(owner_url), parse_database_url(service_url, _SETTING)
     if not service.username or not service.password:
         raise InvalidInput(
             "SERVICE_DATABASE_URL does not contain a user and a password.",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as sqlstates
+from psycopg.conninfo import make_conninfo, timeout_from_conninfo
 from pydantic import SecretStr
 from sqlalchemy import URL, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
@@ -56,8 +57,11 @@ def open_sessions(
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def parse_database_url(database_url: str) -> URL:
-    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg."""
+def parse_database_url(database_url: str, setting: str = "DATABASE_URL") -> URL:
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that psycopg cannot connect to Postgres with.
+
+    setting: where it comes from.
+    """
     try:
         url = make_url(database_url)
         driver = url.drivername
@@ -65,10 +69,21 @@ def parse_database_url(database_url: str) -> URL:
         driver = None
     if driver != "postgresql+psycopg":
         raise InvalidInput(
-            "DATABASE_URL is not a Postgres URL that this service can use.",
-            field="database_url",
+            f"{setting} is not a Postgres URL that this service can use.",
+            field=setting.lower(),
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
+
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    try:
+        make_conninfo(**parameters)
+        timeout_from_conninfo(dict(parameters))
+    except psycopg.ProgrammingError:
+        raise InvalidInput(
+            f"{setting} has a parameter after ? that Postgres does not know, or with an impossible value.",
+            field=setting.lower(),
+            remedy="Use connection parameters of libpq there, like ?sslmode=require.",
+        ) from None
     return url
 
 

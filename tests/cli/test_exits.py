@@ -212,6 +212,19 @@ def test_commands_say_which_setting_is_wrong() -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
+@pytest.mark.parametrize("query", ["foo=1", "secret-word=1", "connect_timeout=soon"])
+@pytest.mark.parametrize("program", [("cli.main", "migrate"), ("api",)])
+def test_an_unknown_parameter_of_the_database_is_a_setting_that_cannot_be_used(
+    program: tuple[str, ...], query: str
+) -> None:
+    url = f"postgresql+psycopg://u:secret-word@127.0.0.1:1/d?{query}"
+    needed = {"BROKER_URL": "redis://127.0.0.1:1", "API_KEY": "open-sesame", "DATA_ROOTS": "/", "ARTIFACTS_URL": "a"}
+    done = process(*program, DATABASE_URL=url, **needed)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "DATABASE_URL has a parameter after ? that Postgres does not know" in done.stderr
+    assert "secret-word" not in done.stderr
+
+
 def test_a_reader_that_has_gone_and_a_full_disk_are_2_as_well(folder: Path) -> None:
     """Both as shells make them: the one is silent, for nobody reads, the other is said."""
     command = f"{sys.executable} -m cli.main --help"
