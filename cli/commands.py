@@ -100,6 +100,11 @@ def run_command() -> int | None:
         return ExitStatus.INTERRUPTED
     except typer.TyperException as error:
         return _say_wrong_usage(cast("Any", error))
+    except SystemExit as ended:
+        # Typer takes every broken pipe for that of our output; it may be a connection's.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     return status
 
 

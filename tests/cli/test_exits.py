@@ -64,25 +64,25 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "lines"),
     [
-        KeyError("id"),
-        RuntimeError("first line\nsecond line"),
-        UnicodeEncodeError("ascii", "ä", 0, 1, "no"),
-        MemoryError(),
-        SystemExit(1),
-        SystemExit("a library ends the process"),
-        BrokenPipeError(errno.EPIPE, "gone"),
+        (KeyError("id"), 1),
+        (RuntimeError("first line\nsecond line"), 1),
+        (UnicodeEncodeError("ascii", "ä", 0, 1, "no"), 1),
+        (MemoryError(), 1),
+        (SystemExit(1), 0),  # whoever ends a process so has said why
+        (SystemExit("a library ends the process"), 1),
+        (BrokenPipeError(errno.EPIPE, "gone"), 1),  # not our output's
     ],
     ids=repr,
 )
 def test_no_accident_of_the_gate_is_a_verdict(
-    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended], error: BaseException
+    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended], error: BaseException, lines: int
 ) -> None:
     monkeypatch.setattr(ServiceClient, "post", raising(error))
     status, printed = mammodissect(*AUDIT)
     assert status == ExitStatus.ERROR
-    assert printed.count("\n") <= 1, printed
+    assert printed.count("\n") == lines, printed
     assert "Traceback" not in printed
 
 
@@ -233,6 +233,13 @@ def test_a_reader_that_has_gone_and_a_full_disk_are_2_as_well(folder: Path) -> N
     done = subprocess.run(["bash", "-c", gone], env=shell, capture_output=True, text=True, check=True)
     assert done.stdout in {"0\n", "2\n"}, "0 where it was written before the reader went"
     assert done.stderr == ""
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command.split(), env=shell, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "")
+
     full = subprocess.run(
         ["bash", "-c", f"{command} > /dev/full"], env=shell, check=False, capture_output=True, text=True
     )
