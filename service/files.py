@@ -1,4 +1,4 @@
-"""Opening files that callers name: regular files only, below the data roots at the moment of opening.
+"""Opening files that callers name: regular files only, below the data roots when they are opened. Writing files whole.
 
 A path says nothing that lasts: what it leads to can be swapped between two looks. So a file is opened once, judged by
 its descriptor, and hashed and read from that same descriptor.
@@ -7,10 +7,12 @@ its descriptor, and hashed and read from that same descriptor.
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from service.config import Settings
 from service.errors import InvalidInput
@@ -185,3 +187,20 @@ def version_of(file: BinaryIO) -> tuple[int, int, int]:
     """Size and times of last change of an open file: equal before and after a reading unless it was written to."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@contextmanager
+def written_whole(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """A new file beside `path`, to be written in the block. After it, the file takes the place of `path`.
+
+    Where the block fails, nothing is left of it, and `path` is what it was. mode: the file's rights from its first byte
+    on, where they are not those of any new file. Raises the OSError of the system.
+    """
+    unfinished = path.parent / f".unfinished-{uuid4().hex}"
+    try:
+        if mode is not None:
+            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

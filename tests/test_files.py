@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,7 @@ from service.files import (
     WrittenMeanwhile,
     data_roots,
     version_of,
+    written_whole,
 )
 from tests.embedded.processes import wait_until
 
@@ -245,3 +247,38 @@ def test_data_roots_are_absolute_and_may_be_several(root: Path) -> None:
     assert data_roots(Settings(data_roots=f"{root}: /:")).paths == (root.resolve(), Path("/"))
     with pytest.raises(InvalidInput, match="'images', which is not an absolute path"):
         data_roots(Settings(data_roots=f"{root}:images"))
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o644), (0o600, 0o600)])
+def test_a_file_written_whole_takes_the_place_of_the_old_one(root: Path, mode: int | None, expected: int) -> None:
+    path = root / ("n" * 255)  # the longest name that there is
+    path.write_bytes(b"old")
+    before = os.umask(0o022)
+    try:
+        with written_whole(path, mode=mode) as unfinished:
+            unfinished.write_bytes(b"new")
+            assert path.read_bytes() == b"old"
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == expected
+    assert list(root.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", [None, 0o600])
+def test_what_fails_on_its_way_to_a_file_leaves_nothing(root: Path, mode: int | None) -> None:
+    path = root / "report.json"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), written_whole(path, mode=mode) as unfinished:  # noqa: PT012
+        unfinished.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert list(root.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["report.json/below", "nowhere/report.json", "."])
+def test_a_place_that_nothing_can_be_written_to_is_an_error_of_the_system(root: Path, place: str) -> None:
+    (root / "report.json").write_bytes(b"old")
+    with pytest.raises(OSError), written_whole(root / place) as unfinished:  # noqa: PT011
+        unfinished.write_bytes(b"new")
+    assert list(root.iterdir()) == [root / "report.json"]

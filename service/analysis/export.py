@@ -9,7 +9,6 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO
-from uuid import uuid4
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
+from service.files import written_whole
 
 ExportFormat = Literal["published", "csv", "parquet", "json"]
 
@@ -69,10 +69,9 @@ def write_export(
             remedy=f"Formats are {', '.join(_WRITERS)}.",
         )
 
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        _WRITERS[format](dissection, concept_set, unfinished)
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            _WRITERS[format](dissection, concept_set, unfinished)
     except OSError as error:
         raise InvalidInput(
             f"The export cannot be written: {error.strerror}.",
@@ -80,8 +79,6 @@ def write_export(
             value=path,
             remedy="Check folder and rights.",
         ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as sqlstates
+from psycopg.conninfo import make_conninfo, timeout_from_conninfo
 from pydantic import SecretStr
 from sqlalchemy import URL, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
@@ -57,7 +58,7 @@ def open_sessions(
 
 
 def parse_database_url(database_url: str, *, field: str = "database_url") -> URL:
-    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg.
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that psycopg cannot connect to Postgres with.
 
     field: the setting that it comes from.
     """
@@ -72,6 +73,17 @@ def parse_database_url(database_url: str, *, field: str = "database_url") -> URL
             field=field,
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
+
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    try:
+        make_conninfo(**parameters)
+        timeout_from_conninfo(dict(parameters))
+    except psycopg.ProgrammingError:
+        raise InvalidInput(
+            f"{field.upper()} has a parameter after ? that Postgres does not know, or with an impossible value.",
+            field=field,
+            remedy="Use connection parameters of libpq there, like ?sslmode=require.",
+        ) from None
     return url
 
 

@@ -324,6 +324,20 @@ def test_a_url_that_is_none_is_refused_by_its_own_name_and_without_its_password(
     assert "secret-word" not in f"{caught.value} {caught.value.value}"
 
 
+@pytest.mark.parametrize("url", ["postgresql+psycopg://a:hidden@h:port/d", "mysql://a:hidden@h/d", "{url}?hidden=1"])
+def test_a_login_in_a_url_that_cannot_be_used(database_url: str, url: str) -> None:
+    with pytest.raises(InvalidInput, match="SERVICE_DATABASE_URL ") as caught:
+        admit_login(database_url, url.format(url="postgresql+psycopg://a:hidden@h/d"))
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_login_that_may_not_migrate(empty_database_url: str, database_url: str) -> None:
+    plain_url = login(empty_database_url, "department").render_as_string(hide_password=False)
+    admit_login(database_url, login(database_url, "department").render_as_string(hide_password=False))
+    with pytest.raises(Conflict, match="is not allowed to change the tables"):
+        upgrade(plain_url)
+
+
 def test_a_login_is_made_once_and_brought_up_to_date(database_url: str) -> None:
     service = login(database_url, "department").render_as_string(hide_password=False)
     for _ in range(2):
