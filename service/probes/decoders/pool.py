@@ -10,10 +10,15 @@ from service.probes.decoders.wire import ImageSize, Question
 from service.probes.pixels import CannotDecode, DecodedImage
 
 _MOST = 4
+_MOST_QUESTIONS = 500
+"""Of one process: decoders lose a little memory with sound images, too, and more with damaged ones."""
 
 
 class DecoderPool:
     """Decodes open files in limited processes, started when they are first needed. Safe to use from several threads.
+
+    A process ends with the first image that it refuses. What a process refuses that was used before is asked of a
+    fresh one, so that no file is refused for what earlier files have left behind.
 
     processes: how many at most; by default one for each processor, up to four.
     """
@@ -49,23 +54,32 @@ class DecoderPool:
 
     def _ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         with self._free:
+            process = self._idle_or_new()
+            was_used = process.asked > 0
             try:
-                return self._ask_one(self._idle_or_new(), question, file)
+                return self._ask_process(process, question, file)
+            except CannotDecode:
+                if not was_used or question is Question.SIZE:
+                    raise
             except DecoderLost as lost:
-                if not lost.by_chance:
+                if not lost.by_chance and not (was_used and lost.inherited):
                     raise CannotDecode(lost.reason) from None
 
-            # The process may have died of something else than this file, and what is skipped decides the result.
+            # The cause may be something else than this file, such as the memory that decoders lose with damaged ones,
+            # and what is skipped decides the result.
             try:
-                return self._ask_one(DecoderProcess(self._limits), question, file)
+                return self._ask_process(DecoderProcess(self._limits), question, file)
             except DecoderLost as lost:
                 raise CannotDecode(lost.reason) from None
 
-    def _ask_one(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+    def _ask_process(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         try:
             answer = process.ask(question, file)
         except CannotDecode:
-            self._give_back(process)
+            if question is Question.SIZE:
+                self._give_back(process)
+            else:
+                process.kill()
             raise
         except BaseException:  # whatever it is in the middle of, its next answer would belong to this file
             process.kill()
@@ -80,8 +94,9 @@ class DecoderPool:
         return DecoderProcess(self._limits)
 
     def _give_back(self, process: DecoderProcess) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(process)
-                return
+        if process.asked < _MOST_QUESTIONS:
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(process)
+                    return
         process.kill()
