@@ -44,6 +44,25 @@ class OutsideRoots(OSError):
         super().__init__(errno.EACCES, "it is outside the folders that are allowed")
 
 
+_OF_THE_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.EFBIG,
+    }
+)
+
+
+def is_lasting(error: OSError) -> bool:
+    """Is it the path or its file that is wrong? Anything else is trouble of the disk or the machine, which may pass."""
+    return error.errno in _OF_THE_FILE
+
+
 @dataclass(frozen=True, slots=True)
 class DataRoots:
     """The folders that named files must lie in. paths: resolved; empty for anywhere."""

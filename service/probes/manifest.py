@@ -14,12 +14,14 @@ from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patien
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
-from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
+from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots, is_lasting
+from service.probes.image_file import out_of_reach
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid
 from service.probes.rows import Row, read_rows
 
 _NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
+_NOTHING = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -40,7 +42,7 @@ def read_manifest(
     Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
     images then name.
     roots: what manifest and images must lie in, now and whenever an image is opened.
-    Raises InvalidManifest naming field, row and remedy.
+    Raises InvalidManifest naming field, row and remedy; FileOutOfReach where the disk or the machine fails.
     """
     if patches is not None:
         check_grid(patches)
@@ -68,7 +70,8 @@ def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tup
     """The items, each with the SHA-256 of its image file; reads each file once, and none whose digest is known already.
 
     A file that has gone has none: whether that matters is for the probe set's `on_unreadable` to say.
-    Raises UnreadableImage for one that lies outside the roots, whatever that says.
+    Raises UnreadableImage for one that lies outside the roots, whatever that says, and FileOutOfReach where the disk or
+    the machine fails, or a file is being written to.
     """
     digests: dict[Path, str | None] = {}
     read = []
@@ -102,7 +105,9 @@ def _digest_or_none(item: ProbeItem, roots: DataRoots) -> str | None:
             value=f"row {item.row}",
             remedy="Move it below one of the folders in DATA_ROOTS; a link to it from there is not enough.",
         ) from None
-    except OSError:
+    except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(item.row, error) from None
         return None
 
 
@@ -149,8 +154,12 @@ def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
         what, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
     except NotRegular:
         what, remedy = "is not a regular file", "Name one file for each image."
-    except (OSError, ValueError):
-        what, remedy = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
+    except ValueError:
+        what, remedy = _NOTHING
+    except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(number, error) from None
+        what, remedy = _NOTHING
     raise InvalidManifest(f"The image of row {number} {what}.", field="image", value=f"row {number}", remedy=remedy)
 
 

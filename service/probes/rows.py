@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from service.errors import InvalidManifest
-from service.files import ANYWHERE, DataRoots
+from service.errors import FileOutOfReach, InvalidManifest
+from service.files import ANYWHERE, DataRoots, is_lasting
 from service.probes.json_list import NotAList, TooLong, list_entries
 
 Row = dict[str, str]
@@ -32,7 +32,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
 
     Blank lines are passed over and not counted. Raises InvalidManifest, naming the row where there is one; also for
     anything but a regular file below the roots, and for more than 2,000,000 rows, 1 GiB, 1,000 columns, or 1,048,576
-    characters in a row.
+    characters in a row. Raises FileOutOfReach where the disk or the machine fails.
     """
     read = _READERS.get(path.suffix.lower())
     if read is None:
@@ -52,6 +52,12 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
             "The manifest is not UTF-8 text.", field="manifest", remedy="Save it with UTF-8 encoding."
         ) from None
     except OSError as error:
+        if not is_lasting(error):
+            raise FileOutOfReach(
+                f"The manifest cannot be read now: {error.strerror}.",
+                field="manifest",
+                remedy="Check the disk that it is on, and this machine's memory and limits on open files.",
+            ) from None
         raise InvalidManifest(
             f"The manifest cannot be opened: {error.strerror}.",
             field="manifest",

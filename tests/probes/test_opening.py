@@ -1,8 +1,12 @@
 """Manifests and images are regular files below the roots, at every reading and not only at the first."""
 
+import errno
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import pytest
@@ -10,11 +14,18 @@ import pytest
 from service.concepts.must_have import read_must_have
 from service.concepts.parse import read_concept_set
 from service.domain.probes import ImagePlace, PatchGrid
-from service.errors import DissectError, InvalidConceptSet, InvalidInput, InvalidManifest, UnreadableImage
+from service.errors import (
+    DissectError,
+    FileOutOfReach,
+    InvalidConceptSet,
+    InvalidInput,
+    InvalidManifest,
+    UnreadableImage,
+)
 from service.files import DataRoots
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest, with_digests
-from service.probes.measuring import read_patches
+from service.probes.measuring import measure, read_patches
 from service.reports.evidence_map import read_mapping
 from service.reports.thumbnails import Thumbnails
 from tests.probes.dicom_files import film
@@ -131,3 +142,77 @@ def test_every_error_of_a_file_has_a_remedy(root: Path) -> None:
     with pytest.raises(DissectError) as refused:
         read_manifest(root / "m.csv", name="p", roots=DataRoots.of([root]))
     assert refused.value.remedy
+
+
+@pytest.fixture
+def no_more_files() -> Iterator[Callable[[], None]]:
+    """From its call on, this process may open no further file."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+
+    def forbid() -> None:
+        highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+
+    yield forbid
+    for descriptor in taken:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
+def test_a_machine_without_descriptors_blames_no_image(
+    root: Path, patches: PatchGrid | None, no_more_files: Callable[[], None]
+) -> None:
+    probe_set = read_patches(root / "m.csv", name="p", patches=patches, on_unreadable="skip")
+    images = open_images(probe_set)
+    readings: list[Callable[[], object]] = [
+        lambda: images.load(0, [SMALL]),
+        lambda: measure(probe_set),
+        lambda: with_digests(probe_set.items),
+        lambda: read_manifest(root / "m.csv", name="p"),
+        lambda: Thumbnails(probe_set, to_breast=False)(ImagePlace(row=1, box=None)),
+    ]
+    no_more_files()
+    for read in readings:
+        with pytest.raises(FileOutOfReach, match="Too many open files"):
+            read()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.ENFILE])
+def test_a_disk_that_fails_when_an_image_is_opened_blames_no_image(
+    root: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = open_images(read_manifest(root / "m.csv", name="p", on_unreadable="skip"))
+
+    def fail(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(DataRoots, "_place", fail)
+    with pytest.raises(FileOutOfReach, match="row 1 cannot be read now"):
+        images.load(0, [SMALL])
+    with pytest.raises(FileOutOfReach, match="row 1 cannot be read now"):
+        with_digests(images.items)
+
+
+def test_a_disk_that_fails_while_an_image_is_read_blames_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_memory(*_: object) -> BinaryIO:
+        return Path("/proc/self/mem").open("rb")
+
+    images = open_images(read_manifest(root / "m.csv", name="p", on_unreadable="skip"))
+    monkeypatch.setattr(DataRoots, "open", open_memory)
+    with pytest.raises(FileOutOfReach, match="row 1 cannot be read now: Input/output error"):
+        images.load(0, [SMALL])
+
+
+def test_an_image_that_has_gone_is_unreadable_and_has_no_digest(root: Path) -> None:
+    images = open_images(read_manifest(root / "m.csv", name="p"))
+    for target in ("nothing.png", "m.csv/below a file", "0.png"):
+        (root / "0.png").unlink()
+        (root / "0.png").symlink_to(target)
+        with pytest.raises(UnreadableImage, match="row 1 cannot be read: the file is missing"):
+            images.load(0, [SMALL])
+        assert with_digests(images.items)[0].sha256 is None

@@ -1,5 +1,6 @@
 """A few decoder processes that threads share."""
 
+import errno
 import os
 from threading import Lock, Semaphore
 from typing import BinaryIO
@@ -7,7 +8,7 @@ from typing import BinaryIO
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import ImageSize, Question
-from service.probes.pixels import CannotDecode, DecodedImage
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _MOST = 4
 _MOST_QUESTIONS = 500
@@ -32,14 +33,17 @@ class DecoderPool:
         self._closed = False
 
     def image(self, file: BinaryIO) -> DecodedImage:
-        """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit."""
+        """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit.
+
+        Raises CannotRead or OSError where the disk or the machine fails.
+        """
         answer = self._ask(Question.IMAGE, file)
         if not isinstance(answer, DecodedImage):
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 
     def size(self, file: BinaryIO) -> tuple[int, int]:
-        """Height and width from the file's header. Raises CannotDecode like `image`."""
+        """Height and width from the file's header. Raises what `image` raises."""
         answer = self._ask(Question.SIZE, file)
         if not isinstance(answer, ImageSize):
             raise CannotDecode("the decoder's answer is invalid")
@@ -70,6 +74,8 @@ class DecoderPool:
             try:
                 return self._ask_process(DecoderProcess(self._limits), question, file)
             except DecoderLost as lost:
+                if lost.killed:
+                    raise CannotRead(errno.ENOMEM) from None
                 raise CannotDecode(lost.reason) from None
 
     def _ask_process(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:

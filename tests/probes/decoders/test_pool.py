@@ -1,9 +1,11 @@
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import psutil
@@ -14,7 +16,7 @@ from service.probes.decoders.limits import Limits
 from service.probes.decoders.pool import DecoderPool
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import Question
-from service.probes.pixels import CannotDecode
+from service.probes.pixels import CannotDecode, CannotRead
 from tests.probes.dicom_files import film, write_crashing_dicom, write_dicom
 
 
@@ -111,6 +113,25 @@ def test_a_process_that_was_killed_says_so(sound: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
         with sound.open("rb") as file, pytest.raises(DecoderLost, match="was killed, most likely for want of memory"):
             process.ask(Question.IMAGE, file)
+
+
+def test_a_machine_that_kills_every_decoder_blames_no_file(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = DecoderProcess.ask
+
+    def kill_and_ask(process: DecoderProcess, question: Question, file: BinaryIO) -> object:
+        os.kill(process.pid, signal.SIGKILL)
+        return ask(process, question, file)
+
+    monkeypatch.setattr(DecoderProcess, "ask", kill_and_ask)
+    with pool_of(1) as pool, sound.open("rb") as file, pytest.raises(CannotRead, match="Cannot allocate memory"):
+        pool.image(file)
+
+
+@pytest.mark.parametrize("question", [Question.IMAGE, Question.SIZE])
+def test_a_disk_that_fails_blames_no_file(question: Question) -> None:
+    with pool_of(1) as pool, Path("/proc/self/mem").open("rb") as file, pytest.raises(CannotRead) as trouble:
+        pool.image(file) if question is Question.IMAGE else pool.size(file)
+    assert trouble.value.number == errno.EIO
 
 
 def test_what_a_used_process_refuses_is_asked_of_a_fresh_one(tmp_path: Path, sound: Path) -> None:
