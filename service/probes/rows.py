@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 
 from service.errors import FileOutOfReach, InvalidManifest
 from service.files import ANYWHERE, DataRoots, is_lasting
-from service.probes.json_list import NotAList, TooLong, list_entries
+from service.probes.json_list import KeyTwice, NotAList, TooLong, list_entries, without_repeats
 
 Row = dict[str, str]
 """Field name -> text without blanks around it. A field that the file says nothing about is absent."""
@@ -100,6 +100,10 @@ def _too_long(number: int) -> InvalidManifest:
     return _bad_row(number, what, "Shorten its texts; check for an unclosed quotation mark.")
 
 
+def _name_twice(number: int) -> InvalidManifest:
+    return _bad_row(number, "has a field without a name or twice", "Name each field once.")
+
+
 class _Lines:
     """The lines of a file. Those of one row must not be longer than a row may be."""
 
@@ -175,6 +179,8 @@ def _json_rows(file: TextIO) -> Iterator[Row]:
         raise  # told of where the file is opened
     except TooLong:
         raise _too_long(number + 1) from None
+    except KeyTwice:
+        raise _name_twice(number + 1) from None
     except NotAList:
         raise InvalidManifest(
             "The manifest is not a JSON list.", field="manifest", remedy="Write a list of objects."
@@ -194,7 +200,9 @@ def _jsonl_rows(file: TextIO) -> Iterator[Row]:
         if line.strip():
             number += 1
             try:
-                fields = json.loads(line)
+                fields = json.loads(line, object_pairs_hook=without_repeats)
+            except KeyTwice:
+                raise _name_twice(number) from None
             except (ValueError, RecursionError):
                 raise _bad_row(number, "is not JSON", "Write one object a line.") from None
             yield _object_row(number, fields)
@@ -208,7 +216,7 @@ def _object_row(number: int, fields: Any) -> Row:
         raise _bad_row(number, f"has {len(fields):,} fields", f"Keep to {MAX_COLUMNS:,} fields.")
     row = {name.strip(): _text(number, value) for name, value in fields.items() if value is not None}
     if len(row) < sum(value is not None for value in fields.values()) or "" in row:
-        raise _bad_row(number, "has a field without a name or twice", "Name each field once.")
+        raise _name_twice(number)
     return row
 
 
