@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from service.config import Settings
 from service.errors import InvalidInput
@@ -168,6 +168,25 @@ def data_roots(settings: Settings) -> DataRoots:
 def descriptor_path(file: BinaryIO) -> Path:
     """A path that opens this very file again while `file` is open, for libraries that take nothing but paths."""
     return Path(f"/proc/self/fd/{file.fileno()}")
+
+
+class FileVersion(NamedTuple):
+    """Which file it is, and when it was last changed: equal for two openings of the same content.
+
+    written_ns: when its content was last written. changed_ns: the same, or when it was linked, renamed or the like.
+    """
+
+    device: int
+    inode: int
+    size: int
+    written_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> "FileVersion":
+        """That of an open file, now."""
+        status = os.fstat(file.fileno())
+        return cls(status.st_dev, status.st_ino, *version_of(file))
 
 
 def version_of(file: BinaryIO) -> tuple[int, int, int]:

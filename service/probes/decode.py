@@ -8,9 +8,9 @@ from threading import Lock
 from typing import BinaryIO, NoReturn, TypeVar
 
 from service.errors import UnreadableImage
-from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots, is_lasting
+from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, TooLarge, is_lasting
 from service.probes.decoders.pool import DecoderPool
-from service.probes.image_file import out_of_reach
+from service.probes.image_file import held_to_digest, open_image, out_of_reach
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _Result = TypeVar("_Result")
@@ -22,14 +22,26 @@ _lock = Lock()
 _pools: dict[int, DecoderPool] = {}
 
 
-def decode(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> DecodedImage:
+def decode(
+    path: Path,
+    *,
+    row: int,
+    roots: DataRoots = ANYWHERE,
+    sha256: str | None = None,
+    version: FileVersion | None = None,
+) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
 
-    roots: what the file must lie in when it is opened.
+    roots: what the file must lie in when it is opened. sha256, version: what it must be, where that is known.
     Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time; FileOutOfReach
-    where the disk or the machine fails, which says nothing of the file.
+    where the disk or the machine fails, which says nothing of the file, and ImageChanged where it is another file.
     """
-    return _open(path, row, roots, lambda file: decoder_pool().image(file))
+
+    def image(file: BinaryIO) -> DecodedImage:
+        with held_to_digest(file, sha256, version):
+            return decoder_pool().image(file)
+
+    return _open(path, row, roots, image)
 
 
 def image_size(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> tuple[int, int]:
@@ -50,11 +62,13 @@ def decoder_pool() -> DecoderPool:
 
 def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Result]) -> _Result:
     try:
-        file = roots.open(path)
+        file = open_image(path, roots)
     except NotRegular:
         _refuse(row, "it is not a regular file")
     except OutsideRoots:
         _refuse(row, "it lies outside the data roots")
+    except TooLarge as error:
+        _refuse(row, error.strerror)
     except ValueError:
         _refuse(row, _MISSING)
     except OSError as error:

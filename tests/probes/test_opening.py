@@ -5,6 +5,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +18,15 @@ from service.domain.probes import ImagePlace, PatchGrid
 from service.errors import (
     DissectError,
     FileOutOfReach,
+    ImageChanged,
     InvalidConceptSet,
     InvalidInput,
     InvalidManifest,
     UnreadableImage,
 )
-from service.files import DataRoots
+from service.files import DataRoots, WrittenMeanwhile
+from service.probes import image_file
+from service.probes.decoders.pool import DecoderPool
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest, with_digests
 from service.probes.measuring import measure, read_patches
@@ -216,3 +220,107 @@ def test_an_image_that_has_gone_is_unreadable_and_has_no_digest(root: Path) -> N
         with pytest.raises(UnreadableImage, match="row 1 cannot be read: the file is missing"):
             images.load(0, [SMALL])
         assert with_digests(images.items)[0].sha256 is None
+
+
+def settled(path: Path) -> None:
+    """As if it had been written long ago, as far as that can be done."""
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    settled(path)
+
+
+def replace_with(path: Path, content: bytes) -> None:
+    other = path.with_suffix(".new")
+    overwrite(other, content)
+    other.replace(path)
+
+
+@pytest.fixture
+def any_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let versions count whatever their age, as those of files that were written long ago."""
+    monkeypatch.setattr(image_file, "_SETTLED_NS", -(10**18))
+
+
+@pytest.mark.parametrize("change", [overwrite, replace_with])
+@pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
+@pytest.mark.usefixtures("any_age")
+def test_an_image_that_was_swapped_after_it_was_digested_is_not_shown(
+    root: Path, outside: Path, patches: PatchGrid | None, change: Callable[[Path, bytes], None]
+) -> None:
+    cv2.imwrite(str(outside), film(8, 40, 30, seed=2))
+    before = (root / "0.png").read_bytes()
+    settled(root / "0.png")
+    probe_set = read_patches(root / "m.csv", name="p", patches=patches, on_unreadable="skip")
+    digested = replace(probe_set, items=with_digests(probe_set.items))
+    assert digested.items[0].version is not None
+    images, thumbnails = open_images(digested, digested=True), Thumbnails(digested, to_breast=False)
+
+    change(root / "0.png", outside.read_bytes())
+    with pytest.raises(ImageChanged, match="row 1 changed"):
+        images.load(0, [SMALL])
+    assert thumbnails(ImagePlace(row=1, box=None)) is None
+
+    change(root / "0.png", before)
+    images.load(0, [SMALL])
+    assert thumbnails(ImagePlace(row=1, box=None)) is not None
+
+
+@pytest.mark.usefixtures("any_age")
+def test_an_image_of_a_known_version_is_not_hashed_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe_set = read_manifest(root / "m.csv", name="p")
+    digested = replace(probe_set, items=with_digests(probe_set.items))
+    monkeypatch.setattr(image_file, "digest_of_open_file", None)
+    open_images(digested, digested=True).load(0, [SMALL])
+
+
+def test_a_file_that_was_written_just_now_has_no_version(root: Path) -> None:
+    [item] = with_digests(read_manifest(root / "m.csv", name="p").items)
+    assert item.sha256 is not None
+    assert item.version is None
+
+
+def test_an_image_that_is_written_to_while_it_is_decoded_is_not_shown(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe_set = read_manifest(root / "m.csv", name="p")
+    digested = replace(probe_set, items=with_digests(probe_set.items))
+
+    def cut_short_and_decode(pool: DecoderPool, file: BinaryIO) -> object:
+        os.truncate(root / "0.png", 40)
+        return pool.size(file) and decode_image(pool, file)
+
+    decode_image = DecoderPool.image
+    monkeypatch.setattr(DecoderPool, "image", cut_short_and_decode)
+    with pytest.raises(ImageChanged, match="row 1 changed"):
+        open_images(digested, digested=True).load(0, [SMALL])
+
+
+def test_an_image_that_appears_after_the_others_were_digested_is_not_shown(root: Path) -> None:
+    probe_set = read_manifest(root / "m.csv", name="p")
+    (root / "0.png").rename(root / "kept.png")
+    digested = replace(probe_set, items=with_digests(probe_set.items))
+    (root / "kept.png").rename(root / "0.png")
+    with pytest.raises(UnreadableImage, match="row 1 cannot be read: its file was not there"):
+        open_images(digested, digested=True).load(0, [SMALL])
+
+
+def test_an_image_that_is_being_written_to_has_no_digest_yet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_meanwhile(_: object) -> str:
+        raise WrittenMeanwhile
+
+    monkeypatch.setattr(image_file, "digest_of_open_file", write_meanwhile)
+    with pytest.raises(ImageChanged, match="row 1 changed"):
+        with_digests(read_manifest(root / "m.csv", name="p").items)
+
+
+def test_a_giant_file_is_no_image(root: Path) -> None:
+    probe_set = read_manifest(root / "m.csv", name="p", on_unreadable="skip")
+    os.truncate(root / "0.png", (2 << 30) + 1)
+    with pytest.raises(InvalidManifest, match="row 1 is a file of more than 2,147,483,648 bytes"):
+        read_manifest(root / "m.csv", name="p")
+    assert with_digests(probe_set.items)[0].sha256 is None
+    with pytest.raises(UnreadableImage, match="row 1 cannot be read: it is larger than 2,147,483,648 bytes"):
+        open_images(probe_set).load(0, [SMALL])

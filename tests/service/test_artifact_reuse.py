@@ -21,10 +21,13 @@ from service.db.work import hand_back_item
 from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.probes import ProbeSet
 from service.domain.work import Lease
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
+from service.ports import ProbeImages
+from service.probes.images import open_images
 from service.storage import open_store
 from service.usecases.garbage import Collected, collect_garbage
 from service.usecases.jobs import find_job, job_events, replay_job, retry_job
@@ -191,6 +194,61 @@ def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
     assert vanished
     assert found.status is JobStatus.SUCCEEDED, found.problem
     assert [event.data["code"] for event in events if event.kind == "accident"] == ["artifact-lost"]
+
+
+def test_an_image_that_is_swapped_after_it_was_hashed_is_never_taken_for_the_other(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(probe_set: ProbeSet, **options: Any) -> ProbeImages:
+        if not swapped.exists():
+            (folder / "0.png").rename(swapped)
+            Image.fromarray(np.zeros((40, 30), dtype=np.uint8)).save(folder / "0.png")
+        return open_images(probe_set, **options)
+
+    swapped = folder / "swapped.png"
+    monkeypatch.setattr("service.pipelines.items.open_images", read)
+    job = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
+    for _ in range(2):
+        inline_host(sessions, settings, runner).work()
+        with transaction(sessions) as session:
+            session.execute(text("UPDATE work_items SET ready_at = now()"))
+    with transaction(sessions) as session:
+        found, events = job_events(session, job.id, after=0)
+    assert found.status is JobStatus.SUCCEEDED, found.problem
+    assert [event.data["code"] for event in events if event.kind == "accident"] == ["image-changed"]
+    assert found.manifest is not None
+    assert found.manifest["rows_skipped"] == []
+
+    job = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        again = find_job(session, job.id)
+    assert again.manifest is not None
+    assert again.manifest["results"] == found.manifest["results"]
+    assert again.manifest["probe_set"]["images"] == found.manifest["probe_set"]["images"], "of those that were shown"
+
+
+def test_a_lost_shard_is_not_made_again_from_other_images(
+    sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = runner.run
+    lost: list[str] = []
+
+    def lose_after_probing(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, tell)
+        if lease.stage is Stage.PROBE and not lost:
+            lost.append(result["key"])
+            (folder / "artifacts" / result["key"][:2] / result["key"]).unlink()
+            Image.fromarray(np.zeros((40, 30), dtype=np.uint8)).save(folder / "0.png")
+        return result
+
+    monkeypatch.setattr(runner, "run", lose_after_probing)
+    job = submit(sessions, folder)
+    inline_host(sessions, settings, runner).work()
+    with transaction(sessions) as session:
+        _, events = job_events(session, job.id, after=0)
+    assert {event.data["code"] for event in events if event.kind == "accident"} == {"image-changed"}
+    assert lost[0] not in {path.name for path in (folder / "artifacts").rglob("*")}
 
 
 def test_a_full_disk_is_tried_again_and_then_given_up(
