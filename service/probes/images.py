@@ -89,7 +89,7 @@ def _unmeasured(row: int) -> UnreadableImage:
         f"The image of manifest row {row} could not be read when the probe set was cut into patches.",
         field="image",
         value=f"row {row}",
-        remedy="Replace the file and register the manifest again, or let the probe set skip unreadable images.",
+        remedy="Replace the file, then have the images measured again: POST /probe-sets/{name}/measure.",
     )
 
 
