@@ -10,7 +10,7 @@ from typing import BinaryIO, NoReturn, TypeVar
 from service.errors import UnreadableImage
 from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, TooLarge, is_lasting
 from service.probes.decoders.pool import DecoderPool
-from service.probes.image_file import held_to_digest, open_image, out_of_reach
+from service.probes.image_file import MAX_BYTES, held_to_digest, open_image, out_of_reach
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _Result = TypeVar("_Result")
@@ -67,8 +67,8 @@ def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Re
         _refuse(row, "it is not a regular file")
     except OutsideRoots:
         _refuse(row, "it lies outside the data roots")
-    except TooLarge as error:
-        _refuse(row, error.strerror)
+    except TooLarge:
+        _refuse(row, f"it is larger than {MAX_BYTES:,} bytes")
     except ValueError:
         _refuse(row, _MISSING)
     except OSError as error:
