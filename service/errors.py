@@ -25,7 +25,9 @@
     │   └── NotMeasured           a probe set's images are still to be measured, for its patches
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               the database or the broker cannot be reached now
-    │   └── Overloaded            more is asked at once than can be worked on
+    │   ├── Overloaded            more is asked at once than can be worked on
+    │   └── FileOutOfReach        a manifest or an image cannot be read now: the disk or the machine is in trouble
+    │       └── ImageChanged      an image is not the one any more that was digested
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
     ├── ArtifactLost              a stored intermediate result is missing or damaged
     ├── LeaseLost                 a worker writes for an item that is no longer its own
@@ -220,6 +222,18 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing has been done."""
 
     code, title = "overloaded", "Too many requests at once"
+
+
+class FileOutOfReach(Unavailable):
+    """A manifest or an image cannot be read now, because the disk or the machine is in trouble."""
+
+    code, title = "file-out-of-reach", "File temporarily out of reach"
+
+
+class ImageChanged(FileOutOfReach):
+    """An image was digested, and its file is another one by now."""
+
+    code, title = "image-changed", "Image changed"
 
 
 class JobCancelled(DissectError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 from service.config import Settings
@@ -54,6 +54,25 @@ class OutsideRoots(OSError):
 
     def __init__(self) -> None:
         super().__init__(errno.EACCES, "it is outside the folders that are allowed")
+
+
+_OF_THE_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.EFBIG,
+    }
+)
+
+
+def is_lasting(error: OSError) -> bool:
+    """Is it the path or its file that is wrong? Anything else is trouble of the disk or the machine, which may pass."""
+    return error.errno in _OF_THE_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +200,25 @@ def remedy_for(error: Exception, otherwise: str) -> str:
     if isinstance(error, TooLargeForService):
         return "Name the right file or folder, or ask an administrator to raise MAX_FILE_GB."
     return otherwise
+
+
+class FileVersion(NamedTuple):
+    """Which file it is, and when it was last changed: equal for two openings of the same content.
+
+    written_ns: when its content was last written. changed_ns: the same, or when it was linked, renamed or the like.
+    """
+
+    device: int
+    inode: int
+    size: int
+    written_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> "FileVersion":
+        """That of an open file, now."""
+        status = os.fstat(file.fileno())
+        return cls(status.st_dev, status.st_ino, *version_of(file))
 
 
 def version_of(file: BinaryIO) -> tuple[int, int, int]:

@@ -7,11 +7,20 @@ fence.
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from service.db import work as queries
-from service.db.resources import get_resource, save_inspection, set_image_count
+from service.db.pictures import find_sizes, forget_sizes
+from service.db.resources import (
+    forget_image_count,
+    get_resource,
+    image_count_for_job,
+    lock_unused_sets,
+    save_inspection,
+    set_image_count,
+)
 from service.db.session import on_commit
 from service.domain.resources import Resource
 from service.domain.trail import SCHEDULER
@@ -39,17 +48,41 @@ def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Prepar
     """
     if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
         return
-    turn = queries.next_turn(session, _QUEUE)
-    if queries.add_preparation(session, resource.id, stage, queue=_QUEUE, turn=turn, total=total):
-        on_commit(session, lambda: wake_worker(queue, resource.id))
+    _ask_worker(session, queue, resource.id, stage, total)
+
+
+def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
+    """Have a worker measure a probe set that could not be measured, or not all of whose images could.
+
+    Raises Conflict where some could not, and a job rests on that already.
+    """
+    known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
+    sizes = find_sizes(session, probe_set.digest) if known is not None and known[0] is ItemStatus.DONE else None
+    if sizes is None or None not in sizes:
+        prepare(session, queue, probe_set, Preparation.MEASURE)
+        return
+
+    same = lock_unused_sets(session, probe_set.digest)
+    if same is None:
+        raise Conflict(
+            f"A job has used probe set {probe_set.reference} without the images that could not be measured.",
+            field="name",
+            value=probe_set.reference,
+            remedy="Add a column to the manifest, for example `revision`, and register it: that is another probe set.",
+        )
+    forget_sizes(session, probe_set.digest)
+    for probe_set_id in same:
+        forget_image_count(session, probe_set_id)
+        _ask_worker(session, queue, probe_set_id, Preparation.MEASURE, len(sizes))
 
 
 def image_count(session: Session, probe_set: Resource) -> int:
-    """How many images, or patches of them, a probe set has.
+    """How many images, or patches of them, a probe set has, for a job on it.
 
     Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
     """
-    images: int | None = probe_set.spec["images"]
+    cannot_change = probe_set.spec.get("patches") is None
+    images: int | None = probe_set.spec["images"] if cannot_change else image_count_for_job(session, probe_set.id)
     if images is None:
         raise unmeasured(session, probe_set)
     return images
@@ -87,7 +120,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Mapp
     if lease.stage is Preparation.INSPECT:
         save_inspection(session, lease.resource_id, layers=list(result["layers"]))
     else:
-        set_image_count(session, lease.resource_id, result["images"])
+        set_image_count(session, lease.resource_id, result["images"], result.get("unmeasured_rows", ()))
     queries.finish_item(session, lease, {})
 
 
@@ -127,6 +160,12 @@ def reap_preparation(session: Session, lease: PreparationLease) -> None:
     _give_up(session, lease, _tried_too_often(resource, lease, WORKER_LOST))
     subject = f"{resource.kind.collection}/{resource.reference}"
     record(session, actor=SCHEDULER, action=f"give up to {lease.stage}", subject=subject)
+
+
+def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Preparation, total: int) -> None:
+    turn = queries.next_turn(session, _QUEUE)
+    if queries.add_preparation(session, resource_id, stage, queue=_QUEUE, turn=turn, total=total):
+        on_commit(session, lambda: wake_worker(queue, resource_id))
 
 
 def _give_up(session: Session, lease: PreparationLease, problem: Problem) -> None:

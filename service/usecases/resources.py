@@ -124,7 +124,7 @@ def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, str
     probe_set: `probe_set_of` the whole, which may be long to read.
     """
     part = probe_set.part(stratum, value)
-    spec = {**whole.spec, "part": [stratum, value], "images": len(part.items)}
+    spec = {**queries.without_unmeasured(whole.spec), "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
     return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)[0]
 

@@ -62,6 +62,10 @@ def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
         ("crash", "internal", True),
         ("memory", "out-of-memory", False),
         ("vanished", "artifact-lost", False),
+        ("disk", "internal", False),
+        ("files", "internal", False),
+        ("forbidden", "internal", True),
+        ("image", "file-out-of-reach", False),
         ("lost", "artifact-lost", False),
     ],
 )

@@ -1,5 +1,6 @@
 """An `ItemRunner` without database or networks; an item's label says how it behaves."""
 
+import errno
 import os
 import resource
 import time
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from service.config import Settings
 from service.domain.work import AnyLease, PreparationLease
-from service.errors import ArtifactLost, InvalidInput, Unavailable
+from service.errors import ArtifactLost, FileOutOfReach, InvalidInput, Unavailable
 
 ERRORS: dict[str | None, Exception] = {
     "wrong": InvalidInput("The job is wrong.", field="layers"),
@@ -18,6 +19,10 @@ ERRORS: dict[str | None, Exception] = {
     "crash": RuntimeError("secret"),
     "memory": MemoryError(),
     "vanished": FileNotFoundError("secret"),
+    "disk": OSError(errno.EIO, "secret"),
+    "files": OSError(errno.EMFILE, "secret"),
+    "forbidden": PermissionError(errno.EACCES, "secret"),
+    "image": FileOutOfReach("The image of manifest row 1 cannot be read now."),
     "lost": ArtifactLost("The artifact is damaged."),
 }
 LIMITS = {
