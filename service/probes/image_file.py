@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from service.domain.digests import digest_of_open_file
 from service.errors import FileOutOfReach, ImageChanged
-from service.files import DataRoots, FileVersion, TooLarge, WrittenMeanwhile
+from service.files import DataRoots, FileVersion, WrittenMeanwhile
 from service.probes.pixels import CannotRead
 
 MAX_BYTES = 2 << 30
@@ -20,11 +20,7 @@ _SETTLED_NS = 2_000_000_000
 
 def open_image(path: Path, roots: DataRoots) -> BinaryIO:
     """Open an image's file; the caller closes it. Raises TooLarge, and what `DataRoots.open` raises."""
-    file = roots.open(path)
-    if FileVersion.of(file).size > MAX_BYTES:
-        file.close()
-        raise TooLarge(MAX_BYTES)
-    return file
+    return roots.open(path, most=MAX_BYTES)
 
 
 def digest_and_version(path: Path, roots: DataRoots) -> tuple[str, FileVersion | None]:

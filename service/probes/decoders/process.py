@@ -48,8 +48,6 @@ class DecoderProcess:
 
     It inherits nothing but its end of a socket: no secrets from the environment, no open files. What decoders print may
     quote the file, so nobody sees it.
-
-    asked: how many questions it has been asked.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -68,6 +66,7 @@ class DecoderProcess:
             )
         self._connection = ours
         self.asked = 0
+        """How many questions it has been asked."""
 
     @property
     def pid(self) -> int:
