@@ -203,7 +203,7 @@ def test_a_disk_that_fails_when_an_image_is_opened_blames_no_image(
 
 
 def test_a_disk_that_fails_while_an_image_is_read_blames_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_memory(*_: object) -> BinaryIO:
+    def open_memory(*_: object, **__: object) -> BinaryIO:
         return Path("/proc/self/mem").open("rb")
 
     images = open_images(read_manifest(root / "m.csv", name="p", on_unreadable="skip"))
