@@ -111,9 +111,9 @@ def _parameter(tensor: Any, *_: object) -> StoredTensor:
 
 def _subclass(make: Any, _class: Any, arguments: Any, _state: Any) -> object:
     """`_rebuild_from_type_v2`: a tensor with attributes, which are left out."""
-    if type(make) is not Name or type(arguments) is not tuple:
+    if type(make) is not Name:
         raise Damaged
-    return _parameter(make.make(*arguments))
+    return _parameter(make.make(arguments))
 
 
 NAMES: Mapping[str, object] = {

@@ -159,6 +159,13 @@ def test_a_dictionary_is_not_copied_as_often_as_a_file_asks(tmp_path: Path, name
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("name", ["builtins.set", "torch._utils._rebuild_tensor_v2"])
+def test_arguments_are_not_copied_as_often_as_a_file_asks(tmp_path: Path, name: str) -> None:
+    many = plain(tuple(range(1000))) + pickle.BINPUT + b"\1"
+    path = write_archive(tmp_path / "w.pt", plain({"model": {}, "extra": [called(name) + many + pickle.REDUCE]}))
+    refuses(path)
+
+
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_another_protocol_is_named(tmp_path: Path, protocol: int) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "w.pt", pickle_protocol=protocol)
