@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.weights.tensors import STORAGE_TYPES
 from service.errors import InvalidCheckpoint
 from tests.engine.weights.pickled import MAGIC, called, plain, tensor, write_archive
 
@@ -92,6 +93,22 @@ def test_tensors_that_shared_memory_share_it_again(tmp_path: Path) -> None:
     weights = open_checkpoint(tmp_path / "w.pt").weights
     assert torch.equal(weights["part"], whole[2:])
     assert weights["part"].data_ptr() == weights["whole"].data_ptr() + 8
+
+
+@pytest.mark.parametrize("kind", ["BoolStorage", "FloatStorage"])
+def test_many_tensors_of_one_storage_take_the_memory_of_one(tmp_path: Path, kind: str) -> None:
+    elements = (1 << 20) // STORAGE_TYPES[kind].itemsize
+    described = {f"w{number}": tensor(elements, 0, (elements,), (1,), kind=kind) for number in range(200)}
+    path = write_archive(tmp_path / "w.pt", plain(described), s0=bytes([2]) * (1 << 20))
+    weights = open_checkpoint(path).weights
+    assert len(weights) == 200
+    assert len({value.data_ptr() for value in weights.values()}) == 1
+    assert bool(weights["w0"].bool().all())
+
+
+def test_numbers_that_too_many_tensors_share_are_refused(tmp_path: Path) -> None:
+    described = {f"w{number}": tensor(1 << 18, 0, (1 << 18,), (1,)) for number in range(300)}
+    refuses(write_archive(tmp_path / "w.pt", plain(described), s0=bytes(1 << 20)), "more than 8 times the 1,048,576")
 
 
 def test_packed_members_are_refused(tmp_path: Path) -> None:
