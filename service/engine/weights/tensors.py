@@ -12,6 +12,8 @@ from service.engine.weights.hashed_file import HashedFile, Place
 
 MOST_DIMENSIONS = 64
 
+_FARTHEST = 2**48
+"""Elements: more than any file has, and few enough to be counted in bytes of any type."""
 _ALWAYS = 256 << 20
 _TIMES = 8
 """Bytes that tensors may take together, and how many times the bytes stored. Tied weights are a few tensors each."""
@@ -76,7 +78,10 @@ class StoredTensor:
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or len(self.shape) > MOST_DIMENSIONS:
             raise Damaged
-        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+        if not all(type(number) is int and 0 <= number < _FARTHEST for number in numbers):
+            raise Damaged
+        # Without its empty dimensions: whoever multiplies from the left must not reach the end of 64 bits either.
+        if math.prod(max(1, length) for length in self.shape) >= _FARTHEST:
             raise Damaged
 
         elements = self.storage.size // self.dtype.itemsize
