@@ -20,6 +20,7 @@ from service.config import Settings
 from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
 from service.files import is_lasting
 from service.logs import configure_logging
+from service.memory import is_out_of_memory
 from service.pipelines import messages
 from service.pipelines.confinement import limit_resources
 from service.ports import ItemRunner
@@ -109,7 +110,7 @@ class Child:
 def _unforeseen(error: Exception) -> messages.Failed:
     log.error("work item crashed", exc_info=error)
     may_pass = isinstance(error, OSError) and error.errno is not None and not is_lasting(error)
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    out_of_memory = is_out_of_memory(error)
     return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not (out_of_memory or may_pass))
 
 

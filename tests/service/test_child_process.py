@@ -194,6 +194,13 @@ def test_memory_that_grows_faster_than_it_is_watched_is_refused() -> None:
         assert failure(process, "burst").problem["code"] in {"out-of-memory", "memory-limit"}
 
 
+def test_memory_that_torch_is_refused_is_no_lasting_error() -> None:
+    """Its allocator says so with a RuntimeError, like anything else that goes wrong in torch."""
+    with child(device="cpu", memory_limit_mb=4000) as process:
+        answer = failure(process, "tensors")
+        assert (answer.problem["code"], answer.lasting) == ("out-of-memory", False)
+
+
 HOST = f"""
 import sys, time
 from service.config import Settings

@@ -78,6 +78,10 @@ class TinyRunner:
                     time.sleep(0.05)
             case "burst":
                 return {"grown": len(bytearray(os.urandom(1 << 20)) * (64 << 10))}
+            case "tensors":
+                import torch  # as late as the child itself
+
+                return {"grown": len(torch.empty(16 << 30, dtype=torch.uint8))}
         tell(3)
         return {"pid": os.getpid()}
 
