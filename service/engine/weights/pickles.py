@@ -175,7 +175,7 @@ class PickleReader:
             raise Damaged
 
         for key, value in zip(values[::2], values[1::2], strict=True):
-            target[_checked_key(key)] = value
+            target[checked_key(key)] = value
 
     def _full_name(self) -> str:
         module, name = self._line(), self._line()
@@ -215,8 +215,11 @@ class PickleReader:
             )
 
 
-def _checked_key(key: Any) -> Any:
-    """Keys that no file can choose so that they are slow to look up: nested tuples and huge integers are."""
+def checked_key(key: Any) -> Any:
+    """A dictionary's key, unless a file can choose it so that it is slow to look up: nested tuples, huge integers.
+
+    Raises Damaged.
+    """
     if type(key) is int and not -(2**63) <= key < 2**63:
         raise Damaged
     if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert):

@@ -180,6 +180,12 @@ def test_a_dictionary_is_not_copied_as_often_as_a_file_asks(tmp_path: Path, name
         tracemalloc.stop()
 
 
+def test_pairs_are_taken_once(tmp_path: Path) -> None:
+    pairs = plain([[str(number), number] for number in range(5_000)]) + pickle.BINPUT + b"\1"
+    again = called("collections.OrderedDict") + pickle.BINGET + b"\1" + pickle.TUPLE1 + pickle.REDUCE
+    refuses(write_archive(tmp_path / "w.pt", plain({"model": {}, "list": pairs, "extra": [again] * 2})))
+
+
 @pytest.mark.parametrize("name", ["builtins.set", "torch._utils._rebuild_tensor_v2"])
 def test_arguments_are_not_copied_as_often_as_a_file_asks(tmp_path: Path, name: str) -> None:
     many = plain(tuple(range(1000))) + pickle.BINPUT + b"\1"
