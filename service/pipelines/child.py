@@ -86,14 +86,21 @@ class Child:
             try:
                 runner = open_() if runner is None else runner
             except DissectError as error:  # a setting of this worker is wrong, not the job
-                self._connection.send(messages.Failed(error.as_problem(), lasting=False))
+                self._send(messages.Failed(error.as_problem(), lasting=False))
                 continue
-            self._connection.send(answer(runner, request, self._tell))
+            self._send(answer(runner, request, self._tell))
 
     def _tell(self, done: int) -> None:
         if self._cancelled.is_set():
             raise JobCancelled("The host asked to stop.")
-        self._connection.send(messages.Progress(done))
+        self._send(messages.Progress(done))
+
+    def _send(self, message: messages.Progress | messages.Answer) -> None:
+        try:
+            content = messages.encode(message)
+        except (TypeError, ValueError) as error:  # NaN in a result, or an object of some library
+            content = messages.encode(_unforeseen(error))
+        self._connection.send_bytes(content)
 
     def _listen(self) -> None:
         try:
