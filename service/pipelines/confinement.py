@@ -17,8 +17,8 @@ import psutil
 from service.config import Settings
 
 _SETTINGS = {
-    *("database_url", "artifacts_url", "data_roots", "device", "batch_size", "shard_size"),
-    *("item_time_limit_s", "memory_limit_mb", "model_cache_mb", "log_level"),
+    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "device"),
+    *("memory_limit_mb", "model_cache_mb", "log_level"),
 }
 """Settings that a computation needs; the child gets the defaults of all others, which are empty or harmless."""
 

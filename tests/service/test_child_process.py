@@ -157,7 +157,7 @@ def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monk
         monkeypatch.setenv(name.upper(), value)
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@/db")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with child(data_roots="/data") as process:
+    with child(data_roots="/data", max_file_gb=3) as process:
         answer = ask(process, request("given"))
         assert isinstance(answer, messages.Finished)
         assert process.pid is not None
@@ -166,7 +166,7 @@ def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monk
     assert "key-of-" not in seen
     settings, environment = answer.result["settings"], answer.result["environment"]
     assert settings["database_url"] == "postgresql+psycopg://service@/db"
-    assert settings["data_roots"] == "/data"
+    assert (settings["data_roots"], settings["max_file_gb"]) == ("/data", 3)
     assert not set(map(str.upper, Settings.model_fields)) & set(environment)
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
