@@ -16,8 +16,21 @@ from cli.embedded.state_dir import DirectoryLock, kept_secret, private_directory
 from cli.embedded.supervisor import Program, Supervisor
 from service.config import Settings, read_settings
 from service.errors import Conflict, InvalidInput, Unavailable
+from service.process_memory import hide_process_memory
 
 HOST = "127.0.0.1"
+_NOT_FOR_WORKERS = frozenset(
+    {
+        "API_KEY",
+        "API_KEYS",
+        "SIGNING_KEY",
+        "MLFLOW_WEBHOOK_SECRET",
+        "SMTP_USER",
+        "SMTP_PASSWORD",
+        "SERVICE_DATABASE_URL",
+    }
+)
+"""Secrets of the API and the scheduler. A worker opens files that others wrote."""
 ProgramsForPort = Callable[[int], Sequence[Program]]
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _API_ATTEMPTS = 3
@@ -43,7 +56,7 @@ def service_programs(port: int) -> tuple[Program, ...]:
     python = (sys.executable, "-P", "-m")
     return (
         Program("api", (*python, "api", "--host", HOST, "--port", str(port))),
-        Program("worker", (*python, "workers")),
+        Program("worker", (*python, "workers"), without=_NOT_FOR_WORKERS),
         Program("scheduler", (*python, "workers.scheduler")),
     )
 
@@ -62,6 +75,7 @@ def run_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_
         stopped.set()
         raise _Stopped  # whatever the main thread waits for now
 
+    hide_process_memory()  # it may have a key in its environment
     before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
         with _opened(data_dir, port, programs) as (info, supervisor):

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 from service.errors import DissectError
+from service.process_memory import hide_process_memory
 
 
 class ExitStatus(IntEnum):
@@ -53,10 +54,18 @@ def run_program(name: str, program: Callable[[], int | None], *, hint: str, debu
 
 
 def run_service(name: str, service: Callable[[], int | None]) -> int:
-    """`run_program` for what goes on until it is told to stop: LOG_LEVEL says whether tracebacks are shown."""
+    """`run_program` for what goes on until it is told to stop: LOG_LEVEL says whether tracebacks are shown.
+
+    It has keys in its environment, which no other process of the user has to read.
+    """
+
+    def run() -> int | None:
+        hide_process_memory()
+        return service()
+
     return run_program(
         name,
-        service,
+        run,
         hint="LOG_LEVEL=DEBUG shows where.",
         debug=lambda: os.environ.get("LOG_LEVEL", "").upper() == "DEBUG",
     )

@@ -20,6 +20,7 @@ from service.config import Settings
 from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
 from service.files import is_lasting
 from service.logs import configure_logging
+from service.memory import is_out_of_memory
 from service.pipelines import messages
 from service.pipelines.confinement import limit_resources
 from service.ports import ItemRunner
@@ -85,14 +86,21 @@ class Child:
             try:
                 runner = open_() if runner is None else runner
             except DissectError as error:  # a setting of this worker is wrong, not the job
-                self._connection.send(messages.Failed(error.as_problem(), lasting=False))
+                self._send(messages.Failed(error.as_problem(), lasting=False))
                 continue
-            self._connection.send(answer(runner, request, self._tell))
+            self._send(answer(runner, request, self._tell))
 
     def _tell(self, done: int) -> None:
         if self._cancelled.is_set():
             raise JobCancelled("The host asked to stop.")
-        self._connection.send(messages.Progress(done))
+        self._send(messages.Progress(done))
+
+    def _send(self, message: messages.Progress | messages.Answer) -> None:
+        try:
+            content = messages.encode(message)
+        except (TypeError, ValueError) as error:  # NaN in a result, or an object of some library
+            content = messages.encode(_unforeseen(error))
+        self._connection.send_bytes(content)
 
     def _listen(self) -> None:
         try:
@@ -109,7 +117,7 @@ class Child:
 def _unforeseen(error: Exception) -> messages.Failed:
     log.error("work item crashed", exc_info=error)
     may_pass = isinstance(error, OSError) and error.errno is not None and not is_lasting(error)
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    out_of_memory = is_out_of_memory(error)
     return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not (out_of_memory or may_pass))
 
 

@@ -1,6 +1,8 @@
 """The host's side of the computing child: start it, ask it, watch its time and memory, kill it."""
 
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import structlog
 
 from service.config import Settings
 from service.domain.work import Preparation
+from service.errors import InvalidInput
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
 
@@ -25,6 +28,9 @@ _POLL_S = 0.05
 _MEMORY_EVERY_S = 0.25
 _UNWIND_S = 1.0
 """How long a cancelled computation may take to reach the end of its batch before the child is killed."""
+
+_SILENCE_S = 10
+"""How long the child may stop in the midst of a message, and how long it may leave one of ours unread."""
 
 _LOST = {
     "code": "worker-crashed",
@@ -78,9 +84,9 @@ class ChildProcess:
             connection.send(request)
             while True:
                 if connection.poll(_POLL_S):
-                    message = connection.recv()
+                    message = messages.decode(connection.recv_bytes(messages.MOST_BYTES))
                     if not isinstance(message, messages.Progress):
-                        return message  # type: ignore[no-any-return]
+                        return message
                     on_progress(message.done)
                 now = time.monotonic()
                 if told is None and unwanted():
@@ -95,6 +101,9 @@ class ChildProcess:
                     checked = now
                     if self._memory() > self._memory_limit:
                         return self._killed(messages.Failed(_TOO_LARGE, lasting=False))
+        except InvalidInput as error:
+            log.error("computing child said what it never says", reason=error.detail)
+            return self._killed(messages.Failed(_LOST, lasting=False))
         except (EOFError, OSError):
             return self._killed(messages.Failed(_LOST, lasting=False))
 
@@ -130,6 +139,7 @@ class ChildProcess:
             self.kill()
         if self._connection is None:
             ours, its = Pipe()
+            _limit_waiting(ours)
             command: list[Any] = [sys.executable, "-m", "service.pipelines.child", str(its.fileno())]
             self._process = subprocess.Popen(
                 command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, env=self._environment
@@ -138,3 +148,10 @@ class ChildProcess:
             ours.send((child_settings(self._settings), self._runner))
             self._connection = ours
         return self._connection
+
+
+def _limit_waiting(connection: Connection) -> None:
+    """Reading half a message, or writing to somebody who does not read, ends in an OSError instead of never."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _SILENCE_S, 0))

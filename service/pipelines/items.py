@@ -53,18 +53,18 @@ class DissectionRunner:
     """See `ItemRunner`. It changes no job: what it stores is addressed by content, so a repetition does no harm."""
 
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
-        self._settings = settings
         self._sessions = sessions
         self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
-        self._plans = JobPlans(self._sessions, data_roots(settings))
+        self._roots = data_roots(settings)
+        self._plans = JobPlans(self._sessions, self._roots)
 
     def run(self, lease: AnyLease, tell: Tell, /) -> Mapping[str, Any]:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
             return self._prepare(lease, tell)
-        plan = self._plans.of(lease.job_id)
+        plan = self._plans.of(lease.job_id, tell)
         match lease.stage:
             case Stage.PROBE:
                 return self._probe(plan, lease.position, tell)
@@ -76,8 +76,8 @@ class DissectionRunner:
 
     def _prepare(self, lease: PreparationLease, tell: Tell) -> dict[str, Any]:
         if lease.stage is Preparation.INSPECT:
-            return inspect_model(self._sessions, self._settings, lease.resource_id)
-        return measure_probe_set(self._sessions, self._settings, lease.resource_id, tell)
+            return inspect_model(self._sessions, self._roots, self._device, lease.resource_id)
+        return measure_probe_set(self._sessions, self._roots, lease.resource_id, tell)
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
         span, target = plan.shards[position], self._target(plan)

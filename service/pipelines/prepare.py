@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
+import torch
+
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
 from service.engine.architectures import open_target
-from service.engine.networks.protocols import choose_device
 from service.engine.probing.hooks import list_layers
 from service.errors import DigestMismatch
-from service.files import DataRoots, data_roots
+from service.files import DataRoots
 from service.probes.measuring import measure
 from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
 
-def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> dict[str, Any]:
+def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> dict[str, Any]:
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
@@ -30,14 +30,14 @@ def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> dic
         Path(model.spec["checkpoint"]),
         model.spec["architecture"],
         model.spec["sha256"],
-        roots=data_roots(settings),
+        roots=roots,
     )
-    target = open_target(spec, choose_device(settings.device))
+    target = open_target(spec, device)
     return {"layers": [asdict(layer) for layer in list_layers(target)]}
 
 
 def measure_probe_set(
-    sessions: Sessions, settings: Settings, probe_set_id: UUID, tell: Callable[[int], None]
+    sessions: Sessions, roots: DataRoots, probe_set_id: UUID, tell: Callable[[int], None]
 ) -> dict[str, Any]:
     """Keep the sizes of a probe set's images; how many patches there are, and in which rows none could be measured.
 
@@ -45,7 +45,6 @@ def measure_probe_set(
     """
     with transaction(sessions) as session:
         resource = get_resource(session, probe_set_id)
-    roots = data_roots(settings)
     patches, unmeasured_rows = keep_sizes_of(sessions, resource, roots, tell)
     return {"images": patches, "unmeasured_rows": unmeasured_rows}
 

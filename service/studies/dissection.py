@@ -1,4 +1,4 @@
-"""One dissection from specifications to result: what the worker and the command line both run."""
+"""One dissection from specifications to result: what the command line runs, without a database."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -3,8 +3,11 @@
 import errno
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,6 +15,7 @@ from pydantic import SecretStr
 from service.config import Settings
 from service.domain.work import AnyLease, PreparationLease
 from service.errors import ArtifactLost, FileOutOfReach, InvalidInput, Unavailable
+from service.pipelines import messages
 
 ERRORS: dict[str | None, Exception] = {
     "wrong": InvalidInput("The job is wrong.", field="layers"),
@@ -24,7 +28,9 @@ ERRORS: dict[str | None, Exception] = {
     "forbidden": PermissionError(errno.EACCES, "secret"),
     "image": FileOutOfReach("The image of manifest row 1 cannot be read now."),
     "lost": ArtifactLost("The artifact is damaged."),
+    "strange": InvalidInput("a\0b\ud800" + "x" * 100_000),
 }
+UNUSABLE: dict[str | None, dict[str, Any]] = {"not JSON": {"path": Path()}, "NaN": {"figure": float("nan")}}
 LIMITS = {
     "core": resource.RLIMIT_CORE,
     "data": resource.RLIMIT_DATA,
@@ -40,6 +46,31 @@ def given(settings: Settings) -> dict[str, Any]:
         "environment": dict(os.environ),
         "limits": {name: resource.getrlimit(number) for name, number in LIMITS.items()},
     }
+
+
+def misbehave(how: str) -> None:
+    """Say to the host what code in the child might say, which has its connection."""
+    connection = Connection(int(sys.argv[1]))
+    match how:
+        case "pickle":
+            connection.send(RunsCode(os.environ["TINY_PLACE"]))
+        case "nonsense":
+            connection.send_bytes(b'{"result": {}, "lasting": true}')
+        case "flood":
+            connection.send_bytes(bytes(messages.MOST_BYTES + 1))
+        case _:
+            os.write(connection.fileno(), b"\0\0")
+    time.sleep(60)
+
+
+class RunsCode:
+    """An object that makes a folder when it is read from its pickle."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.place,)
 
 
 def _plain(value: object) -> object:
@@ -77,9 +108,15 @@ class TinyRunner:
                     tell(done)
                     time.sleep(0.05)
             case "burst":
-                return {"grown": len(bytearray(os.urandom(1 << 20)) * (64 << 10))}
+                bytearray(os.urandom(1 << 20)) * (64 << 10)
+            case "pickle" | "nonsense" | "flood" | "half a message":
+                misbehave(label)
+            case "tensors":
+                import torch  # as late as the child itself
+
+                torch.empty(16 << 30, dtype=torch.uint8)
         tell(3)
-        return {"pid": os.getpid()}
+        return {"pid": os.getpid()} | UNUSABLE.get(label, {})
 
 
 class Inspector(TinyRunner):

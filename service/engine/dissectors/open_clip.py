@@ -16,6 +16,7 @@ from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
 from service.errors import DissectError, InvalidDissector
+from service.memory import is_out_of_memory
 
 _TEXTS_PER_BATCH = 64
 
@@ -85,6 +86,8 @@ def _open(
     except DissectError:
         raise
     except Exception as error:  # open_clip checks nothing; whatever it stumbles over is in the description
+        if is_out_of_memory(error):
+            raise
         raise InvalidDissector(
             f"open_clip cannot build what {MODEL_CONFIG} describes: {type(error).__name__}: {error!s:.200}.",
             field="dissector",

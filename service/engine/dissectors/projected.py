@@ -31,7 +31,7 @@ _HEADS, _ENCODER, _CONFIG = "heads.safetensors", "encoder.safetensors", "dissect
 
 
 class ProjectedDissector:
-    """The `Dissector` of networks.py made of an image encoder, a sentence encoder and heads."""
+    """A `Dissector` made of an image encoder, a sentence encoder and heads."""
 
     def __init__(
         self, images: ImageFeatures, sentences: SentenceEncoder, heads: Heads, preprocessing: Preprocessing, digest: str

@@ -69,6 +69,18 @@ def tensor(elements: int, offset: object, shape: object, strides: object, *, kin
     return reduced("torch._utils._rebuild_tensor_v2", stored, offset, shape, strides, False, hooks)
 
 
+def nested(levels: int) -> bytes:
+    """Instructions for a tuple that holds the same tuple twice, and so on: few objects, but 2^levels to walk over."""
+    return pickle.EMPTY_TUPLE + (pickle.BINPUT + b"\x63" + pickle.BINGET + b"\x63" + pickle.TUPLE2) * levels
+
+
+def write_legacy(path: Path, value: bytes, keys: bytes) -> Path:
+    """A file as torch.save wrote it before version 1.6, with these instructions and no storages."""
+    pickles = (plain(1001), plain({"little_endian": True}), value, keys)
+    path.write_bytes(MAGIC + b"".join(pickle.PROTO + b"\x02" + each + pickle.STOP for each in pickles))
+    return path
+
+
 def write_archive(path: Path, value: bytes, *, packing: int = zipfile.ZIP_STORED, **storages: bytes) -> Path:
     """A file as torch.save writes it, with a pickle of these instructions and these storages (`s0` is key 0)."""
     with zipfile.ZipFile(path, "w", packing) as archive:
