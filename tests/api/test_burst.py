@@ -118,6 +118,33 @@ def test_streams_and_slow_clients_are_in_nobodys_way(crowd: Crowd, sessions: Ses
     asyncio.run(scene())
 
 
+def test_others_are_answered_while_a_large_body_is_read(crowd: Crowd) -> None:
+    """One after another, so that a server that reads it on its event loop answers two of them at most before."""
+    many = b",".join([b'{"a":1}'] * 400_000)
+    body = b'{"name": "p", "policy": {"rules": []}, "more": [' + many + b"]}"
+    headers = ("Content-Type: application/json", f"Content-Length: {len(body)}")
+
+    async def scene() -> tuple[bytes, list[Answer]]:
+        reader, writer = await crowd.open(crowd.head("POST", "/policies", *headers) + body[:-1])
+        await writer.drain()
+        assert (await crowd.ask("/health/live")).status == 200
+
+        writer.write(body[-1:])
+        received = asyncio.create_task(reader.read())
+        meanwhile: list[Answer] = []
+        while not received.done():
+            live = await crowd.ask("/health/live")
+            if not received.done():
+                meanwhile.append(live)
+        writer.close()
+        return received.result(), meanwhile
+
+    refused, meanwhile = asyncio.run(scene())
+    assert b" 422 " in refused.partition(b"\r\n")[0]
+    assert statuses(meanwhile) == {200: len(meanwhile)}
+    assert len(meanwhile) >= 4
+
+
 async def _until_answered(crowd: Crowd, path: str) -> None:
     answer = await crowd.ask(path)
     while answer.status != 200:
