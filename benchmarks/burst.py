@@ -10,14 +10,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, FastAPI
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from benchmarks.crowd import LISTS, NO_ANSWER, Answer, Crowd, large_concept_set, p50, p99, statuses
+from benchmarks.crowd import NO_ANSWER, Answer, Crowd, large_concept_set, p50, p99, statuses
+from benchmarks.listed import lists_of
 from benchmarks.servers import JOB, service_and_baseline
 from benchmarks.table import Row
 
@@ -52,23 +54,25 @@ def create_bare_app() -> FastAPI:
 
 def run() -> list[Row]:
     with service_and_baseline("benchmarks.burst:create_bare_app") as (service, bare):
+        (dissected,) = service.get("/jobs").json()["items"]
         for _ in range(_JOBS):
             service.post("/jobs", json=JOB).raise_for_status()
         service.post("/concept-sets", json=large_concept_set("large")).raise_for_status()
 
-        return asyncio.run(_measure(_crowd(service.base_url.port), _crowd(bare.base_url.port)))
+        lists = lists_of(UUID(dissected["id"]))
+        return asyncio.run(_measure(_crowd(service.base_url.port), _crowd(bare.base_url.port), lists))
 
 
 def _crowd(port: int | None) -> Crowd:
     return Crowd(port or 80, "benchmark")
 
 
-async def _measure(ours: Crowd, bare: Crowd) -> list[Row]:
+async def _measure(ours: Crowd, bare: Crowd, lists: Sequence[str]) -> list[Row]:
     baseline = await bare.all_at_once("/jobs", _BASELINE_READERS)
     base = p99(baseline)
     counted = " ".join(f"{status}:{count}" for status, count in sorted(statuses(baseline).items()))
     rows = [Row(f"burst: {_BASELINE_READERS} GET /jobs of the bare application ({counted}): p99", base, base, "s", 1.0)]
-    for path in LISTS:
+    for path in lists:
         answers = await ours.all_at_once(path, _READERS)
         rows += [_row(f"burst: {_READERS} GET {path}", base, answers), await _recovery(ours, base)]
 

@@ -11,21 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-LISTS = (
-    "/models",
-    "/dissectors",
-    "/probe-sets",
-    "/concept-sets",
-    "/jobs",
-    "/comparisons",
-    "/policies",
-    "/deployments",
-    "/audits",
-    "/schedules",
-    "/alert-endpoints",
-    "/alerts",
-)
-
 NO_ANSWER = 0
 
 LARGE = 8 << 20

@@ -36,7 +36,10 @@
 `api/problems.py` maps each class to a status; a failed job stores `as_problem()` in its row.
 """
 
+import re
 from typing import ClassVar
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class DissectError(Exception):
@@ -44,6 +47,8 @@ class DissectError(Exception):
 
     detail: one sentence on this occurrence. field: the input that is wrong, in the caller's words.
     value: what was given (shortened). remedy: what to do about it.
+
+    They may quote any file, and are stored: so they are made `storable`.
     """
 
     code: ClassVar[str] = "internal"
@@ -52,11 +57,11 @@ class DissectError(Exception):
     def __init__(
         self, detail: str, *, field: str | None = None, value: object = None, remedy: str | None = None
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
-        self.value = None if value is None else _shorten(str(value))
-        self.remedy = remedy
+        self.detail = storable(detail)
+        super().__init__(self.detail)
+        self.field = None if field is None else storable(field)
+        self.value = None if value is None else storable(_shorten(str(value)))
+        self.remedy = None if remedy is None else storable(remedy)
 
     def __str__(self) -> str:
         return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
@@ -68,6 +73,11 @@ class DissectError(Exception):
             if getattr(self, name) is not None:
                 problem[name] = getattr(self, name)
         return problem
+
+
+def storable(text: str) -> str:
+    """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -18,6 +18,7 @@ from service.domain.work import Preparation
 from service.errors import InvalidInput
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
+from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT
 
 log = structlog.get_logger()
 
@@ -38,12 +39,12 @@ _LOST = {
     "detail": "The process that computed the item ended without a result.",
 }
 _TOO_LONG = {
-    "code": "time-limit",
+    "code": TIME_LIMIT,
     "title": "Time limit exceeded",
     "detail": "The item took longer than {setting} allows.",
 }
 _TOO_LARGE = {
-    "code": "memory-limit",
+    "code": MEMORY_LIMIT,
     "title": "Memory limit exceeded",
     "detail": "The item took more memory than MEMORY_LIMIT_MB allows.",
 }

@@ -10,6 +10,9 @@ _LONGEST_WAIT_S = 60.0
 Problem = Mapping[str, Any]
 """Why an item could not be done, in the form of `DissectError.as_problem()`."""
 
+TIME_LIMIT, MEMORY_LIMIT = "time-limit", "memory-limit"
+"""Codes of the problems that end a computation from outside."""
+
 WORKER_LOST = {
     "code": "worker-lost",
     "title": "Worker lost",

@@ -27,7 +27,7 @@ from service.domain.trail import SCHEDULER
 from service.domain.work import ItemStatus, Preparation, PreparationLease
 from service.errors import Conflict, LeaseLost, NotMeasured
 from service.ports import JobQueue
-from service.usecases.accidents import WORKER_LOST, Problem, wait_after
+from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, Problem, wait_after
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
@@ -38,6 +38,10 @@ _ASK_AGAIN = {
     Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
     Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
 }
+_LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
+_MOST_ATTEMPTS_AT_LIMITS = 2
+"""What reaches a limit twice would do so for ever, and hold up a worker each time."""
+
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
 
@@ -135,10 +139,11 @@ def fail_preparation(session: Session, lease: PreparationLease, problem: Problem
 def try_preparation_again(session: Session, lease: PreparationLease, problem: Problem, *, max_attempts: int) -> None:
     """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
 
-    Raises LeaseLost.
+    An item that reaches a limit of time or memory is given up after the second attempt. Raises LeaseLost.
     """
     _lock_held(session, lease)
-    if lease.attempt >= max_attempts:
+    most = min(max_attempts, _MOST_ATTEMPTS_AT_LIMITS) if problem["code"] in _LIMITS else max_attempts
+    if lease.attempt >= most:
         _give_up(session, lease, _tried_too_often(get_resource(session, lease.resource_id), lease, problem))
         return
     turn = queries.next_turn(session, _QUEUE)

@@ -7,7 +7,6 @@ event is of, and of which model, must be right for it to be an event at all.
 import base64
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.domain.json_text import parse_json
-from service.errors import InvalidInput, Unauthorized
+from service.errors import InvalidInput, Unauthorized, storable
 from service.wrong_values import expected_of
 
 VERSION_CREATED = "model_version.created"
@@ -28,7 +27,6 @@ FOLLOWED = frozenset({VERSION_CREATED, ALIAS_CREATED, ALIAS_DELETED})
 _TOLERANCE_S = 300
 _LONGEST_WORD = 256
 _TIME = TypeAdapter(datetime)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class RegistryEvent:
             raise InvalidInput(
                 "The event's timestamp is not a time, so the service cannot tell whether the event is new.",
                 field="timestamp",
-                value=storable(str(self.timestamp)),
+                value=self.timestamp,
                 remedy="Send MLflow's own timestamp, as in 2026-01-31T12:00:00+00:00, or leave it out.",
             ) from None
         return min(at if at.tzinfo else at.replace(tzinfo=UTC), now)
@@ -150,15 +148,10 @@ def read_event(body: bytes) -> RegistryEvent:
     return event
 
 
-def storable(text: str) -> str:
-    """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
 def _senseless(detail: str, field: str, value: object) -> InvalidInput:
     return InvalidInput(
         detail,
         field=f"data.{field}",
-        value=None if value is None else storable(str(value)),
+        value=value,
         remedy="Send MLflow's own events, or POST /deployments/{name}/versions.",
     )

@@ -275,10 +275,16 @@ def test_what_was_not_signed_or_is_old_is_refused(registry: TestClient, data_roo
 
 
 def refused(client: TestClient, event: Any) -> list[dict[str, Any]]:
-    """The audits that an event has begun, each of which has ended in an error and was told of."""
-    heard = send(client, event)
+    """The audits that an event has begun, each of which has ended in an error, was told of, and is in the log."""
+    with capture_logs() as logs:
+        heard = send(client, event)
     assert heard.status_code == 202, heard.text
     begun = [client.get(f"/audits/{audit}").json() for audit in heard.json()["audits"]]
+    warnings = [entry for entry in logs if entry["event"] == "cannot follow the model registry"]
+    logged = [(name, entry["reason"], entry["value"]) for entry in warnings for name in entry["deployments"]]
+    expected = [(audit["deployment"], audit["problem"]["detail"], audit["problem"].get("value")) for audit in begun]
+    assert sorted(logged, key=str) == sorted(expected, key=str)
+
     told = reasons_told(client)
     for audit in begun:
         assert (audit["status"], audit["verdict"], audit["trigger"]) == ("error", None, "registry")

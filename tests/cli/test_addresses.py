@@ -37,6 +37,7 @@ def test_urls(text: str, host: str, port: int | None) -> None:
         ("http:///path", "does not name a host"),
         ("http://a b", "an impossible host"),
         ("http://..", "an impossible host"),
+        ("http://xn--/", "an impossible host"),
         (f"http://{'a' * 64}.example", "an impossible host"),
         ("http://host\tname", "is not a URL"),
         ("localhost:8000", "does not begin with http"),

@@ -81,6 +81,23 @@ def command_line(process: psutil.Process) -> str:
         return ""
 
 
+def computing_child(process: Popen[str], url: str, key: str, directory: Path) -> int:
+    """The id of the worker's child, which the first registered model makes it start."""
+    weights = directory / "weights.pt"
+    weights.write_bytes(b"none")
+    body = {"name": "m", "checkpoint": str(weights), "architecture": "efficientnet-lite0"}
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.post(f"{url}/models", json=body, headers=headers, timeout=60).status_code == httpx.codes.CREATED
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [one.pid for one in descendants(process) if " -m service.pipelines.child " in command_line(one)]
+        return len(found) == 1
+
+    wait_until(look)
+    return found[0]
+
+
 def environment_of(url: str) -> dict[str, str]:
     answer: dict[str, str] = httpx.get(f"{url}/environment", timeout=60).json()
     return answer
@@ -247,8 +264,17 @@ def test_the_real_programs_serve(directory: Path) -> None:
         answer = httpx.get(f"{url}/jobs", headers={"Authorization": f"Bearer {key}"}, timeout=60)
         assert answer.json()["items"] == []
         assert httpx.get(f"{url}/jobs", timeout=60).status_code == httpx.codes.UNAUTHORIZED
-        for module in ("api", "workers", "workers.scheduler"):
-            child_with(process, f"-m {module}")
+        programs = [child_with(process, f"-m {module}") for module in ("api", "workers", "workers.scheduler")]
+        computing = computing_child(process, url, key, directory)
+
+        owner_password = (directory / "postgres" / "owner-password").read_text().strip()
+        assert owner_password
+        for pid in (*programs, computing):
+            environment = Path(f"/proc/{pid}/environ").read_bytes().decode()
+            assert "PATH=" in environment
+            assert owner_password not in environment
+            assert "mammodissect:" not in environment, "the owner's URL"
+            assert ("mammodissect_service:" in environment) is (pid != computing)
         started = [child.pid for child in descendants(process)]
         process.send_signal(signal.SIGTERM)
         process.communicate()

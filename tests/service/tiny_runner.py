@@ -97,8 +97,7 @@ class TinyRunner:
             case "die":
                 os._exit(9)
             case "hoard":
-                hoard = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(100)]
-                return {"hoarded": len(hoard)}
+                return _hoard()
             case "stuck":
                 time.sleep(60)
             case "short":
@@ -139,6 +138,11 @@ def _hang() -> Mapping[str, Any]:
     return {}
 
 
+def _hoard() -> Mapping[str, Any]:
+    hoard = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(100)]
+    return {"hoarded": len(hoard)}
+
+
 def _refuse() -> Mapping[str, Any]:
     raise InvalidInput("There is no such model.", field="model", remedy="Name one that there is.")
 
@@ -153,6 +157,10 @@ def open_dying_inspector(settings: Settings) -> Inspector:
 
 def open_hanging_inspector(settings: Settings) -> Inspector:
     return Inspector(settings, _hang)
+
+
+def open_hoarding_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _hoard)
 
 
 def open_refusing_inspector(settings: Settings) -> Inspector:

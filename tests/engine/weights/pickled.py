@@ -38,7 +38,7 @@ def _all(values: Iterable[object]) -> bytes:
 def _scalar(value: object) -> bytes:
     match value:
         case str():
-            encoded = value.encode()
+            encoded = value.encode("utf-8", "surrogatepass")
             return pickle.BINUNICODE + struct.pack("<I", len(encoded)) + encoded
         case bool():
             return pickle.NEWTRUE if value else pickle.NEWFALSE
