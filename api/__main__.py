@@ -1,19 +1,20 @@
-"""`python -m api`: serve the application with uvicorn."""
+"""`python -m api`: serve the application with uvicorn.
+
+Nothing is imported that may fail before `run_service` hears it.
+"""
 
 import argparse
 import gc
 import resource
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
-import uvicorn
-
-from api.app import create_app
-from service.config import read_settings
+from service.errors import InvalidInput
 from service.exits import run_service
-from service.logs import configure_logging
 
 SERVER: dict[str, Any] = {
+    "http": "api.connections:Connection",
+    "ws": "none",
     "backlog": 2048,
     # The gate says who is served, and says it as a problem: uvicorn's own limit would turn health checks away, too.
     "limit_concurrency": None,
@@ -31,7 +32,13 @@ def main() -> None:
 
 
 def _serve() -> None:
-    parser = argparse.ArgumentParser(prog="python -m api", description="Serve the HTTP API.")
+    import uvicorn
+
+    from api.app import create_app
+    from service.config import read_settings
+    from service.logs import configure_logging
+
+    parser = _Parser(prog="python -m api", description="Serve the HTTP API.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=8000)
     arguments = parser.parse_args()
@@ -48,6 +55,14 @@ def _serve() -> None:
     _allow_many_connections()
     # Paths hold layer names only, but queries may hold a hospital's own names: no access log.
     uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_config=None, **SERVER)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is an error like others, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InvalidInput."""
+        raise InvalidInput(f"{message[:1].upper()}{message[1:]}.", remedy=f"See `{self.prog} --help`.")
 
 
 def _allow_many_connections() -> None:

@@ -1,5 +1,6 @@
 """The FastAPI application."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,7 +14,6 @@ from api.gate import Gate
 from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
-from api.openapi import describe_problems
 from api.routes import (
     alerts,
     audit_reports,
@@ -32,9 +32,10 @@ from api.routes import (
     signing_key,
 )
 from api.shared_looks import SharedLook
+from api.threads import CLOSING_S
 from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
-from service.config import Settings
+from service.config import Settings, read_settings
 from service.db.session import open_sessions
 from service.delivery.addresses import AllowedHosts
 from service.files import data_roots
@@ -44,6 +45,7 @@ from service.usecases.jobs import job_news
 DISTRIBUTION = "mammo-clip-dissect-service"
 _OPEN_BODY_BYTES = 1 << 20
 """The largest body of a caller without a key; a webhook of a model registry has some kilobytes."""
+_OPEN_BODY_TOO_LARGE = "Send MLflow's own events, which are far smaller; this limit is fixed."
 
 _DESCRIPTION = """Names what the neurons of a mammography network respond to.
 
@@ -56,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises InvalidInput for missing or unusable settings.
     """
-    settings = Settings() if settings is None else settings
+    settings = read_settings() if settings is None else settings
     keys = read_keys(settings)
     key_path = settings.signing_key_path
     roots = data_roots(settings)
@@ -72,8 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        until = time.monotonic() + CLOSING_S
         for part in (gate, database_look, job_look, queue):
-            part.close()
+            part.close(max(0.0, until - time.monotonic()))
         sessions.kw["bind"].dispose()
 
     app = FastAPI(
@@ -95,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.entrance = Entrance(
         gate,
         bodies=Bodies(settings.max_body_mb << 20, settings.body_time_s),
-        open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s),
+        open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s, too_large=_OPEN_BODY_TOO_LARGE),
     )
     problems.install(app)
     app.add_middleware(KeyCheck, keys=keys)
@@ -126,5 +129,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
     check_recorded(app)
     check_one_thread(app)
-    describe_problems(app)
+    problems.describe(app)
     return app

@@ -313,7 +313,7 @@ class AuditOut(AuditBriefOut):
 
 
 class RecomputedOut(BaseModel):
-    """The verdict computed again from the stored facts. `same`: it and all outcomes match the record."""
+    """The verdict computed again from the stored facts. `same`: it, all outcomes and their figures match the record."""
 
     verdict: Verdict
     outcomes: list[OutcomeOut]

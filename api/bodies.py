@@ -12,6 +12,7 @@ from service.errors import Overloaded, TooLarge, TooSlow
 _FULL_SIZE_AT_ONCE = 16
 """Bodies of the full size for which there is memory at the same time."""
 
+_TOO_LARGE = "Send less at a time, or ask an administrator to raise MAX_BODY_MB."
 _DRAIN_S = 5.0
 _DRAIN_BYTES = 64 << 20
 
@@ -19,9 +20,11 @@ _DRAIN_BYTES = 64 << 20
 class Bodies:
     """Reads bodies of up to `most_bytes`, each in `time_s` at most, and all together in bounded memory."""
 
-    def __init__(self, most_bytes: int, time_s: float) -> None:
+    def __init__(self, most_bytes: int, time_s: float, *, too_large: str = _TOO_LARGE) -> None:
+        """too_large: what to do where a body is larger."""
         self._most_bytes = most_bytes
         self._time_s = time_s
+        self._too_large = too_large
         self._room = _FULL_SIZE_AT_ONCE * most_bytes
 
     @asynccontextmanager
@@ -74,7 +77,7 @@ class Bodies:
                 f"The body is larger than {self._most_bytes:,} bytes.",
                 field="body",
                 value=f"{size} bytes or more",
-                remedy="Send less at a time, or ask an administrator to raise MAX_BODY_MB.",
+                remedy=self._too_large,
             )
 
 

@@ -16,6 +16,7 @@ from service.errors import InvalidInput
 from service.files import DataRoots
 from service.ports import Audits, JobQueue
 from service.usecases.audit_port import open_audits
+from service.usecases.readings import Readings
 
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
 
@@ -36,11 +37,17 @@ async def _roots(request: Request) -> DataRoots:
     return roots
 
 
+async def _readings() -> Readings:
+    return Readings()
+
+
 async def audits_of(
-    queue: Annotated[JobQueue, Depends(_queue)], roots: Annotated[DataRoots, Depends(_roots)]
+    queue: Annotated[JobQueue, Depends(_queue)],
+    roots: Annotated[DataRoots, Depends(_roots)],
+    readings: Annotated[Readings, Depends(_readings)],
 ) -> Audits:
-    """What begins the audits of schedules."""
-    return open_audits(queue, roots)
+    """What begins the audits of schedules, inside of `Readings.complete`."""
+    return open_audits(queue, roots, readings)
 
 
 # A coroutine that blocks: it runs on the request's own thread, and nobody but this request waits for that.
@@ -69,6 +76,7 @@ async def storable(request: Request) -> None:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 RootsDep = Annotated[DataRoots, Depends(_roots)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
+ReadingsDep = Annotated[Readings, Depends(_readings)]
 AuditsDep = Annotated[Audits, Depends(audits_of)]
 # With the default scope the commit would follow the response, and a failed one would still have answered 2xx.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]

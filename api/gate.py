@@ -5,21 +5,15 @@ has a thread and a connection, so nobody waits for either while holding the othe
 """
 
 import asyncio
-import contextvars
-import threading
-from collections import deque
-from collections.abc import Callable, Coroutine, Hashable
-from concurrent.futures import Future
-from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, Generic
 
+from api.threads import CLOSING_S, Result, Threads, Work
 from service.errors import Overloaded
 
-Result = TypeVar("Result")
-Work = Callable[[], Coroutine[Any, Any, Result]]
-
 MOST_WAITING = 2000
-"""Requests that wait for a place; the next is turned away at once."""
+"""Requests that wait for places of one kind; the next is turned away at once."""
 
 SHORT_PATIENCE_S = 1.2
 """How long a request waits for a place that takes milliseconds and only reads: it is cheap to ask again."""
@@ -35,8 +29,7 @@ class Gate:
         self._places = _Places(places)
         # What may take seconds never takes all places: the rest is for requests that take milliseconds.
         self._places_for_long = _Places(max(1, places // 2))
-        self._workers = _Workers(places)
-        self._waiting = 0
+        self._threads = Threads("request", places)
 
     async def run(
         self, work: Work[Result], *, long: bool, patience_s: float, on_entry: Callable[[], object] | None = None
@@ -49,36 +42,28 @@ class Gate:
         await self._enter(long, patience_s)
         if on_entry is not None:
             on_entry()
-        running = asyncio.wrap_future(self._workers.start(work))
+        running = asyncio.wrap_future(self._threads.start(work))
         # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
         running.add_done_callback(lambda _: self._leave(long))
         return await asyncio.shield(running)
 
-    def close(self) -> None:
-        """End the threads once they have done their work; wait for that a few seconds at most."""
-        self._workers.close()
+    def close(self, within_s: float = CLOSING_S) -> None:
+        """End the threads once they have done their work; wait so long at most."""
+        self._threads.close(within_s)
 
     async def _enter(self, long: bool, patience_s: float) -> None:
-        if self._waiting >= MOST_WAITING:
-            raise _overloaded(f"{self._waiting} requests are already waiting.")
-
         until = asyncio.get_running_loop().time() + patience_s
-        self._waiting += 1
+        if long and not await self._places_for_long.take(until):
+            raise _overloaded("The API is already handling as many long requests as it can.")
+
+        entered = False
         try:
-            if long and not await self._places_for_long.take(until):
-                raise _overloaded("The API is already handling as many long requests as it can.")
-            try:
-                entered = await self._places.take(until)
-            except BaseException:
-                entered = False
-                raise
-            finally:
-                if long and not entered:
-                    self._places_for_long.give_back()
-            if not entered:
-                raise _overloaded("The API is already handling as many requests as it can.")
+            entered = await self._places.take(until)
         finally:
-            self._waiting -= 1
+            if long and not entered:
+                self._places_for_long.give_back()
+        if not entered:
+            raise _overloaded("The API is already handling as many requests as it can.")
 
     def _leave(self, long: bool) -> None:
         self._places.give_back()
@@ -119,21 +104,26 @@ class EqualReads(Generic[Result]):
 
 
 class _Places:
-    """A number of places; those who find none wait in the order in which they came."""
+    """A number of places; those who find none wait in the order in which they came, and not too many of them."""
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._queue: deque[asyncio.Future[bool]] = deque()
+        self._queue: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
 
     async def take(self, until: float) -> bool:
-        """Wait for a place; False where there was none until that time of the loop's clock."""
+        """Wait for a place; False where there was none until that time of the loop's clock.
+
+        Raises Overloaded where too many wait already.
+        """
         if self._free:
             self._free -= 1
             return True
+        if len(self._queue) >= MOST_WAITING:
+            raise _overloaded(f"{len(self._queue)} requests are already waiting.")
 
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        self._queue.append(turn)
+        self._queue[turn] = None
         timer = loop.call_at(until, _give_up, turn)
         try:
             return await turn
@@ -143,53 +133,16 @@ class _Places:
             raise
         finally:
             timer.cancel()
+            self._queue.pop(turn, None)
 
     def give_back(self) -> None:
         """Leave a place to the next in the queue."""
         while self._queue:
-            turn = self._queue.popleft()
+            turn, _ = self._queue.popitem(last=False)
             if not turn.done():
                 turn.set_result(True)
                 return
         self._free += 1
-
-
-class _Workers:
-    """Threads, each with an event loop of its own, that take one piece of work after another."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._threads: list[threading.Thread] = []
-        self._tasks: SimpleQueue[tuple[Work[Any], contextvars.Context, Future[Any]] | None] = SimpleQueue()
-
-    def start(self, work: Work[Result]) -> Future[Result]:
-        """Have a thread do it."""
-        done: Future[Result] = Future()
-        self._tasks.put((work, contextvars.copy_context(), done))
-        if len(self._threads) < self._count:
-            thread = threading.Thread(target=self._work, name=f"request-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        return done
-
-    def close(self) -> None:
-        """End the threads."""
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join(timeout=5.0)
-
-    def _work(self) -> None:
-        with asyncio.Runner() as runner:
-            while (task := self._tasks.get()) is not None:
-                work, context, done = task
-                try:
-                    result = runner.run(work(), context=context)
-                except BaseException as error:
-                    done.set_exception(error)
-                else:
-                    done.set_result(result)
-                del task, work, context, done  # an idle thread keeps no request in memory
 
 
 def _retrieve(answer: asyncio.Task[Any]) -> None:

@@ -10,7 +10,12 @@ from service.errors import InvalidInput
 
 _NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 _TAKEN = (API, COMMAND_LINE, REGISTRY, SCHEDULER, UNAUTHENTICATED)
-_REMEDY = "Write `name=key,name=key`, with names of small letters, digits, dots, dashes and underscores."
+_REMEDY = (
+    "Write `name=key,name=key`, with names of small letters, digits, dots, dashes and underscores, "
+    "and keys of letters, digits and signs of ASCII."
+)
+_KEY = re.compile("[!-~]([ -~]*[!-~])?")
+_NOT_SENT = "begins or ends with a blank, or has other characters than ASCII's, which no client can send"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,19 @@ def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
     """The keys of API_KEY and API_KEYS. Raises InvalidInput for none at all and for a bad list; it tells no key."""
     keys = []
     if only := settings.api_key.get_secret_value():
+        if not _KEY.fullmatch(only):
+            raise InvalidInput(
+                f"API_KEY {_NOT_SENT}.",
+                field="api_key",
+                remedy="Write letters, digits and signs of ASCII, with no blank around them.",
+            )
         keys.append(ApiKey(API, only.encode()))
     for number, part in enumerate(filter(None, settings.api_keys.get_secret_value().split(",")), start=1):
         name, _, key = part.strip().partition("=")
         if not _NAME.fullmatch(name) or not key:
             raise _invalid(f"Key {number} of API_KEYS has an invalid name, or is empty.")
+        if not _KEY.fullmatch(key):
+            raise _invalid(f"Key {number} of API_KEYS, {name}, {_NOT_SENT}.", name)
         if name in _TAKEN or name in {other.name for other in keys}:
             raise _invalid(f"The name of key {number} of API_KEYS, {name}, is taken.", name)
         if key.encode() in {other.key for other in keys}:

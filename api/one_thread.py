@@ -11,24 +11,22 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, BinaryIO, ClassVar
 
-import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from api.answers import FILE, Answers
 from api.bodies import Bodies
-from api.gate import LONG_PATIENCE_S, EqualReads, Gate, Work
+from api.gate import LONG_PATIENCE_S, EqualReads, Gate
 from api.json_requests import JsonRequest
+from api.threads import Work
 from api.trail import READING
-
-_FILE = "mammodissect.response.file"
-_CHUNK = 1 << 20
 
 
 class Entrance:
-    """How requests come in: bodies are read, then the gate is passed."""
+    """How requests come in: bodies are read, then the gate is passed. And how their answers go out."""
 
     def __init__(self, gate: Gate, *, bodies: Bodies, open_bodies: Bodies) -> None:
         """open_bodies: for callers that have shown no key."""
@@ -36,6 +34,7 @@ class Entrance:
         self._equal_reads: EqualReads[list[Message]] = EqualReads(gate)
         self._bodies = bodies
         self._open_bodies = open_bodies
+        self.answers = Answers()
 
     def bodies_of(self, scope: Scope) -> Bodies:
         """Who reads the body of that request."""
@@ -77,8 +76,14 @@ class OneThreadRoute(APIRoute):
 
         return handle_json
 
+    def check_head(self, scope: Scope) -> None:
+        """Raise for a request that may change something and can be refused before its body is read."""
+
+    def check_body(self, scope: Scope, body: bytes) -> None:
+        """Raise for such a request that can be refused before it takes a place."""
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request. Raises TooLarge, TooSlow and Overloaded before anything of it was done."""
+        """Serve a request. Raises TooLarge, TooSlow, Overloaded and what the checks raise before anything was done."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # which says what is allowed
             return
@@ -87,15 +92,17 @@ class OneThreadRoute(APIRoute):
         entrance: Entrance = scope["app"].state.entrance
         if scope["method"] in READING:
             answer = await entrance.read(lambda: _collect(work_on, scope, b""), scope, long=self.takes_long)
-            await _relay(answer, send)
+            await entrance.answers.send(answer, send, refusable=True)
             return
 
+        self.check_head(scope)
         try:
             async with entrance.bodies_of(scope).read(scope, receive) as body:
+                self.check_body(scope, body)
                 answer = await entrance.change(lambda: _collect(work_on, scope, body))
         except ClientDisconnect:
             return
-        await _relay(answer, send)
+        await entrance.answers.send(answer, send, refusable=False)
 
 
 class LongReadingRoute(OneThreadRoute):
@@ -114,7 +121,7 @@ class OpenFileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Hand the file over."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": _FILE, "file": self._file})
+        await send({"type": FILE, "file": self._file})
 
 
 def check_threads(app: FastAPI, session: object) -> None:
@@ -147,23 +154,6 @@ async def _collect(work_on: Callable[..., Coroutine[Any, Any, None]], scope: Sco
 
     await work_on(scope, receive, send)
     return answer
-
-
-async def _relay(answer: list[Message], send: Send) -> None:
-    for message in answer:
-        if message["type"] == _FILE:
-            await _relay_file(message["file"], send)
-        else:
-            await send(message)
-
-
-async def _relay_file(file: BinaryIO, send: Send) -> None:
-    with file:
-        more = True
-        while more:
-            chunk = await anyio.to_thread.run_sync(file.read, _CHUNK)
-            more = len(chunk) == _CHUNK
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 def _without_another_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:

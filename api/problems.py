@@ -1,5 +1,7 @@
 """Errors as RFC 9457 problem details. One table says which class of error has which status."""
 
+from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -58,7 +60,7 @@ class Problem(BaseModel):
     field: str | None = None
     value: str | None = None
     remedy: str | None = None
-    errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, if there are several.")
+    errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, or the first 20.")
 
 
 def install(app: FastAPI) -> None:
@@ -67,6 +69,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_crash)
+
+
+def describe(app: FastAPI) -> None:
+    """Describe errors in the app's OpenAPI document as what they are, in place of FastAPI's own validation errors."""
+    without_problems: Callable[[], dict[str, Any]] = app.openapi
+
+    @cache
+    def openapi() -> dict[str, Any]:
+        document = without_problems()
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        answer = {
+            "description": "A problem",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = answer
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def answer_to(error: DissectError) -> JSONResponse:
@@ -95,9 +121,12 @@ async def _on_dissect_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
-    wrong = wrong_fields(error.errors(), error.body)
+    wrong, more = wrong_fields(error.errors(), error.body)
     errors = [field.as_json() for field in wrong]
-    return _answer(422, InvalidInput.code, InvalidInput.title, **errors[0], errors=errors)
+    first = dict(errors[0])
+    if more:
+        first["detail"] += f" Besides the {len(errors)} wrong fields that are listed, there are {more:,} more."
+    return _answer(422, InvalidInput.code, InvalidInput.title, **first, errors=errors)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:

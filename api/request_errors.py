@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.wrong_values import expected_of
+from service.wrong_values import expected_of
 
 _SECRET = re.compile("secret|password|token|key|authorization|signature|credential|url", re.IGNORECASE)
 _LONGEST_VALUE = 80
+_MOST_TOLD = 20
 _CONTRACT = "GET /openapi.json has every field of it."
 
 
@@ -37,9 +38,10 @@ class _Fault:
     errors: list[Mapping[str, Any]]
 
 
-def wrong_fields(errors: Sequence[Any], body: Any) -> list[WrongField]:
-    """Every field that is wrong, in the order in which it was found. body: the JSON that the errors are about, if any.
+def wrong_fields(errors: Sequence[Any], body: Any) -> tuple[list[WrongField], int]:
+    """The first 20 fields that are wrong, in the order in which they were found, and how many more are.
 
+    body: the JSON that the errors are about, if any.
     Of a value that may have one of several forms, pydantic says for each form why it is none. Here that is one error,
     and none at all where the value has one of the forms but something inside of it is wrong.
     """
@@ -50,12 +52,10 @@ def wrong_fields(errors: Sequence[Any], body: Any) -> list[WrongField]:
         fault = faults.setdefault((source, *place), _Fault(place, str(source), error.get("input"), []))
         fault.errors.append(error)
 
-    keys = list(faults)
-    return [_told(fault) for key, fault in faults.items() if not any(_is_inside(other, key) for other in keys)]
-
-
-def _is_inside(place: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
-    return len(place) > len(outer) and place[: len(outer)] == outer
+    around = {key[:length] for key in faults for length in range(1, len(key))}
+    innermost = [fault for key, fault in faults.items() if key not in around]
+    wrong = [_told(fault) for fault in innermost[:_MOST_TOLD]]
+    return wrong, len(innermost) - len(wrong)
 
 
 def _place_in(body: Any, steps: Sequence[str | int], kind: str) -> list[str | int]:

@@ -233,7 +233,8 @@ class ModelOut(ResourceOut):
 class ProbeSetOut(ResourceOut):
     """A probe set; `spec.images` is null until a worker has measured what is cut into patches.
 
-    `problem` says why it could not, with the image's row.
+    `problem` says why it could not, with the image's row. `spec.unmeasured` counts the images that it could not read
+    and that the set skips, `spec.unmeasured_rows` names the first hundred.
     """
 
     problem: dict[str, str] | None = None

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
+from api.threads import CLOSING_S, Threads
 from service.db.session import Sessions, transaction
 
 Key = TypeVar("Key")
@@ -24,7 +25,7 @@ class SharedLook(Generic[Key, Found]):
         self._look = look
         self._asked: dict[Key, asyncio.Future[Found | None]] = {}
         self._looking: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shared-look")
+        self._thread = Threads("shared-look", 1)
 
     async def ask(self, key: Key) -> Found | None:
         """What the next look finds for the key; None for nothing. Raises what the look raises, such as Unavailable."""
@@ -36,16 +37,15 @@ class SharedLook(Generic[Key, Found]):
             self._looking = loop.create_task(self._answer_all())
         return await asyncio.shield(answer)  # others wait for it, too
 
-    def close(self) -> None:
-        """End the thread once its look is done."""
-        self._thread.shutdown()
+    def close(self, within_s: float = CLOSING_S) -> None:
+        """End the thread once its look is done; wait so long at most."""
+        self._thread.close(within_s)
 
     async def _answer_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._asked:
             asked, self._asked = self._asked, {}
             try:
-                found = await loop.run_in_executor(self._thread, self._look_up, asked.keys())
+                found = await asyncio.wrap_future(self._thread.start(partial(self._look_up, asked.keys())))
             except Exception as error:
                 for answer in asked.values():
                     answer.set_exception(error)
@@ -54,6 +54,6 @@ class SharedLook(Generic[Key, Found]):
                 for key, answer in asked.items():
                     answer.set_result(found.get(key))
 
-    def _look_up(self, keys: Collection[Key]) -> Mapping[Key, Found]:
+    async def _look_up(self, keys: Collection[Key]) -> Mapping[Key, Found]:
         with transaction(self._sessions) as session:
             return self._look(session, keys)

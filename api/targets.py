@@ -3,23 +3,28 @@
 from sqlalchemy.orm import Session
 
 from api.schemas import CheckpointIn
-from service.db.session import expect_pause
 from service.domain.resources import Resource, ResourceKind
 from service.files import DataRoots
 from service.ports import JobQueue
+from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import find_resource, register_model
 
 
 def target_of(
-    session: Session, queue: JobQueue, roots: DataRoots, target: str | CheckpointIn, *, name: str | None = None
+    session: Session,
+    queue: JobQueue,
+    roots: DataRoots,
+    target: str | CheckpointIn,
+    *,
+    name: str | None = None,
+    readings: Readings = AT_ONCE,
 ) -> Resource:
     """The model that is meant. name: what a checkpoint is registered as; None names it after its digest.
 
-    Raises NotFound, InvalidInput, DigestMismatch.
+    Raises NotFound, InvalidInput, DigestMismatch, NotRead.
     """
     if isinstance(target, str):
         return find_resource(session, ResourceKind.MODEL, target, field="target")
-    expect_pause(session)  # a big checkpoint is read whole
     model, _ = register_model(
         session,
         queue,
@@ -28,5 +33,6 @@ def target_of(
         architecture=target.architecture,
         sha256=target.sha256,
         roots=roots,
+        readings=readings,
     )
     return model

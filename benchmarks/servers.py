@@ -14,6 +14,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from benchmarks.listed import register_listed
 from cli.embedded import PostgresServer, ValkeyServer
 from service.db.migrate import upgrade
 from service.db.resources import add_resource, save_inspection
@@ -59,6 +60,7 @@ def _register_parts(url: str) -> None:
         save_inspection(session, target.id, layers=[{"name": "blocks.0", "units": 8, "kind": "Conv2d"}])
         add_resource(session, ResourceKind.DISSECTOR, "dissector", "0", {"path": "/x"})
         add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"images": 1000})
+    register_listed(sessions)
     sessions.kw["bind"].dispose()
 
 

@@ -43,11 +43,11 @@ class BackgroundQueue(JobQueue):
         """See `JobQueue.waiting`."""
         return self._queue.waiting()
 
-    def close(self) -> None:
-        """Send what is left to send, for a few seconds at most."""
+    def close(self, within_s: float = 5.0) -> None:
+        """Send what is left to send, for so long at most."""
         with suppress(Full):  # the broker is away; what waits is the scheduler's
             self._messages.put_nowait(None)
-            self._thread.join(timeout=5.0)
+            self._thread.join(within_s)
 
     def _send_all(self) -> None:
         ended = False
@@ -75,3 +75,5 @@ class BackgroundQueue(JobQueue):
             log.warning(
                 "message not sent, the scheduler will send it", reason=error.detail, task=task, id=str(identifier)
             )
+        except Exception:  # whatever it is, the thread must live on for the messages that come
+            log.exception("message not sent, the scheduler will send it", task=task, id=str(identifier))

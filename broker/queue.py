@@ -1,5 +1,7 @@
 """Celery as what it is good at: waking workers on many machines. Messages carry an id and may be lost or repeated."""
 
+import re
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from celery import Celery
@@ -14,7 +16,8 @@ from service.ports import JobQueue
 _MESSAGE_LIFETIME_S = 600
 """The scheduler sends a message again as long as its job waits, so old ones may go unread."""
 
-_SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
+_SCHEMES = ("redis://", "rediss://", "redis+socket://")
+_DATABASE = re.compile("/?[0-9]*")
 
 _ANSWER_S = 5
 """A broker that falls silent must not hold those who send. Only a worker waits for it without end: for messages."""
@@ -52,17 +55,25 @@ def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
 
 def _checked(url: str) -> str:
     try:
-        Connection(url).get_transport_cls()  # type: ignore[no-untyped-call]
-        known = url.startswith(_SCHEMES)
-    except (ValueError, KeyError):  # their text may hold the URL, and the URL a password
+        known = all(_is_usable(part) for part in url.split(";"))  # the others take over where the first is away
+    except (ValueError, KeyError, TypeError):  # their text may hold the URL, and the URL a password
         known = False
     if not known:
         raise InvalidInput(
             "BROKER_URL is not a Redis or Valkey URL.",
             field="broker_url",
-            remedy="Write it like redis://:password@host:6379/0, rediss://... or redis+socket:///path.",
+            remedy="Write it like redis://:password@host:6379/0, rediss://... or redis+socket:///path, with the "
+            "database's number at its end, if any.",
         )
     return url
+
+
+def _is_usable(url: str) -> bool:
+    connection = Connection(url)  # type: ignore[no-untyped-call]
+    connection.get_transport_cls()  # type: ignore[no-untyped-call]
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    database = query.get("virtual_host", [connection.virtual_host or ""])[-1]
+    return url.startswith(_SCHEMES) and _DATABASE.fullmatch(database) is not None
 
 
 class CeleryJobQueue(JobQueue):

@@ -12,6 +12,12 @@ from service.errors import InvalidInput
 _REMEDY = "Write it like http://127.0.0.1:8000 or https://dissect.hospital.example; IPv6 like http://[::1]:8000."
 _LABEL = re.compile("[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST_NAME = 253
+_OWN_NAMES = {
+    "localhost",
+    *("localhost4", "localhost6", "ip6-localhost", "ip6-loopback"),
+    *("localhost.localdomain", "localhost4.localdomain4", "localhost6.localdomain6"),
+}
+"""What files of hosts call this machine, whoever made them."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,7 +44,7 @@ def service_url(text: str) -> httpx.URL:
         raise refused("contains a user or password; the API key is used instead")
     if url.query or url.fragment:
         raise refused("has a part after ? or #")
-    if problem := host_problem(url.host):
+    if problem := host_problem(ascii_host(url)):
         raise refused(problem)
     if problem := port_problem(url.port):
         raise refused(problem)
@@ -62,15 +68,21 @@ def port_problem(port: int | None) -> str | None:
     return None if port is None or 0 < port < 2**16 else f"names port {port}, which is not from 1 to 65535"
 
 
-def is_loopback(host: str) -> bool:
-    """Does the host, by its name or number alone, stand for this machine?"""
+def ascii_host(url: httpx.URL) -> str:
+    """The host as it is asked for: international names in ASCII, xn--..."""
+    return url.raw_host.decode("ascii")
+
+
+def is_this_machine(host: str) -> bool:
+    """Does the host, by its name or number alone, stand for this machine? A connection to no address goes here, too."""
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in {*_OWN_NAMES, socket.gethostname().lower()} or name.endswith(".localhost"):
         return True
+
     address = address_of(host)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return address is not None and address.is_loopback
+    return address is not None and (address.is_loopback or address.is_unspecified)
 
 
 def address_of(host: str) -> Address | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cli.documents import read_document, write_document
 from service.errors import InvalidInput, SignatureMismatch
-from service.files import ANYWHERE
+from service.exits import ExitStatus
 from service.key_files import read_key_text
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from service.domain.trail import TrailHead
 
 admin = typer.Typer(name="admin", help="Look after a running service.", no_args_is_help=True)
-
-TAMPERED = 1
 
 _MOST_BYTES = 16 << 20
 
@@ -75,7 +74,7 @@ def trail_head(
     key = SigningKey.load(settings.signing_key_path)
     with _database(settings) as sessions, transaction(sessions) as session:
         document = export_head(session, key)
-    _write(output, document)
+    write_document(output, document, field="output")
     print(f"Head of the trail, signed by key {key.public.key_id}, written to {output}")
 
 
@@ -136,29 +135,9 @@ def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | Non
         )
     remedy = "Give the public key as GET /signing-key returned it."
     pem = read_key_text(public_key, what="public key", field="public_key", remedy=remedy)
-    return read_head(_read(head, "head"), PublicKey.from_pem(pem.encode()))
+    return read_head(read_document(head, field="head", most=_MOST_BYTES), PublicKey.from_pem(pem.encode()))
 
 
 def _tampered(message: str) -> NoReturn:
     print(message)
-    raise typer.Exit(TAMPERED)
-
-
-def _read(path: Path, field: str) -> bytes:
-    try:
-        return ANYWHERE.read(path, most=_MOST_BYTES)
-    except OSError as error:
-        raise InvalidInput(
-            f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."
-        ) from error
-
-
-def _write(path: Path, document: bytes) -> None:
-    unfinished = path.with_name(path.name + ".new")
-    try:
-        unfinished.write_bytes(document)
-        unfinished.replace(path)
-    except OSError as error:
-        raise InvalidInput(
-            f"The file cannot be written: {error.strerror}.", field="output", value=path, remedy="Choose another place."
-        ) from error
+    raise typer.Exit(ExitStatus.NO)

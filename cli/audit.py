@@ -2,10 +2,8 @@
 
 import json
 import time
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import typer
@@ -14,17 +12,11 @@ from rich.table import Table
 
 from cli.client import ServiceClient, path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.documents import write_document
 from service.errors import InvalidInput, Unavailable
+from service.exits import ExitStatus
 
 _POLL_S = 1.0
-
-
-class Status(IntEnum):
-    """The command's exit status."""
-
-    PASS = 0
-    FAIL = 1
-    ERROR = 2
 
 
 def audit(
@@ -56,20 +48,22 @@ def audit(
         found = _ended(client, found["id"], timeout)
     elif found["finished_at"] is None:
         return
-    _write(json_file, json.dumps(found, indent=2) + "\n")
-    _write(junit_file, junit(found))
+    if json_file is not None:
+        write_document(json_file, (json.dumps(found, indent=2) + "\n").encode(), field="json")
+    if junit_file is not None:
+        write_document(junit_file, junit(found).encode(), field="junit")
     _print(console, found)
     status = exit_status(found, strict=strict)
-    if status is not Status.PASS:
+    if status is not ExitStatus.OK:
         raise typer.Exit(status)
 
 
-def exit_status(audit: dict[str, Any], *, strict: bool) -> Status:
+def exit_status(audit: dict[str, Any], *, strict: bool) -> ExitStatus:
     """What an ended audit makes of the command. WARN passes, unless strict; without a verdict nothing does."""
     if audit["verdict"] is None:
-        return Status.ERROR
+        return ExitStatus.ERROR
     broken = ("fail", "warn") if strict else ("fail",)
-    return Status.FAIL if audit["verdict"] in broken else Status.PASS
+    return ExitStatus.NO if audit["verdict"] in broken else ExitStatus.OK
 
 
 def junit(audit: dict[str, Any]) -> str:
@@ -148,19 +142,3 @@ def _why(audit: dict[str, Any]) -> str:
 def _check_folder(file: Path | None, field: str) -> None:
     if file is not None and not file.absolute().parent.is_dir():
         raise InvalidInput("The folder does not exist.", field=field, value=file.parent, remedy="Create it first.")
-
-
-def _write(file: Path | None, content: str) -> None:
-    """Whole or not at all."""
-    if file is None:
-        return
-    unfinished = file.with_name(f".{file.name}.{uuid4().hex}")
-    try:
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(file)
-    except OSError as error:
-        raise InvalidInput(
-            f"{file} cannot be written: {error.strerror}.", remedy="Check the folder and its permissions."
-        ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import httpx
 
 from cli.addresses import service_url
+from cli.documents import write_document
 from cli.proxies import Proxy, proxy_for
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.key_files import check_key
@@ -62,19 +62,7 @@ class ServiceClient:
     def download(self, path: str, out: Path, **params: Any) -> None:
         """Write the body at a path to a file, whole or not at all. Raises ServiceError, Unavailable, InvalidInput."""
         answer = self._send("GET", path, params=params, timeout=_DOWNLOAD_S)
-        unfinished = out.with_name(f".{out.name}.{uuid4().hex}")
-        try:
-            unfinished.write_bytes(answer.content)
-            unfinished.replace(out)
-        except OSError as error:
-            raise InvalidInput(
-                f"The file cannot be written: {error.strerror}.",
-                field="out",
-                value=out,
-                remedy="Check the folder and its permissions.",
-            ) from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_document(out, answer.content, field="out")
 
     def follow(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The job again and again, until it has ended."""

@@ -1,130 +1,26 @@
-"""The `mammodissect` command."""
+"""The `mammodissect` command. Nothing is imported here that may fail before an error is said in one line."""
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, cast
 
-import typer
-from typer.rich_utils import rich_format_error
-
-from cli.admin import admin
-from cli.audit import audit
-from cli.audit_report import audit_report
-from cli.dissect import dissect
-from cli.evaluate import evaluate
-from cli.fit_dissector import fit_dissector
-from cli.fit_phantom_targets import fit_phantom_targets
-from cli.questions import compare, coverage, watch_list
-from cli.report import report
-from cli.samples import samples
-from cli.verify import verify
-from service.exits import ExitStatus, run_program
-
-app = typer.Typer(
-    name="mammodissect",
-    help="Names what the neurons of a mammography network respond to.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
-DataDir = Annotated[Path, typer.Option(help="Folder for the state; created with mode 0700.")]
-
-
-@dataclass
-class Globally:
-    """What was asked for before the name of the command."""
-
-    debug: bool = False
-
-
-@app.callback()
-def take_global_options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Names what the neurons of a mammography network respond to."""
-    context.ensure_object(Globally).debug = debug
-
-
-app.add_typer(admin)
-app.command()(dissect)
-app.command()(fit_dissector)
-app.command()(evaluate)
-app.command()(fit_phantom_targets)
-app.command()(report)
-app.command()(audit_report)
-app.command()(verify)
-app.command()(samples)
-app.command()(coverage)
-app.command()(watch_list)
-app.command()(compare)
-app.command()(audit)
-
-
-@app.command()
-def up(
-    data_dir: DataDir = Path(".stack"),
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API on 127.0.0.1.")] = 8000,
-) -> None:
-    """Run the whole service on this machine: Postgres, Valkey, API, one worker, scheduler."""
-    from cli.up import run_stack
-
-    run_stack(data_dir, port)
-
-
-@app.command()
-def demo(
-    data_dir: Annotated[Path, typer.Option(help="Where samples and state are kept for the next run.")] = Path(".demo"),
-) -> None:
-    """Train a network on synthetic mammograms, dissect it before and after, and compare, through its own service."""
-    from cli.demo import run_demo
-
-    run_demo(data_dir)
-
-
-@app.command()
-def migrate() -> None:
-    """Upgrade the database at DATABASE_URL to the newest schema and create the login of SERVICE_DATABASE_URL."""
-    from service.config import read_settings
-    from service.db.logins import admit_login
-    from service.db.migrate import upgrade
-    from service.errors import InvalidInput
-
-    settings = read_settings()
-    url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
-    if not url:
-        raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
-
-    upgrade(url)
-    if service_url:
-        admit_login(url, service_url)
+from service.exits import run_program
 
 
 def main() -> None:
     """Run the command. Whatever goes wrong is one line on standard error and an exit status of `ExitStatus`."""
-    asked = Globally()
     sys.exit(
         run_program(
             "mammodissect",
-            lambda: _run_command(asked),
+            _run_command,
             hint="`mammodissect --debug COMMAND ...` shows where.",
-            debug=lambda: asked.debug,
+            debug=lambda: "--debug" in sys.argv[1:],
         )
     )
 
 
-def _run_command(asked: Globally) -> int | None:
-    # Not as typer's own program: that would end with 1 for errors of its own kinds, and 1 is an answer of our commands.
-    try:
-        status: int | None = app(standalone_mode=False, prog_name="mammodissect", obj=asked)
-    except typer.Abort:
-        return ExitStatus.INTERRUPTED
-    except typer.TyperException as error:
-        rich_format_error(cast("Any", error))  # as typer itself shows it
-        return ExitStatus.ERROR
-    return status
+def _run_command() -> int | None:
+    from cli.commands import run_command
+
+    return run_command()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,21 @@ calls to this very machine, with the API key in them, to a proxy elsewhere.
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 import httpx
 
-from cli.addresses import Address, address_of, host_problem, is_loopback, port_problem, without_password
+from cli.addresses import (
+    Address,
+    address_of,
+    ascii_host,
+    host_problem,
+    is_this_machine,
+    port_problem,
+    without_password,
+)
 from service.errors import InvalidInput
 
 _SOCKS = ("socks5", "socks5h")
@@ -32,7 +41,7 @@ def proxy_for(url: httpx.URL, environment: Mapping[str, str]) -> Proxy | None:
 
     Raises InvalidInput, naming the variable, where the one that counts cannot be understood or used.
     """
-    if is_loopback(url.host):
+    if is_this_machine(ascii_host(url)):
         return None
     chosen = _chosen(url.scheme, environment)
     if chosen is None or _goes_direct(url, environment):
@@ -65,7 +74,7 @@ def _proxy(variable: str, value: str) -> Proxy:
 
     if url.scheme not in _SCHEMES:
         raise refused(f"has an unsupported scheme, {url.scheme}://", malformed)
-    if problem := host_problem(url.host) or port_problem(url.port):
+    if problem := host_problem(ascii_host(url)) or port_problem(url.port):
         raise refused(problem, malformed)
     if url.scheme in _SOCKS and find_spec("socksio") is None:
         raise refused(
@@ -79,7 +88,7 @@ def _goes_direct(url: httpx.URL, environment: Mapping[str, str]) -> bool:
     port = url.port or _DEFAULT_PORTS[url.scheme]
     for variable, entry in _exceptions(environment):
         host, entry_port = _split_port(variable, entry)
-        if entry_port in {None, port} and _covers(variable, host, url.host):
+        if entry_port in {None, port} and _covers(variable, host, ascii_host(url)):
             return True
     return False
 
@@ -112,8 +121,14 @@ def _covers(variable: str, entry: str, host: str) -> bool:
     if (address := address_of(entry)) is not None:
         return address_of(host) == address
 
-    name, wanted = host.rstrip(".").lower(), entry.lower().removeprefix("*").strip(".")
+    name, wanted = host.rstrip(".").lower(), _in_ascii(entry.lower().removeprefix("*").strip("."))
     return name == wanted or name.endswith(f".{wanted}")
+
+
+def _in_ascii(name: str) -> str:
+    with suppress(httpx.InvalidURL):
+        return ascii_host(httpx.URL(scheme="http", host=name))
+    return name
 
 
 def _network(variable: str, entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -14,10 +14,23 @@ from cli.embedded import PostgresServer, ValkeyServer
 from cli.embedded.server import EmbeddedServer
 from cli.embedded.state_dir import DirectoryLock, kept_secret, private_directory, write_private
 from cli.embedded.supervisor import Program, Supervisor
-from service.config import read_settings
+from service.config import Settings, read_settings
 from service.errors import Conflict, InvalidInput, Unavailable
+from service.process_memory import hide_process_memory
 
 HOST = "127.0.0.1"
+_NOT_FOR_WORKERS = frozenset(
+    {
+        "API_KEY",
+        "API_KEYS",
+        "SIGNING_KEY",
+        "MLFLOW_WEBHOOK_SECRET",
+        "SMTP_USER",
+        "SMTP_PASSWORD",
+        "SERVICE_DATABASE_URL",
+    }
+)
+"""Secrets of the API and the scheduler. A worker opens files that others wrote."""
 ProgramsForPort = Callable[[int], Sequence[Program]]
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _API_ATTEMPTS = 3
@@ -43,7 +56,7 @@ def service_programs(port: int) -> tuple[Program, ...]:
     python = (sys.executable, "-P", "-m")
     return (
         Program("api", (*python, "api", "--host", HOST, "--port", str(port))),
-        Program("worker", (*python, "workers")),
+        Program("worker", (*python, "workers"), without=_NOT_FOR_WORKERS),
         Program("scheduler", (*python, "workers.scheduler")),
     )
 
@@ -62,6 +75,7 @@ def run_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_
         stopped.set()
         raise _Stopped  # whatever the main thread waits for now
 
+    hide_process_memory()  # it may have a key in its environment
     before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
         with _opened(data_dir, port, programs) as (info, supervisor):
@@ -101,6 +115,8 @@ def running_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = serv
 
 @contextmanager
 def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tuple[StackInfo, Supervisor]]:
+    from service.db.migrate import upgrade
+
     settings = read_settings()
     with ExitStack() as until_the_end:
         port = _free_port(port)
@@ -112,11 +128,11 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         if not database_url:
             postgres = PostgresServer(data_dir / "postgres", log=logs / "postgres.log")
             servers.append(until_the_end.enter_context(postgres))
-            _migrate(postgres.url)
+            upgrade(postgres.url)
             database_url = postgres.admit_service()
             write_private(data_dir / "database-url", database_url + "\n")
         else:
-            _migrate(database_url)
+            database_url = _migrate(settings)
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
             valkey = ValkeyServer(data_dir / "valkey", log=logs / "valkey.log")
@@ -165,15 +181,22 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _migrate(database_url: str) -> None:
-    from sqlalchemy.exc import OperationalError
-
+def _migrate(settings: Settings) -> str:
+    """Migrate the database of DATABASE_URL; the URL that the programs use it by."""
+    from service.db.logins import admit_login
     from service.db.migrate import upgrade
 
-    try:
-        upgrade(database_url)
-    except OperationalError as error:  # its text may hold the URL, and the URL a password
-        raise Unavailable("The database cannot be reached or migrated.", remedy="Check DATABASE_URL.") from error
+    owner_url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
+    upgrade(owner_url)
+    if not service_url:
+        _say(
+            "API, worker and scheduler use the login of DATABASE_URL. If that owns the database, "
+            "set SERVICE_DATABASE_URL: it gives them a login that can change rows alone."
+        )
+        return owner_url
+
+    admit_login(owner_url, service_url)
+    return service_url
 
 
 def _kept_signing_key(file: Path) -> Path:

@@ -5,12 +5,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from service.errors import InvalidInput, InvalidSignature
-from service.files import ANYWHERE
+from cli.documents import read_document
+from service.errors import InvalidSignature
+from service.exits import ExitStatus
 from service.key_files import read_key_text
 from service.signatures import PublicKey
-
-INVALID = 1
 
 _MOST_BYTES = 256 << 20
 
@@ -35,7 +34,11 @@ def verify(
     remedy = "Give the public key as GET /signing-key returns it."
     key = PublicKey.from_pem(read_key_text(public_key, what="public key", field="public_key", remedy=remedy).encode())
     try:
-        checked = check_report(_read(report, "report"), _read(beside, "signature"), key)
+        checked = check_report(
+            read_document(report, field="report", most=_MOST_BYTES),
+            read_document(beside, field="signature", most=_MOST_BYTES),
+            key,
+        )
     except InvalidSignature as error:
         _invalid(str(error))
     told = checked.report
@@ -49,15 +52,6 @@ def verify(
         print(f"Computed again: the same verdict and the same {len(told.outcomes)} outcomes.")
 
 
-def _read(path: Path, field: str) -> bytes:
-    try:
-        return ANYWHERE.read(path, most=_MOST_BYTES)
-    except OSError as error:
-        raise InvalidInput(
-            f"The file cannot be read: {error.strerror}.", field=field, value=path, remedy="Check the path."
-        ) from None
-
-
 def _invalid(why: str) -> NoReturn:
     typer.echo(f"mammodissect: not valid: {why}", err=True)
-    raise typer.Exit(INVALID)
+    raise typer.Exit(ExitStatus.NO)

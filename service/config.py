@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidInput
+from service.wrong_values import expected_of
 
 
 class Settings(BaseSettings):
@@ -41,6 +42,9 @@ class Settings(BaseSettings):
     data_roots: str = Field(
         default="",
         description="Colon-separated folders that checkpoints, dissectors, manifests and images must be in.",
+    )
+    max_file_gb: int = Field(
+        default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
     )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
@@ -164,9 +168,10 @@ def read_settings() -> Settings:
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
     value = "***" if field.annotation is SecretStr else first["input"]
-    why = first["msg"].removeprefix("Value error, ")
+    context = first.get("ctx", {})
+    why = context["error"] if first["type"] == "value_error" else f"it must be {expected_of(first['type'], context)}"
     raise InvalidInput(
-        f"{name.upper()} is '{value}', which cannot be used: {why[:1].lower()}{why[1:]}.",
+        f"{name.upper()} is '{value}', which cannot be used: {why}.",
         field=name,
         value=value,
         remedy=f"Correct it or unset it. It means: {field.description}",

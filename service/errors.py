@@ -25,7 +25,9 @@
     │   └── NotMeasured           a probe set's images are still to be measured, for its patches
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               the database or the broker cannot be reached now
-    │   └── Overloaded            more is asked at once than can be worked on
+    │   ├── Overloaded            more is asked at once than can be worked on
+    │   └── FileOutOfReach        a manifest or an image cannot be read now: the disk or the machine is in trouble
+    │       └── ImageChanged      an image is not the one any more that was digested
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
     ├── ArtifactLost              a stored intermediate result is missing or damaged
     ├── LeaseLost                 a worker writes for an item that is no longer its own
@@ -34,7 +36,10 @@
 `api/problems.py` maps each class to a status; a failed job stores `as_problem()` in its row.
 """
 
+import re
 from typing import ClassVar, NotRequired, TypedDict
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Problem(TypedDict):
@@ -53,6 +58,8 @@ class DissectError(Exception):
 
     detail: one sentence on this occurrence. field: the input that is wrong, in the caller's words.
     value: what was given (shortened). remedy: what to do about it.
+
+    They may quote any file, and are stored: so they are made `storable`.
     """
 
     code: ClassVar[str] = "internal"
@@ -61,11 +68,11 @@ class DissectError(Exception):
     def __init__(
         self, detail: str, *, field: str | None = None, value: object = None, remedy: str | None = None
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
-        self.value = None if value is None else _shorten(str(value))
-        self.remedy = remedy
+        self.detail = storable(detail)
+        super().__init__(self.detail)
+        self.field = None if field is None else storable(field)
+        self.value = None if value is None else storable(_shorten(str(value)))
+        self.remedy = None if remedy is None else storable(remedy)
 
     def __str__(self) -> str:
         return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
@@ -80,6 +87,11 @@ class DissectError(Exception):
         if self.remedy is not None:
             problem["remedy"] = self.remedy
         return problem
+
+
+def storable(text: str) -> str:
+    """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _shorten(text: str, limit: int = 200) -> str:
@@ -234,6 +246,18 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing has been done."""
 
     code, title = "overloaded", "Too many requests at once"
+
+
+class FileOutOfReach(Unavailable):
+    """A manifest or an image cannot be read now, because the disk or the machine is in trouble."""
+
+    code, title = "file-out-of-reach", "File temporarily out of reach"
+
+
+class ImageChanged(FileOutOfReach):
+    """An image was digested, and its file is another one by now."""
+
+    code, title = "image-changed", "Image changed"
 
 
 class JobCancelled(DissectError):

@@ -1,13 +1,15 @@
 """How our programs end: with a status that scripts rely on, and one line on standard error that says why."""
 
 import os
+import select
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 from service.errors import DissectError
+from service.process_memory import hide_process_memory
 
 
 class ExitStatus(IntEnum):
@@ -28,32 +30,42 @@ def run_program(name: str, program: Callable[[], int | None], *, hint: str, debu
 
     name: begins the line on standard error. hint: how to see an unexpected error's traceback. debug: is it asked for?
     """
-    try:
-        status = program()
-        _flush_output()
-    except DissectError as error:
-        _show_traceback(debug)
-        _say(name, str(error))
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads our output has gone, as `head` does: nothing to say, and nobody to say it to.
-        _drop_output()
-    except SystemExit as ended:
-        return _status_of(name, ended)
-    except Exception as error:
-        _show_traceback(debug)
-        _say(name, f"Unexpected {type(error).__name__}: {_first_line(error)}. {hint}")
-    else:
-        return ExitStatus.OK if status is None else status
+    with _second_output() as output:
+        try:
+            status = program()
+            _flush_output()
+        except DissectError as error:
+            _show_traceback(debug)
+            _say(name, str(error))
+        except KeyboardInterrupt:
+            return ExitStatus.INTERRUPTED
+        except SystemExit as ended:
+            return _status_of(name, ended)
+        except Exception as error:
+            if isinstance(error, BrokenPipeError) and _reader_has_gone(output):
+                # As `head` goes: there is nothing to say, and nobody to say it to.
+                _drop_output()
+            else:
+                _show_traceback(debug)
+                _say(name, f"Unexpected {type(error).__name__}: {_first_line(error)}. {hint}")
+        else:
+            return ExitStatus.OK if status is None else status
     return ExitStatus.ERROR
 
 
 def run_service(name: str, service: Callable[[], int | None]) -> int:
-    """`run_program` for what goes on until it is told to stop: LOG_LEVEL says whether tracebacks are shown."""
+    """`run_program` for what goes on until it is told to stop: LOG_LEVEL says whether tracebacks are shown.
+
+    It has keys in its environment, which no other process of the user has to read.
+    """
+
+    def run() -> int | None:
+        hide_process_memory()
+        return service()
+
     return run_program(
         name,
-        service,
+        run,
         hint="LOG_LEVEL=DEBUG shows where.",
         debug=lambda: os.environ.get("LOG_LEVEL", "").upper() == "DEBUG",
     )
@@ -70,6 +82,29 @@ def _flush_output() -> None:
     # What Python cannot write at its very end, it reports in words and with a status of its own.
     if sys.stdout is not None:
         sys.stdout.flush()
+
+
+@contextmanager
+def _second_output() -> Iterator[int | None]:
+    """Another descriptor of our output, which tells of its reader also after a library has closed the first."""
+    try:
+        output = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):  # there is no output
+        yield None
+        return
+    try:
+        yield output
+    finally:
+        os.close(output)
+
+
+def _reader_has_gone(output: int | None) -> bool:
+    """Is it our own output that nobody reads any more, and not a connection to elsewhere?"""
+    if output is None:
+        return False
+    look = select.poll()
+    look.register(output, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
 
 
 def _drop_output() -> None:

@@ -1,4 +1,4 @@
-"""Opening files that callers name: regular files only, below the data roots at the moment of opening.
+"""Opening files that callers name: regular files only, below the data roots when they are opened. Writing files whole.
 
 A path says nothing that lasts: what it leads to can be swapped between two looks. So a file is opened once, judged by
 its descriptor, and hashed and read from that same descriptor.
@@ -7,13 +7,17 @@ its descriptor, and hashed and read from that same descriptor.
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+from uuid import uuid4
 
 from service.config import Settings
 from service.errors import InvalidInput
+
+_GB = 1 << 30
 
 
 class NotRegular(OSError):
@@ -37,6 +41,14 @@ class TooLarge(OSError):
         super().__init__(errno.EFBIG, f"it is larger than {most:,} bytes")
 
 
+class TooLargeForService(TooLarge):
+    """The file, or a folder's files together, have more bytes than MAX_FILE_GB allows."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(most)
+        self.strerror = f"it has {size / _GB:,.1f} GB, and MAX_FILE_GB allows {most / _GB:,.1f}"
+
+
 class OutsideRoots(OSError):
     """The path leads outside the folders that it must lie in."""
 
@@ -44,28 +56,62 @@ class OutsideRoots(OSError):
         super().__init__(errno.EACCES, "it is outside the folders that are allowed")
 
 
+_OF_THE_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.EFBIG,
+    }
+)
+
+
+def is_lasting(error: OSError) -> bool:
+    """Is it the path or its file that is wrong? Anything else is trouble of the disk or the machine, which may pass."""
+    return error.errno in _OF_THE_FILE
+
+
 @dataclass(frozen=True, slots=True)
 class DataRoots:
-    """The folders that named files must lie in. paths: resolved; empty for anywhere."""
+    """The folders that named files must lie in.
+
+    paths: resolved; empty for anywhere.
+    most: how many bytes any file may have; None for any number.
+    """
 
     paths: tuple[Path, ...] = ()
+    most: int | None = None
 
     @classmethod
-    def of(cls, folders: Sequence[Path]) -> "DataRoots":
+    def of(cls, folders: Sequence[Path], *, most: int | None = None) -> "DataRoots":
         """Roots from folders that may be relative or links."""
-        return cls(tuple(folder.resolve() for folder in folders))
+        return cls(tuple(folder.resolve() for folder in folders), most)
 
-    def open(self, path: Path) -> BinaryIO:
+    def open(self, path: Path, *, most: int | None = None) -> BinaryIO:
         """Open a regular file for reading. The caller closes it.
 
-        Raises NotRegular, OutsideRoots, or the OSError of the system; ValueError for NUL in the path.
+        most: how many bytes it may have, besides those that any file may; one with holes has as many as it claims.
+        Raises NotRegular, OutsideRoots, TooLarge, or the OSError of the system; ValueError for NUL in the path.
         """
         place = self._place(path)
         try:
+            size = os.fstat(place).st_size
+            if most is not None and size > most:
+                raise TooLarge(most)
+            self.check_size(size)
             same = f"/proc/self/fd/{place}"
             return os.fdopen(os.open(same, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         finally:
             os.close(place)
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLargeForService for more bytes than a file, or a folder's files together, may have."""
+        if self.most is not None and size > self.most:
+            raise TooLargeForService(size, self.most)
 
     def look(self, path: Path) -> os.stat_result:
         """The status of a regular file, which is not opened for reading. Raises what `open` raises."""
@@ -125,7 +171,10 @@ ANYWHERE = DataRoots()
 
 
 def data_roots(settings: Settings) -> DataRoots:
-    """The folders of DATA_ROOTS. Raises InvalidInput where the setting is empty or has a path that is not absolute."""
+    """The folders of DATA_ROOTS, with the limit of MAX_FILE_GB.
+
+    Raises InvalidInput where the setting is empty or has a path that is not absolute.
+    """
     folders = [folder.strip() for folder in settings.data_roots.split(":") if folder.strip()]
     if not folders:
         raise InvalidInput(
@@ -143,15 +192,53 @@ def data_roots(settings: Settings) -> DataRoots:
                 value=folder,
                 remedy="Start every folder with a slash.",
             )
-    return DataRoots.of([Path(folder) for folder in folders])
+    return DataRoots.of([Path(folder) for folder in folders], most=settings.max_file_gb * _GB)
 
 
-def descriptor_path(file: BinaryIO) -> Path:
-    """A path that opens this very file again while `file` is open, for libraries that take nothing but paths."""
-    return Path(f"/proc/self/fd/{file.fileno()}")
+def remedy_for(error: Exception, otherwise: str) -> str:
+    """What helps where a file cannot be read: `otherwise`, unless a setting forbids it."""
+    if isinstance(error, TooLargeForService):
+        return "Name the right file or folder, or ask an administrator to raise MAX_FILE_GB."
+    return otherwise
+
+
+class FileVersion(NamedTuple):
+    """Which file it is, and when it was last changed: equal for two openings of the same content.
+
+    written_ns: when its content was last written. changed_ns: the same, or when it was linked, renamed or the like.
+    """
+
+    device: int
+    inode: int
+    size: int
+    written_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> "FileVersion":
+        """That of an open file, now."""
+        status = os.fstat(file.fileno())
+        return cls(status.st_dev, status.st_ino, *version_of(file))
 
 
 def version_of(file: BinaryIO) -> tuple[int, int, int]:
     """Size and times of last change of an open file: equal before and after a reading unless it was written to."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@contextmanager
+def written_whole(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """A new file beside `path`, to be written in the block. After it, the file takes the place of `path`.
+
+    Where the block fails, nothing is left of it, and `path` is what it was. mode: the file's rights from its first byte
+    on, where they are not those of any new file. Raises the OSError of the system.
+    """
+    unfinished = path.parent / f".unfinished-{uuid4().hex}"
+    try:
+        if mode is not None:
+            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -2,8 +2,10 @@
 
 import os
 import socket
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,8 @@ from service.files import (
     TooLarge,
     WrittenMeanwhile,
     data_roots,
-    descriptor_path,
     version_of,
+    written_whole,
 )
 from tests.embedded.processes import wait_until
 
@@ -62,6 +64,43 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
         ANYWHERE.open(path)
 
 
+@pytest.mark.timeout(10)
+def test_a_file_of_holes_is_as_large_as_it_claims(root: Path) -> None:
+    with (root / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(TooLarge, match="larger than 1,000 bytes"):
+        digest_of_file(root / "holes", most=1000)
+
+
+def test_a_file_may_have_as_many_bytes_as_are_allowed(root: Path) -> None:
+    (root / "weights").write_bytes(b"abc")
+    with ANYWHERE.open(root / "weights", most=3) as file:
+        assert file.read() == b"abc"
+    with pytest.raises(TooLarge, match="larger than 2 bytes"):
+        ANYWHERE.open(root / "weights", most=2)
+
+
+@pytest.mark.timeout(10)
+def test_no_file_is_larger_than_the_setting_allows(root: Path) -> None:
+    roots = data_roots(Settings(data_roots=str(root), max_file_gb=2))
+    with (root / "holes").open("wb") as file:
+        file.truncate(8 << 40)
+    for read in (roots.open, partial(digest_of_file, roots=roots), partial(digest_of_file, roots=roots, most=9 << 40)):
+        with pytest.raises(TooLarge, match=r"it has 8,192\.0 GB, and MAX_FILE_GB allows 2\.0"):
+            read(root / "holes")
+
+
+@pytest.mark.timeout(10)
+def test_the_files_of_a_folder_count_together(root: Path) -> None:
+    roots = DataRoots.of([root], most=5)
+    for name in ("a", "b"):
+        (root / name).write_bytes(b"abc")
+    with pytest.raises(TooLarge):
+        digest_of_directory(root, roots)
+    (root / "b").write_bytes(b"b")
+    assert digest_of_directory(root, roots) == digest_of_directory(root)
+
+
 def test_a_link_that_leads_out_of_the_roots_is_refused_when_it_is_opened(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"secret")
     (root / "link").symlink_to(tmp_path / "outside")
@@ -86,7 +125,6 @@ def test_what_was_opened_stays_what_it_was_when_the_name_is_given_to_another_fil
     with ANYWHERE.open(root / "weights") as file:
         (root / "other").replace(root / "weights")
         assert digest_of_open_file(file) == expected
-        assert descriptor_path(file).read_bytes() == b"first"
 
 
 def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:
@@ -209,3 +247,38 @@ def test_data_roots_are_absolute_and_may_be_several(root: Path) -> None:
     assert data_roots(Settings(data_roots=f"{root}: /:")).paths == (root.resolve(), Path("/"))
     with pytest.raises(InvalidInput, match="'images', which is not an absolute path"):
         data_roots(Settings(data_roots=f"{root}:images"))
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o644), (0o600, 0o600)])
+def test_a_file_written_whole_takes_the_place_of_the_old_one(root: Path, mode: int | None, expected: int) -> None:
+    path = root / ("n" * 255)  # the longest name that there is
+    path.write_bytes(b"old")
+    before = os.umask(0o022)
+    try:
+        with written_whole(path, mode=mode) as unfinished:
+            unfinished.write_bytes(b"new")
+            assert path.read_bytes() == b"old"
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == expected
+    assert list(root.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", [None, 0o600])
+def test_what_fails_on_its_way_to_a_file_leaves_nothing(root: Path, mode: int | None) -> None:
+    path = root / "report.json"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), written_whole(path, mode=mode) as unfinished:  # noqa: PT012
+        unfinished.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert list(root.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["report.json/below", "nowhere/report.json", "."])
+def test_a_place_that_nothing_can_be_written_to_is_an_error_of_the_system(root: Path, place: str) -> None:
+    (root / "report.json").write_bytes(b"old")
+    with pytest.raises(OSError), written_whole(root / place) as unfinished:  # noqa: PT011
+        unfinished.write_bytes(b"new")
+    assert list(root.iterdir()) == [root / "report.json"]

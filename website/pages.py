@@ -11,14 +11,27 @@ from website.python_reference import reference_pages
 LINKED_FILES = ("CITATION.cff", "LICENSE", "NOTICE", "docker-compose.yml")
 """What pages link to and is no page."""
 
-_NO_PAGES = ("build",)
+FOLDERS = (
+    "api",
+    "benchmarks",
+    "broker",
+    "checks",
+    "cli",
+    "docs",
+    "migrations",
+    "service",
+    "tests",
+    "website",
+    "workers",
+)
+"""Ours. What else lies in a working copy, like an environment with its packages, has documents of its own."""
 
 
 def collect_pages(repository: Path, sources: Path) -> None:
     """Copy what is written and write what is generated into `sources`; pages of an earlier run vanish."""
     shutil.rmtree(sources, ignore_errors=True)
     shutil.copytree(repository / "docs", sources / "docs")
-    for path in (*_documents(repository), *map(Path, LINKED_FILES)):
+    for path in (*documents(repository), *map(Path, LINKED_FILES)):
         (sources / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / path, sources / path)
 
@@ -27,13 +40,11 @@ def collect_pages(repository: Path, sources: Path) -> None:
     _write(sources / "docs" / "python", reference_pages(repository))
 
 
-def _documents(repository: Path) -> Iterator[Path]:
+def documents(repository: Path) -> Iterator[Path]:
     """Every Markdown file of the repository: Sphinx warns of one that the contents leave out."""
-    for top in sorted(repository.iterdir()):
-        if top.suffix == ".md":
-            yield top.relative_to(repository)
-        elif top.is_dir() and not top.name.startswith(".") and top.name not in _NO_PAGES:
-            yield from (path.relative_to(repository) for path in sorted(top.rglob("*.md")))
+    at_the_top = sorted(repository.glob("*.md"))
+    below = (path for folder in FOLDERS for path in sorted((repository / folder).rglob("*.md")))
+    yield from (path.relative_to(repository) for path in (*at_the_top, *below))
 
 
 def _write(folder: Path, pages: Mapping[str, str]) -> None:

@@ -1,11 +1,11 @@
-"""`python -m workers`: take work items, one at a time; a child process of its own computes them."""
+"""`python -m workers`: take work items, one at a time; a child process of its own computes them.
+
+Nothing is imported that may fail before `run_service` hears it.
+"""
 
 import sys
 
-from service.config import read_settings
 from service.exits import run_service
-from service.logs import configure_logging
-from workers.app import create_worker
 
 
 def main() -> None:
@@ -14,6 +14,10 @@ def main() -> None:
 
 
 def _work() -> None:
+    from service.config import read_settings
+    from service.logs import configure_logging
+    from workers.app import create_worker
+
     settings = read_settings()
     configure_logging(settings.log_level)
     create_worker(settings).worker_main(

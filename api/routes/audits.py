@@ -13,10 +13,11 @@ from api.audit_schemas import (
     AuditOut,
     RecomputedOut,
 )
-from api.dependencies import QueueDep, RootsDep, SessionDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.targets import target_of
+from service.domain.audits import Audit
 from service.domain.policies import Verdict
 from service.usecases import audit_verdicts, audits, deployments
 
@@ -24,11 +25,17 @@ router = APIRouter(prefix="/audits", tags=["audits"], route_class=OneThreadRoute
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
-def post_audit(body: AuditIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response) -> AuditOut:
+def post_audit(
+    body: AuditIn, session: SessionDep, queue: QueueDep, roots: RootsDep, readings: ReadingsDep, response: Response
+) -> AuditOut:
     """Audit a deployment now: the version in use, or a candidate."""
-    deployment = deployments.find_deployment(session, body.deployment)
-    target = None if body.target is None else target_of(session, queue, roots, body.target)
-    audit = audits.start_audit(session, queue, deployment, audits.Occasion("request", target), roots)
+
+    def start() -> Audit:
+        deployment = deployments.find_deployment(session, body.deployment)
+        target = None if body.target is None else target_of(session, queue, roots, body.target, readings=readings)
+        return audits.start_audit(session, queue, deployment, audits.Occasion("request", target), roots, readings)
+
+    audit = readings.complete(session, start)
     response.headers["Location"] = f"/audits/{audit.id}"
     return AuditOut.of(audit)
 

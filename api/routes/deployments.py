@@ -1,6 +1,7 @@
 """Deployed models: their versions, baselines, silences and history."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import APIRouter, Request, Response, status
 
@@ -16,13 +17,13 @@ from api.audit_schemas import (
     SnoozeIn,
     VersionIn,
 )
-from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas import JobIn
 from api.targets import target_of
 from service.config import Settings
-from service.domain.audits import Snooze
+from service.domain.audits import Audit, Deployment, Snooze
 from service.errors import Conflict, InvalidInput
 from service.usecases import audits, deployments
 from service.usecases.jobs import JobSubmission
@@ -37,23 +38,29 @@ def create_deployment(
     queue: QueueDep,
     settings: SettingsDep,
     roots: RootsDep,
+    readings: ReadingsDep,
     response: Response,
 ) -> DeploymentOut:
     """Deploy a model. 422 if the policy cannot be applied to it; the error names the rule."""
-    submission = None
-    if body.dissection is not None:
-        target = target_of(session, queue, roots, body.dissection.target, name=body.name)
-        submission = _submission(body.dissection, target.reference, settings)
-    deployment = deployments.create_deployment(
-        session,
-        body.name,
-        policy=body.policy,
-        submission=submission,
-        baseline=body.baseline,
-        registered_model=body.registered_model,
-        alert_budget=body.alert_budget,
-        roots=roots,
-    )
+
+    def create() -> Deployment:
+        submission = None
+        if body.dissection is not None:
+            target = target_of(session, queue, roots, body.dissection.target, name=body.name, readings=readings)
+            submission = _submission(body.dissection, target.reference, settings)
+        return deployments.create_deployment(
+            session,
+            body.name,
+            policy=body.policy,
+            submission=submission,
+            baseline=body.baseline,
+            registered_model=body.registered_model,
+            alert_budget=body.alert_budget,
+            roots=roots,
+            readings=readings,
+        )
+
+    deployment = readings.complete(session, create)
     response.headers["Location"] = f"/deployments/{deployment.name}"
     return DeploymentOut.of(deployment)
 
@@ -75,26 +82,39 @@ def read_deployment(name: str, session: SessionDep) -> DeploymentOut:
 
 
 @router.patch("/{name}")
-def change_deployment(name: str, body: DeploymentChangeIn, session: SessionDep, roots: RootsDep) -> DeploymentOut:
+def change_deployment(
+    name: str, body: DeploymentChangeIn, session: SessionDep, roots: RootsDep, readings: ReadingsDep
+) -> DeploymentOut:
     """Change the policy, alert budget or registry name. Running audits keep the policy they began with."""
-    changed = deployments.change_deployment(
+    change = partial(
+        deployments.change_deployment,
         session,
         name,
         policy=body.policy,
         alert_budget=body.alert_budget,
         registered_model=body.registered_model,
         roots=roots,
+        readings=readings,
     )
-    return DeploymentOut.of(changed)
+    return DeploymentOut.of(readings.complete(session, change))
 
 
 @router.post("/{name}/versions", status_code=status.HTTP_202_ACCEPTED)
-def deploy_version(name: str, body: VersionIn, session: SessionDep, queue: QueueDep, roots: RootsDep) -> DeployedOut:
+def deploy_version(
+    name: str, body: VersionIn, session: SessionDep, queue: QueueDep, roots: RootsDep, readings: ReadingsDep
+) -> DeployedOut:
     """Use a new version from now on. A checkpoint is registered under the deployment's name."""
-    deployments.find_deployment(session, name)
-    target = target_of(session, queue, roots, body.target, name=name)
-    deployment = deployments.deploy_version(session, name, target)
-    audit = audits.start_audit(session, queue, deployment, audits.Occasion("version"), roots) if body.audit else None
+
+    def deploy() -> tuple[Deployment, Audit | None]:
+        deployments.find_deployment(session, name)
+        target = target_of(session, queue, roots, body.target, name=name, readings=readings)
+        deployment = deployments.deploy_version(session, name, target)
+        if not body.audit:
+            return deployment, None
+        occasion = audits.Occasion("version")
+        return deployment, audits.start_audit(session, queue, deployment, occasion, roots, readings)
+
+    deployment, audit = readings.complete(session, deploy)
     return DeployedOut(
         deployment=DeploymentOut.of(deployment), audit=None if audit is None else AuditBriefOut.of(audit)
     )

@@ -1,21 +1,24 @@
 """Webhooks of a model registry. They carry no API key: a signature over their bytes proves where they come from."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, status
-from pydantic import BaseModel
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
-from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.trail import name_actor
+from service.config import Settings
 from service.domain.trail import REGISTRY
 from service.errors import Conflict
 from service.usecases.registry import hear_registry
-from service.usecases.registry_events import Signed, check_signature
-
-router = APIRouter(tags=["registry"], route_class=OneThreadRoute)
+from service.usecases.registry_events import Signed, check_signature, check_timestamp
 
 
 class HeardOut(BaseModel):
@@ -25,25 +28,56 @@ class HeardOut(BaseModel):
     audits: list[UUID]
 
 
-async def _signed(
-    request: Request,
-    x_mlflow_signature: Annotated[str, Header(max_length=200)],
-    x_mlflow_delivery_id: Annotated[str, Header(max_length=200)],
-    x_mlflow_timestamp: Annotated[str, Header(max_length=20)],
-) -> Signed:
-    return Signed(x_mlflow_signature, x_mlflow_delivery_id, x_mlflow_timestamp, await request.body())
+class SignatureHeaders(BaseModel):
+    """What MLflow sends beside the body."""
+
+    signature: str = Field(alias="x-mlflow-signature", max_length=200)
+    delivery_id: str = Field(alias="x-mlflow-delivery-id", max_length=200)
+    timestamp: str = Field(alias="x-mlflow-timestamp", max_length=20)
+
+
+class WebhookRoute(OneThreadRoute):
+    """A route for signed webhooks. Its callers have no key, so whatever is none is refused before it takes a place."""
+
+    def check_head(self, scope: Scope) -> None:
+        """Raise Conflict without a secret, RequestValidationError without headers, and Unauthorized for old ones."""
+        _secret(scope)
+        check_timestamp(_signature_headers(scope).timestamp, datetime.now(UTC))
+
+    def check_body(self, scope: Scope, body: bytes) -> None:
+        """Raise Unauthorized unless the body is signed."""
+        headers = _signature_headers(scope)
+        signed = Signed(headers.signature, headers.delivery_id, headers.timestamp, body)
+        check_signature(signed, _secret(scope))
+
+
+router = APIRouter(tags=["registry"], route_class=WebhookRoute)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
 
 
 @router.post("/registry-events", status_code=status.HTTP_202_ACCEPTED)
 def hear_event(
     request: Request,
-    signed: Annotated[Signed, Depends(_signed)],
+    _: Annotated[SignatureHeaders, Header()],
+    body: Annotated[bytes, Depends(_body)],
     session: SessionDep,
     queue: QueueDep,
-    settings: SettingsDep,
     roots: RootsDep,
+    readings: ReadingsDep,
 ) -> HeardOut:
     """MLflow's webhook: a new version of a followed model is audited, one that gets a followed alias also deployed."""
+    name_actor(request, REGISTRY)
+    now = datetime.now(UTC)
+    hear = partial(hear_registry, session, queue, body, roots=roots, now=now, readings=readings)
+    audits = readings.complete(session, hear)
+    return HeardOut(audits=[audit.id for audit in audits])
+
+
+def _secret(scope: Scope) -> str:
+    settings: Settings = scope["app"].state.settings
     secret = settings.mlflow_webhook_secret.get_secret_value()
     if not secret:
         raise Conflict(
@@ -51,8 +85,12 @@ def hear_event(
             field="mlflow_webhook_secret",
             remedy="Set MLFLOW_WEBHOOK_SECRET.",
         )
-    now = datetime.now(UTC)
-    check_signature(signed, secret, now)
-    name_actor(request, REGISTRY)
-    audits = hear_registry(session, queue, signed.body, roots=roots, now=now)
-    return HeardOut(audits=[audit.id for audit in audits])
+    return secret
+
+
+def _signature_headers(scope: Scope) -> SignatureHeaders:
+    try:
+        return SignatureHeaders.model_validate(dict(Headers(scope=scope)))
+    except ValidationError as error:
+        wrong = [{**each, "loc": ("header", *each["loc"])} for each in error.errors(include_url=False)]
+        raise RequestValidationError(wrong) from None

@@ -23,7 +23,7 @@ from service.db.resources import find_inspection
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
-from service.usecases.preparations import prepare, problem_of
+from service.usecases.preparations import measure_again, prepare, problem_of
 from service.usecases.trail import annotate
 
 models = APIRouter(prefix="/models", tags=["models"], route_class=OneThreadRoute)
@@ -136,10 +136,14 @@ def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
 
 @probe_sets.post("/{name}/measure", status_code=status.HTTP_202_ACCEPTED)
 def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeSetOut:
-    """Ask a worker to read the image sizes again if it failed before. Sizes that were measured stay as they are."""
+    """Ask a worker to read the image sizes again if it failed before, or skipped images that it could not read.
+
+    Where every image was measured, or the images are not cut into patches, nothing is done. 409 where images were
+    skipped and a job has used the set since.
+    """
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
-    prepare(session, queue, probe_set, Preparation.MEASURE)
-    return _probe_set(session, probe_set)
+    measure_again(session, queue, probe_set)
+    return _probe_set(session, resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
 
 
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)

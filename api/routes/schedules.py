@@ -1,12 +1,13 @@
 """When deployed models are audited again."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
-from api.dependencies import AuditsDep, SessionDep
+from api.dependencies import AuditsDep, ReadingsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schedule_schemas import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
@@ -75,9 +76,9 @@ def resume_schedule(name: Named, session: SessionDep) -> ScheduleOut:
 
 
 @router.post("/{name}/run", status_code=status.HTTP_202_ACCEPTED)
-def run_schedule(name: Named, session: SessionDep, audits: AuditsDep) -> FireOut:
+def run_schedule(name: Named, session: SessionDep, audits: AuditsDep, readings: ReadingsDep) -> FireOut:
     """Fire the schedule now, even if it is paused. 409 if an audit of it is running and its overlap forbids another."""
-    return FireOut.of(schedules.run_schedule(session, audits, name))
+    return FireOut.of(readings.complete(session, partial(schedules.run_schedule, session, audits, name)))
 
 
 @router.get("/{name}/runs")

@@ -14,6 +14,7 @@ from types import TracebackType
 import psutil
 
 from service.errors import Conflict, InvalidInput, Unavailable
+from service.files import written_whole
 from service.key_files import read_key
 
 _LONGEST_SOCKET_PATH = 100
@@ -52,11 +53,8 @@ def kept_secret(file: Path, *, field: str, remedy: str) -> str:
 
 def write_private(file: Path, content: str) -> None:
     """Write a file whole or not at all, with mode 0600 from the beginning."""
-    unfinished = file.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:  # noqa: PTH123
-        new.write(content)
-    unfinished.rename(file)
+    with written_whole(file, mode=0o600) as unfinished:
+        unfinished.write_text(content)
 
 
 class DirectoryLock:

@@ -22,10 +22,14 @@ _EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class Program:
-    """A program to keep running; its output goes to `NAME.log`."""
+    """A program to keep running; its output goes to `NAME.log`.
+
+    without: settings in the environment that it does not get.
+    """
 
     name: str
     command: tuple[str, ...]
+    without: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -103,7 +107,9 @@ class Supervisor:
 
     def _start(self, program: Program, life: _Life) -> None:
         life.started = time.monotonic()
-        life.child = Child(program.command, log=self.log_of(program.name), environment=self._environment)
+        # Settings are read in small letters, too.
+        environment = {name: value for name, value in self._environment.items() if name.upper() not in program.without}
+        life.child = Child(program.command, log=self.log_of(program.name), environment=environment)
 
     def _bury(self, program: Program, life: _Life) -> None:
         assert life.child is not None  # noqa: S101 - the caller has looked

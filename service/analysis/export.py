@@ -9,7 +9,6 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO, cast
-from uuid import uuid4
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from service.domain.evidence import NO_CONCEPT
 from service.domain.json_values import StoredJson
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
+from service.files import written_whole
 
 ExportFormat = Literal["published", "csv", "parquet", "json"]
 
@@ -70,10 +70,9 @@ def write_export(
             remedy=f"Formats are {', '.join(_WRITERS)}.",
         )
 
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        _WRITERS[format](dissection, concept_set, unfinished)
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            _WRITERS[format](dissection, concept_set, unfinished)
     except OSError as error:
         raise InvalidInput(
             f"The export cannot be written: {error.strerror}.",
@@ -81,8 +80,6 @@ def write_export(
             value=path,
             remedy="Check folder and rights.",
         ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[StoredJson]:

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 from service.domain.json_text import check_values
 from service.domain.json_values import StoredJson
 from service.domain.policies import Policy, Rule
-from service.domain.wrong_values import expected_of
 from service.errors import InvalidPolicy
+from service.wrong_values import expected_of
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
 _KINDS = tuple(cast("Any", kind).__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))

@@ -3,23 +3,50 @@
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg import sql
-from sqlalchemy import make_url
 
-from service.db.session import APP_ROLE
+from service.db.session import APP_ROLE, parse_database_url
 from service.errors import Conflict, InvalidInput, Unavailable
 
 _FIELD = "service_database_url"
 _ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 _LOCK = 0x6C6F67696E  # "login"
+_MOST_NAMED = 5
+
+_MEMBERSHIPS = """
+    WITH RECURSIVE reached (role) AS (
+        SELECT oid FROM pg_roles WHERE rolname IN (%(login)s, %(app_role)s)
+        UNION
+        SELECT roleid FROM pg_auth_members JOIN reached ON member = role
+    )
+    SELECT 'role ' || quote_ident(rolname) FROM reached JOIN pg_roles ON oid = role
+    WHERE rolname NOT IN (%(login)s, %(app_role)s)
+    ORDER BY 1
+"""
+# Owned things and rights that were given to the login itself, in every database. Rights on a database are harmless:
+# an administrator may want to give CONNECT to single logins.
+_BELONGINGS = """
+    SELECT DISTINCT CASE
+        WHEN dbid IN (0, current_database.oid) THEN pg_describe_object(classid, objid, 0)
+        ELSE 'something in database ' || quote_ident(others.datname)
+    END
+    FROM pg_shdepend
+    JOIN pg_database current_database ON current_database.datname = current_database()
+    LEFT JOIN pg_database others ON others.oid = dbid
+    WHERE refclassid = 'pg_authid'::regclass
+    AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %(login)s)
+    AND (deptype = 'o' OR deptype = 'a' AND classid <> 'pg_database'::regclass)
+    ORDER BY 1
+"""
 
 
 def admit_login(owner_url: str, service_url: str) -> None:
     """Make the login of `service_url`, or give it that URL's password, with the rights of the service's role alone.
 
     owner_url: the migrated database, with a login that may make roles.
-    Raises InvalidInput where the login is not fit for it, Conflict where the owner may not make it, or Unavailable.
+    Raises InvalidInput for what is no URL of Postgres and where the login is not fit for it, Conflict where the owner
+    may not make it, or Unavailable.
     """
-    owner, service = make_url(owner_url), make_url(service_url)
+    owner, service = parse_database_url(owner_url), parse_database_url(service_url, field=_FIELD)
     if not service.username or not service.password:
         raise InvalidInput(
             "SERVICE_DATABASE_URL does not contain a user and a password.",
@@ -54,6 +81,8 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
             remedy="Give it a separate user.",
         )
 
+    _refuse_more(connection, login)
+
     name = sql.Identifier(login)
     if known is None:
         connection.execute(sql.SQL("CREATE ROLE {}").format(name))
@@ -63,3 +92,21 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
     connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(name, attributes, sql.Literal(verifier)))
     grant = sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE")
     connection.execute(grant.format(sql.Identifier(APP_ROLE), name))
+
+
+def _refuse_more(connection: psycopg.Connection, login: str) -> None:
+    """Raise InvalidInput for a login that has, or could take, any right but those of the service's role."""
+    values = {"login": login, "app_role": APP_ROLE}
+    memberships = [thing for (thing,) in connection.execute(_MEMBERSHIPS, values)]
+    belongings = [thing for (thing,) in connection.execute(_BELONGINGS, values)]
+    if not memberships and not belongings:
+        return
+
+    named = ", ".join([*memberships, *belongings][:_MOST_NAMED])
+    raise InvalidInput(
+        f"The login of SERVICE_DATABASE_URL has rights that the service must not have: {named}.",
+        field=_FIELD,
+        value=login,
+        remedy="Give it a separate user, or have an administrator revoke these roles and rights and give what it owns "
+        "to another login.",
+    )

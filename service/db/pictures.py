@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,11 @@ def keep_sizes(session: Session, probe_set: str, sizes: Sequence[ImageSize | Non
     data = np.array(heights_and_widths, dtype=_STORED).tobytes()
     statement = insert(ImageSizesRow).values(probe_set=probe_set, data=data)
     session.execute(statement.on_conflict_do_nothing())
+
+
+def forget_sizes(session: Session, probe_set: str) -> None:
+    """Have them measured again by whoever needs them. probe_set: its digest."""
+    session.execute(delete(ImageSizesRow).where(ImageSizesRow.probe_set == probe_set))
 
 
 def find_sizes(session: Session, probe_set: str) -> list[ImageSize | None] | None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.orm import Session
 
 from service.db.tables import InspectionRow, ResourceRow
-from service.domain.json_values import JsonObject
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import LayerListing, Preparation
@@ -159,11 +159,56 @@ def unprepared_resources(session: Session) -> list[tuple[UUID, Preparation]]:
     return [(resource_id, Preparation(stage)) for resource_id, stage in session.execute(_UNPREPARED)]
 
 
-def set_image_count(session: Session, probe_set_id: UUID, images: int) -> None:
-    """Note how many patches a probe set has."""
+_ROWS_NAMED = 100
+
+
+def set_image_count(session: Session, probe_set_id: UUID, images: int, unmeasured_rows: Sequence[int]) -> None:
+    """Note how many patches a probe set has, and which of its images could not be measured."""
     row = session.get_one(ResourceRow, probe_set_id, with_for_update={"key_share": True}, populate_existing=True)
-    row.spec = {**row.spec, "images": images}
+    unmeasured = {"unmeasured": len(unmeasured_rows), "unmeasured_rows": list(unmeasured_rows[:_ROWS_NAMED])}
+    row.spec = {**row.spec, "images": images, **unmeasured}
     session.flush()
+
+
+def image_count_for_job(session: Session, probe_set_id: UUID) -> int | None:
+    """How many images or patches a probe set has; nobody forgets them before this transaction ends."""
+    query = select(ResourceRow.spec["images"]).where(ResourceRow.id == probe_set_id)
+    images: int | None = session.scalar(query.with_for_update(read=True, key_share=True))
+    return images
+
+
+_SIZES_USED = text(
+    """
+    SELECT EXISTS (
+      SELECT FROM jobs JOIN resources used ON used.id = jobs.probe_set_id
+      WHERE used.digest = :digest
+        OR used.spec ? 'part'
+          AND used.spec->'manifest' IN (SELECT spec->'manifest' FROM resources WHERE digest = :digest)
+    )
+    """
+)
+
+
+def lock_unused_sets(session: Session, digest: str) -> list[UUID] | None:
+    """The probe sets of that digest, on which no job can be submitted before this transaction ends.
+
+    None where one of them, or a part of one, has a job.
+    """
+    same = select(ResourceRow.id).where(ResourceRow.kind == ResourceKind.PROBE_SET, ResourceRow.digest == digest)
+    locked = list(session.scalars(same.order_by(ResourceRow.id).with_for_update()))
+    return None if session.scalar(_SIZES_USED, {"digest": digest}) else locked
+
+
+def forget_image_count(session: Session, probe_set_id: UUID) -> None:
+    """As before the probe set was measured."""
+    row = session.get_one(ResourceRow, probe_set_id, populate_existing=True)
+    row.spec = {**without_unmeasured(row.spec), "images": None}
+    session.flush()
+
+
+def without_unmeasured(spec: JsonObject) -> StoredJson:
+    """A specification of a probe set that says nothing of images that could not be measured."""
+    return {name: value for name, value in spec.items() if name not in {"unmeasured", "unmeasured_rows"}}
 
 
 def _resource(row: ResourceRow | Row[Any]) -> Resource:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as sqlstates
+from psycopg.conninfo import make_conninfo, timeout_from_conninfo
 from pydantic import SecretStr
 from sqlalchemy import URL, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
@@ -56,8 +57,11 @@ def open_sessions(
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def parse_database_url(database_url: str) -> URL:
-    """The URL in its parts. Raises InvalidInput, without the URL, for one that is not of Postgres by psycopg."""
+def parse_database_url(database_url: str, *, field: str = "database_url") -> URL:
+    """The URL in its parts. Raises InvalidInput, without the URL, for one that psycopg cannot connect to Postgres with.
+
+    field: the setting that it comes from.
+    """
     try:
         url = make_url(database_url)
         driver = url.drivername
@@ -65,10 +69,21 @@ def parse_database_url(database_url: str) -> URL:
         driver = None
     if driver != "postgresql+psycopg":
         raise InvalidInput(
-            "DATABASE_URL is not a Postgres URL that this service can use.",
-            field="database_url",
+            f"{field.upper()} is not a Postgres URL that this service can use.",
+            field=field,
             remedy="Write it like postgresql+psycopg://user:password@host/database, with %-escapes in the password.",
         )
+
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    try:
+        make_conninfo(**parameters)
+        timeout_from_conninfo(dict(parameters))
+    except psycopg.ProgrammingError:
+        raise InvalidInput(
+            f"{field.upper()} has a parameter after ? that Postgres does not know, or with an impossible value.",
+            field=field,
+            remedy="Use connection parameters of libpq there, like ?sslmode=require.",
+        ) from None
     return url
 
 
@@ -107,11 +122,18 @@ def _tell_no_values(context: ExceptionContext) -> None:
 def transaction(sessions: Sessions) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when it raises.
 
+    The block may roll it back itself, and begin again.
+
     Raises Unavailable where the database cannot be reached, has become read-only, or was kept waiting for too long.
     """
     try:
-        with sessions.begin() as session:
-            yield session
+        with sessions() as session:
+            try:
+                yield session
+            except BaseException:
+                session.rollback()
+                raise
+            session.commit()
     except (OperationalError, InterfaceError) as error:
         raise Unavailable("The database cannot be reached.", remedy="Try again in a moment.") from error
     except InternalError as error:
@@ -136,7 +158,7 @@ def expect_pause(session: Session) -> None:
 def on_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` right after the session's transaction has been committed; never if it is rolled back.
 
-    Inside a savepoint it waits for the end of the whole transaction, and is dropped if the savepoint is rolled back.
+    Inside a savepoint it waits for the end of the whole transaction, and is dropped if either is rolled back.
     """
     savepoint = session.get_nested_transaction()
     pending = [action]
@@ -146,7 +168,7 @@ def on_commit(session: Session, action: Callable[[], object]) -> None:
             pending.pop()()
 
     def rolled_back(_: Session, ended: SessionTransaction) -> None:
-        if ended is savepoint:
+        if ended is savepoint or ended.parent is None:
             pending.clear()
 
     event.listen(session, "after_commit", committed)

@@ -142,7 +142,7 @@ class RuleOutcome:
     kind: str
     stratum: str | None
     outcome: Outcome
-    reason: str
+    reason: str = field(compare=False)  # words are not part of the judgement; the signature guards them
     figures: Mapping[str, Figure] = field(default_factory=dict)
 
 

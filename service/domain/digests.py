@@ -19,9 +19,9 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_file(path: Path, roots: DataRoots = ANYWHERE) -> str:
+def digest_of_file(path: Path, roots: DataRoots = ANYWHERE, *, most: int | None = None) -> str:
     """SHA-256 (hex) of a regular file's bytes, read in chunks. Raises what `DataRoots.open` raises."""
-    with roots.open(path) as file:
+    with roots.open(path, most=most) as file:
         return digest_of_open_file(file)
 
 
@@ -66,17 +66,24 @@ def digests_in_directory(path: Path, roots: DataRoots = ANYWHERE) -> dict[str, s
     """The content digest of every file below a directory, by its relative name. Links to directories do not count.
 
     Raises NotRegular where there is anything else in it, OutsideRoots where a link leads out of it or it lies outside
-    `roots`, TooManyFiles, or the OSError of the system.
+    `roots`, TooManyFiles, TooLargeForService where its files together have more bytes than one file may, or the OSError
+    of the system.
     """
     directory = path.resolve(strict=True)
     if not roots.contain(directory):
         raise OutsideRoots
 
-    inside = DataRoots((directory,))
-    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in _files_below(directory)}
+    inside = DataRoots((directory,), roots.most)
+    files = files_below(directory)
+    inside.check_size(sum(inside.look(file).st_size for file in files))
+    return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in files}
 
 
-def _files_below(directory: Path) -> list[Path]:
+def files_below(directory: Path) -> list[Path]:
+    """Everything below a directory that is not a directory itself, in no order. Links to directories do not count.
+
+    Raises TooManyFiles, or the OSError of the system.
+    """
     files: list[Path] = []
     waiting = [directory]
     seen = 0

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import InvalidInput
@@ -13,16 +14,18 @@ MOST_ITEMS = 1_000_000
 LONGEST_INTEGER = 40
 
 _MOST_BITS = 4 * LONGEST_INTEGER
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)  # possessive: it remembers no way back
+# Possessive: it remembers no way back. A string without its end is one, too, else it would be sought from every quote.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _HALF = re.compile("[\ud800-\udfff]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _UTF8 = "Send it in UTF-8. In PowerShell: `-ContentType 'application/json; charset=utf-8'`."
 
 
-def parse_json(content: bytes, *, root: str = "body", takes_nul: bool = False) -> Any:
+def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False) -> Any:
     """The value that the text stands for. root: what errors call the whole of it.
 
-    takes_nul: the reader of the value looks after the character NUL itself.
+    bounds_only: refuse nothing but what is nested too deeply or has too many values, for a reader that uses few fields
+    and checks them itself. What is not a number is then an object of no type that it knows.
     Raises InvalidInput naming the field, for text that is no JSON or no UTF-8, and for all that `check_values` refuses.
     """
     text, is_utf8 = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
@@ -34,33 +37,56 @@ def parse_json(content: bytes, *, root: str = "body", takes_nul: bool = False) -
     except RecursionError:
         raise _too_deep(root) from None
 
-    if not is_utf8:
+    if not is_utf8 and not bounds_only:
         _name_undecoded(value, root)
-    check_values(value, root, takes_nul=takes_nul)
+    check_values(value, root, bounds_only=bounds_only)
     return value
 
 
-def check_values(value: object, root: str, *, within: str = "", takes_nul: bool = False) -> None:
+def check_values(value: object, root: str, *, within: str = "", bounds_only: bool = False) -> None:
     """Raise InvalidInput naming the field for the first value that cannot be worked with.
 
     within: the field that holds the value, where it is a part of something larger.
 
     That is: nesting of more than 64 levels, more than a million values, a text with the character NUL or with half of a
     surrogate pair, an integer of more than 40 digits, NaN and infinities, and a key that one object has twice.
+    bounds_only: the first two alone.
     """
     if not _is_sound(value):
-        for place, item in _walk(value, root, within):
-            _check(place, item, takes_nul)
+        place = _Place(root, within)
+        for item in _walk(value, place):
+            if not bounds_only:
+                _check(place, item)
 
 
-class _NoNumber(str):
+@dataclass(frozen=True, slots=True)
+class _NoNumber:
     """What stands where a number should, and is none that can be worked with."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class _Repeating(dict[str, Any]):
     """An object in which a key stands twice."""
 
     key: str
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in a document somebody is."""
+
+    root: str
+    within: str = ""
+    steps: list[object] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        names = [self.within] if self.within else []
+        names += map(_shown, self.steps)
+        return ".".join(names) or self.root
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:
@@ -72,7 +98,8 @@ def _decoded(content: bytes) -> tuple[str, bool]:
 
 
 def _name_undecoded(value: object, root: str) -> None:
-    for place, item in _walk(value, root):
+    place = _Place(root)
+    for item in _walk(value, place):
         if isinstance(item, str) and _UNDECODED.search(item):
             raise _unusable(place, "is not in UTF-8", _shown(item), _UTF8)
 
@@ -126,33 +153,50 @@ def _is_sound_alone(item: Any) -> bool:
     return kind is not _NoNumber and kind is not _Repeating
 
 
-def _walk(value: object, root: str, within: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with the name of its place, in order; nothing deeper than is permitted, and not too many."""
-    left: list[tuple[str, Any, int]] = [(within, value, 0)]
-    count = 0
-    while left:
-        place, item, depth = left.pop()
-        count += 1
-        if depth > MOST_DEPTH:
-            raise _too_deep(root)
-        if count > MOST_ITEMS:
-            raise _too_many(root)
-        yield place or root, item
-        prefix = f"{place}." if place else ""
-        if isinstance(item, dict):
-            below = [(f"{prefix}{_shown(key)}", entry, depth + 1) for key, entry in item.items()]
-            yield from ((name, key) for (name, _, _), key in zip(below, item, strict=True))
-        elif isinstance(item, list):
-            below = [(f"{prefix}{index}", entry, depth + 1) for index, entry in enumerate(item)]
-        else:
+def _walk(value: object, place: _Place) -> Iterator[Any]:
+    """Every value in order, and the keys of an object behind it; nothing deeper than is permitted, and not too many.
+
+    place: leads to whatever was yielded last. Names are made only where somebody asks, as they may be long.
+    """
+    yield value
+    levels = [_entries(value)] if isinstance(value, dict | list) else []
+    count = 1
+    while levels:
+        entry = next(levels[-1], None)
+        del place.steps[len(levels) - 1 :]
+        if entry is None:
+            levels.pop()
             continue
-        left.extend(reversed(below))
+
+        step, item, is_key = entry
+        place.steps.append(step)
+        if not is_key:
+            count += 1
+            if len(levels) > MOST_DEPTH:
+                raise _too_deep(place.root)
+            if count > MOST_ITEMS:
+                raise _too_many(place.root)
+            if isinstance(item, dict | list):
+                levels.append(_entries(item))
+        yield item
 
 
-def _check(place: str, item: object, takes_nul: bool) -> None:
+def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[object, Any, bool]]:
+    """The steps that lead into a value, each with what is there, and whether that is the step's own key."""
+    if isinstance(value, dict):
+        yield from ((key, key, True) for key in value)
+        yield from ((key, item, False) for key, item in value.items())
+    else:
+        yield from ((index, item, False) for index, item in enumerate(value))
+
+
+def _check(place: _Place, item: object) -> None:
     if isinstance(item, _NoNumber):
-        if item.lstrip("-").isdigit():
-            raise _unusable(place, f"is an integer of {len(item)} digits", f"{item[:20]}…", "Write at most 40 digits.")
+        digits = item.text.lstrip("-")
+        if digits.isdigit():
+            raise _unusable(
+                place, f"is an integer of {len(digits)} digits", f"{item.text[:20]}…", "Write at most 40 digits."
+            )
         raise _unusable(place, "is not a JSON number", str(item), "Write null for what is not known.")
     if isinstance(item, _Repeating):
         key = _shown(item.key)
@@ -162,10 +206,10 @@ def _check(place: str, item: object, takes_nul: bool) -> None:
     if isinstance(item, int) and item.bit_length() > _MOST_BITS:
         raise _unusable(place, "is an integer of more than 40 digits", None, "Write at most 40 digits.")
     if isinstance(item, str):
-        _check_text(place, item.replace("\0", "") if takes_nul else item)
+        _check_text(place, item)
 
 
-def _check_text(place: str, text: str) -> None:
+def _check_text(place: _Place, text: str) -> None:
     if "\0" in text:
         raise _unusable(
             place, "holds the character NUL, which the database does not store", _shown(text), "Leave it out."
@@ -210,8 +254,8 @@ def _too_many(root: str) -> InvalidInput:
     return InvalidInput(f"The {root} holds more than {MOST_ITEMS:,} values.", field=root, remedy="Send less at a time.")
 
 
-def _unusable(place: str, what: str, value: str | None, remedy: str) -> InvalidInput:
-    return InvalidInput(f"{place} {what}.", field=place, value=value, remedy=remedy)
+def _unusable(place: _Place, what: str, value: str | None, remedy: str) -> InvalidInput:
+    return InvalidInput(f"{place} {what}.", field=str(place), value=value, remedy=remedy)
 
 
 def _shown(text: object) -> str:

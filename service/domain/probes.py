@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from service.domain.digests import digest_of
-from service.files import ANYWHERE, DataRoots
+from service.files import ANYWHERE, DataRoots, FileVersion
 
 ImageSize = tuple[int, int]
 """Height and width of a decoded image."""
@@ -41,6 +41,7 @@ class ProbeItem:
     one where several rows are about the image.
     findings: None where the manifest knows nothing; empty where it says there are none.
     sha256: of the file's bytes (hex); None where nobody has read them. No part of the probe set's digest.
+    version: of the file when it was digested; None where another version could not be told from it.
     """
 
     image_id: str
@@ -55,6 +56,7 @@ class ProbeItem:
     strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
     box: Box | None = None
     sha256: str | None = None
+    version: FileVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,12 @@ class ProbeSetSpec(TypedDict):
     merged_rows: int
     """See `ProbeSet`."""
 
+    unmeasured: NotRequired[int]
+    """Images that are skipped because they cannot be measured."""
+
+    unmeasured_rows: NotRequired[list[int]]
+    """Their manifest rows, as far as they are named."""
+
     part: NotRequired[tuple[str, str]]
     """Name and value of the stratum, where this is a part."""
 

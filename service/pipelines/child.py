@@ -17,25 +17,27 @@ from typing import Any
 import structlog
 
 from service.config import Settings
-from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
+from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Problem, Unavailable
+from service.files import is_lasting
 from service.logs import configure_logging
+from service.memory import is_out_of_memory
 from service.pipelines import messages
 from service.pipelines.confinement import limit_resources
 from service.ports import ItemRunner
 
 log = structlog.get_logger()
 
-_CRASHED = {
+_CRASHED: Problem = {
     "code": DissectError.code,
     "title": DissectError.title,
     "detail": "The job failed with an unexpected error; the worker's log has the details.",
 }
-_VANISHED = {
+_VANISHED: Problem = {
     "code": ArtifactLost.code,
     "title": ArtifactLost.title,
     "detail": "A file disappeared before it could be read; the worker's log has the details.",
 }
-_OUT_OF_MEMORY = {
+_OUT_OF_MEMORY: Problem = {
     "code": "out-of-memory",
     "title": "Out of memory",
     "detail": "The worker's device ran out of memory.",
@@ -55,8 +57,8 @@ def answer(runner: ItemRunner, request: messages.Run, tell: Callable[[int], None
     """Do what is asked; whatever error that meets becomes part of the answer."""
     try:
         return messages.Finished(runner.run(request.lease, tell))
-    except JobCancelled:
-        return messages.Failed({}, lasting=False, cancelled=True)
+    except JobCancelled as error:
+        return messages.Failed(error.as_problem(), lasting=False, cancelled=True)
     except DissectError as error:
         return messages.Failed(error.as_problem(), lasting=not isinstance(error, _PASSING))
     except FileNotFoundError as error:  # a local copy that another process made room with, in the first place
@@ -84,14 +86,21 @@ class Child:
             try:
                 runner = open_() if runner is None else runner
             except DissectError as error:  # a setting of this worker is wrong, not the job
-                self._connection.send(messages.Failed(error.as_problem(), lasting=False))
+                self._send(messages.Failed(error.as_problem(), lasting=False))
                 continue
-            self._connection.send(answer(runner, request, self._tell))
+            self._send(answer(runner, request, self._tell))
 
     def _tell(self, done: int) -> None:
         if self._cancelled.is_set():
             raise JobCancelled("The host asked to stop.")
-        self._connection.send(messages.Progress(done))
+        self._send(messages.Progress(done))
+
+    def _send(self, message: messages.Progress | messages.Answer) -> None:
+        try:
+            content = messages.encode(message)
+        except (TypeError, ValueError) as error:  # NaN in a result, or an object of some library
+            content = messages.encode(_unforeseen(error))
+        self._connection.send_bytes(content)
 
     def _listen(self) -> None:
         try:
@@ -107,8 +116,9 @@ class Child:
 
 def _unforeseen(error: Exception) -> messages.Failed:
     log.error("work item crashed", exc_info=error)
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not out_of_memory)
+    may_pass = isinstance(error, OSError) and error.errno is not None and not is_lasting(error)
+    out_of_memory = is_out_of_memory(error)
+    return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not (out_of_memory or may_pass))
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """The host's side of the computing child: start it, ask it, watch its time and memory, kill it."""
 
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,8 +15,10 @@ import structlog
 
 from service.config import Settings
 from service.domain.work import Preparation
+from service.errors import InvalidInput, Problem
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
+from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT
 
 log = structlog.get_logger()
 
@@ -26,18 +30,26 @@ _MEMORY_EVERY_S = 0.25
 _UNWIND_S = 1.0
 """How long a cancelled computation may take to reach the end of its batch before the child is killed."""
 
-_LOST = {
+_SILENCE_S = 10
+"""How long the child may stop in the midst of a message, and how long it may leave one of ours unread."""
+
+_LOST: Problem = {
     "code": "worker-crashed",
     "title": "Computation lost",
     "detail": "The process that computed the item ended without a result.",
 }
-_TOO_LONG = {
-    "code": "time-limit",
+_UNWANTED: Problem = {
+    "code": "cancelled",
+    "title": "Cancelled",
+    "detail": "The item is no longer wanted.",
+}
+_TOO_LONG: Problem = {
+    "code": TIME_LIMIT,
     "title": "Time limit exceeded",
     "detail": "The item took longer than {setting} allows.",
 }
-_TOO_LARGE = {
-    "code": "memory-limit",
+_TOO_LARGE: Problem = {
+    "code": MEMORY_LIMIT,
     "title": "Memory limit exceeded",
     "detail": "The item took more memory than MEMORY_LIMIT_MB allows.",
 }
@@ -78,23 +90,26 @@ class ChildProcess:
             connection.send(request)
             while True:
                 if connection.poll(_POLL_S):
-                    message = connection.recv()
+                    message = messages.decode(connection.recv_bytes(messages.MOST_BYTES))
                     if not isinstance(message, messages.Progress):
-                        return message  # type: ignore[no-any-return]
+                        return message
                     on_progress(message.done)
                 now = time.monotonic()
                 if told is None and unwanted():
                     connection.send(messages.Cancel())
                     told = now
                 if told is not None and now - told > _UNWIND_S:
-                    return self._killed(messages.Failed({}, lasting=False, cancelled=True))
+                    return self._killed(messages.Failed(_UNWANTED, lasting=False, cancelled=True))
                 if now - started > time_limit:
-                    problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
+                    problem: Problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
                     return self._killed(messages.Failed(problem, lasting=False))
                 if now - checked > _MEMORY_EVERY_S:
                     checked = now
                     if self._memory() > self._memory_limit:
                         return self._killed(messages.Failed(_TOO_LARGE, lasting=False))
+        except InvalidInput as error:
+            log.error("computing child said what it never says", reason=error.detail)
+            return self._killed(messages.Failed(_LOST, lasting=False))
         except (EOFError, OSError):
             return self._killed(messages.Failed(_LOST, lasting=False))
 
@@ -130,6 +145,7 @@ class ChildProcess:
             self.kill()
         if self._connection is None:
             ours, its = Pipe()
+            _limit_waiting(ours)
             command: list[Any] = [sys.executable, "-m", "service.pipelines.child", str(its.fileno())]
             self._process = subprocess.Popen(
                 command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, env=self._environment
@@ -138,3 +154,10 @@ class ChildProcess:
             ours.send((child_settings(self._settings), self._runner))
             self._connection = ours
         return self._connection
+
+
+def _limit_waiting(connection: Connection) -> None:
+    """Reading half a message, or writing to somebody who does not read, ends in an OSError instead of never."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _SILENCE_S, 0))

@@ -1,7 +1,10 @@
 """What the computing child is given and what it may take: it opens files that others wrote.
 
 No sandbox: it still is the worker's user. But code that a file managed to run in it would find no key of the API, no
-signing key, no broker and no owner of the database, neither in its settings nor in its environment.
+signing key, no broker and no owner of the database, neither in its settings nor in its environment, nor in that of our
+other processes (`hide_process_memory`); and what it tells its host is read as JSON (`messages`). What remains: it has
+the service's login to the database and the artifact store, and opens any file that the worker's user may open, which
+under `mammodissect up` are those of the keys.
 """
 
 import fnmatch
@@ -14,8 +17,8 @@ import psutil
 from service.config import Settings
 
 _SETTINGS = {
-    *("database_url", "artifacts_url", "data_roots", "device", "batch_size", "shard_size"),
-    *("item_time_limit_s", "memory_limit_mb", "model_cache_mb", "log_level"),
+    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "device"),
+    *("memory_limit_mb", "model_cache_mb", "log_level"),
 }
 """Settings that a computation needs; the child gets the defaults of all others, which are empty or harmless."""
 

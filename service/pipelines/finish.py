@@ -1,5 +1,7 @@
 """The end of a dissection: all layers, the manifest and the final status in one transaction."""
 
+from collections.abc import Sequence
+
 import safetensors.numpy
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -38,10 +40,14 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     job, are kept before. Raises LeaseLost, ArtifactLost, Unavailable.
     """
     _keep_texts(sessions, store, result)
+    # Outside the transaction: the store may be far away, and slow.
+    artifacts = [store.fetch(stored["key"], stored["sha256"]).read_bytes() for stored in result["layers"]]
+    pictures = _fetch_pictures(store, result)
+
     try:
         with transaction(sessions) as session:
-            evidence = _add_layers(session, store, lease, result)
-            add_pictures(session, lease.job_id, _fetch_pictures(store, result))
+            evidence = _add_layers(session, artifacts, lease, result)
+            add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
@@ -53,9 +59,13 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResu
     manifest, stored = result["manifest"], result["texts"]
     key = (manifest["dissector"]["digest"], manifest["concept_set"], manifest["device"])
     with transaction(sessions) as session:
-        if not has_texts(session, *key):
-            texts = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))[TEXTS]
-            keep_texts(session, *key, texts)
+        known = has_texts(session, *key)
+    if known:
+        return
+
+    texts = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))[TEXTS]
+    with transaction(sessions) as session:
+        keep_texts(session, *key, texts)
 
 
 def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:
@@ -63,12 +73,13 @@ def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[Imag
     return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
-def _add_layers(session: Session, store: ArtifactStore, lease: Lease, result: DissectionResult) -> JobEvidence | None:
+def _add_layers(
+    session: Session, artifacts: Sequence[bytes], lease: Lease, result: DissectionResult
+) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
-    expect_pause(session)  # layers may be fetched from afar, and are long to work through
-    artifacts = [store.fetch(stored["key"], stored["sha256"]) for stored in result["layers"]]
+    expect_pause(session)  # layers are long to work through
     layers, evidence = control_discoveries(
-        [decode_layer(path.read_bytes()) for path in artifacts],
+        [decode_layer(content) for content in artifacts],
         decode_evidence(result["manifest"]["evidence"]),
         watched=len(concept_set.watched),
     )

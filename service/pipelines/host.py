@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import DataError
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
-from service.domain.work import AnyLease, Lease, PreparationLease
-from service.errors import ArtifactLost, LeaseLost, Unavailable
+from service.domain.work import AnyLease, DissectionResult, Lease, PreparationLease
+from service.errors import ArtifactLost, DissectError, LeaseLost, Problem, Unavailable
 from service.pipelines import messages
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
@@ -26,6 +27,11 @@ from service.usecases import preparations, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
+_NOT_STORABLE: Problem = {
+    "code": DissectError.code,
+    "title": DissectError.title,
+    "detail": "The database cannot store what was computed; the worker's log has the details.",
+}
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -120,10 +126,8 @@ class WorkerHost:
             )
             if held.lost:
                 log.info("item dropped: its job has ended or another worker has it")
-            elif isinstance(lease, PreparationLease):
-                self._persist(partial(self._settle_preparation, lease, answer))
             else:
-                self._persist(partial(self._settle, lease, answer))
+                self._settle_any(lease, answer)
 
     def _begin(self, lease: AnyLease) -> bool:
         if isinstance(lease, PreparationLease):
@@ -131,11 +135,26 @@ class WorkerHost:
         with transaction(self._sessions) as session:
             return work.begin_item(session, lease)
 
+    def _settle_any(self, lease: AnyLease, answer: messages.Answer) -> None:
+        """Settle an item, as one that has failed where the database takes none of what the child answered."""
+
+        def settle(answer: messages.Answer) -> None:
+            if isinstance(lease, PreparationLease):
+                self._settle_preparation(lease, answer)
+            else:
+                self._settle(lease, answer)
+
+        try:
+            self._persist(partial(settle, answer))
+        except (DataError, UnicodeEncodeError) as error:
+            log.error("the database refuses the answer", exc_info=error)
+            self._persist(partial(settle, messages.Failed(_NOT_STORABLE, lasting=True)))
+
     def _settle(self, lease: Lease, answer: messages.Answer) -> None:
         limit = self._settings.max_attempts
         if isinstance(answer, messages.Finished) and lease.stage is Stage.STORE:
             try:
-                finish_dissection(self._sessions, self._store, lease, answer.result)
+                finish_dissection(self._sessions, self._store, lease, cast("DissectionResult", answer.result))
                 return
             except ArtifactLost as error:  # damaged since the child looked: it makes it anew
                 answer = messages.Failed(error.as_problem(), lasting=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import safetensors.torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
 from service.domain.neurons import LayerDissection
-from service.domain.probes import ProbeItem
+from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.work import (
     AnyLease,
     DissectionResult,
@@ -33,6 +34,7 @@ from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import merge_records
 from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
+from service.errors import ImageChanged
 from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
@@ -65,18 +67,18 @@ class DissectionRunner:
     """See `ItemRunner`. It changes no job: what it stores is addressed by content, so a repetition does no harm."""
 
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
-        self._settings = settings
         self._sessions = sessions
         self._artifacts = Artifacts(self._sessions, open_store(settings.artifacts_url))
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
-        self._plans = JobPlans(self._sessions, data_roots(settings))
+        self._roots = data_roots(settings)
+        self._plans = JobPlans(self._sessions, self._roots)
 
     def run(self, lease: AnyLease, tell: Tell, /) -> JsonObject:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
             return self._prepare(lease, tell)
-        plan = self._plans.of(lease.job_id)
+        plan = self._plans.of(lease.job_id, tell)
         match lease.stage:
             case Stage.PROBE:
                 return self._probe(plan, lease.position, tell)
@@ -88,8 +90,8 @@ class DissectionRunner:
 
     def _prepare(self, lease: PreparationLease, tell: Tell) -> InspectionResult | MeasuringResult:
         if lease.stage is Preparation.INSPECT:
-            return inspect_model(self._sessions, self._settings, lease.resource_id)
-        return measure_probe_set(self._sessions, self._settings, lease.resource_id, tell)
+            return inspect_model(self._sessions, self._roots, self._device, lease.resource_id)
+        return measure_probe_set(self._sessions, self._roots, lease.resource_id, tell)
 
     def _probe(self, plan: JobPlan, position: int, tell: Tell) -> ShardResult:
         span, target = plan.shards[position], self._target(plan)
@@ -103,7 +105,7 @@ class DissectionRunner:
             images=images,
             layers=plan.request.options.layers or target.main_layers,
         )
-        artifact = self._shard(plan, position, key, tell, items)
+        artifact = self._shard(plan, position, key, tell, lambda: items)
         shard = StoredShard(artifact.path)
         return {
             "key": artifact.key,
@@ -136,7 +138,8 @@ class DissectionRunner:
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
             layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
             found.append(decode_layer(artifact.path.read_bytes()))
-        evidence = self._evidence(plan, probed, tell)
+        shards = self._shards(plan, probed, tell)
+        evidence = self._evidence(plan, shards)
         results = {layer["layer"]: layer["sha256"] for layer in layers}
         manifest = describe(
             target=self._target(plan),
@@ -156,9 +159,10 @@ class DissectionRunner:
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
         controlled, known = control_discoveries(found, evidence, watched=len(plan.concept_set.watched))
-        images = open_images(plan.probe_set)
+        shown = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
+        images = open_images(shown)
         texts = self._stored_texts(plan)
-        pictures = self._pictures(plan, controlled, known, probed, tell)
+        pictures = self._pictures(plan, shown, controlled, known, probed, tell)
         return {
             "layers": layers,
             "manifest": manifest,
@@ -176,18 +180,19 @@ class DissectionRunner:
             return finished_layers(session, plan.job_id)
 
     def _shard(
-        self, plan: JobPlan, position: int, key: str, tell: Tell, read: Sequence[ProbeItem] | None = None
+        self, plan: JobPlan, position: int, key: str, tell: Tell, read_items: Callable[[], Sequence[ProbeItem]]
     ) -> Artifact:
-        """read: the shard's items with their digests, where they are known already."""
+        """read_items: gives the shard's items with the digests that are part of the key."""
 
         def probe() -> bytes:
-            items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots) if read is None else read
+            span = plan.shards[position]
+            items = read_items()
             probing = probe_shard(
                 self._target(plan),
                 self.networks.dissector(plan.dissector),
-                open_images(plan.probe_set),
+                open_images(_with_items(plan.probe_set, span, items), digested=True),
                 plan.request.options,
-                span=plan.shards[position],
+                span=span,
                 device=self._device,
                 batch_size=plan.request.batch_size,
                 on_unreadable=plan.probe_set.on_unreadable,
@@ -222,10 +227,9 @@ class DissectionRunner:
         )
         return encode_layer(scored)
 
-    def _evidence(self, plan: JobPlan, probed: Probed, tell: Tell) -> JobEvidence | None:
+    def _evidence(self, plan: JobPlan, shards: list[StoredShard]) -> JobEvidence | None:
         if plan.request.options.evidence.draws == 0:
             return None
-        shards = self._shards(plan, probed, tell)
         return job_evidence(
             used_items(plan, shards),
             lambda positions: gather_embeddings(shards, positions),
@@ -239,6 +243,7 @@ class DissectionRunner:
     def _pictures(
         self,
         plan: JobPlan,
+        shown: ProbeSet,
         layers: Sequence[LayerDissection],
         evidence: JobEvidence | None,
         probed: Probed,
@@ -248,7 +253,7 @@ class DissectionRunner:
         to_breast = self._target(plan).preprocessing.crop_to_breast
 
         def draw() -> bytes:
-            thumbnails = Thumbnails(plan.probe_set, to_breast=to_breast)
+            thumbnails = Thumbnails(shown, to_breast=to_breast)
             pictures = {}
             for place in places:
                 tell(0)
@@ -260,7 +265,10 @@ class DissectionRunner:
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
     def _shards(self, plan: JobPlan, probed: Probed, tell: Tell) -> list[StoredShard]:
-        artifacts = [self._shard(plan, item.position, item.result["key"], tell) for item in probed]
+        artifacts = [
+            self._shard(plan, item.position, item.result["key"], tell, partial(_items_as_shown, plan, item))
+            for item in probed
+        ]
         return [StoredShard(artifact.path) for artifact in artifacts]
 
     def _texts(self, plan: JobPlan) -> Tensor:
@@ -291,6 +299,26 @@ def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
         for span, shard in zip(plan.shards, shards, strict=True)
         for index, digest in zip(shard.used, shard.digests, strict=True)
     ]
+
+
+def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
+    """The items of a shard that is lost. Raises ImageChanged where it cannot be made again from the same images."""
+    items = with_digests(_items_of_shard(plan, shard.position), plan.probe_set.roots)
+    if digest_images(items) != shard.result["images"]:
+        raise ImageChanged(
+            f"The images of manifest rows {items[0].row} to {items[-1].row} have to be read again, and some of them "
+            "have changed since the job read them.",
+            field="images",
+            value=f"rows {items[0].row} to {items[-1].row}",
+            remedy="Put the images back, or submit the job again.",
+        )
+    return items
+
+
+def _with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:
+    """The probe set with other items in that span."""
+    before, after = probe_set.items[: span.start], probe_set.items[span.stop :]
+    return replace(probe_set, items=(*before, *items, *after))
 
 
 def _items_of_shard(plan: JobPlan, position: int) -> Sequence[ProbeItem]:

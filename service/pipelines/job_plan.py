@@ -1,6 +1,7 @@
 """Everything a work item's computation must know of its job, read from the database once for many items."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,11 @@ from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.domain.specs import dissector_place, model_spec
 from service.engine.probing.shards import shard_spans
-from service.errors import Conflict
+from service.errors import NotMeasured
 from service.files import DataRoots
 from service.pipelines.prepare import keep_sizes_of
 from service.usecases.jobs import find_job
-from service.usecases.resources import concept_set_of, probe_set_of
+from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
 
 _JOBS_KEPT = 4
 
@@ -59,24 +60,24 @@ class JobPlans:
         self._roots = roots
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
-    def of(self, job_id: UUID) -> JobPlan:
-        """The job's plan.
+    def of(self, job_id: UUID, tell: Callable[[int], None]) -> JobPlan:
+        """The job's plan. tell: may raise JobCancelled where that takes long.
 
-        Raises DigestMismatch where a file behind it has changed since it was registered, and what measuring the images
-        raises where that is still to be done.
+        Raises DigestMismatch where a file behind it has changed since it was registered, Conflict where the probe set
+        cannot be cut into patches, and what measuring the images raises where that is still to be done.
         """
         if job_id not in self._plans:
-            self._plans[job_id] = self._read(job_id)
+            self._plans[job_id] = self._read(job_id, tell)
         self._plans.move_to_end(job_id)
         while len(self._plans) > _JOBS_KEPT:
             self._plans.popitem(last=False)
         return self._plans[job_id]
 
-    def _read(self, job_id: UUID) -> JobPlan:
+    def _read(self, job_id: UUID, tell: Callable[[int], None]) -> JobPlan:
         with transaction(self._sessions) as session:
             job = find_job(session, job_id)
             parts = parts_of(session, job_id)
-        probe_set = self._probe_set(parts.probe_set)
+        probe_set = self._probe_set(parts.probe_set, tell)
         target = model_spec(parts.target)
         return JobPlan(
             job_id=job_id,
@@ -96,14 +97,15 @@ class JobPlans:
             replay_of=job.replay_of,
         )
 
-    def _probe_set(self, resource: Resource) -> ProbeSet:
+    def _probe_set(self, resource: Resource, tell: Callable[[int], None]) -> ProbeSet:
+        listed = listed_probe_set(resource, self._roots)
         try:
-            return self._registered(resource)
-        except Conflict:  # an earlier release, which kept no sizes, has begun the job
-            keep_sizes_of(self._sessions, resource, self._roots, lambda _: None)
-            return self._registered(resource)
+            return self._cut(resource, listed)
+        except NotMeasured:  # an earlier release, which kept no sizes, has begun the job
+            keep_sizes_of(self._sessions, resource, self._roots, lambda _: tell(0))
+            return self._cut(resource, listed)
 
-    def _registered(self, resource: Resource) -> ProbeSet:
+    def _cut(self, resource: Resource, listed: ProbeSet) -> ProbeSet:
         with transaction(self._sessions) as session:
-            expect_pause(session)  # the manifest may be long
-            return probe_set_of(session, resource, self._roots)
+            expect_pause(session)  # the patches may be many
+            return with_patches(session, resource, listed)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from service.config import Settings
+import torch
+
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
@@ -13,16 +14,15 @@ from service.domain.resources import Resource
 from service.domain.specs import model_spec, probe_set_spec
 from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
-from service.engine.networks.protocols import choose_device
 from service.engine.probing.hooks import list_layers
 from service.errors import DigestMismatch
-from service.files import DataRoots, data_roots
+from service.files import DataRoots
 from service.probes.measuring import measure
 from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
 
-def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> InspectionResult:
+def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
@@ -31,28 +31,34 @@ def inspect_model(sessions: Sessions, settings: Settings, model_id: UUID) -> Ins
         Path(spec["checkpoint"]),
         spec["architecture"],
         spec["sha256"],
-        roots=data_roots(settings),
+        roots=roots,
     )
-    target = open_target(network, choose_device(settings.device))
+    target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
     return {"layers": layers}
 
 
 def measure_probe_set(
-    sessions: Sessions, settings: Settings, probe_set_id: UUID, tell: Callable[[int], None]
+    sessions: Sessions, roots: DataRoots, probe_set_id: UUID, tell: Callable[[int], None]
 ) -> MeasuringResult:
-    """Keep the sizes of a probe set's images; how many patches there are. Raises what `keep_sizes_of` raises."""
+    """Keep the sizes of a probe set's images; how many patches there are, and in which rows none could be measured.
+
+    Raises what `keep_sizes_of` raises.
+    """
     with transaction(sessions) as session:
         resource = get_resource(session, probe_set_id)
-    roots = data_roots(settings)
-    return {"images": keep_sizes_of(sessions, resource, roots, tell)}
+    patches, unmeasured_rows = keep_sizes_of(sessions, resource, roots, tell)
+    return {"images": patches, "unmeasured_rows": unmeasured_rows}
 
 
-def keep_sizes_of(sessions: Sessions, resource: Resource, roots: DataRoots, tell: Callable[[int], None]) -> int:
-    """Read and keep the sizes of the images of a registered probe set, unless they are kept; how many patches it has.
+def keep_sizes_of(
+    sessions: Sessions, resource: Resource, roots: DataRoots, tell: Callable[[int], None]
+) -> tuple[int, list[int]]:
+    """Read and keep the sizes of the images of a registered probe set, unless they are kept.
 
-    Raises DigestMismatch where the set is not what was registered, UnreadableImage, InvalidManifest for an image
-    smaller than a patch, and what `tell` raises.
+    Returns how many patches it has, and the rows of the images that it skips because they cannot be measured.
+    Raises DigestMismatch where the set is not what was registered, UnreadableImage, FileOutOfReach, InvalidManifest for
+    an image smaller than a patch, and what `tell` raises.
     """
     listed = listed_probe_set(resource, roots)
     digest = digest_of_probe_set(listed)
@@ -60,12 +66,14 @@ def keep_sizes_of(sessions: Sessions, resource: Resource, roots: DataRoots, tell
         known = find_sizes(session, digest)
 
     sizes = measure(listed, tell) if known is None else known
-    patches = len(cut(listed, sizes).items)
-    _check_count(resource, patches)
+    _check_count(resource, len(cut(listed, sizes).items))
 
     with transaction(sessions) as session:
         keep_sizes(session, digest, sizes)
-    return patches
+        # Another worker, with the same set under another name, may have been first.
+        kept = find_sizes(session, digest) or sizes
+    unmeasured_rows = [item.row for item, size in zip(listed.items, kept, strict=True) if size is None]
+    return len(cut(listed, kept).items), unmeasured_rows
 
 
 def _check_count(resource: Resource, patches: int) -> None:

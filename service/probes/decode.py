@@ -8,28 +8,44 @@ from threading import Lock
 from typing import BinaryIO, NoReturn, TypeVar
 
 from service.errors import UnreadableImage
-from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
+from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, TooLarge, is_lasting
 from service.probes.decoders.pool import DecoderPool
-from service.probes.pixels import CannotDecode, DecodedImage
+from service.probes.image_file import MAX_BYTES, held_to_digest, open_image, out_of_reach
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _Result = TypeVar("_Result")
 _REMEDY = "Replace the file, delete the row, or let the probe set skip unreadable images."
+
+_MISSING = "the file is missing or cannot be read"
 
 _lock = Lock()
 _pools: dict[int, DecoderPool] = {}
 
 
-def decode(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> DecodedImage:
+def decode(
+    path: Path,
+    *,
+    row: int,
+    roots: DataRoots = ANYWHERE,
+    sha256: str | None = None,
+    version: FileVersion | None = None,
+) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
 
-    roots: what the file must lie in when it is opened.
-    Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time.
+    roots: what the file must lie in when it is opened. sha256, version: what it must be, where that is known.
+    Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time; FileOutOfReach
+    where the disk or the machine fails, which says nothing of the file, and ImageChanged where it is another file.
     """
-    return _open(path, row, roots, lambda file: decoder_pool().image(file))
+
+    def image(file: BinaryIO) -> DecodedImage:
+        with held_to_digest(file, sha256, version):
+            return decoder_pool().image(file)
+
+    return _open(path, row, roots, image)
 
 
 def image_size(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> tuple[int, int]:
-    """Height and width of the decoded image, read from the file's header. Raises UnreadableImage."""
+    """Height and width of the decoded image, read from the file's header. Raises what `decode` raises."""
     return _open(path, row, roots, lambda file: decoder_pool().size(file))
 
 
@@ -46,19 +62,27 @@ def decoder_pool() -> DecoderPool:
 
 def _open(path: Path, row: int, roots: DataRoots, read: Callable[[BinaryIO], _Result]) -> _Result:
     try:
-        file = roots.open(path)
+        file = open_image(path, roots)
     except NotRegular:
         _refuse(row, "it is not a regular file")
     except OutsideRoots:
         _refuse(row, "it lies outside the data roots")
-    except (OSError, ValueError):
-        _refuse(row, "the file is missing or cannot be read")
+    except TooLarge:
+        _refuse(row, f"it is larger than {MAX_BYTES:,} bytes")
+    except ValueError:
+        _refuse(row, _MISSING)
+    except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(row, error) from None
+        _refuse(row, _MISSING)
 
     with file:
         try:
             return read(file)
         except CannotDecode as refusal:
             _refuse(row, refusal.reason, refusal.remedy)
+        except (CannotRead, OSError) as error:
+            raise out_of_reach(row, error) from None
 
 
 def _refuse(row: int, reason: str, remedy: str = "") -> NoReturn:

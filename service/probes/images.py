@@ -20,21 +20,25 @@ from service.probes.prepare import EightBitImage, prepare, to_eight_bit
 _CACHE_BYTES = 256 << 20
 
 
-def open_images(probe_set: ProbeSet, *, cache_bytes: int = _CACHE_BYTES) -> ProbeImages:
+def open_images(probe_set: ProbeSet, *, digested: bool = False, cache_bytes: int = _CACHE_BYTES) -> ProbeImages:
     """The probe set's images; nothing is read yet. Safe to use from several threads.
 
-    Each is opened below the probe set's roots whenever it is read.
+    Each is opened below the probe set's roots whenever it is read. Where an item has a digest, ImageChanged is raised
+    for a file that is another one.
+
+    digested: every item went through `with_digests`; one without a digest had no file then, and is unreadable.
 
     Images that are cut into patches are kept decoded (8 bits a pixel) as long as they fit into `cache_bytes`, so that
     patches in probe-set order decode each image once.
     """
-    return _FilesOnDisk(probe_set, cache_bytes)
+    return _FilesOnDisk(probe_set, digested, cache_bytes)
 
 
 class _FilesOnDisk:
-    def __init__(self, probe_set: ProbeSet, cache_bytes: int) -> None:
+    def __init__(self, probe_set: ProbeSet, digested: bool, cache_bytes: int) -> None:
         self._items = probe_set.items
         self._patches_only = probe_set.patches is not None
+        self._digested = digested
         self._roots = probe_set.roots
         self._recent = _RecentImages(cache_bytes, probe_set.roots)
 
@@ -44,6 +48,8 @@ class _FilesOnDisk:
 
     def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
         item = self._items[index]
+        if self._digested and item.sha256 is None:
+            raise _undigested(item.row)
         if item.box is not None:
             image = self._recent.get(item)
             _check_box(image, item.box, item.row)
@@ -55,7 +61,7 @@ class _FilesOnDisk:
 
 
 def _read(item: ProbeItem, roots: DataRoots) -> EightBitImage:
-    return to_eight_bit(decode(item.path, row=item.row, roots=roots))
+    return to_eight_bit(decode(item.path, row=item.row, roots=roots, sha256=item.sha256, version=item.version))
 
 
 def _check_box(image: EightBitImage, box: Box, row: int) -> None:
@@ -69,12 +75,21 @@ def _check_box(image: EightBitImage, box: Box, row: int) -> None:
         )
 
 
+def _undigested(row: int) -> UnreadableImage:
+    return UnreadableImage(
+        f"The image of manifest row {row} cannot be read: its file was not there when it was to be hashed.",
+        field="image",
+        value=f"row {row}",
+        remedy="Replace the file, delete the row, or let the probe set skip unreadable images.",
+    )
+
+
 def _unmeasured(row: int) -> UnreadableImage:
     return UnreadableImage(
         f"The image of manifest row {row} could not be read when the probe set was cut into patches.",
         field="image",
         value=f"row {row}",
-        remedy="Replace the file and register the manifest again, or let the probe set skip unreadable images.",
+        remedy="Replace the file, then have the images measured again: POST /probe-sets/{name}/measure.",
     )
 
 

@@ -14,15 +14,27 @@ class NotAList(ValueError):
     """The file's JSON is something else than a list."""
 
 
+class KeyTwice(ValueError):
+    """An object has a key twice, and which of its values was meant nobody knows."""
+
+
 class TooLong(ValueError):
     """An entry is longer than allowed; everything before it was given out."""
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs, an `object_pairs_hook`. Raises KeyTwice."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise KeyTwice
+    return fields
 
 
 def list_entries(file: TextIO, *, longest: int) -> Iterator[Any]:
     """The entries of the list that the file holds.
 
-    longest: characters of an entry. Raises NotAList; TooLong; JSONDecodeError, whose `lineno` is the file's; and
-    ValueError or RecursionError for an entry that Python cannot take.
+    longest: characters of an entry. Raises NotAList; TooLong; KeyTwice; JSONDecodeError, whose `lineno` is the file's;
+    and ValueError or RecursionError for an entry that Python cannot take.
     """
     text = _Window(file, longest)
     if text.next_character() != "[":
@@ -51,7 +63,7 @@ class _Window:
     def __init__(self, file: TextIO, longest: int) -> None:
         self._file = file
         self._longest = longest
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(object_pairs_hook=without_repeats)
         self._text = ""
         self._at = 0
         self._lines = 0

@@ -9,17 +9,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from service.domain.digests import digest_of_file
 from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patients
 from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
-from service.files import ANYWHERE, DataRoots, NotRegular, OutsideRoots
+from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, is_lasting
+from service.probes.image_file import MAX_BYTES, digest_and_version, out_of_reach
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid
 from service.probes.rows import Row, read_rows
 
 _NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
+_NOTHING = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -40,7 +41,7 @@ def read_manifest(
     Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
     images then name.
     roots: what manifest and images must lie in, now and whenever an image is opened.
-    Raises InvalidManifest naming field, row and remedy.
+    Raises InvalidManifest naming field, row and remedy; FileOutOfReach where the disk or the machine fails.
     """
     if patches is not None:
         check_grid(patches)
@@ -65,17 +66,21 @@ def read_manifest(
 
 
 def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tuple[ProbeItem, ...]:
-    """The items, each with the SHA-256 of its image file; reads each file once, and none whose digest is known already.
+    """The items, each with the SHA-256 and the version of its image file.
+
+    Each file is read once, and none whose digest is known already.
 
     A file that has gone has none: whether that matters is for the probe set's `on_unreadable` to say.
-    Raises UnreadableImage for one that lies outside the roots, whatever that says.
+    Raises UnreadableImage for one that lies outside the roots, whatever that says, and FileOutOfReach where the disk or
+    the machine fails or, as ImageChanged, a file is being written to.
     """
-    digests: dict[Path, str | None] = {}
+    contents: dict[Path, tuple[str | None, FileVersion | None]] = {}
     read = []
     for item in items:
-        if item.path not in digests:
-            digests[item.path] = item.sha256 or _digest_or_none(item, roots)
-        read.append(replace(item, sha256=digests[item.path]))
+        if item.path not in contents:
+            contents[item.path] = (item.sha256, item.version) if item.sha256 else _content(item, roots)
+        sha256, version = contents[item.path]
+        read.append(replace(item, sha256=sha256, version=version))
     return tuple(read)
 
 
@@ -92,9 +97,9 @@ def digest_images(items: Iterable[ProbeItem]) -> str:
     return sha.hexdigest()
 
 
-def _digest_or_none(item: ProbeItem, roots: DataRoots) -> str | None:
+def _content(item: ProbeItem, roots: DataRoots) -> tuple[str | None, FileVersion | None]:
     try:
-        return digest_of_file(item.path, roots)
+        return digest_and_version(item.path, roots)
     except OutsideRoots:
         raise UnreadableImage(
             f"The image of manifest row {item.row} lies outside the data roots.",
@@ -102,8 +107,10 @@ def _digest_or_none(item: ProbeItem, roots: DataRoots) -> str | None:
             value=f"row {item.row}",
             remedy="Move it below one of the folders in DATA_ROOTS; a link to it from there is not enough.",
         ) from None
-    except OSError:
-        return None
+    except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(item.row, error) from None
+        return None, None
 
 
 def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
@@ -127,6 +134,7 @@ def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[Manife
         )
         counted = fields if findings is None else {**fields, "findings": sorted(findings)}
         status = _status(image, number, roots)
+        _check_bytes(status.st_size, number)
         sha.update(_canonical([counted, status.st_size]).encode())
         yield ManifestRow(item, "image_id" in fields, (status.st_dev, status.st_ino))
 
@@ -149,9 +157,23 @@ def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
         what, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
     except NotRegular:
         what, remedy = "is not a regular file", "Name one file for each image."
-    except (OSError, ValueError):
-        what, remedy = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
+    except ValueError:
+        what, remedy = _NOTHING
+    except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(number, error) from None
+        what, remedy = _NOTHING
     raise InvalidManifest(f"The image of row {number} {what}.", field="image", value=f"row {number}", remedy=remedy)
+
+
+def _check_bytes(size: int, number: int) -> None:
+    if size > MAX_BYTES:
+        raise InvalidManifest(
+            f"The image of row {number} is a file of more than {MAX_BYTES:,} bytes.",
+            field="image",
+            value=f"row {number}",
+            remedy="Name a file with a single image, or delete the row.",
+        )
 
 
 def _findings(fields: Row) -> frozenset[str] | None:

@@ -1,5 +1,6 @@
 """A decoded mammogram: what the decoders give and the preparation takes."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,17 @@ class CannotDecode(Exception):
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+
+
+class CannotRead(Exception):
+    """The disk or the machine fails while a file is read; of the file that says nothing.
+
+    number: the `errno` of the system.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(os.strerror(number))
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from service.errors import InvalidManifest
-from service.files import ANYWHERE, DataRoots
-from service.probes.json_list import NotAList, TooLong, list_entries
+from service.errors import FileOutOfReach, InvalidManifest
+from service.files import ANYWHERE, DataRoots, is_lasting
+from service.probes.json_list import KeyTwice, NotAList, TooLong, list_entries, without_repeats
 
 Row = dict[str, str]
 """Field name -> text without blanks around it. A field that the file says nothing about is absent."""
@@ -32,7 +32,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
 
     Blank lines are passed over and not counted. Raises InvalidManifest, naming the row where there is one; also for
     anything but a regular file below the roots, and for more than 2,000,000 rows, 1 GiB, 1,000 columns, or 1,048,576
-    characters in a row.
+    characters in a row. Raises FileOutOfReach where the disk or the machine fails.
     """
     read = _READERS.get(path.suffix.lower())
     if read is None:
@@ -52,6 +52,12 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
             "The manifest is not UTF-8 text.", field="manifest", remedy="Save it with UTF-8 encoding."
         ) from None
     except OSError as error:
+        if not is_lasting(error):
+            raise FileOutOfReach(
+                f"The manifest cannot be read now: {error.strerror}.",
+                field="manifest",
+                remedy="Check the disk that it is on, and this machine's memory and limits on open files.",
+            ) from None
         raise InvalidManifest(
             f"The manifest cannot be opened: {error.strerror}.",
             field="manifest",
@@ -92,6 +98,10 @@ def _bad_row(number: int, what: str, remedy: str) -> InvalidManifest:
 def _too_long(number: int) -> InvalidManifest:
     what = f"is longer than {MAX_ROW_CHARACTERS:,} characters"
     return _bad_row(number, what, "Shorten its texts; check for an unclosed quotation mark.")
+
+
+def _name_twice(number: int) -> InvalidManifest:
+    return _bad_row(number, "has a field without a name or twice", "Name each field once.")
 
 
 class _Lines:
@@ -169,6 +179,8 @@ def _json_rows(file: TextIO) -> Iterator[Row]:
         raise  # told of where the file is opened
     except TooLong:
         raise _too_long(number + 1) from None
+    except KeyTwice:
+        raise _name_twice(number + 1) from None
     except NotAList:
         raise InvalidManifest(
             "The manifest is not a JSON list.", field="manifest", remedy="Write a list of objects."
@@ -188,7 +200,9 @@ def _jsonl_rows(file: TextIO) -> Iterator[Row]:
         if line.strip():
             number += 1
             try:
-                fields = json.loads(line)
+                fields = json.loads(line, object_pairs_hook=without_repeats)
+            except KeyTwice:
+                raise _name_twice(number) from None
             except (ValueError, RecursionError):
                 raise _bad_row(number, "is not JSON", "Write one object a line.") from None
             yield _object_row(number, fields)
@@ -202,7 +216,7 @@ def _object_row(number: int, fields: Any) -> Row:
         raise _bad_row(number, f"has {len(fields):,} fields", f"Keep to {MAX_COLUMNS:,} fields.")
     row = {name.strip(): _text(number, value) for name, value in fields.items() if value is not None}
     if len(row) < sum(value is not None for value in fields.values()) or "" in row:
-        raise _bad_row(number, "has a field without a name or twice", "Name each field once.")
+        raise _name_twice(number)
     return row
 
 

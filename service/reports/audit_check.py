@@ -39,7 +39,8 @@ class CheckedReport:
         for outcome, again in zip(report.outcomes, recomputed.outcomes, strict=False):
             if outcome != again:
                 where = outcome.rule if outcome.stratum is None else f"{outcome.rule} in {outcome.stratum}"
-                faults.append(f"{where}: the report says {outcome.outcome}; its facts give {again.outcome}.")
+                what = "other figures" if outcome.outcome == again.outcome else again.outcome
+                faults.append(f"{where}: the report says {outcome.outcome}; its facts give {what}.")
 
         return tuple(faults)
 

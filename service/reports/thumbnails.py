@@ -1,7 +1,7 @@
 """Small pictures of probe images for reports. Decoders open the files, so the API never draws any."""
 
 from service.domain.probes import Box, ImagePlace, ProbeSet
-from service.errors import UnreadableImage
+from service.errors import ImageChanged, UnreadableImage
 from service.probes.decode import decode
 from service.probes.opencv import cv2
 from service.probes.prepare import EightBitImage, shown_part, to_eight_bit
@@ -19,22 +19,24 @@ class Thumbnails:
     """
 
     def __init__(self, probe_set: ProbeSet, *, to_breast: bool) -> None:
-        self._paths = {item.row: item.path for item in probe_set.items}
+        self._items = {item.row: item for item in probe_set.items}
         self._roots = probe_set.roots
         self._to_breast = to_breast
         self._last: tuple[int, EightBitImage] | None = None
 
     def __call__(self, place: ImagePlace) -> bytes | None:
-        """A JPEG at most SIDE pixels wide and high; None where the image is not there or cannot be read."""
+        """A JPEG at most SIDE pixels wide and high; None where the image is not there, not readable or not the same."""
         try:
             whole = self._decoded(place.row)
-        except (KeyError, UnreadableImage):
+        except (KeyError, UnreadableImage, ImageChanged):
             return None
         return _jpeg(whole, place.box, to_breast=self._to_breast)
 
     def _decoded(self, row: int) -> EightBitImage:
         if self._last is None or self._last[0] != row:
-            self._last = row, to_eight_bit(decode(self._paths[row], row=row, roots=self._roots))
+            item = self._items[row]
+            image = decode(item.path, row=row, roots=self._roots, sha256=item.sha256, version=item.version)
+            self._last = row, to_eight_bit(image)
         return self._last[1]
 
 

@@ -1,4 +1,4 @@
-"""One dissection from specifications to result: what the worker and the command line both run."""
+"""One dissection from specifications to result: what the command line runs, without a database."""
 
 from dataclasses import dataclass, replace
 
@@ -55,7 +55,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
 
-    probe_images = open_images(replace(plan.probe_set, items=items))
+    probe_images = open_images(replace(plan.probe_set, items=items), digested=True)
     result = dissect(
         target,
         dissector,

@@ -157,7 +157,7 @@ def _show(plan: EvaluationPlan, spec: TargetSpec, dissector: Dissector, progress
     probing = show_images(
         target,
         dissector,
-        open_images(plan.probe_set),
+        open_images(plan.probe_set, digested=True),
         _options(plan, METHODS[0]),
         device=plan.device,
         batch_size=_BATCH,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors.torch import save_file
@@ -22,6 +21,7 @@ from service.engine.architectures import open_target
 from service.engine.evidence.recognition import Recognition, recognise
 from service.engine.fitting.fine_tuning import Examples, TuningOptions, classify, early_maps, fine_tune, new_head
 from service.engine.networks.efficientnet import EfficientNet
+from service.files import written_whole
 from service.ports import ProgressListener
 from service.probes.phantoms import FINDINGS, Phantom
 from service.probes.phantoms.parallel import generate_in_processes
@@ -149,6 +149,6 @@ def _as_efficientnet(module: nn.Module) -> EfficientNet:
 def write_target(network: EfficientNet, path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, unfinished)
-    unfinished.replace(path)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with written_whole(path) as unfinished:
+        save_file(weights, unfinished)

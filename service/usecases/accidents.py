@@ -7,6 +7,9 @@ from service.errors import Problem
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 
+TIME_LIMIT, MEMORY_LIMIT = "time-limit", "memory-limit"
+"""Codes of the problems that end a computation from outside."""
+
 WORKER_LOST: Problem = {
     "code": "worker-lost",
     "title": "Worker lost",

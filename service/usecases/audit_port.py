@@ -12,14 +12,16 @@ from service.errors import DissectError
 from service.files import DataRoots
 from service.ports import Audits, JobQueue
 from service.usecases.audits import Occasion, begin_audit, cancel_audit, files_of_audit, read_files, refuse_audit
+from service.usecases.readings import AT_ONCE, Readings
 
 
 class ScheduledAudits:
     """See `service.ports.Audits`."""
 
-    def __init__(self, queue: JobQueue, roots: DataRoots) -> None:
+    def __init__(self, queue: JobQueue, roots: DataRoots, readings: Readings) -> None:
         self._queue = queue
         self._roots = roots
+        self._readings = readings
 
     def files_of(self, session: Session, deployment_id: UUID) -> AuditFiles:
         """See `Audits.files_of`."""
@@ -27,7 +29,7 @@ class ScheduledAudits:
 
     def read(self, files: AuditFiles) -> FilesRead:
         """See `Audits.read`."""
-        return read_files(files, self._roots)
+        return read_files(files, self._roots, self._readings)
 
     def start(
         self, session: Session, deployment_id: UUID, read: FilesRead, *, schedule_id: UUID, fire_time: datetime
@@ -52,6 +54,9 @@ class ScheduledAudits:
         cancel_audit(session, audit_id)
 
 
-def open_audits(queue: JobQueue, roots: DataRoots) -> Audits:
-    """The audits that schedules begin; their work is announced on the queue, their files lie below the roots."""
-    return ScheduledAudits(queue, roots)
+def open_audits(queue: JobQueue, roots: DataRoots, readings: Readings = AT_ONCE) -> Audits:
+    """The audits that schedules begin; their work is announced on the queue, their files lie below the roots.
+
+    readings: for a call that has a transaction open when its files are read; `read` then raises NotRead.
+    """
+    return ScheduledAudits(queue, roots, readings)

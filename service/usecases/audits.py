@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from sqlalchemy.orm import Session
 from service.db import audits as queries
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
-from service.db.session import expect_pause
 from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, StratumJob, Trigger
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.groups import exams_by_stratum
@@ -25,13 +25,15 @@ from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
-from service.files import DataRoots
+from service.files import DataRoots, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.deployments import policy_of
+from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import image_count
+from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
 from service.usecases.trail import annotate
 
@@ -49,12 +51,16 @@ class Occasion:
 
 
 def start_audit(
-    session: Session, queue: JobQueue, deployment: Deployment, occasion: Occasion, roots: DataRoots
+    session: Session,
+    queue: JobQueue,
+    deployment: Deployment,
+    occasion: Occasion,
+    roots: DataRoots,
+    readings: Readings = AT_ONCE,
 ) -> Audit:
-    """Read the files of an audit and begin it, all in the caller's transaction. See `begin_audit`."""
+    """Begin an audit in the caller's transaction with its files read. See `begin_audit`. Raises NotRead."""
     files = files_of_audit(session, deployment, occasion.target)
-    expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
-    return begin_audit(session, queue, deployment, occasion, read_files(files, roots))
+    return begin_audit(session, queue, deployment, occasion, read_files(files, roots, readings))
 
 
 def files_of_audit(session: Session, deployment: Deployment, candidate: Resource | None = None) -> AuditFiles:
@@ -63,11 +69,14 @@ def files_of_audit(session: Session, deployment: Deployment, candidate: Resource
     return AuditFiles(candidate or deployment.target, probe_set)
 
 
-def read_files(files: AuditFiles, roots: DataRoots) -> FilesRead:
-    """Read a checkpoint and a manifest, which may be long and needs no session; a problem is part of what it gives."""
+def read_files(files: AuditFiles, roots: DataRoots, readings: Readings = AT_ONCE) -> FilesRead:
+    """Read a checkpoint and a manifest, which may be long and needs no session; a problem is part of what it gives.
+
+    Raises NotRead.
+    """
     try:
-        _check_file(files.target, roots)
-        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots))
+        _check_file(files.target, roots, readings)
+        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots, readings))
     except DissectError as error:
         return FilesRead(files, problem=error)
 
@@ -213,17 +222,17 @@ def _add_audit(session: Session, deployment: Deployment, occasion: Occasion, pol
     )
 
 
-def _check_file(target: Resource, roots: DataRoots) -> None:
+def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
     spec = model_spec(target)
     path = Path(spec["checkpoint"])
     try:
-        actual = digest_of_file(path, roots)
+        actual = readings.of(digest_key(path), partial(digest_of_file, path, roots))
     except OSError as error:
         raise DigestMismatch(
             f"The checkpoint cannot be read: {error.strerror}.",
             field="target",
             value=target.reference,
-            remedy=f"Put the file back, or register it as {target.name} again at its present path.",
+            remedy=remedy_for(error, f"Put the file back, or register it as {target.name} again at its present path."),
         ) from None
     if actual != spec["sha256"]:
         raise DigestMismatch(

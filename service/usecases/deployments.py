@@ -11,7 +11,6 @@ from service.analysis.policy_codec import policy_as_json, policy_from
 from service.db import deployments as queries
 from service.db.jobs import JobParts, parts_of
 from service.db.resources import add_resource, find_inspection
-from service.db.session import expect_pause
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.groups import exams_by_stratum
@@ -25,6 +24,7 @@ from service.files import DataRoots
 from service.usecases.jobs import JobSubmission, find_job, resolve
 from service.usecases.neurons import choose_job
 from service.usecases.policy_binding import bind_policy
+from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import Registered, concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
 
@@ -56,12 +56,13 @@ def create_deployment(
     registered_model: str | None,
     alert_budget: int | None,
     roots: DataRoots,
+    readings: Readings = AT_ONCE,
 ) -> Deployment:
     """Deploy a model: as a submission says, or just as the job did that becomes the baseline.
 
     Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
-    InvalidPolicy where the policy could not be applied, and Conflict for a name that is taken or a job without a
-    result.
+    InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
+    and NotRead.
     """
     check_name(name)
     if (submission is None) == (baseline is None):
@@ -77,7 +78,7 @@ def create_deployment(
         job = _baseline(session, baseline)
         parts, request = parts_of(session, job.id), job.request
     found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-    _check_policy(session, found, parts, roots)
+    _check_policy(session, found, parts, roots, readings)
     deployment = queries.add_deployment(
         session,
         name,
@@ -138,16 +139,17 @@ def change_deployment(
     alert_budget: int | None,
     registered_model: str | None,
     roots: DataRoots,
+    readings: Readings = AT_ONCE,
 ) -> Deployment:
     """Give it another policy, alert budget or registry name; None leaves a thing as it is.
 
-    Raises NotFound, and InvalidPolicy where the policy could not be applied.
+    Raises NotFound, InvalidPolicy where the policy could not be applied, and NotRead.
     """
     deployment = find_deployment(session, name)
     values: dict[str, object] = {}
     if policy is not None:
         found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id), roots)
+        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id), roots, readings)
         values["policy_id"] = found.id
     if alert_budget is not None:
         values["alert_budget"] = alert_budget
@@ -227,8 +229,7 @@ def _part(request: JobRequest, part: str) -> object:
     return replace(request.options, shuffled=None) if part == "options" else getattr(request, part)
 
 
-def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots) -> None:
+def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots, readings: Readings) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
-    expect_pause(session)  # every image is looked for
-    exams = exams_by_stratum(probe_set_of(session, parts.probe_set, roots).items)
+    exams = exams_by_stratum(probe_set_of(session, parts.probe_set, roots, readings).items)
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

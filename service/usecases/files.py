@@ -1,13 +1,15 @@
 """Files that callers name: where they may lie, and what must be there."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlparse
 
-from service.domain.digests import digest_of_open_file
+from service.domain.digests import digest_of_file
 from service.errors import InvalidInput
-from service.files import DataRoots
+from service.files import DataRoots, remedy_for
+from service.usecases.readings import AT_ONCE, Key, Readings
 
 Result = TypeVar("Result")
 
@@ -52,14 +54,15 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
     return path
 
 
-def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str) -> str:
-    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read."""
-
-    def digest() -> str:
-        with roots.open(path) as file:
-            return digest_of_open_file(file)
-
+def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str, readings: Readings = AT_ONCE) -> str:
+    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read, and NotRead."""
+    digest = partial(readings.of, digest_key(path), partial(digest_of_file, path, roots))
     return read_located(digest, field=field, value=value)
+
+
+def digest_key(path: Path) -> Key:
+    """Under which the digest of that file is kept, whoever asks for it."""
+    return ("digest", str(path))
 
 
 def read_located(read: Callable[[], Result], *, field: str, value: str) -> Result:
@@ -71,7 +74,7 @@ def read_located(read: Callable[[], Result], *, field: str, value: str) -> Resul
             f"The {field} cannot be read: {error.strerror}.",
             field=field,
             value=value,
-            remedy="Name a file or folder that this machine can read.",
+            remedy=remedy_for(error, "Name a file or folder that this machine can read."),
         ) from None
 
 

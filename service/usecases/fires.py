@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
-from service.db.session import Sessions, expect_pause, transaction
+from service.db.session import Sessions, transaction
 from service.domain.alerts import JSON
 from service.domain.audits import AuditFiles, FilesRead
 from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
@@ -120,7 +120,6 @@ def fire_manually(session: Session, audits: Audits, schedule: Schedule, now: dat
     if step is Step.WAIT:
         fire = Fire(now, Outcome.QUEUED, now, reason=_why_queued(open_audits), manual=True)
     else:
-        expect_pause(session)  # a big checkpoint is read whole, and every image is looked for
         read = audits.read(audits.files_of(session, schedule.deployment_id))
         audit_id = Begin(audits, read).audit(session, schedule, now, open_audits)
         fire = Fire(now, Outcome.STARTED, now, audit_id=audit_id, manual=True)

@@ -6,11 +6,20 @@ fence.
 """
 
 from typing import cast
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from service.db import work as queries
-from service.db.resources import get_resource, save_inspection, set_image_count
+from service.db.pictures import find_sizes, forget_sizes
+from service.db.resources import (
+    forget_image_count,
+    get_resource,
+    image_count_for_job,
+    lock_unused_sets,
+    save_inspection,
+    set_image_count,
+)
 from service.db.session import on_commit
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource
@@ -19,7 +28,7 @@ from service.domain.trail import SCHEDULER
 from service.domain.work import InspectionResult, ItemStatus, MeasuringResult, Preparation, PreparationLease
 from service.errors import Conflict, LeaseLost, NotMeasured, Problem
 from service.ports import JobQueue
-from service.usecases.accidents import WORKER_LOST, wait_after
+from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
@@ -30,6 +39,10 @@ _ASK_AGAIN = {
     Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
     Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
 }
+_LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
+_MOST_ATTEMPTS_AT_LIMITS = 2
+"""What reaches a limit twice would do so for ever, and hold up a worker each time."""
+
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
 
@@ -40,17 +53,42 @@ def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Prepar
     """
     if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
         return
-    turn = queries.next_turn(session, _QUEUE)
-    if queries.add_preparation(session, resource.id, stage, queue=_QUEUE, turn=turn, total=total):
-        on_commit(session, lambda: wake_worker(queue, resource.id))
+    _ask_worker(session, queue, resource.id, stage, total)
+
+
+def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
+    """Have a worker measure a probe set that could not be measured, or not all of whose images could.
+
+    Raises Conflict where some could not, and a job rests on that already.
+    """
+    known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
+    sizes = find_sizes(session, probe_set.digest) if known is not None and known[0] is ItemStatus.DONE else None
+    if sizes is None or None not in sizes:
+        prepare(session, queue, probe_set, Preparation.MEASURE)
+        return
+
+    same = lock_unused_sets(session, probe_set.digest)
+    if same is None:
+        raise Conflict(
+            f"A job has used probe set {probe_set.reference} without the images that could not be measured.",
+            field="name",
+            value=probe_set.reference,
+            remedy="Add a column to the manifest, for example `revision`, and register it: that is another probe set.",
+        )
+    forget_sizes(session, probe_set.digest)
+    for probe_set_id in same:
+        forget_image_count(session, probe_set_id)
+        _ask_worker(session, queue, probe_set_id, Preparation.MEASURE, len(sizes))
 
 
 def image_count(session: Session, probe_set: Resource) -> int:
-    """How many images, or patches of them, a probe set has.
+    """How many images, or patches of them, a probe set has, for a job on it.
 
     Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
     """
-    images = probe_set_spec(probe_set)["images"]
+    spec = probe_set_spec(probe_set)
+    cannot_change = spec["patches"] is None
+    images = spec["images"] if cannot_change else image_count_for_job(session, probe_set.id)
     if images is None:
         raise unmeasured(session, probe_set)
     return images
@@ -88,7 +126,8 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     if lease.stage is Preparation.INSPECT:
         save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
     else:
-        set_image_count(session, lease.resource_id, cast("MeasuringResult", result)["images"])
+        measured = cast("MeasuringResult", result)
+        set_image_count(session, lease.resource_id, measured["images"], measured.get("unmeasured_rows", ()))
     queries.finish_item(session, lease, {})
 
 
@@ -103,10 +142,11 @@ def fail_preparation(session: Session, lease: PreparationLease, problem: Problem
 def try_preparation_again(session: Session, lease: PreparationLease, problem: Problem, *, max_attempts: int) -> None:
     """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
 
-    Raises LeaseLost.
+    An item that reaches a limit of time or memory is given up after the second attempt. Raises LeaseLost.
     """
     _lock_held(session, lease)
-    if lease.attempt >= max_attempts:
+    most = min(max_attempts, _MOST_ATTEMPTS_AT_LIMITS) if problem["code"] in _LIMITS else max_attempts
+    if lease.attempt >= most:
         _give_up(session, lease, _tried_too_often(get_resource(session, lease.resource_id), lease, problem))
         return
     turn = queries.next_turn(session, _QUEUE)
@@ -128,6 +168,12 @@ def reap_preparation(session: Session, lease: PreparationLease) -> None:
     _give_up(session, lease, _tried_too_often(resource, lease, WORKER_LOST))
     subject = f"{resource.kind.collection}/{resource.reference}"
     record(session, actor=SCHEDULER, action=f"give up to {lease.stage}", subject=subject)
+
+
+def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Preparation, total: int) -> None:
+    turn = queries.next_turn(session, _QUEUE)
+    if queries.add_preparation(session, resource_id, stage, queue=_QUEUE, turn=turn, total=total):
+        on_commit(session, lambda: wake_worker(queue, resource_id))
 
 
 def _give_up(session: Session, lease: PreparationLease, problem: Problem) -> None:

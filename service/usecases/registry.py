@@ -26,8 +26,9 @@ from service.db.registry import (
     note_registry_version,
     source_of_registry_version,
 )
-from service.db.session import Sessions, expect_pause, transaction
+from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, Deployment
+from service.domain.digests import files_below
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
 from service.domain.trail import SCHEDULER
@@ -37,6 +38,7 @@ from service.ports import JobQueue
 from service.usecases.audits import Occasion, refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
+from service.usecases.readings import AT_ONCE, Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
 from service.usecases.resources import register_model
 from service.usecases.trail import record
@@ -60,15 +62,25 @@ class _Version:
     source: str
 
     def __str__(self) -> str:
-        return f"Version {self.version} of {self.model}"
+        return f"version {self.version} of {self.model}"
 
 
-def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime) -> list[Audit]:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where files may lie, and what was read of them."""
+
+    roots: DataRoots
+    readings: Readings
+
+
+def hear_registry(
+    session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime, readings: Readings = AT_ONCE
+) -> list[Audit]:
     """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
 
     Those of an event that cannot be followed have ended in an error.
-    now: the time of an event that has none. Raises InvalidInput for a body that is no event of a model, and Unavailable
-    where database or broker cannot be reached.
+    now: the time of an event that has none. Raises InvalidInput for a body that is no event of a model, Unavailable
+    where database or broker cannot be reached, and NotRead.
     """
     try:
         event = read_event(body)
@@ -79,9 +91,10 @@ def hear_registry(session: Session, queue: JobQueue, body: bytes, *, roots: Data
     if event.kind not in FOLLOWED:
         return []
     lock_registered_model(session, event.model)
+    files = _Files(roots, readings)
     if event.kind == VERSION_CREATED:
-        return _hear_version(session, queue, event, roots)
-    return _hear_alias(session, queue, event, now, roots)
+        return _hear_version(session, queue, event, files)
+    return _hear_alias(session, queue, event, now, files)
 
 
 def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) -> int:
@@ -105,7 +118,7 @@ def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) 
     return told
 
 
-def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, roots: DataRoots) -> list[Audit]:
+def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, files: _Files) -> list[Audit]:
     followers = deployments_of_registered_model(session, event.model)
     try:
         version = _Version(event.model, event.word("version"), event.source())
@@ -117,16 +130,14 @@ def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, roots
         return []
     note_registry_version(session, version.model, version.version, version.source)
 
-    audits = _follow(session, followers, version, partial(_audit, session, queue, version, roots))
+    audits = _follow(session, followers, version, partial(_audit, session, queue, version, files))
     if not known:  # else its aliases were acted on when they came
         for alias in aliases_of_registry_version(session, version.model, version.version):
-            audits += _deploy_to_followers(session, queue, alias, version, roots)
+            audits += _deploy_to_followers(session, queue, alias, version, files)
     return audits
 
 
-def _hear_alias(
-    session: Session, queue: JobQueue, event: RegistryEvent, now: datetime, roots: DataRoots
-) -> list[Audit]:
+def _hear_alias(session: Session, queue: JobQueue, event: RegistryEvent, now: datetime, files: _Files) -> list[Audit]:
     followers = deployments_of_aliases(session, event.model)
     try:
         alias = event.word("alias")
@@ -136,20 +147,28 @@ def _hear_alias(
     except InvalidInput as error:
         return _refuse(session, followers, error)
 
-    if not move_registry_alias(session, event.model, alias, number, at) or number is None:
+    if not move_registry_alias(session, event.model, alias, number, at):
+        log.info(
+            "an alias event was passed over: it is no newer than what is known",
+            model=event.model,
+            alias=alias,
+            version=number,
+        )
+        return []
+    if number is None:
         return []
     source = source_of_registry_version(session, event.model, number)
     if source is None:
         log.warning("alias of an unknown version", model=event.model, alias=alias, version=number)
         return []
-    return _deploy_to_followers(session, queue, alias, _Version(event.model, number, source), roots)
+    return _deploy_to_followers(session, queue, alias, _Version(event.model, number, source), files)
 
 
 def _deploy_to_followers(
-    session: Session, queue: JobQueue, alias: str, version: _Version, roots: DataRoots
+    session: Session, queue: JobQueue, alias: str, version: _Version, files: _Files
 ) -> list[Audit]:
     followers = deployments_of_registered_model(session, f"{version.model}@{alias}")
-    return _follow(session, followers, version, partial(_deploy, session, queue, version, roots))
+    return _follow(session, followers, version, partial(_deploy, session, queue, version, files))
 
 
 def _follow(
@@ -158,18 +177,27 @@ def _follow(
     version: _Version,
     act: Callable[[Deployment], Audit | None],
 ) -> list[Audit]:
-    """Act for each follower; one that fails leaves nothing but an audit that ended in that error."""
+    """Act for each follower; one that fails leaves nothing but an audit that ended in that error.
+
+    Raises NotRead with the files of all followers.
+    """
     audits: list[Audit] = []
+    unread: dict[Key, Callable[[], object]] = {}
     for deployment in followers:
         try:
             with session.begin_nested():
                 audit = act(deployment)
+        except NotRead as missing:
+            unread |= missing.readers
         except Unavailable:
             raise
         except DissectError as error:
             audits += _refuse(session, [deployment], _not_followed(version, error))
         else:
             audits += [] if audit is None else [audit]
+
+    if unread:
+        raise NotRead(unread)
     return audits
 
 
@@ -180,36 +208,34 @@ def _refuse(session: Session, followers: Sequence[Deployment], problem: DissectE
     return [refuse_audit(session, deployment, Occasion("registry"), problem) for deployment in followers]
 
 
-def _audit(
-    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
-) -> Audit | None:
-    target = _register(session, queue, version, roots, deployment)
-    return start_audit(session, queue, deployment, Occasion("registry", target), roots)
+def _audit(session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment) -> Audit | None:
+    target = _register(session, queue, version, files, deployment)
+    return start_audit(session, queue, deployment, Occasion("registry", target), files.roots, files.readings)
 
 
 def _deploy(
-    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
+    session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment
 ) -> Audit | None:
-    target = _register(session, queue, version, roots, deployment)
+    target = _register(session, queue, version, files, deployment)
     if target.id == deployment.target.id:
         return None
     deployed = deploy_version(session, deployment.name, target)
-    return start_audit(session, queue, deployed, Occasion("registry"), roots)
+    return start_audit(session, queue, deployed, Occasion("registry"), files.roots, files.readings)
 
 
-def _register(
-    session: Session, queue: JobQueue, version: _Version, roots: DataRoots, deployment: Deployment
-) -> Resource:
+def _register(session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment) -> Resource:
     """The version as a model of the deployment's name, in the architecture that is in use."""
-    expect_pause(session)  # a big checkpoint is read whole
+    source = version.source
+    weights = files.readings.of(("weights", source), partial(_weights, source, files.roots))
     return register_model(
         session,
         queue,
         name=deployment.name,
-        checkpoint=_weights(version.source, roots),
+        checkpoint=weights,
         architecture=model_spec(deployment.target)["architecture"],
         sha256=None,
-        roots=roots,
+        roots=files.roots,
+        readings=files.readings,
     )[0]
 
 
@@ -228,12 +254,12 @@ def _weights(source: str, roots: DataRoots) -> str:
 
 
 def _weights_in(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*")) if file.suffix in _WEIGHTS and file.is_file()]
+    return [file for file in files_below(folder) if file.suffix in _WEIGHTS and file.is_file()]
 
 
 def _not_followed(version: _Version, error: DissectError) -> DissectError:
     """The same problem, of that version."""
-    detail = f"{version} in cannot follow the model registry. {error.detail}"
+    detail = f"The deployment cannot follow {version}. {error.detail}"
     return type(error)(detail, field=error.field, value=error.value, remedy=error.remedy)
 
 

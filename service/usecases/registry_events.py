@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.domain.json_text import parse_json
-from service.domain.wrong_values import expected_of
-from service.errors import InvalidInput, Unauthorized
+from service.errors import InvalidInput, Unauthorized, storable
+from service.wrong_values import expected_of
 
 VERSION_CREATED = "model_version.created"
 ALIAS_CREATED = "model_version_alias.created"
@@ -43,7 +43,7 @@ class _Envelope(BaseModel):
     entity: str
     action: str
     timestamp: Any = None
-    data: dict[str, Any]
+    data: dict[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ class RegistryEvent:
         return storable(value) if isinstance(value, str) else ""
 
     def moment(self, now: datetime) -> datetime:
-        """The event's own time, or now where it has none. Raises InvalidInput for what is no time."""
+        """The event's own time, or now where it has none or a later one. Raises InvalidInput for what is no time.
+
+        A clock that is ahead must not make all later events look old.
+        """
         if self.timestamp is None:
             return now
         try:
@@ -87,14 +90,26 @@ class RegistryEvent:
             raise InvalidInput(
                 "The event's timestamp is not a time, so the service cannot tell whether the event is new.",
                 field="timestamp",
-                value=storable(str(self.timestamp)),
+                value=self.timestamp,
                 remedy="Send MLflow's own timestamp, as in 2026-01-31T12:00:00+00:00, or leave it out.",
             ) from None
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(at if at.tzinfo else at.replace(tzinfo=UTC), now)
 
 
-def check_signature(request: Signed, secret: str, now: datetime) -> None:
-    """Raises Unauthorized unless the bytes were signed with the secret within the last five minutes.
+def check_timestamp(timestamp: str, now: datetime) -> None:
+    """Raises Unauthorized for a request that was not signed within the last five minutes."""
+    age = abs(now.timestamp() - float(timestamp)) if timestamp.isdecimal() else None
+    if age is None or age > _TOLERANCE_S:
+        raise Unauthorized(
+            "The webhook's timestamp is outside the five-minute window.",
+            field="X-MLflow-Timestamp",
+            value=timestamp,
+            remedy="Synchronise the clocks of both machines.",
+        )
+
+
+def check_signature(request: Signed, secret: str) -> None:
+    """Raises Unauthorized unless the bytes were signed with the secret.
 
     MLflow's scheme: base64 of HMAC-SHA256 over `{delivery id}.{timestamp}.{body}`, after `v1,`.
     """
@@ -106,14 +121,6 @@ def check_signature(request: Signed, secret: str, now: datetime) -> None:
             field="X-MLflow-Signature",
             remedy="Give MLflow's webhook the same secret as MLFLOW_WEBHOOK_SECRET.",
         )
-    age = abs(now.timestamp() - float(request.timestamp)) if request.timestamp.isdecimal() else None
-    if age is None or age > _TOLERANCE_S:
-        raise Unauthorized(
-            "The webhook's timestamp is outside the five-minute window.",
-            field="X-MLflow-Timestamp",
-            value=request.timestamp,
-            remedy="Synchronise the clocks of both machines.",
-        )
 
 
 def read_event(body: bytes) -> RegistryEvent:
@@ -121,7 +128,7 @@ def read_event(body: bytes) -> RegistryEvent:
 
     Raises InvalidInput for what is none, and for one that something would follow from, but names no model.
     """
-    document = parse_json(body, takes_nul=True)  # see `storable`
+    document = parse_json(body, bounds_only=True)  # see `storable`: most of its fields are nobody's business here
     try:
         envelope = _Envelope.model_validate(document)
     except ValidationError as error:
@@ -141,15 +148,10 @@ def read_event(body: bytes) -> RegistryEvent:
     return event
 
 
-def storable(text: str) -> str:
-    """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-
-
 def _senseless(detail: str, field: str, value: object) -> InvalidInput:
     return InvalidInput(
         detail,
         field=f"data.{field}",
-        value=None if value is None else storable(str(value)),
+        value=value,
         remedy="Send MLflow's own events, or POST /deployments/{name}/versions.",
     )

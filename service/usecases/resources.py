@@ -26,6 +26,7 @@ from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.preparations import prepare, unmeasured
+from service.usecases.readings import AT_ONCE, Readings
 
 Registered = tuple[Resource, bool]
 """The resource, and whether this call made it (False: the same content was registered before)."""
@@ -40,19 +41,21 @@ def register_model(
     architecture: str,
     sha256: str | None,
     roots: DataRoots,
+    readings: Readings = AT_ONCE,
 ) -> Registered:
     """Register a checkpoint as a target, and ask a worker to list its layers.
 
     The file is read before the session is used: one that is not in use yet holds no connection for that long.
+    For one that is in use there are `readings`.
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there.
-    Raises DigestMismatch, InvalidInput.
+    Raises DigestMismatch, InvalidInput, NotRead.
     """
     if name is not None:
         check_name(name)
-    path = locate(checkpoint, roots, field="checkpoint")
-    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint)
+    path = readings.of(("place", checkpoint), partial(locate, checkpoint, roots, field="checkpoint"))
+    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint, readings=readings)
     if sha256 is not None and sha256.lower() != actual:
         raise DigestMismatch(
             f"The file's SHA-256 is {actual}.",
@@ -122,7 +125,7 @@ def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, str
     probe_set: `probe_set_of` the whole, which may be long to read.
     """
     part = probe_set.part(stratum, value)
-    spec = {**whole.spec, "part": [stratum, value], "images": len(part.items)}
+    spec = {**queries.without_unmeasured(whole.spec), "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
     return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)[0]
 
@@ -172,14 +175,14 @@ def concept_set_of(resource: Resource) -> ConceptSet:
     return ConceptSet(resource.name, concepts)
 
 
-def probe_set_of(session: Session, resource: Resource, roots: DataRoots) -> ProbeSet:
+def probe_set_of(session: Session, resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
     """Read the manifest behind a registered probe set again, with its patches where it has any.
 
     Its images are opened below the roots. Raises InvalidManifest where the manifest cannot be read any more,
-    DigestMismatch where it has changed since, NotMeasured where its patches are not known yet, and Conflict where they
-    cannot be.
+    DigestMismatch where it has changed since, NotMeasured where its patches are not known yet, Conflict where they
+    cannot be, and NotRead.
     """
-    return with_patches(session, resource, listed_probe_set(resource, roots))
+    return with_patches(session, resource, listed_probe_set(resource, roots, readings))
 
 
 def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> ProbeSet:
@@ -195,11 +198,16 @@ def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> Prob
     return _part_of(listed, resource)
 
 
-def listed_probe_set(resource: Resource, roots: DataRoots) -> ProbeSet:
+def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
     """The images of the whole manifest behind a registered probe set, not cut into patches.
 
-    Raises InvalidManifest where the manifest cannot be read any more, DigestMismatch where it has changed since.
+    Raises InvalidManifest where the manifest cannot be read any more, DigestMismatch where it has changed since, and
+    NotRead.
     """
+    return readings.of(("probe set", str(resource.id)), partial(_list_images, resource, roots))
+
+
+def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     spec = probe_set_spec(resource)
     patches = spec["patches"]
     listed = read_manifest(

@@ -41,6 +41,11 @@ def annotate(session: Session, *, before: str | None = None, after: str | None =
     session.info[_ANNOTATED] = {"before": before, "after": after}
 
 
+def forget_annotation(session: Session) -> None:
+    """Take back what `annotate` gave: what it was of has been rolled back."""
+    session.info.pop(_ANNOTATED, None)
+
+
 def record_call(session: Session, *, actor: str, action: str, subject: str, request: str | None) -> None:
     """Have the one entry of an API's call written. request: SHA-256 of its body, if it had one."""
     annotated = session.info.pop(_ANNOTATED, {})

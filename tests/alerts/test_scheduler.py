@@ -14,7 +14,7 @@ from tests.alerts.clockwork import Clockwork
 from tests.alerts.receivers import HANG, Receiver
 from tests.embedded.processes import wait_until
 from tests.service.factories import leased, queued_job
-from workers.scheduler import run
+from workers.duties import run
 
 
 def test_a_receiver_that_hangs_does_not_keep_it_from_looking_after_jobs(

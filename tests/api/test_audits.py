@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,14 +11,17 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from service.analysis.verdict import judge
 from service.db.jobs import move_job
 from service.db.neurons import add_layer
 from service.db.session import Sessions, transaction
 from service.db.tables import ResourceRow
+from service.domain.audit_facts import AuditFacts, Judgement
 from service.domain.digests import digest_of_file
 from service.domain.evidence import JobEvidence, Qualification
 from service.domain.jobs import JobStatus
 from service.domain.neurons import LayerSummary
+from service.domain.policies import Policy
 from service.files import ANYWHERE
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.jobs import find_job
@@ -123,6 +127,20 @@ def test_an_audit_from_request_to_verdict(client: TestClient, deployed: str, dis
     }
     again = client.get(f"/audits/{audit['id']}/recomputed").json()
     assert (again["verdict"], again["same"], again["outcomes"]) == ("pass", True, judged["outcomes"])
+
+
+def test_a_verdict_is_the_same_in_the_words_of_another_release(
+    client: TestClient, deployed: str, dissect: Dissect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = dissect(start(client), 0, 0, 1)
+
+    def judge_in_other_words(policy: Policy, facts: AuditFacts) -> Judgement:
+        judgement = judge(policy, facts)
+        outcomes = tuple(replace(outcome, reason="In other words.") for outcome in judgement.outcomes)
+        return replace(judgement, outcomes=outcomes)
+
+    monkeypatch.setattr("service.usecases.audit_verdicts.judge", judge_in_other_words)
+    assert client.get(f"/audits/{audit['id']}/recomputed").json()["same"] is True
 
 
 def test_a_network_that_lost_what_it_must_keep_fails_with_the_figures(

@@ -1,6 +1,8 @@
 """The gate: who is let in when, and that no place is ever lost."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 
 from api import gate as module
 from api.gate import EqualReads, Gate
+from api.threads import Threads
 from service.errors import Overloaded
 
 
@@ -141,6 +144,49 @@ def test_the_queue_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
     asyncio.run(scene())
 
 
+def test_those_who_wait_for_long_places_keep_nobody_from_free_ones(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+
+    async def scene() -> None:
+        gate = Gate(4)
+        long = [asyncio.ensure_future(gate.run(desk.work(n), long=True, patience_s=30)) for n in range(5)]
+        await desk.wait_until_begun(2)
+        short = [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in (10, 11)]
+        await desk.wait_until_begun(4)
+        short += [asyncio.ensure_future(gate.run(desk.work(n), long=False, patience_s=30)) for n in (12, 13, 14)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="3 requests are already waiting"):
+            await gate.run(desk.work(), long=False, patience_s=30)
+        with pytest.raises(Overloaded, match="3 requests are already waiting"):
+            await gate.run(desk.work(), long=True, patience_s=30)
+        desk.end()
+        assert await asyncio.gather(*long, *short) == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+        gate.close()
+
+    asyncio.run(scene())
+
+
+def test_those_who_have_gone_are_not_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
+
+    async def scene() -> None:
+        gate = Gate(1)
+        busy = asyncio.ensure_future(gate.run(desk.work(), long=False, patience_s=30))
+        await desk.wait_until_begun(1)
+        for _ in range(3):
+            gone = [asyncio.ensure_future(gate.run(desk.work(), long=False, patience_s=30)) for _ in range(2)]
+            await asyncio.sleep(0)
+            for request in gone:
+                request.cancel()
+            await asyncio.gather(*gone, return_exceptions=True)
+        desk.end()
+        await busy
+        gate.close()
+
+    asyncio.run(scene())
+    assert len(desk.order) == 1
+
+
 def test_equal_reads_that_wait_are_answered_by_one_that_begins_after_all_of_them(desk: Desk) -> None:
     async def scene() -> None:
         gate = Gate(1)
@@ -172,3 +218,49 @@ def test_an_error_comes_out_and_leaves_the_place() -> None:
         gate.close()
 
     asyncio.run(scene())
+
+
+STUCK = """
+import asyncio, threading
+from pydantic import SecretStr
+from api.gate import Gate
+from api.shared_looks import SharedLook
+from service.db.session import open_sessions
+
+begun = threading.Semaphore(0)
+
+def stop_here(*_):
+    begun.release()
+    threading.Event().wait()
+
+async def work():
+    stop_here()
+
+async def main():
+    gate, look = Gate(8), SharedLook(open_sessions(SecretStr("postgresql+psycopg://")), stop_here)
+    asked = [asyncio.ensure_future(gate.run(work, long=False, patience_s=30)) for _ in range(8)]
+    asked.append(asyncio.ensure_future(look.ask("key")))
+    for _ in range(9):
+        await asyncio.to_thread(begun.acquire)
+    gate.close(0.1)
+    look.close(0.1)
+    print("closed")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(60)
+def test_work_that_never_ends_keeps_no_process_from_ending() -> None:
+    ended = subprocess.run([sys.executable, "-c", STUCK], check=True, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("closed\n", "")
+
+
+@pytest.mark.timeout(60)
+def test_all_threads_are_waited_for_together(desk: Desk) -> None:
+    threads = Threads("test", 40)
+    for number in range(40):
+        threads.start(desk.work(number))
+    asyncio.run(desk.wait_until_begun(40))
+    threads.close(within_s=2.0)
+    assert len(desk.threads) == 40

@@ -1,11 +1,14 @@
 """JSON that somebody sends: what is read, what is refused, and in which words."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from service.domain.json_text import parse_json
+from service.errors import InvalidInput
 from tests.api.test_problems import problem
 
 DEEP = b"[" * 100_000
@@ -77,6 +80,30 @@ def test_what_cannot_be_read_is_told_by_field_and_remedy(
     assert refused["field"] == field
     assert hint in refused["remedy"]
     assert len(json.dumps(refused)) < 1_000
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("quotes", [b'"' + b'\\"' * 100_000, b'"\\' * 300_000, b'"' * 300_000])
+def test_strings_without_an_end_are_looked_at_once(client: TestClient, quotes: bytes) -> None:
+    """Their commas count as a string's, and whether there are too many is not sought from each quote anew."""
+    refused = problem(post(client, quotes + b"," * 1_000_010), 422)
+    assert refused["field"] == "body"
+
+
+@pytest.mark.parametrize("character", ["k", "\U0001f600"])
+def test_the_name_of_a_place_is_made_for_the_wrong_one_alone(character: str) -> None:
+    key = character * 60
+    opened = f'{{"{key}":' * 62
+    body = f"{opened}[{'0,' * 100_000}NaN]{'}' * 62}".encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput) as refused:
+            parse_json(body)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused.value.field == ".".join([*[key] * 62, "100000"])
+    assert most < 32 << 20
 
 
 def test_a_body_that_was_declared_a_form_and_is_no_json_is_told_what_to_declare(client: TestClient) -> None:

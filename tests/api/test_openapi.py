@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
+
+from api.problems import Problem
 
 SNAPSHOT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -24,6 +27,12 @@ def test_every_reference_leads_somewhere_and_every_operation_knows_problems(clie
         for operation in operations.values():
             assert "application/problem+json" in operation["responses"]["default"]["content"], path
             assert operation["summary"], path
+
+
+def test_the_contract_is_made_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = client.get("/openapi.json").content
+    monkeypatch.setattr(Problem, "model_json_schema", None)
+    assert client.get("/openapi.json").content == first
 
 
 def references(node: Any) -> list[str]:

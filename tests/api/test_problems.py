@@ -18,6 +18,10 @@ from service.config import Settings
 from service.db.session import Sessions
 from service.errors import ArtifactLost, ArtifactNotStored, DissectError, InvalidInput, JobCancelled, LeaseLost
 
+NETWORKS = ("torch", "numba", "timm", "open_clip", "transformers")
+DECODERS = ("cv2", "PIL", "pydicom", "gdcm", "jpeg_ls", "openjpeg", "_openjpeg", "libjpeg", "pylibjpeg", "rle")
+"""Modules that no process but a worker's child may import."""
+
 
 class Answer(Protocol):
     """What the test client's responses have in common, whichever HTTP library it is built on."""
@@ -63,6 +67,15 @@ def test_invalid_body_names_every_field(client: TestClient) -> None:
     fields = {error["field"] for error in client.post("/jobs", json={"layers": [], "extra": 1}).json()["errors"]}
     assert {"probe_set", "concept_set", "dissector", "extra"} <= fields
     assert body["field"] in body["detail"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("wrong", "more"), [(20_000, "19,980"), (21, "1"), (20, None), (1, None)])
+def test_many_wrong_fields_are_counted_and_the_first_are_told(client: TestClient, wrong: int, more: str | None) -> None:
+    body = problem(client.post("/concept-sets", json={"name": "c", "concepts": [*range(wrong)]}), 422)
+    assert len(body["errors"]) == min(wrong, 20)
+    assert body["field"] == body["errors"][0]["field"]
+    assert (f"there are {more} more." in body["detail"]) is (more is not None)
 
 
 LISTS = (
@@ -156,7 +169,8 @@ def test_every_error_of_the_tree_has_a_status_and_a_code() -> None:
         assert any(base in STATUS for base in kind.__mro__), kind
 
 
-@pytest.mark.parametrize("modules", ["api.app, api.__main__", "workers.app, workers.__main__", "workers.scheduler"])
-def test_no_process_but_the_computing_child_imports_torch(modules: str) -> None:
-    script = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True)
+@pytest.mark.parametrize("module", ["api.app", "workers.app", "workers.duties"])
+def test_no_process_but_the_computing_child_imports_networks_or_decoders(module: str) -> None:
+    script = f"import sys, {module}; print(sorted(set(sys.modules) & {{*{NETWORKS}, *{DECODERS}}}))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +18,14 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
-from service.domain.resources import ResourceKind
+from service.domain import digests
+from service.domain.audits import Deployment
+from service.domain.resources import Resource, ResourceKind
 from service.errors import UnknownLayer
 from service.usecases.alerts import list_alerts
 from service.usecases.deployments import deploy_version
@@ -157,6 +161,25 @@ def test_an_older_event_that_comes_late_does_not_take_an_older_version_back_into
     assert in_use(registry) == "west@1"
 
 
+def test_an_event_of_the_future_does_not_keep_later_events_from_being_followed(
+    registry: TestClient, data_root: Path
+) -> None:
+    two_versions(registry, data_root)
+    assert len(send(registry, alias("3", at="2999-01-01")).json()["audits"]) == 1
+    assert in_use(registry) == "west@1"
+    assert len(send(registry, alias("2", at=datetime.now(UTC).isoformat())).json()["audits"]) == 1
+    assert in_use(registry) == "west@2"
+
+
+def test_an_event_that_is_passed_over_is_logged(registry: TestClient, data_root: Path) -> None:
+    two_versions(registry, data_root)
+    send(registry, alias("3", at="2026-01-02"))
+    with capture_logs() as lines:
+        send(registry, alias("2", at="2026-01-01"))
+    (line,) = [line for line in lines if "no newer" in line["event"]]
+    assert (line["model"], line["alias"], line["version"]) == ("screening", "champion", "2")
+
+
 def test_events_without_a_time_count_in_the_order_in_which_they_come(registry: TestClient, data_root: Path) -> None:
     two_versions(registry, data_root)
     for version, expected in (("3", "west@1"), ("2", "west@2"), ("3", "west@1")):
@@ -217,7 +240,8 @@ def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_
     for number, name in enumerate(("elsewhere", "nowhere")):
         source = f"{tmp_path}/{name}"
         (audit,) = refused(registry, created(data_root, version=f"9{number}", source=source))
-        assert audit["problem"]["detail"].endswith("The path lies outside the data roots.")
+        cannot = f"The deployment cannot follow version 9{number} of screening."
+        assert audit["problem"]["detail"] == f"{cannot} The path lies outside the data roots."
 
 
 def two_versions(registry: TestClient, data_root: Path) -> None:
@@ -251,10 +275,16 @@ def test_what_was_not_signed_or_is_old_is_refused(registry: TestClient, data_roo
 
 
 def refused(client: TestClient, event: Any) -> list[dict[str, Any]]:
-    """The audits that an event has begun, each of which has ended in an error and was told of."""
-    heard = send(client, event)
+    """The audits that an event has begun, each of which has ended in an error, was told of, and is in the log."""
+    with capture_logs() as logs:
+        heard = send(client, event)
     assert heard.status_code == 202, heard.text
     begun = [client.get(f"/audits/{audit}").json() for audit in heard.json()["audits"]]
+    warnings = [entry for entry in logs if entry["event"] == "cannot follow the model registry"]
+    logged = [(name, entry["reason"], entry["value"]) for entry in warnings for name in entry["deployments"]]
+    expected = [(audit["deployment"], audit["problem"]["detail"], audit["problem"].get("value")) for audit in begun]
+    assert sorted(logged, key=str) == sorted(expected, key=str)
+
     told = reasons_told(client)
     for audit in begun:
         assert (audit["status"], audit["verdict"], audit["trigger"]) == ("error", None, "registry")
@@ -275,6 +305,10 @@ def unusable_sources(data_root: Path) -> list[Any]:
     (data_root / "two").mkdir()
     for name in ("a.pt", "b.pt"):
         (data_root / "two" / name).write_bytes(name.encode())
+    (data_root / "many").mkdir()
+    for number in range(21):
+        (data_root / "many" / f"{number}").mkdir()
+    (data_root / "many" / "model.pt").touch()
     os.mkfifo(data_root / "fifo.safetensors")
     (data_root / "device.pt").symlink_to("/dev/zero")
     return [
@@ -289,6 +323,7 @@ def unusable_sources(data_root: Path) -> list[Any]:
         str(data_root / "missing"),
         str(data_root / "empty"),
         str(data_root / "two"),
+        str(data_root / "many"),
         str(data_root / "fifo.safetensors"),
         str(data_root / "device.pt"),
         str(data_root / ("x" * 300)),
@@ -301,16 +336,17 @@ def unusable_sources(data_root: Path) -> list[Any]:
 
 @pytest.mark.timeout(120)
 def test_a_version_that_cannot_be_followed_and_its_alias_are_audits_that_ended_in_an_error(
-    registry: TestClient, data_root: Path
+    registry: TestClient, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(digests, "_MOST_FILES", 20)
     before = in_use(registry)
     for number, source in enumerate(unusable_sources(data_root), start=10):
         (audit,) = refused(registry, created(data_root, version=str(number), source=source))
         assert audit["deployment"] == "east"
-        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        assert audit["problem"]["detail"].startswith(f"The deployment cannot follow version {number} of screening. ")
         (audit,) = refused(registry, alias(str(number), at=f"2026-02-01T00:00:{number}"))
         assert (audit["deployment"], audit["target"]) == ("west", before)
-        assert f"Version {number} of screening" in audit["problem"]["detail"]
+        assert audit["problem"]["detail"].startswith(f"The deployment cannot follow version {number} of screening. ")
         assert in_use(registry) == before
     assert len(send(registry, created(data_root)).json()["audits"]) == 1, "nothing of it is in the way"
 
@@ -362,22 +398,17 @@ def test_one_follower_that_fails_does_not_keep_others_from_following(registry: T
     body = {"name": "north", "policy": "screening", "baseline": registry.get("/deployments/west").json()["baseline"]}
     assert registry.post("/deployments", json={**body, "registered_model": "screening@champion"}).status_code == 201
     send(registry, created(data_root))
-    with patch("service.usecases.registry.deploy_version", side_effect=refuse_first()):
+    with patch("service.usecases.registry.deploy_version", side_effect=refuse_west):
         begun = send(registry, alias()).json()["audits"]
     found = [registry.get(f"/audits/{audit}").json() for audit in begun]
     assert [(one["deployment"], one["status"]) for one in found] == [("west", "error"), ("north", "running")]
     assert registry.get("/deployments/north").json()["target"] == "north@1"
 
 
-def refuse_first() -> Callable[..., Any]:
-    refusals = [UnknownLayer("There is no layer 'x'.", field="layers", value="x", remedy="Name another.")]
-
-    def deploy(*arguments: Any) -> Any:
-        if refusals:
-            raise refusals.pop()
-        return deploy_version(*arguments)
-
-    return deploy
+def refuse_west(session: Session, name: str, target: Resource) -> Deployment:
+    if name == "west":
+        raise UnknownLayer("There is no layer 'x'.", field="layers", value="x", remedy="Name another.")
+    return deploy_version(session, name, target)
 
 
 def test_an_alias_whose_version_never_comes_is_told_of(
@@ -403,11 +434,40 @@ def test_what_is_no_event_names_its_field_and_leaves_nothing(registry: TestClien
         (created(data_root) | {"entity": 7}, "entity"),
         (created(data_root, name=None), "data.name"),
         (created(data_root, name="\0"), "data.name"),
-        (created(data_root, source="\ud800"), "data.source"),
+        (created(data_root, name="\ud800"), "data.name"),
+        (created(data_root, name=float("nan")), "data.name"),
+        (created(data_root, tags=nested(100)), "body"),
     ):
         assert problem(send(registry, event), 422)["field"] == field
     assert audits(registry) == []
     assert len(send(registry, created(data_root)).json()["audits"]) == 1
+
+
+def nested(depth: int) -> list[Any]:
+    whole: list[Any] = []
+    for _ in range(depth):
+        whole = [whole]
+    return whole
+
+
+def test_what_is_not_used_of_an_event_may_be_anything(registry: TestClient, data_root: Path) -> None:
+    odd = {"description": "\ud800 \0", "tags": [float("nan"), 10**50, float("inf")], "\ud800": "\0"}
+    assert len(send(registry, created(data_root, **odd)).json()["audits"]) == 1
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\0", float("nan"), float("inf"), 10**50])
+def test_what_is_used_of_an_event_and_cannot_be_is_an_audit_that_ended_in_an_error(
+    registry: TestClient, data_root: Path, odd: Any
+) -> None:
+    before = in_use(registry)
+    source = odd if not isinstance(odd, str) else f"{data_root}/v2{odd}"
+    (audit,) = refused(registry, created(data_root, source=source))
+    assert audit["deployment"] == "east"
+    (audit,) = refused(registry, created(data_root, version=odd))
+    assert (audit["deployment"], audit["problem"]["field"]) == ("east", "data.version")
+    (audit,) = refused(registry, alias() | {"timestamp": odd})
+    assert (audit["deployment"], audit["problem"]["field"]) == ("west", "timestamp")
+    assert in_use(registry) == before
 
 
 def test_without_a_secret_nothing_is_heard(client: TestClient, data_root: Path) -> None:

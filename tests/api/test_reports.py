@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +23,7 @@ from service.probes.manifest import read_manifest
 from service.probes.phantoms import write_phantoms
 from service.reports.pictures import pictured_images
 from service.reports.thumbnails import Thumbnails
-from tests.api.test_problems import problem
+from tests.api.test_problems import DECODERS, NETWORKS, problem
 from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.reports.page import Page
 from tests.service.factories import dissected_job, queued_job
@@ -121,6 +123,37 @@ def test_pictures_go_with_the_result(sessions: Sessions, job: UUID) -> None:
     with transaction(sessions) as session:
         session.execute(text("DELETE FROM jobs"))
         assert find_pictures(session, job) == {}
+
+
+SERVED_WITHOUT_DECODER = """
+import sys
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from api.app import create_app
+from service.config import Settings
+from tests.service.factories import RecordingQueue
+
+database_url, data_root, job, manifest, *forbidden = sys.argv[1:]
+app = create_app(Settings(
+    database_url=SecretStr(database_url), broker_url=SecretStr("redis://localhost:1"), api_key=SecretStr("k"),
+    data_roots=data_root,
+))
+app.state.queue = RecordingQueue()
+with TestClient(app, headers={"Authorization": "Bearer k"}) as client:
+    probe_set = {"name": "cut", "manifest": manifest, "patches": {"size": 32, "stride": 32}}
+    answers = [client.get(f"/jobs/{job}/report"), client.get(f"/jobs/{job}/export"), client.post("/probe-sets", json=probe_set)]
+print([answer.status_code for answer in answers], sorted(set(sys.modules) & set(forbidden)))
+"""  # noqa: E501
+
+
+def test_reports_and_patches_are_served_without_a_decoder(
+    job: UUID, probes: Path, database_url: str, data_root: Path
+) -> None:
+    arguments = [database_url, str(data_root), str(job), str(probes), *NETWORKS, *DECODERS]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED_WITHOUT_DECODER, *arguments], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "[200, 200, 201] []"
 
 
 @pytest.mark.parametrize("kind", ["report", "export"])

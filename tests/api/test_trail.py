@@ -419,6 +419,8 @@ def test_each_key_acts_under_its_name(named: FastAPI, sessions: Sessions) -> Non
         ("scheduler=secret-word", "scheduler, is taken"),
         ("a=secret-word,b=secret-word", "the same as another"),
         ("a=open sesame", "the same as another"),
+        ("a=secret-wörd", "which no client can send"),
+        ("a= secret-word", "which no client can send"),
     ],
 )
 def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None:
@@ -429,7 +431,17 @@ def test_a_bad_list_of_keys_is_named_and_not_shown(keys: str, hint: str) -> None
     with pytest.raises(InvalidInput, match=hint) as refused:
         create_app(settings)
     assert refused.value.field == "api_keys"
-    assert "secret-word" not in json.dumps(refused.value.as_problem())
+    assert "secret-w" not in json.dumps(refused.value.as_problem())
+
+
+@pytest.mark.parametrize("key", ["secret-wörd", " secret-word", "secret-word\n", " ", "secret\tword", "\0"])
+def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> None:
+    url = SecretStr("postgresql+psycopg://")
+    settings = Settings(database_url=url, broker_url=url, api_key=SecretStr(key), data_roots="/")
+    with pytest.raises(InvalidInput, match="which no client can send") as refused:
+        create_app(settings)
+    assert refused.value.field == "api_key"
+    assert "secret" not in json.dumps(refused.value.as_problem())
 
 
 def test_the_scheduler_acts_under_its_name(sessions: Sessions) -> None:

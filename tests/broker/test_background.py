@@ -16,10 +16,11 @@ OTHER_TASK = "mammodissect.other"
 
 
 class SlowQueue(RecordingQueue):
-    """A broker that answers when it is let, and is away for the first message."""
+    """A broker that answers when it is let, and fails for the first message."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         super().__init__()
+        self.error = error or Unavailable("The broker cannot be reached.")
         self.let = threading.Event()
         self.asked = 0
 
@@ -27,12 +28,13 @@ class SlowQueue(RecordingQueue):
         self.let.wait(30)
         self.asked += 1
         if self.asked == 1:
-            raise Unavailable("The broker cannot be reached.")
+            raise self.error
         super().publish(task, identifier)
 
 
-def test_nobody_waits_and_the_order_is_kept() -> None:
-    slow, ids = SlowQueue(), [uuid4() for _ in range(5)]
+@pytest.mark.parametrize("error", [Unavailable("The broker cannot be reached."), ValueError("of some library")])
+def test_nobody_waits_and_the_order_is_kept(error: Exception) -> None:
+    slow, ids = SlowQueue(error), [uuid4() for _ in range(5)]
     queue = BackgroundQueue(slow)
     for one in ids:
         queue.publish(OTHER_TASK, one)

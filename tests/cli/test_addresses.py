@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.addresses import is_loopback, service_url
+from cli.addresses import ascii_host, is_this_machine, service_url
 from service.errors import InvalidInput
 
 
@@ -14,11 +14,15 @@ from service.errors import InvalidInput
         ("http://[::1]:8000", "::1", 8000),
         ("HTTPS://Dissect.Hospital.example/prefix", "dissect.hospital.example", None),
         ("https://my_host", "my_host", None),
+        ("https://dienst.köln.example", "dienst.xn--kln-sna.example", None),
+        ("https://xn--kln-sna.example", "xn--kln-sna.example", None),
+        ("https://köln.example", "xn--kln-sna.example", None),
+        ("https://xn--a.example", "xn--a.example", None),
     ],
 )
 def test_urls(text: str, host: str, port: int | None) -> None:
     url = service_url(text)
-    assert (url.host, url.port) == (host, port)
+    assert (ascii_host(url), url.port) == (host, port)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_urls(text: str, host: str, port: int | None) -> None:
         ("http:///path", "does not name a host"),
         ("http://a b", "an impossible host"),
         ("http://..", "an impossible host"),
+        ("http://xn--/", "an impossible host"),
         (f"http://{'a' * 64}.example", "an impossible host"),
         ("http://host\tname", "is not a URL"),
         ("localhost:8000", "does not begin with http"),
@@ -54,13 +59,37 @@ def test_what_is_no_url_of_a_service_names_what_is_wrong(text: str, why: str) ->
     assert "secret" not in str(refused.value.as_problem())
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "127.1", "0x7f000001", "::1", "[::1]", "::ffff:127.0.0.1"])
+def test_this_machine_by_number(host: str) -> None:
+    assert is_this_machine(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "0x0", "::", "0:0:0:0:0:0:0:0", "::ffff:0.0.0.0"])  # noqa: S104
+def test_no_address_is_this_machine(host: str) -> None:
+    assert is_this_machine(host)
+
+
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.8.9.10", "127.1", "::1", "localhost", "LOCALHOST.", "api.localhost", "::ffff:127.0.0.1"]
+    "host",
+    [
+        "localhost",
+        "LOCALHOST.",
+        "api.localhost",
+        "localhost.localdomain",
+        "localhost6",
+        "ip6-localhost",
+        "ip6-loopback",
+    ],
 )
-def test_this_machine(host: str) -> None:
-    assert is_loopback(host)
+def test_this_machine_by_name(host: str) -> None:
+    assert is_this_machine(host)
+
+
+def test_this_machine_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Reading-Room")
+    assert is_this_machine("reading-room")
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "128.0.0.1", "::2", "localhost.example", "notlocalhost", "127.example"])
 def test_another_machine(host: str) -> None:
-    assert not is_loopback(host)
+    assert not is_this_machine(host)

@@ -12,10 +12,11 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from cli.audit import Status, exit_status, junit
+from cli.audit import exit_status, junit
 from cli.client import ServiceClient
-from cli.main import app
+from cli.commands import app
 from cli.up import StackInfo, running_stack
+from service.exits import ExitStatus
 from tests.service.small_jobs import write_folder
 from tests.service.small_networks import ARCHITECTURE, LAYERS
 
@@ -49,15 +50,15 @@ def judged(verdict: str | None, *outcomes: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("verdict", "strict", "status"),
     [
-        ("pass", False, Status.PASS),
-        ("pass", True, Status.PASS),
-        ("warn", False, Status.PASS),
-        ("warn", True, Status.FAIL),
-        ("fail", False, Status.FAIL),
-        (None, False, Status.ERROR),
+        ("pass", False, ExitStatus.OK),
+        ("pass", True, ExitStatus.OK),
+        ("warn", False, ExitStatus.OK),
+        ("warn", True, ExitStatus.NO),
+        ("fail", False, ExitStatus.NO),
+        (None, False, ExitStatus.ERROR),
     ],
 )
-def test_the_exit_status_is_the_verdict(verdict: str | None, strict: bool, status: Status) -> None:
+def test_the_exit_status_is_the_verdict(verdict: str | None, strict: bool, status: ExitStatus) -> None:
     assert exit_status(judged(verdict), strict=strict) is status
 
 
@@ -81,10 +82,10 @@ def test_junit_has_a_case_for_each_outcome() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "status"), [({}, Status.ERROR), ({"status": "running", "finished_at": None}, Status.PASS)]
+    ("ended", "status"), [({}, ExitStatus.ERROR), ({"status": "running", "finished_at": None}, ExitStatus.OK)]
 )
 def test_without_waiting_it_is_an_error_that_the_audit_could_not_begin(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: dict[str, Any], status: Status
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: dict[str, Any], status: ExitStatus
 ) -> None:
     answer = {**judged(None), "target": "target@1", "policy": "lenient@1", "finished_at": "2026-01-01T00:00:01Z"}
     monkeypatch.setattr(ServiceClient, "post", lambda *_: {**answer, **ended})
@@ -92,7 +93,7 @@ def test_without_waiting_it_is_an_error_that_the_audit_could_not_begin(
     arguments = ["audit", "--deployment", "east", "--no-wait", "--api-key-file", str(tmp_path / "key")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == status
-    assert ("NO VERDICT: The dissection failed." in result.output) == (status is Status.ERROR)
+    assert ("NO VERDICT: The dissection failed." in result.output) == (status is ExitStatus.ERROR)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from service.errors import InvalidInput
 from service.exits import ExitStatus, run_program
 
 AUDIT = ("audit", "--deployment", "east", "--url", "http://127.0.0.1:9", "--api-key-file", "key")
+ROOT = Path(cli.main.__file__).parents[1]
 Ended = tuple[int, str]
 
 
@@ -34,7 +34,7 @@ def process(module: str, *arguments: str, **environment: str) -> subprocess.Comp
     kept = {name: value for name, value in os.environ.items() if name not in settings}
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        env={**kept, "PYTHONPATH": str(Path(cli.main.__file__).parents[1]), **environment},
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -64,25 +64,25 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "lines"),
     [
-        KeyError("id"),
-        RuntimeError("first line\nsecond line"),
-        UnicodeEncodeError("ascii", "ä", 0, 1, "no"),
-        MemoryError(),
-        SystemExit(1),
-        SystemExit("a library ends the process"),
-        BrokenPipeError(errno.EPIPE, "gone"),
+        (KeyError("id"), 1),
+        (RuntimeError("first line\nsecond line"), 1),
+        (UnicodeEncodeError("ascii", "ä", 0, 1, "no"), 1),
+        (MemoryError(), 1),
+        (SystemExit(1), 0),  # whoever ends a process so has said why
+        (SystemExit("a library ends the process"), 1),
+        (BrokenPipeError(errno.EPIPE, "gone"), 1),  # not our output's
     ],
     ids=repr,
 )
 def test_no_accident_of_the_gate_is_a_verdict(
-    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended], error: BaseException
+    monkeypatch: pytest.MonkeyPatch, mammodissect: Callable[..., Ended], error: BaseException, lines: int
 ) -> None:
     monkeypatch.setattr(ServiceClient, "post", raising(error))
     status, printed = mammodissect(*AUDIT)
     assert status == ExitStatus.ERROR
-    assert printed.count("\n") <= 1, printed
+    assert printed.count("\n") == lines, printed
     assert "Traceback" not in printed
 
 
@@ -118,7 +118,60 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, mammodissect: Call
     ],
 )
 def test_wrong_usage_is_2(mammodissect: Callable[..., Ended], arguments: tuple[str, ...]) -> None:
-    assert mammodissect(*arguments)[0] == 2
+    status, printed = mammodissect(*arguments)
+    assert (status, printed.count("\n")) == (2, 1 if arguments else 0), printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("audit",), "Missing option '--deployment'. See `mammodissect audit --help`."),
+        (("admin", "no-such"), "No such command 'no-such'. See `mammodissect admin --help`."),
+        (("--no-such",), "No such option: --no-such. See `mammodissect --help`."),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_where_help_is(
+    mammodissect: Callable[..., Ended], arguments: tuple[str, ...], line: str
+) -> None:
+    assert mammodissect(*arguments) == (2, f"mammodissect: {line}\n")
+
+
+def test_wrong_usage_of_the_api_is_one_line_too() -> None:
+    done = process("api", "--port", "70000")
+    line = "api: Argument --port: 70000 is not from 0 to 65535. See `python -m api --help`.\n"
+    assert (done.returncode, done.stderr) == (2, line)
+
+
+PROGRAMS = ("cli.main", "api.__main__", "workers.__main__", "workers.scheduler")
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_a_program_listens_for_errors_before_it_imports_what_may_fail(module: str) -> None:
+    script = (
+        f"import sys; before = set(sys.modules); import {module}; "
+        "print(*{name for name in set(sys.modules) - before if name.partition('.')[0] not in sys.stdlib_module_names})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    package = module.partition(".")[0]
+    assert set(done.stdout.split()) == {package, module, "service", "service.errors", "service.exits"}
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_an_error_while_importing_is_one_line_and_2(folder: Path, module: str) -> None:
+    for name in ("pydantic", "rich"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise ValueError('broken')")
+    done = process(module, PYTHONPATH=f"{folder}:{ROOT}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Unexpected ValueError: broken" in done.stderr
+
+
+def test_a_variable_that_a_library_cannot_use_is_one_line_and_2() -> None:
+    done = process("cli.main", "--help", TERMINAL_WIDTH="wide")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Unexpected ValueError: invalid literal" in done.stderr
+    debugged = process("cli.main", "--debug", "--help", TERMINAL_WIDTH="wide")
+    assert "Traceback" in debugged.stderr
 
 
 @pytest.mark.parametrize("module", ["api", "workers", "workers.scheduler"])
@@ -159,14 +212,34 @@ def test_commands_say_which_setting_is_wrong() -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
+@pytest.mark.parametrize("query", ["foo=1", "secret-word=1", "connect_timeout=soon"])
+@pytest.mark.parametrize("program", [("cli.main", "migrate"), ("api",)])
+def test_an_unknown_parameter_of_the_database_is_a_setting_that_cannot_be_used(
+    program: tuple[str, ...], query: str
+) -> None:
+    url = f"postgresql+psycopg://u:secret-word@127.0.0.1:1/d?{query}"
+    needed = {"BROKER_URL": "redis://127.0.0.1:1", "API_KEY": "open-sesame", "DATA_ROOTS": "/", "ARTIFACTS_URL": "a"}
+    done = process(*program, DATABASE_URL=url, **needed)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "DATABASE_URL has a parameter after ? that Postgres does not know" in done.stderr
+    assert "secret-word" not in done.stderr
+
+
 def test_a_reader_that_has_gone_and_a_full_disk_are_2_as_well(folder: Path) -> None:
     """Both as shells make them: the one is silent, for nobody reads, the other is said."""
     command = f"{sys.executable} -m cli.main --help"
-    shell = {**os.environ, "PYTHONPATH": str(Path(cli.main.__file__).parents[1])}
+    shell = {**os.environ, "PYTHONPATH": str(ROOT)}
     gone = f"{command} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", gone], env=shell, capture_output=True, text=True, check=True)
     assert done.stdout in {"0\n", "2\n"}, "0 where it was written before the reader went"
     assert done.stderr == ""
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command.split(), env=shell, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "")
+
     full = subprocess.run(
         ["bash", "-c", f"{command} > /dev/full"], env=shell, check=False, capture_output=True, text=True
     )
@@ -179,16 +252,18 @@ def test_ctrl_c_ends_a_waiting_command_with_130(folder: Path) -> None:
     """The key comes from a pipe that nobody writes to, so the command waits."""
     os.mkfifo(folder / "pipe")
     command = [sys.executable, "-m", "cli.main", *AUDIT[:-1], "pipe"]
-    shell = {**os.environ, "PYTHONPATH": str(Path(cli.main.__file__).parents[1])}
-    # A shell's background job, as a pipeline may be, begins with SIGINT ignored, and so would the command.
-    with subprocess.Popen(
-        command,
-        env=shell,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - it calls nothing that takes a lock
-    ) as waiting:
-        time.sleep(3)
+    shell = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (
+        subprocess.Popen(
+            command,
+            env=shell,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell's background job, as a pipeline may be, begins with SIGINT ignored, and so would the command.
+            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - it calls nothing that takes a lock
+        ) as waiting,
+        (folder / "pipe").open("wb"),  # returns once the command has opened it to read, and so waits
+    ):
         waiting.send_signal(signal.SIGINT)
         _, printed = waiting.communicate(timeout=30)
     assert (waiting.returncode, printed) == (130, "")

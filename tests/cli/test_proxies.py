@@ -72,7 +72,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "0.0.0.0"])  # noqa: S104
 def test_a_call_to_this_machine_goes_past_every_proxy(
     monkeypatch: pytest.MonkeyPatch, listeners: tuple[Listener, Listener], variable: str, host: str
 ) -> None:
@@ -129,6 +129,14 @@ def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_variables_mean_what_they_mean_to_other_programs(variables: dict[str, str], proxy: str | None) -> None:
     chosen = proxy_for(httpx.URL(ELSEWHERE), variables)
     assert (None if chosen is None else str(chosen.url)) == (None if proxy is None else str(httpx.URL(proxy)))
+
+
+@pytest.mark.parametrize("host", ["http://dienst.köln.example", "http://xn--kln-sna.example", "http://köln.example"])
+@pytest.mark.parametrize("exceptions", ["köln.example", "KÖLN.example", "*.xn--kln-sna.example"])
+def test_international_names_in_both_spellings(host: str, exceptions: str) -> None:
+    variables = {"http_proxy": "http://xn--a.example:1", "no_proxy": exceptions}
+    assert proxy_for(httpx.URL(host), variables) is None
+    assert proxy_for(httpx.URL("http://xn--bonn-.example"), variables) is not None
 
 
 @pytest.mark.parametrize("exceptions", ["10.1.2.3", "10.0.0.0/8", "10.1.2.3:8000", "::1,10.1.2.3/32"])

@@ -3,7 +3,7 @@
 import os
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url, text
 from cli.embedded import PostgresServer
 from service.db.logins import admit_login
 from service.db.migrate import upgrade
-from service.db.session import open_sessions, transaction
+from service.db.session import APP_ROLE, open_sessions, transaction
 from service.errors import Conflict, InvalidInput, Unavailable
 from tests.embedded.processes import running, wait_until
 
@@ -242,6 +242,100 @@ def test_a_login_that_is_not_fit(database_url: str, user: str, words: str) -> No
     with pytest.raises(InvalidInput, match=words) as caught:
         admit_login(database_url, login(database_url, user).render_as_string(hide_password=False))
     assert caught.value.remedy
+
+
+@pytest.fixture
+def stranger(database_url: str) -> Iterator[psycopg.Connection]:
+    """The owner's connection, with a login and a group that are not ours; what it does to them is undone."""
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE ROLE stranger LOGIN")
+        connection.execute("CREATE ROLE friends")
+        yield connection
+        connection.execute(f"REVOKE pg_execute_server_program FROM {APP_ROLE}")
+        connection.execute("DROP OWNED BY stranger, friends CASCADE")
+        connection.execute("DROP ROLE stranger, friends")
+
+
+def function_of(connection: psycopg.Connection) -> str:
+    row = connection.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY oid"
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def admit_stranger(database_url: str) -> None:
+    admit_login(database_url, login(database_url, "stranger").render_as_string(hide_password=False))
+
+
+@pytest.mark.parametrize(
+    ("what", "named"),
+    [
+        ("GRANT mammodissect TO stranger", "role mammodissect"),
+        ("GRANT pg_execute_server_program TO stranger", "role pg_execute_server_program"),
+        ("GRANT pg_read_server_files TO stranger WITH INHERIT FALSE, SET FALSE, ADMIN TRUE", "pg_read_server_files"),
+        ("GRANT friends TO stranger; GRANT pg_monitor TO friends", "role friends, role pg_monitor"),
+        (f"GRANT pg_execute_server_program TO {APP_ROLE}", "role pg_execute_server_program"),
+        ("CREATE SCHEMA theirs AUTHORIZATION stranger", "schema theirs"),
+        ("ALTER TABLE trail OWNER TO stranger", "table trail"),
+        ("ALTER FUNCTION {function} OWNER TO stranger", "function"),
+        ("ALTER DATABASE {database} OWNER TO stranger", "database"),
+        ("GRANT DELETE ON trail TO stranger", "table trail"),
+        ("GRANT UPDATE (action) ON trail TO stranger", "table trail"),
+        ("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO stranger", "function pg_read_file"),
+    ],
+)
+def test_a_login_that_could_become_more_is_not_admitted(
+    database_url: str, stranger: psycopg.Connection, what: str, named: str
+) -> None:
+    names = {"database": stranger.info.dbname, "function": function_of(stranger)}
+    stranger.execute(what.format(**names).encode())
+    try:
+        with pytest.raises(InvalidInput, match=named) as caught:
+            admit_stranger(database_url)
+        assert caught.value.remedy
+    finally:
+        stranger.execute("REASSIGN OWNED BY stranger TO mammodissect")
+
+
+def test_what_a_login_owns_in_another_database_counts_too(
+    postgres_server: PostgresServer, stranger: psycopg.Connection
+) -> None:
+    stranger.execute("CREATE TABLE theirs ()")
+    stranger.execute("ALTER TABLE theirs OWNER TO stranger")
+    service_url = login(postgres_server.url, "stranger").render_as_string(hide_password=False)
+    with pytest.raises(InvalidInput, match=f"something in database {stranger.info.dbname}"):
+        admit_login(postgres_server.url, service_url)
+
+
+def test_a_login_that_may_connect_and_has_the_services_role_is_admitted(
+    database_url: str, stranger: psycopg.Connection
+) -> None:
+    stranger.execute(f"GRANT CONNECT ON DATABASE {stranger.info.dbname} TO stranger".encode())
+    stranger.execute(f"GRANT {APP_ROLE} TO stranger".encode())
+    admit_stranger(database_url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgres://u:secret-word@[h/d", "sqlite:///secret-word"])
+def test_a_url_that_is_none_is_refused_by_its_own_name_and_without_its_password(database_url: str, url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^SERVICE_DATABASE_URL is not a Postgres URL") as caught:
+        admit_login(database_url, url)
+    assert caught.value.field == "service_database_url"
+    assert "secret-word" not in f"{caught.value} {caught.value.value}"
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://a:hidden@h:port/d", "mysql://a:hidden@h/d", "{url}?hidden=1"])
+def test_a_login_in_a_url_that_cannot_be_used(database_url: str, url: str) -> None:
+    with pytest.raises(InvalidInput, match="SERVICE_DATABASE_URL ") as caught:
+        admit_login(database_url, url.format(url="postgresql+psycopg://a:hidden@h/d"))
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_login_that_may_not_migrate(empty_database_url: str, database_url: str) -> None:
+    plain_url = login(empty_database_url, "department").render_as_string(hide_password=False)
+    admit_login(database_url, login(database_url, "department").render_as_string(hide_password=False))
+    with pytest.raises(Conflict, match="is not allowed to change the tables"):
+        upgrade(plain_url)
 
 
 def test_a_login_is_made_once_and_brought_up_to_date(database_url: str) -> None:

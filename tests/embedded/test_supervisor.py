@@ -1,12 +1,16 @@
 """Programs are kept running and can always be ended."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from cli.embedded.state_dir import rotate
 from cli.embedded.supervisor import Program, Supervisor
+from cli.up import service_programs
+from service.config import Settings
 from tests.embedded.processes import running, wait_until, wait_until_gone
 from tests.embedded.stand_in import program
 
@@ -67,3 +71,25 @@ def test_logs_do_not_grow_without_end(tmp_path: Path) -> None:
         writer.write(b"new\n")
     assert log.read_bytes() == b"new\n"
     assert (tmp_path / "api.log.1").read_bytes() == b"old\n" * 10
+
+
+def test_a_program_gets_no_setting_that_it_must_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supervise: Supervise
+) -> None:
+    monkeypatch.setenv("smtp_password", "secret")
+    monkeypatch.setenv("API_KEY", "secret")
+    script = (
+        f"import os; open({str(tmp_path / 'given')!r}, 'w').write(' '.join(os.environ)); import time; time.sleep(60)"
+    )
+    command = (sys.executable, "-c", script)
+    supervise([Program("worker", command, frozenset({"API_KEY", "SMTP_PASSWORD"}))]).check()
+    wait_until(lambda: (tmp_path / "given").exists() and "PATH" in (tmp_path / "given").read_text())
+    assert not {"API_KEY", "smtp_password"} & set((tmp_path / "given").read_text().split())
+
+
+def test_the_worker_of_a_stack_gets_no_secret_that_it_does_not_need() -> None:
+    withheld = {program.name: program.without for program in service_programs(8000)}
+    secrets = {name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
+    assert secrets - withheld["worker"] == {"DATABASE_URL", "BROKER_URL"}
+    assert "SIGNING_KEY" in withheld["worker"]
+    assert not withheld["api"] | withheld["scheduler"]

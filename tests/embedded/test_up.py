@@ -14,6 +14,7 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from cli.embedded import PostgresServer, ValkeyServer
 from cli.embedded.binaries import postgres_binary, valkey_binary
@@ -78,6 +79,23 @@ def command_line(process: psutil.Process) -> str:
         return f" {' '.join(process.cmdline())} "
     except psutil.NoSuchProcess:  # a zombie is one too
         return ""
+
+
+def computing_child(process: Popen[str], url: str, key: str, directory: Path) -> int:
+    """The id of the worker's child, which the first registered model makes it start."""
+    weights = directory / "weights.pt"
+    weights.write_bytes(b"none")
+    body = {"name": "m", "checkpoint": str(weights), "architecture": "efficientnet-lite0"}
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.post(f"{url}/models", json=body, headers=headers, timeout=60).status_code == httpx.codes.CREATED
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [one.pid for one in descendants(process) if " -m service.pipelines.child " in command_line(one)]
+        return len(found) == 1
+
+    wait_until(look)
+    return found[0]
 
 
 def environment_of(url: str) -> dict[str, str]:
@@ -177,7 +195,11 @@ def test_an_api_that_cannot_start_is_an_error(up: Up, directory: Path) -> None:
 
 
 def test_one_setting_each_replaces_the_embedded_servers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_server: PostgresServer, valkey_server: ValkeyServer
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    postgres_server: PostgresServer,
+    valkey_server: ValkeyServer,
 ) -> None:
     given = {
         "DATABASE_URL": postgres_server.url,
@@ -193,8 +215,31 @@ def test_one_setting_each_replaces_the_embedded_servers(
         assert environment_of(info.url) == given
         assert info.api_key_file is None
         assert len({child.pid for child in psutil.Process().children()} - before) == 1
+    said = capsys.readouterr().err
+    assert "use the login of DATABASE_URL. If that owns the database, set SERVICE_DATABASE_URL" in said
+    assert said.count("\n") == 1
     assert sorted(path.name for path in (tmp_path / "stack").iterdir()) == ["artifacts", "lock", "logs"]
     assert {child.pid for child in psutil.Process().children()} == before
+
+
+def test_the_programs_use_a_login_of_their_own_on_another_database(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    empty_database_url: str,
+    valkey_server: ValkeyServer,
+) -> None:
+    login = make_url(empty_database_url).set(username="ward", password="open-sesame")  # noqa: S106
+    service_url = login.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("SERVICE_DATABASE_URL", service_url)
+    monkeypatch.setenv("BROKER_URL", valkey_server.url)
+    with running_stack(tmp_path / "stack", 0, programs=lambda port: [program("api", "serve", port)]) as info:
+        given = environment_of(info.url)
+    assert capsys.readouterr().err == ""
+    assert given["DATABASE_URL"] == service_url
+    with psycopg.connect(service_url.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
 
 
 def test_a_stack_for_the_time_of_a_block(directory: Path) -> None:
@@ -219,8 +264,17 @@ def test_the_real_programs_serve(directory: Path) -> None:
         answer = httpx.get(f"{url}/jobs", headers={"Authorization": f"Bearer {key}"}, timeout=60)
         assert answer.json()["items"] == []
         assert httpx.get(f"{url}/jobs", timeout=60).status_code == httpx.codes.UNAUTHORIZED
-        for module in ("api", "workers", "workers.scheduler"):
-            child_with(process, f"-m {module}")
+        programs = [child_with(process, f"-m {module}") for module in ("api", "workers", "workers.scheduler")]
+        computing = computing_child(process, url, key, directory)
+
+        owner_password = (directory / "postgres" / "owner-password").read_text().strip()
+        assert owner_password
+        for pid in (*programs, computing):
+            environment = Path(f"/proc/{pid}/environ").read_bytes().decode()
+            assert "PATH=" in environment
+            assert owner_password not in environment
+            assert "mammodissect:" not in environment, "the owner's URL"
+            assert ("mammodissect_service:" in environment) is (pid != computing)
         started = [child.pid for child in descendants(process)]
         process.send_signal(signal.SIGTERM)
         process.communicate()

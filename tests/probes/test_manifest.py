@@ -232,6 +232,8 @@ BAD_JSON = {
     "no object": ("m.json", '["a.png"]', "Row 1 is not a JSON object"),
     "nested": ("m.json", '[{"image": "a.png", "tags": {"x": 1}}]', "neither text nor number"),
     "same name twice": ("m.json", '[{"image": "a.png", "x": 1, " x": 2}]', "without a name or twice"),
+    "key twice": ("m.json", '[{"image": "a.png", "findings": "mass", "findings": ""}]', "without a name or twice"),
+    "key twice in a line": ("m.jsonl", '{"image": "a.png", "view": null, "view": "CC"}', "without a name or twice"),
     "nameless": ("m.json", '[{"image": "a.png", "": 1}]', "without a name or twice"),
     "half a pair": ("m.json", '[{"image": "a.png", "text": "\\ud800"}]', "surrogate"),
     "line": ("m.jsonl", '{"image": "a.png"}\n\n{"image"\n', "Row 2 is not JSON"),

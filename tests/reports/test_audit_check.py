@@ -39,6 +39,12 @@ def test_a_good_report_is_read_back_and_gives_its_verdict_again(key: SigningKey,
     assert checked.faults == ()
 
 
+def test_a_report_in_the_words_of_an_earlier_release_is_good(key: SigningKey, report: AuditReport) -> None:
+    outcomes = tuple(replace(outcome, reason="In other words.") for outcome in report.outcomes)
+    document = audit_json(replace(report, outcomes=outcomes))
+    assert check_report(document, signed(key, document), key.public).faults == ()
+
+
 def test_a_report_without_a_verdict_has_nothing_to_compute(key: SigningKey) -> None:
     document = audit_json(report_audit(example_audit(None), example_parts(), None))
     checked = check_report(document, signed(key, document), key.public)
@@ -53,6 +59,10 @@ def test_a_report_without_a_verdict_has_nothing_to_compute(key: SigningKey) -> N
         (
             lambda one: replace(one, outcomes=(replace(one.outcomes[0], outcome="fail"), *one.outcomes[1:])),
             "significant-share: the report says fail; its facts give pass.",
+        ),
+        (
+            lambda one: replace(one, outcomes=(replace(one.outcomes[0], figures={"value": 0.9}), *one.outcomes[1:])),
+            "significant-share: the report says pass; its facts give other figures.",
         ),
         (
             lambda one: replace(

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -314,6 +315,16 @@ def test_an_action_waits_for_the_end_of_the_transaction_and_goes_with_its_savepo
         savepoint.rollback()
         assert done == []
     assert done == ["kept"]
+
+
+def test_an_action_goes_with_a_transaction_that_begins_again(field: Field) -> None:
+    done: list[str] = []
+    with transaction(field.sessions) as session:
+        for attempt in ("first", "second"):
+            session.rollback()
+            session.execute(text("SELECT 1"))
+            on_commit(session, partial(done.append, attempt))
+    assert done == ["second"]
 
 
 def paused(field: Field, name: str, now: datetime) -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+import workers.duties
 import workers.repeating
-import workers.scheduler
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item
@@ -31,10 +31,10 @@ def test_the_scheduler_program_fires_schedules(
 ) -> None:
     schedule = field.schedule(replace(DAILY, cron="* * * * *"), now=datetime.now(UTC) - timedelta(minutes=10))
     settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url), data_roots="/")
-    monkeypatch.setattr(workers.scheduler, "open_audits", lambda *_: field.audits)
-    monkeypatch.setattr(workers.scheduler, "EVERY_S", 0.02)
+    monkeypatch.setattr(workers.duties, "open_audits", lambda *_: field.audits)
+    monkeypatch.setattr(workers.duties, "EVERY_S", 0.02)
     stopped = threading.Event()
-    program = threading.Thread(target=workers.scheduler.run, args=(settings, stopped))
+    program = threading.Thread(target=workers.duties.run, args=(settings, stopped))
     program.start()
     try:
         while not field.audited(schedule):
@@ -54,11 +54,11 @@ def test_judging_an_audit_does_not_keep_it_from_looking_after_jobs(
         judging.set()
         enough.wait(60)
 
-    monkeypatch.setattr(workers.scheduler, "judge_ended_audits", judge_slowly)
-    monkeypatch.setattr(workers.scheduler, "EVERY_S", 0.02)
+    monkeypatch.setattr(workers.duties, "judge_ended_audits", judge_slowly)
+    monkeypatch.setattr(workers.duties, "EVERY_S", 0.02)
     settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url), data_roots="/")
     stopped = threading.Event()
-    program = threading.Thread(target=workers.scheduler.run, args=(settings, stopped))
+    program = threading.Thread(target=workers.duties.run, args=(settings, stopped))
     program.start()
     try:
         assert judging.wait(30)

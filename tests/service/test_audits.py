@@ -28,7 +28,6 @@ from service.domain.resources import Resource
 from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
-from service.usecases import audits, deployments
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
 from service.usecases.audits import Occasion, acknowledge_audit, cancel_audit, find_audit, start_audit
 from service.usecases.deployments import (
@@ -41,7 +40,7 @@ from service.usecases.deployments import (
 )
 from service.usecases.jobs import cancel_job, find_job
 from service.usecases.resources import register_model
-from tests.service.factories import RecordingQueue, impatient, slowly
+from tests.service.factories import RecordingQueue
 from tests.service.inline_child import inline_host
 from tests.service.small_jobs import SUBMISSION, submit, write_folder
 from tests.service.small_networks import ARCHITECTURE
@@ -375,17 +374,6 @@ def test_an_audit_that_is_being_judged_is_not_waited_for(hospital: Hospital) -> 
             with pytest.raises(Conflict, match="is being judged"):
                 cancel_audit(session, begun.id)
     assert hospital.finish(begun).verdict == "pass"
-
-
-def test_files_may_take_longer_to_read_than_a_transaction_may_be_silent(
-    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hospital.policy("policy")
-    for module, reads in ((audits, "digest_of_file"), (deployments, "probe_set_of"), (audits, "listed_probe_set")):
-        monkeypatch.setattr(module, reads, slowly(getattr(module, reads)))
-    monkeypatch.setattr(f"{__name__}.transaction", impatient)
-    hospital.deploy(baseline=hospital.baseline)
-    assert hospital.begin(hospital.register("target")).status is AuditStatus.RUNNING
 
 
 def test_a_verdict_is_acknowledged_once_and_never_changed(hospital: Hospital) -> None:

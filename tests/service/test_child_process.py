@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -62,6 +64,10 @@ def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
         ("crash", "internal", True),
         ("memory", "out-of-memory", False),
         ("vanished", "artifact-lost", False),
+        ("disk", "internal", False),
+        ("files", "internal", False),
+        ("forbidden", "internal", True),
+        ("image", "file-out-of-reach", False),
         ("lost", "artifact-lost", False),
     ],
 )
@@ -152,16 +158,17 @@ def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monk
         monkeypatch.setenv(name.upper(), value)
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://service@/db")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with child(data_roots="/data") as process:
+    with child(data_roots="/data", max_file_gb=3) as process:
         answer = ask(process, request("given"))
         assert isinstance(answer, messages.Finished)
         assert process.pid is not None
         seen = str(answer) + str(psutil.Process(process.pid).environ()) + str(psutil.Process(process.pid).cmdline())
     assert not [value for value in SECRETS.values() if value in seen]
     assert "key-of-" not in seen
-    settings, environment = answer.result["settings"], answer.result["environment"]
+    result: Mapping[str, Any] = answer.result
+    settings, environment = result["settings"], result["environment"]
     assert settings["database_url"] == "postgresql+psycopg://service@/db"
-    assert settings["data_roots"] == "/data"
+    assert (settings["data_roots"], settings["max_file_gb"]) == ("/data", 3)
     assert not set(map(str.upper, Settings.model_fields)) & set(environment)
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
@@ -178,9 +185,10 @@ def test_the_child_is_limited() -> None:
     with child(device="cpu", memory_limit_mb=1000) as process:
         answer = ask(process, request("given"))
     assert isinstance(answer, messages.Finished)
-    limits = answer.result["limits"]
-    assert limits["core"] == (0, 0)
-    assert limits["data"] == ((1000 << 20) + (4 << 30),) * 2
+    result: Mapping[str, Any] = answer.result
+    limits = result["limits"]
+    assert limits["core"] == [0, 0]
+    assert limits["data"] == [(1000 << 20) + (4 << 30)] * 2
     assert limits["files"][1] <= 4096
     assert 4096 <= limits["processes"][1] < 1 << 20
 
@@ -188,6 +196,68 @@ def test_the_child_is_limited() -> None:
 def test_memory_that_grows_faster_than_it_is_watched_is_refused() -> None:
     with child(device="cpu", memory_limit_mb=100) as process:
         assert failure(process, "burst").problem["code"] in {"out-of-memory", "memory-limit"}
+
+
+def test_memory_that_torch_is_refused_is_no_lasting_error() -> None:
+    """Its allocator says so with a RuntimeError, like anything else that goes wrong in torch."""
+    with child(device="cpu", memory_limit_mb=4000) as process:
+        answer = failure(process, "tensors")
+        assert (answer.problem["code"], answer.lasting) == ("out-of-memory", False)
+
+
+@pytest.mark.parametrize("label", ["pickle", "nonsense", "flood", "half a message"])
+def test_what_the_child_says_never_runs_in_the_host(
+    label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.pipelines.child_process._SILENCE_S", 1)
+    process = ChildProcess(Settings(), RUNNER, variables={"TINY_PLACE": str(tmp_path / "ran")})
+    try:
+        answer = failure(process, label)
+    finally:
+        process.kill()
+    assert (answer.problem["code"], answer.lasting) == ("worker-crashed", False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_result_that_is_no_json_is_an_error_of_the_item() -> None:
+    with child() as process:
+        assert failure(process, "not JSON").problem["code"] == "internal"
+        assert failure(process, "NaN").problem["code"] == "internal"
+
+
+def test_names_of_a_hostile_file_fit_into_the_database_and_a_message() -> None:
+    with child() as process:
+        answer = failure(process, "strange")
+    assert answer.problem["detail"].startswith("a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}")
+    assert len(answer.problem["detail"]) == 4000
+
+
+SEEN = """
+import ctypes, os
+from service.exits import run_service
+def look():
+    print(os.spawnvp(os.P_WAIT, "grep", ["grep", "-aqs", "KEY=secret", f"/proc/{os.getpid()}/environ"]))
+
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as a program begins that no other user has started
+look()
+run_service("worker", look)
+"""
+
+
+def test_no_other_process_reads_the_keys_of_a_service() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SEEN],
+        cwd=ROOT,
+        env={**os.environ, "KEY": "secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    seen, hidden = map(int, done.stdout.split())
+    assert (seen, hidden != 0) == (0, True), done.stderr
 
 
 HOST = f"""

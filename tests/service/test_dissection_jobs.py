@@ -1,6 +1,6 @@
 """Whole jobs on small networks: what is stored, what is reused, and every way in which a job may end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from service.usecases.jobs import cancel_job
 from service.usecases.neurons import list_layers, read_layers
 from service.usecases.preparations import prepare
 from service.usecases.reports import read_report, write_html
+from tests.probes.dicom_files import write_crashing_dicom
 from tests.reports.page import Page
 from tests.service.conftest import Run
 from tests.service.factories import RecordingQueue, impatient, slowly, without_preparations
@@ -71,6 +72,9 @@ def test_a_job_that_succeeds(sessions: Sessions, folder: Path, run: Run) -> None
     assert job.manifest is not None
     assert job.manifest["layers"] == list(LAYERS)
     assert job.manifest["images_used"] == IMAGES
+    libraries = set(job.manifest["versions"])
+    assert libraries >= {"pydicom", "timm", "open_clip_torch", "transformers", "tokenizers", "numpy", "numba", "torch"}
+    assert any(name.startswith("opencv") for name in libraries)
     assert job.started_at is not None
     assert job.finished_at is not None
     assert job.created_at < job.started_at < job.finished_at
@@ -186,11 +190,17 @@ def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
     assert "layer1.0" in found["remedy"]
 
 
-def test_an_unreadable_image_fails_the_job_or_is_counted(sessions: Sessions, folder: Path, run: Run) -> None:
+def damage(path: Path) -> None:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+
+
+@pytest.mark.parametrize("spoil", [damage, write_crashing_dicom], ids=["damaged", "crashes its decoder"])
+def test_an_unreadable_image_fails_the_job_or_is_counted(
+    sessions: Sessions, folder: Path, run: Run, spoil: Callable[[Path], object]
+) -> None:
+    spoil(folder / "6.png")
     registered = submit(sessions, folder)
     skipping = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
-    size = (folder / "6.png").stat().st_size
-    (folder / "6.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * (size - 8))
     found = problem(run(registered))
     assert found["code"] == "unreadable-image"
     assert "7" in found["detail"], "the row of the manifest names the image"

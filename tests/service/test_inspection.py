@@ -99,20 +99,29 @@ def test_a_model_that_opens(sessions: Sessions, host: OpenHost, model: Resource)
 
 
 @pytest.mark.parametrize(
-    ("runner", "limit_s", "code", "said"),
+    ("runner", "changes", "attempts", "code", "said"),
     [
-        ("open_dying_inspector", 300, "worker-crashed", "without a result"),
-        ("open_hanging_inspector", 2, "time-limit", "INSPECT_TIME_LIMIT_S"),
+        ("open_dying_inspector", {}, 5, "worker-crashed", "without a result"),
+        ("open_dying_inspector", {"max_attempts": 3}, 3, "worker-crashed", "without a result"),
+        ("open_hanging_inspector", {"inspect_time_limit_s": 2}, 2, "time-limit", "INSPECT_TIME_LIMIT_S"),
+        ("open_hoarding_inspector", {"memory_limit_mb": 300}, 2, "memory-limit", "MEMORY_LIMIT_MB"),
     ],
 )
 def test_a_model_that_ends_or_holds_up_who_opens_it_is_given_up(
-    sessions: Sessions, host: OpenHost, model: Resource, runner: str, limit_s: float, code: str, said: str
+    sessions: Sessions,
+    host: OpenHost,
+    model: Resource,
+    runner: str,
+    changes: dict[str, object],
+    attempts: int,
+    code: str,
+    said: str,
 ) -> None:
-    work_off(sessions, host(runner, max_attempts=2, inspect_time_limit_s=limit_s, item_time_limit_s=3600))
+    work_off(sessions, host(runner, **changes))
     stored = problem(sessions, model)
     assert stored is not None
     assert stored["code"] == code
-    assert "2 times" in stored["detail"]
+    assert f"{attempts} times" in stored["detail"]
     assert said in stored["detail"]
     assert "POST /models/heavy@1/inspect" in stored["remedy"]
     assert asked_again(sessions) == []

@@ -1,17 +1,20 @@
 """Probe sets that are cut into patches: registered unopened, measured by a worker, dissected after that."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from service.config import Settings
 from service.db.pictures import find_sizes
-from service.db.resources import find_resource
+from service.db.resources import find_resource, get_resource
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus
 from service.domain.probes import PatchGrid
@@ -22,8 +25,14 @@ from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.probes import measuring
 from service.usecases.jobs import replay_job, submit_job
-from service.usecases.preparations import prepare, problem_of
-from service.usecases.resources import digest_of_probe_set, listed_probe_set, probe_set_of, register_stratum
+from service.usecases.preparations import measure_again, prepare, problem_of
+from service.usecases.resources import (
+    digest_of_probe_set,
+    listed_probe_set,
+    probe_set_of,
+    register_probe_set,
+    register_stratum,
+)
 from tests.service.conftest import Run
 from tests.service.factories import RecordingQueue
 from tests.service.inline_child import inline_host
@@ -151,6 +160,99 @@ def test_a_set_that_skips_counts_what_cannot_be_read(sessions: Sessions, folder:
     assert job.status is JobStatus.SUCCEEDED, job.problem
     assert job.manifest is not None
     assert job.manifest["rows_skipped"] == [7], "an image that is readable again is not shown whole among patches"
+
+
+def unreadable(path: Path) -> bytes:
+    """Damage a file without changing its size; what it was."""
+    content = path.read_bytes()
+    path.write_bytes(bytes(len(content)))
+    return content
+
+
+def ask_again(sessions: Sessions, probe_set: Resource) -> list[UUID]:
+    """The probe sets that are then measured."""
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        measure_again(session, queue, probe_set)
+    return [identifier for _, identifier in queue.published]
+
+
+def test_skipped_images_that_were_mended_are_measured_again(
+    sessions: Sessions, folder: Path, run: Run, work: Work
+) -> None:
+    whole = unreadable(folder / "6.png")
+    register_patches(sessions, folder, "skip")
+    measured = work()
+    assert (measured.spec["unmeasured"], measured.spec["unmeasured_rows"]) == (1, [7])
+
+    (folder / "6.png").write_bytes(whole)
+    assert ask_again(sessions, measured) == [measured.id]
+    forgotten = registered(sessions)
+    assert forgotten.spec["images"] is None
+    assert "unmeasured" not in forgotten.spec
+    with pytest.raises(NotMeasured):
+        dissect(sessions, folder, "skip")
+
+    measured = work()
+    assert measured.spec["images"] == IMAGES * PATCHES
+    assert (measured.spec["unmeasured"], measured.spec["unmeasured_rows"]) == (0, [])
+    assert ask_again(sessions, measured) == [], "all is measured"
+    job = run(dissect(sessions, folder, "skip"))
+    assert job.manifest is not None
+    assert job.manifest["rows_skipped"] == []
+
+
+def test_the_same_set_under_another_name_is_measured_again_with_it(
+    sessions: Sessions, folder: Path, work: Work
+) -> None:
+    whole = unreadable(folder / "6.png")
+    probe_set = register_patches(sessions, folder, "skip")
+    with transaction(sessions) as session:
+        wanted: dict[str, Any] = {"patches": GRID, "on_unreadable": "skip", "roots": ANYWHERE}
+        manifest = str(folder / "manifest.csv")
+        other, _ = register_probe_set(session, RecordingQueue(), name="other", manifest=manifest, **wanted)
+    work()
+
+    (folder / "6.png").write_bytes(whole)
+    assert sorted(ask_again(sessions, probe_set)) == sorted([probe_set.id, other.id])
+    work()
+    with transaction(sessions) as session:
+        assert get_resource(session, other.id).spec["images"] == IMAGES * PATCHES
+
+
+@pytest.mark.parametrize("as_part", [False, True])
+def test_what_a_job_has_used_is_not_measured_again(sessions: Sessions, folder: Path, work: Work, as_part: bool) -> None:
+    rows = [f"{index}.png,{'n' if index < 3 else 's'}" for index in range(IMAGES)]
+    (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
+    whole = unreadable(folder / "6.png")
+    register_patches(sessions, folder, "skip")
+    probe_set = work()
+    with transaction(sessions) as session:
+        part = register_stratum(session, probe_set, probe_set_of(session, probe_set, ANYWHERE), "site", "n")
+        assert "unmeasured" not in part.spec
+        submission = replace(SUBMISSION, probe_set=(part if as_part else probe_set).reference)
+        submit_job(session, RecordingQueue(), submission, request={})
+
+    (folder / "6.png").write_bytes(whole)
+    with pytest.raises(Conflict, match="has used probe set probes@1") as refused:
+        ask_again(sessions, probe_set)
+    assert "Add a column to the manifest" in str(refused.value.remedy)
+    assert registered(sessions).spec == probe_set.spec
+
+    (folder / "manifest.csv").write_text("\n".join(["image,site,revision", *(f"{row},2" for row in rows), ""]))
+    assert register_patches(sessions, folder, "skip").version == 2
+    assert work().spec["images"] == IMAGES * PATCHES
+
+
+def test_no_job_comes_in_while_sizes_are_forgotten(sessions: Sessions, folder: Path, work: Work) -> None:
+    unreadable(folder / "6.png")
+    register_patches(sessions, folder, "skip")
+    probe_set = work()
+    with sessions() as submitting, sessions() as forgetting:
+        submit_job(submitting, RecordingQueue(), SUBMISSION, request={})
+        forgetting.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            measure_again(forgetting, RecordingQueue(), probe_set)
 
 
 def test_top_k_follows_the_number_of_patches(sessions: Sessions, folder: Path, work: Work) -> None:

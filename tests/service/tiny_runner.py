@@ -1,16 +1,21 @@
 """An `ItemRunner` without database or networks; an item's label says how it behaves."""
 
+import errno
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from service.config import Settings
 from service.domain.work import AnyLease, PreparationLease
-from service.errors import ArtifactLost, InvalidInput, Unavailable
+from service.errors import ArtifactLost, FileOutOfReach, InvalidInput, Unavailable
+from service.pipelines import messages
 
 ERRORS: dict[str | None, Exception] = {
     "wrong": InvalidInput("The job is wrong.", field="layers"),
@@ -18,8 +23,14 @@ ERRORS: dict[str | None, Exception] = {
     "crash": RuntimeError("secret"),
     "memory": MemoryError(),
     "vanished": FileNotFoundError("secret"),
+    "disk": OSError(errno.EIO, "secret"),
+    "files": OSError(errno.EMFILE, "secret"),
+    "forbidden": PermissionError(errno.EACCES, "secret"),
+    "image": FileOutOfReach("The image of manifest row 1 cannot be read now."),
     "lost": ArtifactLost("The artifact is damaged."),
+    "strange": InvalidInput("a\0b\ud800" + "x" * 100_000),
 }
+UNUSABLE: dict[str | None, dict[str, Any]] = {"not JSON": {"path": Path()}, "NaN": {"figure": float("nan")}}
 LIMITS = {
     "core": resource.RLIMIT_CORE,
     "data": resource.RLIMIT_DATA,
@@ -35,6 +46,31 @@ def given(settings: Settings) -> dict[str, Any]:
         "environment": dict(os.environ),
         "limits": {name: resource.getrlimit(number) for name, number in LIMITS.items()},
     }
+
+
+def misbehave(how: str) -> None:
+    """Say to the host what code in the child might say, which has its connection."""
+    connection = Connection(int(sys.argv[1]))
+    match how:
+        case "pickle":
+            connection.send(RunsCode(os.environ["TINY_PLACE"]))
+        case "nonsense":
+            connection.send_bytes(b'{"result": {}, "lasting": true}')
+        case "flood":
+            connection.send_bytes(bytes(messages.MOST_BYTES + 1))
+        case _:
+            os.write(connection.fileno(), b"\0\0")
+    time.sleep(60)
+
+
+class RunsCode:
+    """An object that makes a folder when it is read from its pickle."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.place,)
 
 
 def _plain(value: object) -> object:
@@ -61,8 +97,7 @@ class TinyRunner:
             case "die":
                 os._exit(9)
             case "hoard":
-                hoard = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(100)]
-                return {"hoarded": len(hoard)}
+                return _hoard()
             case "stuck":
                 time.sleep(60)
             case "short":
@@ -72,9 +107,15 @@ class TinyRunner:
                     tell(done)
                     time.sleep(0.05)
             case "burst":
-                return {"grown": len(bytearray(os.urandom(1 << 20)) * (64 << 10))}
+                bytearray(os.urandom(1 << 20)) * (64 << 10)
+            case "pickle" | "nonsense" | "flood" | "half a message":
+                misbehave(label)
+            case "tensors":
+                import torch  # as late as the child itself
+
+                torch.empty(16 << 30, dtype=torch.uint8)
         tell(3)
-        return {"pid": os.getpid()}
+        return {"pid": os.getpid()} | UNUSABLE.get(label, {})
 
 
 class Inspector(TinyRunner):
@@ -97,6 +138,11 @@ def _hang() -> Mapping[str, Any]:
     return {}
 
 
+def _hoard() -> Mapping[str, Any]:
+    hoard = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(100)]
+    return {"hoarded": len(hoard)}
+
+
 def _refuse() -> Mapping[str, Any]:
     raise InvalidInput("There is no such model.", field="model", remedy="Name one that there is.")
 
@@ -111,6 +157,10 @@ def open_dying_inspector(settings: Settings) -> Inspector:
 
 def open_hanging_inspector(settings: Settings) -> Inspector:
     return Inspector(settings, _hang)
+
+
+def open_hoarding_inspector(settings: Settings) -> Inspector:
+    return Inspector(settings, _hoard)
 
 
 def open_refusing_inspector(settings: Settings) -> Inspector:

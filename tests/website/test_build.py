@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from website.__main__ import REPOSITORY
-from website.pages import collect_pages
+from website.pages import FOLDERS, collect_pages, documents
 
 
 @pytest.fixture
@@ -25,6 +25,18 @@ def test_every_document_is_collected(sources: Path) -> None:
     collected = {str(path.relative_to(sources)) for path in sources.rglob("*.md")}
     assert {"README.md", "CONTRIBUTING.md", "docs/adr/template.md", "tests/golden/README.md"} <= collected
     assert {"docs/http/jobs.md", "docs/http/shapes.md", "docs/python/index.md"} <= collected
+
+
+def test_only_our_own_documents_are_collected(tmp_path: Path) -> None:
+    for name in ("README.md", "docs/adr/0001.md", "venv/lib/click/README.md", "build/docs/page.md", ".venv/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# Page\n")
+    assert [str(path) for path in documents(tmp_path)] == ["README.md", "docs/adr/0001.md"]
+
+
+def test_every_package_may_have_documents() -> None:
+    packages = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
+    assert packages <= {*FOLDERS}
 
 
 def test_dead_links_and_anchors_and_forgotten_pages_end_the_build(sources: Path, tmp_path: Path) -> None:

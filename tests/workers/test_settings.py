@@ -5,7 +5,7 @@ import threading
 import pytest
 from pydantic import SecretStr
 
-import workers.scheduler
+import workers.duties
 from service.config import Settings
 from service.errors import InvalidInput
 from workers.app import create_worker
@@ -27,4 +27,4 @@ def test_the_worker_refuses_to_start_without_data_roots(settings: Settings) -> N
 
 def test_the_scheduler_refuses_to_start_without_data_roots(settings: Settings) -> None:
     with pytest.raises(InvalidInput, match="DATA_ROOTS is not set"):
-        workers.scheduler.run(settings, threading.Event())
+        workers.duties.run(settings, threading.Event())

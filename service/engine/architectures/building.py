@@ -1,5 +1,6 @@
 """Building a network no larger than the weights that are to go into it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from service.errors import InvalidCheckpoint
+from service.memory import bytes_refused
 
 _ALWAYS = 256 << 20
 _TIMES = 8
 """Networks are built in float32, twice at most, with some tables on the way; files may hold half of that precision."""
+
+_OVERFLOW = re.compile(r"Storage size calculation overflowed|integer multiplication overflow")
 
 
 @contextmanager
@@ -42,7 +46,7 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             result = func(*args, **(kwargs or {}))
         except RuntimeError as error:
-            if "DefaultCPUAllocator" in str(error):  # so large that the machine refuses at once
+            if self._is_too_large(error):
                 raise self._too_large() from error
             raise
 
@@ -52,6 +56,11 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._take(value.untyped_storage().nbytes())
 
         return result
+
+    def _is_too_large(self, error: RuntimeError) -> bool:
+        """Whether it is so large that the machine refuses at once, rather than that the machine is full."""
+        refused = bytes_refused(error)
+        return _OVERFLOW.search(str(error)) is not None if refused is None else refused > self._left
 
     def _take(self, size: int) -> None:
         self._left -= size

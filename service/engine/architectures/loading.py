@@ -40,4 +40,5 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
 
 def _list(kind: str, keys: list[str]) -> str:
     more = ", ..." if len(keys) > _NAMED else ""
-    return f"{len(keys)} {kind} ({', '.join(keys[:_NAMED])}{more})"
+    named = ", ".join(f"{key:.200}" for key in keys[:_NAMED])
+    return f"{len(keys)} {kind} ({named}{more})"

@@ -52,6 +52,13 @@ _INSIDE: dict[str, Collection[str]] = {
 }
 """For every object of the description, the entries that it may have."""
 
+_WORDS = {
+    *("pool_type", "block_type", "pos_embed_type", "proj_type", "approximate", "clean", "reduction_mask"),
+    *("timm_model_name", "timm_pool", "timm_proj"),
+}
+_WORDS_OR_NUMBERS = {"attentional_pool"}
+_LISTS = {"layers", "patch_size", "image_size"}
+
 
 def read_model_config(folder: DissectorFolder) -> dict[str, Any]:
     """What describes the model, and nothing else of the file.
@@ -109,6 +116,7 @@ def _check_nested(name: str, key: str, entry: Mapping[str, Any], folder: Dissect
 
 
 def _check_value(name: str, key: str, entry: object, folder: DissectorFolder) -> None:
+    _check_kind(name, key, entry, folder)
     values = entry if isinstance(entry, list) else [entry]
     limit = _MOST_LAYERS if key == "layers" else _LARGEST_NUMBER
     if len(values) > _LONGEST_LIST or not all(_is_sane(value, limit) for value in values):
@@ -117,6 +125,22 @@ def _check_value(name: str, key: str, entry: object, folder: DissectorFolder) ->
             folder,
             f"Numbers go to {limit}, words to {_LONGEST_TEXT} letters.",
         )
+
+
+def _check_kind(name: str, key: str, entry: object, folder: DissectorFolder) -> None:
+    kinds: tuple[type, ...]
+    if key in _WORDS:
+        kinds, expected = (str,), "a word"
+    elif key in _WORDS_OR_NUMBERS:
+        kinds, expected = (str, int, float), "a word or a number"
+    elif key in _LISTS:
+        kinds, expected = (int, float, list), "a number or a list of numbers"
+    else:
+        kinds, expected = (int, float), "a number"
+
+    numbers = entry if isinstance(entry, list) else []
+    if entry is not None and not (isinstance(entry, kinds) and all(isinstance(n, int | float) for n in numbers)):
+        raise _refused(f"{name} of {MODEL_CONFIG} is not {expected}.", folder, f"Give {expected}, or null.")
 
 
 def _is_sane(value: object, limit: int) -> bool:

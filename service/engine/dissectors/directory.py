@@ -1,18 +1,18 @@
 """A dissector's directory: `dissector.json` and the files it names, as they were when the directory was digested."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from service.domain.digests import digest_of, digests_in_directory
+from service.domain.json_text import parse_json
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
-from service.errors import DigestMismatch, InvalidDissector
-from service.files import DataRoots
+from service.errors import DigestMismatch, InvalidDissector, InvalidInput
+from service.files import DataRoots, remedy_for
 
 CONFIG = "dissector.json"
 
@@ -43,8 +43,11 @@ class DissectorFolder:
                 f"The dissector's directory cannot be used: {reason}.",
                 field="dissector",
                 value=spec.path,
-                remedy=f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are "
-                "set; replace links by the files that they point to.",
+                remedy=remedy_for(
+                    error,
+                    f"Name a directory with {CONFIG} and other regular files, inside DATA_ROOTS where these are set; "
+                    "replace links by the files that they point to.",
+                ),
             ) from error
 
     @property
@@ -87,11 +90,12 @@ class DissectorFolder:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The JSON object in a file. Raises InvalidDissector where it holds none, and as `read` does."""
+        content = self.read(name)
         try:
-            value = json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
+            value = parse_json(content, root="file")
+        except InvalidInput as error:
             raise InvalidDissector(
-                f"{name} is not valid JSON: {error}.",
+                f"{name} cannot be used. {error.detail}",
                 field="dissector",
                 value=self.path / name,
                 remedy="Correct the file.",

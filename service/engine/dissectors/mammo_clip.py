@@ -80,10 +80,7 @@ def open_mammo_clip(folder: DissectorFolder, config: Mapping[str, Any], device: 
 def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
     given = config.get("model")
     if given is None:
-        try:
-            given = _ENCODER_NAMES.get(checkpoint.contents["config"]["model"]["image_encoder"]["name"])
-        except (KeyError, TypeError):
-            given = None
+        given = _ENCODER_NAMES.get(_encoder_name(checkpoint))
     if not isinstance(given, str) or given not in VARIANTS:
         raise InvalidDissector(
             f"Neither {CONFIG} nor the checkpoint names a known image encoder.",
@@ -92,6 +89,15 @@ def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
             remedy=f'Add "model": "b5" or "model": "b2" to {CONFIG}.',
         )
     return given
+
+
+def _encoder_name(checkpoint: Checkpoint) -> str:
+    """The image encoder that the checkpoint's configuration names; empty where it names none."""
+    try:
+        name = checkpoint.contents["config"]["model"]["image_encoder"]["name"]
+    except (KeyError, TypeError):
+        return ""
+    return name if type(name) is str else ""  # nested tuples of a few bytes take years to hash
 
 
 def _open_tokenizer(content: bytes, name: str) -> BertWordPieceTokenizer:

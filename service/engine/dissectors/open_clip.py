@@ -16,8 +16,10 @@ from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
 from service.errors import DissectError, InvalidDissector
+from service.memory import is_out_of_memory
 
 _TEXTS_PER_BATCH = 64
+_LONGEST_NAME = 100
 
 
 class OpenClipDissector:
@@ -85,6 +87,8 @@ def _open(
     except DissectError:
         raise
     except Exception as error:  # open_clip checks nothing; whatever it stumbles over is in the description
+        if is_out_of_memory(error):
+            raise
         raise InvalidDissector(
             f"open_clip cannot build what {MODEL_CONFIG} describes: {type(error).__name__}: {error!s:.200}.",
             field="dissector",
@@ -100,10 +104,10 @@ def _open(
 def _known_model(name: object) -> str:
     """A model's name as open_clip takes it. Raises InvalidDissector where it is none, or needs a model hub."""
     names = open_clip_models()
-    if name in names:
-        return str(name)
+    if isinstance(name, str) and name in names:
+        return name
 
-    near = get_close_matches(str(name), names, n=5)
+    near = get_close_matches(name[:_LONGEST_NAME], names, n=5) if isinstance(name, str) else []
     raise InvalidDissector(
         f"{CONFIG} does not name a usable open_clip model.",
         field="dissector",

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.preprocessing import Preprocessing
+from service.engine.dissectors.bundle_config import HeadsEntry, ImageEncoderEntry, read_bundle_config
 from service.engine.dissectors.directory import DissectorFolder, check_image_size
 from service.engine.dissectors.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
 from service.engine.dissectors.heads import Heads
@@ -28,10 +29,12 @@ from service.errors import InvalidDissector
 
 KIND = "projected"
 _HEADS, _ENCODER, _CONFIG = "heads.safetensors", "encoder.safetensors", "dissector.json"
+_PARTS = ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
+"""What the digest is of."""
 
 
 class ProjectedDissector:
-    """The `Dissector` of networks.py made of an image encoder, a sentence encoder and heads."""
+    """A `Dissector` made of an image encoder, a sentence encoder and heads."""
 
     def __init__(
         self, images: ImageFeatures, sentences: SentenceEncoder, heads: Heads, preprocessing: Preprocessing, digest: str
@@ -132,26 +135,12 @@ def open_projected(folder: DissectorFolder, config: dict[str, Any], device: torc
     Raises InvalidDissector when a part is missing or does not fit, DigestMismatch when an encoder's installed weights
     are not those that the heads were fitted on.
     """
-    try:
-        image = dict(config["image_encoder"])
-        text = dict(config["text_encoder"])
-        image_sha256, text_sha256 = str(image.pop("sha256")), dict(text.pop("sha256"))
-        weights = image.pop("weights", None)
-        image_spec = ImageEncoderSpec(**{**image, "layers": tuple(map(str, image["layers"]))})
-        text_spec = TextEncoderSpec(**text)
-        preprocessing = _preprocessing(config["preprocessing"])
-        heads_file, heads_sha256 = str(config["heads"]["file"]), config["heads"]["sha256"]
-        parts = {
-            name: config[name] for name in ("kind", "format", "image_encoder", "text_encoder", "preprocessing", "heads")
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidDissector(
-            f"dissector.json is incomplete: {error}.", field="dissector", value=folder.path.name, remedy="Fit it again."
-        ) from error
-
+    entries = read_bundle_config(folder, config)
+    preprocessing = entries.preprocessing.contract
     check_image_size(preprocessing)
-    heads = _open_heads(folder, heads_file, heads_sha256).to(device)
-    features = _open_features(folder, image_spec, image_sha256, weights, device)
+
+    heads = _open_heads(folder, entries.heads).to(device)
+    features = _open_features(folder, entries.image_encoder, device)
     if features.width != heads.image_weight.shape[1]:
         raise InvalidDissector(
             f"The heads take {heads.image_weight.shape[1]} features where the layers give {features.width}.",
@@ -159,38 +148,27 @@ def open_projected(folder: DissectorFolder, config: dict[str, Any], device: torc
             remedy="Fit the dissector again.",
         )
 
-    sentences = SentenceEncoder(text_spec, device, expected=text_sha256)
+    sentences = SentenceEncoder(entries.text_encoder.spec, device, expected=entries.text_encoder.sha256)
+    parts = {name: config[name] for name in _PARTS}
     return ProjectedDissector(features, sentences, heads, preprocessing, digest_of(parts))
 
 
-def _open_features(
-    folder: DissectorFolder, spec: ImageEncoderSpec, sha256: str, weights: object, device: torch.device
-) -> ImageFeatures:
-    if weights is None:
-        return ImageFeatures(spec, device, sha256=sha256)
+def _open_features(folder: DissectorFolder, entry: ImageEncoderEntry, device: torch.device) -> ImageFeatures:
+    if entry.weights is None:
+        return ImageFeatures(entry.spec, device, sha256=entry.sha256)
 
-    name = str(weights)
-    folder.require(name)
-    return ImageFeatures(spec, device, sha256=sha256, checkpoint=folder.path / name, roots=folder.roots)
+    folder.require(entry.weights)
+    checkpoint = folder.path / entry.weights
+    return ImageFeatures(entry.spec, device, sha256=entry.sha256, checkpoint=checkpoint, roots=folder.roots)
 
 
-def _preprocessing(fields: dict[str, Any]) -> Preprocessing:
-    plain = Preprocessing(**fields)
-    return replace(plain, mean=_three(plain.mean), std=_three(plain.std))
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return float(red), float(green), float(blue)
-
-
-def _open_heads(folder: DissectorFolder, name: str, sha256: object) -> Heads:
-    folder.require(name)
-    if folder.sha256[name] != sha256:
+def _open_heads(folder: DissectorFolder, entry: HeadsEntry) -> Heads:
+    folder.require(entry.file)
+    if folder.sha256[entry.file] != entry.sha256:
         raise InvalidDissector(
             "The heads differ from those that dissector.json describes.",
             field="heads",
-            value=name,
+            value=entry.file,
             remedy="Copy the whole directory again, or fit the dissector again.",
         )
-    return Heads(folder.open_checkpoint(name).weights)
+    return Heads(folder.open_checkpoint(entry.file).weights)

@@ -19,7 +19,7 @@ from service.engine.weights.hashed_file import HashedFile
 from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import ANYWHERE, DataRoots
+from service.files import ANYWHERE, DataRoots, remedy_for
 
 _PICKLE = b"\x80"
 _WEIGHTS_ENTRIES = ("model", "state_dict")
@@ -70,7 +70,7 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
 
     The file is opened once, and the digest is that of the bytes that were read.
 
-    sha256: the digest the file must have; it is checked before anything is parsed.
+    sha256: the digest the file must have.
     roots: the folders that the file must lie in.
     Raises InvalidCheckpoint (missing, not a regular file, damaged, another format, written to meanwhile),
     DigestMismatch, or UnsafeCheckpoint (TorchScript, exported programs, full pickles: whatever would run code, or
@@ -78,9 +78,16 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
     """
     try:
         with roots.open(path) as file:
-            if sha256 is not None:
-                _check_digest(file, sha256)
-            return _read(file, sha256)
+            try:
+                checkpoint = _read(file)
+            except Fault:
+                # A copy that is not the intended file is that, in the first place, whatever else is wrong with it.
+                if sha256 is not None:
+                    _check_digest(sha256, digest_of_open_file(file))
+                raise
+        if sha256 is not None:
+            _check_digest(sha256, checkpoint.sha256)
+        return checkpoint
     except FileNotFoundError as error:
         raise InvalidCheckpoint(
             "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."
@@ -91,14 +98,15 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
             f"The weights file cannot be read: {reason}.",
             field="checkpoint",
             value=path,
-            remedy="Name a regular file that the service may read, inside DATA_ROOTS where these are set.",
+            remedy=remedy_for(
+                error, "Name a regular file that the service may read, inside DATA_ROOTS where these are set."
+            ),
         ) from error
     except Fault as fault:
         raise _as_error(fault, path) from fault
 
 
-def _check_digest(file: BinaryIO, promised: str) -> None:
-    digest = digest_of_open_file(file)
+def _check_digest(promised: str, digest: str) -> None:
     if promised.lower() != digest:
         raise DigestMismatch(
             f"The weights file's SHA-256 is {digest}, not the expected {promised}.",
@@ -108,7 +116,7 @@ def _check_digest(file: BinaryIO, promised: str) -> None:
         )
 
 
-def _read(file: BinaryIO, promised: str | None) -> Checkpoint:
+def _read(file: BinaryIO) -> Checkpoint:
     source = HashedFile(file)
     try:
         contents = _reader_of(source)(source)
@@ -119,8 +127,6 @@ def _read(file: BinaryIO, promised: str | None) -> Checkpoint:
         raise Unsupported(f"The weights file holds a {_kind_of(contents.value)}, not a dictionary.", _GIVE_WEIGHTS)
 
     digest, value = _load_weights(source, contents, contents.value)
-    if promised is not None and promised.lower() != digest:
-        raise Changed
     return Checkpoint(contents=value, sha256=digest)
 
 

@@ -12,7 +12,7 @@ from service.domain.neurons import Region
 from service.engine.networks.protocols import Target
 from service.engine.probing.hooks import hooked
 from service.engine.probing.layers import find_layers
-from service.errors import UnreadableImage
+from service.errors import ImageChanged, UnreadableImage
 from service.ports import ProbeImages
 
 
@@ -28,7 +28,8 @@ class Spot:
 def find_regions(
     target: Target, images: ProbeImages, spots: Iterable[Spot], *, device: torch.device
 ) -> dict[Spot, Region]:
-    """The region of each spot. Layers without a map over space have none, nor have images that can no longer be read.
+    """The region of each spot. Layers without a map over space have none, nor have images that can no longer be read or
+    have changed since.
 
     Raises UnknownLayer.
     """
@@ -47,7 +48,7 @@ def find_regions(
         for item, wanted in sorted(by_item.items()):
             try:
                 [array] = images.load(item, [target.preprocessing])
-            except UnreadableImage:
+            except (UnreadableImage, ImageChanged):
                 continue
             maps.clear()
             target.module(torch.from_numpy(array)[None].to(device))

@@ -21,6 +21,7 @@ from service.engine.probing.batches import OnUnreadable
 from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.probe import LayerRecord, Probing, probe
 from service.engine.top_k import RunningTopK
+from service.memory import is_out_of_memory
 from service.ports import ProbeImages
 
 
@@ -123,6 +124,8 @@ class StoredShard:
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors has an error of its own for each kind of damage
+            if is_out_of_memory(error):
+                raise
             raise ValueError("the file is not a stored shard") from error
 
     def __len__(self) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from service.engine.weights.faults import Changed, Damaged
+from service.files import version_of
 
 _CHUNK = 1 << 20
 _MOST_LOOKED_AT = 128 << 20
@@ -75,7 +75,8 @@ class HashedFile:
         self._file = file
         self._looked_at: list[_Part] = []
         self._left = _MOST_LOOKED_AT
-        self.size = os.fstat(file.fileno()).st_size
+        self._first_version = self._version()
+        self.size = self._first_version[0]
 
     def look(self, offset: int, size: int) -> bytes:
         """Bytes of the file; fewer at its end. Raises Damaged where descriptions take more than any real file's."""
@@ -92,7 +93,8 @@ class HashedFile:
     def collect(self, places: Sequence[Place]) -> tuple[str, list[Tensor]]:
         """Read the file once, from end to end: its SHA-256, and for each place its bytes as a tensor.
 
-        Raises Changed where bytes that were looked at are others now, Damaged where a place lies outside the file.
+        Raises Changed where bytes that were looked at are others now or the file was written to, Damaged where a place
+        lies outside the file.
         """
         if any(place.offset < 0 or place.size < 0 or place.end > self.size for place in places):
             raise Damaged
@@ -101,6 +103,10 @@ class HashedFile:
         digest = self._pass([*collected, *self._looked_at])
 
         return digest, [part.content for part in collected]
+
+    def _version(self) -> tuple[int, int]:
+        """Size and time of the last writing. Not that of the last change: another link to the file moves it too."""
+        return version_of(self._file)[:2]
 
     def _pass(self, parts: Sequence[_Part]) -> str:
         waiting = sorted(parts, key=lambda part: part.place.offset, reverse=True)
@@ -112,6 +118,8 @@ class HashedFile:
         while chunk := self._file.read(_CHUNK):
             sha.update(chunk)
             end = position + len(chunk)
+            if end > self.size:  # one that is written to as fast as it is read never ends
+                raise Changed
 
             while waiting and waiting[-1].place.offset < end:
                 current.append(waiting.pop())
@@ -121,7 +129,7 @@ class HashedFile:
             current = [part for part in current if part.place.end > end]
             position = end
 
-        if position != self.size:
+        if position != self.size or self._version() != self._first_version:
             raise Changed
         return sha.hexdigest()
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from service.engine.weights.faults import Damaged, Program
-from service.engine.weights.pickles import Inert, Name
+from service.engine.weights.pickles import Inert, Name, checked_key
 from service.engine.weights.tensors import DTYPES, STORAGE_TYPES, Storage, StoredTensor, unsupported_tensor
 
 _OTHER_TENSORS = "torch._utils._rebuild_"
@@ -60,12 +60,34 @@ def _inert(*_: object) -> object:
 
 
 def _dictionary(*arguments: Any) -> object:
-    """OrderedDict, defaultdict or Counter: a dictionary, whose entries follow or are the argument.
+    """dict, OrderedDict or Counter: a dictionary, whose entries follow, or are the argument.
 
-    The argument itself, never a copy: a file could have a large one copied as often as it has instructions.
+    Never a copy: a file could have a large dictionary copied as often as it has instructions.
     """
-    entries = arguments[-1] if arguments else {}
-    return entries if type(entries) is dict else {}
+    if not arguments:
+        return {}
+    if len(arguments) > 1:
+        raise Damaged
+
+    entries = arguments[0]
+    return entries if type(entries) is dict else _take_pairs(entries)
+
+
+def _take_pairs(pairs: Any) -> dict[Any, Any]:
+    """The dictionary of a list of pairs, as Python 2 wrote it. No writer uses such a list twice, so nobody may."""
+    if type(pairs) is not list or not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
+        raise Damaged
+
+    entries = {checked_key(key): value for key, value in pairs}
+    pairs[:] = [Inert()]
+    return entries
+
+
+def _dictionary_with_default(factory: Any = None, *arguments: Any) -> object:
+    """defaultdict. What it would make of missing keys is of no use here."""
+    if factory is not None and type(factory) is not Name:
+        raise Damaged
+    return _dictionary(*arguments)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> StoredTensor:
@@ -111,17 +133,15 @@ def _parameter(tensor: Any, *_: object) -> StoredTensor:
 
 def _subclass(make: Any, _class: Any, arguments: Any, _state: Any) -> object:
     """`_rebuild_from_type_v2`: a tensor with attributes, which are left out."""
-    if type(make) is not Name or type(arguments) is not tuple:
+    if type(make) is not Name:
         raise Damaged
-    return _parameter(make.make(*arguments))
+    return _parameter(make.make(arguments))
 
 
 NAMES: Mapping[str, object] = {
     **{name: Name(_inert) for name in _INERT},
-    **{
-        name: Name(_dictionary)
-        for name in ("builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter")
-    },
+    **{name: Name(_dictionary) for name in ("builtins.dict", "collections.OrderedDict", "collections.Counter")},
+    "collections.defaultdict": Name(_dictionary_with_default),
     **{f"torch.{name}": dtype for name, dtype in DTYPES.items()},
     **{f"torch.{name}": StorageType(dtype) for name, dtype in STORAGE_TYPES.items()},
     "torch.storage.UntypedStorage": StorageType(None),

@@ -18,6 +18,8 @@ Maker = Callable[..., object]
 
 _MOST_INSTRUCTIONS = 4_000_000
 """Each may make an object of about a hundred bytes. A tensor takes some 25 of them."""
+_MOST_ARGUMENTS = 32
+"""Tensors have nine at most."""
 
 _UNPACKED = {pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"}
 _CONSTANTS: dict[bytes, object] = {
@@ -40,10 +42,17 @@ class Inert:
 class Name:
     """A name of the allow-list, as a value. make: what is done where the file calls it or makes an instance of it."""
 
-    __slots__ = ("make",)
+    __slots__ = ("_make",)
 
     def __init__(self, make: Maker) -> None:
-        self.make = make
+        self._make = make
+
+    def make(self, arguments: object) -> object:
+        """Make the value of a tuple of arguments. Raises Damaged for anything else, and what the maker raises."""
+        # Each call copies its arguments: a file could have a long tuple copied as often as it has instructions.
+        if type(arguments) is not tuple or len(arguments) > _MOST_ARGUMENTS:
+            raise Damaged
+        return self._make(*arguments)
 
 
 class PickleReader:
@@ -166,7 +175,7 @@ class PickleReader:
             raise Damaged
 
         for key, value in zip(values[::2], values[1::2], strict=True):
-            target[_checked_key(key)] = value
+            target[checked_key(key)] = value
 
     def _full_name(self) -> str:
         module, name = self._line(), self._line()
@@ -184,9 +193,7 @@ class PickleReader:
         arguments, name = self._stack.pop(), self._stack.pop()
         if type(name) is not Name:
             raise Program(f"Opening the weights file would run code: it asks for {_type_of(name)} to be called.")
-        if type(arguments) is not tuple:
-            raise Damaged
-        self._stack.append(name.make(*arguments))
+        self._stack.append(name.make(arguments))
 
     def _build(self) -> None:
         self._stack.pop()
@@ -208,8 +215,11 @@ class PickleReader:
             )
 
 
-def _checked_key(key: Any) -> Any:
-    """Keys that no file can choose so that they are slow to look up: nested tuples and huge integers are."""
+def checked_key(key: Any) -> Any:
+    """A dictionary's key, unless a file can choose it so that it is slow to look up: nested tuples, huge integers.
+
+    Raises Damaged.
+    """
     if type(key) is int and not -(2**63) <= key < 2**63:
         raise Damaged
     if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert):

@@ -1,7 +1,7 @@
 """Tensors as weights files describe them, checked against what the file has before anything is made of them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,12 @@ from service.engine.weights.faults import Damaged, Unsupported
 from service.engine.weights.hashed_file import HashedFile, Place
 
 MOST_DIMENSIONS = 64
+
+_FARTHEST = 2**48
+"""Elements: more than any file has, and few enough to be counted in bytes of any type."""
+_ALWAYS = 256 << 20
+_TIMES = 8
+"""Bytes that tensors may take together, and how many times the bytes stored. Tied weights are a few tensors each."""
 
 STORAGE_TYPES = {
     "DoubleStorage": torch.float64,
@@ -62,12 +68,20 @@ class StoredTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of a copy."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def __post_init__(self) -> None:
         """Raises Damaged where the tensor reaches beyond its storage, or is larger than it."""
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or len(self.shape) > MOST_DIMENSIONS:
             raise Damaged
-        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+        if not all(type(number) is int and 0 <= number < _FARTHEST for number in numbers):
+            raise Damaged
+        # Without its empty dimensions: whoever multiplies from the left must not reach the end of 64 bits either.
+        if math.prod(max(1, length) for length in self.shape) >= _FARTHEST:
             raise Damaged
 
         elements = self.storage.size // self.dtype.itemsize
@@ -93,25 +107,45 @@ def load_tensors(
 ) -> tuple[str, dict[StoredTensor, Tensor]]:
     """The file's SHA-256, and the tensors themselves. Those of one storage share memory, as they did when saved.
 
-    Raises Damaged where a storage is not in the file, or Changed.
+    Raises Damaged where a storage is not in the file, Unsupported where a few numbers are shared by too many tensors,
+    or Changed.
     """
-    wanted = list(dict.fromkeys(tensors))
+    entries = list(tensors)
+    wanted = list(dict.fromkeys(entries))
     keys = list(dict.fromkeys(tensor.storage.key for tensor in wanted))
     if any(tensor.storage.size > places[tensor.storage.key].size for tensor in wanted):
         raise Damaged
+    _check_sharing(entries, stored=sum(places[key].size for key in keys))
 
     digest, contents = file.collect([places[key] for key in keys])
     storages = dict(zip(keys, contents, strict=True))
+    truths = {
+        key: storages[key] != 0  # whatever other bytes there are
+        for key in {tensor.storage.key for tensor in wanted if tensor.dtype is torch.bool}
+    }
 
-    return digest, {tensor: _view(storages[tensor.storage.key], tensor) for tensor in wanted}
+    loaded = {}
+    for tensor in wanted:
+        numbers = truths if tensor.dtype is torch.bool else storages
+        loaded[tensor] = _view(numbers[tensor.storage.key], tensor)
+    return digest, loaded
 
 
-def _view(content: Tensor, tensor: StoredTensor) -> Tensor:
-    if tensor.dtype is torch.bool:
-        numbers = content != 0  # whatever other bytes there are
-    else:
-        whole = content.numel() // tensor.dtype.itemsize * tensor.dtype.itemsize
-        numbers = content[:whole].view(tensor.dtype)
+def _check_sharing(tensors: Sequence[StoredTensor], stored: int) -> None:
+    """Tensors that share a storage take no memory here, but each its own in the first copy of it."""
+    needed = sum(tensor.size for tensor in tensors)
+    if needed > _ALWAYS + _TIMES * stored:
+        raise Unsupported(
+            f"The weights file's tensors share their numbers so often that copies of them would take {needed:,} bytes, "
+            f"more than {_TIMES} times the {stored:,} bytes that are stored.",
+            "Save every weight once.",
+        )
+
+
+def _view(numbers: Tensor, tensor: StoredTensor) -> Tensor:
+    if tensor.dtype is not torch.bool:
+        whole = numbers.numel() // tensor.dtype.itemsize * tensor.dtype.itemsize
+        numbers = numbers[:whole].view(tensor.dtype)
 
     return numbers.as_strided(tensor.shape, tensor.strides, tensor.offset)
 

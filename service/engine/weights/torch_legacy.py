@@ -69,7 +69,10 @@ def _refuse(_: tuple[Any, ...]) -> object:
 
 def _places(file: HashedFile, position: int, keys: Any, storages: dict[str, Storage]) -> dict[str, Place]:
     """The storages in the order of `keys`, each behind the number of its elements."""
-    if type(keys) is not list or len(set(keys)) != len(keys) or set(keys) != set(storages):
+    # Before anything hashes them: nested tuples of a few bytes take years to hash.
+    if type(keys) is not list or any(type(key) is not str for key in keys):
+        raise Damaged
+    if len(set(keys)) != len(keys) or set(keys) != set(storages):
         raise Damaged
 
     places = {}

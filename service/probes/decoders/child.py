@@ -18,8 +18,9 @@ from service.probes.decoders.wire import (
     send_no_memory,
     send_refusal,
     send_size,
+    send_trouble,
 )
-from service.probes.pixels import CannotDecode
+from service.probes.pixels import CannotDecode, CannotRead
 
 
 def main() -> None:
@@ -42,6 +43,8 @@ def _answer(connection: socket.socket, question: Question, file: BinaryIO) -> No
             send_size(connection, *read_size(file))
     except CannotDecode as refusal:
         send_refusal(connection, refusal)
+    except CannotRead as trouble:
+        send_trouble(connection, trouble)
     except MemoryError:
         send_no_memory(connection)
 

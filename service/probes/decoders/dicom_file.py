@@ -158,9 +158,7 @@ class DicomFile:
     def _value(self, element: str | int) -> object:
         try:
             return self._dataset[element].value
-        except CannotDecode:
-            raise
-        except MemoryError:
+        except (CannotDecode, MemoryError, OSError):
             raise
         except Exception:  # pydicom has many ways to say that a value is not what its element holds
             raise self._not_a_number(element) from None

@@ -1,9 +1,11 @@
 """Reading one image in this process, whatever its format; the libraries are imported when a file needs them."""
 
+import errno
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
-from service.probes.pixels import CannotDecode, DecodedImage, check_size
+from service.files import is_lasting
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, check_size
 
 _Result = TypeVar("_Result")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -12,12 +14,15 @@ _RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder writt
 
 
 def read_image(file: BinaryIO) -> DecodedImage:
-    """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. Raises CannotDecode, MemoryError."""
+    """Decode a DICOM, PNG or JPEG file, told apart by its first bytes.
+
+    Raises CannotDecode, CannotRead, MemoryError.
+    """
     return _in_plain_words(file, _image)
 
 
 def read_size(file: BinaryIO) -> tuple[int, int]:
-    """Height and width of the decoded image, from the file's header. Raises CannotDecode, MemoryError."""
+    """Height and width of the decoded image, from the file's header. Raises CannotDecode, CannotRead, MemoryError."""
     return _in_plain_words(file, _size)
 
 
@@ -26,12 +31,17 @@ def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Res
     try:
         file.seek(0)
         return read(file)
-    except (CannotDecode, MemoryError):
+    except (CannotDecode, CannotRead, MemoryError):
         raise
     except RecursionError:
         raise CannotDecode("its header is nested too deep") from None
-    except OSError:
-        raise CannotDecode("the file cannot be read from its disk") from None
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from None
+        # The libraries raise OSError for damage, too, without a number of the system.
+        if error.errno is not None and not is_lasting(error):
+            raise CannotRead(error.errno) from None
+        raise CannotDecode("the file is damaged or cut short") from None
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__module__ != _RUST_PANIC:
             raise

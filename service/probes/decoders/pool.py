@@ -1,5 +1,6 @@
 """A few decoder processes that threads share."""
 
+import errno
 import os
 from threading import Lock, Semaphore
 from typing import BinaryIO
@@ -7,13 +8,18 @@ from typing import BinaryIO
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import ImageSize, Question
-from service.probes.pixels import CannotDecode, DecodedImage
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _MOST = 4
+_MOST_QUESTIONS = 500
+"""Of one process: decoders lose a little memory with sound images, too, and more with damaged ones."""
 
 
 class DecoderPool:
     """Decodes open files in limited processes, started when they are first needed. Safe to use from several threads.
+
+    A process ends with the first image that it refuses. What a process refuses that was used before is asked of a
+    fresh one, so that no file is refused for what earlier files have left behind.
 
     processes: how many at most; by default one for each processor, up to four.
     """
@@ -27,14 +33,17 @@ class DecoderPool:
         self._closed = False
 
     def image(self, file: BinaryIO) -> DecodedImage:
-        """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit."""
+        """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit.
+
+        Raises CannotRead or OSError where the disk or the machine fails.
+        """
         answer = self._ask(Question.IMAGE, file)
         if not isinstance(answer, DecodedImage):
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 
     def size(self, file: BinaryIO) -> tuple[int, int]:
-        """Height and width from the file's header. Raises CannotDecode like `image`."""
+        """Height and width from the file's header. Raises what `image` raises."""
         answer = self._ask(Question.SIZE, file)
         if not isinstance(answer, ImageSize):
             raise CannotDecode("the decoder's answer is invalid")
@@ -49,23 +58,34 @@ class DecoderPool:
 
     def _ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         with self._free:
+            process = self._idle_or_new()
+            was_used = process.asked > 0
             try:
-                return self._ask_one(self._idle_or_new(), question, file)
+                return self._ask_process(process, question, file)
+            except CannotDecode:
+                if not was_used or question is Question.SIZE:
+                    raise
             except DecoderLost as lost:
-                if not lost.by_chance:
+                if not lost.by_chance and not (was_used and lost.inherited):
                     raise CannotDecode(lost.reason) from None
 
-            # The process may have died of something else than this file, and what is skipped decides the result.
+            # The cause may be something else than this file, such as the memory that decoders lose with damaged ones,
+            # and what is skipped decides the result.
             try:
-                return self._ask_one(DecoderProcess(self._limits), question, file)
+                return self._ask_process(DecoderProcess(self._limits), question, file)
             except DecoderLost as lost:
+                if lost.killed:
+                    raise CannotRead(errno.ENOMEM) from None
                 raise CannotDecode(lost.reason) from None
 
-    def _ask_one(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+    def _ask_process(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         try:
             answer = process.ask(question, file)
         except CannotDecode:
-            self._give_back(process)
+            if question is Question.SIZE:
+                self._give_back(process)
+            else:
+                process.kill()
             raise
         except BaseException:  # whatever it is in the middle of, its next answer would belong to this file
             process.kill()
@@ -80,8 +100,9 @@ class DecoderPool:
         return DecoderProcess(self._limits)
 
     def _give_back(self, process: DecoderProcess) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(process)
-                return
+        if process.asked < _MOST_QUESTIONS:
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(process)
+                    return
         process.kill()

@@ -31,12 +31,16 @@ class DecoderLost(Exception):
 
     reason: goes on after "cannot be read: ".
     by_chance: another try may end otherwise; a limit would only be reached again.
+    inherited: earlier files of the same process may have brought it about.
+    killed: from outside, which the machine does that has no memory left.
     """
 
-    def __init__(self, reason: str, *, by_chance: bool) -> None:
+    def __init__(self, reason: str, *, by_chance: bool, inherited: bool = False, killed: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.by_chance = by_chance
+        self.inherited = inherited
+        self.killed = killed
 
 
 class DecoderProcess:
@@ -61,6 +65,8 @@ class DecoderProcess:
                 stderr=subprocess.DEVNULL,
             )
         self._connection = ours
+        self.asked = 0
+        """How many questions it has been asked."""
 
     @property
     def pid(self) -> int:
@@ -70,21 +76,23 @@ class DecoderProcess:
     def ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         """Ask about an open file and wait for the answer.
 
-        Raises CannotDecode when the file is refused; DecoderLost, after which the process is gone.
+        Raises CannotDecode when the file is refused; CannotRead when its disk fails, and OSError when the machine does;
+        DecoderLost, after which the process is gone.
         """
         try:
             send_question(self._connection, question, file)
+            self.asked += 1
             return receive_answer(self._connection, self._limits.waiting_s)
         except TimeoutError:
             self.kill()
             raise DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False) from None
         except OutOfMemory:
             self.kill()
-            raise DecoderLost(self._too_much_memory(), by_chance=False) from None
+            raise DecoderLost(self._too_much_memory(), by_chance=False, inherited=True) from None
         except SenselessAnswer:
             self.kill()
-            raise DecoderLost("the decoder's answer is invalid", by_chance=False) from None
-        except (EOFError, OSError):
+            raise DecoderLost("the decoder's answer is invalid", by_chance=False, inherited=True) from None
+        except (EOFError, ConnectionError):
             raise self._cause_of_death() from None
 
     def kill(self) -> None:
@@ -103,7 +111,7 @@ class DecoderProcess:
         if status == -signal.SIGALRM:
             return DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False)
         if status == -signal.SIGKILL:
-            return DecoderLost("the decoder was killed, most likely for want of memory", by_chance=True)
+            return DecoderLost("the decoder was killed, most likely for want of memory", by_chance=True, killed=True)
         return DecoderLost("the decoder crashed", by_chance=True)
 
     def _wait_for_end(self) -> int | None:

@@ -4,6 +4,7 @@ The process may have become a file's puppet, so its answers are checked like any
 sizes are believed only as far as they agree with each other and with the limits.
 """
 
+import errno
 import socket
 import time
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probes.pixels import CannotDecode, DecodedImage, check_size
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, check_size
 
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
-_PIXELS, _SIZE, _REFUSAL, _NO_MEMORY = b"P", b"S", b"R", b"M"
+_PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _MAX_WORDS = 2000
 _CHUNK = 1 << 22
 
@@ -86,10 +87,15 @@ def send_no_memory(connection: socket.socket) -> None:
     connection.sendall(_ANSWER.pack(_NO_MEMORY, 0, 0, 0, 0, 0))
 
 
+def send_trouble(connection: socket.socket, trouble: CannotRead) -> None:
+    """Answer that the disk or the machine fails. The number of the system's error stands for the height."""
+    connection.sendall(_ANSWER.pack(_TROUBLE, 0, 0, trouble.number, 0, 0))
+
+
 def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | ImageSize:
     """The answer to the last question, all of it within so many seconds.
 
-    Raises CannotDecode for a refusal, OutOfMemory, SenselessAnswer; EOFError when the other end has closed;
+    Raises CannotDecode for a refusal, CannotRead, OutOfMemory, SenselessAnswer; EOFError when the other end has closed;
     TimeoutError and any other OSError.
     """
     end = time.monotonic() + seconds
@@ -110,6 +116,8 @@ def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | 
         raise _refusal(connection, length, end)
     if kind == _NO_MEMORY and length == 0:
         raise OutOfMemory
+    if kind == _TROUBLE and (width, length) == (0, 0) and height in errno.errorcode:
+        raise CannotRead(height)
     raise SenselessAnswer
 
 

@@ -1,4 +1,6 @@
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from service.domain.digests import digest_of_file
 from service.domain.models import TargetSpec
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures import FAMILIES, architectures, open_target
+from service.engine.architectures.building import building_within
 from service.engine.architectures.main_layers import main_layers
 from service.engine.networks.protocols import Target
 from service.engine.probing.layers import find_layers
@@ -292,3 +295,30 @@ def test_a_large_network_is_not_built_for_a_small_file(tmp_path: Path, architect
     with pytest.raises(InvalidCheckpoint, match="many times larger"):
         open_target(TargetSpec(tmp_path / "w.safetensors", architecture), CPU)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000, "KB"
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2**40), (2**62,), (2**40,)])
+def test_a_size_that_no_machine_can_count_is_too_large_as_well(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidCheckpoint, match="many times larger"), building_within({}, "invented"):
+        torch.empty(shape)
+
+
+FULL = """
+import psutil, resource, torch
+from service.engine.architectures.building import building_within
+from service.memory import is_out_of_memory
+most = psutil.Process().memory_info().data + (400 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+parts = []
+try:
+    with building_within({"w": torch.zeros(1 << 24)}, "invented"):
+        while True:
+            parts.append(torch.empty(16 << 20, dtype=torch.uint8))
+except RuntimeError as error:
+    print(is_out_of_memory(error))
+"""
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_file() -> None:
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "True\n", done.stderr

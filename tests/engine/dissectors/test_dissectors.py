@@ -153,6 +153,37 @@ def test_a_configuration_that_is_no_json_is_refused(tmp_path: Path) -> None:
         open_dissector(DissectorSpec(tmp_path), CPU)
 
 
+@pytest.mark.parametrize("name", ["dissector.json", "open_clip_config.json"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "more than 64 levels"),
+        ('{"a":' * 100 + "1" + "}" * 100, "more than 64 levels"),
+        ('{"kind": ' + "9" * 5_000 + "}", "kind is an integer of 5000 digits"),
+        ('{"kind": "a\\ud800"}', "kind holds half of a surrogate pair"),
+        ('{"kind": "a\\u0000b"}', "kind holds the character NUL"),
+        ('{"kind": 1, "kind": 2}', "twice"),
+        ('{"kind": NaN}', "kind is not a JSON number"),
+        ("", "only blanks"),
+    ],
+    ids=["brackets", "deep", "digits", "half", "NUL", "twice", "NaN", "empty"],
+)
+def test_json_that_cannot_be_worked_with_is_refused_in_our_words(
+    tiny_clip: Path, name: str, text: str, words: str
+) -> None:
+    (tiny_clip / name).write_text(text)
+    with pytest.raises(InvalidDissector, match=words) as caught:
+        open_dissector(DissectorSpec(tiny_clip), CPU)
+    assert caught.value.detail.startswith(f"{name} cannot be used.")
+
+
+@pytest.mark.parametrize("model", [["ViT-B-32"], {"a": 1}, 7, "x" * 1_000_000])
+def test_a_model_that_is_no_known_name_is_refused(tiny_clip: Path, model: object) -> None:
+    write_config(tiny_clip, {**OPEN_CLIP_CONFIG, "model": model})
+    with pytest.raises(InvalidDissector, match="does not name a usable open_clip model"):
+        open_dissector(DissectorSpec(tiny_clip), CPU)
+
+
 @pytest.mark.parametrize(
     ("model_config", "words"),
     [
@@ -225,7 +256,11 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "resnet18", "timm_model_pretrained": True}, "model hub"),
-        ("vision_cfg", {"timm_model_name": ["resnet18"]}, "the library does not have"),
+        ("vision_cfg", {"timm_model_name": ["resnet18"]}, "vision_cfg.timm_model_name .* is not a word"),
+        ("vision_cfg", {"layers": [1, "2"]}, "vision_cfg.layers .* is not a number or a list of numbers"),
+        ("vision_cfg", {"patch_size": "16"}, "vision_cfg.patch_size .* is not a number or a list"),
+        ("vision_cfg", {"attentional_pool": []}, "vision_cfg.attentional_pool .* is not a word or a number"),
+        ("text_cfg", {"heads": [2]}, "text_cfg.heads .* is not a number"),
         ("vision_cfg", {"auto_map": {"AutoModel": "code.Model"}}, "model hub"),
         ("", {"pretrained": "laion2b"}, "model hub"),
         ("vision_cfg", {"width": 10**6, "layers": 100}, "many times larger"),
@@ -236,7 +271,7 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("text_cfg", {"context_length": 10**5}, "many times larger"),
         ("", {"embed_dim": 10**6, "vision_cfg": {**TINY_CLIP["vision_cfg"], "width": 10**5}}, "many times larger"),  # type: ignore[dict-item]
         ("vision_cfg", {"image_size": 160_000, "patch_size": 80_000}, "many times larger|images would be"),
-        ("vision_cfg", {"width": "wide"}, "cannot build"),
+        ("vision_cfg", {"width": "wide"}, "vision_cfg.width .* is not a number"),
         ("vision_cfg", {"width": -4}, "cannot build|does not fit"),
         ("vision_cfg", {"layers": [1] * 100}, "out of bounds"),
     ],

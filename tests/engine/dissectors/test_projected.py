@@ -158,8 +158,41 @@ def test_missing_parts_are_named(bundle: Path) -> None:
 
 def test_an_incomplete_description_is_refused(bundle: Path) -> None:
     edit(bundle, text_encoder={})
-    with pytest.raises(InvalidDissector, match="incomplete"):
+    with pytest.raises(InvalidDissector, match=r"The entry text_encoder\.package of dissector\.json is missing"):
         open_dissector(DissectorSpec(bundle), CPU)
+
+
+WRONG_ENTRIES: list[tuple[tuple[str, ...], object, str]] = [
+    (("preprocessing",), "x", "preprocessing of dissector.json must be an object"),
+    (("preprocessing",), [], "preprocessing of dissector.json must be an object"),
+    (("preprocessing", "mean"), 0.5, "preprocessing.mean of dissector.json must be a list"),
+    (("preprocessing", "mean"), [0.5, 0.5], "preprocessing.mean.2 of dissector.json is missing"),
+    (("preprocessing", "std"), [0.5, 0.5, "x"], "preprocessing.std.2 of dissector.json must be a number"),
+    (("preprocessing", "height"), "160", "preprocessing.height of dissector.json must be a whole number"),
+    (("preprocessing", "height"), True, "preprocessing.height of dissector.json must be a whole number"),
+    (("preprocessing", "resize"), "cut", "preprocessing.resize of dissector.json must be 'area' or 'none'"),
+    (("preprocessing", "depth"), 3, "preprocessing.depth of dissector.json is not known"),
+    (("format",), "x", "format of dissector.json must be 1"),
+    (("format",), 2, "format of dissector.json must be 1"),
+    (("image_encoder", "layers"), "_bn0", "image_encoder.layers of dissector.json must be a list"),
+    (("image_encoder", "layers"), [], "image_encoder.layers of dissector.json must be a list of at least 1 item"),
+    (("image_encoder", "weights"), ["x"], "image_encoder.weights of dissector.json must be a text"),
+    (("image_encoder", "sha256"), {"a": {}}, "image_encoder.sha256 of dissector.json must be a text"),
+    (("text_encoder", "sha256"), "0", "text_encoder.sha256 of dissector.json must be an object"),
+    (("text_encoder", "max_tokens"), 10**30, "text_encoder.max_tokens of dissector.json must be a"),
+    (("heads",), None, "heads of dissector.json must be an object"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "words"), WRONG_ENTRIES)
+def test_an_entry_of_the_wrong_kind_is_named(bundle: Path, place: tuple[str, ...], value: object, words: str) -> None:
+    config = json.loads((bundle / "dissector.json").read_text())
+    part, *rest = place
+    edit(bundle, **{part: {**config[part], rest[0]: value} if rest else value})
+    with pytest.raises(InvalidDissector) as caught:
+        open_dissector(DissectorSpec(bundle), CPU)
+    assert words in caught.value.detail
+    assert caught.value.remedy
 
 
 def test_files_outside_the_bundle_are_refused(bundle: Path) -> None:

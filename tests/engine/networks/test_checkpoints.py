@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 from collections.abc import Callable
@@ -82,11 +83,43 @@ def test_opens_safetensors_whatever_the_file_is_called(tmp_path: Path) -> None:
     assert sorted(open_checkpoint(path).weights) == sorted(WEIGHTS)
 
 
-def test_a_digest_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
+def test_a_file_that_is_not_the_promised_one_is_that_whatever_else_is_wrong_with_it(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
     with pytest.raises(DigestMismatch, match=digest_of_file(path)):
         open_checkpoint(path, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_registered_file_is_read_once(tmp_path: Path, wrong: bool) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"w": torch.zeros(1 << 20)}, path)
+    reads: list[int] = []
+
+    class CountedRoots(DataRoots):
+        def open(self, path: Path, *, most: int | None = None) -> Any:
+            return CountedFile(path, reads)
+
+    if wrong:
+        with pytest.raises(DigestMismatch, match=digest_of_file(path)):
+            open_checkpoint(path, sha256="0" * 64, roots=CountedRoots())
+    else:
+        open_checkpoint(path, sha256=digest_of_file(path), roots=CountedRoots())
+    assert sum(reads) < path.stat().st_size + 10_000
+
+
+class CountedFile(io.FileIO):
+    """A file that notes how many bytes are read from it."""
+
+    def __init__(self, path: Path, reads: list[int]) -> None:
+        super().__init__(path)
+        self._reads = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and note it."""
+        content = super().read(size)
+        self._reads.append(len(content))
+        return content
 
 
 def test_a_promised_digest_may_be_written_in_capitals(tmp_path: Path) -> None:

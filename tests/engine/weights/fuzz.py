@@ -4,21 +4,28 @@ For every name on the allow-list: calls, instances and states of hostile argumen
 out ends the process; all that may happen is that a file is refused, or that nothing comes of it.
 """
 
+import json
 import pickle
 import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
+from service.domain.models import DissectorSpec
+from service.engine.dissectors import open_dissector
 from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.networks.mammo_clip import VOCABULARY
 from service.engine.weights.names import NAMES
 from service.engine.weights.pickles import Inert
 from service.engine.weights.tensors import Storage, StoredTensor
-from service.errors import InvalidCheckpoint
-from tests.engine.weights.pickled import called, plain, reduced, storage, tensor, write_archive
+from service.errors import InvalidCheckpoint, InvalidDissector
+from tests.engine.weights.pickled import called, nested, plain, reduced, storage, tensor, write_archive, write_legacy
 
 _MEMORY = 300 << 20
 _POINTERS = "AAAAAAAA" * 64
+_ENDLESS = nested(60)
 _ARGUMENTS: tuple[tuple[object, ...], ...] = (
     (),
     (2**62,),
@@ -40,6 +47,12 @@ _ARGUMENTS: tuple[tuple[object, ...], ...] = (
     (called("torch._utils._rebuild_tensor_v2"), called("torch.Tensor"), (storage(2**50), 0, (2**50,), (1,)), {}),
     (tensor(4, 0, (2**35,), (0,)), True, None),
     ("a" * 100_000, "utf-7"),
+    (_ENDLESS,),
+    (_ENDLESS, _ENDLESS),
+    ([[_ENDLESS, 1], ["a", _ENDLESS]],),
+    (storage(4), 0, (_ENDLESS,), (_ENDLESS,), False, _ENDLESS, _ENDLESS),
+    (storage(4), 0, _ENDLESS, _ENDLESS, False, None),
+    (called("torch._utils._rebuild_tensor_v2"), _ENDLESS, _ENDLESS, _ENDLESS),
 )
 _STATES: tuple[object, ...] = (
     {"__class__": called("builtins.list"), "__dict__": None},
@@ -47,7 +60,21 @@ _STATES: tuple[object, ...] = (
     (3, "<", None, None, None, -1, -1, 63),
     (None, {"__setstate__": 1, "make": called("_codecs.encode")}),
     (storage(4), 0, (2**40,), (1,)),
+    {"__class__": _ENDLESS},
+    _ENDLESS,
     None,
+)
+_ENDLESS_PLACES: tuple[bytes, ...] = (
+    _ENDLESS,
+    plain({_ENDLESS: 1}),
+    plain({"w": _ENDLESS}),
+    plain({"model": _ENDLESS, "state_dict": {"w": _ENDLESS}}),
+    plain({"w": plain(("storage", called("torch.FloatStorage"), _ENDLESS, "cpu", 4)) + pickle.BINPERSID}),
+    plain({"w": plain((_ENDLESS, called("torch.FloatStorage"), "0", "cpu", 4)) + pickle.BINPERSID}),
+    plain({"w": plain(("storage", called("torch.FloatStorage"), "0", "cpu", 4, _ENDLESS)) + pickle.BINPERSID}),
+    _ENDLESS + pickle.BINPERSID,
+    _ENDLESS + plain(()) + pickle.REDUCE,
+    _ENDLESS + _ENDLESS + pickle.BUILD,
 )
 
 
@@ -65,10 +92,19 @@ def hostile(name: str) -> Iterator[bytes]:
 
 def is_harmless(value: object) -> bool:
     """Whether a value that a file made is plain, a tensor still in its file, or an object that does nothing."""
-    if isinstance(value, dict):
-        return all(is_harmless(part) for part in value.values())
-    if isinstance(value, list | tuple):
-        return all(is_harmless(part) for part in value)
+    waiting, seen = [value], {id(value)}  # each once: the same one may be in many places
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict | list | tuple):
+            parts = part.values() if isinstance(part, dict) else part
+            waiting.extend(new for new in parts if id(new) not in seen)
+            seen.update(map(id, parts))
+        elif not _is_harmless_alone(part):
+            return False
+    return True
+
+
+def _is_harmless_alone(value: object) -> bool:
     return isinstance(value, str | int | float | None | Inert | Storage | StoredTensor) or type(value).__module__ in (
         "torch",
         "service.engine.weights.names",
@@ -76,11 +112,44 @@ def is_harmless(value: object) -> bool:
     )
 
 
+def open_endless(folder: Path) -> None:
+    """Values that take years to hash, compare or show, wherever a file can put them."""
+    for place in _ENDLESS_PLACES:
+        for path in (
+            write_archive(folder / "endless.pt", place, s0=bytes(16)),
+            write_legacy(folder / "endless.pth", place, plain([])),
+            write_legacy(folder / "endless.pth", plain({"w": None}), plain([place])),
+            write_legacy(folder / "endless.pth", plain({"w": None}), place),
+        ):
+            try:
+                weights = open_checkpoint(path).weights
+            except InvalidCheckpoint:
+                continue
+            raise AssertionError(weights.keys())
+
+    for name in (_ENDLESS, plain([_ENDLESS]), plain({})):
+        config = {"config": {"model": {"image_encoder": {"name": name}}}}
+        dissector = folder / "dissector"
+        dissector.mkdir(exist_ok=True)
+        write_archive(dissector / "weights.tar", plain({"model": {}, **config}))
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(VOCABULARY - 4))]
+        (dissector / "vocab.txt").write_text("\n".join(words))
+        described = {"kind": "mammo-clip", "checkpoint": "weights.tar", "vocab": "vocab.txt"}
+        (dissector / "dissector.json").write_text(json.dumps(described))
+        refusal = ""
+        try:
+            open_dissector(DissectorSpec(dissector), torch.device("cpu"))
+        except InvalidDissector as error:
+            refusal = error.detail
+        assert "known image encoder" in refusal
+
+
 def main() -> None:
     """Write how many files were opened."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + _MEMORY, now + _MEMORY))
     path, opened = Path(sys.argv[1]) / "hostile.pt", 0
+    open_endless(Path(sys.argv[1]))
 
     for name in NAMES:
         for instructions in hostile(name):

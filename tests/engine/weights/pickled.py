@@ -38,7 +38,7 @@ def _all(values: Iterable[object]) -> bytes:
 def _scalar(value: object) -> bytes:
     match value:
         case str():
-            encoded = value.encode()
+            encoded = value.encode("utf-8", "surrogatepass")
             return pickle.BINUNICODE + struct.pack("<I", len(encoded)) + encoded
         case bool():
             return pickle.NEWTRUE if value else pickle.NEWFALSE
@@ -67,6 +67,18 @@ def tensor(elements: int, offset: object, shape: object, strides: object, *, kin
     hooks = reduced("collections.OrderedDict")
     stored = storage(elements, kind=kind)
     return reduced("torch._utils._rebuild_tensor_v2", stored, offset, shape, strides, False, hooks)
+
+
+def nested(levels: int) -> bytes:
+    """Instructions for a tuple that holds the same tuple twice, and so on: few objects, but 2^levels to walk over."""
+    return pickle.EMPTY_TUPLE + (pickle.BINPUT + b"\x63" + pickle.BINGET + b"\x63" + pickle.TUPLE2) * levels
+
+
+def write_legacy(path: Path, value: bytes, keys: bytes) -> Path:
+    """A file as torch.save wrote it before version 1.6, with these instructions and no storages."""
+    pickles = (plain(1001), plain({"little_endian": True}), value, keys)
+    path.write_bytes(MAGIC + b"".join(pickle.PROTO + b"\x02" + each + pickle.STOP for each in pickles))
+    return path
 
 
 def write_archive(path: Path, value: bytes, *, packing: int = zipfile.ZIP_STORED, **storages: bytes) -> Path:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.weights.tensors import STORAGE_TYPES
 from service.errors import InvalidCheckpoint
 from tests.engine.weights.pickled import MAGIC, called, plain, tensor, write_archive
 
@@ -46,6 +47,10 @@ def refuses(path: Path, words: str = "damaged") -> None:
         tensor(4, 0, (1,) * 65, (1,) * 65),
         tensor(4, 0, (True,), (1,)),
         tensor(4, 0, (1.0,), (1,)),
+        tensor(4, 0, (2**61, 0), (1, 1)),
+        tensor(4, 0, (0, 2**61), (2**61, 1)),
+        tensor(4, 0, (2**31, 2**31, 0), (0, 1, 1)),
+        tensor(4, 0, (1, 1), (2**61, 1)),
         tensor(WIDE, 0, (4,), (1,)),
         tensor(-4, 0, (4,), (1,)),
         tensor(5, 0, (4,), (1,)),
@@ -92,6 +97,22 @@ def test_tensors_that_shared_memory_share_it_again(tmp_path: Path) -> None:
     weights = open_checkpoint(tmp_path / "w.pt").weights
     assert torch.equal(weights["part"], whole[2:])
     assert weights["part"].data_ptr() == weights["whole"].data_ptr() + 8
+
+
+@pytest.mark.parametrize("kind", ["BoolStorage", "FloatStorage"])
+def test_many_tensors_of_one_storage_take_the_memory_of_one(tmp_path: Path, kind: str) -> None:
+    elements = (1 << 20) // STORAGE_TYPES[kind].itemsize
+    described = {f"w{number}": tensor(elements, 0, (elements,), (1,), kind=kind) for number in range(200)}
+    path = write_archive(tmp_path / "w.pt", plain(described), s0=bytes([2]) * (1 << 20))
+    weights = open_checkpoint(path).weights
+    assert len(weights) == 200
+    assert len({value.data_ptr() for value in weights.values()}) == 1
+    assert bool(weights["w0"].bool().all())
+
+
+def test_numbers_that_too_many_tensors_share_are_refused(tmp_path: Path) -> None:
+    described = {f"w{number}": tensor(1 << 18, 0, (1 << 18,), (1,)) for number in range(300)}
+    refuses(write_archive(tmp_path / "w.pt", plain(described), s0=bytes(1 << 20)), "more than 8 times the 1,048,576")
 
 
 def test_packed_members_are_refused(tmp_path: Path) -> None:
@@ -159,6 +180,19 @@ def test_a_dictionary_is_not_copied_as_often_as_a_file_asks(tmp_path: Path, name
         tracemalloc.stop()
 
 
+def test_pairs_are_taken_once(tmp_path: Path) -> None:
+    pairs = plain([[str(number), number] for number in range(5_000)]) + pickle.BINPUT + b"\1"
+    again = called("collections.OrderedDict") + pickle.BINGET + b"\1" + pickle.TUPLE1 + pickle.REDUCE
+    refuses(write_archive(tmp_path / "w.pt", plain({"model": {}, "list": pairs, "extra": [again] * 2})))
+
+
+@pytest.mark.parametrize("name", ["builtins.set", "torch._utils._rebuild_tensor_v2"])
+def test_arguments_are_not_copied_as_often_as_a_file_asks(tmp_path: Path, name: str) -> None:
+    many = plain(tuple(range(1000))) + pickle.BINPUT + b"\1"
+    path = write_archive(tmp_path / "w.pt", plain({"model": {}, "extra": [called(name) + many + pickle.REDUCE]}))
+    refuses(path)
+
+
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_another_protocol_is_named(tmp_path: Path, protocol: int) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "w.pt", pickle_protocol=protocol)
@@ -197,6 +231,8 @@ def entry(shape: object, offsets: object, dtype: str = "F32") -> dict[str, objec
         safetensors({"w": entry([1] * 65, [0, 4])}, bytes(4)),
         safetensors({"w": entry([2**61] * 60, [0, 4])}, bytes(4)),
         safetensors({"w": entry("4", [0, 16])}, bytes(16)),
+        safetensors({"w": entry([2**61, 0], [0, 0])}),
+        safetensors({"w": entry([0] + [2**61] * 60, [0, 0])}),
         safetensors({"w": [1]}, bytes(16)),
         safetensors({"w": {}}, bytes(16)),
         struct.pack("<Q", 200_000) + b'{"w":' + b"[" * 199_995,

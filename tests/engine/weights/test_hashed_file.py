@@ -1,10 +1,12 @@
 """The digest is that of the bytes that were used, whatever happens to the file."""
 
 import hashlib
+import io
 import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -62,12 +64,38 @@ def test_a_file_that_is_cut_meanwhile_has_changed(path: Path) -> None:
             source.collect([Place(0, 10)])
 
 
+class GrowingFile(io.FileIO):
+    """A file that somebody appends to whenever it is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, after it has grown by as much."""
+        with Path(str(self.name)).open("ab") as other:
+            other.write(bytes(1 << 20))
+        return super().read(size)
+
+
+def test_a_file_that_grows_as_fast_as_it_is_read_has_changed(path: Path) -> None:
+    with GrowingFile(path) as file, pytest.raises(Changed):
+        HashedFile(file).collect([])
+    assert path.stat().st_size < 3 * SIZE
+
+
+def test_a_file_that_is_written_to_behind_the_reader_has_changed(path: Path) -> None:
+    with path.open("rb") as file:
+        source = HashedFile(file)
+        with path.open("r+b") as other:
+            other.write(b"other")
+        os.utime(path, ns=(0, 0))
+        with pytest.raises(Changed):
+            source.collect([Place(10, 10)])
+
+
 class SwappingRoots(DataRoots):
     """Folders in which a file is written to again as soon as it is open."""
 
-    def open(self, path: Path):  # type: ignore[no-untyped-def]
+    def open(self, path: Path, *, most: int | None = None) -> BinaryIO:
         """Open, and swap the content in place."""
-        file = super().open(path)
+        file = super().open(path, most=most)
         path.write_bytes(save({"w": torch.full((4,), 2.0)}))
         return file
 
@@ -98,9 +126,10 @@ def test_swapping_a_file_never_gives_other_weights_under_a_digest(tmp_path: Path
     writer.start()
     try:
         for _ in range(100):
-            opened = open_checkpoint(path)
-            if opened.sha256 in digests:
-                assert set(opened.weights["w"].tolist()) == {digests[opened.sha256]}
+            with suppress(InvalidCheckpoint):  # written to meanwhile
+                opened = open_checkpoint(path)
+                if opened.sha256 in digests:
+                    assert set(opened.weights["w"].tolist()) == {digests[opened.sha256]}
             promised = next(iter(digests))
             with suppress(InvalidCheckpoint):  # the other content, or a mixture of both
                 assert set(open_checkpoint(path, sha256=promised).weights["w"].tolist()) == {digests[promised]}

@@ -12,7 +12,7 @@ from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.weights.names import NAMES
 from service.errors import InvalidCheckpoint, UnsafeCheckpoint
 from tests.chaos.field import ROOT
-from tests.engine.weights.pickled import plain, reduced, write_archive
+from tests.engine.weights.pickled import called, plain, reduced, tensor, write_archive
 
 DTYPES = """
     bfloat16 bool complex128 complex32 complex64 float16 float32 float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2
@@ -88,4 +88,45 @@ def test_tensors_that_are_no_plain_arrays_are_refused_with_a_remedy(tmp_path: Pa
 def test_so_is_whatever_else_torch_rebuilds(tmp_path: Path, name: str) -> None:
     path = write_archive(tmp_path / "w.pt", plain({"w": reduced(f"torch._utils.{name}", 2**40)}))
     with pytest.raises(InvalidCheckpoint, match=f"{name}.*dense ones"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        reduced("collections.OrderedDict", [["w", tensor(4, 0, (4,), (1,))], ["v", tensor(4, 0, (2,), (1,))]]),
+        reduced("collections.OrderedDict", [("w", tensor(4, 0, (4,), (1,))), ("v", tensor(4, 0, (2,), (1,)))]),
+        reduced(
+            "collections.defaultdict",
+            called("builtins.list"),
+            {"w": tensor(4, 0, (4,), (1,)), "v": tensor(4, 0, (2,), (1,))},
+        ),
+    ],
+    ids=["as Python 2 wrote it", "tuples", "with a default"],
+)
+def test_the_entries_of_a_dictionary_are_all_there(tmp_path: Path, weights: bytes) -> None:
+    for path in (
+        write_archive(tmp_path / "w.pt", weights, s0=bytes(16)),
+        write_archive(tmp_path / "w.pt", plain({"state_dict": weights}), s0=bytes(16)),
+    ):
+        opened = open_checkpoint(path).weights
+        assert {key: tuple(value.shape) for key, value in opened.items()} == {"w": (4,), "v": (2,)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ab",),
+        (1,),
+        ([["a", 1, 2]],),
+        (["ab"],),
+        ([[("a", "b"), 1]],),
+        ((("a", 1),),),
+        ({"a": 1}, {"b": 2}),
+        (called("builtins.list"), {"a": 1}),
+    ],
+)
+def test_entries_that_cannot_be_understood_are_never_left_out(tmp_path: Path, arguments: tuple[object, ...]) -> None:
+    path = write_archive(tmp_path / "w.pt", plain({"model": reduced("collections.OrderedDict", *arguments)}))
+    with pytest.raises(InvalidCheckpoint, match=r"damaged|neither words nor numbers"):
         open_checkpoint(path)

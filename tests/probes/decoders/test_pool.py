@@ -1,20 +1,22 @@
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import psutil
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless
 
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.pool import DecoderPool
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import Question
-from service.probes.pixels import CannotDecode
+from service.probes.pixels import CannotDecode, CannotRead
 from tests.probes.dicom_files import film, write_crashing_dicom, write_dicom
 
 
@@ -111,6 +113,68 @@ def test_a_process_that_was_killed_says_so(sound: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
         with sound.open("rb") as file, pytest.raises(DecoderLost, match="was killed, most likely for want of memory"):
             process.ask(Question.IMAGE, file)
+
+
+def test_a_machine_that_kills_every_decoder_blames_no_file(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = DecoderProcess.ask
+
+    def kill_and_ask(process: DecoderProcess, question: Question, file: BinaryIO) -> object:
+        os.kill(process.pid, signal.SIGKILL)
+        return ask(process, question, file)
+
+    monkeypatch.setattr(DecoderProcess, "ask", kill_and_ask)
+    with pool_of(1) as pool, sound.open("rb") as file, pytest.raises(CannotRead, match="Cannot allocate memory"):
+        pool.image(file)
+
+
+@pytest.mark.parametrize("question", [Question.IMAGE, Question.SIZE])
+def test_a_disk_that_fails_blames_no_file(question: Question) -> None:
+    with pool_of(1) as pool, Path("/proc/self/mem").open("rb") as file, pytest.raises(CannotRead) as trouble:
+        pool.image(file) if question is Question.IMAGE else pool.size(file)
+    assert trouble.value.number == errno.EIO
+
+
+def test_what_a_used_process_refuses_is_asked_of_a_fresh_one(tmp_path: Path, sound: Path) -> None:
+    refused = write_dicom(tmp_path / "refused.dcm", film(12), bits=12, SamplesPerPixel=3)
+    with pool_of(1) as pool:
+        check_sound(pool, sound)
+        [used] = pool._idle
+        assert "one sample a pixel" in refusal(pool, refused)
+        assert not psutil.pid_exists(used.pid)
+        assert pool._idle == [], "the fresh one has refused an image, too"
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLSLossless])
+def test_a_used_process_that_has_no_memory_left_costs_no_image(tmp_path: Path, sound: Path, syntax: UID) -> None:
+    """As after damaged images, with which decoders lose memory; some then call sound ones damaged, too."""
+    large = write_dicom(tmp_path / "large.dcm", np.zeros((3000, 3000), np.uint16), bits=12, syntax=syntax)
+    with pool_of(1) as pool:
+        check_sound(pool, sound)
+        [used] = pool._idle
+        held = psutil.Process(used.pid).memory_info().vms
+        psutil.Process(used.pid).rlimit(psutil.RLIMIT_AS, (held + (8 << 20),) * 2)
+        with large.open("rb") as file:
+            assert pool.image(file).pixels.shape == (3000, 3000)
+        assert not psutil.pid_exists(used.pid)
+
+
+def test_a_refused_header_ends_no_process(tmp_path: Path) -> None:
+    refused = write_dicom(tmp_path / "refused.dcm", film(12), bits=12, Rows=None)
+    with pool_of(1) as pool, refused.open("rb") as file:
+        for _ in range(2):
+            with pytest.raises(CannotDecode, match="Rows"):
+                pool.size(file)
+        assert len(pool._idle) == 1
+
+
+def test_a_process_is_replaced_after_some_hundred_questions(sound: Path) -> None:
+    with pool_of(1) as pool, sound.open("rb") as file:
+        pool.size(file)
+        [used] = pool._idle
+        for _ in range(499):
+            pool.size(file)
+        assert not psutil.pid_exists(used.pid)
+        check_sound(pool, sound)
 
 
 def test_many_threads_share_a_few_processes(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import socket
 import struct
 import threading
@@ -17,8 +18,9 @@ from service.probes.decoders.wire import (
     send_no_memory,
     send_refusal,
     send_size,
+    send_trouble,
 )
-from service.probes.pixels import CannotDecode, DecodedImage
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -53,6 +55,7 @@ def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
     send_size(child, 30, 20)
     send_refusal(child, CannotDecode("it is broken", "Mend it."))
     send_no_memory(child)
+    send_trouble(child, CannotRead(errno.EIO))
 
     assert receive_answer(parent, 5) == ImageSize(30, 20)
     with pytest.raises(CannotDecode) as caught:
@@ -60,6 +63,9 @@ def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
     assert (caught.value.reason, caught.value.remedy) == ("it is broken", "Mend it.")
     with pytest.raises(OutOfMemory):
         receive_answer(parent, 5)
+    with pytest.raises(CannotRead) as trouble:
+        receive_answer(parent, 5)
+    assert trouble.value.number == errno.EIO
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,9 @@ def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
         head(b"R", 0, 0, 0, 0, 8) + b"\x1b[2J\ntwo",
         head(b"R", 0, 0, 0, 0, 4) + b"\ntwo",
         head(b"M", 0, 0, 0, 0, 1) + b"!",
+        head(b"T", 0, 0, 0, 0, 0),
+        head(b"T", 0, 0, 9_999, 0, 0),
+        head(b"T", 0, 0, errno.EIO, 0, 1) + b"!",
         head(b"X", 0, 0, 0, 0, 0),
         bytes(22),
     ],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-FALLBACK = "a value as GET /openapi.json describes it"
+_FALLBACK = "a value as GET /openapi.json describes it"
 
 _EXPECTED: dict[str, str] = {
     "string_type": "a text",
@@ -72,8 +72,6 @@ _EXPECTED: dict[str, str] = {
     "url_syntax_violation": "a URL",
     "url_too_long": "a shorter URL",
     "url_scheme": "a URL that begins with {expected_schemes}",
-    "union_tag_invalid": "{expected_tags}",
-    "union_tag_not_found": "a value",
 }
 
 
@@ -82,15 +80,5 @@ def expected_of(kind: str, context: Mapping[str, Any]) -> str:
     try:
         expected = _EXPECTED[kind].format_map(context)
     except KeyError:
-        return FALLBACK
+        return _FALLBACK
     return expected.replace("1 item(s)", "1 item").replace("(s)", "s").replace("1 characters", "1 character")
-
-
-def kind_of(value: object) -> str:
-    """What a value of JSON is, as a noun."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    names: dict[type, str] = {str: "a text", int: "a number", float: "a number", dict: "an object", list: "a list"}
-    return next((name for kind, name in names.items() if isinstance(value, kind)), "something else")

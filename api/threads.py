@@ -1,0 +1,61 @@
+"""Threads that work for requests, and that keep no process from ending."""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+Work = Callable[[], Coroutine[Any, Any, Result]]
+
+CLOSING_S = 5.0
+"""How long threads that are to end are waited for."""
+
+
+class Threads:
+    """Threads, each with an event loop of its own, that take one piece of work after another.
+
+    They are daemons: a process whose work never ends, as with a database that does not answer, ends all the same.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._count = count
+        self._threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[tuple[Work[Any], contextvars.Context, Future[Any]] | None] = SimpleQueue()
+
+    def start(self, work: Work[Result]) -> Future[Result]:
+        """Have a thread do it."""
+        done: Future[Result] = Future()
+        self._tasks.put((work, contextvars.copy_context(), done))
+        if len(self._threads) < self._count:
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return done
+
+    def close(self, within_s: float = CLOSING_S) -> None:
+        """End the threads once they have done their work; wait so long for all of them together."""
+        until = time.monotonic() + within_s
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        with asyncio.Runner() as runner:
+            while (task := self._tasks.get()) is not None:
+                work, context, done = task
+                if not done.set_running_or_notify_cancel():
+                    continue
+                try:
+                    result = runner.run(work(), context=context)
+                except BaseException as error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(result)
+                del task, work, context, done  # an idle thread keeps no request in memory

@@ -1,0 +1,118 @@
+"""The commands of `mammodissect`, and its own options."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from cli.admin import admin
+from cli.audit import audit
+from cli.audit_report import audit_report
+from cli.dissect import dissect
+from cli.evaluate import evaluate
+from cli.fit_dissector import fit_dissector
+from cli.fit_phantom_targets import fit_phantom_targets
+from cli.questions import compare, coverage, watch_list
+from cli.report import report
+from cli.samples import samples
+from cli.verify import verify
+from service.errors import InvalidInput
+from service.exits import ExitStatus
+
+app = typer.Typer(
+    name="mammodissect",
+    help="Names what the neurons of a mammography network respond to.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DataDir = Annotated[Path, typer.Option(help="Folder for the state; created with mode 0700.")]
+
+
+@app.callback()
+def take_global_options(
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Names what the neurons of a mammography network respond to."""
+    # `cli.main` has looked for --debug already: an error may come before anything is parsed.
+
+
+app.add_typer(admin)
+app.command()(dissect)
+app.command()(fit_dissector)
+app.command()(evaluate)
+app.command()(fit_phantom_targets)
+app.command()(report)
+app.command()(audit_report)
+app.command()(verify)
+app.command()(samples)
+app.command()(coverage)
+app.command()(watch_list)
+app.command()(compare)
+app.command()(audit)
+
+
+@app.command()
+def up(
+    data_dir: DataDir = Path(".stack"),
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API on 127.0.0.1.")] = 8000,
+) -> None:
+    """Run the whole service on this machine: Postgres, Valkey, API, one worker, scheduler."""
+    from cli.up import run_stack
+
+    run_stack(data_dir, port)
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Where samples and state are kept for the next run.")] = Path(".demo"),
+) -> None:
+    """Train a network on synthetic mammograms, dissect it before and after, and compare, through its own service."""
+    from cli.demo import run_demo
+
+    run_demo(data_dir)
+
+
+@app.command()
+def migrate() -> None:
+    """Upgrade the database at DATABASE_URL to the newest schema and create the login of SERVICE_DATABASE_URL."""
+    from service.config import read_settings
+    from service.db.logins import admit_login
+    from service.db.migrate import upgrade
+
+    settings = read_settings()
+    url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
+    if not url:
+        raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
+
+    upgrade(url)
+    if service_url:
+        admit_login(url, service_url)
+
+
+def run_command() -> int | None:
+    """Run the command that the process was started with. Raises InvalidInput for wrong usage, and what it raises."""
+    # Not as typer's own program: that would end with 1 for errors of its own kinds, and 1 is an answer of our commands.
+    try:
+        status: int | None = app(standalone_mode=False, prog_name="mammodissect")
+    except typer.Abort:
+        return ExitStatus.INTERRUPTED
+    except typer.TyperException as error:
+        return _say_wrong_usage(cast("Any", error))
+    except SystemExit as ended:
+        # Typer takes every broken pipe for that of our output; it may be a connection's.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
+    return status
+
+
+def _say_wrong_usage(error: Any) -> int:
+    problem = error.format_message()
+    if not problem:  # a command that was left out: typer has printed the help instead
+        return ExitStatus.ERROR
+
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "mammodissect"
+    sentence = problem if problem.endswith((".", "?")) else f"{problem}."
+    raise InvalidInput(sentence, remedy=f"See `{command} --help`.")

@@ -1,0 +1,107 @@
+"""The description of a projected dissector, checked entry by entry."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.domain.preprocessing import Preprocessing
+from service.engine.dissectors.directory import CONFIG, DissectorFolder
+from service.engine.dissectors.encoders import ImageEncoderSpec, TextEncoderSpec
+from service.errors import InvalidDissector
+from service.wrong_values import expected_of
+
+_MOST_TOKENS = 8192
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageEncoderEntry(_Object):
+    """The image encoder. weights: the file of the directory with its weights; None for those of its package."""
+
+    package: str
+    file: str
+    architecture: str
+    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+    sha256: str
+    weights: str | None = None
+
+    @property
+    def spec(self) -> ImageEncoderSpec:
+        """Which network it is."""
+        return ImageEncoderSpec(self.package, self.file, self.architecture, self.layers)
+
+
+class TextEncoderEntry(_Object):
+    """The sentence encoder, with the digest of each of its files."""
+
+    package: str
+    folder: str
+    max_tokens: Annotated[int, Field(ge=3, le=_MOST_TOKENS)]
+    sha256: dict[str, str]
+
+    @property
+    def spec(self) -> TextEncoderSpec:
+        """Which network it is."""
+        return TextEncoderSpec(self.package, self.folder, self.max_tokens)
+
+
+class PreprocessingEntry(_Object):
+    """See `Preprocessing`."""
+
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: Literal["area", "none"] = "area"
+    crop_to_breast: bool = False
+    scale: Literal["min_max", "unit"] = "unit"
+
+    @property
+    def contract(self) -> Preprocessing:
+        """What the image encoder expects."""
+        return Preprocessing(**self.model_dump())
+
+
+class HeadsEntry(_Object):
+    """The file of the heads and its digest."""
+
+    file: str
+    sha256: str
+
+
+class BundleConfig(BaseModel):
+    """What opens a dissector. Its figures and its provenance stand beside that in the file."""
+
+    format: Literal[1]
+    image_encoder: ImageEncoderEntry
+    text_encoder: TextEncoderEntry
+    preprocessing: PreprocessingEntry
+    heads: HeadsEntry
+
+
+def read_bundle_config(folder: DissectorFolder, config: Mapping[str, Any]) -> BundleConfig:
+    """What opens a dissector, out of its dissector.json. Raises InvalidDissector, naming the first wrong entry."""
+    try:
+        # As JSON: Python's own values would have to be tuples where JSON has lists.
+        return BundleConfig.model_validate_json(json.dumps(config), strict=True)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+
+    entry = ".".join(f"{step!s:.40}" for step in wrong["loc"])
+    match wrong["type"]:
+        case "missing":
+            problem = "is missing"
+        case "extra_forbidden":
+            problem = "is not known"
+        case kind:
+            problem = f"must be {expected_of(kind, wrong.get('ctx', {}))}"
+    raise InvalidDissector(
+        f"The entry {entry} of {CONFIG} {problem}.",
+        field="dissector",
+        value=folder.path / CONFIG,
+        remedy="Correct the entry, or fit the dissector again.",
+    )
