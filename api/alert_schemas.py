@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ from service.domain.alerts import (
     EndpointKind,
     Failure,
 )
+from service.domain.json_values import StoredJson
 from service.usecases.alerts import EndpointChange
 
 Url = Annotated[
@@ -199,7 +200,7 @@ class AlertOut(BaseModel):
     kind: str
     subject: str
     at: datetime
-    data: dict[str, Any]
+    data: StoredJson
     deliveries: list[DeliveryOut]
 
     @classmethod
@@ -219,7 +220,7 @@ def _all_counts(counts: Mapping[DeliveryStatus, int]) -> dict[DeliveryStatus, in
     return {status: counts.get(status, 0) for status in DeliveryStatus}
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+def _endpoint(endpoint: Endpoint) -> StoredJson:
     return {
         "name": endpoint.name,
         "kind": endpoint.kind,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
@@ -11,6 +11,7 @@ from api.schemas import Body, CheckpointIn, JobIn, Name, Reference, ResourceOut
 from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
 from service.domain.audits import Acknowledgement, Audit, AuditStatus, Deployment, Snooze, StratumJob, Trigger
+from service.domain.json_values import StoredJson
 from service.domain.policies import Outcome, Verdict
 
 Person = Annotated[str, Field(min_length=1, max_length=120, description="Name of the person.")]
@@ -118,7 +119,7 @@ class DeploymentBriefOut(BaseModel):
     dissector: str
     probe_set: str
     concept_set: str
-    method: dict[str, Any]
+    method: StoredJson
     policy: str
     baseline: UUID | None
     registered_model: str | None
@@ -127,7 +128,7 @@ class DeploymentBriefOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def fields_of(cls, deployment: Deployment) -> dict[str, Any]:
+    def fields_of(cls, deployment: Deployment) -> StoredJson:
         """The values of the fields that every deployment has on the wire."""
         request = deployment.request
         return {
@@ -188,7 +189,7 @@ class OutcomeOut(BaseModel):
     stratum: str | None
     outcome: Outcome
     reason: str
-    figures: dict[str, Any]
+    figures: StoredJson
 
     @classmethod
     def of(cls, outcome: RuleOutcome) -> Self:
@@ -225,13 +226,13 @@ class _AuditHeadOut(BaseModel):
     job: UUID | None
     status: AuditStatus
     verdict: Verdict | None
-    problem: dict[str, Any] | None
+    problem: StoredJson | None
     acknowledgement: AcknowledgementOut | None
     created_at: datetime
     finished_at: datetime | None
 
     @classmethod
-    def head_of(cls, audit: Audit) -> dict[str, Any]:
+    def head_of(cls, audit: Audit) -> StoredJson:
         """The values of these fields."""
         acknowledgement = audit.acknowledgement
         return {
@@ -277,7 +278,7 @@ class AuditBriefOut(_AuditHeadOut):
     outcomes: list[OutcomeOut] | None
 
     @classmethod
-    def fields_of(cls, audit: Audit) -> dict[str, Any]:
+    def fields_of(cls, audit: Audit) -> StoredJson:
         """The values of the fields that every single audit has on the wire."""
         judgement = audit.judgement
         outcomes = None if judgement is None else [OutcomeOut.of(outcome) for outcome in judgement.outcomes]
@@ -294,7 +295,7 @@ class AuditOut(AuditBriefOut):
 
     target_digest: str
     policy_digest: str
-    rules: dict[str, Any]
+    rules: StoredJson
     strata: list[StratumOut]
     facts: AuditFacts | None
 

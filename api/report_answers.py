@@ -1,8 +1,10 @@
 """Reports as answers: HTML unless the caller asks for JSON."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Header, Query, Response
+
+from service.domain.json_values import StoredJson
 
 ReportFormat = Literal["html", "json"]
 FormatQuery = Annotated[
@@ -12,7 +14,7 @@ FormatQuery = Annotated[
 AcceptHeader = Annotated[str, Header(include_in_schema=False)]
 
 HTML, JSON = "text/html", "application/json"
-REPORTS: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: {}, JSON: {}}}}
+REPORTS: dict[int | str, StoredJson] = {200: {"content": {HTML: {}, JSON: {}}}}
 """The description of a route that answers with either."""
 
 

@@ -1,7 +1,7 @@
 """The JSON of schedules and their fires."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Self, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from api.pagination import PageOut
 from api.schemas import Body, Name
 from service.domain.cron import LONGEST
+from service.domain.json_values import StoredJson
 from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Fire, Outcome, Overlap, Schedule, Terms, held_up
 from service.usecases.schedules import Changes, upcoming_fires
 
@@ -82,9 +83,9 @@ class ScheduleChangesIn(Body):
 
     def changes(self) -> Changes:
         """The changes in the domain's words."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        if "grace_s" in given:
-            given["grace"] = _grace(given.pop("grace_s"))
+        given: StoredJson = {name: getattr(self, name) for name in self.model_fields_set - {"grace_s"}}
+        if "grace_s" in self.model_fields_set:
+            given["grace"] = _grace(self.grace_s)
         return cast("Changes", given)
 
 

@@ -1,7 +1,7 @@
 """The JSON of registered things and jobs, and how it maps to the domain."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.json_values import StoredJson
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.probes import PatchGrid
-from service.domain.resources import Resource
+from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import concept_set_spec
 from service.usecases.jobs import JobSubmission
 
 Name = Annotated[str, Field(max_length=64, description="Lower-case letters, digits, dots, dashes and underscores.")]
@@ -78,7 +80,7 @@ class ConceptSetIn(Body):
     """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
 
     name: Name = Field(examples=["my-concepts"])
-    concepts: list[str | dict[str, Any]] = Field(
+    concepts: list[str | StoredJson] = Field(
         min_length=1,
         max_length=20_000,
         examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
@@ -194,14 +196,14 @@ class ResourceOut(BaseModel):
     reference: str
     digest: str
     created_at: datetime
-    spec: dict[str, Any]
+    spec: StoredJson
 
     @classmethod
     def of(cls, resource: Resource, *, brief: bool = False) -> Self:
         """brief: a concept set's concepts are counted, not listed."""
         spec = dict(resource.spec)
-        if brief and "concepts" in spec:
-            spec["concepts"] = len(spec["concepts"])
+        if brief and resource.kind is ResourceKind.CONCEPT_SET:
+            spec["concepts"] = len(concept_set_spec(resource)["concepts"])
         return cls(
             id=resource.id,
             name=resource.name,
@@ -262,7 +264,7 @@ class JobBriefOut(BaseModel):
     concept_set: str
     probe_set: str
     dissector: str
-    method: dict[str, Any]
+    method: StoredJson
     concepts_per_neuron: int
     images_per_neuron: int
     evidence: EvidenceIn
@@ -272,13 +274,13 @@ class JobBriefOut(BaseModel):
     queue: str
     priority: int
     progress: list[StageOut]
-    problem: dict[str, Any] | None
+    problem: StoredJson | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
-    def fields_of(cls, job: Job) -> dict[str, Any]:
+    def fields_of(cls, job: Job) -> StoredJson:
         """The values of the fields that every job has on the wire."""
         request, options = job.request, job.request.options
         return {
@@ -315,7 +317,7 @@ class JobOut(JobBriefOut):
     """A job with its layers and what produced its result."""
 
     layers: list[str] | Literal["all"]
-    manifest: dict[str, Any] | None
+    manifest: StoredJson | None
 
     @classmethod
     def of(cls, job: Job) -> Self:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from service.domain.probes import PatchGrid, ProbeSet
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from service.domain.manifests import JobManifest
     from service.studies.dissection import DissectionPlan
 
 
@@ -154,7 +155,7 @@ def _check_report(report: Path | None) -> None:
         )
 
 
-def _write_report(plan: "DissectionPlan", result: Dissection, manifest: dict[str, Any], path: Path) -> None:
+def _write_report(plan: "DissectionPlan", result: Dissection, manifest: "JobManifest", path: Path) -> None:
     from service.reports.provenance import Provenance
     from service.studies.local_report import write_report
     from service.usecases.reports import named_target

@@ -37,9 +37,20 @@
 """
 
 import re
-from typing import ClassVar
+from typing import ClassVar, NotRequired, TypedDict
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class Problem(TypedDict):
+    """An error as it is stored and sent: what went wrong, and what to do about it."""
+
+    code: str
+    title: str
+    detail: str
+    field: NotRequired[str]
+    value: NotRequired[str]
+    remedy: NotRequired[str]
 
 
 class DissectError(Exception):
@@ -66,12 +77,15 @@ class DissectError(Exception):
     def __str__(self) -> str:
         return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
 
-    def as_problem(self) -> dict[str, str]:
+    def as_problem(self) -> Problem:
         """Code, title and detail, and field, value and remedy where there are any."""
-        problem = {"code": self.code, "title": self.title, "detail": self.detail}
-        for name in ("field", "value", "remedy"):
-            if getattr(self, name) is not None:
-                problem[name] = getattr(self, name)
+        problem = Problem(code=self.code, title=self.title, detail=self.detail)
+        if self.field is not None:
+            problem["field"] = self.field
+        if self.value is not None:
+            problem["value"] = self.value
+        if self.remedy is not None:
+            problem["remedy"] = self.remedy
         return problem
 
 

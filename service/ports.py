@@ -1,6 +1,6 @@
 """Protocols between the parts: what one side needs and another provides."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.domain.audits import AuditFiles, FilesRead
 from service.domain.jobs import Progress
+from service.domain.json_values import JsonObject
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 from service.domain.work import AnyLease
@@ -55,7 +56,7 @@ class JobQueue(Protocol):
 class ItemRunner(Protocol):
     """What a worker's child computes: work items."""
 
-    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> JsonObject:
         """Do a work item and return its result, small JSON. tell: how many of its units of work are done.
 
         tell raises JobCancelled when the item is no longer wanted. Raises any DissectError.

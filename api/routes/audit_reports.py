@@ -1,6 +1,6 @@
 """Reports on audits, their signatures, and what is written from them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +19,7 @@ from api.report_answers import (
     json_answer,
     named,
 )
+from service.domain.json_values import StoredJson
 from service.errors import Conflict
 from service.reports.audit import audit_html, audit_json
 from service.reports.evidence_map import evidence_map_json, evidence_map_markdown, map_evidence, read_mapping
@@ -29,7 +30,7 @@ from service.usecases.audit_reports import read_audit_report
 router = APIRouter(prefix="/audits", tags=["reports"], route_class=LongReadingRoute)
 
 _MARKDOWN = "text/markdown"
-_MAPS: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {}, _MARKDOWN: {}}}}
+_MAPS: dict[int | str, StoredJson] = {200: {"content": {JSON: {}, _MARKDOWN: {}}}}
 
 
 class SignatureOut(BaseModel):

@@ -1,7 +1,5 @@
 """Policies: what deployed models must fulfil."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response, status
 
 from api.audit_schemas import (
@@ -13,6 +11,7 @@ from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.routes.resources import Ref
 from service.analysis.policy_codec import parse_policy, policy_from, policy_schema
+from service.domain.json_values import StoredJson
 from service.domain.resources import ResourceKind
 from service.usecases import deployments, resources
 
@@ -41,7 +40,7 @@ def list_policies(
 
 
 @router.get("/schema")
-def read_policy_schema() -> dict[str, Any]:
+def read_policy_schema() -> StoredJson:
     """The JSON Schema of a policy: every rule with its fields."""
     return policy_schema()
 

@@ -188,7 +188,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
     layers, problem = inspection if inspection is not None else (None, None)
     return ModelOut(
         **ResourceOut.of(model).model_dump(),
-        layers=None if layers is None else [LayerInfoOut(**layer) for layer in layers],
+        layers=None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers],
         problem=problem,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.jobs import Job
+from service.domain.json_values import JsonObject
 from service.errors import Conflict
 
 
@@ -110,7 +111,7 @@ def _parts(job: Job) -> dict[str, _Part]:
     return parts
 
 
-def _within(manifest: Mapping[str, Any], *keys: str) -> Any:
+def _within(manifest: JsonObject, *keys: str) -> Any:
     """The value that is that deep in a manifest; None where it is not there."""
     value: Any = manifest
     for key in keys:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import numpy as np
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT
+from service.domain.json_values import StoredJson
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
 from service.files import written_whole
@@ -81,7 +82,7 @@ def write_export(
         ) from None
 
 
-def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[str, Any]]:
+def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[StoredJson]:
     """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
 
     label, significant, p, q, z and stability are the neuron's, so they are the same on all its lines. A neuron whose
@@ -109,7 +110,7 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[dict[
             yield {**dict.fromkeys(TIDY_COLUMNS), **head, **tail}
 
 
-def _label_cells(neuron: Neuron) -> dict[str, Any]:
+def _label_cells(neuron: Neuron) -> StoredJson:
     label = NO_CONCEPT if neuron.label is None else neuron.label.text
     significance = None if neuron.evidence is None else neuron.evidence.significance
     stability = None if neuron.evidence is None else neuron.evidence.stability
@@ -163,16 +164,16 @@ def _write_csv(dissection: Dissection, concept_set: ConceptSet, path: Path) -> N
             lines.writerows(_csv_cells(row) for row in tidy_rows(layer, concept_set))
 
 
-def _csv_cells(row: dict[str, Any]) -> dict[str, Any]:
+def _csv_cells(row: StoredJson) -> StoredJson:
     truths = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
-    return {**row, **truths, "images": " ".join(map(str, row["images"]))}
+    return {**row, **truths, "images": " ".join(map(str, cast("list[int]", row["images"])))}
 
 
 def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    types: dict[str, Any] = {
+    types: StoredJson = {
         **dict.fromkeys(TIDY_COLUMNS, pa.float64()),
         **dict.fromkeys(("layer", "label", "concept", "category", "broad_category"), pa.string()),
         **dict.fromkeys(("unit", "rank"), pa.int32()),

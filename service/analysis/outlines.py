@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from service.domain.neurons import LayerDissection, Neuron, Region
-
-Regions = Mapping[str, Mapping[str, Sequence[Sequence[float] | None]]]
-"""Layer -> unit (as text, for JSON) -> the region in each of its first top images."""
+from service.domain.neurons import LayerDissection, Neuron, Region, RegionsOfLayers
 
 
-def with_regions(layers: Sequence[LayerDissection], regions: Regions) -> tuple[LayerDissection, ...]:
+def with_regions(layers: Sequence[LayerDissection], regions: RegionsOfLayers) -> tuple[LayerDissection, ...]:
     """The layers with these regions at their neurons' top images."""
     return tuple(_layer(layer, regions.get(layer.layer, {})) for layer in layers)
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.domain.json_text import check_values
+from service.domain.json_values import StoredJson
 from service.domain.policies import Policy, Rule
 from service.errors import InvalidPolicy
 from service.wrong_values import expected_of
@@ -52,13 +53,13 @@ def policy_from(document: object) -> Policy:
         raise _invalid(error.errors(include_url=False)[0]) from None
 
 
-def policy_as_json(policy: Policy) -> dict[str, Any]:
+def policy_as_json(policy: Policy) -> StoredJson:
     """JSON values that `policy_from` turns into an equal policy; what is not set is left out."""
-    document: dict[str, Any] = _POLICY.dump_python(policy, mode="json", exclude_none=True)
+    document: StoredJson = _POLICY.dump_python(policy, mode="json", exclude_none=True)
     return document
 
 
-def policy_schema() -> dict[str, Any]:
+def policy_schema() -> StoredJson:
     """The JSON Schema of a policy."""
     return _POLICY.json_schema()
 

@@ -1,8 +1,7 @@
 """Queries on alert endpoints. Whoever changes an endpoint locks its row before those of its deliveries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, update
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertDeliveryRow, AlertEndpointRow
 from service.domain.alerts import DeliveryStatus, Endpoint, EndpointKind
+from service.domain.json_values import JsonObject
 from service.domain.pages import Page, Position
 
 
@@ -59,7 +59,7 @@ def list_endpoints(session: Session, *, limit: int, after: Position | None) -> P
     return Page(tuple(_endpoint(*row) for row in rows[:limit]), more)
 
 
-def change_endpoint(session: Session, endpoint_id: UUID, values: Mapping[str, Any]) -> None:
+def change_endpoint(session: Session, endpoint_id: UUID, values: JsonObject) -> None:
     """Set columns of an endpoint that the caller has locked."""
     session.execute(update(AlertEndpointRow).where(AlertEndpointRow.id == endpoint_id).values(dict(values)))
 

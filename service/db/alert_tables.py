@@ -1,7 +1,6 @@
 """The tables of alerts: the outbox, who is told, and what became of each attempt."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.tables import Base
 from service.domain.alerts import DeliveryStatus, EndpointKind
+from service.domain.json_values import StoredJson
 
 
 def _among(values: type[EndpointKind] | type[DeliveryStatus]) -> str:
@@ -68,7 +68,7 @@ class AlertRow(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
     kind: Mapped[str]
     subject: Mapped[str]
-    data: Mapped[dict[str, Any]]
+    data: Mapped[StoredJson]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -21,6 +21,7 @@ from service.domain.alerts import (
     Failure,
     Outcome,
 )
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 
 
@@ -270,7 +271,7 @@ def record_attempt(session: Session, claimed: ClaimedDelivery, outcome: Outcome)
     statement = update(AlertAttemptRow).where(
         AlertAttemptRow.delivery_id == claimed.id, AlertAttemptRow.number == claimed.number
     )
-    values: dict[str, Any] = {
+    values: StoredJson = {
         "duration_s": outcome.duration.total_seconds(),
         "status": outcome.status,
         "failure": outcome.failure,
@@ -294,7 +295,7 @@ def deliver_late(session: Session, delivery_id: UUID, at: datetime) -> bool:
     return _move(session, delivery_id, {"status": DeliveryStatus.DELIVERED, "ended_at": at})
 
 
-def _move(session: Session, delivery_id: UUID, values: Mapping[str, Any]) -> bool:
+def _move(session: Session, delivery_id: UUID, values: JsonObject) -> bool:
     statement = update(AlertDeliveryRow).where(
         AlertDeliveryRow.id == delivery_id, AlertDeliveryRow.status == DeliveryStatus.PENDING
     )
@@ -302,7 +303,7 @@ def _move(session: Session, delivery_id: UUID, values: Mapping[str, Any]) -> boo
 
 
 def _alert(row: AlertRow) -> Alert:
-    return Alert(row.id, row.kind, row.subject, row.data, row.at)
+    return Alert(row.id, row.kind, row.subject, cast("Mapping[str, JSON]", row.data), row.at)
 
 
 def _attempt(row: AlertAttemptRow) -> Attempt:

@@ -1,7 +1,6 @@
 """The tables of deployments and audits."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
@@ -9,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.tables import Base
 from service.domain.audits import AuditStatus
+from service.domain.json_values import StoredJson
+from service.errors import Problem
 
 _STATUSES = ", ".join(f"'{status}'" for status in AuditStatus)
 
@@ -25,12 +26,12 @@ class DeploymentRow(Base):
     dissector_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     probe_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     concept_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
-    options: Mapped[dict[str, Any]]
+    options: Mapped[StoredJson]
     policy_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     baseline_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
     registered_model: Mapped[str | None]
     alert_budget: Mapped[int | None]
-    snooze: Mapped[dict[str, Any] | None]
+    snooze: Mapped[StoredJson | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -54,15 +55,15 @@ class AuditRow(Base):
     target_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     candidate: Mapped[bool]
     policy_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
-    policy: Mapped[dict[str, Any]]
+    policy: Mapped[StoredJson]
     baseline_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
     status: Mapped[str] = mapped_column(server_default=text("'running'"))
     verdict: Mapped[str | None]
-    facts: Mapped[dict[str, Any] | None]
-    outcomes: Mapped[list[Any] | None]
-    problem: Mapped[dict[str, Any] | None]
-    acknowledgement: Mapped[dict[str, Any] | None]
+    facts: Mapped[StoredJson | None]
+    outcomes: Mapped[list[object] | None]
+    problem: Mapped[Problem | None]
+    acknowledgement: Mapped[StoredJson | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 

@@ -1,9 +1,8 @@
 """Queries on audits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -19,6 +18,7 @@ from service.domain.jobs import ENDED
 from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.resources import Resource
+from service.errors import Problem
 
 _POLICY = TypeAdapter(Policy)
 _FACTS = TypeAdapter(AuditFacts)
@@ -79,7 +79,7 @@ def end_audit(
     *,
     facts: AuditFacts | None = None,
     judgement: Judgement | None = None,
-    problem: Mapping[str, Any] | None = None,
+    problem: Problem | None = None,
 ) -> bool:
     """End a running audit; False where it has ended before."""
     statement = (

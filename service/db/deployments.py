@@ -1,7 +1,7 @@
 """Queries on deployments."""
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -10,10 +10,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
-from service.db.jobs import JobParts, request_as_json, request_from_json
+from service.db.jobs import JobParts, StoredRequest, request_as_json, request_from_json
 from service.db.resources import get_resource
 from service.domain.audits import Deployment, Snooze
 from service.domain.jobs import JobRequest
+from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource
 
@@ -106,7 +107,7 @@ def parts_of_deployment(session: Session, deployment_id: UUID) -> JobParts:
     return JobParts(*(get_resource(session, identifier) for identifier in identifiers))
 
 
-def snooze_as_json(snooze: Snooze | None) -> dict[str, Any] | None:
+def snooze_as_json(snooze: Snooze | None) -> StoredJson | None:
     """JSON values for the column."""
     return None if snooze is None else {**asdict(snooze), "until": snooze.until.isoformat()}
 
@@ -117,7 +118,7 @@ def _deployment(session: Session, row: DeploymentRow) -> Deployment:
         id=row.id,
         name=row.name,
         target=target,
-        request=replace(request_from_json(row.options), target=target.reference),
+        request=replace(request_from_json(cast("StoredRequest", row.options)), target=target.reference),
         policy=get_resource(session, row.policy_id),
         baseline=row.baseline_id,
         registered_model=row.registered_model,

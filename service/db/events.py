@@ -1,14 +1,14 @@
 """A job's history: written in the transaction that it tells of, read by those who follow the job."""
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from service.db.tables import JobEventRow
+from service.domain.json_values import JsonObject
 from service.domain.work import JobEvent
 
 _EVENTS_OF_MANY = text(
@@ -20,7 +20,7 @@ _EVENTS_OF_MANY = text(
 _ADD = text("INSERT INTO job_events (job_id, kind, data) VALUES (:job_id, :kind, CAST(:data AS jsonb))")
 
 
-def add_event(session: Session, job_id: UUID, kind: str, data: Mapping[str, Any]) -> None:
+def add_event(session: Session, job_id: UUID, kind: str, data: JsonObject) -> None:
     """Add a line. data: JSON values, nothing that names a patient."""
     session.execute(_ADD, {"job_id": job_id, "kind": kind, "data": json.dumps(dict(data))})
 

@@ -1,8 +1,8 @@
 """Queries on jobs. A status changes only by an UPDATE that names the statuses it may come from."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Table, func, select, update
@@ -13,7 +13,7 @@ from service.db.events import add_event
 from service.db.resources import get_resource
 from service.db.tables import JobRow
 from service.db.work import stage_progress
-from service.domain.evidence import EvidenceOptions
+from service.domain.evidence import EvidenceFields, EvidenceOptions
 from service.domain.jobs import (
     ENDED,
     LEGAL_MOVES,
@@ -23,7 +23,7 @@ from service.domain.jobs import (
     JobStatus,
     StageProgress,
 )
-from service.domain.methods import Method
+from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource
 
@@ -144,7 +144,30 @@ def move_job(session: Session, job_id: UUID, status: JobStatus, **values: Any) -
     return moved
 
 
-def request_as_json(request: JobRequest) -> dict[str, Any]:
+class StoredRequest(TypedDict):
+    """A job's request as its row holds it."""
+
+    target: str
+    dissector: str
+    probe_set: str
+    concept_set: str
+    layers: list[str] | None
+
+    method: MethodFields
+
+    concepts_per_neuron: int
+    images_per_neuron: int
+
+    evidence: EvidenceFields
+
+    shuffled: int | None
+    batch_size: int
+    shard_size: int
+    queue: str
+    priority: int
+
+
+def request_as_json(request: JobRequest) -> StoredRequest:
     """JSON values that `request_from_json` turns into an equal request."""
     options = request.options
     return {
@@ -156,7 +179,7 @@ def request_as_json(request: JobRequest) -> dict[str, Any]:
         "method": options.method.as_dict(),
         "concepts_per_neuron": options.concepts_per_neuron,
         "images_per_neuron": options.images_per_neuron,
-        "evidence": asdict(options.evidence),
+        "evidence": options.evidence.as_dict(),
         "shuffled": options.shuffled,
         "batch_size": request.batch_size,
         "shard_size": request.shard_size,
@@ -165,7 +188,7 @@ def request_as_json(request: JobRequest) -> dict[str, Any]:
     }
 
 
-def request_from_json(stored: dict[str, Any]) -> JobRequest:
+def request_from_json(stored: StoredRequest) -> JobRequest:
     """The request that was stored."""
     layers = stored["layers"]
     options = DissectionOptions(
@@ -176,14 +199,23 @@ def request_from_json(stored: dict[str, Any]) -> JobRequest:
         evidence=EvidenceOptions(**stored["evidence"]),
         shuffled=stored["shuffled"],
     )
-    names = ("target", "dissector", "probe_set", "concept_set", "batch_size", "shard_size", "queue", "priority")
-    return JobRequest(options=options, **{name: stored[name] for name in names})
+    return JobRequest(
+        target=stored["target"],
+        dissector=stored["dissector"],
+        probe_set=stored["probe_set"],
+        concept_set=stored["concept_set"],
+        options=options,
+        batch_size=stored["batch_size"],
+        shard_size=stored["shard_size"],
+        queue=stored["queue"],
+        priority=stored["priority"],
+    )
 
 
 def _job(row: JobRow | Row[Any], progress: Sequence[StageProgress] = (), *, brief: bool = False) -> Job:
     return Job(
         id=row.id,
-        request=request_from_json(row.options),
+        request=request_from_json(cast("StoredRequest", row.options)),
         status=JobStatus(row.status),
         progress=tuple(progress),
         manifest=None if brief else row.manifest,

@@ -13,6 +13,7 @@ from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
 from service.domain.concepts import Concept
 from service.domain.evidence import NO_CONCEPT, LayerNull
 from service.domain.jobs import JobStatus
+from service.domain.json_values import StoredJson
 from service.domain.neurons import (
     EvidenceFigures,
     LabelledNeuron,
@@ -168,7 +169,7 @@ _LISTED = (
 )
 
 
-def _neurons(job_id: UUID, layer: str) -> Select[Any]:
+def _neurons(job_id: UUID, layer: str) -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS).where(_in_layer(job_id, layer))
 
 
@@ -203,7 +204,7 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, behind_unit), column.is_(None))
 
 
-def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> dict[str, Any]:
+def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> StoredJson:
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
     significance = None if neuron.evidence is None else neuron.evidence.significance

@@ -9,13 +9,15 @@ from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.orm import Session
 
 from service.db.tables import InspectionRow, ResourceRow
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import Preparation
+from service.domain.work import LayerListing, Preparation
+from service.errors import Problem
 
 
 def add_resource(
-    session: Session, kind: ResourceKind, name: str, digest: str, spec: dict[str, Any], *, place: str | None = None
+    session: Session, kind: ResourceKind, name: str, digest: str, spec: JsonObject, *, place: str | None = None
 ) -> tuple[Resource, bool]:
     """Register content under a name: the version that already holds it, or a new one. Second value: is it new?
 
@@ -120,14 +122,14 @@ def _brief_spec(kind: ResourceKind) -> ColumnElement[Any]:
 _INSPECTION = select(InspectionRow.layers, InspectionRow.problem).where(InspectionRow.model_id == bindparam("model_id"))
 
 
-def find_inspection(session: Session, model_id: UUID) -> tuple[list[Any] | None, dict[str, Any] | None] | None:
+def find_inspection(session: Session, model_id: UUID) -> tuple[Sequence[LayerListing] | None, Problem | None] | None:
     """(layers, problem) of a model's inspection, or None while no worker has looked yet."""
     row = session.execute(_INSPECTION, {"model_id": model_id}).first()
     return None if row is None else (row.layers, row.problem)
 
 
 def save_inspection(
-    session: Session, model_id: UUID, *, layers: list[Any] | None = None, problem: dict[str, Any] | None = None
+    session: Session, model_id: UUID, *, layers: Sequence[LayerListing] | None = None, problem: Problem | None = None
 ) -> None:
     """Record what a worker found; a later inspection replaces an earlier one."""
     values = {"layers": layers, "problem": problem, "inspected_at": func.now()}
@@ -204,7 +206,7 @@ def forget_image_count(session: Session, probe_set_id: UUID) -> None:
     session.flush()
 
 
-def without_unmeasured(spec: Mapping[str, Any]) -> dict[str, Any]:
+def without_unmeasured(spec: JsonObject) -> StoredJson:
     """A specification of a probe set that says nothing of images that could not be measured."""
     return {name: value for name, value in spec.items() if name not in {"unmeasured", "unmeasured_rows"}}
 

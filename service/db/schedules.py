@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
 from service.db.schedule_tables import FireRow, ScheduleRow
+from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms
 
@@ -190,7 +191,7 @@ def _write(session: Session, schedule_id: UUID, **values: Any) -> None:
     session.execute(update(ScheduleRow).where(ScheduleRow.id == schedule_id).values(values))
 
 
-def _columns(terms: Terms) -> dict[str, Any]:
+def _columns(terms: Terms) -> StoredJson:
     return {
         "cron": terms.cron,
         "zone": terms.zone,
@@ -223,7 +224,7 @@ def _schedule(row: Row[Any]) -> Schedule:
     )
 
 
-def _fire_columns(fire: Fire) -> dict[str, Any]:
+def _fire_columns(fire: Fire) -> StoredJson:
     return {
         "fire_time": fire.fire_time,
         "outcome": fire.outcome,

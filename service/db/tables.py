@@ -1,7 +1,7 @@
 """The tables. Keys are time-ordered UUIDs made by the database; every constraint has a name."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,7 +24,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.domain.jobs import JobStatus
-from service.domain.work import ItemStatus, Preparation
+from service.domain.json_values import StoredJson
+from service.domain.manifests import JobManifest
+from service.domain.work import ItemStatus, LayerListing, Preparation
+from service.errors import Problem
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -45,8 +48,10 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own spelling
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
+        StoredJson: JSONB,
+        JobManifest: JSONB,
+        Problem: JSONB,
+        list[object]: JSONB,
         datetime: DateTime(timezone=True),
         str: Text,
     }
@@ -70,7 +75,7 @@ class ResourceRow(Base):
     name: Mapped[str]
     version: Mapped[int]
     digest: Mapped[str]
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[StoredJson]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -80,8 +85,8 @@ class InspectionRow(Base):
     __tablename__ = "inspections"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
-    layers: Mapped[list[Any] | None]
-    problem: Mapped[dict[str, Any] | None]
+    layers: Mapped[Sequence[LayerListing] | None] = mapped_column(JSONB)
+    problem: Mapped[Problem | None]
     inspected_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -100,11 +105,11 @@ class JobRow(Base):
     dissector_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     probe_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
     concept_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id"))
-    options: Mapped[dict[str, Any]]
+    options: Mapped[StoredJson]
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     replay_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
-    manifest: Mapped[dict[str, Any] | None]
-    problem: Mapped[dict[str, Any] | None]
+    manifest: Mapped[JobManifest | None]
+    problem: Mapped[Problem | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     request_digest: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -152,8 +157,8 @@ class WorkItemRow(Base):
     updated_at: Mapped[datetime | None]
     done: Mapped[int] = mapped_column(server_default=text("0"))
     total: Mapped[int]
-    result: Mapped[dict[str, Any] | None]
-    problem: Mapped[dict[str, Any] | None]
+    result: Mapped[StoredJson | None]
+    problem: Mapped[Problem | None]
 
 
 class ArtifactRow(Base):
@@ -189,7 +194,7 @@ class JobEventRow(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     kind: Mapped[str]
-    data: Mapped[dict[str, Any]]
+    data: Mapped[StoredJson]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -207,9 +212,9 @@ class LayerRow(Base):
     dead_units: Mapped[int]
     mean_top_score: Mapped[float | None]
     threshold_met: Mapped[int]
-    top_categories: Mapped[list[Any]]
+    top_categories: Mapped[list[tuple[str, int]]] = mapped_column(JSONB)
     significant: Mapped[int | None]
-    null: Mapped[dict[str, Any] | None]
+    null: Mapped[StoredJson | None]
 
 
 class NeuronRow(Base):
@@ -233,10 +238,10 @@ class NeuronRow(Base):
     score: Mapped[float | None] = mapped_column(Float(53))
     z: Mapped[float | None] = mapped_column(Float(53))
     significant: Mapped[bool | None]
-    activation: Mapped[dict[str, Any]]
-    concepts: Mapped[list[Any]]
-    images: Mapped[list[Any]]
-    evidence: Mapped[dict[str, Any] | None]
+    activation: Mapped[StoredJson]
+    concepts: Mapped[list[object]]
+    images: Mapped[list[object]]
+    evidence: Mapped[StoredJson | None]
     resampled: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
     halves: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
 
@@ -249,5 +254,5 @@ class ComparisonRow(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
     job_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
-    result: Mapped[dict[str, Any]]
+    result: Mapped[StoredJson]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,8 +1,8 @@
 """Queries on work items. Every time is the database's clock, and every write of a holder names its fence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, func, select, text, update
@@ -10,7 +10,20 @@ from sqlalchemy.orm import Session
 
 from service.db.tables import WorkItemRow
 from service.domain.jobs import Stage, StageProgress
-from service.domain.work import AnyLease, FinishedItem, ItemStatus, Lease, NewItem, Preparation, PreparationLease
+from service.domain.json_values import JsonObject
+from service.domain.work import (
+    AnyLease,
+    FinishedItem,
+    ItemStatus,
+    Lease,
+    NewItem,
+    Preparation,
+    PreparationLease,
+    Result,
+    ShardResult,
+    StoredArtifact,
+)
+from service.errors import Problem
 
 _OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
@@ -90,7 +103,7 @@ def add_preparation(
 
 def find_preparation(
     session: Session, resource_id: UUID, stage: Preparation
-) -> tuple[ItemStatus, dict[str, Any] | None] | None:
+) -> tuple[ItemStatus, Problem | None] | None:
     """Where a preparation stands, and the problem that it met last; None where nobody has asked for it."""
     query = select(WorkItemRow.status, WorkItemRow.problem)
     row = session.execute(query.where(WorkItemRow.resource_id == resource_id, WorkItemRow.stage == stage)).first()
@@ -136,7 +149,7 @@ def is_held(session: Session, lease: AnyLease) -> bool:
     return session.scalar(held) is not None
 
 
-def finish_item(session: Session, lease: AnyLease, result: Mapping[str, Any]) -> bool:
+def finish_item(session: Session, lease: AnyLease, result: JsonObject) -> bool:
     """Mark an item done; False where it is no longer ours."""
     values = {
         "status": ItemStatus.DONE,
@@ -154,7 +167,7 @@ def hand_back_item(
     lease: AnyLease,
     *,
     wait: timedelta = timedelta(0),
-    problem: Mapping[str, Any] | None = None,
+    problem: Problem | None = None,
     uncounted: bool = False,
     turn: int | None = None,
 ) -> bool:
@@ -174,7 +187,7 @@ def hand_back_item(
     return _write(session, lease, values)
 
 
-def give_up_item(session: Session, lease: PreparationLease, problem: Mapping[str, Any]) -> bool:
+def give_up_item(session: Session, lease: PreparationLease, problem: Problem) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
     values = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
@@ -236,12 +249,14 @@ def open_items(session: Session, job_id: UUID) -> int:
     return session.execute(query).scalar_one()
 
 
-def finished_items(session: Session, job_id: UUID, stage: Stage) -> list[FinishedItem]:
-    """The finished items of a stage, by position."""
-    query = select(WorkItemRow.position, WorkItemRow.label, WorkItemRow.result).where(
-        WorkItemRow.job_id == job_id, WorkItemRow.stage == stage, WorkItemRow.status == ItemStatus.DONE
-    )
-    return [FinishedItem(*row) for row in session.execute(query.order_by(WorkItemRow.position)).all()]
+def finished_shards(session: Session, job_id: UUID) -> list[FinishedItem[ShardResult]]:
+    """The probed shards of a job, by position."""
+    return _finished(session, job_id, Stage.PROBE)
+
+
+def finished_layers(session: Session, job_id: UUID) -> list[FinishedItem[StoredArtifact]]:
+    """The scored layers of a job, by position."""
+    return _finished(session, job_id, Stage.SCORE)
 
 
 def item_turn(session: Session, item_id: UUID) -> int:
@@ -292,6 +307,14 @@ def _lease(row: Any) -> AnyLease:
     return Lease(item_id, job_id, Stage(stage), position, label, attempt, fence)
 
 
+def _finished(session: Session, job_id: UUID, stage: Stage) -> list[FinishedItem[Result]]:
+    query = select(WorkItemRow.position, WorkItemRow.label, WorkItemRow.result).where(
+        WorkItemRow.job_id == job_id, WorkItemRow.stage == stage, WorkItemRow.status == ItemStatus.DONE
+    )
+    rows = session.execute(query.order_by(WorkItemRow.position)).all()
+    return [FinishedItem(row.position, row.label, cast("Result", row.result)) for row in rows]
+
+
 def _expired() -> tuple[ColumnElement[bool], ...]:
     # A claim sets the expiry itself, so a holder that never sent a heartbeat expires too.
     return WorkItemRow.status == ItemStatus.LEASED, WorkItemRow.lease_expires_at < _NOW
@@ -305,6 +328,6 @@ def _held(lease: AnyLease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _write(session: Session, lease: AnyLease, values: Mapping[str, Any]) -> bool:
+def _write(session: Session, lease: AnyLease, values: JsonObject) -> bool:
     statement = update(WorkItemRow).where(*_held(lease)).values(values)
     return session.scalar(statement.returning(WorkItemRow.id)) is not None

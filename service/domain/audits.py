@@ -1,10 +1,9 @@
 """Deployments, the models that hospitals use, and the audits of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from service.domain.audit_facts import AuditFacts, Judgement
@@ -12,7 +11,7 @@ from service.domain.jobs import JobRequest
 from service.domain.policies import Policy, Verdict
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.errors import DissectError
+from service.errors import DissectError, Problem
 
 Trigger = Literal["schedule", "request", "version", "registry"]
 """What asked for an audit: a schedule, somebody, a newly deployed version, or the model registry's webhook."""
@@ -122,7 +121,7 @@ class Audit:
     """None until the audit is judged."""
     judgement: Judgement | None
     """None until the audit is judged."""
-    problem: Mapping[str, Any] | None
+    problem: Problem | None
     """Why there is no verdict."""
     acknowledgement: Acknowledgement | None
     created_at: datetime

@@ -4,8 +4,8 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Literal, TypedDict, cast
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -22,6 +22,14 @@ Unit = Literal["patient", "exam", "image"]
 Verdict = Literal["qualified", "untestable", "absent"]
 
 
+class EvidenceFields(TypedDict):
+    """The fields of `EvidenceOptions` in JSON."""
+
+    draws: int
+    resamples: int
+    halves: int
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceOptions:
     """How much is drawn; part of a job's request (stored)."""
@@ -32,6 +40,10 @@ class EvidenceOptions:
     """Bootstrap resamples of the exams."""
     halves: int = 20
     """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
+
+    def as_dict(self) -> EvidenceFields:
+        """JSON form."""
+        return cast("EvidenceFields", asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

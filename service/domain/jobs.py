@@ -1,16 +1,15 @@
 """A dissection job: its specification, its legal states, its progress."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
+from service.domain.manifests import JobManifest
 from service.domain.methods import Method
-from service.errors import Conflict
+from service.errors import Conflict, Problem
 
 
 class JobStatus(StrEnum):
@@ -140,8 +139,8 @@ class StageProgress:
 class Job:
     """A job as the database knows it.
 
-    manifest: digests and versions of everything that made the result, once it succeeded.
-    problem: why it failed or was given up, in the form of `DissectError.as_problem()`.
+    manifest: what made the result, once it succeeded.
+    problem: why it failed or was given up.
     replay_of: the job whose result this one computes again from scratch, to see whether it comes out the same.
     """
 
@@ -149,8 +148,8 @@ class Job:
     request: JobRequest
     status: JobStatus
     progress: tuple[StageProgress, ...]
-    manifest: Mapping[str, Any] | None
-    problem: Mapping[str, Any] | None
+    manifest: JobManifest | None
+    problem: Problem | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

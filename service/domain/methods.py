@@ -1,7 +1,7 @@
 """How a neuron's activations are compared with concept scores."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal, TypedDict, cast
 
 Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast", "contrast_scan"]
 Pooling = Literal["avg", "max"]
@@ -17,6 +17,16 @@ DEFAULT: Similarity = "contrast"
 
 _DEFAULTS: dict[str, tuple[int, float, float]] = {"wpmi": (28, 2.0, 0.6), "contrast_scan": (400, 10.0, 1.0)}
 _SHARES: dict[str, tuple[int, int]] = {"contrast": (8, 100), "contrast_scan": (4, 400)}
+
+
+class MethodFields(TypedDict):
+    """The fields of a `Method` in JSON."""
+
+    similarity: Similarity
+    pooling: Pooling
+    top_k: int
+    temperature: float
+    lam: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,6 @@ class Method:
         part, most = _SHARES[self.similarity]
         return replace(self, top_k=min(most, max(10, images // part)))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> MethodFields:
         """JSON form, part of every content key."""
-        return asdict(self)
+        return cast("MethodFields", asdict(self))

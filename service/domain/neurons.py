@@ -4,6 +4,7 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance
@@ -11,6 +12,9 @@ from service.domain.probes import Box
 
 Region = tuple[float, float, float, float]
 """Left, top, width and height as fractions of what a network saw of an image."""
+
+RegionsOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[float] | None]]]
+"""Layer -> unit (as text, for JSON) -> the region in each of its first top images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Registered things: models, dissectors, probe sets, concept sets and policies, each in immutable versions."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
+from service.domain.json_values import JsonObject
 from service.errors import InvalidInput
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -36,14 +35,18 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One immutable version. spec holds what a worker needs to open it; digest is the digest of its content."""
+    """One immutable version.
+
+    digest: of its content.
+    spec: what a worker needs to open it, in the form that `service.domain.specs` (or `policy_from`) gives its kind.
+    """
 
     id: UUID
     kind: ResourceKind
     name: str
     version: int
     digest: str
-    spec: Mapping[str, Any]
+    spec: JsonObject
     created_at: datetime
 
     @property

@@ -3,14 +3,16 @@
 Most are pieces of a job. The others prepare a registered thing for jobs.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 from service.domain.jobs import JobStatus, Stage, StageProgress
+from service.domain.json_values import JsonObject
+from service.domain.manifests import JobManifest
+from service.domain.neurons import RegionsOfLayers
 
 
 class ItemStatus(StrEnum):
@@ -71,13 +73,83 @@ class PreparationLease:
 AnyLease = Lease | PreparationLease
 
 
+class StoredArtifact(TypedDict):
+    """Where a result of computing lies in the artifact store."""
+
+    key: str
+    sha256: str
+
+
+class ShardResult(StoredArtifact):
+    """What probing a shard left behind."""
+
+    layers: list[str]
+    """Empty where no image of the shard can be decoded."""
+
+    used: int
+    """Images that were shown."""
+
+    skipped_rows: list[int]
+    """Manifest rows of images that cannot be decoded."""
+
+    images: str
+    """Digest of the shard's image files."""
+
+
+class StoredLayer(StoredArtifact):
+    """A scored layer, and its name."""
+
+    layer: str
+
+
+class DissectionResult(TypedDict):
+    """What the last item of a job left behind: the whole dissection."""
+
+    layers: list[StoredLayer]
+    manifest: JobManifest
+    regions: RegionsOfLayers
+
+    texts: StoredArtifact
+    """The embeddings of the concepts."""
+
+    pictures: StoredArtifact
+    """The images of the reports, small."""
+
+
+class LayerListing(TypedDict):
+    """A layer that can be dissected."""
+
+    name: str
+    units: int
+    kind: str
+
+
+class InspectionResult(TypedDict):
+    """What opening a model found."""
+
+    layers: list[LayerListing]
+
+
+class MeasuringResult(TypedDict):
+    """What reading the sizes of a probe set's images found."""
+
+    images: int
+    """Patches."""
+
+    unmeasured_rows: NotRequired[list[int]]
+    """Manifest rows of images that are skipped, because they cannot be measured."""
+
+
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True, slots=True)
-class FinishedItem:
+class FinishedItem(Generic[Result]):
     """What a finished item left behind: a small JSON object, the keys of its artifacts among it."""
 
     position: int
     label: str | None
-    result: Mapping[str, Any]
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +158,7 @@ class JobEvent:
 
     id: int
     kind: str
-    data: Mapping[str, Any]
+    data: JsonObject
     at: datetime
 
 

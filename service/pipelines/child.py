@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from service.config import Settings
-from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Unavailable
+from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Problem, Unavailable
 from service.files import is_lasting
 from service.logs import configure_logging
 from service.memory import is_out_of_memory
@@ -27,17 +27,17 @@ from service.ports import ItemRunner
 
 log = structlog.get_logger()
 
-_CRASHED = {
+_CRASHED: Problem = {
     "code": DissectError.code,
     "title": DissectError.title,
     "detail": "The job failed with an unexpected error; the worker's log has the details.",
 }
-_VANISHED = {
+_VANISHED: Problem = {
     "code": ArtifactLost.code,
     "title": ArtifactLost.title,
     "detail": "A file disappeared before it could be read; the worker's log has the details.",
 }
-_OUT_OF_MEMORY = {
+_OUT_OF_MEMORY: Problem = {
     "code": "out-of-memory",
     "title": "Out of memory",
     "detail": "The worker's device ran out of memory.",
@@ -57,8 +57,8 @@ def answer(runner: ItemRunner, request: messages.Run, tell: Callable[[int], None
     """Do what is asked; whatever error that meets becomes part of the answer."""
     try:
         return messages.Finished(runner.run(request.lease, tell))
-    except JobCancelled:
-        return messages.Failed({}, lasting=False, cancelled=True)
+    except JobCancelled as error:
+        return messages.Failed(error.as_problem(), lasting=False, cancelled=True)
     except DissectError as error:
         return messages.Failed(error.as_problem(), lasting=not isinstance(error, _PASSING))
     except FileNotFoundError as error:  # a local copy that another process made room with, in the first place

@@ -15,7 +15,7 @@ import structlog
 
 from service.config import Settings
 from service.domain.work import Preparation
-from service.errors import InvalidInput
+from service.errors import InvalidInput, Problem
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT
@@ -33,17 +33,22 @@ _UNWIND_S = 1.0
 _SILENCE_S = 10
 """How long the child may stop in the midst of a message, and how long it may leave one of ours unread."""
 
-_LOST = {
+_LOST: Problem = {
     "code": "worker-crashed",
     "title": "Computation lost",
     "detail": "The process that computed the item ended without a result.",
 }
-_TOO_LONG = {
+_UNWANTED: Problem = {
+    "code": "cancelled",
+    "title": "Cancelled",
+    "detail": "The item is no longer wanted.",
+}
+_TOO_LONG: Problem = {
     "code": TIME_LIMIT,
     "title": "Time limit exceeded",
     "detail": "The item took longer than {setting} allows.",
 }
-_TOO_LARGE = {
+_TOO_LARGE: Problem = {
     "code": MEMORY_LIMIT,
     "title": "Memory limit exceeded",
     "detail": "The item took more memory than MEMORY_LIMIT_MB allows.",
@@ -94,9 +99,9 @@ class ChildProcess:
                     connection.send(messages.Cancel())
                     told = now
                 if told is not None and now - told > _UNWIND_S:
-                    return self._killed(messages.Failed({}, lasting=False, cancelled=True))
+                    return self._killed(messages.Failed(_UNWANTED, lasting=False, cancelled=True))
                 if now - started > time_limit:
-                    problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
+                    problem: Problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
                     return self._killed(messages.Failed(problem, lasting=False))
                 if now - checked > _MEMORY_EVERY_S:
                     checked = now

@@ -1,7 +1,6 @@
 """The end of a dissection: all layers, the manifest and the final status in one transaction."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import safetensors.numpy
 import structlog
@@ -19,8 +18,9 @@ from service.db.pictures import add_pictures
 from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
 from service.domain.evidence import JobEvidence
+from service.domain.manifests import JobManifest
 from service.domain.probes import ImagePlace
-from service.domain.work import Lease
+from service.domain.work import DissectionResult, Lease
 from service.errors import LeaseLost
 from service.pipelines.picture_codec import decode_pictures
 from service.ports import ArtifactStore
@@ -33,7 +33,7 @@ TEXTS = "texts"
 """The tensor's name in an artifact of the concepts' embeddings."""
 
 
-def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, result: Mapping[str, Any]) -> None:
+def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, result: DissectionResult) -> None:
     """Store the layers that a store item names: a result is there in whole or not at all.
 
     The job's row is locked last, so that nobody waits for the neurons. The concepts' embeddings, which belong to no
@@ -48,14 +48,14 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
         with transaction(sessions) as session:
             evidence = _add_layers(session, artifacts, lease, result)
             add_pictures(session, lease.job_id, pictures)
-            manifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
+            manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
         raise LeaseLost("Another worker has already stored the job's result.") from error
     log.info("job succeeded")
 
 
-def _keep_texts(sessions: Sessions, store: ArtifactStore, result: Mapping[str, Any]) -> None:
+def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResult) -> None:
     manifest, stored = result["manifest"], result["texts"]
     key = (manifest["dissector"]["digest"], manifest["concept_set"], manifest["device"])
     with transaction(sessions) as session:
@@ -68,13 +68,13 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: Mapping[str, A
         keep_texts(session, *key, texts)
 
 
-def _fetch_pictures(store: ArtifactStore, result: Mapping[str, Any]) -> dict[ImagePlace, bytes | None]:
+def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:
     stored = result["pictures"]
     return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
 def _add_layers(
-    session: Session, artifacts: Sequence[bytes], lease: Lease, result: Mapping[str, Any]
+    session: Session, artifacts: Sequence[bytes], lease: Lease, result: DissectionResult
 ) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
     expect_pause(session)  # layers are long to work through

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 import structlog
@@ -17,8 +17,8 @@ from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
-from service.domain.work import AnyLease, Lease, PreparationLease
-from service.errors import ArtifactLost, DissectError, LeaseLost, Unavailable
+from service.domain.work import AnyLease, DissectionResult, Lease, PreparationLease
+from service.errors import ArtifactLost, DissectError, LeaseLost, Problem, Unavailable
 from service.pipelines import messages
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
@@ -27,7 +27,7 @@ from service.usecases import preparations, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
-_NOT_STORABLE = {
+_NOT_STORABLE: Problem = {
     "code": DissectError.code,
     "title": DissectError.title,
     "detail": "The database cannot store what was computed; the worker's log has the details.",
@@ -154,7 +154,7 @@ class WorkerHost:
         limit = self._settings.max_attempts
         if isinstance(answer, messages.Finished) and lease.stage is Stage.STORE:
             try:
-                finish_dissection(self._sessions, self._store, lease, answer.result)
+                finish_dissection(self._sessions, self._store, lease, cast("DissectionResult", answer.result))
                 return
             except ArtifactLost as error:  # damaged since the child looked: it makes it anew
                 answer = messages.Failed(error.as_problem(), lasting=False)

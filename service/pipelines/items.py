@@ -1,9 +1,8 @@
 """What a worker's child computes for each stage of a dissection: a probe shard, a scored layer, the whole result."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -12,12 +11,24 @@ from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
-from service.db.work import finished_items
+from service.db.work import finished_layers, finished_shards
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
+from service.domain.json_values import JsonObject
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
-from service.domain.work import AnyLease, FinishedItem, Preparation, PreparationLease
+from service.domain.work import (
+    AnyLease,
+    DissectionResult,
+    FinishedItem,
+    InspectionResult,
+    MeasuringResult,
+    Preparation,
+    PreparationLease,
+    ShardResult,
+    StoredArtifact,
+    StoredLayer,
+)
 from service.engine.evidence.job import job_evidence
 from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import merge_records
@@ -43,6 +54,9 @@ from service.storage import open_store
 
 Tell = Callable[[int], None]
 
+Probed = Sequence[FinishedItem[ShardResult]]
+"""The shards of a job, which all have been probed."""
+
 
 def open_runner(settings: Settings) -> "DissectionRunner":
     """The runner of real dissections. Raises InvalidInput for settings that cannot be used."""
@@ -60,7 +74,7 @@ class DissectionRunner:
         self._roots = data_roots(settings)
         self._plans = JobPlans(self._sessions, self._roots)
 
-    def run(self, lease: AnyLease, tell: Tell, /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, tell: Tell, /) -> JsonObject:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
             return self._prepare(lease, tell)
@@ -74,12 +88,12 @@ class DissectionRunner:
                 return self._store(plan, tell)
         raise ValueError(f"there are no items of stage {lease.stage}")
 
-    def _prepare(self, lease: PreparationLease, tell: Tell) -> dict[str, Any]:
+    def _prepare(self, lease: PreparationLease, tell: Tell) -> InspectionResult | MeasuringResult:
         if lease.stage is Preparation.INSPECT:
             return inspect_model(self._sessions, self._roots, self._device, lease.resource_id)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, tell)
 
-    def _probe(self, plan: JobPlan, position: int, tell: Tell) -> dict[str, Any]:
+    def _probe(self, plan: JobPlan, position: int, tell: Tell) -> ShardResult:
         span, target = plan.shards[position], self._target(plan)
         items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
         images = digest_images(items)
@@ -102,8 +116,8 @@ class DissectionRunner:
             "images": images,
         }
 
-    def _score(self, plan: JobPlan, layer: str, tell: Tell) -> dict[str, Any]:
-        probed = self._finished(plan, Stage.PROBE)
+    def _score(self, plan: JobPlan, layer: str, tell: Tell) -> StoredArtifact:
+        probed = self._probed(plan)
         key = layer_key(
             plan,
             self._device,
@@ -114,19 +128,19 @@ class DissectionRunner:
         artifact = self._layer(plan, layer, key, probed, tell)
         return {"key": artifact.key, "sha256": artifact.sha256}
 
-    def _store(self, plan: JobPlan, tell: Tell) -> dict[str, Any]:
-        probed = self._finished(plan, Stage.PROBE)
+    def _store(self, plan: JobPlan, tell: Tell) -> DissectionResult:
+        probed = self._probed(plan)
         used = sum(shard.result["used"] for shard in probed)
         check_enough_images(used, plan.request.options.method)
-        layers: list[dict[str, Any]] = []
+        layers: list[StoredLayer] = []
         found: list[LayerDissection] = []
-        for item in self._finished(plan, Stage.SCORE):
+        for item in self._scored(plan):
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
-            layers.append({"layer": item.label, "key": artifact.key, "sha256": artifact.sha256})
+            layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
             found.append(decode_layer(artifact.path.read_bytes()))
         shards = self._shards(plan, probed, tell)
         evidence = self._evidence(plan, shards)
-        results = {str(entry["layer"]): str(entry["sha256"]) for entry in layers}
+        results = {layer["layer"]: layer["sha256"] for layer in layers}
         manifest = describe(
             target=self._target(plan),
             dissector=self.networks.dissector(plan.dissector),
@@ -157,9 +171,13 @@ class DissectionRunner:
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
 
-    def _finished(self, plan: JobPlan, stage: Stage) -> list[FinishedItem]:
+    def _probed(self, plan: JobPlan) -> Probed:
         with transaction(self._sessions) as session:
-            return finished_items(session, plan.job_id, stage)
+            return finished_shards(session, plan.job_id)
+
+    def _scored(self, plan: JobPlan) -> list[FinishedItem[StoredArtifact]]:
+        with transaction(self._sessions) as session:
+            return finished_layers(session, plan.job_id)
 
     def _shard(
         self, plan: JobPlan, position: int, key: str, tell: Tell, read_items: Callable[[], Sequence[ProbeItem]]
@@ -184,7 +202,7 @@ class DissectionRunner:
 
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
 
-    def _layer(self, plan: JobPlan, layer: str, key: str, probed: list[FinishedItem], tell: Tell) -> Artifact:
+    def _layer(self, plan: JobPlan, layer: str, key: str, probed: Probed, tell: Tell) -> Artifact:
         """The shards and the texts are asked for only where the layer has to be scored."""
 
         def score() -> bytes:
@@ -228,7 +246,7 @@ class DissectionRunner:
         shown: ProbeSet,
         layers: Sequence[LayerDissection],
         evidence: JobEvidence | None,
-        probed: list[FinishedItem],
+        probed: Probed,
         tell: Tell,
     ) -> Artifact:
         places = pictured_images(layers, plan.concept_set, evidence)
@@ -246,7 +264,7 @@ class DissectionRunner:
         key = pictures_key(plan, self._device, images=images, places=places, to_breast=to_breast)
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
-    def _shards(self, plan: JobPlan, probed: list[FinishedItem], tell: Tell) -> list[StoredShard]:
+    def _shards(self, plan: JobPlan, probed: Probed, tell: Tell) -> list[StoredShard]:
         artifacts = [
             self._shard(plan, item.position, item.result["key"], tell, partial(_items_as_shown, plan, item))
             for item in probed
@@ -283,7 +301,7 @@ def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
     ]
 
 
-def _items_as_shown(plan: JobPlan, shard: FinishedItem) -> Sequence[ProbeItem]:
+def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
     """The items of a shard that is lost. Raises ImageChanged where it cannot be made again from the same images."""
     items = with_digests(_items_of_shard(plan, shard.position), plan.probe_set.roots)
     if digest_images(items) != shard.result["images"]:

@@ -15,6 +15,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
+from service.domain.specs import dissector_place, model_spec
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
@@ -77,7 +78,7 @@ class JobPlans:
             job = find_job(session, job_id)
             parts = parts_of(session, job_id)
         probe_set = self._probe_set(parts.probe_set, tell)
-        target = parts.target.spec
+        target = model_spec(parts.target)
         return JobPlan(
             job_id=job_id,
             request=job.request,
@@ -88,7 +89,9 @@ class JobPlans:
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
             ),
-            dissector=DissectorSpec(Path(parts.dissector.spec["path"]), parts.dissector.digest, self._roots),
+            dissector=DissectorSpec(
+                Path(dissector_place(parts.dissector)["path"]), parts.dissector.digest, self._roots
+            ),
             probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,

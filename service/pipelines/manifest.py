@@ -1,9 +1,7 @@
 """The manifest of a dissection: the digests, parameters and versions that made it, enough to make it again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
@@ -11,6 +9,7 @@ from service.analysis.evidence_codec import encode_evidence
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
+from service.domain.manifests import JobManifest
 from service.domain.probes import ProbeSet
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.scoring import SEED
@@ -32,8 +31,8 @@ def describe(
     skipped_rows: Sequence[int],
     results: Mapping[str, str],
     evidence: JobEvidence | None,
-) -> dict[str, Any]:
-    """JSON values only.
+) -> JobManifest:
+    """What made a dissection.
 
     concept_set: its digest.
     images: digest of each shard's image files.
@@ -69,7 +68,7 @@ def describe(
         "seed": SEED,
         "versions": _versions(),
         "results": dict(results),
-        "drawn": asdict(options.evidence),
+        "drawn": options.evidence.as_dict(),
         "evidence": encode_evidence(evidence),
     }
 

@@ -8,22 +8,20 @@ bounds, never a pickle, which would run in the host whatever it asks for. What t
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from service.domain.json_text import parse_json
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.work import AnyLease
-from service.errors import InvalidInput
+from service.errors import InvalidInput, Problem, storable
 
 MOST_BYTES = 64 << 20
 """Of one answer. Those of the largest jobs have a few megabytes."""
 
 _LONGEST_TEXT = 4000
 _MOST_DONE = 2**31
-_NOT_STORED = re.compile("[\x00\ud800-\udfff]")
-"""What the database takes in no text, and names in a hostile file may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +47,14 @@ class Progress:
 class Finished:
     """The request is done; a work item's result is small JSON."""
 
-    result: Mapping[str, Any]
+    result: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The request met an error. lasting: trying again would meet it again. cancelled: the host asked for it."""
 
-    problem: Mapping[str, str]
+    problem: Problem
     lasting: bool
     cancelled: bool = False
 
@@ -68,11 +66,11 @@ def encode(message: Progress | Answer) -> bytes:
     """The bytes that the child sends. Raises ValueError or TypeError for a result that is not JSON."""
     match message:
         case Progress(done):
-            value: dict[str, Any] = {"done": done}
+            value: StoredJson = {"done": done}
         case Finished(result):
             value = {"result": dict(result)}
         case Failed(problem, lasting, cancelled):
-            texts = {name: _storable(text) for name, text in problem.items()}
+            texts = {name: storable(str(text)[:_LONGEST_TEXT]) for name, text in problem.items()}
             value = {"problem": texts, "lasting": lasting, "cancelled": cancelled}
 
     return json.dumps(value, allow_nan=False).encode()
@@ -86,13 +84,9 @@ def decode(content: bytes) -> Progress | Answer:
         case {"result": dict(result), **others} if not others:
             return Finished(result)
         case {"problem": dict(problem), "lasting": bool(lasting), "cancelled": bool(cancelled), **others} if not others:
-            if _is_problem(problem) or (cancelled and not problem):
-                return Failed(problem, lasting, cancelled)
+            if _is_problem(problem):
+                return Failed(cast("Problem", problem), lasting, cancelled)
     raise InvalidInput("The computing child's answer cannot be understood.", field="answer")
-
-
-def _storable(text: str) -> str:
-    return _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", text[:_LONGEST_TEXT])
 
 
 def _is_problem(problem: Mapping[str, object]) -> bool:

@@ -1,9 +1,7 @@
 """What a worker's child finds out about a registered thing: the layers of a model, the patches of a probe set."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import torch
@@ -13,6 +11,8 @@ from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
+from service.domain.specs import model_spec, probe_set_spec
+from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.probing.hooks import list_layers
 from service.errors import DigestMismatch
@@ -22,23 +22,25 @@ from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
 
-def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> dict[str, Any]:
+def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
-    spec = TargetSpec(
-        Path(model.spec["checkpoint"]),
-        model.spec["architecture"],
-        model.spec["sha256"],
+    spec = model_spec(model)
+    network = TargetSpec(
+        Path(spec["checkpoint"]),
+        spec["architecture"],
+        spec["sha256"],
         roots=roots,
     )
-    target = open_target(spec, device)
-    return {"layers": [asdict(layer) for layer in list_layers(target)]}
+    target = open_target(network, device)
+    layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
+    return {"layers": layers}
 
 
 def measure_probe_set(
     sessions: Sessions, roots: DataRoots, probe_set_id: UUID, tell: Callable[[int], None]
-) -> dict[str, Any]:
+) -> MeasuringResult:
     """Keep the sizes of a probe set's images; how many patches there are, and in which rows none could be measured.
 
     Raises what `keep_sizes_of` raises.
@@ -76,8 +78,9 @@ def keep_sizes_of(
 
 def _check_count(resource: Resource, patches: int) -> None:
     """Releases that measured when a probe set was registered have stored the number alone."""
-    counted = resource.spec["images"]
-    if "part" not in resource.spec and counted not in {None, patches}:
+    spec = probe_set_spec(resource)
+    counted = spec["images"]
+    if "part" not in spec and counted not in {None, patches}:
         raise DigestMismatch(
             f"Probe set {resource.reference} had {counted} patches when it was registered, and has {patches} now.",
             field="probe_set",

@@ -1,13 +1,12 @@
 """The regions outlined on a report's neuron cards, found when the result is stored: the report has no network."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.neurons import LayerDissection
+from service.domain.neurons import LayerDissection, Region, RegionsOfLayers
 from service.engine.networks.protocols import Target
 from service.engine.probing.regions import Spot, find_regions
 from service.ports import ProbeImages
@@ -21,7 +20,7 @@ def regions_of_cards(
     target: Target,
     images: ProbeImages,
     device: torch.device,
-) -> dict[str, Any]:
+) -> RegionsOfLayers:
     """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
     place = {(item.row, item.box): index for index, item in enumerate(images.items)}
     spots = {
@@ -31,7 +30,7 @@ def regions_of_cards(
     if not spots:
         return {}
     found = find_regions(target, images, [spot for card in spots.values() for spot in card], device=device)
-    regions: dict[str, Any] = {}
+    regions: dict[str, dict[str, list[Region | None]]] = {}
     for (layer, unit), card in spots.items():
         regions.setdefault(layer, {})[str(unit)] = [found.get(spot) for spot in card]
     return regions

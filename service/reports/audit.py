@@ -1,10 +1,10 @@
 """The report on an audit: its content, as HTML and as the JSON that is signed."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -12,6 +12,8 @@ from pydantic import TypeAdapter
 from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, RuleOutcome
 from service.domain.audits import Acknowledgement, Audit, AuditStatus, Trigger
+from service.domain.json_values import JsonObject
+from service.domain.manifests import images_shown
 from service.domain.policies import Severity, Verdict
 from service.domain.resources import Resource
 from service.reports.audit_figures import (
@@ -70,7 +72,7 @@ class AppliedPolicy:
     registered_at: datetime | None
     fixed_at: datetime | None
     """When the audit began; nothing was measured before."""
-    document: Mapping[str, Any]
+    document: JsonObject
     """As it was applied."""
     rules: tuple[RuleLine, ...]
 
@@ -93,7 +95,7 @@ class AuditParts:
     """Each with what it is: target, probe set, ..."""
     policy: Resource
     baseline: BaselineLine | None
-    manifest: Mapping[str, Any] | None
+    manifest: JsonObject | None
     """Of its dissection, without the evidence; None where it has no result."""
 
 
@@ -129,9 +131,9 @@ class AuditReport:
     baseline: BaselineLine | None
     since_last: SinceLast | None
     acknowledgement: Acknowledgement | None
-    problem: Mapping[str, Any] | None
+    problem: JsonObject | None
     facts: AuditFacts | None
-    manifest: Mapping[str, Any] | None
+    manifest: JsonObject | None
     limits: tuple[str, ...]
 
 
@@ -146,7 +148,6 @@ def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditRe
 
     since = None if last is None else since_last(audit, last)
     last_facts = None if last is None else last.facts
-    images_used = None if manifest is None else manifest.get("images_used")
 
     return AuditReport(
         format=FORMAT,
@@ -176,7 +177,7 @@ def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditRe
         problem=audit.problem,
         facts=facts,
         manifest=manifest,
-        limits=audit_limits(audit.policy, outcomes, images_used),
+        limits=audit_limits(audit.policy, outcomes, images_shown(manifest)),
     )
 
 

@@ -9,6 +9,7 @@ from service.analysis.coverage import Coverage
 from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
+from service.domain.manifests import images_shown
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
@@ -83,7 +84,7 @@ def report_dissection(
         watched=watched,
         cards=choose_cards(layers, concept_set, evidence),
         evidence=evidence,
-        limits=limits(evidence, provenance.manifest.get("images_used")),
+        limits=limits(evidence, images_shown(provenance.manifest)),
     )
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from annotated_types import Len
 from pydantic import TypeAdapter, ValidationError
 
+from service.domain.manifests import entries_of
 from service.errors import InvalidInput
 from service.files import ANYWHERE
 from service.reports.audit import AuditReport, audit_json
@@ -212,7 +213,7 @@ def _what_it_was_made_with(report: AuditReport) -> Iterator[Pointer]:
     digests = f"{dissector.reference} digest {dissector.digest}, {concepts.reference} digest {concepts.digest}"
     yield Pointer("method", "dissector and concept set", f"GET /dissectors/{dissector.reference}", digests)
 
-    versions = (report.manifest or {}).get("versions", {})
+    versions = entries_of(report.manifest, "versions")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
     yield Pointer("code", "versions of the code", f"GET /audits/{report.audit}/report?format=json", listed)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from service.domain.manifests import entries_of
 from service.reports.audit import AuditReport
 from service.reports.audit_wording import measure, verdict_word
 from service.reports.markdown import code, escaped, table
@@ -96,10 +97,10 @@ def _digests(report: AuditReport) -> Iterator[str]:
     rows = [(escaped(part.part), escaped(part.reference), code(part.digest)) for part in report.parts]
     rows.append(("policy", escaped(report.policy.reference), code(report.policy.digest)))
 
-    target = (report.manifest or {}).get("target", {})
+    target = entries_of(report.manifest, "target")
     rows += [(f"target, {escaped(name)}", "", code(value)) for name, value in target.items() if value is not None]
 
-    versions = (report.manifest or {}).get("versions", {})
+    versions = entries_of(report.manifest, "versions")
     rows += [(f"version of {escaped(name)}", "", code(value)) for name, value in versions.items()]
 
     yield from (*table(("part", "reference", "digest"), rows), "")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from service.domain.json_values import JsonObject
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 
 
@@ -19,7 +19,7 @@ class Provenance:
     concept_set: str
     dissector: str
     method: Method
-    manifest: Mapping[str, Any]
+    manifest: JsonObject
     """The digests and versions that made the result, without the evidence: a report shows that by itself."""
     finished_at: datetime | None = None
 
@@ -40,7 +40,7 @@ def method_words(method: Method) -> str:
     )
 
 
-def manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
     """A manifest as pairs of dotted name and value."""
     lines: list[tuple[str, str]] = []
 

@@ -1,7 +1,6 @@
 """One dissection from specifications to result: what the command line runs, without a database."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
@@ -9,6 +8,7 @@ from service.analysis.outlines import with_regions
 from service.concepts.findings import name_findings
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import DissectionOptions, Progress, Stage
+from service.domain.manifests import JobManifest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import ProbeSet
@@ -39,7 +39,7 @@ class DissectionPlan:
     shard_size: int = 256
 
 
-def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Dissection, dict[str, Any]]:
+def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Dissection, JobManifest]:
     """Load both networks, show them the probe set, name the neurons.
 
     Returns the dissection and its manifest: the digests, parameters and versions that made it.

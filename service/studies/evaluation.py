@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from service.domain.digests import digest_of
 from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
 from service.domain.groups import group_images
 from service.domain.jobs import DissectionOptions
+from service.domain.manifests import JobManifest
 from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection, LayerDissection
@@ -78,7 +78,7 @@ class EvaluatedDissection:
     concept_set: ConceptSet
     method: Method
     dissection: Dissection
-    manifest: dict[str, Any]
+    manifest: JobManifest
     judgement: Judgement
 
     @property
@@ -232,7 +232,7 @@ def _manifest(
     options: DissectionOptions,
     scored: Sequence[LayerDissection],
     dissection: Dissection,
-) -> dict[str, Any]:
+) -> JobManifest:
     """scored: the layers without q-values, which are no part of a layer's digest."""
     items = plan.probe_set.items
     return describe(

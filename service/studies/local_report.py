@@ -1,10 +1,10 @@
 """The report on a dissection that no server made: its pictures are drawn from the images here and now."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from service.domain.concepts import ConceptSet
+from service.domain.json_values import JsonObject
+from service.domain.manifests import entries_of
 from service.domain.neurons import Dissection
 from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import ProbeSet
@@ -23,7 +23,7 @@ def write_report(
     path.write_text(dissection_html(report, thumbnails), "utf-8")
 
 
-def _sees_breast_only(manifest: Mapping[str, Any]) -> bool:
+def _sees_breast_only(manifest: JsonObject) -> bool:
     """Whether the target of a dissection is shown DICOM images cut to the breast."""
-    contract = manifest.get("target", {}).get("preprocessing")
+    contract = entries_of(manifest, "target").get("preprocessing")
     return bool(contract == MAMMO_CLIP.digest())

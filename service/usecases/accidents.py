@@ -1,19 +1,16 @@
 """What work items of every kind have in common when something happens to them."""
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+
+from service.errors import Problem
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 
-Problem = Mapping[str, Any]
-"""Why an item could not be done, in the form of `DissectError.as_problem()`."""
-
 TIME_LIMIT, MEMORY_LIMIT = "time-limit", "memory-limit"
 """Codes of the problems that end a computation from outside."""
 
-WORKER_LOST = {
+WORKER_LOST: Problem = {
     "code": "worker-lost",
     "title": "Worker lost",
     "detail": "The worker that held the item sent no heartbeat before its lease expired.",

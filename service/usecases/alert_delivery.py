@@ -3,7 +3,6 @@
 import random
 import threading
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -24,6 +23,7 @@ from service.domain.alerts import (
     reason_to_disable,
 )
 from service.domain.digests import digest_of
+from service.domain.json_values import StoredJson
 from service.domain.trail import SCHEDULER
 from service.errors import LeaseLost, Unavailable
 from service.usecases.trail import record as add_trail_entry
@@ -197,7 +197,7 @@ def _record_failure(
         queries.end_delivery(session, claimed.id, DeliveryStatus.FAILED, ended, attempts=attempts)
     else:
         queries.postpone_delivery(session, claimed.id, due_at, attempts=attempts)
-    values: dict[str, Any] = {"failing_since": failing_since, "held_until": hold_until(outcome, ended, due_at)}
+    values: StoredJson = {"failing_since": failing_since, "held_until": hold_until(outcome, ended, due_at)}
     reason = reason_to_disable(outcome, failing_since, ended, given_up=due_at is None)
     if enabled and reason is not None:
         values |= {"enabled": False, "disabled_reason": reason}

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -26,6 +25,7 @@ from service.domain.alerts import (
     check_kinds,
     one_line,
 )
+from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import check_name
 from service.domain.webhooks import new_secret
@@ -110,7 +110,7 @@ def change_endpoint(
 ) -> Endpoint:
     """Change an endpoint. To enable it sends everything that it has missed. Raises NotFound, InvalidInput."""
     endpoint = _locked(session, name)
-    values: dict[str, Any] = {}
+    values: StoredJson = {}
     if change.events is not None:
         values["events"] = None if change.events == "all" else _checked_kinds(change.events)
     if change.url is not None:

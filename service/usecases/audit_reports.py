@@ -1,7 +1,5 @@
 """Reports on audits, from what is stored of them."""
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -10,6 +8,7 @@ from service.db.audits import last_judged
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import parts_of
 from service.domain.audits import Audit, AuditStatus
+from service.domain.json_values import JsonObject
 from service.domain.resources import ResourceKind
 from service.errors import Conflict
 from service.reports.audit import AuditParts, AuditReport, BaselineLine, report_audit
@@ -60,7 +59,7 @@ def _baseline(session: Session, job_id: UUID) -> BaselineLine:
     return BaselineLine(job_id, target.reference, target.digest, in_utc(find_job(session, job_id).finished_at))
 
 
-def _manifest(session: Session, audit: Audit) -> Mapping[str, Any] | None:
+def _manifest(session: Session, audit: Audit) -> JsonObject | None:
     """Only of an audit that was judged: a failed dissection may be tried again after the audit has ended."""
     if audit.job is None or audit.status is not AuditStatus.JUDGED:
         return None

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -17,8 +16,10 @@ from service.domain.audit_facts import AuditFacts, Drift, Judgement, NetworkFact
 from service.domain.audits import Audit, AuditStatus
 from service.domain.digests import digest_of
 from service.domain.jobs import Job, JobStatus
+from service.domain.json_values import StoredJson
+from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
-from service.errors import Conflict, DissectError
+from service.errors import Conflict, DissectError, Problem
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.audits import find_audit
 from service.usecases.comparisons import compare_jobs
@@ -104,16 +105,18 @@ def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
     )
 
 
-def _made_otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+def _made_otherwise(then: JobManifest, now: JobManifest) -> tuple[str, ...]:
     """Device, processor and versions that differ between manifests: then equal work may round differently."""
-    before, after = (
-        {"device": one.get("device"), **one.get("processor", {}), **one.get("versions", {})} for one in (then, now)
-    )
+    before, after = _surroundings(then), _surroundings(now)
     return tuple(
         f"{name} {before.get(name)}, now {after.get(name)}"
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     )
+
+
+def _surroundings(manifest: JobManifest) -> StoredJson:
+    return {"device": manifest.get("device"), **manifest.get("processor", {}), **manifest.get("versions", {})}
 
 
 def _network(session: Session, job_id: UUID) -> NetworkFacts:
@@ -142,7 +145,7 @@ def _exams_drawn(session: Session, job_id: UUID, by_manifest: int) -> int:
     return by_manifest if evidence is None else evidence.units
 
 
-def _failed(job: Job) -> dict[str, str]:
+def _failed(job: Job) -> Problem:
     why = f": {job.problem['detail']}" if job.problem else "."
     return {
         "code": "dissection-failed",

@@ -23,6 +23,7 @@ from service.domain.pages import Page, Position
 from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
+from service.domain.specs import model_spec
 from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
 from service.files import DataRoots, remedy_for
 from service.ports import FilesNeeded, JobQueue
@@ -31,6 +32,7 @@ from service.usecases.deployments import policy_of
 from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policy_binding import bind_policy
+from service.usecases.preparations import image_count
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
 from service.usecases.trail import annotate
@@ -221,7 +223,8 @@ def _add_audit(session: Session, deployment: Deployment, occasion: Occasion, pol
 
 
 def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
-    path = Path(target.spec["checkpoint"])
+    spec = model_spec(target)
+    path = Path(spec["checkpoint"])
     try:
         actual = readings.of(digest_key(path), partial(digest_of_file, path, roots))
     except OSError as error:
@@ -231,9 +234,9 @@ def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
             value=target.reference,
             remedy=remedy_for(error, f"Put the file back, or register it as {target.name} again at its present path."),
         ) from None
-    if actual != target.spec["sha256"]:
+    if actual != spec["sha256"]:
         raise DigestMismatch(
-            f"The checkpoint's SHA-256 is {actual}, but {target.spec['sha256']} was registered.",
+            f"The checkpoint's SHA-256 is {actual}, but {spec['sha256']} was registered.",
             field="target",
             value=target.reference,
             remedy="Find out who changed the file; if the change is intended, deploy it as a new version.",
@@ -281,7 +284,7 @@ def _dissect_stratum(
         return StratumJob(stratum.name, stratum.value, stratum.exams, None, reason)
     part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
     request = deployment.request
-    method, images = request.options.method, part.spec["images"]
+    method, images = request.options.method, image_count(session, part)
     if method.similarity in PRIOR_METHODS:
         method = replace(method, top_k=min(method.top_k, method.fitted_to(images).top_k, images))
     request = replace(request, options=replace(request.options, method=method))

@@ -5,8 +5,7 @@ times, in turns with the jobs. Every function is one transaction's work, and who
 fence.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -22,12 +21,14 @@ from service.db.resources import (
     set_image_count,
 )
 from service.db.session import on_commit
+from service.domain.json_values import JsonObject
 from service.domain.resources import Resource
+from service.domain.specs import probe_set_spec
 from service.domain.trail import SCHEDULER
-from service.domain.work import ItemStatus, Preparation, PreparationLease
-from service.errors import Conflict, LeaseLost, NotMeasured
+from service.domain.work import InspectionResult, ItemStatus, MeasuringResult, Preparation, PreparationLease
+from service.errors import Conflict, LeaseLost, NotMeasured, Problem
 from service.ports import JobQueue
-from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, Problem, wait_after
+from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
@@ -85,8 +86,9 @@ def image_count(session: Session, probe_set: Resource) -> int:
 
     Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
     """
-    cannot_change = probe_set.spec.get("patches") is None
-    images: int | None = probe_set.spec["images"] if cannot_change else image_count_for_job(session, probe_set.id)
+    spec = probe_set_spec(probe_set)
+    cannot_change = spec["patches"] is None
+    images = spec["images"] if cannot_change else image_count_for_job(session, probe_set.id)
     if images is None:
         raise unmeasured(session, probe_set)
     return images
@@ -100,7 +102,7 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
             f"Probe set {probe_set.reference} cannot be cut into patches. {problem['detail']}",
             field="probe_set",
             value=probe_set.reference,
-            remedy=problem["remedy"],
+            remedy=problem.get("remedy"),
         )
     return NotMeasured(
         f"A worker has not yet read the image sizes that the patches of probe set {probe_set.reference} need.",
@@ -110,7 +112,7 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     )
 
 
-def problem_of(session: Session, resource: Resource, stage: Preparation) -> dict[str, Any] | None:
+def problem_of(session: Session, resource: Resource, stage: Preparation) -> Problem | None:
     """Why a preparation was given up; None where it was not, or is tried again."""
     known = queries.find_preparation(session, resource.id, stage)
     if known is None or known[0] is not ItemStatus.WITHDRAWN:
@@ -118,13 +120,14 @@ def problem_of(session: Session, resource: Resource, stage: Preparation) -> dict
     return known[1]
 
 
-def complete_preparation(session: Session, lease: PreparationLease, result: Mapping[str, Any]) -> None:
+def complete_preparation(session: Session, lease: PreparationLease, result: JsonObject) -> None:
     """Store what a worker has found out. Raises LeaseLost."""
     _lock_held(session, lease)
     if lease.stage is Preparation.INSPECT:
-        save_inspection(session, lease.resource_id, layers=list(result["layers"]))
+        save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
     else:
-        set_image_count(session, lease.resource_id, result["images"], result.get("unmeasured_rows", ()))
+        measured = cast("MeasuringResult", result)
+        set_image_count(session, lease.resource_id, measured["images"], measured.get("unmeasured_rows", ()))
     queries.finish_item(session, lease, {})
 
 
@@ -176,10 +179,10 @@ def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Pre
 def _give_up(session: Session, lease: PreparationLease, problem: Problem) -> None:
     queries.give_up_item(session, lease, problem)
     if lease.stage is Preparation.INSPECT:
-        save_inspection(session, lease.resource_id, problem=dict(problem))
+        save_inspection(session, lease.resource_id, problem=problem)
 
 
-def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Problem) -> dict[str, Any]:
+def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Problem) -> Problem:
     what = "opened" if lease.stage is Preparation.INSPECT else "measured"
     times = "once" if lease.attempt == 1 else f"{lease.attempt} times"
     return {
@@ -199,7 +202,8 @@ def _ask_again(resource: Resource, stage: Preparation) -> str:
 
 def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
     """Are the images shown whole, or is it a part of a measured set, or measured?"""
-    if probe_set.spec["patches"] is None or "part" in probe_set.spec:
+    spec = probe_set_spec(probe_set)
+    if spec["patches"] is None or "part" in spec:
         return True
     known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
     return known is not None and known[0] is ItemStatus.DONE

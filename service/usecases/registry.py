@@ -30,6 +30,7 @@ from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, Deployment
 from service.domain.digests import files_below
 from service.domain.resources import Resource
+from service.domain.specs import model_spec
 from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
@@ -231,7 +232,7 @@ def _register(session: Session, queue: JobQueue, version: _Version, files: _File
         queue,
         name=deployment.name,
         checkpoint=weights,
-        architecture=deployment.target.spec["architecture"],
+        architecture=model_spec(deployment.target)["architecture"],
         sha256=None,
         roots=files.roots,
         readings=files.readings,

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from service.domain.digests import digest_of, digest_of_directory
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
+from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
 from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
@@ -170,10 +171,8 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
 
 def concept_set_of(resource: Resource) -> ConceptSet:
     """The concept set that a registered resource holds."""
-    concepts: list[dict[str, Any]] = resource.spec["concepts"]
-    return ConceptSet(
-        resource.name, tuple(Concept(**{**concept, "synonyms": tuple(concept["synonyms"])}) for concept in concepts)
-    )
+    concepts = tuple(map(_concept, concept_set_spec(resource)["concepts"]))
+    return ConceptSet(resource.name, concepts)
 
 
 def probe_set_of(session: Session, resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
@@ -209,12 +208,13 @@ def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = 
 
 
 def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
-    patches = resource.spec["patches"]
+    spec = probe_set_spec(resource)
+    patches = spec["patches"]
     listed = read_manifest(
-        Path(resource.spec["manifest"]),
+        Path(spec["manifest"]),
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
-        on_unreadable=resource.spec["on_unreadable"],
+        on_unreadable=spec["on_unreadable"],
         roots=roots,
     )
     if digest_of_probe_set(_part_of(listed, resource)) != resource.digest:
@@ -233,7 +233,19 @@ def digest_of_probe_set(probe_set: ProbeSet) -> str:
 
 
 def _part_of(probe_set: ProbeSet, resource: Resource) -> ProbeSet:
-    return probe_set.part(*resource.spec["part"]) if "part" in resource.spec else probe_set
+    spec = probe_set_spec(resource)
+    return probe_set.part(*spec["part"]) if "part" in spec else probe_set
+
+
+def _concept(spec: ConceptSpec) -> Concept:
+    return Concept(
+        text=spec["text"],
+        category=spec["category"],
+        broad_category=spec["broad_category"],
+        mammographic=spec["mammographic"],
+        synonyms=tuple(spec["synonyms"]),
+        watched=spec["watched"],
+    )
 
 
 def _register_builtins(session: Session, kind: ResourceKind) -> None:

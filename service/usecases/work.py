@@ -5,8 +5,6 @@ waits for anybody in a circle; and whoever writes for a holder checks the fence,
 and comes back changes nothing.
 """
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -16,11 +14,13 @@ from service.db.events import add_event
 from service.db.jobs import job_status, lock_job, move_job
 from service.db.session import Sessions, on_commit, transaction
 from service.domain.jobs import Job, JobStatus, Stage, digest_of_status
+from service.domain.json_values import JsonObject
+from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
 from service.domain.work import Lease, NewItem, PreparationLease
-from service.errors import LeaseLost
+from service.errors import LeaseLost, Problem
 from service.ports import JobQueue
-from service.usecases.accidents import WORKER_LOST, Problem, wait_after
+from service.usecases.accidents import WORKER_LOST, wait_after
 from service.usecases.preparations import reap_preparation
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
@@ -38,7 +38,7 @@ def begin_item(session: Session, lease: Lease) -> bool:
     return job.status is JobStatus.RUNNING
 
 
-def complete_item(session: Session, queue: JobQueue, lease: Lease, result: Mapping[str, Any]) -> None:
+def complete_item(session: Session, queue: JobQueue, lease: Lease, result: JsonObject) -> None:
     """Store what a probe shard or a scored layer left behind; the last of a stage opens the next. Raises LeaseLost."""
     job = _lock_held(session, lease)
     if not queries.finish_item(session, lease, result):
@@ -48,12 +48,12 @@ def complete_item(session: Session, queue: JobQueue, lease: Lease, result: Mappi
         _open_next_stage(session, queue, job, lease)
 
 
-def complete_job(session: Session, lease: Lease, manifest: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+def complete_job(session: Session, lease: Lease, manifest: JobManifest, result: JsonObject) -> None:
     """End the job of a finished store item as succeeded. Raises LeaseLost."""
     _lock_held(session, lease)
     if not queries.finish_item(session, lease, result):
         raise _lost(lease)
-    move_job(session, lease.job_id, JobStatus.SUCCEEDED, manifest=dict(manifest))
+    move_job(session, lease.job_id, JobStatus.SUCCEEDED, manifest=manifest)
 
 
 def fail_job(session: Session, lease: Lease, problem: Problem) -> None:
@@ -150,16 +150,16 @@ def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) 
 
 def _layers(session: Session, job_id: UUID) -> list[str]:
     """The layers that the shards have found; a shard without a readable image has none."""
-    shards = queries.finished_items(session, job_id, Stage.PROBE)
+    shards = queries.finished_shards(session, job_id)
     return next((list(shard.result["layers"]) for shard in shards if shard.result["layers"]), [])
 
 
 def _end(session: Session, job_id: UUID, status: JobStatus, problem: Problem) -> None:
     queries.withdraw_items(session, job_id)
-    move_job(session, job_id, status, problem=dict(problem))
+    move_job(session, job_id, status, problem=problem)
 
 
-def _given_up(lease: Lease, problem: Problem) -> dict[str, Any]:
+def _given_up(lease: Lease, problem: Problem) -> Problem:
     item = f"layer '{lease.label}'" if lease.label else f"item {lease.position}"
     return {
         "code": "given-up",

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +8,11 @@ import pytest
 from service.analysis.comparability import check_comparable
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
+from service.domain.manifests import JobManifest
 from service.domain.methods import Method
 from service.errors import Conflict
 
-MANIFEST: Mapping[str, Any] = {
+MANIFEST: JobManifest = {
     "target": {"architecture": "b2"},
     "dissector": {"digest": "d1"},
     "probe_set": {"digest": "p1", "images": "i1"},

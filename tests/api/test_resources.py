@@ -17,7 +17,8 @@ from service.db.session import Sessions, transaction
 from service.db.work import claim_item
 from service.domain.concepts import Concept
 from service.domain.resources import ResourceKind
-from service.domain.work import PreparationLease
+from service.domain.work import LayerListing, PreparationLease
+from service.errors import Problem
 from service.ports import WORK_TASK
 from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
@@ -80,7 +81,7 @@ def test_the_layers_appear_once_a_worker_has_looked(
 ) -> None:
     client.post("/models", json=model_body(checkpoint))
     assert client.get("/models/screening").json()["layers"] is None
-    layers = [{"name": "blocks.0", "units": 16, "kind": "conv"}]
+    layers: list[LayerListing] = [{"name": "blocks.0", "units": 16, "kind": "conv"}]
     with transaction(sessions) as session:
         model = find_resource(session, ResourceKind.MODEL, "screening", None)
         assert model is not None
@@ -193,7 +194,7 @@ def test_a_patch_set_is_measured_by_a_worker(
     with transaction(sessions) as session:
         lease = claim_item(session, "tester", timedelta(seconds=60))
         assert isinstance(lease, PreparationLease)
-        unreadable = {"code": "unreadable-image", "title": "x", "detail": "The image of manifest row 2 cannot be read."}
+        unreadable = Problem(code="unreadable-image", title="x", detail="The image of manifest row 2 cannot be read.")
         fail_preparation(session, lease, unreadable)
     read = client.get("/probe-sets/probes").json()
     assert read["spec"]["images"] is None

@@ -16,7 +16,7 @@ import safetensors.numpy
 from service.analysis.layer_codec import encode_layer
 from service.config import Settings
 from service.db.session import open_sessions, transaction
-from service.db.work import finished_items
+from service.db.work import finished_shards
 from service.domain.digests import digest_of
 from service.domain.jobs import JobRequest, Stage
 from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, RankedConcept, TopImage
@@ -106,7 +106,7 @@ class HashingRunner:
 
     def _layer(self, request: JobRequest, lease: Lease, name: str) -> dict[str, str]:
         with transaction(self._sessions) as session:
-            probed = finished_items(session, lease.job_id, Stage.PROBE)
+            probed = finished_shards(session, lease.job_id)
         shards = [self._shard(request, lease, item.position) for item in probed]
         content = b"".join(shard.path.read_bytes() for shard in shards)
         key = digest_of(["layer", name, [shard.sha256 for shard in shards]])

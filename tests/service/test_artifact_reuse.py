@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
-from service.domain.work import Lease
+from service.domain.work import DissectionResult, Lease, ShardResult
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
@@ -150,7 +150,7 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     def damage_after(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
         result = compute(lease, tell)
         if lease.stage is Stage.STORE and not damaged:
-            key = result["layers"][0]["key"]
+            key = cast("DissectionResult", result)["layers"][0]["key"]
             damaged.append(key)
             (folder / "artifacts" / key[:2] / key).write_bytes(b"?")
         return result
@@ -237,8 +237,9 @@ def test_a_lost_shard_is_not_made_again_from_other_images(
     def lose_after_probing(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
         result = compute(lease, tell)
         if lease.stage is Stage.PROBE and not lost:
-            lost.append(result["key"])
-            (folder / "artifacts" / result["key"][:2] / result["key"]).unlink()
+            key = cast("ShardResult", result)["key"]
+            lost.append(key)
+            (folder / "artifacts" / key[:2] / key).unlink()
             Image.fromarray(np.zeros((40, 30), dtype=np.uint8)).save(folder / "0.png")
         return result
 

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -164,7 +165,8 @@ def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monk
         seen = str(answer) + str(psutil.Process(process.pid).environ()) + str(psutil.Process(process.pid).cmdline())
     assert not [value for value in SECRETS.values() if value in seen]
     assert "key-of-" not in seen
-    settings, environment = answer.result["settings"], answer.result["environment"]
+    result: Mapping[str, Any] = answer.result
+    settings, environment = result["settings"], result["environment"]
     assert settings["database_url"] == "postgresql+psycopg://service@/db"
     assert (settings["data_roots"], settings["max_file_gb"]) == ("/data", 3)
     assert not set(map(str.upper, Settings.model_fields)) & set(environment)
@@ -183,7 +185,8 @@ def test_the_child_is_limited() -> None:
     with child(device="cpu", memory_limit_mb=1000) as process:
         answer = ask(process, request("given"))
     assert isinstance(answer, messages.Finished)
-    limits = answer.result["limits"]
+    result: Mapping[str, Any] = answer.result
+    limits = result["limits"]
     assert limits["core"] == [0, 0]
     assert limits["data"] == [(1000 << 20) + (4 << 30)] * 2
     assert limits["files"][1] <= 4096

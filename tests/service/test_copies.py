@@ -41,6 +41,7 @@ def test_a_job_and_a_local_dissection_say_alike_what_counts_as_independent(
     assert job.manifest is not None
 
     found = job.manifest["evidence"]
+    assert found is not None
     assert (found["drawn_by"], found["units"], found["repeated"]) == ("image", ORIGINALS, 2 * ORIGINALS)
     assert job.manifest["probe_set"]["merged_rows"] == 3 * ORIGINALS
 

@@ -1,6 +1,6 @@
 """Whole jobs on small networks: what is stored, what is reused, and every way in which a job may end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.work import AnyLease, Preparation
+from service.domain.work import AnyLease, LayerListing, Preparation
 from service.engine.dissectors import open_dissector
+from service.errors import Problem
 from service.pipelines import finish
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
@@ -331,7 +332,7 @@ def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
     assert "outside the folders" in problem["detail"]
 
 
-def _inspection(session: Session, model: UUID) -> tuple[list[Any] | None, dict[str, Any] | None]:
+def _inspection(session: Session, model: UUID) -> tuple[Sequence[LayerListing] | None, Problem | None]:
     found = find_inspection(session, model)
     assert found is not None
     return found

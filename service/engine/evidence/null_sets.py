@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -203,12 +203,21 @@ def _edges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(edges, np.int64)
 
 
-@cache
-def _compiled_draw() -> Callable[..., None]:
+Function = TypeVar("Function", bound=Callable[..., object])
+
+Ints = NDArray[np.int64]
+
+
+def _compiled(function: Function) -> Function:
     import numba
 
-    @numba.njit
-    def any_left(random: Any, images: int, sizes: Any, taken: Any, s: int) -> Any:
+    return cast("Function", numba.njit(function))
+
+
+@cache
+def _compiled_draw() -> Callable[..., None]:
+    @_compiled
+    def any_left(random: np.random.Generator, images: int, sizes: Ints, taken: Ints, s: int) -> int:
         """One of the exams with so many images that this set has not; there is one, for the unit itself had it."""
         chosen, seen = -1, 0
         for exam in range(len(sizes)):
@@ -218,8 +227,17 @@ def _compiled_draw() -> Callable[..., None]:
                     chosen = exam
         return chosen
 
-    @numba.njit
-    def another(random: Any, images: int, weights: Any, sizes: Any, bands: Any, enough: Any, taken: Any, s: int) -> Any:
+    @_compiled
+    def another(
+        random: np.random.Generator,
+        images: int,
+        weights: NDArray[np.float64],
+        sizes: Ints,
+        bands: Ints,
+        enough: Ints,
+        taken: Ints,
+        s: int,
+    ) -> int:
         """An exam in place of one with so many images, in proportion to the weights of the bands."""
         for _ in range(_TRIES):
             band = 0
@@ -229,22 +247,23 @@ def _compiled_draw() -> Callable[..., None]:
                     band += 1
             if enough[band, images] == 0:
                 continue
-            other = bands[band] + random.integers(0, enough[band, images])
+            other: int = bands[band] + random.integers(0, enough[band, images])
             if taken[other] != s:
                 return other
         return any_left(random, images, sizes, taken, s)
 
+    @_compiled
     def draw(
-        random: Any,
-        patterns: Any,
-        multiplicity: Any,
-        weights: Any,
-        members: Any,
-        starts: Any,
-        sizes: Any,
-        bands: Any,
-        enough: Any,
-        sets: Any,
+        random: np.random.Generator,
+        patterns: Ints,
+        multiplicity: Ints,
+        weights: NDArray[np.float64],
+        members: Ints,
+        starts: Ints,
+        sizes: Ints,
+        bands: Ints,
+        enough: Ints,
+        sets: Ints,
     ) -> None:
         taken = np.full(len(starts), -1, np.int64)
         exam, used = np.empty(sets.shape[1], np.int64), np.empty(sets.shape[1], np.int64)
@@ -265,5 +284,4 @@ def _compiled_draw() -> Callable[..., None]:
                 sets[s, rank] = members[here]
                 used[number] += 1
 
-    compiled: Callable[..., None] = numba.njit(draw)
-    return compiled
+    return draw

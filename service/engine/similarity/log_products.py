@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -92,6 +93,9 @@ def log_products_torch(
     return out
 
 
+Floats = NDArray[np.float32]
+
+
 @cache
 def _compiled() -> Callable[..., None]:
     """The CPU kernel, compiled at its first use (about half a second; a cache on disk could be stale or unwritable)."""
@@ -102,7 +106,15 @@ def _compiled() -> Callable[..., None]:
     mantissa_bits, one_bits = np.int32(0x007FFFFF), np.int32(0x3F800000)
     shift, bias = np.int32(23), np.int32(127)
 
-    def kernel(strip: Any, temperature: Any, log_sums: Any, rows: Any, base: Any, weight: Any, out: Any) -> None:
+    def kernel(
+        strip: Floats,
+        temperature: np.float32,
+        log_sums: Floats,
+        rows: NDArray[np.int64],
+        base: Floats,
+        weight: Floats,
+        out: Floats,
+    ) -> None:
         for i in range(strip.shape[0]):  # scores in, probabilities from here on
             image = strip[i]
             for c in range(_STRIP):
@@ -128,5 +140,4 @@ def _compiled() -> Callable[..., None]:
             for c in range(out.shape[1]):
                 out[u, c] = np.float32(exponent[c]) * ln2 + math.log(mantissa[c])
 
-    compiled: Callable[..., None] = numba.njit(nogil=True)(kernel)
-    return compiled
+    return cast("Callable[..., None]", numba.njit(nogil=True)(kernel))

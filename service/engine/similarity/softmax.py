@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _LANES = 64
@@ -43,7 +44,7 @@ def log_sum_exp(scores: Tensor, temperature: float) -> Tensor:
 
 
 @cache
-def compiled_exp() -> Callable[..., Any]:
+def compiled_exp() -> Callable[[np.float32], np.float32]:
     """exp of one float32, for use inside compiled loops; relative error below 1e-7, and exp(-87) for all below -87.
 
     e^x = 2^n e^r with n = round(x / log 2), |r| <= (log 2) / 2, and seven terms of e^r's series. Plain additions and
@@ -58,15 +59,14 @@ def compiled_exp() -> Callable[..., Any]:
     c2, c3, c4, c5, c6, c7 = (np.float32(1 / math.factorial(i)) for i in range(2, 8))
     shift, bias = np.int32(23), np.int32(127)
 
-    def exp(x: Any) -> Any:
+    def exp(x: np.float32) -> np.float32:
         bounded = lowest if x < lowest else x
         n = (bounded * log2_e + rounding) - rounding
         r = (bounded - n * ln2_high) - n * ln2_low
         series = one + (r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
         return series * np.int32((np.int32(n) + bias) << shift).view(np.float32)
 
-    compiled: Callable[..., Any] = numba.njit(inline="always")(exp)
-    return compiled
+    return cast("Callable[[np.float32], np.float32]", numba.njit(inline="always")(exp))
 
 
 @cache
@@ -75,7 +75,7 @@ def _compiled_log_sum_exp() -> Callable[..., None]:
 
     exp = compiled_exp()
 
-    def kernel(scores: Any, temperature: Any, out: Any) -> None:
+    def kernel(scores: NDArray[np.float32], temperature: np.float32, out: NDArray[np.float32]) -> None:
         whole = scores.shape[1] // _LANES * _LANES
         lanes = np.empty(_LANES, np.float32)
         for i in range(scores.shape[0]):
@@ -103,5 +103,4 @@ def _compiled_log_sum_exp() -> Callable[..., None]:
                 total += exp(temperature * row[c] - offset)
             out[i] = np.float32(math.log(total)) + offset
 
-    compiled: Callable[..., None] = numba.njit(nogil=True)(kernel)
-    return compiled
+    return cast("Callable[..., None]", numba.njit(nogil=True)(kernel))
