@@ -59,7 +59,7 @@ def _register_parts(url: str) -> None:
         target = add_resource(session, ResourceKind.MODEL, "target", "0", {"architecture": "a"})[0]
         save_inspection(session, target.id, layers=[{"name": "blocks.0", "units": 8, "kind": "Conv2d"}])
         add_resource(session, ResourceKind.DISSECTOR, "dissector", "0", {"path": "/x"})
-        add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"images": 1000})
+        add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"patches": None, "images": 1000})
     register_listed(sessions)
     sessions.kw["bind"].dispose()
 

@@ -228,5 +228,5 @@ def register_all(sessions: Sessions) -> None:
         target, _ = add_resource(session, ResourceKind.MODEL, "target", "0", model)
         save_inspection(session, target.id)
         add_resource(session, ResourceKind.DISSECTOR, "dissector", "0", {"path": "/x"})
-        add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"images": IMAGES})
+        add_resource(session, ResourceKind.PROBE_SET, "probes", "0", {"patches": None, "images": IMAGES})
         register_concept_set(session, ConceptSet("words", tuple(Concept(word) for word in ("one", "two", "three"))))

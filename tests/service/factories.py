@@ -69,7 +69,8 @@ def slowly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resource(session: Session, kind: ResourceKind, name: str, digest: str = "0", **spec: object) -> Resource:
-    return add_resource(session, kind, name, digest, dict(spec))[0]
+    whole = {"patches": None} if kind is ResourceKind.PROBE_SET else {}
+    return add_resource(session, kind, name, digest, {**whole, **spec})[0]
 
 
 def queued_job(
