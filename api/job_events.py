@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi.sse import ServerSentEvent
 
-from api.schemas import StageOut
+from api.schemas.jobs import StageOut
 from api.shared_looks import SharedLook
 from service.domain.jobs import ENDED
 from service.domain.work import JobNews

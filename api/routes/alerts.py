@@ -4,7 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response, status
 
-from api.alert_schemas import (
+from api.dependencies import SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.alerts import (
     AlertBriefOut,
     AlertOut,
     EmailIn,
@@ -15,9 +18,6 @@ from api.alert_schemas import (
     RotationIn,
     WebhookIn,
 )
-from api.dependencies import SessionDep, SettingsDep
-from api.one_thread import OneThreadRoute
-from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from service.domain.alerts import DeliveryStatus, EndpointKind
 from service.usecases import alerts
 

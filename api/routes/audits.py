@@ -5,17 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.audit_schemas import (
-    AcknowledgementIn,
-    AuditBriefOut,
-    AuditIn,
-    AuditListedOut,
-    AuditOut,
-    RecomputedOut,
-)
 from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.audits import AcknowledgementIn, AuditBriefOut, AuditIn, AuditListedOut, AuditOut, RecomputedOut
 from api.targets import target_of
 from service.domain.audits import Audit
 from service.domain.policies import Verdict

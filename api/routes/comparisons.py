@@ -4,10 +4,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.analysis_schemas import ComparisonBriefOut, ComparisonIn, ComparisonOut
 from api.dependencies import SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.comparisons import ComparisonBriefOut, ComparisonIn, ComparisonOut
 from service.usecases import comparisons
 
 router = APIRouter(prefix="/comparisons", tags=["comparisons"], route_class=OneThreadRoute)

@@ -5,8 +5,11 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.audit_schemas import (
-    AuditBriefOut,
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
+from api.one_thread import OneThreadRoute
+from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.audits import AuditBriefOut
+from api.schemas.deployments import (
     BaselineIn,
     DeployedOut,
     DeploymentBriefOut,
@@ -17,10 +20,7 @@ from api.audit_schemas import (
     SnoozeIn,
     VersionIn,
 )
-from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
-from api.one_thread import OneThreadRoute
-from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import JobIn
+from api.schemas.jobs import JobIn
 from api.targets import target_of
 from service.config import Settings
 from service.domain.audits import Audit, Deployment, Snooze

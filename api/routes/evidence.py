@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from api.analysis_schemas import CoverageOut, WatchListOut
 from api.dependencies import SessionDep, SettingsDep
 from api.one_thread import LongReadingRoute
+from api.schemas.evidence import CoverageOut, WatchListOut
 from service.usecases import evidence
 
 router = APIRouter(prefix="/jobs", tags=["evidence"], route_class=LongReadingRoute)

@@ -11,7 +11,8 @@ from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
 from api.job_events import check_job, job_stream
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import CheckpointIn, JobBriefOut, JobIn, JobOut
+from api.schemas.jobs import JobBriefOut, JobIn, JobOut
+from api.schemas.resources import CheckpointIn
 from api.targets import target_of
 from service.domain.jobs import JobStatus
 from service.usecases import jobs

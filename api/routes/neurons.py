@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import FiniteFloat
 
 from api.dependencies import SessionDep
-from api.neuron_schemas import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.neurons import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
 from service.db.neurons import Sort
 from service.domain.neurons import NeuronFilter
 from service.usecases import neurons

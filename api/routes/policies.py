@@ -2,14 +2,11 @@
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.audit_schemas import (
-    PolicyIn,
-    PolicyOut,
-)
 from api.dependencies import SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.routes.resources import Ref
+from api.schemas.policies import PolicyIn, PolicyOut
 from service.analysis.policy_codec import parse_policy, policy_from, policy_schema
 from service.domain.json_values import StoredJson
 from service.domain.resources import ResourceKind

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas import (
+from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
     LayerInfoOut,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api.dependencies import AuditsDep, ReadingsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schedule_schemas import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
+from api.schemas.schedules import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
 from service.db.schedules import database_clock
 from service.domain.schedules import Schedule
 from service.usecases import schedules

@@ -1,4 +1,4 @@
-"""The JSON of registered things and jobs, and how it maps to the domain."""
+"""The JSON of jobs, and how it maps to the domain."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -6,85 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.base import Body, LayerName, Name, Reference
+from api.schemas.resources import CheckpointIn
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.json_values import StoredJson
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
-from service.domain.probes import PatchGrid
-from service.domain.resources import Resource, ResourceKind
-from service.domain.specs import concept_set_spec
 from service.usecases.jobs import JobSubmission
-
-Name = Annotated[str, Field(max_length=64, description="Lower-case letters, digits, dots, dashes and underscores.")]
-Reference = Annotated[
-    str, Field(min_length=1, max_length=80, description="`name` (its newest version) or `name@version`.")
-]
-LayerName = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Body(BaseModel):
-    """A request body: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class CheckpointIn(Body):
-    """A weights file and the architecture it belongs to."""
-
-    checkpoint: str = Field(description="Absolute path or file:// URI.", examples=["/models/b5-model-best.tar"])
-    architecture: str = Field(max_length=120, examples=["mammo-clip/b5", "timm/resnet50", "efficientnet-lite0"])
-    sha256: str | None = Field(
-        default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."
-    )
-
-
-class ModelIn(CheckpointIn):
-    """A target to register."""
-
-    name: Name = Field(examples=["screening-b5"])
-
-
-class DissectorIn(Body):
-    """A dissector directory to register."""
-
-    name: Name = Field(examples=["mammo-clip-b5"])
-    path: str = Field(description="Absolute path of the directory.", examples=["/dissectors/mammo-clip-b5"])
-
-
-class PatchesIn(Body):
-    """Cut every image into square patches, in pixels of the decoded image."""
-
-    size: int = Field(ge=16, le=16_384)
-    stride: int = Field(ge=1, le=16_384)
-
-
-class ProbeSetIn(Body):
-    """A manifest of images to register."""
-
-    name: Name = Field(examples=["vindr-test"])
-    manifest: str = Field(
-        description="Absolute path of a .csv, .json or .jsonl manifest.", examples=["/probes/vindr.csv"]
-    )
-    patches: PatchesIn | None = None
-    on_unreadable: Literal["fail", "skip"] = Field(
-        default="fail", description="What a job does with an image that cannot be decoded: fail, or skip and count it."
-    )
-
-    def grid(self) -> PatchGrid | None:
-        """The patch grid in the domain's words."""
-        return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
-
-
-class ConceptSetIn(Body):
-    """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
-
-    name: Name = Field(examples=["my-concepts"])
-    concepts: list[str | StoredJson] = Field(
-        min_length=1,
-        max_length=20_000,
-        examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
-    )
 
 
 class MethodIn(Body):
@@ -185,59 +114,6 @@ class JobIn(Body):
             queue=self.queue,
             priority=self.priority,
         )
-
-
-class ResourceOut(BaseModel):
-    """One version of a registered resource."""
-
-    id: UUID
-    name: str
-    version: int
-    reference: str
-    digest: str
-    created_at: datetime
-    spec: StoredJson
-
-    @classmethod
-    def of(cls, resource: Resource, *, brief: bool = False) -> Self:
-        """brief: a concept set's concepts are counted, not listed."""
-        spec = dict(resource.spec)
-        if brief and resource.kind is ResourceKind.CONCEPT_SET:
-            spec["concepts"] = len(concept_set_spec(resource)["concepts"])
-        return cls(
-            id=resource.id,
-            name=resource.name,
-            version=resource.version,
-            reference=resource.reference,
-            digest=resource.digest,
-            created_at=resource.created_at,
-            spec=spec,
-        )
-
-
-class LayerInfoOut(BaseModel):
-    """A layer that can be dissected."""
-
-    name: str
-    units: int
-    kind: str
-
-
-class ModelOut(ResourceOut):
-    """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
-
-    layers: list[LayerInfoOut] | None = None
-    problem: dict[str, str] | None = None
-
-
-class ProbeSetOut(ResourceOut):
-    """A probe set; `spec.images` is null until a worker has measured what is cut into patches.
-
-    `problem` says why it could not, with the image's row. `spec.unmeasured` counts the images that it could not read
-    and that the set skips, `spec.unmeasured_rows` names the first hundred.
-    """
-
-    problem: dict[str, str] | None = None
 
 
 class StageOut(BaseModel):

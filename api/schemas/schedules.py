@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.pagination import PageOut
-from api.schemas import Body, Name
+from api.schemas.base import Body, Name
 from service.domain.cron import LONGEST
 from service.domain.json_values import StoredJson
 from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Fire, Outcome, Overlap, Schedule, Terms, held_up

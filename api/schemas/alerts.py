@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Body, Name
+from api.schemas.base import Body, Name
 from service.delivery.addresses import LONGEST_URL
 from service.domain.alerts import (
     MOST_ADDRESSES,

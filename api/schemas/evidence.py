@@ -1,23 +1,14 @@
-"""The JSON of coverage, watch-lists and comparisons."""
+"""The JSON of coverage and watch-lists."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from api.neuron_schemas import TopImageOut, WatchedOut
-from api.schemas import Body
+from api.schemas.base import Found
+from api.schemas.neurons import TopImageOut, WatchedOut
 from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
-from service.domain.comparisons import Basis, StoredComparison, Test
-from service.usecases.comparisons import MOST
-
-
-class Found(BaseModel):
-    """Part of an answer, read from the domain's own object."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class LayerCountOut(Found):
@@ -173,114 +164,3 @@ class WatchListOut(BaseModel):
             concepts=[WatchedConceptOut.of(concept, limit) for concept in watch_list.concepts],
             neurons=[WatchfulNeuronOut.of(neuron) for neuron in watch_list.neurons[:limit]],
         )
-
-
-class ComparisonIn(Body):
-    """Succeeded jobs to compare; the first is the reference."""
-
-    jobs: Annotated[list[UUID], Field(min_length=2, max_length=MOST)]
-
-
-class MeasuredOut(Found):
-    """A difference beside its noise floor: the 95th percentile of the same between two halves of the exams."""
-
-    value: float | None
-    noise: float | None
-    exceeds_noise: bool | None
-
-
-class ChangeOut(Found):
-    """A category's neurons more (or fewer) than in the reference, scaled to the reference's number of units.
-
-    `low` to `high`: bootstrap interval of 95 %. `q`: p after false-discovery control. Null where not computed.
-    """
-
-    gain: float
-    low: float | None
-    high: float | None
-    noise: float | None
-    exceeds_noise: bool | None
-    test: Test
-    p: float
-    q: float
-
-
-class CategoryRowOut(Found):
-    """A category: labelled neurons in each network, and the change in each but the reference."""
-
-    name: str
-    neurons: list[int]
-    changes: list[ChangeOut]
-
-
-class CompositionOut(Found):
-    """Neurons by category; Jensen-Shannon divergence (bits) from the reference of each other network."""
-
-    rows: list[CategoryRowOut]
-    divergence: list[MeasuredOut]
-
-
-class ChurnOut(Found):
-    """Units labelled in both networks, and the share of them whose label or category differs.
-
-    `semantic`: mean over them of 1 - cosine of the dissector's text embeddings of the two labels; null where the
-    embeddings were not kept.
-    """
-
-    both: int
-    vanished: int
-    appeared: int
-    label: MeasuredOut
-    category: MeasuredOut
-    semantic: MeasuredOut
-
-
-class ScopeOut(Found):
-    """A layer, or all shared layers together (layer null).
-
-    One value per network: units, labelled, only (concepts that it alone has). One per network but the reference:
-    concepts (how many either it or the reference has alone), churn (null unless the units correspond).
-    """
-
-    layer: str | None
-    units: list[int]
-    labelled: list[int]
-    categories: CompositionOut
-    broad_categories: CompositionOut
-    only: list[list[str]]
-    concepts: list[MeasuredOut]
-    churn: list[ChurnOut | None]
-
-
-class ComparisonResultOut(Found):
-    """What was found. `basis`: labels are the significant ones, or the best ones where not all were judged.
-
-    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why.
-    """
-
-    basis: Basis
-    resamples: int
-    halves: int
-    notes: list[str]
-    network: ScopeOut
-    layers: list[ScopeOut]
-    unshared: list[list[str]]
-
-
-class ComparisonBriefOut(Found):
-    """A comparison's jobs in order, the first the reference."""
-
-    id: UUID
-    jobs: list[UUID]
-    created_at: datetime
-
-
-class ComparisonOut(ComparisonBriefOut):
-    """A comparison with its result."""
-
-    result: ComparisonResultOut
-
-    @classmethod
-    def of(cls, comparison: StoredComparison) -> Self:
-        """The comparison on the wire."""
-        return cls.model_validate(comparison)
