@@ -51,7 +51,7 @@ from service.usecases.deployments import (
     register_policy,
 )
 from service.usecases.jobs import JobSubmission
-from service.usecases.resources import register_dissector, register_model, register_probe_set
+from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.service.factories import RecordingQueue
 
 POLICY = Path(__file__).parents[1] / "docs" / "examples" / "screening-policy.yaml"
@@ -141,13 +141,7 @@ class Hospital:
     def register_target(self, name: str, checkpoint: Path) -> Resource:
         with transaction(self._sessions) as session:
             return register_model(
-                session,
-                self._queue,
-                name=name,
-                checkpoint=str(checkpoint),
-                architecture=ARCHITECTURE,
-                sha256=None,
-                roots=ANYWHERE,
+                session, self._queue, NamedCheckpoint(str(checkpoint), ARCHITECTURE), name=name, roots=ANYWHERE
             )[0]
 
     def deploy(self, name: str, manifest: Path, images: int) -> None:

@@ -40,7 +40,7 @@ from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
 from service.usecases.readings import AT_ONCE, Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
-from service.usecases.resources import register_model
+from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.trail import record
 
 PATIENCE = timedelta(minutes=10)
@@ -230,10 +230,8 @@ def _register(session: Session, queue: JobQueue, version: _Version, files: _File
     return register_model(
         session,
         queue,
+        NamedCheckpoint(weights, model_spec(deployment.target)["architecture"]),
         name=deployment.name,
-        checkpoint=weights,
-        architecture=model_spec(deployment.target)["architecture"],
-        sha256=None,
         roots=files.roots,
         readings=files.readings,
     )[0]

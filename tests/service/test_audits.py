@@ -40,7 +40,7 @@ from service.usecases.deployments import (
     register_policy,
 )
 from service.usecases.jobs import cancel_job, find_job
-from service.usecases.resources import register_model
+from service.usecases.resources import NamedCheckpoint, register_model
 from tests.service.factories import RecordingQueue
 from tests.service.inline_child import inline_host
 from tests.service.small_jobs import SUBMISSION, submit, write_folder
@@ -83,13 +83,7 @@ class Hospital:
         with transaction(self.sessions) as session:
             checkpoint = str(self.folder / f"{name}.safetensors")
             return register_model(
-                session,
-                self.queue,
-                name=name,
-                checkpoint=checkpoint,
-                architecture=ARCHITECTURE,
-                sha256=None,
-                roots=ANYWHERE,
+                session, self.queue, NamedCheckpoint(checkpoint, ARCHITECTURE), name=name, roots=ANYWHERE
             )[0]
 
     def begin(self, target: Resource | None = None) -> Audit:
@@ -286,10 +280,8 @@ def test_a_checkpoint_that_has_moved_is_audited_once_it_is_registered_again(hosp
         found, new = register_model(
             session,
             hospital.queue,
+            NamedCheckpoint(str(moved), ARCHITECTURE),
             name=deployment.target.name,
-            checkpoint=str(moved),
-            architecture=ARCHITECTURE,
-            sha256=None,
             roots=ANYWHERE,
         )
     assert (found.id, found.digest, new) == (deployment.target.id, deployment.target.digest, False)
