@@ -18,7 +18,7 @@ from service.config import Settings
 from service.db.migrate import upgrade
 from service.db.session import open_sessions, transaction
 from service.domain.audit_facts import Judgement
-from service.domain.audits import Audit
+from service.domain.audits import Audit, Occasion
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
@@ -42,10 +42,16 @@ from service.studies.phantom_targets import (
     write_target,
 )
 from service.usecases.audit_verdicts import judge_ended_audits
-from service.usecases.audits import Occasion, find_audit, start_audit
-from service.usecases.deployments import create_deployment, find_deployment, pin_baseline, register_policy
+from service.usecases.audits import find_audit, start_audit
+from service.usecases.deployments import (
+    DeploymentSubmission,
+    create_deployment,
+    find_deployment,
+    pin_baseline,
+    register_policy,
+)
 from service.usecases.jobs import JobSubmission
-from service.usecases.resources import register_dissector, register_model, register_probe_set
+from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.service.factories import RecordingQueue
 
 POLICY = Path(__file__).parents[1] / "docs" / "examples" / "screening-policy.yaml"
@@ -135,18 +141,12 @@ class Hospital:
     def register_target(self, name: str, checkpoint: Path) -> Resource:
         with transaction(self._sessions) as session:
             return register_model(
-                session,
-                self._queue,
-                name=name,
-                checkpoint=str(checkpoint),
-                architecture=ARCHITECTURE,
-                sha256=None,
-                roots=ANYWHERE,
+                session, self._queue, NamedCheckpoint(str(checkpoint), ARCHITECTURE), name=name, roots=ANYWHERE
             )[0]
 
     def deploy(self, name: str, manifest: Path, images: int) -> None:
         """Deploy the target `deployed`, and pin what its first audit finds."""
-        submission = JobSubmission(
+        dissection = JobSubmission(
             target="deployed",
             dissector="dissector",
             probe_set=name,
@@ -167,16 +167,7 @@ class Hospital:
                 on_unreadable="fail",
                 roots=ANYWHERE,
             )
-            create_deployment(
-                session,
-                name,
-                policy="screening",
-                submission=submission,
-                baseline=None,
-                registered_model=None,
-                alert_budget=None,
-                roots=ANYWHERE,
-            )
+            create_deployment(session, DeploymentSubmission(name, "screening", dissection=dissection), ANYWHERE)
         first = self.audit(name)
         assert first.job is not None  # noqa: S101 - it was dissected
         with transaction(self._sessions) as session:

@@ -32,7 +32,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
 from service.engine.evidence.qualification import LEAST_AUROC
 from service.engine.evidence.recognition import Recognition, recognise
-from service.engine.probing.probe import Probing
+from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.scoring import embed_concepts
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
@@ -109,7 +109,7 @@ def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
     options = DissectionOptions((HEAD,), methods[_SCAN], evidence=_EVIDENCE)
     dissector, images = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), device), open_images(probes)
     target = open_target(TargetSpec(checkpoint, ARCHITECTURE), device, keep_layers=(HEAD,))
-    probing = show_images(target, dissector, images, options, device=device, progress=lambda _: None)
+    probing = show_images(ProbingPass(target, dissector, images, options, device), progress=lambda _: None)
     texts, names = embed_concepts(dissector, _CONCEPTS.texts), name_findings(_CONCEPTS, FINDINGS)
     neurons: dict[str, tuple[Neuron, ...]] = {}
     verdicts: dict[str, Qualification] = {}

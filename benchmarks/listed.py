@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from service.analysis.policy_codec import policy_from
-from service.db.deployments import add_deployment
+from service.db.deployments import NewDeployment, add_deployment
 from service.db.jobs import get_job, parts_of
 from service.db.session import Sessions, transaction
 from service.domain.resources import ResourceKind
@@ -51,15 +51,15 @@ def register_listed(sessions: Sessions) -> UUID:
         policy, _ = register_policy(session, "listed", policy_from(_POLICY))
         job = get_job(session, job_id)
         assert job is not None  # noqa: S101 - it was made a moment ago
-        add_deployment(
-            session,
-            "listed",
-            parts_of(session, job_id),
-            job.request,
-            policy,
+        new = NewDeployment(
+            name="listed",
+            parts=parts_of(session, job_id),
+            request=job.request,
+            policy=policy,
             baseline=job_id,
             registered_model=None,
             alert_budget=None,
         )
+        add_deployment(session, new)
         create_schedule(session, name="listed", deployment="listed", terms=DAILY)
     return job_id

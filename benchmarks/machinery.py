@@ -24,7 +24,7 @@ from service.probes.manifest import read_manifest
 from service.storage import open_store
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.jobs import JobSubmission, find_job, submit_job
-from service.usecases.resources import register_dissector, register_model, register_probe_set
+from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.service.factories import RecordingQueue
 
 _SHARDS = 20
@@ -85,13 +85,7 @@ def _register(sessions: Sessions, files: Samples, few: Samples) -> None:
     queue = RecordingQueue()
     with transaction(sessions) as session:
         register_model(
-            session,
-            queue,
-            name="target",
-            checkpoint=str(files.checkpoint),
-            architecture=_ARCHITECTURE,
-            sha256=None,
-            roots=ANYWHERE,
+            session, queue, NamedCheckpoint(str(files.checkpoint), _ARCHITECTURE), name="target", roots=ANYWHERE
         )
         register_dissector(session, name="dissector", path=str(files.dissector), roots=ANYWHERE)
         for name, manifest in (("probes", files.phantoms), ("few", few.phantoms)):

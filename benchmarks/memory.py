@@ -81,6 +81,7 @@ def peak_megabytes(images: int) -> float:
     from service.domain.jobs import DissectionOptions
     from service.engine.dissect import dissect
     from service.engine.networks.protocols import Target
+    from service.engine.probing.probe import ProbingPass
 
     class Pixels:
         """A dissector that projects the pixels at random."""
@@ -98,16 +99,16 @@ def peak_megabytes(images: int) -> float:
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, _UNITS, 3)).eval()
-    dissect(
-        Target(network, "drawn", Pixels.preprocessing, "0" * 64),
-        Pixels(),
-        DrawnImages(DrawnItems(images)),
-        ConceptSet("drawn", tuple(Concept(f"concept {i}") for i in range(_CONCEPTS))),
-        DissectionOptions(("2",), evidence=EvidenceOptions(draws=0)),
+    probing_pass = ProbingPass(
+        target=Target(network, "drawn", Pixels.preprocessing, "0" * 64),
+        dissector=Pixels(),
+        images=DrawnImages(DrawnItems(images)),
+        options=DissectionOptions(("2",), evidence=EvidenceOptions(draws=0)),
         device=torch.device("cpu"),
         batch_size=64,
-        progress=lambda _progress: None,
     )
+    concept_set = ConceptSet("drawn", tuple(Concept(f"concept {i}") for i in range(_CONCEPTS)))
+    dissect(probing_pass, concept_set, progress=lambda _progress: None)
     # Not ru_maxrss: a child inherits its parent's there, and the check could not fail.
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(peak.split()[1]) / 1e3

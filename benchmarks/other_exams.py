@@ -32,7 +32,7 @@ from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
 from service.engine.evidence.exams import exams_of
 from service.engine.probing.activations import FullActivations, RunningSummary
-from service.engine.probing.probe import LayerRecord, Probing, kept_top
+from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, kept_top
 from service.engine.scoring import embed_concepts
 from service.engine.top_k import RunningTopK
 from service.probes.images import open_images
@@ -99,14 +99,14 @@ def show(target: TargetSpec, dissector: DissectorSpec, probes: ProbeSet, layers:
     """Show all images of a probe set with findings to both networks, on the CPU."""
     device, concept_set = torch.device("cpu"), builtin_concept_set("bi-rads")
     opened = open_dissector(dissector, device)
-    probing = show_images(
-        open_target(target, device, keep_layers=layers),
-        opened,
-        open_images(probes),
-        DissectionOptions(tuple(layers)),
+    probing_pass = ProbingPass(
+        target=open_target(target, device, keep_layers=layers),
+        dissector=opened,
+        images=open_images(probes),
+        options=DissectionOptions(tuple(layers)),
         device=device,
-        progress=lambda _: None,
     )
+    probing = show_images(probing_pass, progress=lambda _: None)
     with torch.inference_mode():
         texts = embed_concepts(opened, concept_set.texts)
     activations = {layer: record.full.matrix for layer, record in probing.layers.items() if record.full is not None}

@@ -39,7 +39,8 @@ def _index(rooms: Sequence[str]) -> str:
         "# Python",
         "The engine is a library: tensors, paths and dataclasses in, dataclasses out. "
         "It needs no server and no database. Open a target with `service.engine.architectures.open_target` and a "
-        "dissector with `service.engine.dissectors.open_dissector`, then:",
+        "dissector with `service.engine.dissectors.open_dissector`, "
+        "put both with the images into a `service.engine.probing.probe.ProbingPass`, then:",
         _directive("autofunction", ENTRY, "no-index"),
         "## Rooms",
         "Names that begin with an underscore are private and not listed.",

@@ -10,7 +10,7 @@ from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.audits import AcknowledgementIn, AuditBriefOut, AuditIn, AuditListedOut, AuditOut, RecomputedOut
 from api.targets import target_of
-from service.domain.audits import Audit
+from service.domain.audits import Audit, Occasion
 from service.domain.policies import Verdict
 from service.usecases import audit_verdicts, audits, deployments
 
@@ -26,7 +26,7 @@ def post_audit(
     def start() -> Audit:
         deployment = deployments.find_deployment(session, body.deployment)
         target = None if body.target is None else target_of(session, queue, roots, body.target, readings=readings)
-        return audits.start_audit(session, queue, deployment, audits.Occasion("request", target), roots, readings)
+        return audits.start_audit(session, queue, deployment, Occasion("request", target), roots, readings)
 
     audit = readings.complete(session, start)
     response.headers["Location"] = f"/audits/{audit.id}"

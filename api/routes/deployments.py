@@ -23,7 +23,7 @@ from api.schemas.deployments import (
 from api.schemas.jobs import JobIn
 from api.targets import target_of
 from service.config import Settings
-from service.domain.audits import Audit, Deployment, Snooze
+from service.domain.audits import Audit, Deployment, Occasion, Snooze
 from service.errors import Conflict, InvalidInput
 from service.usecases import audits, deployments
 from service.usecases.jobs import JobSubmission
@@ -44,21 +44,20 @@ def create_deployment(
     """Deploy a model. 422 if the policy cannot be applied to it; the error names the rule."""
 
     def create() -> Deployment:
-        submission = None
+        dissection = None
         if body.dissection is not None:
             target = target_of(session, queue, roots, body.dissection.target, name=body.name, readings=readings)
-            submission = _submission(body.dissection, target.reference, settings)
-        return deployments.create_deployment(
-            session,
-            body.name,
+            dissection = _submission(body.dissection, target.reference, settings)
+
+        submission = deployments.DeploymentSubmission(
+            name=body.name,
             policy=body.policy,
-            submission=submission,
+            dissection=dissection,
             baseline=body.baseline,
             registered_model=body.registered_model,
             alert_budget=body.alert_budget,
-            roots=roots,
-            readings=readings,
         )
+        return deployments.create_deployment(session, submission, roots, readings)
 
     deployment = readings.complete(session, create)
     response.headers["Location"] = f"/deployments/{deployment.name}"
@@ -111,7 +110,7 @@ def deploy_version(
         deployment = deployments.deploy_version(session, name, target)
         if not body.audit:
             return deployment, None
-        occasion = audits.Occasion("version")
+        occasion = Occasion("version")
         return deployment, audits.start_audit(session, queue, deployment, occasion, roots, readings)
 
     deployment, audit = readings.complete(session, deploy)

@@ -45,10 +45,8 @@ def register_model(
     model, new = resources.register_model(
         session,
         queue,
+        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
         name=body.name,
-        checkpoint=body.checkpoint,
-        architecture=body.architecture,
-        sha256=body.sha256,
         roots=roots,
     )
     _describe(session, response, "/models", model, new=new)

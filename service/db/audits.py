@@ -13,11 +13,10 @@ from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
 from service.db.resources import get_resource
 from service.db.tables import JobRow
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
-from service.domain.audits import Acknowledgement, Audit, AuditStatus, StratumJob, Trigger
+from service.domain.audits import Acknowledgement, Audit, AuditStatus, Deployment, Occasion, StratumJob
 from service.domain.jobs import ENDED
 from service.domain.pages import Page, Position
 from service.domain.policies import Policy
-from service.domain.resources import Resource
 from service.errors import Problem
 
 _POLICY = TypeAdapter(Policy)
@@ -26,30 +25,19 @@ _OUTCOMES = TypeAdapter(tuple[RuleOutcome, ...])
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 
 
-def add_audit(
-    session: Session,
-    deployment_id: UUID,
-    *,
-    trigger: Trigger,
-    schedule: UUID | None,
-    fire_time: datetime | None,
-    target: Resource,
-    candidate: bool,
-    policy: Resource,
-    bound: Policy,
-    baseline: UUID | None,
-) -> UUID:
-    """Insert a running audit."""
+def add_audit(session: Session, deployment: Deployment, occasion: Occasion, policy: Policy) -> UUID:
+    """Insert a running audit. policy: the deployment's, bound."""
+    target = occasion.target or deployment.target
     values = {
-        "deployment_id": deployment_id,
-        "trigger": trigger,
-        "schedule_id": schedule,
-        "fire_time": fire_time,
+        "deployment_id": deployment.id,
+        "trigger": occasion.trigger,
+        "schedule_id": occasion.schedule,
+        "fire_time": occasion.fire_time,
         "target_id": target.id,
-        "candidate": candidate,
-        "policy_id": policy.id,
-        "policy": _POLICY.dump_python(bound, mode="json", exclude_none=True),
-        "baseline_id": baseline,
+        "candidate": target.id != deployment.target.id,
+        "policy_id": deployment.policy.id,
+        "policy": _POLICY.dump_python(policy, mode="json", exclude_none=True),
+        "baseline_id": deployment.baseline,
     }
     return session.execute(insert(AuditRow).values(**values).returning(AuditRow.id)).scalar_one()
 

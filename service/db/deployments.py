@@ -1,6 +1,6 @@
 """Queries on deployments."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,36 +21,40 @@ from service.domain.resources import Resource
 _SNOOZE = TypeAdapter(Snooze)
 
 
-def add_deployment(
-    session: Session,
-    name: str,
-    parts: JobParts,
-    request: JobRequest,
-    policy: Resource,
-    *,
-    baseline: UUID | None,
-    registered_model: str | None,
-    alert_budget: int | None,
-) -> Deployment | None:
+@dataclass(frozen=True, slots=True)
+class NewDeployment:
+    """A deployment that is to be inserted; for its fields see `Deployment`."""
+
+    name: str
+    parts: JobParts
+    """The target, and what it is dissected with."""
+    request: JobRequest
+    policy: Resource
+    baseline: UUID | None
+    registered_model: str | None
+    alert_budget: int | None
+
+
+def add_deployment(session: Session, new: NewDeployment) -> Deployment | None:
     """Insert a deployment, or return None where the name is taken."""
     statement = (
         insert(DeploymentRow)
         .values(
-            name=name,
-            target_id=parts.target.id,
-            dissector_id=parts.dissector.id,
-            probe_set_id=parts.probe_set.id,
-            concept_set_id=parts.concept_set.id,
-            options=request_as_json(request),
-            policy_id=policy.id,
-            baseline_id=baseline,
-            registered_model=registered_model,
-            alert_budget=alert_budget,
+            name=new.name,
+            target_id=new.parts.target.id,
+            dissector_id=new.parts.dissector.id,
+            probe_set_id=new.parts.probe_set.id,
+            concept_set_id=new.parts.concept_set.id,
+            options=request_as_json(new.request),
+            policy_id=new.policy.id,
+            baseline_id=new.baseline,
+            registered_model=new.registered_model,
+            alert_budget=new.alert_budget,
         )
         .on_conflict_do_nothing(index_elements=[DeploymentRow.name])
         .returning(DeploymentRow.id)
     )
-    return None if session.scalar(statement) is None else find_deployment(session, name)
+    return None if session.scalar(statement) is None else find_deployment(session, new.name)
 
 
 def find_deployment(session: Session, name: str) -> Deployment | None:

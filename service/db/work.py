@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.tables import WorkItemRow
-from service.domain.jobs import Stage, StageProgress
+from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.work import (
     AnyLease,
@@ -65,17 +65,16 @@ _ADD = text(
 
 def add_items(
     session: Session,
-    job_id: UUID,
+    job: Job,
     stage: Stage,
     items: Sequence[NewItem],
     *,
-    queue: str,
-    priority: int,
     turn: int,
     consecutive: bool,
 ) -> None:
     """Add a stage's items, ready to be taken. consecutive: each has a turn of its own, from `turn` on."""
-    values = {"job_id": job_id, "stage": stage, "queue": queue, "priority": priority, "turn": turn}
+    queue, priority = job.request.queue, job.request.priority
+    values = {"job_id": job.id, "stage": stage, "queue": queue, "priority": priority, "turn": turn}
     lists = {"labels": [item.label for item in items], "totals": [item.total for item in items]}
     session.execute(_ADD, {**values, **lists, "step": int(consecutive)})
 

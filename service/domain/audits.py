@@ -58,6 +58,17 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class Occasion:
+    """What asks for an audit."""
+
+    trigger: Trigger
+    target: Resource | None = None
+    """A candidate for deployment; None for the version in use."""
+    schedule: UUID | None = None
+    fire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFiles:
     """The registered things whose files are read before an audit begins."""
 

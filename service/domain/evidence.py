@@ -41,6 +41,11 @@ class EvidenceOptions:
     halves: int = 20
     """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
 
+    @property
+    def asked_for(self) -> bool:
+        """Is anything to be drawn at all?"""
+        return self.draws > 0
+
     def as_dict(self) -> EvidenceFields:
         """JSON form."""
         return cast("EvidenceFields", asdict(self))

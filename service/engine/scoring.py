@@ -1,23 +1,22 @@
 """From what a layer did to the names of its neurons."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from service.domain.concepts import ConceptSet
 from service.domain.evidence import Evidence, LayerNull
-from service.domain.jobs import DissectionOptions
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
-from service.engine.evidence.judging import LayerTop, ProbeFacts, judge, null_sets, refusal, with_quality
+from service.engine.evidence.judging import LayerTop, judge, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
+from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Dissector
 from service.engine.probing.probe import LayerRecord
-from service.engine.similarity.contrast_scorer import ConceptSpread, ContrastScorer, spread_of_embeddings
+from service.engine.similarity.contrast_scorer import ContrastScorer, spread_of_embeddings
 from service.engine.similarity.scorer import ConceptColumns, Scorer, best_concepts, columns_of_embeddings
 from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
 from service.engine.top_k import RunningTopK
@@ -30,43 +29,29 @@ _RANK_REORDER_IMAGES = 40
 _QUALITY_IMAGES = 100
 
 
-def score_layer(
-    layer: str,
-    record: LayerRecord,
-    embeddings: Callable[[Tensor], Tensor],
-    texts: Tensor,
-    items: Sequence[ProbeItem],
-    concept_set: ConceptSet,
-    options: DissectionOptions,
-    *,
-    names: Mapping[int, str],
-    between: Callable[[], None],
-) -> LayerDissection:
-    """Name the units of one layer and judge the names.
+def score_layer(layer: str, record: LayerRecord, context: ScoringContext) -> LayerDissection:
+    """Name the units of one layer and judge the names. record: of all shards.
 
-    record: of all shards. embeddings: maps positions among the used images (int64 [n], ascending, CPU) to the
-    dissector's embeddings, float32 [n, D]; without evidence soft_wpmi and wpmi ask only for images that are among some
-    unit's top, the contrasts for all. texts: float32 [C, D], on the device that scores. items: the used images, in
-    order. names: for each concept that names a finding of the probe set, the finding. between: called between two
-    blocks of concepts and between two resamples; may raise to stop.
+    Raises what `context.check_cancelled` raises.
     """
     live = (~record.summary.dead).nonzero().squeeze(1)
     if len(live) == 0:
-        return LayerDissection(layer, _neurons(record, {}, {}, items, concept_set.texts, options))
+        return LayerDissection(layer, _neurons(record, {}, {}, context))
+
+    options = context.options
     with torch.inference_mode():
         if options.method.similarity in PRIOR_METHODS:
-            facts = ProbeFacts.of(items, names)
-            ranked, evidence, null = _by_top_images(
-                record, live, embeddings, texts, concept_set, facts, options, between
-            )
+            ranked, evidence, null = _by_top_images(record, live, context)
         else:
-            ranked, null = _by_all_activations(record, live, embeddings, texts, options), None
-            evidence = [Evidence()] * len(live)
-        if options.evidence.draws:
+            ranked, evidence, null = _by_all_activations(record, live, context), [Evidence()] * len(live), None
+
+        judged: dict[int, Evidence] = {}
+        if options.evidence.asked_for:
             top_images = record.top.indices[live, : min(options.method.top_k, _QUALITY_IMAGES)].cpu()
-            evidence = with_quality(evidence, top_images, embeddings, live.tolist())
-    judged = dict(zip(live.tolist(), evidence, strict=True)) if options.evidence.draws else {}
-    return LayerDissection(layer, _neurons(record, ranked, judged, items, concept_set.texts, options), null)
+            evidence = with_quality(evidence, top_images, context.read_embeddings, live.tolist())
+            judged = dict(zip(live.tolist(), evidence, strict=True))
+
+    return LayerDissection(layer, _neurons(record, ranked, judged, context), null)
 
 
 def _check_concepts(concepts: Sequence[str]) -> None:
@@ -116,48 +101,44 @@ Ranked = dict[int, list[tuple[int, float]]]
 
 
 def _by_top_images(
-    record: LayerRecord,
-    live: Tensor,
-    embeddings: Callable[[Tensor], Tensor],
-    texts: Tensor,
-    concept_set: ConceptSet,
-    facts: ProbeFacts,
-    options: DissectionOptions,
-    between: Callable[[], None],
+    record: LayerRecord, live: Tensor, context: ScoringContext
 ) -> tuple[Ranked, list[Evidence], LayerNull | None]:
+    options, texts = context.options, context.concept_embeddings
     top_k = options.method.top_k
-    inferred = options.evidence.draws > 0 and refusal(facts.exams, options) is None
-    images = record.top.indices[live].cpu()
-    images = images if inferred else images[:, :top_k]
-    groups = null_sets(images[:, :top_k], facts, options) if inferred else []
+
+    images, groups = record.top.indices[live].cpu(), []
+    if context.tests_labels:
+        groups = null_sets(images[:, :top_k], context)
+    else:
+        images = images[:, :top_k]
+
     positions = torch.unique(torch.cat([images.flatten(), *(group.sets.flatten() for group in groups)]))
     place = torch.zeros(int(positions[-1]) + 1, dtype=torch.int64)
     place[positions] = torch.arange(len(positions))
+
     rows = place[images].to(texts.device)
-    columns = columns_of_embeddings(embeddings(positions).to(texts.device), texts)
-    scorer = _scorer(columns, options.method, lambda: spread_of_embeddings(embeddings, record.top.seen, texts))
-    best = best_concepts(scorer, rows[:, :top_k], options.concepts_per_neuron, between=between)
+    columns = columns_of_embeddings(context.read_embeddings(positions).to(texts.device), texts)
+    scorer = _scorer(columns, context)
+    best = best_concepts(scorer, rows[:, :top_k], options.concepts_per_neuron, between=context.check_cancelled)
     ranked = _ranked(live, best.indices, best.scores)
-    if not inferred:
+    if not context.tests_labels:
         return ranked, [Evidence()] * len(live), None
+
     top = LayerTop(images, rows, None if record.full is None else record.full.matrix[:, live].cpu())
     placed = [NullSets(group.units, place[group.sets].to(texts.device)) for group in groups]
-    return ranked, *judge(best, scorer, placed, top, concept_set, facts, options, between=between)
+    return ranked, *judge(best, scorer, placed, top, context)
 
 
-def _by_all_activations(
-    record: LayerRecord,
-    live: Tensor,
-    embeddings: Callable[[Tensor], Tensor],
-    texts: Tensor,
-    options: DissectionOptions,
-) -> Ranked:
+def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringContext) -> Ranked:
+    options, texts = context.options, context.concept_embeddings
     if record.full is None:
         raise ValueError(f"{options.method.similarity} needs all activations, and they were not kept")
+
     activations = record.full.matrix[:, live].to(texts.device)
-    concept_scores = embeddings(torch.arange(len(activations))).to(texts.device) @ texts.t()
+    images = context.read_embeddings(torch.arange(len(activations))).to(texts.device)
+    scores = _similarity_of_all(options.method, images @ texts.t(), activations)
     ranking = RunningTopK(options.concepts_per_neuron)
-    ranking.update(_similarity_of_all(options.method, concept_scores, activations).nan_to_num(nan=-torch.inf).t())
+    ranking.update(scores.nan_to_num(nan=-torch.inf).t())
     return _ranked(live, ranking.indices, ranking.values)
 
 
@@ -168,9 +149,11 @@ def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
     }
 
 
-def _scorer(columns: ConceptColumns, method: Method, spread: Callable[[], ConceptSpread]) -> Scorer:
+def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
+    method = context.options.method
     if method.similarity in CONTRASTS:
-        return ContrastScorer(columns, spread(), method.lam, scan=method.similarity == "contrast_scan")
+        spread = spread_of_embeddings(context.read_embeddings, len(context.items), context.concept_embeddings)
+        return ContrastScorer(columns, spread, method.lam, scan=method.similarity == "contrast_scan")
     parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
     if method.similarity == "wpmi":
         parameters = replace(parameters, p_start=1.0, p_end=1.0)
@@ -186,23 +169,20 @@ def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tens
 
 
 def _neurons(
-    record: LayerRecord,
-    ranked: Ranked,
-    judged: Mapping[int, Evidence],
-    items: Sequence[ProbeItem],
-    concepts: Sequence[str],
-    options: DissectionOptions,
+    record: LayerRecord, ranked: Ranked, judged: Mapping[int, Evidence], context: ScoringContext
 ) -> tuple[Neuron, ...]:
-    count = options.images_per_neuron
+    count = context.options.images_per_neuron
     positions = record.top.indices[:, :count].tolist()
     activations = record.top.values[:, :count].tolist()
+    concepts = context.concept_set.texts
+
     neurons = []
     for unit, summary in enumerate(record.summary.summaries()):
         if unit not in ranked:
             neurons.append(Neuron(unit, dead=True, activation=summary))
             continue
         top_images = tuple(
-            _top_image(items[position], activation)
+            _top_image(context.items[position], activation)
             for position, activation in zip(positions[unit], activations[unit], strict=True)
         )
         names = tuple(RankedConcept(concept, concepts[concept], score) for concept, score in ranked[unit])

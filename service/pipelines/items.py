@@ -30,22 +30,24 @@ from service.domain.work import (
     StoredLayer,
 )
 from service.engine.evidence.job import job_evidence
+from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Target, choose_device
-from service.engine.probing.probe import merge_records
-from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, probe_shard
+from service.engine.probing.probe import ProbingPass, merge_records
+from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
 from service.engine.scoring import check_enough_images, embed_concepts, score_layer
 from service.errors import ImageChanged
 from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
-from service.pipelines.keys import device_name, layer_key, pictures_key, shard_key, texts_key
-from service.pipelines.manifest import describe
+from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.manifest import ShownImages, describe
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import inspect_model, measure_probe_set
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
+from service.ports import ProbeImages
 from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
 from service.reports.pictures import pictured_images
@@ -139,34 +141,28 @@ class DissectionRunner:
             layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
             found.append(decode_layer(artifact.path.read_bytes()))
         shards = self._shards(plan, probed, tell)
-        evidence = self._evidence(plan, shards)
+        evidence = self._evidence(plan, shards, tell)
         results = {layer["layer"]: layer["sha256"] for layer in layers}
-        manifest = describe(
-            target=self._target(plan),
-            dissector=self.networks.dissector(plan.dissector),
-            probe_set=plan.probe_set,
-            concept_set=plan.concept_set.digest,
-            options=plan.request.options,
-            batch_size=plan.request.batch_size,
+        shown_set = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
+        probing_pass = self._pass(plan, open_images(shown_set))
+        shown_images = ShownImages(
             shard_size=plan.request.shard_size,
-            device=device_name(self._device),
-            images=[shard.result["images"] for shard in probed],
+            digests=[shard.result["images"] for shard in probed],
             used=used,
             skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
-            results=results,
-            evidence=evidence,
+        )
+        manifest = describe(
+            probing_pass, plan.probe_set, plan.concept_set, shown=shown_images, results=results, evidence=evidence
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
         controlled, known = control_discoveries(found, evidence, watched=len(plan.concept_set.watched))
-        shown = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
-        images = open_images(shown)
         texts = self._stored_texts(plan)
-        pictures = self._pictures(plan, shown, controlled, known, probed, tell)
+        pictures = self._pictures(plan, shown_set, controlled, known, probed, tell)
         return {
             "layers": layers,
             "manifest": manifest,
-            "regions": regions_of_cards(controlled, plan.concept_set, known, self._target(plan), images, self._device),
+            "regions": regions_of_cards(controlled, plan.concept_set, known, probing_pass),
             "texts": {"key": texts.key, "sha256": texts.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
@@ -185,19 +181,9 @@ class DissectionRunner:
         """read_items: gives the shard's items with the digests that are part of the key."""
 
         def probe() -> bytes:
-            span = plan.shards[position]
-            items = read_items()
-            probing = probe_shard(
-                self._target(plan),
-                self.networks.dissector(plan.dissector),
-                open_images(_with_items(plan.probe_set, span, items), digested=True),
-                plan.request.options,
-                span=span,
-                device=self._device,
-                batch_size=plan.request.batch_size,
-                on_unreadable=plan.probe_set.on_unreadable,
-                progress=tell,
-            )
+            span, items = plan.shards[position], read_items()
+            images = open_images(_with_items(plan.probe_set, span, items), digested=True)
+            probing = self._pass(plan, images).run(span, tell)
             return encode_shard(probing, [item.sha256 for item in items])
 
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
@@ -206,38 +192,29 @@ class DissectionRunner:
         """The shards and the texts are asked for only where the layer has to be scored."""
 
         def score() -> bytes:
-            return self._score_layer(plan, layer, self._shards(plan, probed, tell), self._texts(plan), tell)
+            shards = self._shards(plan, probed, tell)
+            context = self._context(plan, shards, tell)
+            check_enough_images(len(context.items), plan.request.options.method)
+            record = merge_records(shard.record(layer) for shard in shards if shard.layers)
+            return encode_layer(score_layer(layer, record, context))
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
 
-    def _score_layer(self, plan: JobPlan, layer: str, shards: list[StoredShard], texts: Tensor, tell: Tell) -> bytes:
-        options = plan.request.options
-        items = used_items(plan, shards)
-        check_enough_images(len(items), options.method)
-        scored = score_layer(
-            layer,
-            merge_records(shard.record(layer) for shard in shards if shard.layers),
-            lambda positions: gather_embeddings(shards, positions),
-            texts,
-            items,
-            plan.concept_set,
-            options,
-            names=plan.names,
-            between=lambda: tell(0),
-        )
-        return encode_layer(scored)
+    def _evidence(self, plan: JobPlan, shards: list[StoredShard], tell: Tell) -> JobEvidence | None:
+        if not plan.request.options.evidence.asked_for:
+            return None  # without a look at the embeddings
+        every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
+        return job_evidence(self._context(plan, shards, tell), every_activation=every_activation)
 
-    def _evidence(self, plan: JobPlan, shards: list[StoredShard]) -> JobEvidence | None:
-        if plan.request.options.evidence.draws == 0:
-            return None
-        return job_evidence(
-            used_items(plan, shards),
-            lambda positions: gather_embeddings(shards, positions),
-            self._texts(plan),
-            plan.concept_set,
-            plan.request.options,
-            plan.names,
-            every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
+    def _context(self, plan: JobPlan, shards: list[StoredShard], tell: Tell) -> ScoringContext:
+        return ScoringContext(
+            concept_set=plan.concept_set,
+            concept_embeddings=self._texts(plan),
+            items=used_items(plan, shards),
+            read_embeddings=lambda positions: gather_embeddings(shards, positions),
+            options=plan.request.options,
+            finding_of_concept=plan.names,
+            check_cancelled=lambda: tell(0),
         )
 
     def _pictures(
@@ -286,6 +263,17 @@ class DissectionRunner:
 
         key = texts_key(plan, dissector, self._device)
         return self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
+
+    def _pass(self, plan: JobPlan, images: ProbeImages) -> ProbingPass:
+        return ProbingPass(
+            target=self._target(plan),
+            dissector=self.networks.dissector(plan.dissector),
+            images=images,
+            options=plan.request.options,
+            device=self._device,
+            batch_size=plan.request.batch_size,
+            on_unreadable=plan.probe_set.on_unreadable,
+        )
 
     def _target(self, plan: JobPlan) -> Target:
         return self.networks.target(plan.target, plan.request.options.layers)

@@ -1,44 +1,53 @@
 """The manifest of a dissection: the digests, parameters and versions that made it, enough to make it again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import torch
 
 from service.analysis.evidence_codec import encode_evidence
+from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
-from service.domain.jobs import DissectionOptions
 from service.domain.manifests import JobManifest
 from service.domain.probes import ProbeSet
-from service.engine.networks.protocols import Dissector, Target
+from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
+from service.pipelines.keys import device_name
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 
 
+@dataclass(frozen=True, slots=True)
+class ShownImages:
+    """What the networks were shown of a probe set."""
+
+    shard_size: int
+    """Items in each shard."""
+    digests: Sequence[str]
+    """Of each shard's image files."""
+    used: int
+    """How many images were shown."""
+    skipped_rows: Sequence[int]
+    """Rows of the manifest whose images could not be decoded."""
+
+
 def describe(
-    *,
-    target: Target,
-    dissector: Dissector,
+    probing_pass: ProbingPass,
     probe_set: ProbeSet,
-    concept_set: str,
-    options: DissectionOptions,
-    batch_size: int,
-    shard_size: int,
-    device: str,
-    images: Sequence[str],
-    used: int,
-    skipped_rows: Sequence[int],
+    concept_set: ConceptSet,
+    *,
+    shown: ShownImages,
     results: Mapping[str, str],
     evidence: JobEvidence | None,
 ) -> JobManifest:
     """What made a dissection.
 
-    concept_set: its digest.
-    images: digest of each shard's image files.
+    probing_pass: with the options of the scoring.
     results: digest of each layer's neurons as canonical JSON, in the order of the dissection; q-values, which hang on
     all layers, are not part of it.
     """
+    target, dissector, options = probing_pass.target, probing_pass.dissector, probing_pass.options
     return {
         "target": {
             "architecture": target.architecture,
@@ -49,19 +58,19 @@ def describe(
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
         "probe_set": {
             "digest": probe_set.digest,
-            "images": digest_of(list(images)),
+            "images": digest_of(list(shown.digests)),
             "merged_rows": probe_set.merged_rows,
         },
-        "concept_set": concept_set,
+        "concept_set": concept_set.digest,
         "layers": list(results),
         "method": options.method.as_dict(),
         "concepts_per_neuron": options.concepts_per_neuron,
         "images_per_neuron": options.images_per_neuron,
-        "images_used": used,
-        "rows_skipped": list(skipped_rows),
-        "batch_size": batch_size,
-        "shard_size": shard_size,
-        "device": device,
+        "images_used": shown.used,
+        "rows_skipped": list(shown.skipped_rows),
+        "batch_size": probing_pass.batch_size,
+        "shard_size": shown.shard_size,
+        "device": device_name(probing_pass.device),
         # Two processors of different kinds are both the device "cpu", and sum up in another order.
         "processor": {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()},
         "precision": "float32",

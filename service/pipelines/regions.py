@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, Region, RegionsOfLayers
-from service.engine.networks.protocols import Target
+from service.engine.probing.probe import ProbingPass
 from service.engine.probing.regions import Spot, find_regions
-from service.ports import ProbeImages
 from service.reports.cards import choose_cards
 
 
@@ -17,11 +14,10 @@ def regions_of_cards(
     layers: Sequence[LayerDissection],
     concept_set: ConceptSet,
     evidence: JobEvidence | None,
-    target: Target,
-    images: ProbeImages,
-    device: torch.device,
+    probing_pass: ProbingPass,
 ) -> RegionsOfLayers:
     """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
+    images = probing_pass.images
     place = {(item.row, item.box): index for index, item in enumerate(images.items)}
     spots = {
         (card.layer, card.unit): [Spot(card.layer, card.unit, place[image.row, image.box]) for image in card.images]
@@ -29,7 +25,8 @@ def regions_of_cards(
     }
     if not spots:
         return {}
-    found = find_regions(target, images, [spot for card in spots.values() for spot in card], device=device)
+    wanted = [spot for card in spots.values() for spot in card]
+    found = find_regions(probing_pass.target, images, wanted, device=probing_pass.device)
     regions: dict[str, dict[str, list[Region | None]]] = {}
     for (layer, unit), card in spots.items():
         regions.setdefault(layer, {})[str(unit)] = [found.get(spot) for spot in card]

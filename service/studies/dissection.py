@@ -16,9 +16,9 @@ from service.engine.architectures import open_target
 from service.engine.dissect import dissect
 from service.engine.dissectors import open_dissector
 from service.engine.networks.protocols import choose_device
+from service.engine.probing.probe import ProbingPass
 from service.engine.probing.shards import shard_spans
-from service.pipelines.keys import device_name
-from service.pipelines.manifest import describe
+from service.pipelines.manifest import ShownImages, describe
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
@@ -52,38 +52,34 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
     items = with_digests(plan.probe_set.items, plan.probe_set.roots)
-    images = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
+    digests = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
 
-    probe_images = open_images(replace(plan.probe_set, items=items), digested=True)
-    result = dissect(
-        target,
-        dissector,
-        probe_images,
-        plan.concept_set,
-        plan.options,
-        names=name_findings(plan.concept_set, plan.probe_set.findings),
-        device=device,
-        batch_size=plan.batch_size,
-        shard_size=plan.shard_size,
-        on_unreadable=plan.probe_set.on_unreadable,
-        progress=progress,
-    )
-    layers, evidence = control_discoveries(result.layers, result.evidence, watched=len(plan.concept_set.watched))
-    manifest = describe(
+    probing_pass = ProbingPass(
         target=target,
         dissector=dissector,
-        probe_set=plan.probe_set,
-        concept_set=plan.concept_set.digest,
+        images=open_images(replace(plan.probe_set, items=items), digested=True),
         options=plan.options,
+        device=device,
         batch_size=plan.batch_size,
+        on_unreadable=plan.probe_set.on_unreadable,
+    )
+    result = dissect(
+        probing_pass,
+        plan.concept_set,
+        names=name_findings(plan.concept_set, plan.probe_set.findings),
         shard_size=plan.shard_size,
-        device=device_name(device),
-        images=images,
-        used=result.images_used,
-        skipped_rows=result.images_skipped,
+        progress=progress,
+    )
+
+    layers, evidence = control_discoveries(result.layers, result.evidence, watched=len(plan.concept_set.watched))
+    manifest = describe(
+        probing_pass,
+        plan.probe_set,
+        plan.concept_set,
+        shown=ShownImages(plan.shard_size, digests, result.images_used, result.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in result.layers},
         evidence=evidence,
     )
-    regions = regions_of_cards(layers, plan.concept_set, evidence, target, probe_images, device)
+    regions = regions_of_cards(layers, plan.concept_set, evidence, probing_pass)
     return replace(result, layers=with_regions(layers, regions), evidence=evidence), manifest

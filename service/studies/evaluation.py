@@ -25,13 +25,12 @@ from service.domain.probes import ProbeItem, ProbeSet
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
-from service.engine.networks.protocols import Dissector, Target
-from service.engine.probing.probe import Probing
+from service.engine.networks.protocols import Dissector
+from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.probing.shards import shard_spans
 from service.engine.scoring import embed_concepts
 from service.errors import InvalidInput
-from service.pipelines.keys import device_name
-from service.pipelines.manifest import describe
+from service.pipelines.manifest import ShownImages, describe
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
@@ -97,11 +96,10 @@ class _Concepts:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Both networks, and what is left of the images that were shown to them."""
+    """A target, how it was shown the images, and what is left of that."""
 
     spec: TargetSpec
-    target: Target
-    dissector: Dissector
+    probing_pass: ProbingPass
     probing: Probing
 
 
@@ -153,19 +151,16 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
 
 
 def _show(plan: EvaluationPlan, spec: TargetSpec, dissector: Dissector, progress: ProgressListener) -> _Shown:
-    target = open_target(spec, plan.device, keep_layers=plan.layers or ())
-    probing = show_images(
-        target,
-        dissector,
-        open_images(plan.probe_set, digested=True),
-        _options(plan, METHODS[0]),
+    probing_pass = ProbingPass(
+        target=open_target(spec, plan.device, keep_layers=plan.layers or ()),
+        dissector=dissector,
+        images=open_images(plan.probe_set, digested=True),
+        options=_options(plan, METHODS[0]),
         device=plan.device,
         batch_size=_BATCH,
-        shard_size=_SHARD,
         on_unreadable=plan.probe_set.on_unreadable,
-        progress=progress,
     )
-    return _Shown(spec, target, dissector, probing)
+    return _Shown(spec, probing_pass, show_images(probing_pass, shard_size=_SHARD, progress=progress))
 
 
 def _evaluated(
@@ -189,13 +184,13 @@ def _evaluated(
         manifest=_manifest(plan, shown, concepts.concept_set, options, found.layers, by_exam),
         judgement=judge_survival(by_exam, by_image),
     )
-    return _outlined(plan, shown, evaluated) if evaluated.reported else evaluated
+    return _outlined(shown, evaluated) if evaluated.reported else evaluated
 
 
-def _outlined(plan: EvaluationPlan, shown: _Shown, evaluated: EvaluatedDissection) -> EvaluatedDissection:
+def _outlined(shown: _Shown, evaluated: EvaluatedDissection) -> EvaluatedDissection:
     """With the regions that its report outlines."""
-    found, images = evaluated.dissection, open_images(plan.probe_set)
-    regions = regions_of_cards(found.layers, evaluated.concept_set, found.evidence, shown.target, images, plan.device)
+    found = evaluated.dissection
+    regions = regions_of_cards(found.layers, evaluated.concept_set, found.evidence, shown.probing_pass)
     return replace(evaluated, dissection=replace(found, layers=with_regions(found.layers, regions)))
 
 
@@ -235,18 +230,12 @@ def _manifest(
 ) -> JobManifest:
     """scored: the layers without q-values, which are no part of a layer's digest."""
     items = plan.probe_set.items
+    digests = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), _SHARD)]
     return describe(
-        target=shown.target,
-        dissector=shown.dissector,
-        probe_set=plan.probe_set,
-        concept_set=concept_set.digest,
-        options=options,
-        batch_size=_BATCH,
-        shard_size=_SHARD,
-        device=device_name(plan.device),
-        images=[digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), _SHARD)],
-        used=dissection.images_used,
-        skipped_rows=dissection.images_skipped,
+        replace(shown.probing_pass, options=options),
+        plan.probe_set,
+        concept_set,
+        shown=ShownImages(_SHARD, digests, dissection.images_used, dissection.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in scored},
         evidence=dissection.evidence,
     )

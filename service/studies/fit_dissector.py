@@ -109,7 +109,7 @@ def fit_dissector(
         options.height, options.width, encoder.mean, encoder.std, crop_to_breast=options.crop_to_breast
     )
     total = len(items) + (0 if held_out is None else len(held_out.items))
-    features = _features(encoder, images, contract, progress, (0, total))
+    features = _features(encoder, _EncoderInputs(images, contract), progress, (0, total))
     embedded = sentence_encoder(texts).clone()
     matches = _matches(own, len(texts)).to(device)
     fitted = fit_heads(
@@ -121,10 +121,11 @@ def fit_dissector(
     heads, losses, weights = fitted.heads, fitted.losses, None
     if trained:
         encoder = ImageFeatures(image_spec, device, trainable=True)
-        heads, losses = _train(encoder, fitted, images, split, contract, embedded, matches, options)
+        heads, losses = _train(encoder, fitted, _EncoderInputs(images, contract), split, embedded, matches, options)
         weights = encoder.network.state_dict()
     if held_out is not None or trained:
-        seen = _features(encoder, tested, contract, progress, (total - len(tested.items), total))
+        last = (total - len(tested.items), total)
+        seen = _features(encoder, _EncoderInputs(tested, contract), progress, last)
     else:
         seen = features[split.held_out]
     figures = measure(heads, sentence_encoder, seen, tested_items)
@@ -190,32 +191,41 @@ def _with_reports(items: Sequence[ProbeItem], split: Split) -> Split:
     return replace(split, fit=fit, held_back=held_back)
 
 
+@dataclass(frozen=True, slots=True)
+class _EncoderInputs:
+    """Images, and how they are prepared for the encoder."""
+
+    images: ProbeImages
+    contract: Preprocessing
+
+    def batches(self) -> Generator[tuple[Tensor, tuple[int, ...]]]:
+        """All images in order, float32 [B, 3, H, W], with their numbers. A caller that leaves early must close it."""
+        span = range(len(self.images.items))
+        stream = image_batches(
+            self.images, self.contract, self.contract, span=span, batch_size=_BATCH, on_unreadable="fail"
+        )
+        with closing(stream):
+            for batch in stream:
+                yield batch.dissector, batch.indices
+
+    def chosen(self, rows: Sequence[int]) -> "_EncoderInputs":
+        """Those images alone, in that order."""
+        return _EncoderInputs(_Chosen(self.images, rows), self.contract)
+
+
 def _features(
-    encoder: ImageFeatures,
-    images: ProbeImages,
-    contract: Preprocessing,
-    progress: ProgressListener,
-    span: tuple[int, int],
+    encoder: ImageFeatures, inputs: _EncoderInputs, progress: ProgressListener, span: tuple[int, int]
 ) -> Tensor:
     """Features [N, F] of every image, float16 on the encoder's device: half of the memory, far finer than the data."""
     done, total = span
     progress(Progress(Stage.PROBE, done, total))
     chunks = []
-    with torch.inference_mode(), closing(_batches(images, contract)) as batches:
+    with torch.inference_mode(), closing(inputs.batches()) as batches:
         for batch, _ in batches:
             chunks.append(encoder(batch.to(encoder.device)).half())
             done += len(batch)
             progress(Progress(Stage.PROBE, done, total))
     return torch.cat(chunks).clone()
-
-
-def _batches(images: ProbeImages, contract: Preprocessing) -> Generator[tuple[Tensor, tuple[int, ...]]]:
-    every = range(len(images.items))
-    with closing(
-        image_batches(images, contract, contract, span=every, batch_size=_BATCH, on_unreadable="fail")
-    ) as stream:
-        for batch in stream:
-            yield batch.dissector, batch.indices
 
 
 class _Chosen:
@@ -232,9 +242,8 @@ class _Chosen:
 def _train(
     encoder: ImageFeatures,
     fitted: FittedHeads,
-    images: ProbeImages,
+    inputs: _EncoderInputs,
     split: Split,
-    contract: Preprocessing,
     texts: Tensor,
     matches: Tensor,
     options: FitOptions,
@@ -244,7 +253,7 @@ def _train(
     def passing(rows: list[int], *, shuffled: bool) -> Batches:
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             order = [rows[i] for i in torch.randperm(len(rows), generator=generator)] if shuffled else rows
-            with closing(_batches(_Chosen(images, order), contract)) as stream:
+            with closing(inputs.chosen(order).batches()) as stream:
                 for batch, indices in stream:
                     chosen = torch.tensor([order[i] for i in indices], device=encoder.device)
                     yield batch.to(encoder.device), chosen

@@ -7,11 +7,11 @@ from sqlalchemy.orm import Session
 
 from service.db.audits import open_audits_of_schedule
 from service.db.deployments import get_deployment
-from service.domain.audits import AuditFiles, FilesRead
+from service.domain.audits import AuditFiles, FilesRead, Occasion
 from service.errors import DissectError
 from service.files import DataRoots
 from service.ports import Audits, JobQueue
-from service.usecases.audits import Occasion, begin_audit, cancel_audit, files_of_audit, read_files, refuse_audit
+from service.usecases.audits import begin_audit, cancel_audit, files_of_audit, read_files, refuse_audit
 from service.usecases.readings import AT_ONCE, Readings
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 from service.db import audits as queries
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
-from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, StratumJob, Trigger
+from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, Occasion, StratumJob
 from service.domain.digests import digest_of, digest_of_file
 from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
@@ -38,16 +37,6 @@ from service.usecases.resources import concept_set_of, listed_probe_set, registe
 from service.usecases.trail import annotate
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """What asked for an audit. target: a candidate for deployment, None for the version in use."""
-
-    trigger: Trigger
-    target: Resource | None = None
-    schedule: UUID | None = None
-    fire_time: datetime | None = None
 
 
 def start_audit(
@@ -101,7 +90,7 @@ def begin_audit(
     except DissectError as error:
         return refuse_audit(session, deployment, occasion, error)
 
-    audit_id = _add_audit(session, deployment, occasion, plan.policy)
+    audit_id = queries.add_audit(session, deployment, occasion, plan.policy)
     job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
     strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
     queries.set_jobs(session, audit_id, job.id, strata)
@@ -110,7 +99,7 @@ def begin_audit(
 
 def refuse_audit(session: Session, deployment: Deployment, occasion: Occasion, problem: DissectError) -> Audit:
     """Record an audit that was asked for and cannot begin: it ends at once with that problem, and is told of."""
-    audit_id = _add_audit(session, deployment, occasion, policy_of(deployment.policy))
+    audit_id = queries.add_audit(session, deployment, occasion, policy_of(deployment.policy))
     queries.end_audit(session, audit_id, AuditStatus.ERROR, problem=problem.as_problem())
     audit = find_audit(session, audit_id)
 
@@ -204,22 +193,6 @@ def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
     same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
     return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)
-
-
-def _add_audit(session: Session, deployment: Deployment, occasion: Occasion, policy: Policy) -> UUID:
-    target = occasion.target or deployment.target
-    return queries.add_audit(
-        session,
-        deployment.id,
-        trigger=occasion.trigger,
-        schedule=occasion.schedule,
-        fire_time=occasion.fire_time,
-        target=target,
-        candidate=target.id != deployment.target.id,
-        policy=deployment.policy,
-        bound=policy,
-        baseline=deployment.baseline,
-    )
 
 
 def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:

@@ -1,6 +1,6 @@
 """Deploy a model, give it another version, policy or baseline, silence its alerts."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from uuid import UUID
@@ -46,49 +46,58 @@ def policy_of(resource: Resource) -> Policy:
     return policy_from(dict(resource.spec))
 
 
+@dataclass(frozen=True, slots=True)
+class DeploymentSubmission:
+    """What somebody deploys under a name, and how it is to be audited."""
+
+    name: str
+    policy: str
+    """A policy's name, or `name@version`."""
+    dissection: JobSubmission | None = None
+    """The target, and how it is dissected; None where all that is as in the baseline."""
+    baseline: UUID | None = None
+    """A job that has succeeded; None where the first baseline is pinned later."""
+    registered_model: str | None = None
+    alert_budget: int | None = None
+
+
 def create_deployment(
-    session: Session,
-    name: str,
-    *,
-    policy: str,
-    submission: JobSubmission | None,
-    baseline: UUID | None,
-    registered_model: str | None,
-    alert_budget: int | None,
-    roots: DataRoots,
-    readings: Readings = AT_ONCE,
+    session: Session, submission: DeploymentSubmission, roots: DataRoots, readings: Readings = AT_ONCE
 ) -> Deployment:
-    """Deploy a model: as a submission says, or just as the job did that becomes the baseline.
+    """Deploy a model: as a dissection says, or just as the job did that becomes the baseline.
 
     Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
     InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
     and NotRead.
     """
+    name, baseline = submission.name, submission.baseline
     check_name(name)
-    if (submission is None) == (baseline is None):
+    if (submission.dissection is None) == (baseline is None):
         raise InvalidInput(
             "Say how to dissect the model.",
             field="baseline",
             value=baseline,
             remedy="Give either the job that becomes the baseline, or a dissection.",
         )
-    if submission is not None:
-        parts, request = resolve(session, submission)
+
+    if submission.dissection is not None:
+        parts, request = resolve(session, submission.dissection)
     else:
         job = _baseline(session, baseline)
         parts, request = parts_of(session, job.id), job.request
-    found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-    _check_policy(session, found, parts, roots, readings)
-    deployment = queries.add_deployment(
-        session,
-        name,
-        parts,
-        request,
-        found,
+    policy = find_resource(session, ResourceKind.POLICY, submission.policy, field="policy")
+    _check_policy(session, policy, parts, roots, readings)
+
+    new = queries.NewDeployment(
+        name=name,
+        parts=parts,
+        request=request,
+        policy=policy,
         baseline=baseline,
-        registered_model=registered_model,
-        alert_budget=alert_budget,
+        registered_model=submission.registered_model,
+        alert_budget=submission.alert_budget,
     )
+    deployment = queries.add_deployment(session, new)
     if deployment is None:
         raise Conflict(
             f"A deployment named '{name}' already exists.",

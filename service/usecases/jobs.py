@@ -149,16 +149,8 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
     request = job.request
     images = image_count(session, probe_set)
     shards = [NewItem(min(request.shard_size, images - first)) for first in range(0, images, request.shard_size)]
-    add_items(
-        session,
-        job.id,
-        Stage.PROBE,
-        shards,
-        queue=request.queue,
-        priority=request.priority,
-        turn=next_turn(session, request.queue),
-        consecutive=True,
-    )
+    turn = next_turn(session, request.queue)
+    add_items(session, job, Stage.PROBE, shards, turn=turn, consecutive=True)
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
     on_commit(session, lambda: wake_worker(queue, job.id))
     return replace(job, progress=(StageProgress(Stage.PROBE, 0, images, len(shards), 0, None, None),))

@@ -27,7 +27,7 @@ from service.db.registry import (
     source_of_registry_version,
 )
 from service.db.session import Sessions, transaction
-from service.domain.audits import Audit, Deployment
+from service.domain.audits import Audit, Deployment, Occasion
 from service.domain.digests import files_below
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
@@ -35,12 +35,12 @@ from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
 from service.ports import JobQueue
-from service.usecases.audits import Occasion, refuse_audit, start_audit
+from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
 from service.usecases.readings import AT_ONCE, Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
-from service.usecases.resources import register_model
+from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.trail import record
 
 PATIENCE = timedelta(minutes=10)
@@ -230,10 +230,8 @@ def _register(session: Session, queue: JobQueue, version: _Version, files: _File
     return register_model(
         session,
         queue,
+        NamedCheckpoint(weights, model_spec(deployment.target)["architecture"]),
         name=deployment.name,
-        checkpoint=weights,
-        architecture=model_spec(deployment.target)["architecture"],
-        sha256=None,
         roots=files.roots,
         readings=files.readings,
     )[0]

@@ -1,7 +1,7 @@
 """Register, find and list models, dissectors, probe sets, concept sets and policies."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,22 @@ Registered = tuple[Resource, bool]
 """The resource, and whether this call made it (False: the same content was registered before)."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedCheckpoint:
+    """A weights file as a caller names it, which nobody has looked at yet."""
+
+    path: str
+    architecture: str
+    sha256: str | None = None
+    """What the caller says of its content."""
+
+
 def register_model(
     session: Session,
     queue: JobQueue,
+    checkpoint: NamedCheckpoint,
     *,
     name: str | None,
-    checkpoint: str,
-    architecture: str,
-    sha256: str | None,
     roots: DataRoots,
     readings: Readings = AT_ONCE,
 ) -> Registered:
@@ -54,17 +62,17 @@ def register_model(
     """
     if name is not None:
         check_name(name)
-    path = readings.of(("place", checkpoint), partial(locate, checkpoint, roots, field="checkpoint"))
-    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint, readings=readings)
-    if sha256 is not None and sha256.lower() != actual:
+    path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
+    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
+    if checkpoint.sha256 is not None and checkpoint.sha256.lower() != actual:
         raise DigestMismatch(
             f"The file's SHA-256 is {actual}.",
             field="sha256",
-            value=sha256,
+            value=checkpoint.sha256,
             remedy="Copy the checkpoint again, or correct the digest.",
         )
-    spec = {"checkpoint": str(path), "architecture": architecture, "sha256": actual}
-    digest = digest_of({"architecture": architecture, "sha256": actual})
+    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": actual}
+    digest = digest_of({"architecture": checkpoint.architecture, "sha256": actual})
     name = f"inline-{digest[:16]}" if name is None else name
     model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
     if new:

@@ -135,16 +135,8 @@ def _lock_held(session: Session, lease: Lease) -> Job:
 def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) -> None:
     layers = _layers(session, job.id) if lease.stage is Stage.PROBE else []
     stage, items = (Stage.SCORE, [NewItem(1, layer) for layer in layers]) if layers else (Stage.STORE, [NewItem(1)])
-    queries.add_items(
-        session,
-        job.id,
-        stage,
-        items,
-        queue=job.request.queue,
-        priority=job.request.priority,
-        turn=queries.item_turn(session, lease.item_id),
-        consecutive=False,
-    )
+    turn = queries.item_turn(session, lease.item_id)
+    queries.add_items(session, job, stage, items, turn=turn, consecutive=False)
     on_commit(session, lambda: wake_worker(queue, job.id))
 
 

@@ -27,7 +27,7 @@ from service.db.session import Sessions, transaction
 from service.db.tables import ResourceRow
 from service.db.trail import stream_entries
 from service.domain.alerts import EndpointKind
-from service.domain.audits import AuditStatus
+from service.domain.audits import AuditStatus, Occasion
 from service.domain.digests import digest_of
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
@@ -36,8 +36,8 @@ from service.errors import InvalidInput, Problem
 from service.files import ANYWHERE
 from service.signatures import PublicKey, SigningKey
 from service.usecases.alerts import create_endpoint, send_test
-from service.usecases.audits import Occasion, start_audit
-from service.usecases.deployments import create_deployment, find_deployment, register_policy
+from service.usecases.audits import start_audit
+from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment, register_policy
 from service.usecases.resources import register_probe_set
 from service.usecases.schedules import create_schedule
 from service.usecases.trail import record
@@ -121,16 +121,7 @@ def deployment(caller: Caller) -> str:
         probe_set, _ = register_probe_set(session, RecordingQueue(), **found)  # type: ignore[arg-type]
         job = dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         register_policy(session, "policy", policy_from(POLICY))
-        create_deployment(
-            session,
-            "east",
-            policy="policy",
-            submission=None,
-            baseline=job,
-            registered_model=None,
-            alert_budget=None,
-            roots=ANYWHERE,
-        )
+        create_deployment(session, DeploymentSubmission("east", "policy", baseline=job), ANYWHERE)
         session.info.clear()
         return str(job)
 

@@ -13,7 +13,7 @@ from service.domain.jobs import JobStatus
 from service.domain.methods import Method
 from service.files import ANYWHERE
 from service.usecases.jobs import submit_job
-from service.usecases.resources import register_dissector, register_model, register_probe_set
+from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.chaos.field import SUBMISSION, Field, open_field
 
 REAL_WORKER = (sys.executable, "-m", "workers")
@@ -61,10 +61,8 @@ def _register(field: Field, files: Samples) -> None:
         register_model(
             session,
             field.queue,
+            NamedCheckpoint(str(files.checkpoint), "efficientnet-lite0"),
             name="lite0",
-            checkpoint=str(files.checkpoint),
-            architecture="efficientnet-lite0",
-            sha256=None,
             roots=ANYWHERE,
         )
         register_dissector(session, name="reader", path=str(files.dissector), roots=ANYWHERE)

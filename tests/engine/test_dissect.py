@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from service.domain.methods import Method
 from service.domain.neurons import Dissection, Neuron
 from service.engine.dissect import dissect
 from service.engine.networks.protocols import Target
+from service.engine.probing.probe import ProbingPass
 from service.engine.similarity import cosine, soft_wpmi
 from service.errors import (
     DissectError,
@@ -51,24 +53,25 @@ def run(
     target: Target,
     images: ProbeImages,
     *,
-    device: torch.device = CPU,
     dissector: GreyDissector | None = None,
     concepts: Sequence[str] = TEXTS,
     layers: tuple[str, ...] | None = None,
     method: Method | None = None,
+    shard_size: int = 256,
     progress: ProgressListener = no_progress,
-    **options: object,
+    **fields: Any,
 ) -> Dissection:
-    return dissect(
-        target,
-        GreyDissector(device) if dissector is None else dissector,
-        images,
-        words(concepts),
-        DissectionOptions(layers, method or Method(top_k=2), concepts_per_neuron=2, images_per_neuron=3),
+    """fields: further ones of the probing pass."""
+    device = next(target.module.parameters()).device
+    probing_pass = ProbingPass(
+        target=target,
+        dissector=GreyDissector(device) if dissector is None else dissector,
+        images=images,
+        options=DissectionOptions(layers, method or Method(top_k=2), concepts_per_neuron=2, images_per_neuron=3),
         device=device,
-        progress=progress,
-        **options,  # type: ignore[arg-type]
+        **fields,
     )
+    return dissect(probing_pass, words(concepts), shard_size=shard_size, progress=progress)
 
 
 # Unit 0 is the grey level, unit 1 its negative (dead after ReLU), unit 2 is 1 - grey level, after ReLU.
@@ -81,7 +84,7 @@ def toy(device: torch.device = CPU) -> Target:
 
 
 def test_a_toy_network_is_named_as_on_paper(device: torch.device) -> None:
-    result = run(toy(device), grey_images(*LEVELS), device=device)
+    result = run(toy(device), grey_images(*LEVELS))
     [layer] = result.layers
     assert (layer.layer, result.images_used, result.images_skipped) == ("blocks[1]", 4, ())
     bright, dead, dark = layer.neurons
@@ -102,7 +105,7 @@ def test_a_toy_network_is_named_as_on_paper(device: torch.device) -> None:
 
 
 def test_scores_are_those_of_the_formula_over_live_units(device: torch.device) -> None:
-    result = run(toy(device), grey_images(*LEVELS), device=device)
+    result = run(toy(device), grey_images(*LEVELS))
     dissector = GreyDissector(device)
     levels = torch.tensor(LEVELS, device=device)
     cosines = dissector._at(levels) @ dissector.embed_texts(TEXTS).t()
@@ -128,9 +131,9 @@ def test_a_layer_of_dead_units_has_no_names() -> None:
 def test_the_batch_size_changes_nothing(device: torch.device) -> None:
     generator = torch.Generator().manual_seed(3)
     images = grey_images(*torch.rand(17, generator=generator).round(decimals=1).tolist())  # with ties
-    whole = run(toy(device), images, device=device, batch_size=17)
+    whole = run(toy(device), images, batch_size=17)
     for batch_size in (1, 4, 16):
-        assert run(toy(device), images, device=device, batch_size=batch_size) == whole
+        assert run(toy(device), images, batch_size=batch_size) == whole
 
 
 def test_images_of_other_sizes_go_in_batches_of_their_own() -> None:
@@ -191,16 +194,15 @@ def test_the_golden_run_from_its_activations_and_projections(device: torch.devic
     with np.load(GOLDEN) as arrays:
         golden = {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
     blocks = ("block0", "block11", "block22")
-    result = dissect(
-        target_of(Lookup({block: golden[f"{block}/target"] for block in blocks}), device),
-        Stored(golden["image_projection"], golden["text_projection"]),
-        grey_images(*range(24)),
-        words(str(text) for text in range(40)),
-        DissectionOptions(tuple(f"layers.{block}" for block in blocks), Method(top_k=8)),
+    probing_pass = ProbingPass(
+        target=target_of(Lookup({block: golden[f"{block}/target"] for block in blocks}), device),
+        dissector=Stored(golden["image_projection"], golden["text_projection"]),
+        images=grey_images(*range(24)),
+        options=DissectionOptions(tuple(f"layers.{block}" for block in blocks), Method(top_k=8)),
         device=device,
         batch_size=5,
-        progress=no_progress,
     )
+    result = dissect(probing_pass, words(str(text) for text in range(40)), progress=no_progress)
     for block, layer in zip(blocks, result.layers, strict=True):
         for unit, neuron in enumerate(layer.neurons):
             scores = [concept.score for concept in neuron.concepts]

@@ -22,6 +22,7 @@ from service.engine.architectures import open_target
 from service.engine.dissect import dissect
 from service.engine.dissectors import open_dissector
 from service.engine.networks.protocols import Dissector
+from service.engine.probing.probe import ProbingPass
 from service.engine.similarity import soft_wpmi
 from tests.engine.published import GOLDEN, images_of, pretraining_file, recipe_weights, vocabulary
 from tests.engine.toys import words
@@ -66,15 +67,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, golden: dict[str, NDArray[Any]
     ]
     texts = [" ".join(f"w{token}" for token in row) for row in inner]
     method = Method.of("soft_wpmi", top_k=MANIFEST["top_k"], pooling=MANIFEST["pool_mode"])
-    dissection = dissect(
-        target,
-        dissector,
-        PreparedImages(images),
-        words(texts),
-        DissectionOptions(LAYERS, method, concepts_per_neuron=10, images_per_neuron=5),
-        device=CPU,
-        progress=lambda _progress: None,
-    )
+    options = DissectionOptions(LAYERS, method, concepts_per_neuron=10, images_per_neuron=5)
+    probing_pass = ProbingPass(target, dissector, PreparedImages(images), options, CPU)
+    dissection = dissect(probing_pass, words(texts), progress=lambda _progress: None)
     return SimpleNamespace(dissector=dissector, images=images, texts=texts, dissection=dissection)
 
 

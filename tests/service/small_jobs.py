@@ -19,6 +19,7 @@ from service.files import ANYWHERE
 from service.ports import JobQueue
 from service.usecases.jobs import JobSubmission, submit_job
 from service.usecases.resources import (
+    NamedCheckpoint,
     register_concept_set,
     register_dissector,
     register_model,
@@ -63,13 +64,7 @@ def register(
 ) -> Resource:
     """Register everything in the folder; the probe set."""
     register_model(
-        session,
-        queue,
-        name="target",
-        checkpoint=str(folder / "target.safetensors"),
-        architecture=ARCHITECTURE,
-        sha256=None,
-        roots=ANYWHERE,
+        session, queue, NamedCheckpoint(str(folder / "target.safetensors"), ARCHITECTURE), name="target", roots=ANYWHERE
     )
     register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
     register_concept_set(session, CONCEPTS)

@@ -51,7 +51,8 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
     first = run(submit(sessions, folder))
     stored = artifacts(sessions)
     assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "pictures": 1}
-    for computation in ("probe_shard", "score_layer", "Thumbnails"):
+    monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", None)
+    for computation in ("score_layer", "Thumbnails"):
         monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
     second = run(submit(sessions, folder))
     assert (second.status, second.manifest) == (JobStatus.SUCCEEDED, first.manifest)

@@ -20,7 +20,7 @@ from service.config import Settings
 from service.db.audit_tables import AuditRow
 from service.db.audits import take_ended_audit
 from service.db.session import Sessions, transaction
-from service.domain.audits import Audit, AuditStatus, Deployment
+from service.domain.audits import Audit, AuditStatus, Deployment, Occasion
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import JobStatus
 from service.domain.methods import Method
@@ -29,8 +29,9 @@ from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
-from service.usecases.audits import Occasion, acknowledge_audit, cancel_audit, find_audit, start_audit
+from service.usecases.audits import acknowledge_audit, cancel_audit, find_audit, start_audit
 from service.usecases.deployments import (
+    DeploymentSubmission,
     change_deployment,
     create_deployment,
     deploy_version,
@@ -39,7 +40,7 @@ from service.usecases.deployments import (
     register_policy,
 )
 from service.usecases.jobs import cancel_job, find_job
-from service.usecases.resources import register_model
+from service.usecases.resources import NamedCheckpoint, register_model
 from tests.service.factories import RecordingQueue
 from tests.service.inline_child import inline_host
 from tests.service.small_jobs import SUBMISSION, submit, write_folder
@@ -74,28 +75,15 @@ class Hospital:
 
     def deploy(self, *, baseline: UUID | None = None, policy: str = "policy") -> Deployment:
         with transaction(self.sessions) as session:
-            return create_deployment(
-                session,
-                "east",
-                policy=policy,
-                submission=SMALL if baseline is None else None,
-                baseline=baseline,
-                registered_model=None,
-                alert_budget=None,
-                roots=ANYWHERE,
-            )
+            dissection = SMALL if baseline is None else None
+            submission = DeploymentSubmission("east", policy, dissection=dissection, baseline=baseline)
+            return create_deployment(session, submission, ANYWHERE)
 
     def register(self, name: str) -> Resource:
         with transaction(self.sessions) as session:
             checkpoint = str(self.folder / f"{name}.safetensors")
             return register_model(
-                session,
-                self.queue,
-                name=name,
-                checkpoint=checkpoint,
-                architecture=ARCHITECTURE,
-                sha256=None,
-                roots=ANYWHERE,
+                session, self.queue, NamedCheckpoint(checkpoint, ARCHITECTURE), name=name, roots=ANYWHERE
             )[0]
 
     def begin(self, target: Resource | None = None) -> Audit:
@@ -292,10 +280,8 @@ def test_a_checkpoint_that_has_moved_is_audited_once_it_is_registered_again(hosp
         found, new = register_model(
             session,
             hospital.queue,
+            NamedCheckpoint(str(moved), ARCHITECTURE),
             name=deployment.target.name,
-            checkpoint=str(moved),
-            architecture=ARCHITECTURE,
-            sha256=None,
             roots=ANYWHERE,
         )
     assert (found.id, found.digest, new) == (deployment.target.id, deployment.target.digest, False)
@@ -464,15 +450,6 @@ def test_bad_deployments_are_refused(hospital: Hospital) -> None:
     with pytest.raises(Conflict, match="no result"):
         hospital.deploy(baseline=queued.id)
     with transaction(hospital.sessions) as session, pytest.raises(InvalidInput, match="Say how"):
-        create_deployment(
-            session,
-            "w",
-            policy="policy",
-            submission=None,
-            baseline=None,
-            registered_model=None,
-            alert_budget=None,
-            roots=ANYWHERE,
-        )
+        create_deployment(session, DeploymentSubmission("w", "policy"), ANYWHERE)
     with transaction(hospital.sessions) as session, pytest.raises(NotFound, match="Near matches: east"):
         find_deployment(session, "eats")

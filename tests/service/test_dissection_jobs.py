@@ -246,7 +246,7 @@ def test_a_crash_is_a_failed_job_that_tells_nothing(
     def crash(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("service.pipelines.items.probe_shard", crash)
+    monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", crash)
     found = problem(run(submit(sessions, folder)))
     assert found["code"] == "internal"
     assert "secret" not in str(found)

@@ -1,85 +1,63 @@
 """What was inferred in a dissection as a whole, and what its dissector can see."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence, Qualification
-from service.domain.groups import group_images
-from service.domain.jobs import DissectionOptions
 from service.domain.probes import ProbeItem
-from service.engine.evidence.exams import Exams
-from service.engine.evidence.judging import refusal
 from service.engine.evidence.qualification import qualify
+from service.engine.evidence.scoring_context import ScoringContext
 
 
-def job_evidence(
-    items: Sequence[ProbeItem],
-    embeddings: Callable[[Tensor], Tensor],
-    texts: Tensor,
-    concept_set: ConceptSet,
-    options: DissectionOptions,
-    names: Mapping[int, str],
-    *,
-    every_activation: bool,
-) -> JobEvidence | None:
+def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvidence | None:
     """None where no evidence was asked for. The number of tests and the largest significant p are not known yet.
 
-    items, embeddings, texts, names: as for `score_layer`. every_activation: whether all activations were kept.
+    every_activation: whether all activations were kept.
     """
-    if options.evidence.draws == 0:
+    if not context.options.evidence.asked_for:
         return None
-    groups = group_images(items)
-    exams = Exams.of(groups)
-    findings = sorted({finding for item in items for finding in item.findings or ()})
-    known, refused = any(item.findings is not None for item in items), refusal(exams, options)
+
+    known = any(findings is not None for findings in context.findings)
+    findings = sorted({finding for item in context.items for finding in item.findings or ()})
+    refused = context.why_not_tested
 
     return JobEvidence(
-        drawn_by=exams.unit,
-        units=exams.count,
+        drawn_by=context.exams.unit,
+        units=context.exams.count,
         refused=refused,
         findings=tuple(findings) if known else None,
-        no_agreement=refused or _no_agreement(known, options, names, every_activation),
-        qualifications=_qualifications(items, embeddings, texts, concept_set, exams, names),
-        nameless=groups.nameless,
-        repeated=groups.repeated,
+        no_agreement=refused or _no_agreement(context, known=known, every_activation=every_activation),
+        qualifications=_qualifications(context),
+        nameless=context.groups.nameless,
+        repeated=context.groups.repeated,
     )
 
 
-def _no_agreement(
-    known: bool, options: DissectionOptions, names: Mapping[int, str], every_activation: bool
-) -> str | None:
+def _no_agreement(context: ScoringContext, *, known: bool, every_activation: bool) -> str | None:
+    """Why agreement was not measured. known: whether the findings of any image are."""
     if not known:
         return "The probe set's manifest has no findings."
-    if not names:
+    if not context.finding_of_concept:
         return "No concept names a finding of the probe set."
-    if options.evidence.halves == 0:
+    if context.options.evidence.halves == 0:
         return "No splits into halves were asked for."
     return None if every_activation else "All activations of these layers and images are too many to keep."
 
 
-def _qualifications(
-    items: Sequence[ProbeItem],
-    embeddings: Callable[[Tensor], Tensor],
-    texts: Tensor,
-    concept_set: ConceptSet,
-    exams: Exams,
-    names: Mapping[int, str],
-) -> tuple[Qualification, ...]:
-    labelled = _labelled_once(items)
-    if not labelled or not names:
+def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:
+    labelled = _labelled_once(context.items)
+    if not labelled or not context.finding_of_concept:
         return ()
 
     positions = torch.tensor(labelled)
     return qualify(
-        embeddings(positions).to(texts.device),
-        texts,
-        concept_set.texts,
-        names,
-        [items[position].findings for position in labelled],
-        exams.of_image[positions].tolist(),
+        context.read_embeddings(positions).to(context.concept_embeddings.device),
+        context.concept_embeddings,
+        context.concept_set.texts,
+        context.finding_of_concept,
+        [context.items[position].findings for position in labelled],
+        context.exams.of_image[positions].tolist(),
     )
 
 

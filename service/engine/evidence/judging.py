@@ -1,40 +1,24 @@
 """The evidence for a layer's labels: significance, watched concepts, stability, agreement, quality."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import LEAST_EXAMS, LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
-from service.domain.jobs import DissectionOptions
-from service.domain.methods import PRIOR_METHODS
-from service.domain.probes import ProbeItem
+from service.domain.evidence import LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
 from service.engine.evidence.agreement import measure_agreement
-from service.engine.evidence.exams import Exams, exams_of, resample, split_in_halves
+from service.engine.evidence.exams import resample, split_in_halves
 from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import NullSets, draw_null_sets
 from service.engine.evidence.quality import layer_quality
+from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.evidence.stability import labels_of_resamples, stabilities
 from service.engine.similarity.scorer import Ranking, Scorer
 
 _SETS, _RESAMPLES, _HALVES = 0, 1, 2
 """Seeds of what is drawn: the same for every layer and every job, so that jobs on one probe set can be paired."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeFacts:
-    """What is known of the images that were used. names: for each concept that names one, the finding it names."""
-
-    exams: Exams
-    findings: Sequence[frozenset[str] | None]
-    names: Mapping[int, str]
-
-    @classmethod
-    def of(cls, items: Sequence[ProbeItem], names: Mapping[int, str]) -> "ProbeFacts":
-        """The facts of the probe items that were used, in order."""
-        return cls(exams_of(items), [item.findings for item in items], names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,49 +33,36 @@ class LayerTop:
     activations: Tensor | None
 
 
-def refusal(exams: Exams, options: DissectionOptions) -> str | None:
-    """Why nothing is inferred; None where it is."""
-    if options.method.similarity not in PRIOR_METHODS:
-        return f"Significance cannot be tested with {options.method.similarity}, only with {', '.join(PRIOR_METHODS)}."
-    if exams.count < LEAST_EXAMS:
-        return f"The probe set has {exams.count} {exams.unit}s, but at least {LEAST_EXAMS} are needed."
-    return None
-
-
-def null_sets(top_images: Tensor, facts: ProbeFacts, options: DissectionOptions) -> list[NullSets]:
+def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
     """The random image sets of a layer's null. top_images: int64 [U, K], those of its live units."""
-    return draw_null_sets(facts.exams, top_images, options.evidence.draws, _SETS)
+    return draw_null_sets(context.exams, top_images, context.options.evidence.draws, _SETS)
 
 
 def judge(
-    ranking: Ranking,
-    scorer: Scorer,
-    groups: Sequence[NullSets],
-    top: LayerTop,
-    concept_set: ConceptSet,
-    facts: ProbeFacts,
-    options: DissectionOptions,
-    *,
-    between: Callable[[], None],
+    ranking: Ranking, scorer: Scorer, groups: Sequence[NullSets], top: LayerTop, context: ScoringContext
 ) -> tuple[list[Evidence], LayerNull]:
     """The evidence of each live unit, quality left out, and the layer's null.
 
-    ranking: of these units. groups: `null_sets`, its images as positions among the scorer's. between: may raise.
+    ranking: of these units. groups: `null_sets`, its images as positions among the scorer's. Raises what
+    `context.check_cancelled` raises.
     """
+    concept_set = context.concept_set
     best = ranking.scores[:, 0].cpu()
-    responses = scorer.of_concepts(top.rows[:, : options.method.top_k], ranking.prior, concept_set.watched).cpu()
+    rows = top.rows[:, : context.options.method.top_k]
+    responses = scorer.of_concepts(rows, ranking.prior, concept_set.watched).cpu()
+
     evidence = [Evidence()] * len(best)
     tables = []
     for group in groups:
-        between()
+        context.check_cancelled()
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
-        for unit, one in zip(
-            group.units.tolist(), _against(table, best[group.units], responses[group.units], concept_set), strict=True
-        ):
-            evidence[unit] = one
+        against_null = _against(table, best[group.units], responses[group.units], concept_set)
+        for unit, judged in zip(group.units.tolist(), against_null, strict=True):
+            evidence[unit] = judged
         tables.append(table)
-    evidence = _with_stability(evidence, ranking, scorer, top, concept_set, facts, options, between)
-    evidence = _with_halves(evidence, ranking, scorer, top, facts, options, between)
+
+    evidence = _with_stability(evidence, ranking, scorer, top, context)
+    evidence = _with_halves(evidence, ranking, scorer, top, context)
     return evidence, summarise(tables, [len(group.units) for group in groups])
 
 
@@ -123,21 +94,19 @@ def _against(table: NullTable, best: Tensor, responses: Tensor, concept_set: Con
 
 
 def _with_stability(
-    evidence: list[Evidence],
-    ranking: Ranking,
-    scorer: Scorer,
-    top: LayerTop,
-    concept_set: ConceptSet,
-    facts: ProbeFacts,
-    options: DissectionOptions,
-    between: Callable[[], None],
+    evidence: list[Evidence], ranking: Ranking, scorer: Scorer, top: LayerTop, context: ScoringContext
 ) -> list[Evidence]:
+    options, exams, concept_set = context.options, context.exams, context.concept_set
     if options.evidence.resamples == 0:
         return evidence
-    draws = resample(facts.exams, options.evidence.resamples, _RESAMPLES)
-    resampled = labels_of_resamples(scorer, top.images, top.rows, facts.exams, draws, options.method.top_k, between)
+
+    draws = resample(exams, options.evidence.resamples, _RESAMPLES)
+    resampled = labels_of_resamples(
+        scorer, top.images, top.rows, exams, draws, options.method.top_k, context.check_cancelled
+    )
     categories = [concept.category for concept in concept_set.concepts]
     found = stabilities(ranking.indices[:, 0].cpu(), resampled, concept_set.texts, categories)
+
     return [
         replace(one, stability=stability, resampled=tuple(labels))
         for one, stability, labels in zip(evidence, found, resampled.tolist(), strict=True)
@@ -145,26 +114,24 @@ def _with_stability(
 
 
 def _with_halves(
-    evidence: list[Evidence],
-    ranking: Ranking,
-    scorer: Scorer,
-    top: LayerTop,
-    facts: ProbeFacts,
-    options: DissectionOptions,
-    between: Callable[[], None],
+    evidence: list[Evidence], ranking: Ranking, scorer: Scorer, top: LayerTop, context: ScoringContext
 ) -> list[Evidence]:
     """Labels in halves of the exams, from half as many images; and agreement, each half measuring the other's."""
+    options, exams, names = context.options, context.exams, context.finding_of_concept
     if options.evidence.halves == 0:
         return evidence
-    splits = split_in_halves(facts.exams, options.evidence.halves, _HALVES)
+
+    splits = split_in_halves(exams, options.evidence.halves, _HALVES)
     draws = torch.stack([~splits, splits], dim=1).flatten(0, 1).long()
     k = max(1, options.method.top_k // 2)
-    labels = labels_of_resamples(scorer, top.images, top.rows, facts.exams, draws, k, between)
+    labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)
+
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if top.activations is not None and facts.names:
-        second = splits[0][facts.exams.of_image]
+    if top.activations is not None and names:
+        second = splits[0][exams.of_image]
         own, chosen = ranking.indices[:, 0].cpu(), (labels[:, 0], labels[:, 1])
-        agreements = measure_agreement(top.activations, second, own, chosen, facts.names, facts.findings)
+        agreements = measure_agreement(top.activations, second, own, chosen, names, context.findings)
+
     return [
         replace(one, halves=tuple(pair), agreement=agreement)
         for one, pair, agreement in zip(evidence, labels.tolist(), agreements, strict=True)

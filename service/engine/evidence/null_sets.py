@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def draw_null_sets(exams: Exams, top: Tensor, draws: int, seed: int) -> list[Nul
         units = np.flatnonzero(group == number)
         sets = np.empty((draws, top.shape[1]), np.int64)
         weights = pool.weights(taken[units], int(multiplicity[units].max()))
-        _compiled_draw()(random, patterns[units], multiplicity[units], weights, *pool.tables, sets)
+        _compiled_draw()(random, patterns[units], multiplicity[units], weights, pool.tables, sets)
         found.append(NullSets(torch.from_numpy(units), torch.from_numpy(sets)))
     return found
 
@@ -104,6 +104,16 @@ def _share_taken(exams: Exams, of_top: NDArray[np.int64]) -> NDArray[np.float64]
         too_much = expected >= of_top.shape[1]
         low, high = np.where(too_much, low, middle), np.where(too_much, middle, high)
     return low
+
+
+class _Tables(NamedTuple):
+    """Of `_Pool`, the arrays that compiled code reads; members is put into another order there."""
+
+    members: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    bands: NDArray[np.int64]
+    enough: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +164,9 @@ class _Pool:
         return len(self.size_of_band) > 1
 
     @property
-    def tables(self) -> tuple[NDArray[np.int64], ...]:
+    def tables(self) -> "_Tables":
         """What the drawing itself needs."""
-        return self.members, self.starts, self.sizes, self.bands, self.enough
+        return _Tables(self.members, self.starts, self.sizes, self.bands, self.enough)
 
     def weights(self, taken: NDArray[np.float64], most: int) -> NDArray[np.float64]:
         """How likely an exam of each band takes the place of one with 0 to `most` images, the shares added up.
@@ -229,14 +239,7 @@ def _compiled_draw() -> Callable[..., None]:
 
     @_compiled
     def another(
-        random: np.random.Generator,
-        images: int,
-        weights: NDArray[np.float64],
-        sizes: Ints,
-        bands: Ints,
-        enough: Ints,
-        taken: Ints,
-        s: int,
+        random: np.random.Generator, images: int, weights: NDArray[np.float64], tables: _Tables, taken: Ints, s: int
     ) -> int:
         """An exam in place of one with so many images, in proportion to the weights of the bands."""
         for _ in range(_TRIES):
@@ -245,12 +248,12 @@ def _compiled_draw() -> Callable[..., None]:
                 share = random.random()
                 while band < len(weights) - 1 and weights[band] <= share:
                     band += 1
-            if enough[band, images] == 0:
+            if tables.enough[band, images] == 0:
                 continue
-            other: int = bands[band] + random.integers(0, enough[band, images])
+            other: int = tables.bands[band] + random.integers(0, tables.enough[band, images])
             if taken[other] != s:
                 return other
-        return any_left(random, images, sizes, taken, s)
+        return any_left(random, images, tables.sizes, taken, s)
 
     @_compiled
     def draw(
@@ -258,13 +261,10 @@ def _compiled_draw() -> Callable[..., None]:
         patterns: Ints,
         multiplicity: Ints,
         weights: NDArray[np.float64],
-        members: Ints,
-        starts: Ints,
-        sizes: Ints,
-        bands: Ints,
-        enough: Ints,
+        tables: _Tables,
         sets: Ints,
     ) -> None:
+        members, starts, sizes = tables.members, tables.starts, tables.sizes
         taken = np.full(len(starts), -1, np.int64)
         exam, used = np.empty(sets.shape[1], np.int64), np.empty(sets.shape[1], np.int64)
         for s in range(sets.shape[0]):
@@ -274,7 +274,7 @@ def _compiled_draw() -> Callable[..., None]:
                 images = multiplicity[unit, number]
                 if images == 0:
                     break
-                other = another(random, images, weights[unit, images], sizes, bands, enough, taken, s)
+                other = another(random, images, weights[unit, images], tables, taken, s)
                 taken[other], exam[number], used[number] = s, other, 0
             for rank in range(sets.shape[1]):
                 number = patterns[unit, rank]

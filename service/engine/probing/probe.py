@@ -1,6 +1,6 @@
 """The probing pass: images once through target and dissector, reduced to what scoring needs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -12,8 +12,8 @@ from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
-from service.engine.probing.batches import OnUnreadable, image_batches
-from service.engine.probing.hooks import PooledForward
+from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
+from service.engine.probing.hooks import PooledForward, pooled_layers
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
 from service.ports import ProbeImages
@@ -84,53 +84,86 @@ class Probing:
         self.skipped += [first + index for index in following.skipped]
 
 
-def probe(
-    target: Target,
-    forward: PooledForward,
-    dissector: Dissector,
-    images: ProbeImages,
-    options: DissectionOptions,
-    *,
-    span: range,
-    device: torch.device,
-    batch_size: int,
-    on_unreadable: OnUnreadable,
-    progress: Callable[[int], None],
-) -> Probing:
-    """Show the probe items in `span` to both networks. forward: the target's pooled layers, see `pooled_layers`.
+@dataclass(frozen=True, slots=True)
+class ProbingPass:
+    """Two networks and the images that both are shown: whatever part of them is shown, it is shown in the same way.
 
-    The result does not say where in the probe set the span lies. progress: told how many of its items are done.
-    Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them all,
-    or agreement with findings wants them and there is room).
-    Raises what image_batches, forward and progress raise, InvalidActivations for a NaN or infinite number, and
-    InvalidInput when the method needs more activations of the whole probe set at once than there is room for.
+    The target must be in eval mode.
     """
-    result = Probing()
-    batches = image_batches(
-        images,
-        target.preprocessing,
-        dissector.preprocessing,
-        span=span,
-        batch_size=batch_size,
-        on_unreadable=on_unreadable,
-    )
-    with closing(batches):
-        for batch in batches:
-            result.skipped += [index - span.start for index in batch.skipped]
-            if batch.indices:
-                shown = [images.items[index] for index in batch.indices]
-                for_target = batch.target.to(device)
-                for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(device)
-                outputs = forward(for_target)
-                if not result.layers:
-                    result.layers = _empty_records(outputs, images.items, options)
-                for layer, activations in outputs.items():
-                    _check_finite(activations, layer, shown)
-                    result.layers[layer].update(activations)
-                result.embeddings.append(_checked(dissector.embed_images(for_dissector), shown))
-                result.used += [index - span.start for index in batch.indices]
-            progress(len(result.used) + len(result.skipped))
-    return result
+
+    target: Target
+    dissector: Dissector
+    images: ProbeImages
+    """Of the probe set that is dissected."""
+    options: DissectionOptions
+    """They say which layers are watched, how these are pooled, and how much of their activations is kept."""
+    device: torch.device
+    """Where both networks are."""
+    batch_size: int = 8
+    """Images per forward pass; rounding follows it."""
+    on_unreadable: OnUnreadable = "fail"
+    """What an image that cannot be decoded does to the pass."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers that are watched: those asked for, else the target's main layers."""
+        return self.target.main_layers if self.options.layers is None else self.options.layers
+
+    def run(self, span: range, progress: Callable[[int], None]) -> Probing:
+        """Show the probe items in `span` to both networks; the outcome does not say where in the probe set they lie.
+
+        progress: told how many of the span's items are done; what it raises ends the pass. No hook and no thread is
+        left behind, however it ends.
+        Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them
+        all, or agreement with findings wants them and there is room).
+        Raises what image_batches, pooled_layers and progress raise, InvalidActivations for a NaN or infinite number,
+        InvalidInput when the method needs more activations of the whole probe set at once than there is room for, and
+        ValueError for a target that is not in eval mode.
+        """
+        if any(module.training for module in self.target.module.modules()):
+            raise ValueError("the target must be in eval mode")
+
+        probing = Probing()
+        pooling = self.options.method.pooling
+
+        with (
+            torch.inference_mode(),
+            pooled_layers(self.target, self.layers, pooling) as forward,
+            closing(self._batches(span)) as batches,
+        ):
+            for batch in batches:
+                probing.skipped += [index - span.start for index in batch.skipped]
+                if batch.indices:
+                    self._show(batch, forward, probing)
+                    probing.used += [index - span.start for index in batch.indices]
+                progress(len(probing.used) + len(probing.skipped))
+
+        return probing
+
+    def _batches(self, span: range) -> Generator[ImageBatch, None, None]:
+        return image_batches(
+            self.images,
+            self.target.preprocessing,
+            self.dissector.preprocessing,
+            span=span,
+            batch_size=self.batch_size,
+            on_unreadable=self.on_unreadable,
+        )
+
+    def _show(self, batch: ImageBatch, forward: PooledForward, probing: Probing) -> None:
+        """Add what both networks make of a batch."""
+        shown = [self.images.items[index] for index in batch.indices]
+        for_target = batch.target.to(self.device)
+        for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(self.device)
+
+        outputs = forward(for_target)
+        if not probing.layers:
+            probing.layers = _empty_records(outputs, self.images.items, self.options)
+        for layer, activations in outputs.items():
+            _check_finite(activations, layer, shown)
+            probing.layers[layer].update(activations)
+
+        probing.embeddings.append(_checked(self.dissector.embed_images(for_dissector), shown))
 
 
 def kept_top(options: DissectionOptions) -> int:
@@ -138,14 +171,15 @@ def kept_top(options: DissectionOptions) -> int:
 
     A resample lacks some of them and repeats others; of three times as many, enough are left.
     """
-    resampled = options.evidence.draws > 0 and options.evidence.resamples + options.evidence.halves > 0
-    return max(options.method.top_k * (3 if resampled else 1), options.images_per_neuron)
+    resampled = options.evidence.resamples + options.evidence.halves > 0
+    times = 3 if options.evidence.asked_for and resampled else 1
+    return max(times * options.method.top_k, options.images_per_neuron)
 
 
 def wants_every_activation(options: DissectionOptions, items: Sequence[ProbeItem]) -> bool:
     """Are all activations of use beside the top images: to measure agreement with the findings that images have?"""
-    judged = options.evidence.draws > 0 and options.evidence.halves > 0
-    return judged and any(item.findings for item in items)
+    measured = options.evidence.asked_for and options.evidence.halves > 0
+    return measured and any(item.findings for item in items)
 
 
 def _empty_records(

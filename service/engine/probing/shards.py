@@ -4,7 +4,7 @@ A stored shard is a safetensors file that is read in parts: a layer's record, or
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -14,54 +14,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from service.domain.jobs import DissectionOptions
-from service.engine.networks.protocols import Dissector, Target
 from service.engine.probing.activations import FullActivations, RunningSummary
-from service.engine.probing.batches import OnUnreadable
-from service.engine.probing.hooks import pooled_layers
-from service.engine.probing.probe import LayerRecord, Probing, probe
+from service.engine.probing.probe import LayerRecord, Probing
 from service.engine.top_k import RunningTopK
 from service.memory import is_out_of_memory
-from service.ports import ProbeImages
 
 
 def shard_spans(items: int, shard_size: int) -> list[range]:
     """The probe items of each shard."""
     return [range(first, min(first + shard_size, items)) for first in range(0, items, shard_size)]
-
-
-def probe_shard(
-    target: Target,
-    dissector: Dissector,
-    images: ProbeImages,
-    options: DissectionOptions,
-    *,
-    span: range,
-    device: torch.device,
-    batch_size: int,
-    on_unreadable: OnUnreadable,
-    progress: Callable[[int], None],
-) -> Probing:
-    """Show the probe items in `span` to both networks.
-
-    Raises what `dissect` raises for target, layers and images; ValueError for a target that is not in eval mode.
-    """
-    if any(module.training for module in target.module.modules()):
-        raise ValueError("the target must be in eval mode")
-    layers = target.main_layers if options.layers is None else options.layers
-    with torch.inference_mode(), pooled_layers(target, layers, options.method.pooling) as forward:
-        return probe(
-            target,
-            forward,
-            dissector,
-            images,
-            options,
-            span=span,
-            device=device,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            progress=progress,
-        )
 
 
 def gather_embeddings(parts: "Sequence[Tensor | StoredShard]", positions: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
 from service.domain.neurons import Dissection, Neuron
 from service.engine.dissect import dissect
+from service.engine.probing.probe import ProbingPass
 from tests.engine.toys import ArrayImages, Lookup, Stored, no_progress, target_of
 
 CPU = torch.device("cpu")
@@ -79,17 +80,16 @@ def probe_set(*, known: Fields = by_exam, findings: bool = True, images: int = I
 
 
 def judged(images: ArrayImages, options: DissectionOptions = OPTIONS, *, units: Tensor = UNITS) -> Dissection:
-    found = dissect(
-        target_of(Lookup({"units": units}), CPU, "layers.units"),
-        Stored(SIGHT, TEXTS),
-        images,
-        CONCEPTS,
-        options,
-        names=NAMES if any(item.findings is not None for item in images.items) else {},
+    probing_pass = ProbingPass(
+        target=target_of(Lookup({"units": units}), CPU, "layers.units"),
+        dissector=Stored(SIGHT, TEXTS),
+        images=images,
+        options=options,
         device=CPU,
         batch_size=32,
-        progress=no_progress,
     )
+    names = NAMES if any(item.findings is not None for item in images.items) else {}
+    found = dissect(probing_pass, CONCEPTS, names=names, progress=no_progress)
     layers, evidence = control_discoveries(found.layers, found.evidence, watched=1)
     return replace(found, layers=layers, evidence=evidence)
 

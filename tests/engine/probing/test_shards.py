@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -20,11 +20,13 @@ from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method, Similarity
 from service.domain.neurons import ActivationSummary, Dissection, LayerDissection, Neuron
+from service.domain.probes import ProbeItem
 from service.engine.dissect import dissect
+from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Target
 from service.engine.probing.activations import RunningSummary
-from service.engine.probing.probe import LayerRecord, Probing, merge_records
-from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, probe_shard, shard_spans
+from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, merge_records
+from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, shard_spans
 from service.engine.scoring import score_layer
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidInput, UnknownLayer
@@ -75,19 +77,25 @@ def options_of(similarity: Similarity, evidence: EvidenceOptions = NONE) -> Diss
     return DissectionOptions(None, method, concepts_per_neuron=4, images_per_neuron=8, evidence=evidence)
 
 
-def probe_span(
-    options: DissectionOptions, images: ArrayImages, span: range, *, target: Target = TARGET, batch_size: int = 4
-) -> Probing:
-    return probe_shard(
-        target,
-        DISSECTOR,
-        images,
-        options,
-        span=span,
-        device=CPU,
-        batch_size=batch_size,
-        on_unreadable="skip",
-        progress=lambda _done: None,
+def passing(options: DissectionOptions, images: ArrayImages, target: Target = TARGET) -> ProbingPass:
+    return ProbingPass(target, DISSECTOR, images, options, CPU, batch_size=4, on_unreadable="skip")
+
+
+def probe_span(options: DissectionOptions, images: ArrayImages, span: range, target: Target = TARGET) -> Probing:
+    return passing(options, images, target).run(span, lambda _done: None)
+
+
+def context_of(
+    options: DissectionOptions, read_embeddings: Callable[[Tensor], Tensor], items: Sequence[ProbeItem]
+) -> ScoringContext:
+    return ScoringContext(
+        concept_set=words(TEXTS),
+        concept_embeddings=DISSECTOR.embed_texts(TEXTS),
+        items=items,
+        read_embeddings=read_embeddings,
+        options=options,
+        finding_of_concept={},
+        check_cancelled=lambda: None,
     )
 
 
@@ -125,32 +133,13 @@ def from_storage(folder: Path, options: DissectionOptions, images: ArrayImages, 
 def scored(
     layer: str, shards: Sequence[StoredShard], used: list[int], options: DissectionOptions, images: ArrayImages
 ) -> LayerDissection:
-    return score_layer(
-        layer,
-        merge_records(shard.record(layer) for shard in shards if shard.layers),
-        Asked(shards),
-        DISSECTOR.embed_texts(TEXTS),
-        [images.items[index] for index in used],
-        words(TEXTS),
-        options,
-        names={},
-        between=lambda: None,
-    )
+    record = merge_records(shard.record(layer) for shard in shards if shard.layers)
+    items = [images.items[index] for index in used]
+    return score_layer(layer, record, context_of(options, Asked(shards), items))
 
 
 def in_one_pass(options: DissectionOptions, images: ArrayImages, shard_size: int = IMAGES) -> Dissection:
-    return dissect(
-        TARGET,
-        DISSECTOR,
-        images,
-        words(TEXTS),
-        options,
-        device=CPU,
-        batch_size=4,
-        shard_size=shard_size,
-        on_unreadable="skip",
-        progress=no_progress,
-    )
+    return dissect(passing(options, images), words(TEXTS), shard_size=shard_size, progress=no_progress)
 
 
 def without_moments(dissection: Dissection) -> Dissection:
@@ -204,18 +193,16 @@ def test_stored_shards_merge_to_what_one_pass_gives(similarity: Similarity, shar
 
 def test_a_network_gives_the_same_in_shards_that_its_batches_fill(device: torch.device) -> None:
     levels = torch.rand(23, generator=torch.Generator().manual_seed(5)).tolist()
+    probing_pass = ProbingPass(
+        target=target_of(Conv((1, -1, -1), (0, 0, 1)), device, "blocks.1"),
+        dissector=GreyDissector(device),
+        images=grey_images(*levels),
+        options=DissectionOptions(None, Method(top_k=3)),
+        device=device,
+        batch_size=4,
+    )
     results = [
-        dissect(
-            target_of(Conv((1, -1, -1), (0, 0, 1)), device, "blocks.1"),
-            GreyDissector(device),
-            grey_images(*levels),
-            words(("0.1", "0.8", "1.5")),
-            DissectionOptions(None, Method(top_k=3)),
-            device=device,
-            batch_size=4,
-            shard_size=shard_size,
-            progress=no_progress,
-        )
+        dissect(probing_pass, words(("0.1", "0.8", "1.5")), shard_size=shard_size, progress=no_progress)
         for shard_size in (4, 12, 24)
     ]
     assert without_moments(results[0]) == without_moments(results[1]) == without_moments(results[2])
@@ -276,17 +263,7 @@ def test_soft_wpmi_asks_for_the_top_images_of_live_units_alone(tmp_path: Path) -
     record = merge_records(shard.record("layers.wide") for shard in shards)
     live = [unit for unit in range(7) if unit != DEAD_UNIT]
     expected = sorted(set(record.top.indices[live, :6].flatten().tolist()))
-    score_layer(
-        "layers.wide",
-        record,
-        asked,
-        DISSECTOR.embed_texts(TEXTS),
-        images.items,
-        words(TEXTS),
-        options,
-        names={},
-        between=lambda: None,
-    )
+    score_layer("layers.wide", record, context_of(options, asked, images.items))
     assert asked.positions == [expected]
     assert len(expected) < IMAGES
 
@@ -295,17 +272,8 @@ def test_a_layer_without_a_live_unit_asks_for_nothing() -> None:
     record = LayerRecord(RunningTopK(8), RunningSummary(), None)
     record.update(torch.ones(9, 2))
     asked = Asked([])
-    layer = score_layer(
-        "layers.wide",
-        record,
-        asked,
-        DISSECTOR.embed_texts(TEXTS),
-        probe_images().items,
-        words(TEXTS),
-        options_of("soft_wpmi"),
-        names={},
-        between=lambda: None,
-    )
+    context = context_of(options_of("soft_wpmi"), asked, probe_images().items[:9])
+    layer = score_layer("layers.wide", record, context)
     still = ActivationSummary(1.0, 0.0, 1.0, 1.0)
     assert layer.neurons == (Neuron(0, dead=True, activation=still), Neuron(1, dead=True, activation=still))
     assert asked.positions == []
@@ -337,17 +305,7 @@ def test_spans_cover_the_items(items: int, shard_size: int, spans: list[range]) 
 
 def test_progress_counts_the_shards_own_images() -> None:
     done: list[int] = []
-    probe_shard(
-        TARGET,
-        DISSECTOR,
-        probe_images([21]),
-        options_of("soft_wpmi"),
-        span=range(20, 29),
-        device=CPU,
-        batch_size=4,
-        on_unreadable="skip",
-        progress=done.append,
-    )
+    passing(options_of("soft_wpmi"), probe_images([21])).run(range(20, 29), done.append)
     assert done == [5, 9]
 
 

@@ -1,0 +1,69 @@
+"""What the naming of all layers of a job rests on, and whether their names can be tested."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from service.domain.concepts import ConceptSet
+from service.domain.evidence import LEAST_EXAMS
+from service.domain.groups import ImageGroups, group_images
+from service.domain.jobs import DissectionOptions
+from service.domain.methods import PRIOR_METHODS
+from service.domain.probes import ProbeItem
+from service.engine.evidence.exams import Exams
+
+
+@dataclass(frozen=True)
+class ScoringContext:
+    """The concepts, the images that were used, and the options: the same for every layer of a job.
+
+    Whoever scores several layers makes it once: what follows from the images is worked out when it is first needed.
+    """
+
+    concept_set: ConceptSet
+    concept_embeddings: Tensor
+    """The dissector's, of the concept set: float32 [C, D], on the device that scores."""
+    items: Sequence[ProbeItem]
+    """The N used images, in probe-set order."""
+    read_embeddings: Callable[[Tensor], Tensor]
+    """Maps positions among the used images (int64 [n], ascending, CPU) to the dissector's embeddings, float32 [n, D].
+
+    Without evidence soft_wpmi and wpmi ask only for images that are among some unit's top, the contrasts for all.
+    """
+    options: DissectionOptions
+    finding_of_concept: Mapping[int, str]
+    """For each concept that names a finding of the probe set, the finding."""
+    check_cancelled: Callable[[], None]
+    """Called between two blocks of concepts and between two resamples; may raise to stop."""
+
+    @cached_property
+    def groups(self) -> ImageGroups:
+        """Which images belong together, and what the manifest left out."""
+        return group_images(self.items)
+
+    @cached_property
+    def exams(self) -> Exams:
+        """The groups as they are drawn, resampled and split."""
+        return Exams.of(self.groups)
+
+    @property
+    def findings(self) -> list[frozenset[str] | None]:
+        """Of each image; None where nothing is known."""
+        return [item.findings for item in self.items]
+
+    @property
+    def why_not_tested(self) -> str | None:
+        """The reason why labels cannot be tested, or None if they can."""
+        similarity = self.options.method.similarity
+        if similarity not in PRIOR_METHODS:
+            return f"Significance cannot be tested with {similarity}, only with {', '.join(PRIOR_METHODS)}."
+        if self.exams.count < LEAST_EXAMS:
+            return f"The probe set has {self.exams.count} {self.exams.unit}s, but at least {LEAST_EXAMS} are needed."
+        return None
+
+    @property
+    def tests_labels(self) -> bool:
+        """Is evidence asked for, and can labels be tested?"""
+        return self.options.evidence.asked_for and self.why_not_tested is None
