@@ -52,7 +52,7 @@ from service.usecases.deployments import (
 )
 from service.usecases.jobs import JobSubmission
 from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 POLICY = Path(__file__).parents[1] / "docs" / "examples" / "screening-policy.yaml"
 LAYERS = ("_blocks.10", "_blocks.15", "_fc")

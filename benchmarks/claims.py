@@ -17,7 +17,7 @@ from cli.embedded import PostgresServer
 from service.db.migrate import upgrade
 from service.db.session import open_sessions
 from service.db.work import claim_item
-from tests.service.factories import queued_job
+from tests.usecases.factories import queued_job
 
 _WORKERS = 4
 _ITEMS = 12_000

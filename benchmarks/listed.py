@@ -11,7 +11,7 @@ from service.usecases.deployments import register_policy
 from service.usecases.schedules import create_schedule
 from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.schedules.field import DAILY
-from tests.service.factories import dissected_job, resource
+from tests.usecases.factories import dissected_job, resource
 
 _IMAGES = 8
 _POLICY = {"rules": [{"rule": "stability", "at_least": 0.5}]}

@@ -25,7 +25,7 @@ from service.storage import open_store
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 _SHARDS = 20
 _SHARD_SIZE = Settings.model_fields["shard_size"].default

@@ -21,8 +21,8 @@ from cli.embedded import PostgresServer
 from service.db.migrate import upgrade
 from service.db.session import open_sessions, transaction
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept
-from tests.service.factories import dissected_job
-from tests.service.realistic import CONCEPTS, realistic_neurons
+from tests.db.realistic import CONCEPTS, realistic_neurons
+from tests.usecases.factories import dissected_job
 
 NEURONS = 100_000
 DIFFERENT = 1_000

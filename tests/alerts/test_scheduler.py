@@ -13,7 +13,7 @@ from service.usecases import alerts
 from tests.alerts.clockwork import Clockwork
 from tests.alerts.receivers import HANG, Receiver
 from tests.embedded.processes import wait_until
-from tests.service.factories import leased, queued_job
+from tests.usecases.factories import leased, queued_job
 from workers.duties import run
 
 

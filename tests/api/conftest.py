@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from service.config import Settings
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 
 @pytest.fixture

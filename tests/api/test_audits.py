@@ -28,7 +28,7 @@ from service.usecases.jobs import find_job
 from service.usecases.resources import probe_set_of, register_probe_set
 from tests.api.test_comparisons import layer
 from tests.api.test_problems import problem
-from tests.service.factories import CONCEPTS, RecordingQueue, dissected_job, neuron, succeeded_job
+from tests.usecases.factories import CONCEPTS, RecordingQueue, dissected_job, neuron, succeeded_job
 
 QUALIFIED = Qualification(0, "spiculated mass", "mass", "qualified", 25, 25, 0.95, 0.9, 1.0)
 EVIDENCE = JobEvidence("exam", 50, None, ("mass",), None, (QUALIFIED,))

@@ -20,7 +20,7 @@ from benchmarks.listed import lists_of, register_listed
 from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.resources import ResourceKind
-from tests.service.factories import queued_job, resource
+from tests.usecases.factories import queued_job, resource
 
 MANY = 150
 SLOW_READERS = 16

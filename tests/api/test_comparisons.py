@@ -19,7 +19,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
 from service.usecases.comparisons import compare_jobs
 from tests.api.test_problems import problem
-from tests.service.factories import WORDS, dissected_job, judged_neuron, neuron, queued_job
+from tests.usecases.factories import WORDS, dissected_job, judged_neuron, neuron, queued_job
 
 EVIDENCE = JobEvidence("exam", 50, None, None, None, ())
 TEXTS = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)

@@ -12,7 +12,7 @@ from service.db.session import Sessions, transaction
 from service.domain.evidence import JobEvidence, LayerNull, Qualification
 from service.domain.neurons import LayerDissection
 from tests.api.test_problems import problem
-from tests.service.factories import dissected_job, judged_neuron, neuron, queued_job
+from tests.usecases.factories import dissected_job, judged_neuron, neuron, queued_job
 
 NULL = LayerNull(100, 0.0, 1.0, (0.0, 1.0), ((0, 0.5), (2, 0.5)))
 NOT_QUALIFIED = Qualification(1, "clustered calcification", "calcification", "untestable", 9, 9, 0.5, 0.4, 0.6)

@@ -18,7 +18,7 @@ from service.domain.resources import ResourceKind
 from service.errors import Unavailable
 from service.ports import WORK_TASK
 from tests.api.test_problems import problem
-from tests.service.factories import RecordingQueue, resource
+from tests.usecases.factories import RecordingQueue, resource
 
 Post = Callable[..., Any]
 

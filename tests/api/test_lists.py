@@ -12,8 +12,8 @@ from sqlalchemy import Engine, event
 from service.db.session import Sessions, transaction
 from service.domain.evidence import Evidence, Significance
 from service.domain.neurons import LayerDissection
-from tests.service.factories import dissected_job, neuron
-from tests.service.realistic import CONCEPTS, realistic_neurons
+from tests.db.realistic import CONCEPTS, realistic_neurons
+from tests.usecases.factories import dissected_job, neuron
 
 LAYER = "blocks.0"
 MOST_BYTES = 60_000

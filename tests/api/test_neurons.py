@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from service.db.session import Sessions, transaction
 from tests.api.test_problems import problem
-from tests.service.factories import judged_neuron, neuron, queued_job, succeeded_job
+from tests.usecases.factories import judged_neuron, neuron, queued_job, succeeded_job
 
 LAYER = "image_encoder._blocks.38"
 # Scores tie at 2.0, unit 3 is dead; by score the order is 4, 0, 2, 1, 3.

@@ -26,7 +26,7 @@ from service.reports.thumbnails import Thumbnails
 from tests.api.test_problems import DECODERS, NETWORKS, problem
 from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.reports.page import Page
-from tests.service.factories import dissected_job, queued_job
+from tests.usecases.factories import dissected_job, queued_job
 
 IMAGES = 8
 
@@ -131,7 +131,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from api.app import create_app
 from service.config import Settings
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 database_url, data_root, job, manifest, *forbidden = sys.argv[1:]
 app = create_app(Settings(

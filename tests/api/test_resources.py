@@ -23,7 +23,7 @@ from service.ports import WORK_TASK
 from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
 from tests.api.test_problems import problem
-from tests.service.factories import RecordingQueue, resource, without_preparations
+from tests.usecases.factories import RecordingQueue, resource, without_preparations
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

@@ -46,7 +46,7 @@ from tests.api.test_comparisons import EVIDENCE, layer
 from tests.api.test_problems import problem
 from tests.api.test_registry_events import SECRET, created, send
 from tests.schedules.field import DAILY
-from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource, taken
+from tests.usecases.factories import RecordingQueue, dissected_job, queued_job, resource, taken
 
 IT = {"Authorization": "Bearer second"}
 

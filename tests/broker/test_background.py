@@ -10,7 +10,7 @@ from broker.background import BackgroundQueue
 from broker.queue import CeleryJobQueue, open_broker
 from service.errors import Unavailable
 from service.ports import WORK_TASK
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 OTHER_TASK = "mammodissect.other"
 

@@ -31,7 +31,7 @@ from service.errors import Unavailable
 from service.ports import JobQueue
 from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.resources import register_concept_set
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, "-m", "tests.chaos.worker")

@@ -22,7 +22,7 @@ from service.domain.work import Lease
 from service.errors import LeaseLost
 from service.usecases.work import begin_item, complete_item, reap
 from tests.chaos.field import IMAGES, ROOT, post_job
-from tests.service.factories import RecordingQueue, taken
+from tests.usecases.factories import RecordingQueue, taken
 
 SHORT = timedelta(milliseconds=20)
 LONG = timedelta(minutes=5)

@@ -24,7 +24,7 @@ from service.usecases.jobs import find_job
 from service.usecases.work import reap
 from tests.chaos.field import IMAGES, ROOT, post_job, register_all
 from tests.chaos.runner import HashingRunner
-from tests.service.inline_child import inline_host
+from tests.pipelines.inline_child import inline_host
 
 EXPIRE = text("UPDATE work_items SET lease_expires_at = clock_timestamp() - interval '1 s' WHERE status = 'leased'")
 DONE_TWICE = text(

@@ -17,8 +17,8 @@ from cli.client import ServiceClient
 from cli.commands import app
 from cli.up import StackInfo, running_stack
 from service.exits import ExitStatus
-from tests.service.small_jobs import write_folder
-from tests.service.small_networks import ARCHITECTURE, LAYERS
+from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.pipelines.small_jobs import write_folder
 
 PIPELINE = """
 "$1" -m cli.main audit --deployment "$2" --checkpoint "$3" --url "$4" --api-key-file "$5" \\

@@ -9,8 +9,8 @@ import pytest
 
 from cli.main import main
 from service.probes.phantoms import write_phantoms
+from tests.engine.small_networks import ARCHITECTURE, LAYERS, write_target
 from tests.reports.page import Page
-from tests.service.small_networks import ARCHITECTURE, LAYERS, write_target
 
 EXAMS = 40
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from cli.main import main
+from tests.engine.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
 from tests.reports.page import Page
-from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
 
 IMAGES = 8
 

@@ -19,7 +19,7 @@ from service.db.session import Sessions, transaction
 from service.domain.neurons import LayerDissection
 from service.errors import InvalidInput
 from tests.api.test_comparisons import EVIDENCE, layer
-from tests.service.factories import dissected_job, neuron
+from tests.usecases.factories import dissected_job, neuron
 
 Ask = Callable[..., str]
 

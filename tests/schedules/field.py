@@ -19,7 +19,7 @@ from service.usecases import schedules
 from service.usecases.alerts import list_alerts
 from service.usecases.turns import Turns
 from tests.schedules.written_audits import WrittenAudits, audited, end_all
-from tests.service.factories import resource
+from tests.usecases.factories import resource
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
 DAILY = Terms("0 2 * * *", "UTC", CatchUp.LATEST, None, None, Overlap.SKIP)

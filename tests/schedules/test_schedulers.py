@@ -15,7 +15,7 @@ from service.db.work import claim_item
 from tests.embedded.processes import wait_until
 from tests.schedules import simulated
 from tests.schedules.field import DAILY, Field
-from tests.service.factories import leased, queued_job
+from tests.usecases.factories import leased, queued_job
 from workers.repeating import repeating
 
 

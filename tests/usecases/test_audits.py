@@ -41,10 +41,10 @@ from service.usecases.deployments import (
 )
 from service.usecases.jobs import cancel_job, find_job
 from service.usecases.resources import NamedCheckpoint, register_model
-from tests.service.factories import RecordingQueue
-from tests.service.inline_child import inline_host
-from tests.service.small_jobs import SUBMISSION, submit, write_folder
-from tests.service.small_networks import ARCHITECTURE
+from tests.engine.small_networks import ARCHITECTURE
+from tests.pipelines.inline_child import inline_host
+from tests.pipelines.small_jobs import SUBMISSION, submit, write_folder
+from tests.usecases.factories import RecordingQueue
 
 IMAGES = 44
 DENSITY = ["a"] * 24 + ["b"] * 20

@@ -16,7 +16,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.layers import canonical_layer
 from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept
 from service.errors import InvalidInput
-from tests.service.published_tables import NETWORKS, Network, concept_set, dissection, expected
+from tests.analysis.published_tables import NETWORKS, Network, concept_set, dissection, expected
 
 EXPECTED = expected()
 CONCEPTS = concept_set()

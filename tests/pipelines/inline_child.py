@@ -10,7 +10,7 @@ from service.pipelines.child import answer
 from service.pipelines.host import WorkerHost
 from service.ports import ItemRunner
 from service.storage import open_store
-from tests.service.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue
 
 
 class InlineChild:

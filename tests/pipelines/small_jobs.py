@@ -25,8 +25,8 @@ from service.usecases.resources import (
     register_model,
     register_probe_set,
 )
-from tests.service.factories import RecordingQueue
-from tests.service.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
+from tests.engine.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
+from tests.usecases.factories import RecordingQueue
 
 CONCEPTS = ConceptSet("words", tuple(Concept(text, "kind", "findings") for text in ("mass", "calcification", "clip")))
 IMAGES = 10

@@ -42,13 +42,13 @@ from service.usecases.jobs import cancel_job
 from service.usecases.neurons import list_layers, read_layers
 from service.usecases.preparations import prepare
 from service.usecases.reports import read_report, write_html
+from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.pipelines.conftest import Run
+from tests.pipelines.inline_child import InlineChild, inline_host
+from tests.pipelines.small_jobs import CONCEPTS, IMAGES, submit
 from tests.probes.dicom_files import write_crashing_dicom
 from tests.reports.page import Page
-from tests.service.conftest import Run
-from tests.service.factories import RecordingQueue, impatient, slowly, without_preparations
-from tests.service.inline_child import InlineChild, inline_host
-from tests.service.small_jobs import CONCEPTS, IMAGES, submit
-from tests.service.small_networks import ARCHITECTURE, LAYERS
+from tests.usecases.factories import RecordingQueue, impatient, slowly, without_preparations
 
 
 def problem(job: Job) -> dict[str, Any]:

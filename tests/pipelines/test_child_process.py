@@ -22,7 +22,7 @@ from service.pipelines.child_process import ChildProcess
 from service.pipelines.confinement import child_environment
 from tests.chaos.field import ROOT
 
-RUNNER = "tests.service.tiny_runner:open_runner"
+RUNNER = "tests.pipelines.tiny_runner:open_runner"
 
 
 def request(label: str) -> messages.Run:
@@ -265,7 +265,7 @@ import sys, time
 from service.config import Settings
 from service.pipelines.child_process import ChildProcess
 from service.pipelines.confinement import child_environment
-from tests.service.test_child_process import request
+from tests.pipelines.test_child_process import request
 process = ChildProcess(Settings(), {RUNNER!r})
 process.ask(request("fine"), on_progress=lambda _: None, unwanted=lambda: False)
 print(process.pid, flush=True)

@@ -33,10 +33,10 @@ from service.usecases.resources import (
     register_probe_set,
     register_stratum,
 )
-from tests.service.conftest import Run
-from tests.service.factories import RecordingQueue
-from tests.service.inline_child import inline_host
-from tests.service.small_jobs import IMAGES, SUBMISSION, register, submit
+from tests.pipelines.conftest import Run
+from tests.pipelines.inline_child import inline_host
+from tests.pipelines.small_jobs import IMAGES, SUBMISSION, register, submit
+from tests.usecases.factories import RecordingQueue
 
 GRID = PatchGrid(20, 20)
 PATCHES = 4

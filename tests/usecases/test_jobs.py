@@ -13,7 +13,7 @@ from service.domain.jobs import ENDED, Job, JobStatus, Stage, check_move
 from service.errors import Conflict, NotFound
 from service.ports import WORK_TASK
 from service.usecases.jobs import cancel_job, find_job, job_events, job_news, replay_job, retry_job
-from tests.service.factories import RecordingQueue, queued_job, succeeded_job
+from tests.usecases.factories import RecordingQueue, queued_job, succeeded_job
 
 Q, R, S, F, C, D = JobStatus
 LEGAL = {(Q, R), (Q, C), (R, S), (R, F), (R, C), (R, D), (F, Q), (D, Q)}

@@ -33,11 +33,11 @@ from service.usecases.garbage import Collected, collect_garbage
 from service.usecases.jobs import find_job, job_events, replay_job, retry_job
 from service.usecases.neurons import list_layers
 from service.usecases.work import begin_item
-from tests.service.conftest import Run
-from tests.service.factories import RecordingQueue, taken, without_preparations
-from tests.service.inline_child import inline_host
-from tests.service.small_jobs import submit
-from tests.service.small_networks import ARCHITECTURE, LAYERS
+from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.pipelines.conftest import Run
+from tests.pipelines.inline_child import inline_host
+from tests.pipelines.small_jobs import submit
+from tests.usecases.factories import RecordingQueue, taken, without_preparations
 
 
 def artifacts(sessions: Sessions) -> dict[str, str]:

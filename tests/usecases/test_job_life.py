@@ -23,7 +23,7 @@ from service.domain.work import Lease
 from service.errors import Conflict, LeaseLost, Problem
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
-from tests.service.factories import RecordingQueue, queued_job, taken
+from tests.usecases.factories import RecordingQueue, queued_job, taken
 
 MAX_ATTEMPTS = 3
 PROBLEM: Problem = {"code": "x", "title": "x", "detail": "x"}

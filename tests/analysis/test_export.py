@@ -17,7 +17,7 @@ from service.domain.evidence import Evidence, Significance, Stability
 from service.domain.neurons import ActivationSummary, Dissection, LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.errors import InvalidInput
-from tests.service.published_tables import NETWORKS, Network, concept_set, dissection, raw_table
+from tests.analysis.published_tables import NETWORKS, Network, concept_set, dissection, raw_table
 
 FORMATS: tuple[ExportFormat, ...] = ("published", "csv", "parquet", "json")
 CONCEPTS = ConceptSet(

@@ -12,8 +12,8 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.probes.manifest import read_manifest
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.studies.evaluation import VOCABULARY, EvaluationPlan, evaluate
-from tests.service.small_jobs import write_folder
-from tests.service.small_networks import ARCHITECTURE, LAYERS
+from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.pipelines.small_jobs import write_folder
 
 EXAMS = 24
 

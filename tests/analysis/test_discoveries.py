@@ -7,7 +7,7 @@ from scipy.stats import false_discovery_control
 from service.analysis.discoveries import control_discoveries, q_values
 from service.domain.evidence import Evidence, JobEvidence, Significance, Watched
 from service.domain.neurons import LayerDissection, Neuron
-from tests.service.factories import neuron
+from tests.usecases.factories import neuron
 
 JOB = JobEvidence("exam", 50, None, None, None, ())
 

@@ -16,9 +16,9 @@ from service.domain.work import AnyLease, PreparationLease
 from service.errors import DissectError, Problem
 from service.pipelines.items import DissectionRunner
 from tests.engine.weights.pickled import plain, reduced, tensor, write_archive
-from tests.service.conftest import Run
-from tests.service.factories import leased
-from tests.service.small_jobs import submit
+from tests.pipelines.conftest import Run
+from tests.pipelines.small_jobs import submit
+from tests.usecases.factories import leased
 
 ODD = ("\0", "\ud800", "\udfff")
 MARK = "\ufffd"

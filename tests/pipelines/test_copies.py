@@ -12,9 +12,9 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import ResourceKind
 from service.probes.manifest import read_manifest
 from service.studies.dissection import DissectionPlan, run_dissection
-from tests.service.conftest import Run
-from tests.service.small_jobs import CONCEPTS, SUBMISSION, submit, write_folder
-from tests.service.small_networks import ARCHITECTURE, LAYERS
+from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.pipelines.conftest import Run
+from tests.pipelines.small_jobs import CONCEPTS, SUBMISSION, submit, write_folder
 
 ORIGINALS = 24
 

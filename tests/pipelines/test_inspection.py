@@ -23,7 +23,7 @@ from service.usecases import preparations
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.reconcile import reconcile
 from service.usecases.work import reap
-from tests.service.factories import RecordingQueue, queued_job, resource
+from tests.usecases.factories import RecordingQueue, queued_job, resource
 
 OpenHost = Callable[..., WorkerHost]
 LEASE = timedelta(seconds=30)
@@ -37,7 +37,7 @@ def host(sessions: Sessions, settings: Settings) -> Iterator[OpenHost]:
 
         def open_host(runner: str, **changes: object) -> WorkerHost:
             chosen = settings.model_copy(update=changes)
-            child = ChildProcess(chosen, f"tests.service.tiny_runner:{runner}")
+            child = ChildProcess(chosen, f"tests.pipelines.tiny_runner:{runner}")
             one = WorkerHost(sessions, chosen, RecordingQueue(), open_store(settings.artifacts_url), child)
             opened.callback(one.close)
             return one

@@ -16,7 +16,7 @@ from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import forget_results
 from service.usecases.jobs import cancel_job, replay_job
 from tests.api.test_comparisons import EVIDENCE, layer
-from tests.service.factories import RecordingQueue, dissected_job, queued_job, resource
+from tests.usecases.factories import RecordingQueue, dissected_job, queued_job, resource
 
 DAY = timedelta(days=1)
 

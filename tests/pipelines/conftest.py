@@ -11,8 +11,8 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import Job
 from service.pipelines.items import DissectionRunner
 from service.usecases.jobs import find_job
-from tests.service.inline_child import inline_host
-from tests.service.small_jobs import write_folder
+from tests.pipelines.inline_child import inline_host
+from tests.pipelines.small_jobs import write_folder
 
 Run = Callable[[Job], Job]
 """Works until nothing is ready, and gives the job as it is then."""

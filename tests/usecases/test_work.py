@@ -19,7 +19,7 @@ from service.ports import WORK_TASK
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
 from service.usecases.reconcile import reconcile
-from tests.service.factories import RecordingQueue, queued_job, taken
+from tests.usecases.factories import RecordingQueue, queued_job, taken
 
 LEASE = timedelta(seconds=30)
 PROBED = {"layers": ["a", "b"]}
