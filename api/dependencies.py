@@ -15,8 +15,8 @@ from service.db.session import transaction
 from service.errors import InvalidInput
 from service.files import DataRoots
 from service.ports import Audits, JobQueue
-from service.usecases.audit_port import open_audits
 from service.usecases.readings import Readings
+from service.usecases.scheduled_audits import open_audits
 
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
 

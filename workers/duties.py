@@ -14,11 +14,11 @@ from broker.queue import CeleryJobQueue, open_broker
 from service.config import Settings
 from service.db.session import Sessions, open_sessions
 from service.files import data_roots
-from service.usecases.audit_port import open_audits
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.fires import look_again
 from service.usecases.reconcile import reconcile
 from service.usecases.registry import tell_of_waiting_aliases
+from service.usecases.scheduled_audits import open_audits
 from service.usecases.turns import Turns
 from workers.alerts import delivering
 from workers.repeating import repeating
