@@ -54,9 +54,10 @@ def list_endpoints(session: Session, *, limit: int, after: Position | None) -> P
     query = _with_counts().order_by(AlertEndpointRow.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(AlertEndpointRow.id < UUID(str(after[0])))
+
     rows = session.execute(query).all()
-    more = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
-    return Page(tuple(_endpoint(*row) for row in rows[:limit]), more)
+    next_position = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
+    return Page(tuple(_endpoint(*row) for row in rows[:limit]), next_position)
 
 
 def change_endpoint(session: Session, endpoint_id: UUID, values: JsonObject) -> None:
@@ -92,6 +93,7 @@ def send_what_was_missed(session: Session, endpoint: Endpoint, at: datetime) -> 
     if endpoint.failing_since is not None:
         given_up = AlertDeliveryRow.status == DeliveryStatus.FAILED
         missed = missed | and_(given_up, AlertDeliveryRow.ended_at >= endpoint.failing_since)
+
     statement = update(AlertDeliveryRow).where(AlertDeliveryRow.endpoint_id == endpoint.id, missed)
     session.execute(statement.values(status=DeliveryStatus.PENDING, attempts=0, due_at=at, ended_at=None))
 

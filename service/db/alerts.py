@@ -124,9 +124,10 @@ def list_alerts(
         )
     if after is not None:
         query = query.where(AlertRow.id < UUID(str(after[0])))
+
     rows = list(session.scalars(query))
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(map(_alert, rows[:limit])), more)
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(map(_alert, rows[:limit])), next_position)
 
 
 def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, dict[DeliveryStatus, int]]:
@@ -136,19 +137,22 @@ def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, 
         .where(AlertDeliveryRow.alert_id.in_(alert_ids))
         .group_by(AlertDeliveryRow.alert_id, AlertDeliveryRow.status)
     )
-    found: dict[UUID, dict[DeliveryStatus, int]] = {}
+
+    counts: dict[UUID, dict[DeliveryStatus, int]] = {}
     for alert_id, status, number in session.execute(query):
-        found.setdefault(alert_id, {})[DeliveryStatus(status)] = number
-    return found
+        counts.setdefault(alert_id, {})[DeliveryStatus(status)] = number
+    return counts
 
 
 def deliveries_of(session: Session, alert_id: UUID) -> list[Delivery]:
     """An alert's deliveries with every attempt, oldest first."""
     rows = list(session.scalars(select(AlertDeliveryRow).where(AlertDeliveryRow.alert_id == alert_id)))
+
     attempts: dict[UUID, list[Attempt]] = {row.id: [] for row in rows}
     query = select(AlertAttemptRow).where(AlertAttemptRow.delivery_id.in_(attempts)).order_by(AlertAttemptRow.number)
-    for one in session.scalars(query):
-        attempts[one.delivery_id].append(_attempt(one))
+    for attempt_row in session.scalars(query):
+        attempts[attempt_row.delivery_id].append(_attempt(attempt_row))
+
     in_order = sorted(rows, key=lambda row: (row.endpoint_name, row.address, row.id))
     return [_delivery(row, attempts[row.id]) for row in in_order]
 
@@ -214,10 +218,11 @@ def serve_endpoint(session: Session, lease: timedelta, now: datetime | None) -> 
 
 def take_delivery(session: Session, served: ServedEndpoint) -> ClaimedDelivery | None:
     """The delivery of an endpoint that has been due for longest; the attempt is on record before it is made."""
-    taken = session.execute(_TAKE, {"endpoint": served.id, "now": served.at}).first()
-    if taken is None:
+    row = session.execute(_TAKE, {"endpoint": served.id, "now": served.at}).first()
+    if row is None:
         return None
-    delivery_id, address, earlier, *alert, number = taken
+
+    delivery_id, address, earlier, *alert, number = row
     session.add(AlertAttemptRow(delivery_id=delivery_id, number=number, at=served.at))
     return ClaimedDelivery(
         id=delivery_id,

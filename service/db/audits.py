@@ -45,16 +45,17 @@ def add_audit(session: Session, deployment: Deployment, occasion: Occasion, poli
 def set_jobs(session: Session, audit_id: UUID, job: UUID, strata: Sequence[StratumJob]) -> None:
     """Note the dissections that an audit waits for."""
     session.execute(update(AuditRow).where(AuditRow.id == audit_id).values(job_id=job))
+
     rows = [
         {
             "audit_id": audit_id,
-            "stratum": one.stratum,
-            "value": one.value,
-            "exams": one.exams,
-            "job_id": one.job,
-            "reason": one.reason,
+            "stratum": stratum.stratum,
+            "value": stratum.value,
+            "exams": stratum.exams,
+            "job_id": stratum.job,
+            "reason": stratum.reason,
         }
-        for one in strata
+        for stratum in strata
     ]
     if rows:
         session.execute(insert(AuditStratumRow), rows)
@@ -89,6 +90,7 @@ def acknowledge_audit(session: Session, audit_id: UUID, by: str, reason: str) ->
     """Note who has seen the verdict, once; False where somebody has before."""
     now = session.execute(select(func.now())).scalar_one()
     acknowledgement = {**asdict(Acknowledgement(by, reason, now)), "at": now.isoformat()}
+
     statement = update(AuditRow).where(AuditRow.id == audit_id, AuditRow.acknowledgement.is_(None))
     return session.scalar(statement.values(acknowledgement=acknowledgement).returning(AuditRow.id)) is not None
 
@@ -101,6 +103,7 @@ def take_ended_audit(session: Session) -> UUID | None:
         .join(JobRow, JobRow.id == AuditStratumRow.job_id)
         .where(AuditStratumRow.audit_id == AuditRow.id, JobRow.status.not_in(ended))
     )
+
     query = (
         select(AuditRow.id)
         .join(JobRow, JobRow.id == AuditRow.job_id)
@@ -149,9 +152,11 @@ def list_audits(
         query = query.where(AuditRow.verdict == verdict)
     if after is not None:
         query = query.where(AuditRow.id < UUID(str(after[0])))
+
     rows = session.execute(query).all()
-    more = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
-    return Page(tuple(_audit(session, *row, with_facts=with_facts, with_strata=False) for row in rows[:limit]), more)
+    next_position = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
+    audits = tuple(_audit(session, *row, with_facts=with_facts, with_strata=False) for row in rows[:limit])
+    return Page(audits, next_position)
 
 
 def last_judged(session: Session, deployment: str, before: datetime) -> Audit | None:

@@ -38,10 +38,11 @@ def list_comparisons(session: Session, *, limit: int, after: Position | None) ->
     query = select(ComparisonRow.id, ComparisonRow.job_ids, ComparisonRow.created_at)
     if after is not None:
         query = query.where(ComparisonRow.id < UUID(str(after[0])))
+
     rows = session.execute(query.order_by(ComparisonRow.id.desc()).limit(limit + 1)).all()
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    brief = (StoredComparison(id_, tuple(jobs), created_at, None) for id_, jobs, created_at in rows[:limit])
-    return Page(tuple(brief), more)
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    comparisons = tuple(StoredComparison(row.id, tuple(row.job_ids), row.created_at, None) for row in rows[:limit])
+    return Page(comparisons, next_position)
 
 
 def _stored(row: ComparisonRow | None) -> StoredComparison | None:

@@ -1,7 +1,7 @@
 """Queries on deployments."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -35,26 +35,26 @@ class NewDeployment:
     alert_budget: int | None
 
 
-def add_deployment(session: Session, new: NewDeployment) -> Deployment | None:
+def add_deployment(session: Session, deployment: NewDeployment) -> Deployment | None:
     """Insert a deployment, or return None where the name is taken."""
     statement = (
         insert(DeploymentRow)
         .values(
-            name=new.name,
-            target_id=new.parts.target.id,
-            dissector_id=new.parts.dissector.id,
-            probe_set_id=new.parts.probe_set.id,
-            concept_set_id=new.parts.concept_set.id,
-            options=request_as_json(new.request),
-            policy_id=new.policy.id,
-            baseline_id=new.baseline,
-            registered_model=new.registered_model,
-            alert_budget=new.alert_budget,
+            name=deployment.name,
+            target_id=deployment.parts.target.id,
+            dissector_id=deployment.parts.dissector.id,
+            probe_set_id=deployment.parts.probe_set.id,
+            concept_set_id=deployment.parts.concept_set.id,
+            options=request_as_json(deployment.request),
+            policy_id=deployment.policy.id,
+            baseline_id=deployment.baseline,
+            registered_model=deployment.registered_model,
+            alert_budget=deployment.alert_budget,
         )
         .on_conflict_do_nothing(index_elements=[DeploymentRow.name])
         .returning(DeploymentRow.id)
     )
-    return None if session.scalar(statement) is None else find_deployment(session, new.name)
+    return None if session.scalar(statement) is None else find_deployment(session, deployment.name)
 
 
 def find_deployment(session: Session, name: str) -> Deployment | None:
@@ -94,12 +94,13 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
     query = select(DeploymentRow).order_by(DeploymentRow.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(DeploymentRow.id < UUID(str(after[0])))
+
     rows = list(session.scalars(query))
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(_deployment(session, row) for row in rows[:limit]), more)
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(_deployment(session, row) for row in rows[:limit]), next_position)
 
 
-def change_deployment(session: Session, deployment_id: UUID, **values: Any) -> None:
+def change_deployment(session: Session, deployment_id: UUID, **values: object) -> None:
     """Set columns."""
     session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(**values))
 

@@ -33,11 +33,14 @@ def events_after(session: Session, job_id: UUID, last_id: int, *, limit: int = 5
 
 
 def events_of_many(
-    session: Session, asked: Collection[tuple[UUID, int]], *, limit: int = 500
+    session: Session, last_seen: Collection[tuple[UUID, int]], *, limit: int = 500
 ) -> dict[tuple[UUID, int], list[JobEvent]]:
     """For each job and event of it that was seen, the lines behind that one, oldest first; no entry for none."""
-    parameters = {"job_ids": [job for job, _ in asked], "last_ids": [last for _, last in asked], "most": limit}
-    found: dict[tuple[UUID, int], list[JobEvent]] = {}
-    for job_id, last_id, *event in session.execute(_EVENTS_OF_MANY, parameters):
-        found.setdefault((job_id, last_id), []).append(JobEvent(*event))
-    return found
+    job_ids = [job_id for job_id, _ in last_seen]
+    last_ids = [last_id for _, last_id in last_seen]
+    parameters = {"job_ids": job_ids, "last_ids": last_ids, "most": limit}
+
+    events: dict[tuple[UUID, int], list[JobEvent]] = {}
+    for job_id, last_id, *columns in session.execute(_EVENTS_OF_MANY, parameters):
+        events.setdefault((job_id, last_id), []).append(JobEvent(*columns))
+    return events

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Table, func, select, update
+from sqlalchemy import Row, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
@@ -23,6 +23,7 @@ from service.domain.jobs import (
     JobStatus,
     StageProgress,
 )
+from service.domain.json_values import StoredJson
 from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource
@@ -74,13 +75,18 @@ def find_job_by_key(session: Session, idempotency_key: str) -> tuple[Job, str] |
     row = session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
     if row is None:
         return None
-    return _job(row, stage_progress(session, [row.id]).get(row.id, ())), row.request_digest
+
+    progress = stage_progress(session, [row.id]).get(row.id, ())
+    return _job(row, progress), row.request_digest
 
 
 def get_job(session: Session, job_id: UUID) -> Job | None:
     """The job as it stands now."""
     row = session.get(JobRow, job_id, populate_existing=True)
-    return None if row is None else _job(row, stage_progress(session, [job_id]).get(job_id, ()))
+    if row is None:
+        return None
+
+    return _job(row, stage_progress(session, [job_id]).get(job_id, ()))
 
 
 def lock_job(session: Session, job_id: UUID) -> Job | None:
@@ -120,23 +126,26 @@ def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: 
         query = query.where(JobRow.status == status)
     if after is not None:
         query = query.where(JobRow.id < UUID(str(after[0])))
+
     rows = list(session.scalars(query))
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
     progress = stage_progress(session, [row.id for row in rows[:limit]])
-    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows[:limit]), more)
+    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows[:limit]), next_position)
 
 
-def move_job(session: Session, job_id: UUID, status: JobStatus, **values: Any) -> bool:
+def move_job(session: Session, job_id: UUID, status: JobStatus, **values: object) -> bool:
     """Give a job a new status if its present one allows it; False where it does not (or there is no such job)."""
     sources = [source for source, targets in LEGAL_MOVES.items() if status in targets]
     now = func.clock_timestamp()
-    stamps: dict[str, ColumnElement[Any] | None] = {}
+
+    stamps: StoredJson = {}
     if status is JobStatus.RUNNING:
         stamps["started_at"] = func.coalesce(JobRow.started_at, now)
     if status is JobStatus.QUEUED:
         stamps["finished_at"] = None
     elif status in ENDED:
         stamps["finished_at"] = now
+
     statement = update(JobRow).where(JobRow.id == job_id, JobRow.status.in_(sources))
     moved = session.scalar(statement.values(status=status, **stamps, **values).returning(JobRow.id)) is not None
     if moved:

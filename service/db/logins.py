@@ -46,7 +46,8 @@ def admit_login(owner_url: str, service_url: str) -> None:
     Raises InvalidInput for what is no URL of Postgres and where the login is not fit for it, Conflict where the owner
     may not make it, or Unavailable.
     """
-    owner, service = parse_database_url(owner_url), parse_database_url(service_url, field=_FIELD)
+    owner = parse_database_url(owner_url)
+    service = parse_database_url(service_url, field=_FIELD)
     if not service.username or not service.password:
         raise InvalidInput(
             "SERVICE_DATABASE_URL does not contain a user and a password.",
@@ -70,10 +71,10 @@ def admit_login(owner_url: str, service_url: str) -> None:
 
 def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    known = connection.execute(
+    existing_login = connection.execute(
         "SELECT rolsuper OR rolname = current_user FROM pg_roles WHERE rolname = %s", (login,)
     ).fetchone()
-    if known is not None and known[0]:
+    if existing_login is not None and existing_login[0]:
         raise InvalidInput(
             "The login of SERVICE_DATABASE_URL owns the database, or is an administrator.",
             field=_FIELD,
@@ -84,12 +85,14 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
     _refuse_more(connection, login)
 
     name = sql.Identifier(login)
-    if known is None:
+    if existing_login is None:
         connection.execute(sql.SQL("CREATE ROLE {}").format(name))
+
     # What the server gets, and may log, is a verifier; nobody can log in with it.
     verifier = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
     attributes = sql.SQL(_ATTRIBUTES)
     connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(name, attributes, sql.Literal(verifier)))
+
     grant = sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE")
     connection.execute(grant.format(sql.Identifier(APP_ROLE), name))
 
@@ -97,8 +100,8 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
 def _refuse_more(connection: psycopg.Connection, login: str) -> None:
     """Raise InvalidInput for a login that has, or could take, any right but those of the service's role."""
     values = {"login": login, "app_role": APP_ROLE}
-    memberships = [thing for (thing,) in connection.execute(_MEMBERSHIPS, values)]
-    belongings = [thing for (thing,) in connection.execute(_BELONGINGS, values)]
+    memberships = [role for (role,) in connection.execute(_MEMBERSHIPS, values)]
+    belongings = [belonging for (belonging,) in connection.execute(_BELONGINGS, values)]
     if not memberships and not belongings:
         return
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
 from service.domain.concepts import Concept
@@ -57,6 +57,7 @@ def add_layer(
     )
     session.add(layer)
     session.flush()
+
     for start in range(0, len(neurons), _ROWS_PER_INSERT):
         chunk = neurons[start : start + _ROWS_PER_INSERT]
         session.execute(insert(NeuronRow), [_values(layer.id, neuron, concepts) for neuron in chunk])
@@ -122,12 +123,16 @@ def list_neurons(
         query = query.order_by(_sorted_by(sort).desc().nulls_last(), NeuronRow.unit)
     if after is not None:
         query = query.where(_behind(after, sort))
+
     rows = session.execute(query).all()
-    page = tuple(_listed(layer, row) for row in rows[:limit])
+    neurons = tuple(_listed(layer, row) for row in rows[:limit])
     if len(rows) <= limit:
-        return Page(page)
-    last = rows[limit - 1]
-    return Page(page, (last.unit,) if sort == "unit" else (getattr(last, sort.removeprefix("-")), last.unit))
+        return Page(neurons)
+
+    last_row = rows[limit - 1]
+    if sort == "unit":
+        return Page(neurons, (last_row.unit,))
+    return Page(neurons, (getattr(last_row, sort.removeprefix("-")), last_row.unit))
 
 
 def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> LabelledNeuron | None:
@@ -169,7 +174,7 @@ _LISTED = (
 )
 
 
-def _neurons(job_id: UUID, layer: str) -> Select[*tuple[Any, ...]]:
+def _neurons(job_id: UUID, layer: str) -> Select[*tuple[object, ...]]:
     return select(*_COLUMNS).where(_in_layer(job_id, layer))
 
 
@@ -189,15 +194,17 @@ def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _sorted_by(sort: Sort) -> Any:
+def _sorted_by(sort: Sort) -> InstrumentedAttribute[float | None]:
     return NeuronRow.z if sort == "-z" else NeuronRow.score
 
 
 def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
-    value, unit = (None, *after) if sort == "unit" else after
-    behind_unit: ColumnElement[bool] = NeuronRow.unit > unit
     if sort == "unit":
-        return behind_unit
+        (unit,) = after
+        return NeuronRow.unit > unit
+
+    value, unit = after
+    behind_unit = NeuronRow.unit > unit
     column = _sorted_by(sort)
     if value is None:
         return and_(column.is_(None), behind_unit)
@@ -208,11 +215,16 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Stor
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
     significance = None if neuron.evidence is None else neuron.evidence.significance
+
+    concept = None if neuron.dead else NO_CONCEPT
+    if label is not None:
+        concept = label.text
+
     return {
         "layer_id": layer_id,
         "unit": neuron.unit,
         "dead": neuron.dead,
-        "concept": label.text if label is not None else None if neuron.dead else NO_CONCEPT,
+        "concept": concept,
         "category": None if label is None else label.category,
         "broad_category": None if label is None else label.broad_category,
         "score": neuron.concepts[0].score if neuron.concepts else None,
@@ -227,7 +239,7 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Stor
     }
 
 
-def _listed(layer: str, row: Row[Any]) -> ListedNeuron:
+def _listed(layer: str, row: Row[*tuple[object, ...]]) -> ListedNeuron:
     return ListedNeuron(
         layer=layer,
         unit=row.unit,
@@ -241,11 +253,11 @@ def _listed(layer: str, row: Row[Any]) -> ListedNeuron:
     )
 
 
-def _labelled(layer: str, row: Row[Any]) -> LabelledNeuron:
+def _labelled(layer: str, row: Row[*tuple[object, ...]]) -> LabelledNeuron:
     return LabelledNeuron(layer, _neuron(row), row.category, row.broad_category)
 
 
-def _neuron(row: Row[Any]) -> Neuron:
+def _neuron(row: Row[*tuple[object, ...]]) -> Neuron:
     stored = {name: getattr(row, name) for name in ("unit", "dead", "activation", "concepts", "images")}
     evidence = row.evidence
     if evidence is not None and "resampled" in row._fields:

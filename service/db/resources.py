@@ -26,14 +26,16 @@ def add_resource(
     """
     # Versions of one name are given out one after another, whoever registers at the same time.
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{kind}/{name}"})
+
     same_name = (ResourceRow.kind == kind, ResourceRow.name == name)
-    same = select(ResourceRow).where(*same_name, ResourceRow.digest == digest)
-    existing = session.scalar(same.execution_options(populate_existing=True))
+    same_content = select(ResourceRow).where(*same_name, ResourceRow.digest == digest)
+    existing = session.scalar(same_content.execution_options(populate_existing=True))
     if existing is not None:
         if place is not None and existing.spec[place] != spec[place]:
             existing.spec = {**existing.spec, place: spec[place]}
             session.flush()
         return _resource(existing), False
+
     newest = session.scalar(select(func.max(ResourceRow.version)).where(*same_name)) or 0
     row = ResourceRow(kind=kind, name=name, version=newest + 1, digest=digest, spec=spec)
     session.add(row)
@@ -65,15 +67,19 @@ _FIND = text(
 
 
 def find_resources(
-    session: Session, wanted: Mapping[ResourceKind, tuple[str, int | None]]
+    session: Session, versions: Mapping[ResourceKind, tuple[str, int | None]]
 ) -> dict[ResourceKind, Resource]:
     """That version of a name or its newest, one of each kind, with one query; what there is not is left out.
 
     The specifications of concept sets are left out too: they are long, and who only refers to them needs none.
     """
-    names, versions = zip(*wanted.values(), strict=True)
-    rows = session.execute(_FIND, {"kinds": list(wanted), "names": list(names), "versions": list(versions)})
-    return {ResourceKind(kind): Resource(id_, ResourceKind(kind), *rest) for id_, kind, *rest in rows}
+    parameters = {
+        "kinds": list(versions),
+        "names": [name for name, _ in versions.values()],
+        "versions": [version for _, version in versions.values()],
+    }
+    rows = session.execute(_FIND, parameters)
+    return {ResourceKind(kind): Resource(id_, ResourceKind(kind), *columns) for id_, kind, *columns in rows}
 
 
 def get_resource(session: Session, identifier: UUID) -> Resource:
@@ -92,9 +98,10 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
     query = select(*_BESIDE_SPEC, spec).where(ResourceRow.kind == kind).order_by(ResourceRow.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(ResourceRow.id < UUID(str(after[0])))
+
     rows = session.execute(query).all()
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(map(_resource, rows[:limit])), more)
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(map(_resource, rows[:limit])), next_position)
 
 
 _COUNTED = {ResourceKind.CONCEPT_SET: "concepts", ResourceKind.POLICY: "rules"}
@@ -115,6 +122,7 @@ def _brief_spec(kind: ResourceKind) -> ColumnElement[Any]:
     counted = _COUNTED.get(kind)
     if counted is None:
         return type_coerce(ResourceRow.spec, JSONB)
+
     number = func.to_jsonb(func.jsonb_array_length(ResourceRow.spec[counted]))
     return func.jsonb_set(ResourceRow.spec, array([counted]), number, type_=JSONB)
 
@@ -194,8 +202,8 @@ def lock_unused_sets(session: Session, digest: str) -> list[UUID] | None:
 
     None where one of them, or a part of one, has a job.
     """
-    same = select(ResourceRow.id).where(ResourceRow.kind == ResourceKind.PROBE_SET, ResourceRow.digest == digest)
-    locked = list(session.scalars(same.order_by(ResourceRow.id).with_for_update()))
+    query = select(ResourceRow.id).where(ResourceRow.kind == ResourceKind.PROBE_SET, ResourceRow.digest == digest)
+    locked = list(session.scalars(query.order_by(ResourceRow.id).with_for_update()))
     return None if session.scalar(_SIZES_USED, {"digest": digest}) else locked
 
 

@@ -24,7 +24,7 @@ def delete_old_results(session: Session, *, older_than: timedelta, limit: int) -
         select(ComparisonRow.id).where(JobRow.id == any_(ComparisonRow.job_ids)),
         select(replay.id).where(replay.replay_of == JobRow.id),
     )
-    old = (
+    old_jobs = (
         select(JobRow.id)
         .where(
             JobRow.status.in_([str(status) for status in ENDED]),
@@ -35,7 +35,8 @@ def delete_old_results(session: Session, *, older_than: timedelta, limit: int) -
         .limit(limit)
         .with_for_update(skip_locked=True, of=JobRow)
     )
-    found = list(session.scalars(old))
-    if found:
-        session.execute(delete(JobRow).where(JobRow.id.in_(found)))
-    return found
+
+    job_ids = list(session.scalars(old_jobs))
+    if job_ids:
+        session.execute(delete(JobRow).where(JobRow.id.in_(job_ids)))
+    return job_ids

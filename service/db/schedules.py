@@ -71,9 +71,10 @@ def list_schedules(session: Session, *, deployment: str | None, limit: int, afte
         query = query.where(DeploymentRow.name == deployment)
     if after is not None:
         query = query.where(ScheduleRow.id < UUID(str(after[0])))
+
     rows = session.execute(query.order_by(ScheduleRow.id.desc()).limit(limit + 1)).all()
-    more = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(_schedule(row) for row in rows[:limit]), more)
+    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
+    return Page(tuple(_schedule(row) for row in rows[:limit]), next_position)
 
 
 def due_schedules(session: Session, now: datetime) -> list[UUID]:
@@ -170,9 +171,11 @@ def list_fires(session: Session, schedule_id: UUID, *, limit: int, after: Positi
     query = _FIRES.where(FireRow.schedule_id == schedule_id)
     if after is not None:
         query = query.where(FireRow.fire_time < datetime.fromisoformat(str(after[0])))
+
     rows = session.execute(query.order_by(FireRow.fire_time.desc()).limit(limit + 1)).all()
     fires = tuple(_fire(row) for row in rows[:limit])
-    return Page(fires, (fires[-1].fire_time.isoformat(),) if len(rows) > limit else None)
+    next_position = (fires[-1].fire_time.isoformat(),) if len(rows) > limit else None
+    return Page(fires, next_position)
 
 
 _SCHEDULES: Select[Any] = select(*ScheduleRow.__table__.columns, DeploymentRow.name.label("deployment")).join(
@@ -187,7 +190,7 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return or_(ScheduleRow.next_fire_at <= now, _WAITING)
 
 
-def _write(session: Session, schedule_id: UUID, **values: Any) -> None:
+def _write(session: Session, schedule_id: UUID, **values: object) -> None:
     session.execute(update(ScheduleRow).where(ScheduleRow.id == schedule_id).values(values))
 
 

@@ -43,6 +43,7 @@ def open_sessions(
     """
     if not database_url.get_secret_value():
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
+
     engine = create_engine(
         parse_database_url(database_url.get_secret_value()),
         pool_pre_ping=True,
@@ -51,6 +52,7 @@ def open_sessions(
         max_overflow=2 * pool_size if overflow is None else overflow,
         connect_args=_CONNECTING,
     )
+
     event.listen(engine, "handle_error", _tell_no_values)
     if not as_login:
         event.listen(engine, "connect", _take_role)
@@ -93,16 +95,14 @@ def _take_role(connection: psycopg.Connection, _: object) -> None:
         connection.execute(f"SET ROLE {APP_ROLE}")
     except (sqlstates.InvalidParameterValue, sqlstates.InsufficientPrivilege) as error:
         connection.close()
-        missing = isinstance(error, sqlstates.InvalidParameterValue)
-        raise Unavailable(
-            f"The database has no role {APP_ROLE}."
-            if missing
-            else f"The login is not allowed to use the role {APP_ROLE}.",
-            field="database_url",
-            remedy="Run `mammodissect migrate`."
-            if missing
-            else f"Ask an administrator to run `GRANT {APP_ROLE} TO` the login.",
-        ) from error
+        if isinstance(error, sqlstates.InvalidParameterValue):
+            detail = f"The database has no role {APP_ROLE}."
+            remedy = "Run `mammodissect migrate`."
+        else:
+            detail = f"The login is not allowed to use the role {APP_ROLE}."
+            remedy = f"Ask an administrator to run `GRANT {APP_ROLE} TO` the login."
+        raise Unavailable(detail, field="database_url", remedy=remedy) from error
+
     connection.autocommit = False
 
 
@@ -111,6 +111,7 @@ def _tell_no_values(context: ExceptionContext) -> None:
     error = context.original_exception
     if not isinstance(error, psycopg.Error) or error.diag.message_primary is None:
         return
+
     error.args = (error.diag.message_primary,)
     if context.sqlalchemy_exception is not None:
         context.sqlalchemy_exception.args = (f"({type(error).__qualname__}) {error}",)

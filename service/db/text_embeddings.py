@@ -23,9 +23,11 @@ def has_texts(session: Session, dissector: str, concept_set: str, device: str) -
     return bool(session.scalar(select(key)))
 
 
-def keep_texts(session: Session, dissector: str, concept_set: str, device: str, texts: NDArray[np.float32]) -> None:
+def keep_texts(
+    session: Session, dissector: str, concept_set: str, device: str, embeddings: NDArray[np.float32]
+) -> None:
     """Keep the embeddings float32 [C, D], unless some are kept."""
-    values = {"width": texts.shape[1], "data": texts.astype(_STORED).tobytes()}
+    values = {"width": embeddings.shape[1], "data": embeddings.astype(_STORED).tobytes()}
     statement = insert(TextEmbeddingsRow).values(dissector=dissector, concept_set=concept_set, device=device, **values)
     session.execute(statement.on_conflict_do_nothing())
 

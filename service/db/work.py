@@ -73,10 +73,12 @@ def add_items(
     consecutive: bool,
 ) -> None:
     """Add a stage's items, ready to be taken. consecutive: each has a turn of its own, from `turn` on."""
-    queue, priority = job.request.queue, job.request.priority
+    queue = job.request.queue
+    priority = job.request.priority
     values = {"job_id": job.id, "stage": stage, "queue": queue, "priority": priority, "turn": turn}
-    lists = {"labels": [item.label for item in items], "totals": [item.total for item in items]}
-    session.execute(_ADD, {**values, **lists, "step": int(consecutive)})
+    labels = [item.label for item in items]
+    totals = [item.total for item in items]
+    session.execute(_ADD, {**values, "labels": labels, "totals": totals, "step": int(consecutive)})
 
 
 _ASK = text(
@@ -111,8 +113,8 @@ def find_preparation(
 
 def lock_preparation(session: Session, lease: PreparationLease) -> bool:
     """Keep a held item from changing until the transaction ends; False where it is no longer ours."""
-    held = select(WorkItemRow.id).where(*_held(lease)).with_for_update()
-    return session.scalar(held) is not None
+    query = select(WorkItemRow.id).where(*_held(lease)).with_for_update()
+    return session.scalar(query) is not None
 
 
 _CLAIM = text(
@@ -144,8 +146,8 @@ def extend_lease(session: Session, lease: AnyLease, duration: timedelta, *, done
 
 def is_held(session: Session, lease: AnyLease) -> bool:
     """Is the item still in the hands of this holder?"""
-    held = select(WorkItemRow.id).where(*_held(lease))
-    return session.scalar(held) is not None
+    query = select(WorkItemRow.id).where(*_held(lease))
+    return session.scalar(query) is not None
 
 
 def finish_item(session: Session, lease: AnyLease, result: JsonObject) -> bool:
@@ -226,8 +228,8 @@ def exhausted_leases(session: Session, *, max_attempts: int) -> list[AnyLease]:
 
 def is_still_expired(session: Session, lease: AnyLease) -> bool:
     """Has that very lease expired, and nobody taken the item since?"""
-    found = select(WorkItemRow.id).where(*_held(lease), *_expired())
-    return session.scalar(found) is not None
+    query = select(WorkItemRow.id).where(*_held(lease), *_expired())
+    return session.scalar(query) is not None
 
 
 def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
@@ -280,11 +282,15 @@ def stage_progress(session: Session, job_ids: Sequence[UUID]) -> dict[UUID, list
         .where(WorkItemRow.job_id.in_(job_ids))
         .group_by(WorkItemRow.job_id, WorkItemRow.stage)
     )
-    found: dict[UUID, list[StageProgress]] = {}
+
+    progress_of_job: dict[UUID, list[StageProgress]] = {}
     for job_id, stage, *figures in session.execute(query):
-        found.setdefault(job_id, []).append(StageProgress(Stage(stage), *figures))
+        progress_of_job.setdefault(job_id, []).append(StageProgress(Stage(stage), *figures))
+
     order = list(Stage)
-    return {job_id: sorted(stages, key=lambda one: order.index(one.stage)) for job_id, stages in found.items()}
+    for stages in progress_of_job.values():
+        stages.sort(key=lambda progress: order.index(progress.stage))
+    return progress_of_job
 
 
 _LEASE = (

@@ -226,6 +226,7 @@ def check_addresses(addresses: Sequence[str]) -> None:
             value=len(addresses),
             remedy=f"Give 1 to {MOST_ADDRESSES}.",
         )
+
     seen: set[str] = set()
     for address in addresses:
         if not _MAIL_ADDRESS.fullmatch(address) or len(address) > 254:
@@ -277,7 +278,8 @@ def reason_to_disable(outcome: Outcome, failing_since: datetime, ended: datetime
 
 def one_line(subject: str) -> str:
     """A subject as it can stand in a header: one line, not too long. Raises InvalidInput for an empty one."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in subject).split())
+    printable = "".join(character if character.isprintable() else " " for character in subject)
+    words = " ".join(printable.split())
     if not words:
         raise InvalidInput("An alert needs a subject.", field="subject", remedy="Say what happened to what.")
     return words if len(words) <= LONGEST_SUBJECT else words[: LONGEST_SUBJECT - 1] + "…"

@@ -175,13 +175,16 @@ class Shifts:
     judged: bool
 
 
-def category_shifts(scope: Scope, composition: Composition, other: int) -> Shifts:
-    """The facts that summaries tell of a composition of that scope. other: 0 for the second network."""
-    rows = [(row.name, row.changes[other]) for row in composition.rows]
-    rows.sort(key=lambda row: -abs(row[1].gain))
+def category_shifts(scope: Scope, composition: Composition, network: int) -> Shifts:
+    """The facts that summaries tell of a composition of that scope. network: 0 for the second network."""
+    changes = [(row.name, row.changes[network]) for row in composition.rows]
+    changes.sort(key=lambda named_change: -abs(named_change[1].gain))
+
+    changed = [Shift(name, change.gain, scope.layer) for name, change in changes if change.gain]
+    beyond = [Shift(name, change.gain, scope.layer) for name, change in changes if beyond_noise(change)]
     return Shifts(
-        categories=len(rows),
-        changed=tuple(Shift(name, change.gain, scope.layer) for name, change in rows if change.gain),
-        beyond=tuple(Shift(name, change.gain, scope.layer) for name, change in rows if beyond_noise(change)),
-        judged=all(change.exceeds_noise is not None for _, change in rows),
+        categories=len(changes),
+        changed=tuple(changed),
+        beyond=tuple(beyond),
+        judged=all(change.exceeds_noise is not None for _, change in changes),
     )

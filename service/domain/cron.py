@@ -37,6 +37,7 @@ _SECOND = timedelta(seconds=1)
 def normal_cron(expression: str) -> str:
     """The expression with single spaces. Raises InvalidInput for one that cannot be read or never fires."""
     fields = expression.split()
+
     if len(expression) > LONGEST:
         raise InvalidInput(
             f"A cron expression has at most {LONGEST} characters.",
@@ -53,6 +54,7 @@ def normal_cron(expression: str) -> str:
         )
     for position, text in enumerate(fields):
         _check_field(position, text)
+
     normal = " ".join(fields)
     if not _ever_fires(normal):
         raise InvalidInput(
@@ -61,6 +63,7 @@ def normal_cron(expression: str) -> str:
             value=normal,
             remedy="Correct one of the three.",
         )
+
     return normal
 
 
@@ -68,6 +71,7 @@ def check_zone(zone: str) -> None:
     """Raises InvalidInput for anything but the name of an IANA time zone; the remedy lists near matches."""
     if zone in _zones():
         return
+
     near = _near_zones(zone)
     remedy = f"Did you mean {', '.join(near)}?" if near else "Use a name of the IANA database, as in Europe/Berlin."
     raise InvalidInput(f"There is no time zone '{zone[:64]}'.", field="zone", value=zone, remedy=remedy)
@@ -75,14 +79,15 @@ def check_zone(zone: str) -> None:
 
 def fires_after(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     """Every fire later than that instant, in order, in UTC; none or no more where 50 years pass without any."""
-    place = ZoneInfo(zone)
-    walls = CronSim(cron, _earliest_wall(after, place))
-    instants = _at_every(walls, place) if _follows_real_time(cron) else _at_first(walls, place)
-    last = after
+    zone_info = ZoneInfo(zone)
+    walls = CronSim(cron, _earliest_wall(after, zone_info))
+    instants = _at_every(walls, zone_info) if _follows_real_time(cron) else _at_first(walls, zone_info)
+
+    latest = after
     for instant in instants:
-        if instant > last:
+        if instant > latest:
             yield instant
-            last = instant
+            latest = instant
 
 
 def fires_between(cron: str, zone: str, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -119,13 +124,16 @@ def _zones() -> frozenset[str]:
 
 def _near_zones(zone: str) -> list[str]:
     """Zones of almost that name, or with a city of almost that name."""
-    wanted = zone.casefold().replace(" ", "_")
-    names: dict[str, str] = {}
-    for known in sorted(_zones()):
-        names[known.casefold()] = known
-    for known in sorted(_zones()):
-        names.setdefault(known.rpartition("/")[2].casefold(), known)
-    return list(dict.fromkeys(names[near] for near in get_close_matches(wanted, names, n=3, cutoff=0.7)))
+    searched = zone.casefold().replace(" ", "_")
+
+    zone_of_name: dict[str, str] = {}
+    for known_zone in sorted(_zones()):
+        zone_of_name[known_zone.casefold()] = known_zone
+    for known_zone in sorted(_zones()):
+        zone_of_name.setdefault(known_zone.rpartition("/")[2].casefold(), known_zone)
+
+    near = get_close_matches(searched, zone_of_name, n=3, cutoff=0.7)
+    return list(dict.fromkeys(zone_of_name[name] for name in near))
 
 
 def _follows_real_time(cron: str) -> bool:
@@ -144,10 +152,10 @@ def _readings(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _earliest_wall(after: datetime, zone: ZoneInfo) -> datetime:
     """The earliest time that clocks in the zone will show after that instant; in a fold they are still to go back."""
-    here = after.astimezone(zone)
-    wall = here.replace(tzinfo=None, fold=0)
+    local = after.astimezone(zone)
+    wall = local.replace(tzinfo=None, fold=0)
     first, second = _readings(wall, zone)
-    return wall - (second - first) if first < second and here.fold == 0 else wall
+    return wall - (second - first) if first < second and local.fold == 0 else wall
 
 
 def _at_first(walls: Iterable[datetime], zone: ZoneInfo) -> Iterator[datetime]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from service.files import ANYWHERE, DataRoots, OutsideRoots, WrittenMeanwhile, version_of
 
@@ -13,7 +13,7 @@ _CHUNK = 1 << 20
 _MOST_FILES = 10_000
 
 
-def digest_of(value: Any) -> str:
+def digest_of(value: object) -> str:
     """SHA-256 (hex) of a JSON-compatible value in canonical form: sorted keys, no blanks, UTF-8, no NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -33,16 +33,16 @@ def digest_of_open_file(file: BinaryIO) -> str:
     sha = hashlib.sha256()
     # Not the time of its last change: another link to it, or its use, moves that too.
     size, written_at, _ = version_of(file)
-    left = size
+    remaining = size
 
     file.seek(0)
-    while chunk := file.read(min(_CHUNK, left)):
+    while chunk := file.read(min(_CHUNK, remaining)):
         sha.update(chunk)
-        left -= len(chunk)
-    grown = bool(file.read(1))
+        remaining -= len(chunk)
+    has_grown = bool(file.read(1))
     file.seek(0)
 
-    if left or grown or version_of(file)[:2] != (size, written_at):
+    if remaining or has_grown or version_of(file)[:2] != (size, written_at):
         raise WrittenMeanwhile
     return sha.hexdigest()
 

@@ -128,8 +128,8 @@ class _Joined:
             self._parents.append(group)
         return group
 
-    def _join(self, one: int, other: int) -> int:
-        low, high = sorted((self.root(one), self.root(other)))
+    def _join(self, group: int, other_group: int) -> int:
+        low, high = sorted((self.root(group), self.root(other_group)))
         self._parents[high] = low
         return low
 

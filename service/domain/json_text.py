@@ -21,7 +21,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 _UTF8 = "Send it in UTF-8. In PowerShell: `-ContentType 'application/json; charset=utf-8'`."
 
 
-def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False) -> Any:
+def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False) -> object:
     """The value that the text stands for. root: what errors call the whole of it.
 
     bounds_only: refuse nothing but what is nested too deeply or has too many values, for a reader that uses few fields
@@ -30,8 +30,9 @@ def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False)
     """
     text, is_utf8 = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
     _check_count(text, root)
+
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_NoNumber)
+        value: object = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_NoNumber)
     except json.JSONDecodeError as error:
         raise _no_json(error, root) from None
     except RecursionError:
@@ -69,7 +70,7 @@ class _NoNumber:
         return self.text
 
 
-class _Repeating(dict[str, Any]):
+class _Repeating(dict[str, object]):
     """An object in which a key stands twice."""
 
     key: str
@@ -84,9 +85,9 @@ class _Place:
     steps: list[object] = field(default_factory=list)
 
     def __str__(self) -> str:
-        names = [self.within] if self.within else []
-        names += map(_shown, self.steps)
-        return ".".join(names) or self.root
+        steps = [self.within] if self.within else []
+        steps += map(_shown, self.steps)
+        return ".".join(steps) or self.root
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:
@@ -104,11 +105,13 @@ def _name_undecoded(value: object, root: str) -> None:
             raise _unusable(place, "is not in UTF-8", _shown(item), _UTF8)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    whole = dict(pairs)
-    if len(whole) == len(pairs):
-        return whole
-    repeating, seen = _Repeating(whole), set()
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    json_object = dict(pairs)
+    if len(json_object) == len(pairs):
+        return json_object
+
+    repeating = _Repeating(json_object)
+    seen = set()
     for key, _ in pairs:
         if key in seen:
             repeating.key = key
@@ -122,14 +125,14 @@ def _integer(digits: str) -> int | _NoNumber:
 
 def _is_sound(value: object) -> bool:
     """Whether a value has none of the faults. It looks level by level, and at so many values at most."""
-    level: list[Any] = [value]
+    level: list[object] = [value]
     count = 0
     for _ in range(MOST_DEPTH + 1):
         count += len(level)
         if count > 2 * MOST_ITEMS or not all(map(_is_sound_alone, level)):  # keys are counted here, too
             return False
 
-        below: list[Any] = []
+        below: list[object] = []
         for item in level:
             if isinstance(item, dict):
                 below += item
@@ -153,7 +156,7 @@ def _is_sound_alone(item: Any) -> bool:
     return kind is not _NoNumber and kind is not _Repeating
 
 
-def _walk(value: object, place: _Place) -> Iterator[Any]:
+def _walk(value: object, place: _Place) -> Iterator[object]:
     """Every value in order, and the keys of an object behind it; nothing deeper than is permitted, and not too many.
 
     place: leads to whatever was yielded last. Names are made only where somebody asks, as they may be long.
@@ -181,7 +184,7 @@ def _walk(value: object, place: _Place) -> Iterator[Any]:
         yield item
 
 
-def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[object, Any, bool]]:
+def _entries(value: dict[object, object] | list[object]) -> Iterator[tuple[object, object, bool]]:
     """The steps that lead into a value, each with what is there, and whether that is the step's own key."""
     if isinstance(value, dict):
         yield from ((key, key, True) for key in value)
@@ -231,14 +234,17 @@ def _check_count(text: str, root: str) -> None:
 
 
 def _no_json(error: json.JSONDecodeError, root: str) -> InvalidInput:
-    text, place = error.doc, f"line {error.lineno}, column {error.colno}"
+    text = error.doc
     if not text.strip():
         return InvalidInput(f"The {root} contains only blanks, no JSON.", field=root, remedy="Send a JSON object.")
+
     if error.pos >= len(text.rstrip()):
-        detail, value = f"The {root} is not valid JSON: it ends too early.", None
+        value = None
+        detail = f"The {root} is not valid JSON: it ends too early."
         remedy = "Close every bracket, brace and quotation mark."
     else:
         value = _shown(text[error.pos])
+        place = f"line {error.lineno}, column {error.colno}"
         detail = f"The {root} is not valid JSON: {value!r} cannot stand at {place}."
         remedy = "Write names and texts in double quotes, a comma between two items, and no comma after the last."
     return InvalidInput(detail, field=root, value=value, remedy=remedy)

@@ -14,17 +14,16 @@ def canonical_layer(name: str) -> str:
     return _INDEX.sub(r".\1", name.strip())
 
 
-def near_layers(name: str, known: Iterable[str]) -> list[str]:
+def near_layers(name: str, known_layers: Iterable[str]) -> list[str]:
     """The known layer names most like `name`, nearest first."""
-    return get_close_matches(canonical_layer(name), list(known), n=5, cutoff=0.4)
+    return get_close_matches(canonical_layer(name), list(known_layers), n=5, cutoff=0.4)
 
 
-def unknown_layer(name: str, known: Iterable[str]) -> UnknownLayer:
+def unknown_layer(name: str, known_layers: Iterable[str]) -> UnknownLayer:
     """The error for a name that no layer has, with the nearest ones that exist."""
-    near = near_layers(name, known)
-    return UnknownLayer(
-        f"The target has no layer '{name[:120]}'.",
-        field="layers",
-        value=name,
-        remedy=f"Near matches: {', '.join(near)}." if near else f"Layers have names like {next(iter(known), '-')}.",
-    )
+    near = near_layers(name, known_layers)
+    if near:
+        remedy = f"Near matches: {', '.join(near)}."
+    else:
+        remedy = f"Layers have names like {next(iter(known_layers), '-')}."
+    return UnknownLayer(f"The target has no layer '{name[:120]}'.", field="layers", value=name, remedy=remedy)

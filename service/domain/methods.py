@@ -54,13 +54,13 @@ class Method:
         lam: float | None = None,
     ) -> "Method":
         """A method with the defaults (published, but for ours) of its similarity where a parameter is not given."""
-        k, a, weight = _DEFAULTS.get(similarity, (100, 10.0, 1.0))
+        default_top_k, default_temperature, default_lam = _DEFAULTS.get(similarity, (100, 10.0, 1.0))
         return cls(
             similarity=similarity,
             pooling=pooling,
-            top_k=k if top_k is None else top_k,
-            temperature=a if temperature is None else temperature,
-            lam=weight if lam is None else lam,
+            top_k=default_top_k if top_k is None else top_k,
+            temperature=default_temperature if temperature is None else temperature,
+            lam=default_lam if lam is None else lam,
         )
 
     def fitted_to(self, images: int) -> "Method":
@@ -70,8 +70,8 @@ class Method:
         """
         if self.similarity not in _SHARES:
             return self
-        part, most = _SHARES[self.similarity]
-        return replace(self, top_k=min(most, max(10, images // part)))
+        divisor, most = _SHARES[self.similarity]
+        return replace(self, top_k=min(most, max(10, images // divisor)))
 
     def as_dict(self) -> MethodFields:
         """JSON form, part of every content key."""

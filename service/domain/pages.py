@@ -1,11 +1,11 @@
 """One page of a long list."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-Position = tuple[Any, ...]
+Position = tuple[object, ...]
 """Where a page ends: the sort key of its last item, in JSON values or what they stand for.
 
 The next page starts behind it.

@@ -108,7 +108,10 @@ def checked(terms: Terms) -> Terms:
     """The terms in their normal form. Raises InvalidInput for terms that cannot be kept."""
     check_zone(terms.zone)
     cron = normal_cron(terms.cron)
-    most = CAUGHT_UP if terms.catch_up is CatchUp.ALL and terms.catch_up_max is None else terms.catch_up_max
+
+    most = terms.catch_up_max
+    if most is None and terms.catch_up is CatchUp.ALL:
+        most = CAUGHT_UP
     if most is not None and terms.catch_up is not CatchUp.ALL:
         raise InvalidInput(
             f"Catch-up `{terms.catch_up}` has no maximum.",
@@ -172,12 +175,14 @@ def settle(due: Sequence[datetime], now: datetime, terms: Terms) -> Mapping[date
     """
     missed = [fire for fire in due if now - fire >= ON_TIME]
     in_grace = [fire for fire in missed if terms.grace is None or now - fire <= terms.grace]
+
     most = {
         CatchUp.NONE: 0,
         CatchUp.LATEST: 1 if len(missed) == len(due) else 0,
         CatchUp.ALL: terms.catch_up_max or 0,
     }[terms.catch_up]
     made_up_for = in_grace[len(in_grace) - min(most, len(in_grace)) :]
+
     reasons: dict[datetime, str | None] = dict.fromkeys(due)
     for fire in missed:
         if fire not in made_up_for:
@@ -192,7 +197,9 @@ def on_overlap(overlap: Overlap, *, audits_open: bool, waiting: bool) -> Step:
         return Step.START
     if overlap is Overlap.CANCEL_OLD:
         return Step.CANCEL_AND_START
-    return Step.WAIT if overlap is Overlap.QUEUE and not waiting else Step.SKIP
+    if overlap is Overlap.QUEUE and not waiting:
+        return Step.WAIT
+    return Step.SKIP
 
 
 def _not_caught_up(terms: Terms) -> str:
@@ -207,5 +214,7 @@ def _words(lateness: timedelta) -> str:
     minutes = int(lateness.total_seconds()) // 60
     days, minutes = divmod(minutes, 24 * 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{number} {unit}" for number, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if number]
-    return " ".join(parts[:2]) or "0 min"
+
+    figures = ((days, "d"), (hours, "h"), (minutes, "min"))
+    words = [f"{number} {unit}" for number, unit in figures if number]
+    return " ".join(words[:2]) or "0 min"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from service.domain.json_values import StoredJson
 from service.errors import InvalidInput
 
 API = "api"
@@ -107,7 +108,7 @@ class TrailHead:
     count: int
     at: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> StoredJson:
         """As it is signed and exported."""
         return {"format": _HEAD_FORMAT, **asdict(self)}
 
@@ -116,11 +117,11 @@ class TrailHead:
         """The head that `as_json` gave. Raises InvalidInput for anything else."""
         try:
             head = cls(value["seq"], value["hash"], value["count"], value["at"])
-            good = head.as_json() == value and type(head.seq) is type(head.count) is int
-            good = good and head.seq == head.count >= 0 and bool(_DIGEST.fullmatch(head.hash))
+            is_exported = head.as_json() == value and type(head.seq) is type(head.count) is int
+            is_head = is_exported and head.seq == head.count >= 0 and bool(_DIGEST.fullmatch(head.hash))
         except (TypeError, KeyError):
-            good = False
-        if not good:
+            is_head = False
+        if not is_head:
             raise InvalidInput(
                 "This is not a trail head.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
             )
@@ -150,30 +151,36 @@ def check_chain(entries: Iterable[TrailEntry], head: TrailHead | None = None) ->
     Stops at the first fault. Without a head, entries that are missing at the end cannot be seen, nor a whole end
     that was written anew.
     """
-    count, last = 0, GENESIS
+    count = 0
+    last_hash = GENESIS
+
     if head is not None and head.seq == 0 and head.hash != GENESIS:
         return TrailCheck(0, GENESIS, TrailFault(0, "The head belongs to an empty trail, but its hash is wrong."))
+
     for entry in entries:
-        fault = _fault(entry, count + 1, last)
+        fault = _fault(entry, count + 1, last_hash)
         if fault is None and head is not None and entry.seq == head.seq and entry.hash != head.hash:
             fault = TrailFault(
                 head.seq, f"Entry {head.seq} or an earlier entry differs from the trail that the head was signed for."
             )
         if fault is not None:
-            return TrailCheck(count, last, fault)
-        count, last = count + 1, str(entry.hash)
+            return TrailCheck(count, last_hash, fault)
+
+        count += 1
+        last_hash = str(entry.hash)
+
     if head is not None and count < head.seq:
         detail = f"The trail ends after {count} entries; the signed head knows {head.count}."
-        return TrailCheck(count, last, TrailFault(count + 1, detail))
-    return TrailCheck(count, last)
+        return TrailCheck(count, last_hash, TrailFault(count + 1, detail))
+    return TrailCheck(count, last_hash)
 
 
-def _fault(entry: TrailEntry, expected: int, last: str) -> TrailFault | None:
+def _fault(entry: TrailEntry, expected: int, last_hash: str) -> TrailFault | None:
     if entry.seq is None or entry.seq < expected:
         return TrailFault(expected, f"An entry numbered {entry.seq} is in the place of entry {expected}.")
     if entry.seq > expected:
         return TrailFault(expected, f"Entry {expected} is missing: entry {entry.seq} is in its place.")
-    if entry.previous_hash != last:
+    if entry.previous_hash != last_hash:
         return TrailFault(expected, f"Entry {expected} does not follow from the one before it.")
     if entry.hash != hash_of(entry):
         return TrailFault(expected, f"Entry {expected} was changed: its hash does not match.")

@@ -74,6 +74,7 @@ class Senders:
             if claimed is None:
                 self._free.release()
                 return
+
             # Not waited for at the end of the process: what a sender leaves behind is sent by another.
             thread = threading.Thread(target=self._deliver, args=(claimed, now), name="alert sender", daemon=True)
             with self._lock:
@@ -164,6 +165,7 @@ def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: Outcome) -> No
             enabled, failing_since = health
             queries.record_attempt(session, claimed, outcome)
             _record_failure(session, claimed, outcome, ended, failing_since or claimed.at, enabled=enabled)
+
     log.info(
         "alert delivery",
         endpoint=claimed.endpoint,
@@ -190,6 +192,7 @@ def _record_failure(
     enabled: bool,
 ) -> None:
     attempts = claimed.earlier + 1
+
     due_at = None
     if not outcome.is_final:
         due_at = next_attempt(attempts, ended, retry_after=outcome.retry_after, chance=_DICE.random())
@@ -197,6 +200,7 @@ def _record_failure(
         queries.end_delivery(session, claimed.id, DeliveryStatus.FAILED, ended, attempts=attempts)
     else:
         queries.postpone_delivery(session, claimed.id, due_at, attempts=attempts)
+
     values: StoredJson = {"failing_since": failing_since, "held_until": hold_until(outcome, ended, due_at)}
     reason = reason_to_disable(outcome, failing_since, ended, given_up=due_at is None)
     if enabled and reason is not None:
@@ -209,6 +213,7 @@ def _record_failure(
             after=digest_of({"enabled": False, "reason": reason}),
         )
         _tell_others(session, claimed, reason, ended)
+
     endpoints.change_endpoint(session, claimed.endpoint_id, values)
 
 

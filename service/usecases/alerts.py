@@ -76,6 +76,7 @@ def create_endpoint(
     """
     check_name(name)
     events = None if events is None else _checked_kinds(events)
+
     secret = None
     if kind is EndpointKind.WEBHOOK:
         check_url(url or "", settings)
@@ -83,6 +84,7 @@ def create_endpoint(
     else:
         check_addresses(addresses or ())
         _check_mail(settings)
+
     endpoint = endpoints.add_endpoint(session, name, kind, url=url, secret=secret, addresses=addresses, events=events)
     if endpoint is None:
         raise Conflict(
@@ -111,6 +113,7 @@ def change_endpoint(
     """Change an endpoint. To enable it sends everything that it has missed. Raises NotFound, InvalidInput."""
     endpoint = _locked(session, name)
     values: StoredJson = {}
+
     if change.events is not None:
         values["events"] = None if change.events == "all" else _checked_kinds(change.events)
     if change.url is not None:
@@ -121,6 +124,7 @@ def change_endpoint(
         _check_kind(endpoint, EndpointKind.EMAIL, field="addresses", value=", ".join(change.addresses))
         check_addresses(change.addresses)
         values["addresses"] = list(change.addresses)
+
     if change.reason is not None and change.enabled is not False:
         raise InvalidInput(
             "A reason needs enabled to be false, because it explains why the endpoint is disabled.",
@@ -128,6 +132,7 @@ def change_endpoint(
             value=change.reason,
             remedy="Leave the reason out, or set enabled to false.",
         )
+
     moment = now or queries.clock(session)
     if change.enabled is True:
         values |= {"enabled": True, "disabled_reason": None, "failing_since": None, "held_until": None}
@@ -135,6 +140,7 @@ def change_endpoint(
             endpoints.send_what_was_missed(session, endpoint, moment)
     elif change.enabled is False:
         values |= {"enabled": False, "disabled_reason": change.reason or ON_REQUEST}
+
     if values:
         endpoints.change_endpoint(session, endpoint.id, values)
     if change.addresses is not None:
@@ -163,9 +169,12 @@ def rotate_secret(
             value=name,
             remedy="Name a webhook.",
         )
+
     secret = new_secret()
-    until = (now or queries.clock(session)) + overlap if overlap > timedelta(0) else None
-    endpoints.replace_secret(session, endpoint.id, secret, previous_until=until)
+    previous_until = None
+    if overlap > timedelta(0):
+        previous_until = (now or queries.clock(session)) + overlap
+    endpoints.replace_secret(session, endpoint.id, secret, previous_until=previous_until)
     return find_endpoint(session, name), secret
 
 
@@ -215,9 +224,9 @@ def redeliver(session: Session, alert_id: UUID, *, endpoint: str | None, now: da
     find_alert(session, alert_id)
     moment = now or queries.clock(session)
     if endpoint is not None:
-        found = find_endpoint(session, endpoint)
-        _check_enabled(found)
-        queries.deliver_to(session, alert_id, found.id, moment)
+        receiver = find_endpoint(session, endpoint)
+        _check_enabled(receiver)
+        queries.deliver_to(session, alert_id, receiver.id, moment)
     elif queries.deliver_again(session, alert_id, moment) == 0:
         raise Conflict(
             "None of the alert's endpoints exists any more.",
@@ -233,8 +242,8 @@ def _locked(session: Session, name: str) -> Endpoint:
 
 def _unknown(session: Session, name: str) -> Endpoint:
     near = get_close_matches(name, endpoints.endpoint_names(session), n=3, cutoff=0.4)
-    known = f"Near matches: {', '.join(near)}." if near else "Create it with POST /alert-endpoints."
-    raise NotFound(f"There is no alert endpoint '{name[:80]}'.", field="name", value=name, remedy=known)
+    remedy = f"Near matches: {', '.join(near)}." if near else "Create it with POST /alert-endpoints."
+    raise NotFound(f"There is no alert endpoint '{name[:80]}'.", field="name", value=name, remedy=remedy)
 
 
 def _unknown_alert(text: str) -> NotFound:

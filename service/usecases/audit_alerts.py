@@ -30,15 +30,17 @@ def tell_of_audit(session: Session, deployment: Deployment, audit: Audit) -> boo
     if is_silenced(deployment, now):
         log.info("alert silenced", audit=str(audit.id), deployment=deployment.name, kind=kind)
         return False
-    last = False
+
+    is_last = False
     if kind in BUDGETED and deployment.alert_budget is not None:
-        told = count_alerts(session, BUDGETED, deployment.name, since=now - _DAY)
-        if told >= deployment.alert_budget:
+        alerts_today = count_alerts(session, BUDGETED, deployment.name, since=now - _DAY)
+        if alerts_today >= deployment.alert_budget:
             log.warning("alert budget used up", audit=str(audit.id), deployment=deployment.name, kind=kind)
             return False
-        last = told + 1 == deployment.alert_budget
+        is_last = alerts_today + 1 == deployment.alert_budget
+
     verdict = audit.verdict or "error"
-    publish_alert(session, kind, _data(audit, last=last), subject=f"{deployment.name}: {verdict.upper()}")
+    publish_alert(session, kind, _data(audit, is_last=is_last), subject=f"{deployment.name}: {verdict.upper()}")
     return True
 
 
@@ -47,10 +49,11 @@ def is_silenced(deployment: Deployment, now: datetime) -> bool:
     return deployment.snooze is not None and now < deployment.snooze.until
 
 
-def _data(audit: Audit, *, last: bool) -> dict[str, JSON]:
+def _data(audit: Audit, *, is_last: bool) -> dict[str, JSON]:
     reasons = [] if audit.judgement is None else _reasons(audit.policy, audit.judgement)
     if audit.problem is not None:
         reasons.append(str(audit.problem["detail"]))
+
     return {
         "audit": str(audit.id),
         "deployment": audit.deployment,
@@ -61,15 +64,15 @@ def _data(audit: Audit, *, last: bool) -> dict[str, JSON]:
         "verdict": audit.verdict,
         "proposal": audit.proposal,
         "reasons": reasons[:_MOST_REASONS],
-        "last_of_budget": last,
+        "last_of_budget": is_last,
     }
 
 
 def _reasons(policy: Policy, judgement: Judgement) -> list[str]:
     """Of every outcome that keeps the verdict from being a pass, what fails before what warns."""
     return [
-        f"{one.rule}: {one.reason}"
+        f"{outcome.rule}: {outcome.reason}"
         for grade in ("fail", "warn")
-        for one in judgement.outcomes
-        if weight(policy, one.outcome) == grade
+        for outcome in judgement.outcomes
+        if weight(policy, outcome.outcome) == grade
     ]

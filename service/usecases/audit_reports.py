@@ -33,7 +33,10 @@ def read_audit_report(session: Session, audit_id: UUID) -> AuditReport:
             value=audit_id,
             remedy=f"Wait until GET /audits/{audit_id} says that it is judged.",
         )
-    return report_audit(audit, _parts(session, audit), last_judged(session, audit.deployment, audit.created_at))
+
+    parts = _parts(session, audit)
+    earlier_audit = last_judged(session, audit.deployment, audit.created_at)
+    return report_audit(audit, parts, earlier_audit)
 
 
 def _parts(session: Session, audit: Audit) -> AuditParts:
@@ -41,6 +44,7 @@ def _parts(session: Session, audit: Audit) -> AuditParts:
         parts = parts_of(session, audit.job)
     else:  # it could not begin, and a deployment's other parts never change
         parts = parts_of_deployment(session, find_deployment(session, audit.deployment).id)
+
     return AuditParts(
         resources=(
             ("target", audit.target),
@@ -56,7 +60,8 @@ def _parts(session: Session, audit: Audit) -> AuditParts:
 
 def _baseline(session: Session, job_id: UUID) -> BaselineLine:
     target = parts_of(session, job_id).target
-    return BaselineLine(job_id, target.reference, target.digest, in_utc(find_job(session, job_id).finished_at))
+    finished_at = in_utc(find_job(session, job_id).finished_at)
+    return BaselineLine(job_id, target.reference, target.digest, finished_at)
 
 
 def _manifest(session: Session, audit: Audit) -> JsonObject | None:

@@ -65,10 +65,12 @@ def recompute(audit: Audit) -> Judgement:
 
 def _end(session: Session, audit: Audit) -> None:
     job = find_job(session, _known(audit.job))
-    for one in (job, *(find_job(session, part.job) for part in audit.strata if part.job is not None)):
-        if one.status is not JobStatus.SUCCEEDED:
-            queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(one))
+    stratum_jobs = [find_job(session, stratum.job) for stratum in audit.strata if stratum.job is not None]
+    for dissection in (job, *stratum_jobs):
+        if dissection.status is not JobStatus.SUCCEEDED:
+            queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(dissection))
             return
+
     facts = _facts(session, audit, job)
     judgement = judge(audit.policy, facts)
     queries.end_audit(session, audit.id, AuditStatus.JUDGED, facts=facts, judgement=judgement)
@@ -93,11 +95,12 @@ def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
     manifest = job.manifest or {}
     replay = manifest.get("replay")
     original = None if replay is None else find_job(session, _known(audit.baseline)).manifest
+
     return AuditFacts(
         network=_network(session, job.id),
         same_network=replay is not None,
         identical=None if replay is None else bool(replay["identical"]),
-        made_otherwise=() if original is None else _made_otherwise(original, manifest),
+        made_otherwise=() if original is None else _environment_differences(original, manifest),
         baseline=None if audit.baseline is None else _network(session, audit.baseline),
         drift=None if audit.baseline is None else _drift(session, audit.baseline, job.id),
         strata=_stratum_facts(session, audit),
@@ -105,9 +108,10 @@ def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
     )
 
 
-def _made_otherwise(then: JobManifest, now: JobManifest) -> tuple[str, ...]:
+def _environment_differences(original: JobManifest, replay: JobManifest) -> tuple[str, ...]:
     """Device, processor and versions that differ between manifests: then equal work may round differently."""
-    before, after = _surroundings(then), _surroundings(now)
+    before = _environment(original)
+    after = _environment(replay)
     return tuple(
         f"{name} {before.get(name)}, now {after.get(name)}"
         for name in {**before, **after}
@@ -115,7 +119,7 @@ def _made_otherwise(then: JobManifest, now: JobManifest) -> tuple[str, ...]:
     )
 
 
-def _surroundings(manifest: JobManifest) -> StoredJson:
+def _environment(manifest: JobManifest) -> StoredJson:
     return {"device": manifest.get("device"), **manifest.get("processor", {}), **manifest.get("versions", {})}
 
 
@@ -132,11 +136,16 @@ def _drift(session: Session, baseline: UUID, job_id: UUID) -> Drift:
 
 def _stratum_facts(session: Session, audit: Audit) -> Mapping[str, tuple[StratumFacts, ...]]:
     facts: dict[str, list[StratumFacts]] = defaultdict(list)
-    for one in audit.strata:
-        network = None if one.job is None else _network(session, one.job)
-        exams = one.exams if one.job is None else _exams_drawn(session, one.job, one.exams)
-        facts[one.stratum].append(StratumFacts(one.value, exams, network, one.reason))
-    return {stratum: tuple(its) for stratum, its in facts.items()}
+    for stratum in audit.strata:
+        if stratum.job is None:
+            network = None
+            exams = stratum.exams
+        else:
+            network = _network(session, stratum.job)
+            exams = _exams_drawn(session, stratum.job, stratum.exams)
+        facts[stratum.stratum].append(StratumFacts(stratum.value, exams, network, stratum.reason))
+
+    return {name: tuple(values) for name, values in facts.items()}
 
 
 def _exams_drawn(session: Session, job_id: UUID, by_manifest: int) -> int:
@@ -146,11 +155,11 @@ def _exams_drawn(session: Session, job_id: UUID, by_manifest: int) -> int:
 
 
 def _failed(job: Job) -> Problem:
-    why = f": {job.problem['detail']}" if job.problem else "."
+    reason = f": {job.problem['detail']}" if job.problem else "."
     return {
         "code": "dissection-failed",
         "title": "Dissection failed",
-        "detail": f"The dissection {job.id} ended {job.status}{why}",
+        "detail": f"The dissection {job.id} ended {job.status}{reason}",
         "remedy": f"See GET /jobs/{job.id} for the reason, then audit again.",
     }
 

@@ -92,7 +92,7 @@ def begin_audit(
 
     audit_id = queries.add_audit(session, deployment, occasion, plan.policy)
     job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
-    strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, part) for part in _strata(plan)]
+    strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, stratum) for stratum in _strata(plan)]
     queries.set_jobs(session, audit_id, job.id, strata)
     return find_audit(session, audit_id)
 
@@ -143,18 +143,22 @@ def cancel_audit(session: Session, audit_id: UUID) -> Audit:
 
     Raises NotFound, and Conflict once it has ended or is being judged, for which nobody waits here: it may be long.
     """
-    held = queries.hold_running_audit(session, audit_id)
+    is_held = queries.hold_running_audit(session, audit_id)
     audit = find_audit(session, audit_id)
-    if not held:
+    if not is_held:
         state = "is being judged" if audit.status is AuditStatus.RUNNING else f"has ended: {audit.status}"
         raise Conflict(f"Audit {audit_id} {state}.", field="audit", value=audit_id)
+
     queries.end_audit(session, audit_id, AuditStatus.CANCELLED)
-    for job_id in (audit.job, *(one.job for one in audit.strata)):
+    stratum_jobs = [stratum.job for stratum in audit.strata]
+    for job_id in (audit.job, *stratum_jobs):
         if job_id is not None:
             with suppress(Conflict):  # it has ended
                 cancel_job(session, job_id)
-    moved = [digest_of({"status": status}) for status in (AuditStatus.RUNNING, AuditStatus.CANCELLED)]
-    annotate(session, before=moved[0], after=moved[1])
+
+    before = digest_of({"status": AuditStatus.RUNNING})
+    after = digest_of({"status": AuditStatus.CANCELLED})
+    annotate(session, before=before, after=after)
     return find_audit(session, audit_id)
 
 
@@ -163,6 +167,7 @@ def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str)
     audit = find_audit(session, audit_id)
     if audit.status is AuditStatus.RUNNING:
         raise Conflict(f"Audit {audit_id} has no verdict yet.", field="audit", value=audit_id, remedy="Wait for it.")
+
     if not queries.acknowledge_audit(session, audit_id, by, reason):
         raise Conflict(f"Audit {audit_id} has already been acknowledged.", field="audit", value=audit_id)
     annotate(session, after=digest_of({"by": by, "reason": reason}))
@@ -191,8 +196,10 @@ def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
     probe_set = with_patches(session, read.files.probe_set, read.listed)
     exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
-    same = deployment.baseline is not None and parts_of(session, deployment.baseline).target.digest == target.digest
-    return _Plan(parts, policy, probe_set, exams, deployment.baseline if same else None)
+
+    baseline = deployment.baseline
+    is_baseline_network = baseline is not None and parts_of(session, baseline).target.digest == target.digest
+    return _Plan(parts, policy, probe_set, exams, baseline if is_baseline_network else None)
 
 
 def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
@@ -207,6 +214,7 @@ def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
             value=target.reference,
             remedy=remedy_for(error, f"Put the file back, or register it as {target.name} again at its present path."),
         ) from None
+
     if actual != spec["sha256"]:
         raise DigestMismatch(
             f"The checkpoint's SHA-256 is {actual}, but {spec['sha256']} was registered.",
@@ -244,7 +252,8 @@ class _Stratum:
 
 def _strata(plan: _Plan) -> Iterator[_Stratum]:
     for name in plan.policy.strata:
-        yield from (_Stratum(name, value, exams) for value, exams in plan.exams[name].items())
+        for value, exams in plan.exams[name].items():
+            yield _Stratum(name, value, exams)
 
 
 def _dissect_stratum(
@@ -255,11 +264,14 @@ def _dissect_stratum(
     if stratum.exams < least:
         reason = f"{stratum.exams} exams; at least {least} are needed."
         return StratumJob(stratum.name, stratum.value, stratum.exams, None, reason)
+
     part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
+    images = image_count(session, part)
     request = deployment.request
-    method, images = request.options.method, image_count(session, part)
+    method = request.options.method
     if method.similarity in PRIOR_METHODS:
         method = replace(method, top_k=min(method.top_k, method.fitted_to(images).top_k, images))
     request = replace(request, options=replace(request.options, method=method))
+
     job = _submit(session, queue, audit_id, replace(plan.parts, probe_set=part), request)
     return StratumJob(stratum.name, stratum.value, stratum.exams, job.id)

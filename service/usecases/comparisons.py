@@ -42,23 +42,27 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
     earlier = queries.find_comparison_of(session, job_ids)
     if earlier is not None:
         return earlier, False
+
     jobs = [find_job(session, choose_job(session, job_id=job_id, model=None)) for job_id in job_ids]
     check_comparable(jobs)
     labels = [read_labels(read_layers(session, job.id)) for job in jobs]
-    concept_set, texts = concept_set_of_job(session, jobs[0].id), _texts(session, jobs)
+    concept_set = concept_set_of_job(session, jobs[0].id)
+    concept_embeddings = _concept_embeddings(session, jobs)
+
     expect_pause(session)
     result = compare(
         labels,
         [_architecture(job) for job in jobs],
         concept_set,
-        refused=[_refused(job) for job in jobs],
-        concept_embeddings=texts,
+        refused=[_not_tested_reason(job) for job in jobs],
+        concept_embeddings=concept_embeddings,
     )
-    new = queries.add_comparison(session, job_ids, result)
+
+    is_new = queries.add_comparison(session, job_ids, result)
     annotate(session, after=digest_of(asdict(result)))
     stored = queries.find_comparison_of(session, job_ids)
     assert stored is not None  # noqa: S101 - comparisons are never deleted
-    return stored, new
+    return stored, is_new
 
 
 def find_comparison(session: Session, comparison_id: UUID) -> StoredComparison:
@@ -85,13 +89,15 @@ def _architecture(job: Job) -> str | None:
     return architecture
 
 
-def _texts(session: Session, jobs: Sequence[Job]) -> NDArray[np.float32] | None:
+def _concept_embeddings(session: Session, jobs: Sequence[Job]) -> NDArray[np.float32] | None:
     """The dissector's embeddings of the concepts, which comparable jobs share; the first job's device comes first."""
     manifests = [job.manifest or {} for job in jobs]
-    dissector, concept_set = manifests[0]["dissector"]["digest"], manifests[0]["concept_set"]
-    return find_texts(session, dissector, concept_set, [str(manifest.get("device")) for manifest in manifests])
+    dissector = manifests[0]["dissector"]["digest"]
+    concept_set = manifests[0]["concept_set"]
+    devices = [str(manifest.get("device")) for manifest in manifests]
+    return find_texts(session, dissector, concept_set, devices)
 
 
-def _refused(job: Job) -> str | None:
+def _not_tested_reason(job: Job) -> str | None:
     evidence = evidence_of(job)
     return NOT_ASKED if evidence is None else evidence.refused

@@ -15,6 +15,7 @@ from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
+from service.domain.json_values import StoredJson
 from service.domain.layers import unknown_layer
 from service.domain.pages import Page, Position
 from service.domain.policies import Policy
@@ -70,7 +71,8 @@ def create_deployment(
     InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
     and NotRead.
     """
-    name, baseline = submission.name, submission.baseline
+    name = submission.name
+    baseline = submission.baseline
     check_name(name)
     if (submission.dissection is None) == (baseline is None):
         raise InvalidInput(
@@ -84,11 +86,12 @@ def create_deployment(
         parts, request = resolve(session, submission.dissection)
     else:
         job = _baseline(session, baseline)
-        parts, request = parts_of(session, job.id), job.request
+        parts = parts_of(session, job.id)
+        request = job.request
     policy = find_resource(session, ResourceKind.POLICY, submission.policy, field="policy")
     _check_policy(session, policy, parts, roots, readings)
 
-    new = queries.NewDeployment(
+    new_deployment = queries.NewDeployment(
         name=name,
         parts=parts,
         request=request,
@@ -97,7 +100,7 @@ def create_deployment(
         registered_model=submission.registered_model,
         alert_budget=submission.alert_budget,
     )
-    deployment = queries.add_deployment(session, new)
+    deployment = queries.add_deployment(session, new_deployment)
     if deployment is None:
         raise Conflict(
             f"A deployment named '{name}' already exists.",
@@ -105,6 +108,7 @@ def create_deployment(
             value=name,
             remedy=f"Choose another name, or POST /deployments/{name}/versions.",
         )
+
     annotate(session, after=digest_of_deployment(deployment))
     return deployment
 
@@ -131,12 +135,14 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
 def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
     """Take that target into use. Raises NotFound, and UnknownLayer where it is known to lack a dissected layer."""
     deployment = find_deployment(session, name)
+
     inspection = find_inspection(session, target.id)
     if inspection is not None and inspection[0] is not None:
-        known = [layer["name"] for layer in inspection[0]]
+        known_layers = [listing["name"] for listing in inspection[0]]
         for layer in deployment.request.options.layers or ():
-            if layer not in known:
-                raise unknown_layer(layer, known)
+            if layer not in known_layers:
+                raise unknown_layer(layer, known_layers)
+
     return _changed(session, deployment, target_id=target.id)
 
 
@@ -155,15 +161,18 @@ def change_deployment(
     Raises NotFound, InvalidPolicy where the policy could not be applied, and NotRead.
     """
     deployment = find_deployment(session, name)
-    values: dict[str, object] = {}
+    values: StoredJson = {}
+
     if policy is not None:
-        found = find_resource(session, ResourceKind.POLICY, policy, field="policy")
-        _check_policy(session, found, queries.parts_of_deployment(session, deployment.id), roots, readings)
-        values["policy_id"] = found.id
+        new_policy = find_resource(session, ResourceKind.POLICY, policy, field="policy")
+        parts = queries.parts_of_deployment(session, deployment.id)
+        _check_policy(session, new_policy, parts, roots, readings)
+        values["policy_id"] = new_policy.id
     if alert_budget is not None:
         values["alert_budget"] = alert_budget
     if registered_model is not None:
         values["registered_model"] = registered_model
+
     return _changed(session, deployment, **values)
 
 
@@ -175,15 +184,19 @@ def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
     """
     deployment = find_deployment(session, name)
     job = _baseline(session, job_id)
+
     differing = [part for part in _SAME if _part(job.request, part) != _part(deployment.request, part)]
     if differing:
-        pairs = [f"{part} ({_part(job.request, part)} against {_part(deployment.request, part)})" for part in differing]
+        differences = [
+            f"{part} ({_part(job.request, part)} against {_part(deployment.request, part)})" for part in differing
+        ]
         raise Conflict(
-            f"Audits of {name} cannot be compared with job {job_id}: they differ in {', '.join(pairs)}.",
+            f"Audits of {name} cannot be compared with job {job_id}: they differ in {', '.join(differences)}.",
             field=differing[0],
             value=job_id,
             remedy="Pin the dissection of one of the deployment's audits.",
         )
+
     return _changed(session, deployment, baseline_id=job_id)
 
 
@@ -217,6 +230,7 @@ def digest_of_deployment(deployment: Deployment) -> str:
 def _changed(session: Session, deployment: Deployment, **values: object) -> Deployment:
     if values:
         queries.change_deployment(session, deployment.id, **values)
+
     changed = find_deployment(session, deployment.name)
     annotate(session, before=digest_of_deployment(deployment), after=digest_of_deployment(changed))
     return changed
@@ -235,7 +249,9 @@ def _baseline(session: Session, job_id: UUID | None) -> Job:
 
 
 def _part(request: JobRequest, part: str) -> object:
-    return replace(request.options, shuffled=None) if part == "options" else getattr(request, part)
+    if part == "options":
+        return replace(request.options, shuffled=None)
+    return getattr(request, part)
 
 
 def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots, readings: Readings) -> None:

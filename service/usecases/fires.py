@@ -89,6 +89,7 @@ def decide(sessions: Sessions, schedule_id: UUID, now: datetime, begin: Begin) -
         schedule = queries.take_due_schedule(session, schedule_id, now)
         if schedule is None:
             return 0
+
         fires = _start_waiting(session, begin, schedule, now)
         if _is_due(schedule, now):
             fires += _decide_due(session, begin, schedule, now)
@@ -117,12 +118,14 @@ def fire_manually(session: Session, audits: Audits, schedule: Schedule, now: dat
             value=schedule.name,
             remedy="Wait until the audit has ended, cancel it, or change the schedule's overlap.",
         )
+
     if step is Step.WAIT:
         fire = Fire(now, Outcome.QUEUED, now, reason=_why_queued(open_audits), manual=True)
     else:
         read = audits.read(audits.files_of(session, schedule.deployment_id))
         audit_id = Begin(audits, read).audit(session, schedule, now, open_audits)
         fire = Fire(now, Outcome.STARTED, now, audit_id=audit_id, manual=True)
+
     queries.add_fires(session, schedule.id, [fire])
     return fire
 
@@ -131,6 +134,7 @@ def forgo_owed(session: Session, schedule: Schedule, now: datetime, reason: str)
     """Record as missed what a held schedule owes and has not decided."""
     if schedule.paused:
         return
+
     due, earlier = owed(schedule, now)
     recorded = queries.recorded_fires(session, schedule.id, schedule.looked_at)
     fires = [Fire(time, Outcome.MISSED, now, reason=reason) for time in due if time not in recorded]
@@ -156,6 +160,7 @@ def _decide_due(session: Session, begin: Begin, schedule: Schedule, now: datetim
     recorded = queries.recorded_fires(session, schedule.id, schedule.looked_at)
     decided = _settle(session, begin, schedule, due, recorded, now)
     queries.add_fires(session, schedule.id, _counting(decided, earlier))
+
     looked_at = max(schedule.looked_at, now)
     queries.move_cursor(session, schedule.id, looked_at, next_look(schedule.terms, looked_at))
     return decided
@@ -169,6 +174,7 @@ def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire],
     if is_silenced(find_deployment(session, schedule.deployment), now):
         log.info("alert silenced", schedule=schedule.name, deployment=schedule.deployment, kind="schedule.missed")
         return
+
     data: dict[str, JSON] = {
         "schedule": schedule.name,
         "missed": len(missed),
@@ -182,6 +188,7 @@ def _start_waiting(session: Session, begin: Begin, schedule: Schedule, now: date
     waiting = queries.find_waiting_fire(session, schedule.id)
     if waiting is None or begin.audits.open_of(session, schedule.id):
         return []
+
     fire = _begin(session, begin, schedule, waiting.fire_time, now, ())
     queries.settle_waiting_fire(session, schedule.id, replace(fire, manual=waiting.manual))
     return [fire]
@@ -198,6 +205,7 @@ def _settle(
     """Decide on due fires. Those that start together do not overlap one another: catch-up has asked for all of them."""
     open_audits = tuple(begin.audits.open_of(session, schedule.id))
     waiting = queries.find_waiting_fire(session, schedule.id) is not None
+
     fires = []
     for time, reason in settle(due, now, schedule.terms).items():
         if time in recorded:
@@ -205,6 +213,7 @@ def _settle(
         if reason is not None:
             fires.append(Fire(time, Outcome.MISSED, now, reason=reason))
             continue
+
         step = on_overlap(schedule.terms.overlap, audits_open=bool(open_audits), waiting=waiting)
         if step is Step.SKIP:
             why = _why_skipped(open_audits, waiting=waiting)
@@ -215,8 +224,8 @@ def _settle(
         else:
             fire = _begin(session, begin, schedule, time, now, open_audits)
             fires.append(fire)
-            if fire.outcome is Outcome.STARTED:
-                open_audits = () if step is Step.CANCEL_AND_START else open_audits
+            if fire.outcome is Outcome.STARTED and step is Step.CANCEL_AND_START:
+                open_audits = ()
     return fires
 
 
@@ -232,6 +241,7 @@ def _begin(
     except DissectError as error:
         log.warning("cannot start an audit", schedule=schedule.name, fire_time=time, reason=error.detail)
         return Fire(time, Outcome.MISSED, now, reason=f"The audit cannot be started. {error}")
+
     subject = f"/schedules/{schedule.name} -> /audits/{audit_id}"
     record(session, actor=SCHEDULER, action="fire schedule", subject=subject)
     return Fire(time, Outcome.STARTED, now, audit_id=audit_id)

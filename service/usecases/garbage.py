@@ -29,6 +29,7 @@ def collect_garbage(sessions: Sessions, store: ArtifactStore, *, older_than: tim
     deleted = 0
     while batch := _delete_unneeded(sessions, store, older_than):
         deleted += batch
+
     store.sweep(older_than)
     return Collected(deleted, _delete_orphans(sessions, store, older_than))
 
@@ -58,12 +59,13 @@ def _delete_unneeded(sessions: Sessions, store: ArtifactStore, older_than: timed
 
 def _delete_orphans(sessions: Sessions, store: ArtifactStore, older_than: timedelta) -> int:
     before = datetime.now(UTC) - older_than
-    old = (key for key, written in store.listing() if written < before)
+    old_keys = (key for key, written in store.listing() if written < before)
     deleted = 0
-    while keys := list(islice(old, _AT_ONCE)):
+    while keys := list(islice(old_keys, _AT_ONCE)):
         with transaction(sessions) as session:
-            known = recorded_keys(session, keys)
-        orphans = [key for key in keys if key not in known]
+            recorded = recorded_keys(session, keys)
+
+        orphans = [key for key in keys if key not in recorded]
         for key in orphans:
             store.delete(key)
         deleted += len(orphans)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -62,7 +61,7 @@ class JobSubmission:
 
 
 def submit_job(
-    session: Session, queue: JobQueue, submission: JobSubmission, *, request: Any, idempotency_key: str | None = None
+    session: Session, queue: JobQueue, submission: JobSubmission, *, request: object, idempotency_key: str | None = None
 ) -> Job:
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
@@ -74,6 +73,7 @@ def submit_job(
     annotate(session, after=digest)
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
+
     parts, resolved = resolve(session, submission)
     job = queries.add_job(session, parts, resolved, request_digest=digest, idempotency_key=idempotency_key)
     if job is None:  # somebody posted the same key between our look and our insert
@@ -88,7 +88,7 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
 
     Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, and Conflict for a probe set that cannot be measured.
     """
-    found = find_parts(
+    resources = find_parts(
         session,
         {
             ResourceKind.MODEL: ("target", submission.target),
@@ -98,15 +98,17 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         },
     )
     parts = queries.JobParts(
-        target=found[ResourceKind.MODEL],
-        dissector=found[ResourceKind.DISSECTOR],
-        probe_set=found[ResourceKind.PROBE_SET],
-        concept_set=found[ResourceKind.CONCEPT_SET],
+        target=resources[ResourceKind.MODEL],
+        dissector=resources[ResourceKind.DISSECTOR],
+        probe_set=resources[ResourceKind.PROBE_SET],
+        concept_set=resources[ResourceKind.CONCEPT_SET],
     )
+
     images = image_count(session, parts.probe_set)
     if submission.fit_top_k:
         submission = replace(submission, method=submission.method.fitted_to(images))
     _check_images(parts.probe_set, images, submission.method)
+
     layers = _known_layers(session, parts.target, submission.layers)
     return parts, _request(parts, submission, layers)
 
@@ -138,6 +140,7 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
             value=job_id,
             remedy="Replay a job that has succeeded.",
         )
+
     digest = digest_of({"replay_of": str(job_id)})
     annotate(session, after=digest)
     parts = queries.parts_of(session, job_id)
@@ -148,12 +151,17 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
     """Give a new job its probe shards and its place, and wake workers once it is committed."""
     request = job.request
     images = image_count(session, probe_set)
-    shards = [NewItem(min(request.shard_size, images - first)) for first in range(0, images, request.shard_size)]
+    shards = [NewItem(min(request.shard_size, images - start)) for start in range(0, images, request.shard_size)]
+
     turn = next_turn(session, request.queue)
     add_items(session, job, Stage.PROBE, shards, turn=turn, consecutive=True)
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
     on_commit(session, lambda: wake_worker(queue, job.id))
-    return replace(job, progress=(StageProgress(Stage.PROBE, 0, images, len(shards), 0, None, None),))
+
+    progress = StageProgress(
+        stage=Stage.PROBE, done=0, total=images, items=len(shards), items_done=0, started_at=None, updated_at=None
+    )
+    return replace(job, progress=(progress,))
 
 
 def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[str, ...] | None) -> JobRequest:
@@ -226,19 +234,20 @@ def job_events(session: Session, job_id: UUID, *, after: int) -> tuple[Job, list
     return job, events_after(session, job_id, after)
 
 
-def job_news(session: Session, asked: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], JobNews]:
+def job_news(session: Session, last_seen: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], JobNews]:
     """For each job and event of it that was seen, the news of that job; no entry where there is no such job."""
-    job_ids = {job_id for job_id, _ in asked}
+    job_ids = {job_id for job_id, _ in last_seen}
     statuses = queries.job_statuses(session, job_ids)  # first: a job that has ended has all its events
     progress = stage_progress(session, list(statuses))
-    events = events_of_many(session, asked)
-    return {
-        (job_id, last_id): JobNews(
-            statuses[job_id], tuple(progress.get(job_id, ())), tuple(events.get((job_id, last_id), ()))
-        )
-        for job_id, last_id in asked
-        if job_id in statuses
-    }
+    events = events_of_many(session, last_seen)
+
+    news: dict[tuple[UUID, int], JobNews] = {}
+    for job_id, last_id in last_seen:
+        if job_id in statuses:
+            stages = progress.get(job_id, ())
+            new_events = events.get((job_id, last_id), ())
+            news[job_id, last_id] = JobNews(statuses[job_id], tuple(stages), tuple(new_events))
+    return news
 
 
 def _locked_job(session: Session, job_id: UUID) -> Job:
@@ -253,8 +262,8 @@ def _no_job(job_id: UUID) -> NotFound:
 
 
 def _same_request(earlier: tuple[Job, str], digest: str, key: str) -> Job:
-    job, its_digest = earlier
-    if its_digest != digest:
+    job, earlier_digest = earlier
+    if earlier_digest != digest:
         raise InvalidInput(
             f"That idempotency key belongs to job {job.id}, whose request was different.",
             field="Idempotency-Key",
@@ -278,11 +287,12 @@ def _known_layers(session: Session, target: Resource, layers: Sequence[str] | No
     """Canonical names; checked here if a worker has listed the target's layers, else when the job runs."""
     if layers is None:
         return None
-    names = tuple(dict.fromkeys(map(canonical_layer, layers)))
+
+    canonical_layers = tuple(dict.fromkeys(map(canonical_layer, layers)))
     inspection = find_inspection(session, target.id)
     if inspection is not None and inspection[0] is not None:
-        known = [layer["name"] for layer in inspection[0]]
-        for name in names:
-            if name not in known:
-                raise unknown_layer(name, known)
-    return names
+        known_layers = [listing["name"] for listing in inspection[0]]
+        for layer in canonical_layers:
+            if layer not in known_layers:
+                raise unknown_layer(layer, known_layers)
+    return canonical_layers

@@ -33,6 +33,7 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
                 remedy=f"Look at GET /jobs/{job_id}.",
             )
         return job_id
+
     find_resource(session, ResourceKind.MODEL, str(model), field="model")
     name, version = parse_reference(str(model), field="model")
     latest = queries.latest_job_of_model(session, name, version)
@@ -86,13 +87,13 @@ def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> Labell
 
 
 def _check_layer(session: Session, job_id: UUID, layer: str) -> int:
-    units = {summary.layer: summary.units for summary in queries.list_layers(session, job_id)}
-    if canonical_layer(layer) not in units:
-        near = near_layers(layer, units)
+    units_of_layer = {summary.layer: summary.units for summary in queries.list_layers(session, job_id)}
+    if canonical_layer(layer) not in units_of_layer:
+        near = near_layers(layer, units_of_layer)
         raise NotFound(
             f"Job {job_id} did not dissect a layer '{layer[:120]}'.",
             field="layer",
             value=layer,
             remedy=f"Near matches: {', '.join(near)}." if near else f"List its layers with GET /layers?job={job_id}.",
         )
-    return units[canonical_layer(layer)]
+    return units_of_layer[canonical_layer(layer)]

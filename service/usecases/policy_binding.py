@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
 
 from service.concepts.must_have import match_concepts
 from service.domain.concepts import ConceptSet
@@ -25,8 +24,9 @@ def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, 
     if isinstance(rule, StratifiedRule) and rule.by is not None:
         _check_stratum(rule.by, rule.least_exams, exams, field)
     _check_categories(getattr(rule, "categories", None), concept_set, field)
+
     if isinstance(rule, RequiredConcepts):
-        return replace(rule, concepts=_texts(rule.concepts, concept_set, field))
+        return replace(rule, concepts=_matched_concepts(rule.concepts, concept_set, field))
     if isinstance(rule, WatchedShare):
         if not concept_set.watched:
             raise InvalidPolicy(
@@ -35,24 +35,24 @@ def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, 
                 remedy="Mark concepts as watched, or leave the rule out.",
             )
         if rule.concepts is not None:
-            texts = _texts(rule.concepts, concept_set, field)
-            _check_watched(texts, concept_set, field)
-            return replace(rule, concepts=texts)
+            concepts = _matched_concepts(rule.concepts, concept_set, field)
+            _check_watched(concepts, concept_set, field)
+            return replace(rule, concepts=concepts)
     return rule
 
 
-def _texts(concepts: Iterable[str], concept_set: ConceptSet, field: str) -> tuple[str, ...]:
-    texts = []
+def _matched_concepts(concepts: Iterable[str], concept_set: ConceptSet, field: str) -> tuple[str, ...]:
+    matched = []
     for position, (text, index) in enumerate(match_concepts(concept_set, concepts)):
         if index is None:
             raise _unknown("concept", text, concept_set.texts, f"{field}.concepts.{position}")
-        texts.append(concept_set.concepts[index].text)
-    return tuple(texts)
+        matched.append(concept_set.concepts[index].text)
+    return tuple(matched)
 
 
-def _check_watched(texts: Iterable[str], concept_set: ConceptSet, field: str) -> None:
+def _check_watched(concepts: Iterable[str], concept_set: ConceptSet, field: str) -> None:
     watched = [concept_set.concepts[index].text for index in concept_set.watched]
-    for position, text in enumerate(texts):
+    for position, text in enumerate(concepts):
         if text not in watched:
             raise InvalidPolicy(
                 f"'{text}' is not watched, so the service does not measure how neurons respond to it.",
@@ -63,30 +63,31 @@ def _check_watched(texts: Iterable[str], concept_set: ConceptSet, field: str) ->
 
 
 def _check_categories(categories: Iterable[str] | None, concept_set: ConceptSet, field: str) -> None:
-    known = sorted({concept.category for concept in concept_set.concepts if concept.category is not None})
+    known_categories = sorted({concept.category for concept in concept_set.concepts if concept.category is not None})
     for position, name in enumerate(categories or ()):
-        if name not in known:
-            raise _unknown("category", name, known, f"{field}.categories.{position}")
+        if name not in known_categories:
+            raise _unknown("category", name, known_categories, f"{field}.categories.{position}")
 
 
-def _check_stratum(by: str, least_exams: int, exams: Mapping[str, Mapping[str, int]], field: str) -> None:
-    if by not in exams:
-        raise _unknown("stratum", by, sorted(exams), f"{field}.by")
-    most = max(exams[by].values())
+def _check_stratum(stratum: str, least_exams: int, exams: Mapping[str, Mapping[str, int]], field: str) -> None:
+    if stratum not in exams:
+        raise _unknown("stratum", stratum, sorted(exams), f"{field}.by")
+
+    most = max(exams[stratum].values())
     if most < least_exams:
         raise InvalidPolicy(
-            f"No value of {by} has {least_exams} exams in the probe set, so the rule could never be tested.",
+            f"No value of {stratum} has {least_exams} exams in the probe set, so the rule could never be tested.",
             field=f"{field}.least_exams",
             value=least_exams,
             remedy=f"The largest has {most}: lower least_exams (to 20 or more), or use a larger probe set.",
         )
 
 
-def _unknown(what: str, value: str, known: Sequence[Any], field: str) -> InvalidPolicy:
-    near = get_close_matches(value, known, n=3, cutoff=0.5)
+def _unknown(what: str, value: str, known_names: Sequence[str], field: str) -> InvalidPolicy:
+    near = get_close_matches(value, known_names, n=3, cutoff=0.5)
     return InvalidPolicy(
         f"There is no {what} '{value[:80]}'.",
         field=field,
         value=value,
-        remedy=f"Near matches: {', '.join(near)}." if near else f"Known: {', '.join(known[:12]) or 'none'}.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Known: {', '.join(known_names[:12]) or 'none'}.",
     )

@@ -61,22 +61,24 @@ def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> Non
 
     Raises Conflict where some could not, and a job rests on that already.
     """
-    known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
-    sizes = find_sizes(session, probe_set.digest) if known is not None and known[0] is ItemStatus.DONE else None
+    preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
+    is_measured = preparation is not None and preparation[0] is ItemStatus.DONE
+    sizes = find_sizes(session, probe_set.digest) if is_measured else None
     if sizes is None or None not in sizes:
         prepare(session, queue, probe_set, Preparation.MEASURE)
         return
 
-    same = lock_unused_sets(session, probe_set.digest)
-    if same is None:
+    unused_sets = lock_unused_sets(session, probe_set.digest)
+    if unused_sets is None:
         raise Conflict(
             f"A job has used probe set {probe_set.reference} without the images that could not be measured.",
             field="name",
             value=probe_set.reference,
             remedy="Add a column to the manifest, for example `revision`, and register it: that is another probe set.",
         )
+
     forget_sizes(session, probe_set.digest)
-    for probe_set_id in same:
+    for probe_set_id in unused_sets:
         forget_image_count(session, probe_set_id)
         _ask_worker(session, queue, probe_set_id, Preparation.MEASURE, len(sizes))
 
@@ -87,8 +89,11 @@ def image_count(session: Session, probe_set: Resource) -> int:
     Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
     """
     spec = probe_set_spec(probe_set)
-    cannot_change = spec["patches"] is None
-    images = spec["images"] if cannot_change else image_count_for_job(session, probe_set.id)
+    if spec["patches"] is None:
+        images = spec["images"]  # cannot change
+    else:
+        images = image_count_for_job(session, probe_set.id)
+
     if images is None:
         raise unmeasured(session, probe_set)
     return images
@@ -114,10 +119,12 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
 
 def problem_of(session: Session, resource: Resource, stage: Preparation) -> Problem | None:
     """Why a preparation was given up; None where it was not, or is tried again."""
-    known = queries.find_preparation(session, resource.id, stage)
-    if known is None or known[0] is not ItemStatus.WITHDRAWN:
+    preparation = queries.find_preparation(session, resource.id, stage)
+    if preparation is None:
         return None
-    return known[1]
+
+    status, problem = preparation
+    return problem if status is ItemStatus.WITHDRAWN else None
 
 
 def complete_preparation(session: Session, lease: PreparationLease, result: JsonObject) -> None:
@@ -145,10 +152,15 @@ def try_preparation_again(session: Session, lease: PreparationLease, problem: Pr
     An item that reaches a limit of time or memory is given up after the second attempt. Raises LeaseLost.
     """
     _lock_held(session, lease)
-    most = min(max_attempts, _MOST_ATTEMPTS_AT_LIMITS) if problem["code"] in _LIMITS else max_attempts
-    if lease.attempt >= most:
-        _give_up(session, lease, _tried_too_often(get_resource(session, lease.resource_id), lease, problem))
+    most_attempts = max_attempts
+    if problem["code"] in _LIMITS:
+        most_attempts = min(max_attempts, _MOST_ATTEMPTS_AT_LIMITS)
+
+    if lease.attempt >= most_attempts:
+        resource = get_resource(session, lease.resource_id)
+        _give_up(session, lease, _tried_too_often(resource, lease, problem))
         return
+
     turn = queries.next_turn(session, _QUEUE)
     queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem, turn=turn)
 
@@ -164,8 +176,10 @@ def reap_preparation(session: Session, lease: PreparationLease) -> None:
     """Give up an item whose last holder has fallen silent, unless it has been heard of."""
     if not queries.lock_preparation(session, lease) or not queries.is_still_expired(session, lease):
         return
+
     resource = get_resource(session, lease.resource_id)
     _give_up(session, lease, _tried_too_often(resource, lease, WORKER_LOST))
+
     subject = f"{resource.kind.collection}/{resource.reference}"
     record(session, actor=SCHEDULER, action=f"give up to {lease.stage}", subject=subject)
 
@@ -205,8 +219,9 @@ def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
     spec = probe_set_spec(probe_set)
     if spec["patches"] is None or "part" in spec:
         return True
-    known = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
-    return known is not None and known[0] is ItemStatus.DONE
+
+    preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
+    return preparation is not None and preparation[0] is ItemStatus.DONE
 
 
 def _lock_held(session: Session, lease: PreparationLease) -> None:

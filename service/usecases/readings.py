@@ -6,7 +6,7 @@ use case begins again. So each file is read once, and only the use case itself h
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from sqlalchemy.orm import Session
 
@@ -58,16 +58,16 @@ class Readings:
         for _ in range(_MOST_ATTEMPTS):
             try:
                 return act()
-            except NotRead as missing:
+            except NotRead as error:
                 session.rollback()  # gives its connection and all locks back
                 forget_annotation(session)
-                self._read(missing.readers)
+                self._read(error.readers)
 
         raise Conflict(
             "What this call needs changed each time its files had been read.", remedy="Try again in a moment."
         )
 
-    def _read(self, readers: Mapping[Key, Callable[[], Any]]) -> None:
+    def _read(self, readers: Mapping[Key, Callable[[], object]]) -> None:
         for key, read in readers.items():
             try:
                 self._outcomes[key] = _Outcome(read())

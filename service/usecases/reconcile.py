@@ -29,8 +29,8 @@ def reconcile(sessions: Sessions, queue: JobQueue, *, max_attempts: int) -> None
     if not freed and not waiting:
         return
 
-    missing = max(0, MOST_MESSAGES - queue.waiting())
-    for identifier in [*freed, *waiting][:missing]:
+    lacking = max(0, MOST_MESSAGES - queue.waiting())
+    for identifier in [*freed, *waiting][:lacking]:
         wake_worker(queue, identifier)
 
 

@@ -90,6 +90,7 @@ def hear_registry(
 
     if event.kind not in FOLLOWED:
         return []
+
     lock_registered_model(session, event.model)
     files = _Files(roots, readings)
     if event.kind == VERSION_CREATED:
@@ -105,7 +106,7 @@ def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) 
     with transaction(sessions) as session:
         waiting = aliases_without_version(session, patience)
 
-    told = 0
+    recorded = 0
     for model, alias, version in waiting:
         with transaction(sessions) as session:
             lock_registered_model(session, model)
@@ -113,9 +114,9 @@ def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) 
                 continue
             note_registry_version(session, model, version, _UNKNOWN)
             followers = deployments_of_registered_model(session, f"{model}@{alias}")
-            told += len(_refuse(session, followers, _never_told(model, alias, version)))
+            recorded += len(_refuse(session, followers, _never_told(model, alias, version)))
             record(session, actor=SCHEDULER, action="give up waiting for version", subject="/registry-events")
-    return told
+    return recorded
 
 
 def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, files: _Files) -> list[Audit]:
@@ -125,13 +126,13 @@ def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, files
     except InvalidInput as error:
         return _refuse(session, followers, error)
 
-    known = source_of_registry_version(session, version.model, version.version)
-    if known == version.source:
+    known_source = source_of_registry_version(session, version.model, version.version)
+    if known_source == version.source:
         return []
     note_registry_version(session, version.model, version.version, version.source)
 
     audits = _follow(session, followers, version, partial(_audit, session, queue, version, files))
-    if not known:  # else its aliases were acted on when they came
+    if not known_source:  # else its aliases were acted on when they came
         for alias in aliases_of_registry_version(session, version.model, version.version):
             audits += _deploy_to_followers(session, queue, alias, version, files)
     return audits
@@ -143,11 +144,11 @@ def _hear_alias(session: Session, queue: JobQueue, event: RegistryEvent, now: da
         alias = event.word("alias")
         followers = deployments_of_registered_model(session, f"{event.model}@{alias}")
         number = event.word("version") if event.kind == ALIAS_CREATED else None
-        at = event.moment(now)
+        moved_at = event.moment(now)
     except InvalidInput as error:
         return _refuse(session, followers, error)
 
-    if not move_registry_alias(session, event.model, alias, number, at):
+    if not move_registry_alias(session, event.model, alias, number, moved_at):
         log.info(
             "an alias event was passed over: it is no newer than what is known",
             model=event.model,
@@ -157,6 +158,7 @@ def _hear_alias(session: Session, queue: JobQueue, event: RegistryEvent, now: da
         return []
     if number is None:
         return []
+
     source = source_of_registry_version(session, event.model, number)
     if source is None:
         log.warning("alias of an unknown version", model=event.model, alias=alias, version=number)
@@ -187,14 +189,15 @@ def _follow(
         try:
             with session.begin_nested():
                 audit = act(deployment)
-        except NotRead as missing:
-            unread |= missing.readers
+        except NotRead as error:
+            unread |= error.readers
         except Unavailable:
             raise
         except DissectError as error:
             audits += _refuse(session, [deployment], _not_followed(version, error))
         else:
-            audits += [] if audit is None else [audit]
+            if audit is not None:
+                audits.append(audit)
 
     if unread:
         raise NotRead(unread)
@@ -203,8 +206,10 @@ def _follow(
 
 def _refuse(session: Session, followers: Sequence[Deployment], problem: DissectError) -> list[Audit]:
     """Of the version in use, for another is not known here: each of the deployments goes on with it."""
-    names = [deployment.name for deployment in followers]
-    log.warning("cannot follow the model registry", deployments=names, reason=problem.detail, value=problem.value)
+    follower_names = [deployment.name for deployment in followers]
+    log.warning(
+        "cannot follow the model registry", deployments=follower_names, reason=problem.detail, value=problem.value
+    )
     return [refuse_audit(session, deployment, Occasion("registry"), problem) for deployment in followers]
 
 
@@ -227,14 +232,15 @@ def _register(session: Session, queue: JobQueue, version: _Version, files: _File
     """The version as a model of the deployment's name, in the architecture that is in use."""
     source = version.source
     weights = files.readings.of(("weights", source), partial(_weights, source, files.roots))
-    return register_model(
+    model, _ = register_model(
         session,
         queue,
         NamedCheckpoint(weights, model_spec(deployment.target)["architecture"]),
         name=deployment.name,
         roots=files.roots,
         readings=files.readings,
-    )[0]
+    )
+    return model
 
 
 def _weights(source: str, roots: DataRoots) -> str:

@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -42,8 +41,8 @@ class Signed:
 class _Envelope(BaseModel):
     entity: str
     action: str
-    timestamp: Any = None
-    data: dict[Any, Any]
+    timestamp: object = None
+    data: dict[object, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ class RegistryEvent:
     kind: str
     """Entity and action, as in `model_version.created`."""
 
-    timestamp: Any
-    data: Mapping[str, Any]
+    timestamp: object
+    data: Mapping[object, object]
 
     @property
     def model(self) -> str:
@@ -85,7 +84,7 @@ class RegistryEvent:
         if self.timestamp is None:
             return now
         try:
-            at = _TIME.validate_python(self.timestamp)
+            moment = _TIME.validate_python(self.timestamp)
         except ValidationError:
             raise InvalidInput(
                 "The event's timestamp is not a time, so the service cannot tell whether the event is new.",
@@ -93,7 +92,10 @@ class RegistryEvent:
                 value=self.timestamp,
                 remedy="Send MLflow's own timestamp, as in 2026-01-31T12:00:00+00:00, or leave it out.",
             ) from None
-        return min(at if at.tzinfo else at.replace(tzinfo=UTC), now)
+
+        if not moment.tzinfo:
+            moment = moment.replace(tzinfo=UTC)
+        return min(moment, now)
 
 
 def check_timestamp(timestamp: str, now: datetime) -> None:
@@ -132,10 +134,12 @@ def read_event(body: bytes) -> RegistryEvent:
     try:
         envelope = _Envelope.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        missing = first["type"] == "missing"
-        wrong = "is missing" if missing else f"must be {expected_of(first['type'], first.get('ctx', {}))}"
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, fault["loc"])) or "body"
+        if fault["type"] == "missing":
+            wrong = "is missing"
+        else:
+            wrong = f"must be {expected_of(fault['type'], fault.get('ctx', {}))}"
         raise InvalidInput(
             f"This is not a model registry event: {field} {wrong}.",
             field=field,

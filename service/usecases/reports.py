@@ -58,7 +58,8 @@ def sum_up(
     """The report on a dissection with its coverage and watch-list; must_have as in `read_report`."""
     essential = match_concepts(concept_set, read_must_have(must_have))
     coverage = cover(layers, concept_set, evidence, essential)
-    return report_dissection(provenance, layers, concept_set, evidence, coverage, watch(layers, concept_set, evidence))
+    watch_list = watch(layers, concept_set, evidence)
+    return report_dissection(provenance, layers, concept_set, evidence, coverage, watch_list)
 
 
 def provenance_of(job: Job) -> Provenance:
@@ -84,8 +85,8 @@ def named_target(name: str, shuffled: int | None) -> str:
 def write_html(session: Session, report: DissectionReport, job_id: UUID) -> str:
     """The report on a job as HTML, with the pictures that were stored with the job's result."""
     pictures = find_pictures(session, job_id)
-    missing = f"{_NO_PICTURES} POST /jobs/{job_id}/replay computes the result again, and the report on that has them."
-    return dissection_html(report, pictures.get, no_pictures=None if pictures else missing)
+    notice = f"{_NO_PICTURES} POST /jobs/{job_id}/replay computes the result again, and the report on that has them."
+    return dissection_html(report, pictures.get, no_pictures=None if pictures else notice)
 
 
 def export_job(session: Session, job_id: UUID, format: ExportFormat, path: Path) -> None:  # noqa: A002 - as in write_export
@@ -99,4 +100,5 @@ def export_job(session: Session, job_id: UUID, format: ExportFormat, path: Path)
         images_skipped=tuple(manifest.get("rows_skipped", ())),
         evidence=evidence_of(job),
     )
+
     write_export(dissection, concept_set_of_job(session, job_id), path, format)

@@ -62,22 +62,24 @@ def register_model(
     """
     if name is not None:
         check_name(name)
+
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
-    actual = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
-    if checkpoint.sha256 is not None and checkpoint.sha256.lower() != actual:
+    sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
+    if checkpoint.sha256 is not None and checkpoint.sha256.lower() != sha256:
         raise DigestMismatch(
-            f"The file's SHA-256 is {actual}.",
+            f"The file's SHA-256 is {sha256}.",
             field="sha256",
             value=checkpoint.sha256,
             remedy="Copy the checkpoint again, or correct the digest.",
         )
-    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": actual}
-    digest = digest_of({"architecture": checkpoint.architecture, "sha256": actual})
+
+    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": sha256}
+    digest = digest_of({"architecture": checkpoint.architecture, "sha256": sha256})
     name = f"inline-{digest[:16]}" if name is None else name
-    model, new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
-    if new:
+    model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
+    if is_new:
         prepare(session, queue, model, Preparation.INSPECT)
-    return model, new
+    return model, is_new
 
 
 def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
@@ -91,6 +93,7 @@ def register_dissector(session: Session, *, name: str, path: str, roots: DataRoo
             value=path,
             remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md describes.",
         )
+
     digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
     spec = {"path": str(directory)}
     return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
@@ -113,6 +116,7 @@ def register_probe_set(
     check_name(name)
     path = locate(manifest, roots, field="manifest")
     probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
+
     spec = {
         "manifest": str(path),
         "patches": None if patches is None else asdict(patches),
@@ -121,21 +125,23 @@ def register_probe_set(
         "merged_rows": probe_set.merged_rows,
     }
     digest = digest_of_probe_set(probe_set)
-    registered, new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+    registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+
     if patches is not None:
         prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
-    return registered, new
+    return registered, is_new
 
 
-def register_stratum(session: Session, whole: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
+def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
     """Register the part of a registered probe set that has one value of a stratum.
 
-    probe_set: `probe_set_of` the whole, which may be long to read.
+    probe_set: `probe_set_of` the whole set, which may be long to read.
     """
     part = probe_set.part(stratum, value)
-    spec = {**queries.without_unmeasured(whole.spec), "part": [stratum, value], "images": len(part.items)}
+    spec = {**queries.without_unmeasured(whole_set.spec), "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
-    return queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)[0]
+    registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)
+    return registered
 
 
 def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
@@ -152,8 +158,8 @@ def find_resource(session: Session, kind: ResourceKind, reference: str, *, field
     resource = queries.find_resource(session, kind, name, version)
     if resource is None:
         near = get_close_matches(name, queries.resource_names(session, kind), n=3, cutoff=0.4)
-        known = f"Near matches: {', '.join(near)}." if near else f"Register it with POST {kind.collection}."
-        raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=known)
+        remedy = f"Near matches: {', '.join(near)}." if near else f"Register it with POST {kind.collection}."
+        raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=remedy)
     return resource
 
 
@@ -162,13 +168,15 @@ def find_parts(session: Session, references: Mapping[ResourceKind, tuple[str, st
 
     Raises what `find_resource` raises, for the first that is not there.
     """
-    wanted = {kind: parse_reference(reference, field=field) for kind, (field, reference) in references.items()}
-    found = queries.find_resources(session, wanted)
+    versions = {kind: parse_reference(reference, field=field) for kind, (field, reference) in references.items()}
+    resources = queries.find_resources(session, versions)
+
     for kind, (field, reference) in references.items():
         # A built-in set that nobody has asked for since it came or changed, or an error to be explained.
-        if kind not in found or _superseded(found[kind], wanted[kind][1]):
-            found[kind] = find_resource(session, kind, reference, field=field)
-    return found
+        _, version = versions[kind]
+        if kind not in resources or _superseded(resources[kind], version):
+            resources[kind] = find_resource(session, kind, reference, field=field)
+    return resources
 
 
 def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
@@ -225,6 +233,7 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
         on_unreadable=spec["on_unreadable"],
         roots=roots,
     )
+
     if digest_of_probe_set(_part_of(listed, resource)) != resource.digest:
         raise DigestMismatch(
             f"The manifest of probe set {resource.reference} has changed since it was registered.",

@@ -45,6 +45,7 @@ def create_schedule(
     deployment_id = queries.find_deployment_id(session, deployment)
     if deployment_id is None:
         raise _not_found("deployment", deployment, queries.deployment_names(session))
+
     now = now or queries.database_clock(session)
     added = queries.add_schedule(session, name, deployment_id, terms, looked_at=now, next_fire_at=next_look(terms, now))
     if not added:
@@ -76,11 +77,13 @@ def change_schedule(session: Session, name: str, changes: Changes, now: datetime
     """
     schedule = _held(session, name)
     terms = checked(_changed(schedule.terms, changes))
+
     looked_at = schedule.looked_at
     if (terms.cron, terms.zone) != (schedule.terms.cron, schedule.terms.zone):
         now = now or queries.database_clock(session)
         forgo_owed(session, schedule, now, "The schedule was changed before this fire was processed.")
         looked_at = max(looked_at, now)
+
     look_at = None if schedule.paused else next_look(terms, looked_at)
     queries.set_terms(session, schedule.id, terms, looked_at=looked_at, next_fire_at=look_at)
     return find_schedule(session, name)
@@ -91,12 +94,14 @@ def pause_schedule(session: Session, name: str, now: datetime | None = None) -> 
     schedule = _held(session, name)
     if schedule.paused:
         return schedule
+
     now = now or queries.database_clock(session)
     forgo_owed(session, schedule, now, "The schedule was paused before this fire was processed.")
     waiting = queries.find_waiting_fire(session, schedule.id)
     if waiting is not None:
         missed = replace(waiting, outcome=Outcome.MISSED, decided_at=now, reason="The schedule was paused meanwhile.")
         queries.settle_waiting_fire(session, schedule.id, missed)
+
     looked_at = max(schedule.looked_at, now)
     queries.set_paused(session, schedule.id, paused=True, looked_at=looked_at, next_fire_at=None)
     return find_schedule(session, name)
@@ -110,6 +115,7 @@ def resume_schedule(session: Session, name: str, now: datetime | None = None) ->
     schedule = _held(session, name)
     if not schedule.paused:
         return schedule
+
     now = now or queries.database_clock(session)
     queries.forget_missed_fires(session, schedule.id, after=now)
     look_at = next_look(schedule.terms, now)
@@ -152,14 +158,15 @@ def _found(session: Session, name: str, schedule: Schedule | None) -> Schedule:
     return schedule
 
 
-def _not_found(what: str, name: str, known: list[str]) -> NotFound:
-    near = get_close_matches(name, known, n=3)
+def _not_found(what: str, name: str, known_names: list[str]) -> NotFound:
+    near = get_close_matches(name, known_names, n=3)
     remedy = f"Did you mean {', '.join(near)}?" if near else f"List them with GET /{what}s."
     return NotFound(f"There is no {what} '{name}'.", field=what, value=name, remedy=remedy)
 
 
 def _changed(terms: Terms, changes: Changes) -> Terms:
     """The terms with the changes; another catch-up than `all` drops the maximum that was."""
-    drop = changes.get("catch_up", CatchUp.ALL) is not CatchUp.ALL and "catch_up_max" not in changes
     changed = replace(terms, **changes)
-    return replace(changed, catch_up_max=None) if drop else changed
+    if changes.get("catch_up", CatchUp.ALL) is not CatchUp.ALL and "catch_up_max" not in changes:
+        return replace(changed, catch_up_max=None)
+    return changed

@@ -66,12 +66,14 @@ def read_head(document: bytes, trusted: PublicKey) -> TrailHead:
     where a byte of it was changed.
     """
     try:
-        value = json.loads(document)
-        head, signature = TrailHead.from_json(value["head"]), Signature.from_json(value["signature"])
+        content = json.loads(document)
+        head = TrailHead.from_json(content["head"])
+        signature = Signature.from_json(content["signature"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             "The head file cannot be read.", field="head", remedy="Give a file of `mammodissect admin trail-head`."
         ) from error
+
     trusted.verify(_signed_bytes(head), signature)
     if document != _render(head, signature):
         raise InvalidInput(
@@ -91,4 +93,5 @@ def _signed_bytes(head: TrailHead) -> bytes:
 
 
 def _render(head: TrailHead, signature: Signature) -> bytes:
-    return (json.dumps({"head": head.as_json(), "signature": signature.as_json()}, indent=2) + "\n").encode()
+    content = {"head": head.as_json(), "signature": signature.as_json()}
+    return (json.dumps(content, indent=2) + "\n").encode()

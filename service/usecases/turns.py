@@ -73,7 +73,9 @@ class Turns:
 
         with self._lock:
             # One that has waited for a place is not late because of that.
-            self._waiting = {one: self._waiting.get(one, now) for one in due if one not in self._turns}
+            self._waiting = {
+                schedule: self._waiting.get(schedule, now) for schedule in due if schedule not in self._turns
+            }
             hopeless = self._hopeless(due)
         for schedule, problem in hopeless.items():
             self._fail(schedule, now, problem)
@@ -83,9 +85,10 @@ class Turns:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until every turn has ended, for so long at most."""
-        ends = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         for turn in self._running():
-            turn.thread.join(None if ends is None else max(0.0, ends - time.monotonic()))
+            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+            turn.thread.join(left_s)
 
     def stop(self, timeout_s: float) -> None:
         """Begin nothing more, and wait for the turns, for so long at most."""
@@ -96,6 +99,7 @@ class Turns:
         """The due schedules whose files nobody can be sent to read: why. They wait for no place any more."""
         problems: dict[UUID, DissectError] = {}
         hanging = {schedule: turn for schedule, turn in self._turns.items() if turn.given_up}
+
         for schedule in due:
             if schedule in hanging:
                 problems[schedule] = _still_reading(hanging[schedule])
@@ -117,12 +121,12 @@ class Turns:
     def _next(self, thread: threading.Thread) -> _Turn | None:
         with self._lock:
             turns = self._turns.values()
-            full = (
-                sum(turn.age_s < LONG_S for turn in turns) >= AT_ONCE
-                or sum(not turn.given_up for turn in turns) >= MOST
-            )
-            if full or self._stopping or not self._waiting:
+            recent = sum(turn.age_s < LONG_S for turn in turns)
+            reading = sum(not turn.given_up for turn in turns)
+            is_full = recent >= AT_ONCE or reading >= MOST
+            if is_full or self._stopping or not self._waiting:
                 return None
+
             schedule = next(iter(self._waiting))
             turn = _Turn(schedule, self._waiting.pop(schedule), thread)
             self._turns[schedule] = turn
@@ -131,9 +135,10 @@ class Turns:
     def _take_turns(self) -> None:
         thread = threading.current_thread()
         with self._lock:
-            turn = next((one for one in self._turns.values() if one.thread is thread), None)
+            turn = next((turn for turn in self._turns.values() if turn.thread is thread), None)
         while turn is not None:
             self._take(turn)
+
             with self._lock:
                 del self._turns[turn.schedule]
             turn = self._next(thread)

@@ -30,6 +30,7 @@ def begin_item(session: Session, lease: Lease) -> bool:
     """Mark the item's job as running; False, and nothing is left to do for it, where it has ended in the meantime."""
     if job_status(session, lease.job_id) is JobStatus.RUNNING:
         return True
+
     job = _lock(session, lease.job_id)
     if job.status is JobStatus.QUEUED:
         return move_job(session, lease.job_id, JobStatus.RUNNING)
@@ -44,6 +45,7 @@ def complete_item(session: Session, queue: JobQueue, lease: Lease, result: JsonO
     if not queries.finish_item(session, lease, result):
         raise _lost(lease)
     add_event(session, lease.job_id, "item", {"stage": lease.stage, "position": lease.position, "label": lease.label})
+
     if queries.open_items(session, lease.job_id) == 0:
         _open_next_stage(session, queue, job, lease)
 
@@ -68,6 +70,7 @@ def try_again(session: Session, lease: Lease, problem: Problem, *, max_attempts:
         _lock_held(session, lease)
         _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, problem))
         return
+
     if not queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem):
         raise _lost(lease)
     add_event(session, lease.job_id, "accident", {"stage": lease.stage, "position": lease.position, **problem})
@@ -89,6 +92,7 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
     with transaction(sessions) as session:
         freed = queries.release_expired_items(session, max_attempts=max_attempts)
         exhausted = queries.exhausted_leases(session, max_attempts=max_attempts)
+
     for lease in exhausted:
         with transaction(sessions) as session:
             if isinstance(lease, PreparationLease):
@@ -134,7 +138,13 @@ def _lock_held(session: Session, lease: Lease) -> Job:
 
 def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) -> None:
     layers = _layers(session, job.id) if lease.stage is Stage.PROBE else []
-    stage, items = (Stage.SCORE, [NewItem(1, layer) for layer in layers]) if layers else (Stage.STORE, [NewItem(1)])
+    if layers:
+        stage = Stage.SCORE
+        items = [NewItem(1, layer) for layer in layers]
+    else:
+        stage = Stage.STORE
+        items = [NewItem(1)]
+
     turn = queries.item_turn(session, lease.item_id)
     queries.add_items(session, job, stage, items, turn=turn, consecutive=False)
     on_commit(session, lambda: wake_worker(queue, job.id))
@@ -142,8 +152,10 @@ def _open_next_stage(session: Session, queue: JobQueue, job: Job, lease: Lease) 
 
 def _layers(session: Session, job_id: UUID) -> list[str]:
     """The layers that the shards have found; a shard without a readable image has none."""
-    shards = queries.finished_shards(session, job_id)
-    return next((list(shard.result["layers"]) for shard in shards if shard.result["layers"]), [])
+    for shard in queries.finished_shards(session, job_id):
+        if shard.result["layers"]:
+            return list(shard.result["layers"])
+    return []
 
 
 def _end(session: Session, job_id: UUID, status: JobStatus, problem: Problem) -> None:
