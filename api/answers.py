@@ -35,6 +35,7 @@ class Answers:
                 "Too many large answers are being read.",
                 remedy="Retry after the number of seconds in the header Retry-After.",
             )
+
         self._going_out += size
         try:
             for message in answer:

@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     key_path = settings.signing_key_path
     roots = data_roots(settings)
     AllowedHosts.of(settings.alert_hosts)
+
     places = settings.requests_at_once
     # One connection for each request that the gate lets in, and one for each of the looks: nobody waits for one.
     sessions = open_sessions(settings.database_url, pool_size=places + 2, overflow=0)
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+
     app.state.settings = settings
     app.state.roots = roots
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
@@ -100,9 +102,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         bodies=Bodies(settings.max_body_mb << 20, settings.body_time_s),
         open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s, too_large=_OPEN_BODY_TOO_LARGE),
     )
+
     problems.install(app)
     app.add_middleware(KeyCheck, keys=keys)
     app.add_middleware(EarlyAnswers)  # the outermost: it ends well what the key check refuses
+
     app.include_router(health.router)
     app.include_router(registry.router)
     app.include_router(signing_key.router, dependencies=[Depends(authorise)])
@@ -127,6 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
     app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
+
     check_recorded(app)
     check_one_thread(app)
     problems.describe(app)

@@ -67,6 +67,7 @@ class Bodies:
                     "Too many large bodies are being read.",
                     remedy="Retry after the number of seconds in the header Retry-After.",
                 )
+
             self._room -= len(chunk)
             body += chunk
             more = message.get("more_body", False)
@@ -134,11 +135,13 @@ class _Incoming:
         """Throw away what still comes, within bounds."""
         if not self._begun:
             return
-        left = _DRAIN_BYTES
+
+        bytes_left = _DRAIN_BYTES
         try:
             async with asyncio.timeout(_DRAIN_S):
-                while not self.complete and left > 0:
-                    left -= len((await self.receive()).get("body", b""))
+                while not self.complete and bytes_left > 0:
+                    message = await self.receive()
+                    bytes_left -= len(message.get("body", b""))
         except TimeoutError:
             return
 

@@ -67,9 +67,10 @@ async def authorise(request: Request, _: Annotated[HTTPAuthorizationCredentials 
 
 async def storable(request: Request) -> None:
     """Raise InvalidInput for a path or query with the character NUL, which the database takes in no text."""
-    texts = {"path": (request.scope["path"],), "query": (*request.query_params, *request.query_params.values())}
-    for field, its in texts.items():
-        if any("\0" in text for text in its):
+    query = request.query_params
+    texts_by_field = {"path": [request.scope["path"]], "query": [*query, *query.values()]}
+    for field, field_texts in texts_by_field.items():
+        if any("\0" in text for text in field_texts):
             raise InvalidInput(f"The {field} holds the character NUL.", field=field, remedy="Leave it out.")
 
 

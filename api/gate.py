@@ -7,7 +7,7 @@ has a thread and a connection, so nobody waits for either while holding the othe
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Generic
+from typing import Generic
 
 from api.threads import CLOSING_S, Result, Threads, Work
 from service.errors import Overloaded
@@ -42,6 +42,7 @@ class Gate:
         await self._enter(long, patience_s)
         if on_entry is not None:
             on_entry()
+
         running = asyncio.wrap_future(self._threads.start(work))
         # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
         running.add_done_callback(lambda _: self._leave(long))
@@ -62,6 +63,7 @@ class Gate:
         finally:
             if long and not entered:
                 self._places_for_long.give_back()
+
         if not entered:
             raise _overloaded("The API is already handling as many requests as it can.")
 
@@ -125,6 +127,7 @@ class _Places:
         turn: asyncio.Future[bool] = loop.create_future()
         self._queue[turn] = None
         timer = loop.call_at(until, _give_up, turn)
+
         try:
             return await turn
         except asyncio.CancelledError:
@@ -145,7 +148,7 @@ class _Places:
         self._free += 1
 
 
-def _retrieve(answer: asyncio.Task[Any]) -> None:
+def _retrieve(answer: asyncio.Task[object]) -> None:
     """Nobody may be left to hear of an error, which asyncio would complain of."""
     if not answer.cancelled():
         answer.exception()

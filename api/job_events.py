@@ -24,19 +24,20 @@ async def job_stream(look: JobLook, job_id: UUID, last_id: int) -> AsyncIterator
     All streams look at the same moments, so that one look serves them all. An unreachable database ends the stream; the
     client reconnects.
     """
-    told = None
+    sent_progress = None
     while (news := await look.ask((job_id, last_id))) is not None:
         for event in news.events:
             last_id = event.id
             yield ServerSentEvent(data={**event.data, "at": event.at}, event=event.kind, id=str(event.id))
 
-        if news.progress != told:
-            told = news.progress
+        if news.progress != sent_progress:
+            sent_progress = news.progress
             stages = [StageOut.model_validate(stage, from_attributes=True) for stage in news.progress]
             yield ServerSentEvent(data={"status": news.status, "progress": stages}, event="progress")
 
         if not news.events and news.status in ENDED:
             return
+
         await asyncio.sleep(_EVERY_S - asyncio.get_running_loop().time() % _EVERY_S)
 
 

@@ -1,6 +1,6 @@
 """Requests whose body is JSON, read in our own way and with our own errors."""
 
-from typing import Any, Self
+from typing import Self
 
 from fastapi import Request
 
@@ -17,15 +17,15 @@ _REMEDY = "Send the body as JSON in UTF-8, with the header `Content-Type: applic
 class JsonRequest(Request):
     """A request whose JSON has been read."""
 
-    _document: Any
+    _document: object
 
     @classmethod
     async def read(cls, request: Request) -> Self:
         """The request with its JSON. Raises UnsupportedMediaType, and InvalidInput where it is no JSON to work with."""
         body = await request.body()
         declared = request.headers.get("content-type", "")
-        kind = declared.partition(";")[0].strip().lower()
-        if body and not (kind in _READ_AS_JSON or kind.endswith("+json")):
+        media_type = declared.partition(";")[0].strip().lower()
+        if body and not (media_type in _READ_AS_JSON or media_type.endswith("+json")):
             raise UnsupportedMediaType(
                 "The Content-Type header declares something other than JSON.",
                 field="Content-Type",
@@ -33,20 +33,22 @@ class JsonRequest(Request):
                 remedy=_REMEDY,
             )
 
-        others = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
-        scope = {**request.scope, "headers": [*others, (b"content-type", _JSON.encode())]}
-        read = cls(scope, request.receive)
-        read._body = body
+        other_headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+        scope = {**request.scope, "headers": [*other_headers, (b"content-type", _JSON.encode())]}
+        json_request = cls(scope, request.receive)
+        json_request._body = body
+
         try:
-            read._document = parse_json(body) if body else None
+            json_request._document = parse_json(body) if body else None
         except InvalidInput as error:
-            if kind in {_JSON, ""} or error.remedy is None:
+            if media_type in {_JSON, ""} or error.remedy is None:
                 raise
             raise type(error)(
                 error.detail, field=error.field, value=error.value, remedy=f"{error.remedy} {_REMEDY}"
             ) from None
-        return read
 
-    async def json(self) -> Any:
+        return json_request
+
+    async def json(self) -> object:
         """The body's JSON."""
         return self._document

@@ -28,6 +28,7 @@ class KeyCheck:
         if name is None:
             await answer_to(no_key())(scope, receive, send)
             return
+
         scope.setdefault("state", {})["actor"] = name
         await self._app(scope, receive, send)
 

@@ -29,34 +29,40 @@ class ApiKey:
 def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
     """The keys of API_KEY and API_KEYS. Raises InvalidInput for none at all and for a bad list; it tells no key."""
     keys = []
-    if only := settings.api_key.get_secret_value():
-        if not _KEY.fullmatch(only):
+    if single_key := settings.api_key.get_secret_value():
+        if not _KEY.fullmatch(single_key):
             raise InvalidInput(
                 f"API_KEY {_NOT_SENT}.",
                 field="api_key",
                 remedy="Write letters, digits and signs of ASCII, with no blank around them.",
             )
-        keys.append(ApiKey(API, only.encode()))
-    for number, part in enumerate(filter(None, settings.api_keys.get_secret_value().split(",")), start=1):
+
+        keys.append(ApiKey(API, single_key.encode()))
+
+    parts = filter(None, settings.api_keys.get_secret_value().split(","))
+    for number, part in enumerate(parts, start=1):
         name, _, key = part.strip().partition("=")
         if not _NAME.fullmatch(name) or not key:
             raise _invalid(f"Key {number} of API_KEYS has an invalid name, or is empty.")
         if not _KEY.fullmatch(key):
             raise _invalid(f"Key {number} of API_KEYS, {name}, {_NOT_SENT}.", name)
-        if name in _TAKEN or name in {other.name for other in keys}:
+        if name in _TAKEN or name in {earlier.name for earlier in keys}:
             raise _invalid(f"The name of key {number} of API_KEYS, {name}, is taken.", name)
-        if key.encode() in {other.key for other in keys}:
+        if key.encode() in {earlier.key for earlier in keys}:
             raise _invalid(f"Key {number} of API_KEYS, {name}, is the same as another.", name)
+
         keys.append(ApiKey(name, key.encode()))
+
     if not keys:
         raise InvalidInput("API_KEY is not set.", field="api_key", remedy="Set it in the environment.")
+
     return tuple(keys)
 
 
 def name_of(keys: tuple[ApiKey, ...], given: str) -> str | None:
     """The name of the key that was given; None for no such key. Takes as long whichever it is."""
-    found = [key.name for key in keys if secrets.compare_digest(given.encode(), key.key)]
-    return found[0] if found else None
+    matching = [key.name for key in keys if secrets.compare_digest(given.encode(), key.key)]
+    return matching[0] if matching else None
 
 
 def _invalid(detail: str, value: str | None = None) -> InvalidInput:

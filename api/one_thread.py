@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answers import FILE, Answers
 from api.bodies import Bodies
@@ -47,8 +47,9 @@ class Entrance:
         """
         if long:
             return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
-        names = ("method", "scheme", "root_path", "path", "query_string")
-        key = (*(scope.get(name) for name in names), tuple(scope["headers"]))
+
+        target = tuple(scope.get(part) for part in ("method", "scheme", "root_path", "path", "query_string"))
+        key = (*target, tuple(scope["headers"]))
         return await self._equal_reads.run(key, work)
 
     async def change(self, work: Work[list[Message]]) -> list[Message]:
@@ -62,10 +63,10 @@ class OneThreadRoute(APIRoute):
     takes_long: ClassVar[bool] = False
     """Whether it may take seconds even where it only reads."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, path: str, endpoint: Callable[..., object], **options: Any) -> None:
         super().__init__(path, _without_another_thread(endpoint), **options)
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[object, None, Response]]:
         """FastAPI's handler of a request, which reads JSON our way."""
         handle = super().get_route_handler()
         if self.body_field is None:
@@ -102,6 +103,7 @@ class OneThreadRoute(APIRoute):
                 answer = await entrance.change(lambda: _collect(work_on, scope, body))
         except ClientDisconnect:
             return
+
         await entrance.answers.send(answer, send, refusable=False)
 
 
@@ -130,6 +132,7 @@ def check_threads(app: FastAPI, session: object) -> None:
         route = context.original_route
         if not isinstance(route, APIRoute):
             continue
+
         calls = _calls_of(context.dependant)
         if isinstance(route, OneThreadRoute):
             for call in calls:
@@ -139,7 +142,7 @@ def check_threads(app: FastAPI, session: object) -> None:
             raise TypeError(f"{context.path} has a session: make its router with route_class=OneThreadRoute.")
 
 
-async def _collect(work_on: Callable[..., Coroutine[Any, Any, None]], scope: Scope, body: bytes) -> list[Message]:
+async def _collect(work_on: ASGIApp, scope: Scope, body: bytes) -> list[Message]:
     answer: list[Message] = []
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -156,23 +159,23 @@ async def _collect(work_on: Callable[..., Coroutine[Any, Any, None]], scope: Sco
     return answer
 
 
-def _without_another_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _without_another_thread(endpoint: Callable[..., object]) -> Callable[..., object]:
     """The endpoint as a coroutine, which FastAPI calls where it is."""
     if _is_coroutine(endpoint):
         return endpoint
 
     @wraps(endpoint)
-    async def call(**values: Any) -> Any:
+    async def call(**values: object) -> object:
         return endpoint(**values)
 
     return call
 
 
-def _calls_of(dependant: Dependant) -> list[Any]:
+def _calls_of(dependant: Dependant) -> list[object]:
     below = [call for dependency in dependant.dependencies for call in _calls_of(dependency)]
     return [dependant.call, *below]
 
 
-def _is_coroutine(call: Any) -> bool:
+def _is_coroutine(call: object) -> bool:
     kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     return any(is_kind(function) for is_kind in kinds for function in (call, type(call).__call__))

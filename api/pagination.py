@@ -3,7 +3,7 @@
 import base64
 import json
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -25,16 +25,17 @@ class PageOut(BaseModel, Generic[Item]):
     next: str | None
 
 
-def decode_cursor(cursor: str | None, kind: Any = tuple[UUID]) -> Position | None:
+def decode_cursor(cursor: str | None, kind: type[Position] = tuple[UUID]) -> Position | None:
     """Cursor -> position. kind: the type of the list's positions.
 
     Raises InvalidInput for anything that cannot be a position of that list.
     """
     if cursor is None:
         return None
+
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        position: Position = _positions(kind).validate_python(values)
+        return _positions(kind).validate_python(values)
     except ValueError:
         raise InvalidInput(
             "That cursor did not come from this list.",
@@ -42,7 +43,6 @@ def decode_cursor(cursor: str | None, kind: Any = tuple[UUID]) -> Position | Non
             value=cursor,
             remedy="Start without a cursor and follow `next`.",
         ) from None
-    return position
 
 
 def next_cursor(request: Request, response: Response, position: Position | None) -> str | None:
@@ -55,5 +55,5 @@ def next_cursor(request: Request, response: Response, position: Position | None)
 
 
 @cache
-def _positions(kind: Any) -> TypeAdapter[Any]:
+def _positions(kind: type[Position]) -> TypeAdapter[Position]:
     return TypeAdapter(kind)

@@ -82,6 +82,7 @@ def describe(app: FastAPI) -> None:
         schemas["Problem"] = Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+
         answer = {
             "description": "A problem",
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -90,6 +91,7 @@ def describe(app: FastAPI) -> None:
             for operation in operations.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = answer
+
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -97,15 +99,17 @@ def describe(app: FastAPI) -> None:
 
 def answer_to(error: DissectError) -> JSONResponse:
     """The problem that an error is."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = next(statuses, 500)
     answer = _answer(status, **error.as_problem())
     if isinstance(error, Overloaded):
         answer.headers["Retry-After"] = str(RETRY_SOON_AFTER_S)
     return answer
 
 
-def _answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
+def _answer(status: int, code: str, title: str, detail: str, **more: object) -> JSONResponse:
     body = {"type": f"urn:mammodissect:problem:{code}", "title": title, "status": status, "detail": detail}
+
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -121,26 +125,30 @@ async def _on_dissect_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
-    wrong, more = wrong_fields(error.errors(), error.body)
-    errors = [field.as_json() for field in wrong]
-    first = dict(errors[0])
-    if more:
-        first["detail"] += f" Besides the {len(errors)} wrong fields that are listed, there are {more:,} more."
-    return _answer(422, InvalidInput.code, InvalidInput.title, **first, errors=errors)
+    listed_fields, unlisted = wrong_fields(error.errors(), error.body)
+    errors = [field.as_json() for field in listed_fields]
+
+    explained = dict(errors[0])
+    if unlisted:
+        explained["detail"] += f" Besides the {len(errors)} wrong fields that are listed, there are {unlisted:,} more."
+    return _answer(422, InvalidInput.code, InvalidInput.title, **explained, errors=errors)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
+
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            told = _nothing_there(request)
+            explained = _nothing_there(request)
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            told = _not_allowed(request)
+            explained = _not_allowed(request)
         case _:
-            told = {"detail": f"The request was answered with {error.status_code}, {phrase}.", "remedy": _CONTRACT}
-    answer = _answer(error.status_code, code, phrase, **told)
+            detail = f"The request was answered with {error.status_code}, {phrase}."
+            explained = {"detail": detail, "remedy": _CONTRACT}
+
+    answer = _answer(error.status_code, code, phrase, **explained)
     answer.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         answer.headers["Allow"] = ", ".join(_allowed(request))
@@ -153,7 +161,8 @@ def _nothing_there(request: Request) -> dict[str, str]:
 
 
 def _not_allowed(request: Request) -> dict[str, str]:
-    path, method = shortened(request.url.path), shortened(request.method)
+    path = shortened(request.url.path)
+    method = shortened(request.method)
     return {
         "detail": f"{path} does not support {method}.",
         "field": "method",
@@ -166,7 +175,8 @@ def _allowed(request: Request) -> list[str]:
     """The methods of all routes at the request's path: the framework knows those of the first."""
     path = get_route_path(request.scope)
     routes = [context for context in iter_route_contexts(request.app.routes) if hasattr(context, "path_regex")]
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    at_path = [route for route in routes if route.path_regex.match(path)]
+    return sorted({method for route in at_path for method in route.methods or ()})
 
 
 async def _on_crash(request: Request, error: Exception) -> JSONResponse:

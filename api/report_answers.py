@@ -18,10 +18,10 @@ REPORTS: dict[int | str, StoredJson] = {200: {"content": {HTML: {}, JSON: {}}}}
 """The description of a route that answers with either."""
 
 
-def choose_format(asked: ReportFormat | None, accept: str) -> ReportFormat:
+def choose_format(form: ReportFormat | None, accept: str) -> ReportFormat:
     """The format that the caller named, or prefers by its Accept header."""
-    if asked is not None:
-        return asked
+    if form is not None:
+        return form
     return "json" if JSON in accept and HTML not in accept else "html"
 
 

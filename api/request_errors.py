@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import ErrorDetails
+
 from service.wrong_values import expected_of
 
 _SECRET = re.compile("secret|password|token|key|authorization|signature|credential|url", re.IGNORECASE)
 _LONGEST_VALUE = 80
-_MOST_TOLD = 20
+_MOST_LISTED = 20
+_SOURCES = {"header": "header", "query": "parameter", "path": "parameter"}
 _CONTRACT = "GET /openapi.json has every field of it."
 
 
@@ -24,8 +27,10 @@ class WrongField:
 
     def as_json(self) -> dict[str, str]:
         """The field as it stands in `errors` of a problem."""
-        told = {"field": self.field, "detail": self.detail, "remedy": self.remedy}
-        return told if self.value is None else {**told, "value": self.value}
+        fields = {"field": self.field, "detail": self.detail, "remedy": self.remedy}
+        if self.value is not None:
+            fields["value"] = self.value
+        return fields
 
 
 @dataclass(slots=True)
@@ -34,11 +39,11 @@ class _Fault:
 
     place: tuple[str | int, ...]
     source: str
-    value: Any
-    errors: list[Mapping[str, Any]]
+    value: object
+    errors: list[ErrorDetails]
 
 
-def wrong_fields(errors: Sequence[Any], body: Any) -> tuple[list[WrongField], int]:
+def wrong_fields(errors: Sequence[ErrorDetails], body: object) -> tuple[list[WrongField], int]:
     """The first 20 fields that are wrong, in the order in which they were found, and how many more are.
 
     body: the JSON that the errors are about, if any.
@@ -48,17 +53,17 @@ def wrong_fields(errors: Sequence[Any], body: Any) -> tuple[list[WrongField], in
     faults: dict[tuple[str | int, ...], _Fault] = {}
     for error in errors:
         source, *steps = error["loc"]
-        place = (*_place_in(body, steps, error["type"]),) if source == "body" else tuple(steps)
+        place = tuple(_place_in(body, steps, error["type"]) if source == "body" else steps)
         fault = faults.setdefault((source, *place), _Fault(place, str(source), error.get("input"), []))
         fault.errors.append(error)
 
     around = {key[:length] for key in faults for length in range(1, len(key))}
     innermost = [fault for key, fault in faults.items() if key not in around]
-    wrong = [_told(fault) for fault in innermost[:_MOST_TOLD]]
-    return wrong, len(innermost) - len(wrong)
+    listed = [_wrong_field(fault) for fault in innermost[:_MOST_LISTED]]
+    return listed, len(innermost) - len(listed)
 
 
-def _place_in(body: Any, steps: Sequence[str | int], kind: str) -> list[str | int]:
+def _place_in(body: object, steps: Sequence[str | int], kind: str) -> list[str | int]:
     """The steps that lead through the body; the others are names of forms that a value may have."""
     place: list[str | int] = []
     here: Any = body
@@ -68,37 +73,41 @@ def _place_in(body: Any, steps: Sequence[str | int], kind: str) -> list[str | in
             place.append(step)
         elif kind == "missing" and number == len(steps):
             place.append(step)
+
     return place
 
 
-def _leads_on(here: Any, step: str | int) -> bool:
+def _leads_on(here: object, step: str | int) -> bool:
     if isinstance(here, list):
         return isinstance(step, int) and 0 <= step < len(here)
     return isinstance(here, dict) and step in here
 
 
-def _told(fault: _Fault) -> WrongField:
+def _wrong_field(fault: _Fault) -> WrongField:
     error = fault.errors[0]
     context = error.get("ctx") or {}
-    field = ".".join(shortened(str(step)) for step in fault.place) or fault.source
-    what = "header" if fault.source == "header" else "parameter" if fault.source in {"query", "path"} else "field"
+    steps = [shortened(str(step)) for step in fault.place]
+    field = ".".join(steps) or fault.source
+    part = _SOURCES.get(fault.source, "field")
 
     match error["type"]:
         case "missing" if field == "body":
             return WrongField(field, "The body is missing.", f"Send a JSON object. {_CONTRACT}")
         case "missing":
-            return WrongField(field, f"The {what} {field} is missing.", f"Send it. {_CONTRACT}")
+            return WrongField(field, f"The {part} {field} is missing.", f"Send it. {_CONTRACT}")
         case "extra_forbidden":
             return WrongField(
-                field, f"The {what} {field} is not known here.", f"Leave it out, or correct its name. {_CONTRACT}"
+                field, f"The {part} {field} is not known here.", f"Leave it out, or correct its name. {_CONTRACT}"
             )
         case "value_error" | "assertion_error":
             return _of_validator(field, str(context.get("error", "")), _shown(fault))
         case "union_tag_not_found" | "union_tag_invalid":
             return _of_discriminator(fault, context)
 
-    forms = dict.fromkeys(expected_of(each["type"], each.get("ctx") or {}) for each in fault.errors)
-    expected = " or ".join(form.replace(" or ", ", ") if len(forms) > 1 else form for form in forms)
+    forms = list(dict.fromkeys(expected_of(form["type"], form.get("ctx") or {}) for form in fault.errors))
+    if len(forms) > 1:
+        forms = [form.replace(" or ", ", ") for form in forms]
+    expected = " or ".join(forms)
     name = "The body" if field == "body" else field
     return WrongField(field, f"{name} must be {expected}.", f"Send {expected}.", _shown(fault))
 
@@ -110,11 +119,12 @@ def _of_validator(field: str, text: str, value: str | None) -> WrongField:
     return WrongField(field, f"{field} {detail}.", remedy, value)
 
 
-def _of_discriminator(fault: _Fault, context: Mapping[str, Any]) -> WrongField:
+def _of_discriminator(fault: _Fault, context: Mapping[str, object]) -> WrongField:
     """The object does not say, or wrongly says, which of several kinds it is."""
     name = str(context.get("discriminator", "")).strip("'")
     field = ".".join((*map(str, fault.place), name))
     value = fault.value.get(name) if isinstance(fault.value, dict) else None
+
     tags = str(context.get("expected_tags", "")).replace(", ", " or ")
     remedy = f"Send {tags}." if tags else f"Say which kind it is. {_CONTRACT}"
     detail = f"{field} must be {tags}." if tags else f"The field {field} is missing."
@@ -127,7 +137,9 @@ def _shown(fault: _Fault) -> str | None:
         return None
     if any(_SECRET.search(str(step)) for step in fault.place):
         return None
-    return shortened(str(fault.value).lower() if isinstance(fault.value, bool) else str(fault.value))
+
+    text = str(fault.value)
+    return shortened(text.lower() if isinstance(fault.value, bool) else text)
 
 
 def shortened(text: str) -> str:

@@ -25,6 +25,7 @@ def target_of(
     """
     if isinstance(target, str):
         return find_resource(session, ResourceKind.MODEL, target, field="target")
+
     model, _ = register_model(
         session,
         queue,

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-Work = Callable[[], Coroutine[Any, Any, Result]]
+Work = Callable[[], Coroutine[object, None, Result]]
 
 CLOSING_S = 5.0
 """How long threads that are to end are waited for."""
@@ -26,17 +26,18 @@ class Threads:
         self._name = name
         self._count = count
         self._threads: list[threading.Thread] = []
-        self._tasks: SimpleQueue[tuple[Work[Any], contextvars.Context, Future[Any]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Work[object], contextvars.Context, Future[Any]] | None] = SimpleQueue()
 
     def start(self, work: Work[Result]) -> Future[Result]:
         """Have a thread do it."""
-        done: Future[Result] = Future()
-        self._tasks.put((work, contextvars.copy_context(), done))
+        result: Future[Result] = Future()
+        self._tasks.put((work, contextvars.copy_context(), result))
         if len(self._threads) < self._count:
             thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        return done
+
+        return result
 
     def close(self, within_s: float = CLOSING_S) -> None:
         """End the threads once they have done their work; wait so long for all of them together."""
@@ -49,13 +50,15 @@ class Threads:
     def _work(self) -> None:
         with asyncio.Runner() as runner:
             while (task := self._tasks.get()) is not None:
-                work, context, done = task
-                if not done.set_running_or_notify_cancel():
+                work, context, result = task
+                if not result.set_running_or_notify_cancel():
                     continue
+
                 try:
-                    result = runner.run(work(), context=context)
+                    value = runner.run(work(), context=context)
                 except BaseException as error:
-                    done.set_exception(error)
+                    result.set_exception(error)
                 else:
-                    done.set_result(result)
-                del task, work, context, done  # an idle thread keeps no request in memory
+                    result.set_result(value)
+
+                del task, work, context, result  # an idle thread keeps no request in memory

@@ -39,6 +39,7 @@ def record_call(session: Session, request: Request, response: Response, digest: 
     """Have the call's entry written when the session is committed; none for a call that only reads."""
     if request.method in READING:
         return
+
     path: str = request.scope["route"].path_format
     trail.record_call(
         session,
@@ -59,13 +60,16 @@ def check_recorded(app: FastAPI, session: object) -> None:
 
 
 def _depends_on(dependant: Dependant, call: object) -> bool:
-    return any(one.call is call or _depends_on(one, call) for one in dependant.dependencies)
+    return any(dependency.call is call or _depends_on(dependency, call) for dependency in dependant.dependencies)
 
 
 def _subject(request: Request, path: str, location: str | None) -> str:
     """What the path names, down to its last parameter, and what has come of it: `/jobs/1 -> /jobs/2`."""
-    named = path[: path.rfind("}") + 1]
-    subject = named.format_map({name: quote(str(value), safe="") for name, value in request.path_params.items()})
+    template = path[: path.rfind("}") + 1]
+    parameters = {name: quote(str(value), safe="") for name, value in request.path_params.items()}
+    subject = template.format_map(parameters)
+
     if location is None or location == subject:
         return subject or path
+
     return f"{subject} -> {location}" if subject else location

@@ -54,9 +54,11 @@ class BackgroundQueue(JobQueue):
         while not ended:
             gathered = self._gather()
             ended = None in gathered
-            wakes = [message for message in gathered if message is not None and message[0] == WORK_TASK]
-            others = [message for message in gathered if message is not None and message[0] != WORK_TASK]
-            for task, identifier in dict.fromkeys(wakes[:1] + others):
+
+            messages = [message for message in gathered if message is not None]
+            wakes = [message for message in messages if message[0] == WORK_TASK]
+            other_messages = [message for message in messages if message[0] != WORK_TASK]
+            for task, identifier in dict.fromkeys(wakes[:1] + other_messages):
                 self._send(task, identifier)
 
     def _gather(self) -> list[Message | None]:

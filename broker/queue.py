@@ -31,6 +31,7 @@ def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
     """
     if not broker_url.get_secret_value():
         raise InvalidInput("BROKER_URL is not set.", field="broker_url", remedy="Set it in the environment.")
+
     url = _checked(broker_url.get_secret_value())
     app = Celery("mammodissect", broker=url, set_as_current=False)
     app.conf.update(
@@ -55,16 +56,18 @@ def open_broker(broker_url: SecretStr, *, consuming: bool = False) -> Celery:
 
 def _checked(url: str) -> str:
     try:
-        known = all(_is_usable(part) for part in url.split(";"))  # the others take over where the first is away
+        usable = all(_is_usable(part) for part in url.split(";"))  # the others take over where the first is away
     except (ValueError, KeyError, TypeError):  # their text may hold the URL, and the URL a password
-        known = False
-    if not known:
+        usable = False
+
+    if not usable:
         raise InvalidInput(
             "BROKER_URL is not a Redis or Valkey URL.",
             field="broker_url",
             remedy="Write it like redis://:password@host:6379/0, rediss://... or redis+socket:///path, with the "
             "database's number at its end, if any.",
         )
+
     return url
 
 

@@ -32,6 +32,7 @@ def service_url(text: str) -> httpx.URL:
 
     if "://" not in text:
         raise refused("does not begin with http:// or https://")
+
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
@@ -48,6 +49,7 @@ def service_url(text: str) -> httpx.URL:
         raise refused(problem)
     if problem := port_problem(url.port):
         raise refused(problem)
+
     return url
 
 
@@ -57,9 +59,11 @@ def host_problem(host: str) -> str | None:
         return "does not name a host"
     if address_of(host) is not None:
         return None
+
     labels = host.rstrip(".").lower().split(".")
     if len(host) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
         return f"names an impossible host, '{host}'"
+
     return None
 
 

@@ -44,13 +44,19 @@ def gc(
 
     settings = read_settings()
     store = open_store(settings.artifacts_url)
+
     with _database(settings) as sessions:
         with transaction(sessions) as session:
-            asked = digest_of({"older_than_days": older_than_days, "results_older_than_days": results_older_than_days})
-            record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=asked)
+            request = {"older_than_days": older_than_days, "results_older_than_days": results_older_than_days}
+            digest = digest_of(request)
+            record(session, actor=COMMAND_LINE, action="admin gc", subject="artifacts", request=digest)
+
         if results_older_than_days is not None:
-            print(f"{forget_results(sessions, older_than=timedelta(days=results_older_than_days))} dissections deleted")
+            deleted = forget_results(sessions, older_than=timedelta(days=results_older_than_days))
+            print(f"{deleted} dissections deleted")
+
         collected = collect_garbage(sessions, store, older_than=timedelta(days=older_than_days))
+
     print(f"{collected.artifacts} artifacts and {collected.orphans} files without a record deleted")
 
 
@@ -71,9 +77,11 @@ def trail_head(
             field="signing_key",
             remedy="Name the key's file; `mammodissect up` keeps it as signing-key.pem in its data folder.",
         )
+
     key = SigningKey.load(settings.signing_key_path)
     with _database(settings) as sessions, transaction(sessions) as session:
         document = export_head(session, key)
+
     write_document(output, document, field="output")
     print(f"Head of the trail, signed by key {key.public.key_id}, written to {output}")
 
@@ -97,8 +105,10 @@ def verify_trail(
         signed = _signed_head(head, public_key)
     except SignatureMismatch as error:
         _tampered(f"The head file was changed: {error.detail}")
+
     with _database(read_settings()) as sessions, transaction(sessions) as session:
         check = trail.verify_trail(session, signed)
+
     if check.fault is not None:
         _tampered(f"Entry {check.fault.seq} is the first that was changed. {check.fault.detail}")
     print(f"The trail is whole: {check.entries} entries, the last with hash {check.hash}")
@@ -133,9 +143,11 @@ def _signed_head(head: Path | None, public_key: Path | None) -> "TrailHead | Non
             field="head" if head is None else "public_key",
             remedy="Give both --head and --public-key.",
         )
+
     remedy = "Give the public key as GET /signing-key returned it."
     pem = read_key_text(public_key, what="public key", field="public_key", remedy=remedy)
-    return read_head(read_document(head, field="head", most=_MOST_BYTES), PublicKey.from_pem(pem.encode()))
+    document = read_document(head, field="head", most=_MOST_BYTES)
+    return read_head(document, PublicKey.from_pem(pem.encode()))
 
 
 def _tampered(message: str) -> NoReturn:

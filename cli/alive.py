@@ -19,6 +19,7 @@ def check_url(url: str) -> None:
         status = httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).status_code
     except httpx.TransportError as error:
         raise Unavailable(f"{url} does not answer.") from error
+
     if status != httpx.codes.OK:
         raise Unavailable(f"{url} answers {status}.")
 
@@ -35,6 +36,7 @@ def check_connections(settings: Settings) -> None:
     with transaction(sessions) as session:
         session.execute(text("SELECT 1"))
     sessions.kw["bind"].dispose()
+
     with open_broker(settings.broker_url).connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_S)

@@ -39,10 +39,11 @@ def audit_report(
             value=output_dir,
             remedy="Check the folder and its permissions.",
         ) from None
+
     with unfinished as folder, closing(connect(url, api_key_file)) as client:
         for file in _fetch(client, audit, Path(folder), signed=signed):
-            written = file.replace(output_dir / file.name)
-            typer.echo(f"Written: {written}", err=True)
+            moved = file.replace(output_dir / file.name)
+            typer.echo(f"Written: {moved}", err=True)
 
 
 def _fetch(client: ServiceClient, audit: UUID, folder: Path, *, signed: bool) -> list[Path]:
@@ -53,9 +54,12 @@ def _fetch(client: ServiceClient, audit: UUID, folder: Path, *, signed: bool) ->
             client.download(f"/audits/{audit}/report/signature", signature)
         client.download(f"/audits/{audit}/report", twin, format="json")
         client.download(f"/audits/{audit}/report", page, format="html")
+
+        files = [page, twin, signature] if signed else [page, twin]
         digest = digest_of_file(twin)
-        if digest in page.read_text("utf-8") and (not signed or digest in signature.read_text("utf-8")):
-            return [page, twin, *([signature] if signed else [])]
+        if all(digest in file.read_text("utf-8") for file in files if file != twin):
+            return files
+
     raise Conflict(
         f"The report on audit {audit} changes while it is being fetched.",
         field="audit",

@@ -3,7 +3,7 @@
 import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ import httpx
 from cli.addresses import service_url
 from cli.documents import write_document
 from cli.proxies import Proxy, proxy_for
+from service.domain.json_values import JsonObject
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.key_files import check_key
 
@@ -20,7 +21,14 @@ _AWAY = {502, 503, 504}
 """What the service answers while it cannot work, and a proxy before it while it cannot be reached."""
 
 _POLL_S = 0.3
+_ANSWER_S = 60.0
 _DOWNLOAD_S = 600.0
+
+Answer = dict[str, Any]
+"""A JSON object that the service answered; docs/openapi.json has its fields."""
+
+Parameter = str | int | bool
+"""What a query may ask for."""
 
 
 class ServiceError(DissectError):
@@ -43,7 +51,7 @@ class ServiceClient:
         self._http = httpx.Client(
             base_url=address,
             headers={"Authorization": f"Bearer {api_key}"},
-            timeout=60.0,
+            timeout=_ANSWER_S,
             transport=_transport(address, self._proxy),
         )
 
@@ -51,20 +59,20 @@ class ServiceClient:
         """Give the connections back."""
         self._http.close()
 
-    def get(self, path: str, **params: Any) -> dict[str, Any]:
+    def get(self, path: str, **params: Parameter) -> Answer:
         """The JSON at a path. Raises ServiceError, Unavailable."""
         return self._call("GET", path, params=params)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def post(self, path: str, body: JsonObject) -> Answer:
         """The JSON that answers a POST. Raises ServiceError, Unavailable."""
-        return self._call("POST", path, json=body)
+        return self._call("POST", path, body=body)
 
-    def download(self, path: str, out: Path, **params: Any) -> None:
+    def download(self, path: str, out: Path, **params: Parameter) -> None:
         """Write the body at a path to a file, whole or not at all. Raises ServiceError, Unavailable, InvalidInput."""
-        answer = self._send("GET", path, params=params, timeout=_DOWNLOAD_S)
-        write_document(out, answer.content, field="out")
+        response = self._send("GET", path, params=params, timeout_s=_DOWNLOAD_S)
+        write_document(out, response.content, field="out")
 
-    def follow(self, job_id: str) -> Iterator[dict[str, Any]]:
+    def follow(self, job_id: str) -> Iterator[Answer]:
         """The job again and again, until it has ended."""
         while True:
             job = self.get(path_of("jobs", job_id))
@@ -76,15 +84,25 @@ class ServiceClient:
     def wait_for_images(self, probe_set: str) -> None:
         """Wait until the probe set's patches are known. Raises ServiceError where an image cannot be measured."""
         while True:
-            known = self.get(f"/probe-sets/{probe_set}")
-            if known["spec"]["images"] is not None:
+            registered = self.get(f"/probe-sets/{probe_set}")
+            if registered["spec"]["images"] is not None:
                 return
-            if known["problem"] is not None:
-                raise ServiceError(known["problem"]["detail"], remedy=known["problem"].get("remedy"))
+
+            problem = registered["problem"]
+            if problem is not None:
+                raise ServiceError(problem["detail"], remedy=problem.get("remedy"))
+
             time.sleep(_POLL_S)
 
-    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer = _object(self._send(method, path, **arguments))
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Parameter] | None = None,
+        body: JsonObject | None = None,
+    ) -> Answer:
+        answer = _object(self._send(method, path, params=params, body=body))
         if answer is None:
             raise ServiceError(
                 f"The answer to {method} {path} is not an answer of the service.",
@@ -92,11 +110,20 @@ class ServiceClient:
                 value=self._http.base_url,
                 remedy="Check that the service is at that URL, without a login page in front of it.",
             )
+
         return answer
 
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Parameter] | None = None,
+        body: JsonObject | None = None,
+        timeout_s: float = _ANSWER_S,
+    ) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **arguments)
+            response = self._http.request(method, path, params=params, json=body, timeout=timeout_s)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         except httpx.InvalidURL as error:
@@ -106,8 +133,10 @@ class ServiceClient:
                 value=path,
                 remedy="Check names and ids.",
             ) from None
+
         if not response.is_success:
             raise _problem(response)
+
         return response
 
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
@@ -129,12 +158,14 @@ def path_of(*segments: object) -> str:
 
 
 def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
-    encrypted = "https" in {url.scheme, None if proxy is None else proxy.url.scheme}
+    # Without encryption there is no certificate to check, and no file of authorities to read.
+    encrypted = url.scheme == "https" or (proxy is not None and proxy.url.scheme == "https")
+
     try:
-        # Without encryption there is no certificate to check, and no file of authorities to read.
         return httpx.HTTPTransport(verify=encrypted, proxy=None if proxy is None else httpx.Proxy(proxy.url))
     except (OSError, ssl.SSLError) as error:
-        variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "SSL_CERT_FILE")
+        variables_set = (name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
+        variable = next(variables_set, "SSL_CERT_FILE")
         raise InvalidInput(
             f"The CA certificates cannot be read: {error}.",
             field=variable,
@@ -146,7 +177,9 @@ def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
 def _problem(response: httpx.Response) -> DissectError:
     problem = _object(response) or {}
     status = f"{response.status_code} {response.reason_phrase}".strip()
-    detail, remedy = problem.get("detail"), problem.get("remedy")
+    detail = problem.get("detail")
+    remedy = problem.get("remedy")
+
     if response.status_code in _AWAY:
         return Unavailable(str(detail or f"The service is not available at the moment: {status}."), remedy=remedy)
     if detail is None:
@@ -156,10 +189,11 @@ def _problem(response: httpx.Response) -> DissectError:
             value=response.url,
             remedy="Check that the service is at that URL.",
         )
+
     return ServiceError(str(detail), field=problem.get("field"), value=problem.get("value"), remedy=remedy)
 
 
-def _object(response: httpx.Response) -> dict[str, Any] | None:
+def _object(response: httpx.Response) -> Answer | None:
     """The JSON object in an answer; None where it holds none."""
     try:
         answer = response.json()

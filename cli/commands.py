@@ -1,7 +1,7 @@
 """The commands of `mammodissect`, and its own options."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -82,7 +82,8 @@ def migrate() -> None:
     from service.db.migrate import upgrade
 
     settings = read_settings()
-    url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
+    url = settings.database_url.get_secret_value()
+    service_url = settings.service_database_url.get_secret_value()
     if not url:
         raise InvalidInput("DATABASE_URL is not set.", field="database_url", remedy="Set it in the environment.")
 
@@ -99,20 +100,22 @@ def run_command() -> int | None:
     except typer.Abort:
         return ExitStatus.INTERRUPTED
     except typer.TyperException as error:
-        return _say_wrong_usage(cast("Any", error))
+        return _say_wrong_usage(error)
     except SystemExit as ended:
         # Typer takes every broken pipe for that of our output; it may be a connection's.
         if isinstance(ended.__context__, BrokenPipeError):
             raise ended.__context__ from None
         raise
+
     return status
 
 
-def _say_wrong_usage(error: Any) -> int:
+def _say_wrong_usage(error: typer.TyperException) -> int:
     problem = error.format_message()
     if not problem:  # a command that was left out: typer has printed the help instead
         return ExitStatus.ERROR
 
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "mammodissect"
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "mammodissect"
     sentence = problem if problem.endswith((".", "?")) else f"{problem}."
     raise InvalidInput(sentence, remedy=f"See `{command} --help`.")

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ServiceClient, ServiceError, path_of
+from cli.client import Answer, ServiceClient, ServiceError, path_of
 from cli.demo_tables import known_head, strongest_neurons
 from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
@@ -20,6 +19,7 @@ from cli.questions import CHANGES_LEGEND, changes_table, read_comparison
 from cli.samples import Samples, write_samples
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
+from service.domain.json_values import StoredJson
 
 CONCEPTS = "bi-rads"
 FROZEN, LATE, HEAD = "_blocks.7", ["_blocks.10", "_blocks.15"], "_fc"
@@ -69,8 +69,10 @@ def run_demo(data_dir: Path) -> None:
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
         files = write_samples(data_dir / "samples")
+
     with steps.step("Training the network on other synthetic mammograms, then for calcifications alone"):
         trained = fitted_phantom_targets(files.checkpoint, data_dir / "samples", console)
+
     weights = {
         "general": files.checkpoint,
         "mammography": trained.mammography,
@@ -79,24 +81,30 @@ def run_demo(data_dir: Path) -> None:
     with ExitStack() as until_the_end:
         with steps.step("Starting Postgres, Valkey, API, worker and scheduler"):
             running = until_the_end.enter_context(running_stack(data_dir / "stack", 0))
+
         client = ServiceClient(running.url, running.api_key)
         until_the_end.callback(client.close)
         with steps.step("Registering networks, dissector and probe sets over HTTP"):
             _register(client, files, weights)
+
         jobs = {}
         for name, (layers, what) in NETWORKS.items():
             with steps.step(f"Dissecting {what}"):
                 job = _dissect(client, name, layers, "phantoms", console)
             jobs[name] = str(job["id"])
             console.print(strongest_neurons(client, job))
+
         console.print(known_head(client, {name: jobs[name] for name in COMPARED[1]}, CONCEPTS))
         with steps.step("Comparing the three, writing reports"):
-            written = _compare_and_report(client, jobs, data_dir / "reports", console)
+            reports = _compare_and_report(client, jobs, data_dir / "reports", console)
+
         with steps.step("Dissecting the network trained on synthetic mammograms on eight real ones"):
             job = _dissect(client, "mammography", [FROZEN, *LATE], "mammograms", console)
+
         console.print(strongest_neurons(client, job))
+
     console.print(steps.summary())
-    _say_goodbye(console, data_dir, written)
+    _say_goodbye(console, data_dir, reports)
 
 
 def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
@@ -119,6 +127,7 @@ def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -
         client.post(
             "/models", {"name": name, "checkpoint": str(checkpoint), "architecture": "efficientnet-lite0/384x240"}
         )
+
     client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector)})
     client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms)})
     client.post("/probe-sets", {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES})
@@ -128,49 +137,57 @@ def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -
 def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Path, console: Console) -> list[Path]:
     """Show what each network gained and lost, and write a report on every job and comparison."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for names in COMPARED:
-        comparison = client.post("/comparisons", {"jobs": [jobs[name] for name in names]})
-        console.print(changes_table(read_comparison(comparison["result"]), names))
-        written.append(folder / f"{'-'.join(names)}.html")
-        client.download(f"/comparisons/{comparison['id']}/report", written[-1], format="html")
+    reports = []
+    for networks in COMPARED:
+        comparison = client.post("/comparisons", {"jobs": [jobs[network] for network in networks]})
+        console.print(changes_table(read_comparison(comparison["result"]), networks))
+
+        report = folder / f"{'-'.join(networks)}.html"
+        client.download(f"/comparisons/{comparison['id']}/report", report, format="html")
+        reports.append(report)
+
     console.print(CHANGES_LEGEND)
+
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
             f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label;"
             f" {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
         )
-        written.append(folder / f"{name}.html")
-        client.download(f"/jobs/{job}/report", written[-1], format="html")
-    return written
+
+        report = folder / f"{name}.html"
+        client.download(f"/jobs/{job}/report", report, format="html")
+        reports.append(report)
+
+    return reports
 
 
-def _dissect(
-    client: ServiceClient, network: str, layers: list[str], probe_set: str, console: Console
-) -> dict[str, Any]:
+def _dissect(client: ServiceClient, network: str, layers: list[str], probe_set: str, console: Console) -> Answer:
     """Post the job and follow it; a run of the demo before this one may have left the very same job's result."""
-    body: dict[str, Any] = {
+    body: StoredJson = {
         "target": client.get(f"/models/{network}")["reference"],
         "layers": layers,
         "concept_set": client.get(f"/concept-sets/{CONCEPTS}")["reference"],
         "probe_set": client.get(f"/probe-sets/{probe_set}")["reference"],
         "dissector": client.get("/dissectors/phantom-reader")["reference"],
     }
+
     method = {"similarity": "contrast", "top_k": TOP_K[probe_set]}
     for listed in client.get("/jobs", status="succeeded")["items"]:
         job = client.get(path_of("jobs", listed["id"]))
         if body.items() <= job.items() and method.items() <= job["method"].items():
             console.print(f"  job {job['id']} did this before; its earlier result is shown")
             return job
-    job = client.post("/jobs", body | {"method": method})
-    console.print(f"  job {job['id']}")
+
+    posted = client.post("/jobs", {**body, "method": method})
+    console.print(f"  job {posted['id']}")
     with ProgressBars(console) as bars:
-        for seen in client.follow(job["id"]):
-            job = seen
-            for stage in seen["progress"]:
+        for job in client.follow(posted["id"]):
+            for stage in job["progress"]:
                 bars(Progress(Stage(stage["stage"]), stage["done"], stage["total"]))
+
     if job["status"] != "succeeded":
         problem = job["problem"] or {"detail": f"The job ended {job['status']}."}
         raise ServiceError(problem["detail"], remedy=problem.get("remedy"))
+
     return job

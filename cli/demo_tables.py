@@ -1,10 +1,8 @@
 """What the demo shows: the strongest neurons of each layer, and what the units of a head that is known are called."""
 
-from typing import Any
-
 from rich.table import Table
 
-from cli.client import ServiceClient
+from cli.client import Answer, ServiceClient
 from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import name_findings
 from service.probes.phantoms import FINDINGS
@@ -12,7 +10,7 @@ from service.probes.phantoms import FINDINGS
 _STRONGEST = 3
 
 
-def strongest_neurons(client: ServiceClient, job: dict[str, Any]) -> Table:
+def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
     """The neurons of each layer with the highest scores."""
     table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
     table.add_column("layer", no_wrap=True)
@@ -20,14 +18,17 @@ def strongest_neurons(client: ServiceClient, job: dict[str, Any]) -> Table:
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("concept", overflow="fold")
     table.add_column("category", overflow="fold")
+
     for layer in client.get("/layers", job=job["id"])["items"]:
         neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, dead=False)["items"]
         significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
+
         heads = [layer["layer"], f"{layer['units']} units", significant]
         table.add_section()
         for head, neuron in zip(heads, neurons, strict=False):
             cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
             table.add_row(head, *cells)
+
     return table
 
 
@@ -36,16 +37,22 @@ def known_head(client: ServiceClient, jobs: dict[str, str], concept_set: str) ->
     concepts = builtin_concept_set(concept_set)
     findings = {concepts.texts[index]: finding for index, finding in name_findings(concepts, FINDINGS).items()}
     labels = {name: _labels(client, job) for name, job in jobs.items()}
+    right = dict.fromkeys(jobs, 0)
+
     table = Table("trained for", *jobs, title="What each unit of the head is called", title_justify="left")
     for unit, finding in enumerate(FINDINGS):
-        named = [labels[name].get(unit, "-") for name in jobs]
-        table.add_row(finding, *(f"{label} *" if findings.get(label) == finding else label for label in named))
-    right = [
-        sum(findings.get(labels[name].get(unit, "")) == finding for unit, finding in enumerate(FINDINGS))
-        for name in jobs
-    ]
+        cells = []
+        for name in jobs:
+            label = labels[name].get(unit, "-")
+            if findings.get(label) == finding:
+                right[name] += 1
+                label += " *"
+            cells.append(label)
+
+        table.add_row(finding, *cells)
+
     table.add_section()
-    table.add_row("* called after it", *(f"{count} of {len(FINDINGS)}" for count in right))
+    table.add_row("* called after it", *(f"{count} of {len(FINDINGS)}" for count in right.values()))
     return table
 
 

@@ -66,18 +66,22 @@ def dissect(
 
     file_format = _format(out, csv_layout)
     _check_report(report)
+
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
-    method = Method.of(similarity, pooling=pooling, top_k=top_k)
+    asked_method = Method.of(similarity, pooling=pooling, top_k=top_k)
+    chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
+    method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
+
     plan = DissectionPlan(
         target=TargetSpec(checkpoint, architecture, sha256, shuffled),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,
         options=DissectionOptions(
-            layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
-            method=method if top_k is not None else method.fitted_to(len(probes.items)),
+            layers=chosen_layers,
+            method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
             evidence=EvidenceOptions(draws, resamples, halves),
@@ -86,12 +90,15 @@ def dissect(
         batch_size=batch_size,
         shard_size=shard_size,
     )
+
     console = Console(stderr=True, markup=False)
     with ProgressBars(console) as bars:
         result, manifest = run_dissection(plan, bars)
+
     write_export(result, concepts, out, file_format)
     if report is not None:
         _write_report(plan, result, manifest, report)
+
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
     console.print(_inferred(result))
@@ -102,29 +109,36 @@ def dissect(
 
 
 def _inferred(result: Dissection) -> str:
-    if result.evidence is None:
+    evidence = result.evidence
+    if evidence is None:
         return "No evidence was asked for"
-    if result.evidence.refused is not None:
-        return f"Significance was not tested. {result.evidence.refused}"
-    significant = sum(neuron.significant is True for layer in result.layers for neuron in layer.neurons)
-    return f"{significant} of {result.evidence.tests} labels are significant; the others are no concept"
+    if evidence.refused is not None:
+        return f"Significance was not tested. {evidence.refused}"
+
+    neurons = (neuron for layer in result.layers for neuron in layer.neurons)
+    significant = sum(neuron.significant is True for neuron in neurons)
+    return f"{significant} of {evidence.tests} labels are significant; the others are no concept"
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
     """What counts as independent, and what was taken together."""
     if probes.merged_rows:
         yield f"{probes.merged_rows} rows of the manifest were merged with earlier rows about the same image"
-    if result.evidence is None:
+
+    evidence = result.evidence
+    if evidence is None:
         return
-    yield f"{result.evidence.units} {result.evidence.drawn_by}s count as independent"
-    if result.evidence.repeated:
-        yield f"{result.evidence.repeated} images repeat the bytes of others"
+
+    yield f"{evidence.units} {evidence.drawn_by}s count as independent"
+    if evidence.repeated:
+        yield f"{evidence.repeated} images repeat the bytes of others"
 
 
 def _format(out: Path, csv_layout: str) -> ExportFormat:
     """The format that the file's name asks for; its folder must exist, which is better known before hours of work."""
     if not out.absolute().parent.is_dir():
         raise InvalidInput("The result's folder does not exist.", field="out", value=out, remedy="Create it first.")
+
     match out.suffix, csv_layout:
         case ".csv", "published":
             return "published"
@@ -134,6 +148,7 @@ def _format(out: Path, csv_layout: str) -> ExportFormat:
             return "parquet"
         case ".json", _:
             return "json"
+
     raise InvalidInput(
         f"'{out.name}' does not end in a known format.",
         field="out",
@@ -149,6 +164,7 @@ def _check_report(report: Path | None) -> None:
         raise InvalidInput(
             f"'{report.name}' is not an .html file.", field="report", value=report, remedy="End it in .html."
         )
+
     if not report.absolute().parent.is_dir():
         raise InvalidInput(
             "The report's folder does not exist.", field="report", value=report, remedy="Create it first."
@@ -169,6 +185,7 @@ def _write_report(plan: "DissectionPlan", result: Dissection, manifest: "JobMani
         method=plan.options.method,
         manifest=manifest,
     )
+
     write_report(provenance, result, plan.concept_set, plan.probe_set, path)
 
 
@@ -176,4 +193,5 @@ def _concept_set(name: str) -> ConceptSet:
     from service.concepts.builtin import builtin_concept_set
     from service.concepts.parse import read_concept_set
 
-    return read_concept_set(Path(name)) if Path(name).suffix else builtin_concept_set(name)
+    path = Path(name)
+    return read_concept_set(path) if path.suffix else builtin_concept_set(name)

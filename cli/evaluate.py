@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from cli.fit_dissector import show_figures
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
 from service.domain.evidence import EvidenceOptions
+from service.domain.json_values import JsonObject
 from service.domain.layers import canonical_layer
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
@@ -58,20 +59,24 @@ def evaluate(
 
     target = _target(checkpoint, architecture)
     halves = halve_patients(_read(data), seed)
-    chosen = choose_device(device)
+    torch_device = choose_device(device)
+
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, markup=False)
     options = FitOptions(height=height, width=width, crop_to_breast=crop_to_breast, seed=seed)
+
     with ProgressBars(console, FITTING) as bars:
         fitted = fit_dissector(
             open_images(halves.fit),
             out / "dissector",
             options,
-            device=chosen,
+            device=torch_device,
             progress=bars,
             held_out=open_images(halves.dissected),
         )
+
     show_figures(fitted.held_out, console)
+
     plan = EvaluationPlan(
         target=target,
         dissector=DissectorSpec(fitted.path),
@@ -79,12 +84,14 @@ def evaluate(
         layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
         top_k=top_k,
         evidence=EvidenceOptions(draws, resamples, halves=1),
-        device=chosen,
+        device=torch_device,
     )
+
     with ProgressBars(console) as bars:
-        found = list(run(plan, bars))
-    _write(out, halves, fitted.held_out, found)
-    _show(found, console)
+        dissections = list(run(plan, bars))
+
+    _write(out, halves, fitted.held_out, dissections)
+    _show(dissections, console)
     console.print(f"Figures, dissector and reports are in {out}")
 
 
@@ -99,6 +106,7 @@ def _read(data: Path) -> ProbeSet:
             value=data,
             remedy="docs/evaluation.md shows how to write a manifest.",
         )
+
     return read_manifest(manifest, name=manifest.absolute().parent.name)
 
 
@@ -113,88 +121,96 @@ def _target(checkpoint: Path | None, architecture: str) -> TargetSpec:
 def _write(
     out: Path,
     halves: "Halves",
-    held_out: dict[str, Any],
-    found: Sequence["EvaluatedDissection"],
+    held_out: JsonObject,
+    dissections: Sequence["EvaluatedDissection"],
 ) -> None:
     """evaluation.json, and a report on each dissection of the network itself by contrast."""
     from service.domain.groups import group_images
     from service.reports.provenance import Provenance
     from service.studies.local_report import write_report
 
-    figures = {
-        "halves": {
-            part.name: {"images": len(part.items), "patients": group_images(part.items).count}
-            for part in (halves.fit, halves.dissected)
-        },
-        "dissector": held_out,
-        "dissections": [
-            {
-                "concept_set": one.concept_set.name,
-                "concepts": len(one.concept_set.concepts),
-                "method": one.method.similarity,
-                "figures": asdict(one.judgement),
-                "manifest": one.manifest,
-            }
-            for one in found
-        ],
+    counts = {
+        half.name: {"images": len(half.items), "patients": group_images(half.items).count}
+        for half in (halves.fit, halves.dissected)
     }
+    summaries = [
+        {
+            "concept_set": evaluated.concept_set.name,
+            "concepts": len(evaluated.concept_set.concepts),
+            "method": evaluated.method.similarity,
+            "figures": asdict(evaluated.judgement),
+            "manifest": evaluated.manifest,
+        }
+        for evaluated in dissections
+    ]
+
+    figures = {"halves": counts, "dissector": held_out, "dissections": summaries}
     (out / "evaluation.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False), "utf-8")
-    for one in found:
-        if not one.reported:
+
+    for evaluated in dissections:
+        if not evaluated.reported:
             continue
+
         provenance = Provenance(
             job=None,
-            target=one.target.checkpoint.name,
+            target=evaluated.target.checkpoint.name,
             probe_set=halves.dissected.name,
-            concept_set=one.concept_set.name,
+            concept_set=evaluated.concept_set.name,
             dissector="dissector",
-            method=one.method,
-            manifest=one.manifest,
-        )
-        write_report(
-            provenance, one.dissection, one.concept_set, halves.dissected, out / f"{one.concept_set.name}.html"
+            method=evaluated.method,
+            manifest=evaluated.manifest,
         )
 
+        report = out / f"{evaluated.concept_set.name}.html"
+        write_report(provenance, evaluated.dissection, evaluated.concept_set, halves.dissected, report)
 
-def _show(found: Sequence["EvaluatedDissection"], console: Console) -> None:
-    for one in found:
-        known = () if one.dissection.evidence is None else one.dissection.evidence.qualifications
-        if one.reported:
-            qualified = [named.text for named in known if named.verdict == "qualified"]
-            tested = sum(named.verdict != "absent" for named in known)
-            names = ", ".join(qualified) or "none"
-            console.print(
-                f"{one.concept_set.name}: the dissector is qualified for {len(qualified)} of {tested}: {names}"
-            )
-    console.print(_summary(found))
+
+def _show(dissections: Sequence["EvaluatedDissection"], console: Console) -> None:
+    for evaluated in dissections:
+        if evaluated.reported:
+            console.print(f"{evaluated.concept_set.name}: the dissector is qualified for {_qualified(evaluated)}")
+
+    console.print(_summary(dissections))
     console.print(_LEGEND)
-    console.print(_layers(found[0]))
-    for one in found:
-        labels = ", ".join(f"{label.text} ({label.neurons})" for label in one.judgement.labels[:_LABELS])
-        console.print(f"{_name(one)}: {labels or 'no significant label'}")
+    console.print(_layers(dissections[0]))
+
+    for evaluated in dissections:
+        labels = ", ".join(f"{label.text} ({label.neurons})" for label in evaluated.judgement.labels[:_LABELS])
+        console.print(f"{_name(evaluated)}: {labels or 'no significant label'}")
 
 
-def _summary(found: Sequence["EvaluatedDissection"]) -> Table:
+def _qualified(evaluated: "EvaluatedDissection") -> str:
+    """`2 of 5: mass, calcification`: what the dissector is qualified for, of what the images could show."""
+    evidence = evaluated.dissection.evidence
+    qualifications = () if evidence is None else evidence.qualifications
+    qualified = [concept.text for concept in qualifications if concept.verdict == "qualified"]
+    tested = sum(concept.verdict != "absent" for concept in qualifications)
+    return f"{len(qualified)} of {tested}: {', '.join(qualified) or 'none'}"
+
+
+def _summary(dissections: Sequence["EvaluatedDissection"]) -> Table:
     table = Table("concepts", "method", *_COUNTED, "survive", "seen", "kept", "AUROC")
-    for one in found:
-        told, total = one.judgement, one.judgement.total
+    for evaluated in dissections:
+        judgement = evaluated.judgement
+        total = judgement.total
         table.add_row(
-            one.concept_set.name,
-            _method(one),
+            evaluated.concept_set.name,
+            _method(evaluated),
             _share(total.threshold_met, total.living),
             _share(total.by_image, total.living),
             _share(total.by_exam, total.living),
             _share(total.by_both, total.by_image),
-            str(told.verdicts.get("qualified", 0)),
-            _figure(told.label_stability),
-            f"{_figure(told.agreement)} {_figure(told.agreement_seen)}",
+            str(judgement.verdicts.get("qualified", 0)),
+            _figure(judgement.label_stability),
+            f"{_figure(judgement.agreement)} {_figure(judgement.agreement_seen)}",
         )
+
     return table
 
 
-def _layers(one: "EvaluatedDissection") -> Table:
-    table = Table("layer", "living", *_COUNTED, title=_name(one), title_justify="left")
-    for layer, counts in one.judgement.layers.items():
+def _layers(evaluated: "EvaluatedDissection") -> Table:
+    table = Table("layer", "living", *_COUNTED, title=_name(evaluated), title_justify="left")
+    for layer, counts in evaluated.judgement.layers.items():
         table.add_row(
             layer,
             str(counts.living),
@@ -202,15 +218,16 @@ def _layers(one: "EvaluatedDissection") -> Table:
             _share(counts.by_image, counts.living),
             _share(counts.by_exam, counts.living),
         )
+
     return table
 
 
-def _name(one: "EvaluatedDissection") -> str:
-    return f"{one.concept_set.name}, {_method(one)}"
+def _name(evaluated: "EvaluatedDissection") -> str:
+    return f"{evaluated.concept_set.name}, {_method(evaluated)}"
 
 
-def _method(one: "EvaluatedDissection") -> str:
-    return one.method.similarity if one.target.shuffled is None else "shuffled"
+def _method(evaluated: "EvaluatedDissection") -> str:
+    return evaluated.method.similarity if evaluated.target.shuffled is None else "shuffled"
 
 
 def _figure(value: float | None) -> str:

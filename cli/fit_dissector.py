@@ -34,13 +34,15 @@ def fit_dissector(
     from service.studies.fit_dissector import fit_dissector as fit
 
     images = open_images(read_manifest(manifest, name=manifest.stem))
-    others = None if held_out is None else open_images(read_manifest(held_out, name=held_out.stem))
+    held_out_images = None if held_out is None else open_images(read_manifest(held_out, name=held_out.stem))
+
     options = FitOptions(
         height=height, width=width, crop_to_breast=crop_to_breast, image_encoder=image_encoder, seed=seed
     )
     console = Console(stderr=True, markup=False)
     with ProgressBars(console, FITTING) as bars:
-        report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=others)
+        report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=held_out_images)
+
     console.print(f"Dissector written to {report.path}")
     show_figures(report.held_out, console)
 
@@ -53,14 +55,16 @@ def show_figures(figures: dict[str, Any], console: Console) -> None:
             f"Held out: {figures['images']} images of {figures['patients']} patients. The right one of"
             f" {retrieval['reports']} reports is among the first five for {retrieval['image_to_text_recall_at_5']:.0%}."
         )
+
     findings: dict[str, dict[str, Any]] = figures["findings"]
     if not findings:
         console.print("The manifest names no findings, so it is unknown which findings the dissector recognises.")
         return
+
     table = Table("finding", "images", "AUROC", "95 % interval", "recognised")
-    for name, one in sorted(findings.items(), key=lambda item: -item[1]["low"]):
-        interval = f"{one['low']:.2f} - {one['high']:.2f}"
-        table.add_row(
-            name, str(one["positives"]), f"{one['auroc']:.2f}", interval, "yes" if one["recognised"] else "no"
-        )
+    for finding, figure in sorted(findings.items(), key=lambda item: -item[1]["low"]):
+        interval = f"{figure['low']:.2f} - {figure['high']:.2f}"
+        recognised = "yes" if figure["recognised"] else "no"
+        table.add_row(finding, str(figure["positives"]), f"{figure['auroc']:.2f}", interval, recognised)
+
     console.print(table)

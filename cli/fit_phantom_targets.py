@@ -51,8 +51,11 @@ def _recognition(targets: "PhantomTargets", phantoms: int, seed: int, console: C
 
     with ProgressBars(console, TUNING) as bars:
         all_findings, calcifications = measure_recognition(targets, phantoms=phantoms, seed=seed, progress=bars)
+
     table = Table("finding", "images", "AUROC", "95 % interval", "after calcifications alone")
-    for name, one in all_findings.items():
-        interval, after = f"{one.low:.2f} - {one.high:.2f}", calcifications[name].auroc
-        table.add_row(name, str(one.positives), f"{one.auroc:.3f}", interval, f"{after:.3f}")
+    for finding, figure in all_findings.items():
+        interval = f"{figure.low:.2f} - {figure.high:.2f}"
+        after = calcifications[finding].auroc
+        table.add_row(finding, str(figure.positives), f"{figure.auroc:.3f}", interval, f"{after:.3f}")
+
     return table

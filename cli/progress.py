@@ -40,6 +40,7 @@ class ProgressBars:
             TimeElapsedColumn(),
             console=console,
         )
+
         self._words = words
         self._tasks: dict[Stage, TaskID] = {}
 

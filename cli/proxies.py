@@ -58,6 +58,7 @@ def _chosen(scheme: str, environment: Mapping[str, str]) -> tuple[str, str] | No
                 if value:
                     return spelling, value
                 break
+
     return None
 
 
@@ -81,6 +82,7 @@ def _proxy(variable: str, value: str) -> Proxy:
             "is a SOCKS proxy, for which the package socksio is not installed",
             f"Install socksio, set {variable} to an HTTP proxy, or name the service's host in no_proxy.",
         )
+
     return Proxy(url, variable)
 
 
@@ -108,6 +110,7 @@ def _split_port(variable: str, entry: str) -> tuple[str, int | None]:
         return entry, None
     if not port.isdecimal():
         raise _unclear(variable, entry)
+
     return host, int(port)
 
 
@@ -121,7 +124,8 @@ def _covers(variable: str, entry: str, host: str) -> bool:
     if (address := address_of(entry)) is not None:
         return address_of(host) == address
 
-    name, wanted = host.rstrip(".").lower(), _in_ascii(entry.lower().removeprefix("*").strip("."))
+    name = host.rstrip(".").lower()
+    wanted = _in_ascii(entry.lower().removeprefix("*").strip("."))
     return name == wanted or name.endswith(f".{wanted}")
 
 
@@ -132,7 +136,8 @@ def _in_ascii(name: str) -> str:
 
 
 def _network(variable: str, entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    bare = entry.removeprefix("[").removesuffix("]") if entry.startswith("[") and entry.endswith("]") else entry
+    in_brackets = entry.startswith("[") and entry.endswith("]")
+    bare = entry[1:-1] if in_brackets else entry
     try:
         return ipaddress.ip_network(bare, strict=False)
     except ValueError:

@@ -1,7 +1,7 @@
 """`mammodissect coverage | watch-list | compare`: ask a service what its dissections amount to."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter
@@ -11,6 +11,7 @@ from rich.table import Table
 from cli.client import path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from service.domain.comparisons import Change, Comparison, Judged, Measured, Scope, beyond_noise
+from service.domain.json_values import JsonObject
 
 CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise of the exams."
 
@@ -21,38 +22,46 @@ JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
 
 def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which categories of concepts a network's neurons represent, and which essential concepts they do not."""
-    found = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
+    answer = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
     console = Console(markup=False)
-    if found["refused"] is not None:
-        console.print(f"Nothing was counted: {found['refused']}")
+    if answer["refused"] is not None:
+        console.print(f"Nothing was counted: {answer['refused']}")
         return
-    console.print(f"{found['significant']} of {found['tested']} tested neurons have a significant label.")
+
+    console.print(f"{answer['significant']} of {answer['tested']} tested neurons have a significant label.")
+
     table = Table("category", "concepts represented", "neurons", "by chance")
-    for one in found["categories"]:
-        share = f"{one['represented']} of {one['concepts']}"
-        table.add_row(one["name"], share, str(one["neurons"]), f"{one['expected']:.1f}")
+    for category in answer["categories"]:
+        share = f"{category['represented']} of {category['concepts']}"
+        table.add_row(category["name"], share, str(category["neurons"]), f"{category['expected']:.1f}")
+
     console.print(table)
+
     missing = Table("essential concept", "why it has no neuron", "neurons in its category")
-    for one in found["missing"]:
-        missing.add_row(one["text"], one["reason"], str(one["category_neurons"]))
-    console.print(f"{len(found['missing'])} of {found['must_have']} essential concepts have no neuron.")
+    for concept in answer["missing"]:
+        missing.add_row(concept["text"], concept["reason"], str(concept["category_neurons"]))
+
+    console.print(f"{len(answer['missing'])} of {answer['must_have']} essential concepts have no neuron.")
     console.print(missing)
 
 
 def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
     """Say which neurons respond to what should not drive a diagnosis."""
-    found = connect(url, api_key_file).get(path_of("jobs", job, "watch-list"))
+    answer = connect(url, api_key_file).get(path_of("jobs", job, "watch-list"))
     console = Console(markup=False)
-    if found["refused"] is not None:
-        console.print(f"Nothing is watched: {found['refused']}")
+    if answer["refused"] is not None:
+        console.print(f"Nothing is watched: {answer['refused']}")
         return
-    console.print(
-        f"{found['responding']} of {found['live']} live neurons respond to any of {found['watched']} watched concepts."
-    )
+
+    responding = f"{answer['responding']} of {answer['live']} live neurons"
+    console.print(f"{responding} respond to any of {answer['watched']} watched concepts.")
+
     table = Table("watched concept", "neurons", "strongest", "z")
-    for one in found["concepts"]:
-        first = one["neurons"][0]
-        table.add_row(one["text"], str(one["responding"]), f"{first['layer']} {first['unit']}", f"{first['z']:.1f}")
+    for concept in answer["concepts"]:
+        strongest = concept["neurons"][0]
+        neuron = f"{strongest['layer']} {strongest['unit']}"
+        table.add_row(concept["text"], str(concept["responding"]), neuron, f"{strongest['z']:.1f}")
+
     console.print(table)
 
 
@@ -64,37 +73,45 @@ def compare(
     """Compare dissections: what the other networks gained and lost against the first."""
     comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
     result = read_comparison(comparison["result"])
+    networks = [f"job {number}" for number in range(1, len(jobs) + 1)]
+
     console = Console(markup=False)
     console.print(f"Comparison {comparison['id']}")
     for note in result.notes:
         console.print(note)
-    console.print(changes_table(result, [f"job {number}" for number in range(1, len(jobs) + 1)]))
+
+    console.print(changes_table(result, networks))
     console.print(CHANGES_LEGEND)
 
 
-def read_comparison(answer: dict[str, Any]) -> Comparison:
+def read_comparison(answer: JsonObject) -> Comparison:
     """What was found, from the service's answer."""
     return _COMPARISON.validate_python(answer)
 
 
-def changes_table(result: Comparison, names: Sequence[str]) -> Table:
+def changes_table(result: Comparison, networks: Sequence[str]) -> Table:
     """Neurons of each category in the named networks, gains and losses against the first, and how far they differ.
 
     Broad categories come first, as in the report.
     """
-    table = Table("category", *names)
-    for composition, kind in ((result.network.broad_categories, " (broad)"), (result.network.categories, "")):
+    table = Table("category", *networks)
+    compositions = ((result.network.broad_categories, " (broad)"), (result.network.categories, ""))
+    for composition, suffix in compositions:
         for row in composition.rows:
             cells = map(_change, row.neurons[1:], row.changes)
-            table.add_row(f"{row.name}{kind}", str(row.neurons[0]), *cells)
+            table.add_row(f"{row.name}{suffix}", str(row.neurons[0]), *cells)
         table.add_section()
+
     for name, figures in _measured(result.network):
         table.add_row(name, "", *map(_beside_noise, figures))
+
     return table
 
 
 def _change(neurons: int, change: Change) -> str:
-    interval = "" if change.low is None or change.high is None else f", {change.low:+.0f} to {change.high:+.0f}"
+    interval = ""
+    if change.low is not None and change.high is not None:
+        interval = f", {change.low:+.0f} to {change.high:+.0f}"
     return f"{neurons} ({change.gain:+.0f}{interval}){_mark(change)}"
 
 

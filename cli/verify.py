@@ -30,26 +30,28 @@ def verify(
     from service.reports.audit_check import check_report
     from service.reports.audit_wording import verdict_word
 
-    beside = signature or report.with_suffix(".signature.json")
+    signature_file = signature or report.with_suffix(".signature.json")
     remedy = "Give the public key as GET /signing-key returns it."
     key = PublicKey.from_pem(read_key_text(public_key, what="public key", field="public_key", remedy=remedy).encode())
+
     try:
         checked = check_report(
             read_document(report, field="report", most=_MOST_BYTES),
-            read_document(beside, field="signature", most=_MOST_BYTES),
+            read_document(signature_file, field="signature", most=_MOST_BYTES),
             key,
         )
     except InvalidSignature as error:
         _invalid(str(error))
-    told = checked.report
+
+    signed = checked.report
     print(f"Signed by key {key.key_id}, and not changed since.")
-    print(f"Audit {told.audit} of {told.deployment}, ended {told.finished_at}: {verdict_word(told.verdict)}.")
+    print(f"Audit {signed.audit} of {signed.deployment}, ended {signed.finished_at}: {verdict_word(signed.verdict)}.")
     if checked.faults:
         _invalid("The verdict does not follow. " + " ".join(checked.faults))
     if checked.recomputed is None:
         print("It ended without a verdict, so there is nothing to compute again.")
     else:
-        print(f"Computed again: the same verdict and the same {len(told.outcomes)} outcomes.")
+        print(f"Computed again: the same verdict and the same {len(signed.outcomes)} outcomes.")
 
 
 def _invalid(why: str) -> NoReturn:

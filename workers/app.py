@@ -1,7 +1,6 @@
 """The worker's Celery application: one task that carries an id and leaves no result in the broker."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from celery import Celery
 from celery.signals import worker_shutdown, worker_shutting_down
@@ -36,10 +35,10 @@ def create_worker(
     def work(_identifier: str) -> None:
         host.work()
 
-    def stop(**_: Any) -> None:
+    def stop(**_: object) -> None:
         host.stop()
 
-    def close(**_: Any) -> None:
+    def close(**_: object) -> None:
         host.close()
 
     app.task(name=WORK_TASK)(work)

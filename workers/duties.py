@@ -37,6 +37,7 @@ def run(settings: Settings, stopped: threading.Event) -> None:
     queue = CeleryJobQueue(open_broker(settings.broker_url))
     look_after = partial(reconcile, sessions, queue, max_attempts=settings.max_attempts)
     turns = Turns(sessions, open_audits(queue, roots), limit_s=settings.fire_time_limit_s)
+
     with (
         delivering(settings),
         repeating("look after jobs", look_after, every_s=EVERY_S),
@@ -46,6 +47,7 @@ def run(settings: Settings, stopped: threading.Event) -> None:
         repeating("judge audits", partial(judge_ended_audits, sessions), every_s=EVERY_S),
     ):
         stopped.wait()
+
     sessions.kw["bind"].dispose()
 
 

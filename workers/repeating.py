@@ -24,6 +24,7 @@ def repeating(what: str, do: Callable[[], object], *, every_s: float) -> Iterato
     ended = threading.Event()
     thread = threading.Thread(target=_repeat, args=(what, do, every_s, ended), name=what, daemon=True)
     thread.start()
+
     try:
         yield
     finally:

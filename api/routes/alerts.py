@@ -47,6 +47,7 @@ def create_alert_endpoint(
         addresses=body.addresses if isinstance(body, EmailIn) else None,
         events=None if body.events == "all" else body.events,
     )
+
     response.headers["Location"] = f"/alert-endpoints/{endpoint.name}"
     return EndpointWithSecretOut.with_secret(endpoint, secret)
 

@@ -66,6 +66,7 @@ def sign_report(audit_id: UUID, session: SessionDep, request: Request) -> Respon
             remedy="Make one with `openssl genpkey -algorithm ed25519 -out FILE`, set SIGNING_KEY to that file and "
             "restart the API.",
         )
+
     headers = named(f"audit-{audit_id}.signature.json", "inline")
     return Response(key.sign(document).as_bytes(), media_type=JSON, headers=headers)
 
@@ -89,10 +90,11 @@ def read_evidence_map(
     key: SigningKey | None = request.app.state.signing_key
     mapping = read_mapping(settings.evidence_map_path)
     report = read_audit_report(session, audit_id)
-    found = map_evidence(report, mapping, key_id=None if key is None else key.public.key_id)
+    evidence_map = map_evidence(report, mapping, key_id=None if key is None else key.public.key_id)
     if form == "json":
-        return json_answer(evidence_map_json(found))
-    return _markdown(evidence_map_markdown(found), f"evidence-map-{audit_id}.md")
+        return json_answer(evidence_map_json(evidence_map))
+
+    return _markdown(evidence_map_markdown(evidence_map), f"evidence-map-{audit_id}.md")
 
 
 def _markdown(text: str, name: str) -> Response:

@@ -44,9 +44,9 @@ def list_audits(
     cursor: Cursor = None,
 ) -> PageOut[AuditListedOut]:
     """Audits in brief, newest first, with counts of rule outcomes. GET /audits/{id} lists the outcomes with reasons."""
-    found = None if deployment is None else deployments.find_deployment(session, deployment)
+    audited = None if deployment is None else deployments.find_deployment(session, deployment)
     after = decode_cursor(cursor)
-    page = audits.list_audits(session, deployment=found, verdict=verdict, limit=limit, after=after)
+    page = audits.list_audits(session, deployment=audited, verdict=verdict, limit=limit, after=after)
     items = list(map(AuditListedOut.of, page.items))
     return PageOut[AuditListedOut](items=items, next=next_cursor(request, response, page.next_position))
 

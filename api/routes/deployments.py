@@ -110,6 +110,7 @@ def deploy_version(
         deployment = deployments.deploy_version(session, name, target)
         if not body.audit:
             return deployment, None
+
         occasion = Occasion("version")
         return deployment, audits.start_audit(session, queue, deployment, occasion, roots, readings)
 
@@ -124,11 +125,13 @@ def pin_baseline(name: str, body: BaselineIn, session: SessionDep) -> Deployment
     """Pin the job to compare audits with. 409 if they cannot be compared; the error names what differs."""
     if (body.job is None) == (body.audit is None):
         raise InvalidInput("Say which dissection you mean.", field="job", remedy="Give either a job or an audit.")
+
     job = body.job
     if body.audit is not None:
         job = audits.find_audit(session, body.audit).job
     if job is None:
         raise Conflict(f"Audit {body.audit} has no dissection.", field="audit", value=body.audit)
+
     return DeploymentOut.of(deployments.pin_baseline(session, name, job))
 
 
@@ -165,4 +168,5 @@ def _submission(dissection: JobIn, target: str, settings: Settings) -> JobSubmis
             value=dissection.shuffled,
             remedy="Leave it out.",
         )
+
     return dissection.submission(target, settings)

@@ -40,6 +40,7 @@ async def ready(request: Request) -> Health:
             await look.ask(None)
     except TimeoutError:
         raise Unavailable("The database does not answer.", remedy="Try again in a moment.") from None
+
     return Health()
 
 

@@ -43,6 +43,7 @@ def post_job(
         request=body.model_dump(mode="json"),
         idempotency_key=idempotency_key,
     )
+
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobOut.of(job)
 

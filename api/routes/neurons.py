@@ -35,7 +35,8 @@ Layer = Annotated[
 def list_layers(session: SessionDep, job: JobQuery = None, model: ModelQuery = None) -> LayersOut:
     """The dissected layers, each in one line."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
-    return LayersOut(job=chosen, items=[LayerOut.of(summary) for summary in neurons.list_layers(session, chosen)])
+    layers = [LayerOut.of(summary) for summary in neurons.list_layers(session, chosen)]
+    return LayersOut(job=chosen, items=layers)
 
 
 @router.get("/neurons/{layer}")
@@ -60,15 +61,18 @@ def list_neurons(
 ) -> PageOut[NeuronBriefOut]:
     """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
+    where = NeuronFilter(concept, category, broad_category, min_score, dead, significant)
+    positions = tuple[Unit] if sort == "unit" else tuple[FiniteFloat | None, Unit]
     page = neurons.list_neurons(
         session,
         chosen,
         layer,
-        where=NeuronFilter(concept, category, broad_category, min_score, dead, significant),
+        where=where,
         sort=sort,
         limit=limit,
-        after=decode_cursor(cursor, tuple[Unit] if sort == "unit" else tuple[FiniteFloat | None, Unit]),
+        after=decode_cursor(cursor, positions),
     )
+
     items = [NeuronBriefOut.listed(chosen, neuron) for neuron in page.items]
     return PageOut[NeuronBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 

@@ -85,6 +85,7 @@ def _secret(scope: Scope) -> str:
             field="mlflow_webhook_secret",
             remedy="Set MLFLOW_WEBHOOK_SECRET.",
         )
+
     return secret
 
 
@@ -92,5 +93,5 @@ def _signature_headers(scope: Scope) -> SignatureHeaders:
     try:
         return SignatureHeaders.model_validate(dict(Headers(scope=scope)))
     except ValidationError as error:
-        wrong = [{**each, "loc": ("header", *each["loc"])} for each in error.errors(include_url=False)]
-        raise RequestValidationError(wrong) from None
+        header_errors = [{**fault, "loc": ("header", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(header_errors) from None

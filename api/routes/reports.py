@@ -69,7 +69,7 @@ def read_comparison_report(
 @jobs.get(
     "/{job_id}/export",
     response_class=Response,
-    responses={200: {"content": {kind: {} for _, kind in _EXPORTS.values()}}},
+    responses={200: {"content": {media_type: {} for _, media_type in _EXPORTS.values()}}},
 )
 def export_job(
     job_id: UUID,
@@ -83,11 +83,12 @@ def export_job(
     ] = "csv",
 ) -> Response:
     """The whole result of a succeeded job as one file."""
-    suffix, kind = _EXPORTS[form]
+    suffix, media_type = _EXPORTS[form]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "export"
         reports.export_job(session, job_id, form, path)
         size = path.stat().st_size
         file = path.open("rb")  # outlives its name, so nothing is left behind however the answer ends
+
     headers = {"Content-Length": str(size), **named(f"dissection-{job_id}.{suffix}", "attachment")}
-    return OpenFileResponse(file, media_type=kind, headers=headers)
+    return OpenFileResponse(file, media_type=media_type, headers=headers)

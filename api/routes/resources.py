@@ -49,6 +49,7 @@ def register_model(
         name=body.name,
         roots=roots,
     )
+
     _describe(session, response, "/models", model, new=new)
     return _model(session, model)
 
@@ -114,6 +115,7 @@ def register_probe_set(
         on_unreadable=body.on_unreadable,
         roots=roots,
     )
+
     _describe(session, response, "/probe-sets", probe_set, new=new)
     return _probe_set(session, probe_set)
 
@@ -184,11 +186,8 @@ def _page(
 def _model(session: Session, model: Resource) -> ModelOut:
     inspection = find_inspection(session, model.id)
     layers, problem = inspection if inspection is not None else (None, None)
-    return ModelOut(
-        **ResourceOut.of(model).model_dump(),
-        layers=None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers],
-        problem=problem,
-    )
+    layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
+    return ModelOut(**ResourceOut.of(model).model_dump(), layers=layer_infos, problem=problem)
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

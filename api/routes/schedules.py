@@ -97,12 +97,15 @@ def list_runs(
     """The outcomes of past fires, newest first, and the next fires."""
     schedule = schedules.find_schedule(session, name)
     page = schedules.list_fires(session, schedule, limit=limit, after=decode_cursor(cursor, tuple[AwareDatetime]))
+    fires = [FireOut.of(fire) for fire in page.items]
+    next_page = next_cursor(request, response, page.next_position)
+
+    upcoming_times = schedules.upcoming_fires(schedule, upcoming)
+    upcoming_fires = [UpcomingOut.of(fire_time, schedule.terms.zone) for fire_time in upcoming_times]
     return RunsOut(
-        items=[FireOut.of(fire) for fire in page.items],
-        next=next_cursor(request, response, page.next_position),
-        upcoming=[
-            UpcomingOut.of(fire_time, schedule.terms.zone) for fire_time in schedules.upcoming_fires(schedule, upcoming)
-        ],
+        items=fires,
+        next=next_page,
+        upcoming=upcoming_fires,
     )
 
 

@@ -19,7 +19,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Found(BaseModel):
+class FromDomain(BaseModel):
     """Part of an answer, read from the domain's own object."""
 
     model_config = ConfigDict(from_attributes=True)

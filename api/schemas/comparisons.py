@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.base import Body, Found
+from api.schemas.base import Body, FromDomain
 from service.domain.comparisons import Basis, StoredComparison, Test
 from service.usecases.comparisons import MOST
 
@@ -17,7 +17,7 @@ class ComparisonIn(Body):
     jobs: Annotated[list[UUID], Field(min_length=2, max_length=MOST)]
 
 
-class MeasuredOut(Found):
+class MeasuredOut(FromDomain):
     """A difference beside its noise floor: the 95th percentile of the same between two halves of the exams."""
 
     value: float | None
@@ -25,7 +25,7 @@ class MeasuredOut(Found):
     exceeds_noise: bool | None
 
 
-class ChangeOut(Found):
+class ChangeOut(FromDomain):
     """A category's neurons more (or fewer) than in the reference, scaled to the reference's number of units.
 
     `low` to `high`: bootstrap interval of 95 %. `q`: p after false-discovery control. Null where not computed.
@@ -41,7 +41,7 @@ class ChangeOut(Found):
     q: float
 
 
-class CategoryRowOut(Found):
+class CategoryRowOut(FromDomain):
     """A category: labelled neurons in each network, and the change in each but the reference."""
 
     name: str
@@ -49,14 +49,14 @@ class CategoryRowOut(Found):
     changes: list[ChangeOut]
 
 
-class CompositionOut(Found):
+class CompositionOut(FromDomain):
     """Neurons by category; Jensen-Shannon divergence (bits) from the reference of each other network."""
 
     rows: list[CategoryRowOut]
     divergence: list[MeasuredOut]
 
 
-class ChurnOut(Found):
+class ChurnOut(FromDomain):
     """Units labelled in both networks, and the share of them whose label or category differs.
 
     `semantic`: mean over them of 1 - cosine of the dissector's text embeddings of the two labels; null where the
@@ -71,7 +71,7 @@ class ChurnOut(Found):
     semantic: MeasuredOut
 
 
-class ScopeOut(Found):
+class ScopeOut(FromDomain):
     """A layer, or all shared layers together (layer null).
 
     One value per network: units, labelled, only (concepts that it alone has). One per network but the reference:
@@ -88,7 +88,7 @@ class ScopeOut(Found):
     churn: list[ChurnOut | None]
 
 
-class ComparisonResultOut(Found):
+class ComparisonResultOut(FromDomain):
     """What was found. `basis`: labels are the significant ones, or the best ones where not all were judged.
 
     `unshared`: layers of each network that not all have. `notes`: what could not be done, and why.
@@ -103,7 +103,7 @@ class ComparisonResultOut(Found):
     unshared: list[list[str]]
 
 
-class ComparisonBriefOut(Found):
+class ComparisonBriefOut(FromDomain):
     """A comparison's jobs in order, the first the reference."""
 
     id: UUID

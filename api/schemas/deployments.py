@@ -159,6 +159,8 @@ class HistoryPointOut(BaseModel):
         """The figures of an audit."""
         network = None if audit.facts is None else audit.facts.network
         drift = None if audit.facts is None else audit.facts.drift
+        labels = None if drift is None else drift.labels
+
         return cls(
             audit=audit.id,
             at=audit.created_at,
@@ -171,5 +173,5 @@ class HistoryPointOut(BaseModel):
             watched_share=network.watched_share if network else None,
             stability=network.stability if network else None,
             divergence=None if drift is None else drift.divergence.value,
-            labels_changed=None if drift is None or drift.labels is None else drift.labels.value,
+            labels_changed=None if labels is None else labels.value,
         )

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.schemas.base import Found
+from api.schemas.base import FromDomain
 from api.schemas.neurons import TopImageOut, WatchedOut
 from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
 
 
-class LayerCountOut(Found):
+class LayerCountOut(FromDomain):
     """Significant neurons of a layer, and how many to expect by chance alone."""
 
     layer: str
@@ -19,7 +19,7 @@ class LayerCountOut(Found):
     expected: float
 
 
-class ConceptCoverageOut(Found):
+class ConceptCoverageOut(FromDomain):
     """A concept's significant neurons; layers without any, observed or expected, are left out."""
 
     text: str
@@ -30,7 +30,7 @@ class ConceptCoverageOut(Found):
     layers: list[LayerCountOut]
 
 
-class CategoryCoverageOut(Found):
+class CategoryCoverageOut(FromDomain):
     """A category; `share` of its concepts are represented by a significant neuron."""
 
     name: str
@@ -42,7 +42,7 @@ class CategoryCoverageOut(Found):
     layers: list[LayerCountOut]
 
 
-class MissingConceptOut(Found):
+class MissingConceptOut(FromDomain):
     """An essential concept without a significant neuron; `category_neurons` stand for others of its category."""
 
     text: str
@@ -51,7 +51,7 @@ class MissingConceptOut(Found):
     category_neurons: int
 
 
-class CoverageOut(Found):
+class CoverageOut(FromDomain):
     """What the significant neurons stand for. If significance was not tested, `refused` says why."""
 
     job: UUID
@@ -76,11 +76,11 @@ class CoverageOut(Found):
             tested=coverage.tested,
             significant=coverage.significant,
             must_have=coverage.must_have,
-            missing=[MissingConceptOut.model_validate(one) for one in coverage.missing],
-            categories=[CategoryCoverageOut.model_validate(one) for one in coverage.categories],
-            broad_categories=[CategoryCoverageOut.model_validate(one) for one in coverage.broad_categories],
+            missing=[MissingConceptOut.model_validate(concept) for concept in coverage.missing],
+            categories=[CategoryCoverageOut.model_validate(category) for category in coverage.categories],
+            broad_categories=[CategoryCoverageOut.model_validate(category) for category in coverage.broad_categories],
             uncategorised=coverage.uncategorised,
-            concepts=[ConceptCoverageOut.model_validate(one) for one in coverage.concepts],
+            concepts=[ConceptCoverageOut.model_validate(concept) for concept in coverage.concepts],
         )
 
 
@@ -100,12 +100,12 @@ class WatchfulNeuronOut(BaseModel):
             layer=neuron.layer,
             unit=neuron.unit,
             concept=neuron.label,
-            responses=[WatchedOut.model_validate(one, from_attributes=True) for one in neuron.responses],
+            responses=[WatchedOut.model_validate(response, from_attributes=True) for response in neuron.responses],
             images=[TopImageOut.of(image) for image in neuron.images],
         )
 
 
-class ResponseOut(Found):
+class ResponseOut(FromDomain):
     """One neuron's response to a watched concept."""
 
     layer: str
@@ -132,7 +132,7 @@ class WatchedConceptOut(BaseModel):
             category=concept.category,
             responding=len(concept.neurons),
             share=concept.share,
-            neurons=[ResponseOut.model_validate(one) for one in concept.neurons[:limit]],
+            neurons=[ResponseOut.model_validate(response) for response in concept.neurons[:limit]],
         )
 
 

@@ -158,7 +158,8 @@ class JobBriefOut(BaseModel):
     @classmethod
     def fields_of(cls, job: Job) -> StoredJson:
         """The values of the fields that every job has on the wire."""
-        request, options = job.request, job.request.options
+        request = job.request
+        options = request.options
         return {
             "id": job.id,
             "status": job.status,

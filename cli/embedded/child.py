@@ -40,10 +40,13 @@ def _become(uid: int, gid: int) -> None:
 
 
 def _appear_as(uid: int, gid: int) -> None:
-    outside_uid, outside_gid = os.geteuid(), os.getegid()
+    outside_uid = os.geteuid()
+    outside_gid = os.getegid()
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
+
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {outside_uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {outside_gid} 1")
@@ -61,7 +64,10 @@ def _die_with(parent: int, number: int) -> None:
 def main() -> None:
     """Change user, tie this process to its parent, become the program."""
     arguments = _arguments()
-    program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    program = arguments.program
+    if program[:1] == ["--"]:
+        program = program[1:]
+
     try:
         if arguments.user:
             _become(*_pair(arguments.user))
@@ -70,12 +76,15 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"cannot change user: {error}\n")
         sys.exit(NO_SUCH_USER)
+
     if arguments.parent is not None:
         _die_with(arguments.parent, arguments.signal)
+
     # Python ignores these two and an ignored signal stays ignored across exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.umask(0o077)
+
     try:
         if arguments.enter:
             os.chdir(arguments.enter)

@@ -28,7 +28,8 @@ class Identity:
         if self.owner is None or directory.stat().st_uid == self.owner[0]:
             return
         for root, _, files in os.walk(directory):
-            for path in (root, *(os.path.join(root, name) for name in files)):  # noqa: PTH118 - os.walk gives strings
+            paths = [root, *(os.path.join(root, name) for name in files)]  # noqa: PTH118 - os.walk gives strings
+            for path in paths:
                 os.lchown(path, *self.owner)
 
 
@@ -39,12 +40,15 @@ def choose_identity(data_dir: Path, binary: Path) -> Identity:
     """
     if os.geteuid() != 0:
         return Identity()
+
     status = data_dir.stat()
     if status.st_uid == 0 and _complaint((_MAPPED,), binary) is None:
         return Identity(options=(_MAPPED,))
+
     uid, gid = (status.st_uid, status.st_gid) if status.st_uid != 0 else _unprivileged_user()
     identity = Identity(options=(f"--user={uid}:{gid}",), owner=(uid, gid))
     identity.give(data_dir)
+
     complaint = _complaint((*identity.options, f"--enter={data_dir}"), binary)
     if complaint is not None:
         raise InvalidInput(
@@ -53,6 +57,7 @@ def choose_identity(data_dir: Path, binary: Path) -> Identity:
             value=data_dir,
             remedy="Choose a folder with --data-dir that every user can enter, or start as an ordinary user.",
         )
+
     return identity
 
 
@@ -63,11 +68,14 @@ def _unprivileged_user() -> tuple[int, int]:
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
+
     return 65534, 65534
 
 
 def _complaint(options: tuple[str, ...], binary: Path) -> str | None:
     """None where the binary runs with these options, else the reason why not."""
     command = command_as((binary, "--version"), *options)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    return None if done.returncode == 0 else done.stderr.strip() or f"exit status {done.returncode}"
+    trial = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if trial.returncode == 0:
+        return None
+    return trial.stderr.strip() or f"exit status {trial.returncode}"

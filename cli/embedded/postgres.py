@@ -121,6 +121,7 @@ class PostgresServer(EmbeddedServer):
             death_signal=signal.SIGKILL,
             options=self._identity.options,
         )
+
         try:
             if child.wait() != 0:
                 raise Unavailable(f"initdb failed:\n{child.log_tail()}", remedy=f"Its log is {self.log}.")
@@ -144,7 +145,7 @@ class PostgresServer(EmbeddedServer):
         settings = {**self._settings, "log_min_error_statement": "panic"}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         single: list[str | Path] = [postgres_binary("postgres"), "--single", "-D", self.cluster, *options, "postgres"]
-        done = subprocess.run(
+        ended = subprocess.run(
             command_as(single, f"--parent={os.getpid()}", *self._identity.options),
             input=f"ALTER ROLE \"{_OWNER}\" PASSWORD '{password}'\n",
             capture_output=True,
@@ -153,17 +154,20 @@ class PostgresServer(EmbeddedServer):
         )
 
         with open(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as log:  # noqa: PTH123
-            log.write(done.stderr)
-        if done.returncode != 0 or "ERROR:" in done.stderr:
+            log.write(ended.stderr)
+
+        if ended.returncode != 0 or "ERROR:" in ended.stderr:
             raise Unavailable(
-                f"Postgres cannot give its owner a password:\n{done.stderr[-2000:]}", remedy=f"Its log is {self.log}."
+                f"Postgres cannot give its owner a password:\n{ended.stderr[-2000:]}", remedy=f"Its log is {self.log}."
             )
 
     def _launch(self) -> Child:
         settings = {**self._settings, "unix_socket_directories": str(self.socket_dir)}
+        options = [f"--{key}={value}" for key, value in settings.items()]
         self._identity.give(self.socket_dir)
+
         return Child(
-            [postgres_binary("postgres"), "-D", self.cluster, *(f"--{key}={value}" for key, value in settings.items())],
+            [postgres_binary("postgres"), "-D", self.cluster, *options],
             log=self.log,
             # Quick and safe: all its processes end at once and the next start recovers from the log.
             death_signal=signal.SIGQUIT,
@@ -176,6 +180,7 @@ class PostgresServer(EmbeddedServer):
         status = self.cluster / "postmaster.pid"
         if not status.exists() or not status.read_text().rstrip().endswith("ready"):
             return False  # asking earlier only fills the log
+
         try:
             with psycopg.connect(
                 host=str(self.socket_dir),
@@ -185,11 +190,12 @@ class PostgresServer(EmbeddedServer):
                 autocommit=True,
                 connect_timeout=60,
             ) as connection:
-                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
-                if known is None:
+                database = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
+                if database is None:
                     connection.execute(f'CREATE DATABASE "{_DATABASE}"')
         except psycopg.OperationalError as error:
             raise Unavailable(f"Postgres refuses the first connection: {error}") from error
+
         return True
 
     def _end(self, child: Child) -> None:

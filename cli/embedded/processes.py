@@ -126,4 +126,5 @@ class Child:
         """The last lines of its log."""
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 8192))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+            text = log.read().decode(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])

@@ -48,9 +48,11 @@ class EmbeddedServer(ABC):
         if self._child is not None:
             self._end(self._child)
             self._child = None
+
         if self._sockets is not None:
             self._sockets.remove()
             self._sockets = None
+
         if self._lock is not None:
             self._lock.release()
             self._lock = None

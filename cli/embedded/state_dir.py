@@ -36,6 +36,7 @@ def private_directory(path: Path) -> Path:
             value=path,
             remedy="Choose another one with --data-dir.",
         ) from error
+
     return path
 
 
@@ -74,6 +75,7 @@ class DirectoryLock:
                 value=directory,
                 remedy="Stop that process or choose another folder with --data-dir.",
             ) from error
+
         os.ftruncate(self._file, 0)
         os.write(self._file, f"{os.getpid()}\n".encode())
 
@@ -99,15 +101,18 @@ class SocketDirectory:
         self._directory = directory
         self._link = directory / "run"
         self.remove()
+
         if _fits(str(self._link)):
             self._link.mkdir(mode=0o700)
             self.path = self._link
             return
+
         for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - mkdtemp makes a private folder in it
             if _fits(f"{place}/mammodissect-12345678"):
                 self.path = Path(tempfile.mkdtemp(prefix="mammodissect-", dir=place))
                 self._link.symlink_to(self.path)
                 return
+
         raise InvalidInput(
             "The path is too long for a socket.",
             field="data_dir",
@@ -119,10 +124,12 @@ class SocketDirectory:
         """Remove the folder, and the one in the temp folder that a killed process left."""
         if self._link.is_symlink():
             target = self._link.readlink()
+
             # A stranger may have made a folder of that name since; his folder is not ours to remove.
             ours = {os.geteuid(), self._directory.stat().st_uid}
             if target.is_dir() and not target.is_symlink() and target.stat().st_uid in ours:
                 shutil.rmtree(target)
+
             self._link.unlink()
         elif self._link.exists():
             shutil.rmtree(self._link)
@@ -139,24 +146,25 @@ def wait_for_leftovers(program: str, directory: Path, patience_s: float = 60.0) 
     Raises Unavailable, naming the processes, when they do not end.
     """
     deadline = time.monotonic() + patience_s
-    while left := _working_in(program, directory):
+    while pids := _working_in(program, directory):
         if time.monotonic() > deadline:
             raise Unavailable(
-                f"{program} (process {', '.join(map(str, left))}) of an earlier run is still using {directory}.",
+                f"{program} (process {', '.join(map(str, pids))}) of an earlier run is still using {directory}.",
                 remedy="End it with `kill`, then start again.",
             )
         time.sleep(0.05)
 
 
 def _working_in(program: str, directory: Path) -> list[int]:
-    found = []
+    pids = []
     for process in psutil.process_iter():
         try:
             if process.name() == program and process.cwd() == str(directory):
-                found.append(process.pid)
+                pids.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+
+    return pids
 
 
 def rotate(log: Path, limit: int = _LOG_LIMIT) -> None:

@@ -81,12 +81,14 @@ class Supervisor:
         for server, life in self._servers.items():
             if not server.alive:
                 self._revive(server, life)
+
         for program, life in self._programs.items():
             if life.child is not None and life.child.returncode is not None:
                 self._bury(program, life)
             if life.child is None and time.monotonic() >= self._due[program]:
                 self._start(program, life)
             rotate(self.log_of(program.name))
+
         for server in self._servers:
             rotate(server.log)
 
@@ -100,6 +102,7 @@ class Supervisor:
         children = [life.child for life in self._programs.values() if life.child is not None]
         for child in children:
             child.send(signal.SIGTERM)
+
         deadline = time.monotonic() + patience_s
         for child in children:
             child.wait(max(0.0, deadline - time.monotonic()))
@@ -122,9 +125,11 @@ class Supervisor:
     def _revive(self, server: EmbeddedServer, life: _Life) -> None:
         if life.count_death() > _SERVER_ATTEMPTS:
             raise Unavailable(f"{server.name} keeps dying.", remedy=f"Its log is {server.log}.")
+
         self._say(f"{server.name} ended, starts again; {server.log}")
         try:
             server.restart()
         except DissectError as error:
             self._say(str(error))
+
         life.started = time.monotonic()

@@ -55,6 +55,7 @@ class ValkeyServer(EmbeddedServer):
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
+
         options = [part for key, value in settings.items() for part in (f"--{key}", value)]
         return Child([valkey_binary(), *options], log=self.log, death_signal=signal.SIGTERM)
 

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from service.config import Settings
@@ -18,7 +17,10 @@ LONGEST_URL = 2000
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-Resolver = Callable[..., Sequence[tuple[Any, ...]]]
+AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
+"""Family, type, protocol, canonical name, and socket address, which begins with the IP address."""
+
+Resolver = Callable[..., Sequence[AddressInfo]]
 """As socket.getaddrinfo."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -30,15 +32,20 @@ class AllowedHosts:
     """The setting ALERT_HOSTS, understood. A name that is listed may lead to any address but link-local ones."""
 
     public: bool
-    names: frozenset[str]
+    host_names: frozenset[str]
     suffixes: tuple[str, ...]
     networks: tuple[Network, ...]
 
     @classmethod
     def of(cls, setting: str) -> "AllowedHosts":
         """Understand the setting. Raises InvalidInput for an entry that is neither name, suffix nor network."""
-        public, names, suffixes, networks = False, set(), [], []
-        for entry in filter(None, (part.strip().lower() for part in setting.split(","))):
+        public = False
+        host_names: set[str] = set()
+        suffixes: list[str] = []
+        networks: list[Network] = []
+
+        entries = (part.strip().lower() for part in setting.split(","))
+        for entry in filter(None, entries):
             if entry == PUBLIC:
                 public = True
             elif entry.startswith("*.") and _is_name(entry[2:]):
@@ -46,7 +53,7 @@ class AllowedHosts:
             elif (network := _network(entry)) is not None:
                 networks.append(network)
             elif _is_name(entry):
-                names.add(entry)
+                host_names.add(entry)
             else:
                 raise InvalidInput(
                     f"ALERT_HOSTS holds '{entry}', which is not a name, suffix or network.",
@@ -54,18 +61,22 @@ class AllowedHosts:
                     value=entry,
                     remedy="Write it as in public,alerts.example.org,*.example.org,10.20.0.0/16.",
                 )
-        return cls(public, frozenset(names), tuple(suffixes), tuple(networks))
+
+        return cls(public, frozenset(host_names), tuple(suffixes), tuple(networks))
 
     def admit(self, host: str, address: Address) -> bool:
         """May a webhook for this host go to this address?"""
         address = _inner(address)
-        if any(address in network for network in self.networks if network.version == address.version):
+        same_version = [network for network in self.networks if network.version == address.version]
+        if any(address in network for network in same_version):
             return True
         if address.is_link_local or address.is_multicast or address.is_unspecified:
             return False
+
         host = host.lower().rstrip(".")
-        if host in self.names or host.endswith(self.suffixes):
+        if host in self.host_names or host.endswith(self.suffixes):
             return True
+
         return self.public and address.is_global
 
 
@@ -97,11 +108,13 @@ def check_url(url: str, settings: Settings) -> SplitResult:
     on_loopback = host == "localhost" or (literal is not None and _inner(literal).is_loopback)
     if parts.scheme == "http" and not on_loopback and not settings.alert_http:
         raise _unusable(url, "Without TLS, anyone on the network path can read it.", "Use https://, or set ALERT_HTTP.")
+
     allowed = AllowedHosts.of(settings.alert_hosts)
     if literal is not None and not allowed.admit(host, literal):
         raise _unusable(url, f"Alerts are not allowed to go to {host}.", _remedy(host))
     if host == "localhost" and not allowed.admit(host, IPv4Address("127.0.0.1")):
         raise _unusable(url, "Alerts are not allowed to go to this machine.", _remedy(host))
+
     return parts
 
 
@@ -111,34 +124,40 @@ def look_up(url: str, settings: Settings, resolve: Resolver = socket.getaddrinfo
         parts = check_url(url, settings)
     except InvalidInput as error:  # the settings have changed since it was registered
         raise AttemptFailed(Failure.FORBIDDEN_ADDRESS, str(error)) from error
+
     host = parts.hostname or ""
     port = parts.port or _PORTS[parts.scheme]
     try:
-        found = resolve(host, port, type=socket.SOCK_STREAM)
+        infos = resolve(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise AttemptFailed(Failure.NAME, f"{host} cannot be resolved.") from error
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    addresses = tuple(dict.fromkeys(str(socket_address[0]) for *_, socket_address in infos))
     allowed = AllowedHosts.of(settings.alert_hosts)
     for address in addresses:
         parsed = _address(address)
         if parsed is None or not allowed.admit(host, parsed):
             detail = f"{host} resolves to {address}, where alerts are not allowed to go. {_remedy(host)}"
             raise AttemptFailed(Failure.FORBIDDEN_ADDRESS, detail)
+
     return Destination(parts, host, port, addresses)
 
 
 def _split(url: str) -> SplitResult:
     if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
         raise _unusable(url, "It is too long or contains characters that must be escaped.", "Write it in plain ASCII.")
+
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise _unusable(url, "It cannot be read.", "Write it as in https://alerts.example.org/hook.") from error
+
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
         raise _unusable(url, "It does not name a web server.", "Write it as in https://alerts.example.org/hook.")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise _unusable(url, "It contains a user or a fragment.", "Leave them out; the signature says who sends it.")
+
     return parts
 
 
@@ -178,4 +197,5 @@ def _inner(address: Address) -> Address:
             return address.sixtofour
         if address in _NAT64:
             return IPv4Address(int(address) & 0xFFFFFFFF)
+
     return address

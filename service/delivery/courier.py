@@ -47,6 +47,7 @@ class Courier:
             log.error("cannot send an alert", alert=claimed.alert.message_id, exc_info=error)
             detail = "This service could not send it; the scheduler's log says why."
             return Outcome(_since(began), failure=Failure.INTERNAL, detail=detail)
+
         return Outcome(_since(began), status=status)
 
     def _post(self, claimed: ClaimedDelivery) -> int:

@@ -32,9 +32,17 @@ def compose(alert: Alert, sender: str, address: str) -> EmailMessage:
     message["Date"] = format_datetime(alert.at.astimezone(UTC))
     message["Message-ID"] = f"<{alert.message_id}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    when = alert.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    lines = [ALERT_KINDS.get(alert.kind, alert.subject), "", *_lines(alert.data), ""]
-    lines += [f"alert: {alert.message_id}", f"kind: {alert.kind}", f"time: {when}"]
+
+    sent_at = alert.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    lines = [
+        ALERT_KINDS.get(alert.kind, alert.subject),
+        "",
+        *_lines(alert.data),
+        "",
+        f"alert: {alert.message_id}",
+        f"kind: {alert.kind}",
+        f"time: {sent_at}",
+    ]
     message.set_content("\n".join(lines))
     return message
 
@@ -50,6 +58,7 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
         raise AttemptFailed(Failure.SETTINGS, "SMTP_USER is set, but a password is not sent without TLS: set SMTP_TLS.")
     if not settings.smtp_host or not settings.smtp_sender:
         raise AttemptFailed(Failure.SETTINGS, "Alerts by e-mail need both SMTP_HOST and SMTP_SENDER.")
+
     try:
         server = _connected(settings, context)
         try:
@@ -68,7 +77,7 @@ def send(message: EmailMessage, settings: Settings, *, context: ssl.SSLContext) 
     except ssl.SSLError as error:
         raise AttemptFailed(Failure.TLS, "The TLS connection to the mail server failed.") from error
     except smtplib.SMTPResponseException as error:
-        raise _said(Failure.MAIL_SERVER, error.smtp_code, error.smtp_error) from error
+        raise _server_said(Failure.MAIL_SERVER, error.smtp_code, error.smtp_error) from error
     except smtplib.SMTPNotSupportedError as error:
         raise AttemptFailed(
             Failure.MAIL_SERVER, f"The mail server does not support the configured login or TLS: {error}"
@@ -100,7 +109,8 @@ def _cut_off(server: smtplib.SMTP, after_s: float) -> Iterator[None]:
 
     Raises TimeoutError then.
     """
-    ended, cut = threading.Event(), threading.Event()
+    ended = threading.Event()
+    cut = threading.Event()
 
     def watch() -> None:
         pause = after_s
@@ -124,28 +134,34 @@ def _cut_off(server: smtplib.SMTP, after_s: float) -> Iterator[None]:
 
 def _hand_over(server: smtplib.SMTP, message: EmailMessage, sender: str) -> int:
     server.ehlo_or_helo_if_needed()
-    status, said = server.mail(sender)
+    status, reply = server.mail(sender)
     if status != 250:
-        raise _said(Failure.MAIL_SERVER, status, said)
-    status, said = server.rcpt(str(message["To"]))
+        raise _server_said(Failure.MAIL_SERVER, status, reply)
+
+    status, reply = server.rcpt(str(message["To"]))
     if status not in {250, 251}:
-        raise _refused(status, said)
+        raise _refused(status, reply)
+
     try:
-        status, said = server.data(message.as_bytes())
+        status, reply = server.data(message.as_bytes())
     except smtplib.SMTPDataError as error:
         raise _refused(error.smtp_code, error.smtp_error) from error
+
     if status != 250:
-        raise _refused(status, said)
+        raise _refused(status, reply)
+
     return status
 
 
-def _refused(status: int, said: bytes | str) -> AttemptFailed:
-    return _said(Failure.MAIL_REJECTED if status >= 500 else Failure.MAIL_DEFERRED, status, said)
+def _refused(status: int, reply: bytes | str) -> AttemptFailed:
+    failure = Failure.MAIL_REJECTED if status >= 500 else Failure.MAIL_DEFERRED
+    return _server_said(failure, status, reply)
 
 
-def _said(failure: Failure, status: int, said: bytes | str) -> AttemptFailed:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _server_said(failure: Failure, status: int, reply: bytes | str) -> AttemptFailed:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    words = " ".join(printable.split())
     return AttemptFailed(failure, f"The mail server said {status}: {words[:_EXCERPT]}", status=status)
 
 

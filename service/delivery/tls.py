@@ -21,4 +21,5 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
                 value=settings.alert_ca_file,
                 remedy="Name a PEM file of CA certificates that this process can read.",
             ) from error
+
     return context

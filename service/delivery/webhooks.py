@@ -71,12 +71,13 @@ async def _within(
 async def _at_one_of(
     destination: Destination, headers: Mapping[str, str], body: bytes, client: httpx.AsyncClient, at: datetime
 ) -> int:
-    *first, last = destination.addresses[:_MOST_ADDRESSES]
-    for address in first:
+    *earlier, last = destination.addresses[:_MOST_ADDRESSES]
+    for address in earlier:
         try:
             return await _post(destination, address, headers, body, client, at)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue  # a host with several addresses may be reachable at another one
+
     return await _post(destination, last, headers, body, client, at)
 
 
@@ -102,6 +103,7 @@ async def _post(
         # The connection goes to the address that was looked up and checked; the certificate has to be the name's.
         extensions={"sni_hostname": destination.host},
     )
+
     response = await client.send(request, stream=True)
     try:
         if response.is_success:
@@ -122,18 +124,22 @@ async def _refused(response: httpx.Response, at: datetime) -> AttemptFailed:
 
 async def _excerpt(response: httpx.Response) -> str:
     """The status, and how the answer begins: one short line without what looks like a secret."""
-    read = b""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip()
-    if kind.startswith("text/") or kind.endswith("json"):
+    beginning = b""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type.startswith("text/") or media_type.endswith("json"):
         with suppress(httpx.HTTPError):  # the status counts, not the words
             async for piece in response.aiter_raw():
-                read += piece
-                if len(read) >= _EXCERPT_BYTES:
+                beginning += piece
+                if len(beginning) >= _EXCERPT_BYTES:
                     break
-    words = "".join(c if c.isprintable() else " " for c in read[:_EXCERPT_BYTES].decode("utf-8", "replace")).split()
-    begins = _SECRETS.sub(r"\1***", " ".join(words))[:_EXCERPT]
+
+    text = beginning[:_EXCERPT_BYTES].decode("utf-8", "replace")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    words = " ".join(printable.split())
+    excerpt = _SECRETS.sub(r"\1***", words)[:_EXCERPT]
+
     answered = f"The receiver answered {response.status_code}"
-    return f"{answered}: {begins}" if begins else f"{answered}."
+    return f"{answered}: {excerpt}" if excerpt else f"{answered}."
 
 
 def _retry_after(text: str | None, at: datetime) -> timedelta | None:
@@ -142,10 +148,12 @@ def _retry_after(text: str | None, at: datetime) -> timedelta | None:
         return None
     if text.strip().isdecimal():
         return timedelta(seconds=min(int(text), 10**6))
+
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
+
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return max(timedelta(0), moment - at)
 
@@ -158,4 +166,5 @@ def _unconnected(error: httpx.ConnectError, destination: Destination) -> Attempt
         if isinstance(cause, ssl.SSLError):
             return AttemptFailed(Failure.TLS, "The TLS connection failed.")
         cause = cause.__cause__ or cause.__context__
+
     return AttemptFailed(Failure.CONNECTION, f"{destination.host}:{destination.port} refused the connection.")

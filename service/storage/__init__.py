@@ -13,16 +13,13 @@ def open_store(url: str) -> ArtifactStore:
     """`file:///folder`, an absolute path, or `s3://bucket/prefix` -> its store. Raises InvalidInput for any other."""
     if (folder := _folder(url)) is not None:
         return DirectoryStore(folder)
-    # No bucket's name has these two: they are of somebody's `user:password@`.
-    if (
-        (parts := _split(url)) is not None
-        and parts.scheme == "s3"
-        and parts.netloc
-        and not {"@", ":"} & {*parts.netloc}
-    ):
+
+    parts = _split(url)
+    if parts is not None and parts.scheme == "s3" and _may_be_bucket(parts.netloc):
         from service.storage.object_store import open_object_store
 
         return open_object_store(parts)
+
     raise InvalidInput(
         "ARTIFACTS_URL is not set." if not url else "ARTIFACTS_URL names no store.",
         field="artifacts_url",
@@ -41,6 +38,7 @@ def _folder(url: str) -> Path | None:
         folder = "" if parts.query or parts.fragment else unquote(parts.path)
     else:
         return None
+
     return Path(folder) if folder.strip("/") else None
 
 
@@ -49,6 +47,11 @@ def _split(url: str) -> SplitResult | None:
         return urlsplit(url)
     except ValueError:
         return None
+
+
+def _may_be_bucket(netloc: str) -> bool:
+    # No bucket's name has these two: they are of somebody's `user:password@`.
+    return netloc != "" and "@" not in netloc and ":" not in netloc
 
 
 def _may_hold_secret(url: str) -> bool:

@@ -38,6 +38,7 @@ class DirectoryStore:
         self._root = root
         self._verified: dict[str, tuple[str, Fingerprint]] = {}
         self._synced: set[int] = set()
+
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -71,9 +72,11 @@ class DirectoryStore:
             actual = digest_of_file(path)
         except OSError as error:
             raise ArtifactLost(f"The artifact {key} cannot be read: {error.strerror}.") from error
+
         if actual != sha256:
             self._remove_damaged(path, fingerprint)
             raise ArtifactLost(f"The artifact {key} is damaged: its SHA-256 is {actual} instead of {sha256}.")
+
         self._verified[key] = (sha256, fingerprint)
         return path
 

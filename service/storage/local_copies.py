@@ -28,9 +28,11 @@ def shared_folder() -> Path:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
-        private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+        own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+        private = own and not status.st_mode & 0o077
     except OSError:
         private = False
+
     if not private:
         raise InvalidInput(
             "Other users can access the folder for local copies of artifacts.",
@@ -38,6 +40,7 @@ def shared_folder() -> Path:
             value=folder,
             remedy="Remove it, or set TMPDIR to a folder of this user.",
         )
+
     return folder
 
 
@@ -65,6 +68,7 @@ class LocalCopies:
             raise ArtifactNotStored(
                 error.detail, remedy=f"Make room for local copies in {tempfile.gettempdir()}, or set TMPDIR."
             ) from error
+
         return self.fetch(key, sha256)
 
     def delete(self, key: str) -> None:
@@ -79,12 +83,14 @@ class LocalCopies:
         copies = sorted(self._uses())
         held = size + sum(copy_size for _, copy_size, _ in copies)
         lately = time.time_ns() - _IN_USE // timedelta(microseconds=1) * 1_000
+
         for used, copy_size, key in copies:
             if held <= self._limit_bytes:
                 return
             if used > lately:
                 log.warning("local copies in use exceed their limit", bytes=held, limit=self._limit_bytes)
                 return
+
             self._files.delete(key)
             held -= copy_size
 
@@ -96,4 +102,5 @@ class LocalCopies:
             with suppress(FileNotFoundError):
                 status = self._files.path(key).stat()
                 uses.append((status.st_atime_ns, status.st_size, key))
+
         return uses

@@ -27,7 +27,9 @@ def open_object_store(url: SplitResult, *, cache: Path | None = None, cache_byte
     Raises InvalidInput where the package for S3 is not installed or the URL asks for something unknown.
     """
     options = _options(url)
-    return ObjectStore(_connect(url, options), LocalCopies(shared_folder() if cache is None else cache, cache_bytes))
+    store = _connect(url, options)
+    folder = shared_folder() if cache is None else cache
+    return ObjectStore(store, LocalCopies(folder, cache_bytes))
 
 
 def _options(url: SplitResult) -> dict[str, str]:
@@ -39,12 +41,14 @@ def _options(url: SplitResult) -> dict[str, str]:
             field="artifacts_url",
             remedy="Only endpoint and region belong there; credentials belong in the environment.",
         )
+
     if "endpoint" in options and not _is_plain_address(options["endpoint"]):
         raise InvalidInput(
             "The endpoint of the object store is not a plain http or https address.",
             field="artifacts_url",
             remedy="Write it like endpoint=https://host:port; credentials belong in the environment.",
         )
+
     return options
 
 
@@ -66,10 +70,13 @@ def _connect(url: SplitResult, options: dict[str, str]) -> "S3Store":
             value=f"{url.scheme}://{url.netloc}",
             remedy="Install mammo-clip-dissect-service[s3].",
         ) from error
+
     config: S3Config = {}
-    if endpoint := options.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None):
+    endpoint = options.get("endpoint") or next(filter(None, map(os.environ.get, _ENDPOINT_VARIABLES)), None)
+    if endpoint:
         # By this name: under `endpoint`, AWS_ENDPOINT_URL_S3 of the environment would win over the URL.
         config["aws_endpoint_url_s3"] = endpoint
+
     if "region" in options:
         config["region"] = options["region"]
     return S3Store(
@@ -110,10 +117,12 @@ class ObjectStore:
         """
         with suppress(ArtifactLost):
             return self._copies.fetch(key, sha256)
+
         data = self._get(key)
         if sha256_of(data).hexdigest() != sha256:
             self._remove_damaged(key)
             raise ArtifactLost(f"The artifact {key} is damaged in the object store.")
+
         return self._copies.keep(key, data, sha256)
 
     def delete(self, key: str) -> None:
