@@ -10,6 +10,16 @@ from service.errors import Conflict, InvalidInput, Unavailable
 _FIELD = "service_database_url"
 _ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 _LOCK = 0x6C6F67696E  # "login"
+# Only attributes that it has are taken away: to mention the others needs a superuser.
+_EXISTING = """
+    SELECT rolsuper OR rolname = current_user, array_remove(ARRAY[
+        CASE WHEN rolcreatedb THEN 'CREATEDB' END,
+        CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
+        CASE WHEN rolreplication THEN 'REPLICATION' END,
+        CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
+    ], NULL)
+    FROM pg_roles WHERE rolname = %(login)s
+"""
 _MOST_NAMED = 5
 
 _MEMBERSHIPS = """
@@ -71,10 +81,9 @@ def admit_login(owner_url: str, service_url: str) -> None:
 
 def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    existing_login = connection.execute(
-        "SELECT rolsuper OR rolname = current_user FROM pg_roles WHERE rolname = %s", (login,)
-    ).fetchone()
-    if existing_login is not None and existing_login[0]:
+    existing_login = connection.execute(_EXISTING, {"login": login}).fetchone()
+    is_too_mighty, attributes = (False, []) if existing_login is None else existing_login
+    if is_too_mighty:
         raise InvalidInput(
             "The login of SERVICE_DATABASE_URL owns the database, or is an administrator.",
             field=_FIELD,
@@ -90,8 +99,8 @@ def _admit(connection: psycopg.Connection, login: str, password: str) -> None:
 
     # What the server gets, and may log, is a verifier; nobody can log in with it.
     verifier = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
-    attributes = sql.SQL(_ATTRIBUTES)
-    connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(name, attributes, sql.Literal(verifier)))
+    changes = sql.SQL(" ").join([sql.SQL("LOGIN"), *(sql.SQL(f"NO{attribute}") for attribute in attributes)])
+    connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(name, changes, sql.Literal(verifier)))
 
     grant = sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE")
     connection.execute(grant.format(sql.Identifier(APP_ROLE), name))

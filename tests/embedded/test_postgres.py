@@ -331,6 +331,20 @@ def test_a_login_in_a_url_that_cannot_be_used(database_url: str, url: str) -> No
     assert "hidden" not in str(caught.value)
 
 
+def test_an_owner_that_is_no_superuser_makes_the_login(database_url: str, stranger: psycopg.Connection) -> None:
+    stranger.execute("ALTER ROLE stranger CREATEROLE PASSWORD 'hunting-season'")
+    stranger.execute(f"GRANT {APP_ROLE} TO stranger WITH ADMIN OPTION".encode())
+    owner_url = login(database_url, "stranger").render_as_string(hide_password=False)
+    service_url = login(database_url, "newcomer").render_as_string(hide_password=False)
+    try:
+        for _ in range(2):
+            admit_login(owner_url, service_url)
+        with psycopg.connect(service_url.replace("+psycopg", "")) as connection:
+            assert connection.execute("SELECT count(*) FROM jobs").fetchone() is not None
+    finally:
+        stranger.execute("DROP ROLE IF EXISTS newcomer")
+
+
 def test_a_login_that_may_not_migrate(empty_database_url: str, database_url: str) -> None:
     plain_url = login(empty_database_url, "department").render_as_string(hide_password=False)
     admit_login(database_url, login(database_url, "department").render_as_string(hide_password=False))
