@@ -70,6 +70,7 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
     Raises InvalidConceptSet when there are none, when one is empty or there twice or its embedding is not finite.
     """
     _check_concepts(concepts)
+
     embeddings = dissector.embed_texts(concepts)
     finite = torch.isfinite(embeddings).all(dim=1)
     if not bool(finite.all()):
@@ -80,6 +81,7 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
             value=worst,
             remedy="Check the dissector's weights.",
         )
+
     return embeddings
 
 

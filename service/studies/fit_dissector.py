@@ -178,6 +178,7 @@ def _check_reports(items: Sequence[ProbeItem]) -> None:
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
+
     if with_text < _LEAST_PAIRS:
         raise InvalidInput(
             f"There are {with_text} images with a report; fitting needs at least {_LEAST_PAIRS}.",

@@ -104,6 +104,7 @@ def _check_object(path: str, value: JsonObject, folder: DissectorFolder) -> None
                 folder,
                 "Use a model whose text tower and tokenizer are part of open_clip, and leave the entry out.",
             )
+
         if isinstance(entry, dict):
             _check_nested(name, key, entry, folder)
         else:
@@ -120,6 +121,7 @@ def _check_value(name: str, key: str, entry: object, folder: DissectorFolder) ->
     _check_kind(name, key, entry, folder)
     values = entry if isinstance(entry, list) else [entry]
     limit = _MOST_LAYERS if key == "layers" else _LARGEST_NUMBER
+
     if len(values) > _LONGEST_LIST or not all(_is_sane(value, limit) for value in values):
         raise _refused(
             f"{name} of {MODEL_CONFIG} is out of bounds.",
@@ -162,6 +164,7 @@ def _check_timm(vision: JsonObject, folder: DissectorFolder) -> None:
             folder,
             "Leave the entry out: the weights are in the checkpoint.",
         )
+
     name = vision.get("timm_model_name")
     if name is not None and name not in timm.list_models():
         raise _refused(

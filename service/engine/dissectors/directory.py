@@ -100,6 +100,7 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy="Correct the file.",
             ) from error
+
         if not isinstance(value, dict):
             raise InvalidDissector(
                 f"{name} does not contain a JSON object.",
@@ -107,6 +108,7 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy="Write a JSON object in braces.",
             )
+
         return value
 
     def read_config(self) -> JsonObject:
@@ -144,6 +146,7 @@ class DissectorFolder:
                 value=self.path,
                 remedy=f'Add "{entry}": "<file name>" to it.',
             )
+
         written = PurePosixPath(name)
         if written.is_absolute() or ".." in written.parts:
             raise InvalidDissector(
@@ -152,6 +155,7 @@ class DissectorFolder:
                 value=name,
                 remedy="Copy it into the directory.",
             )
+
         if written.as_posix() not in self.sha256:
             raise InvalidDissector(
                 f"The dissector's directory has no {entry} '{name}'.",
@@ -159,6 +163,7 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy=f"Copy the file there, or correct the entry in {CONFIG}.",
             )
+
         return written.as_posix()
 
     def _missing(self, name: str) -> InvalidDissector:

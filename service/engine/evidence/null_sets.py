@@ -269,11 +269,13 @@ def _compiled_draw() -> Callable[..., None]:
                 share = random.random()
                 while band < len(weights) - 1 and weights[band] <= share:
                     band += 1
+
             if tables.enough[band, images] == 0:
                 continue
-            other: int = tables.bands[band] + random.integers(0, tables.enough[band, images])
-            if taken[other] != s:
-                return other
+            drawn: int = tables.bands[band] + random.integers(0, tables.enough[band, images])
+            if taken[drawn] != s:
+                return drawn
+
         return any_left(random, images, tables.sizes, taken, s)
 
     @_compiled
@@ -287,7 +289,9 @@ def _compiled_draw() -> Callable[..., None]:
     ) -> None:
         members, starts, sizes = tables.members, tables.starts, tables.sizes
         taken = np.full(len(starts), -1, np.int64)
-        exam, used = np.empty(sets.shape[1], np.int64), np.empty(sets.shape[1], np.int64)
+        exam = np.empty(sets.shape[1], np.int64)
+        used = np.empty(sets.shape[1], np.int64)
+
         for s in range(sets.shape[0]):
             unit = random.integers(0, len(patterns))
             # Commonest first: there are always enough exams of that size, for the unit itself had them.
@@ -295,12 +299,16 @@ def _compiled_draw() -> Callable[..., None]:
                 images = multiplicity[unit, number]
                 if images == 0:
                     break
-                other = another(random, images, weights[unit, images], tables, taken, s)
-                taken[other], exam[number], used[number] = s, other, 0
+                drawn = another(random, images, weights[unit, images], tables, taken, s)
+                taken[drawn] = s
+                exam[number] = drawn
+                used[number] = 0
+
             for rank in range(sets.shape[1]):
                 number = patterns[unit, rank]
                 first, size = starts[exam[number]], sizes[exam[number]]
-                here, there = first + used[number], first + random.integers(used[number], size)
+                here = first + used[number]
+                there = first + random.integers(used[number], size)
                 members[here], members[there] = members[there], members[here]
                 sets[s, rank] = members[here]
                 used[number] += 1

@@ -92,11 +92,13 @@ def two_clusters(cosines: Tensor) -> Tensor:
         share = members / members.sum(1, keepdim=True).clamp_min(1)
         products = cosines @ share
         distances = (share * products).sum(1, keepdim=True) - 2 * products
+
         emptied = ~members.any(1, keepdim=True)
         moved = distances.masked_fill(emptied, torch.inf).argmin(2) == 1
         if torch.equal(moved, second):
             break
         second = moved
+
     return second
 
 

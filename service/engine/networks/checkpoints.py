@@ -87,9 +87,11 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
                 if sha256 is not None:
                     _check_digest(sha256, digest_of_open_file(file))
                 raise
+
         if sha256 is not None:
             _check_digest(sha256, checkpoint.sha256)
         return checkpoint
+
     except FileNotFoundError as error:
         raise InvalidCheckpoint(
             "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."

@@ -44,6 +44,7 @@ def _padded_inside(convolution: FixedPadConv) -> nn.Conv2d:
     """
     assert convolution.uneven is not None and convolution.bias is not None  # noqa: S101, PT018 - as the caller checked
     before, after = convolution.uneven[:2]
+
     size = convolution.kernel_size[0] + after - before
     even = nn.Conv2d(
         convolution.in_channels,
@@ -54,6 +55,7 @@ def _padded_inside(convolution: FixedPadConv) -> nn.Conv2d:
         groups=convolution.groups,
         device="meta",
     )
+
     even.weight = nn.Parameter(functional.pad(convolution.weight, (after - before, 0, after - before, 0)))
     even.bias = nn.Parameter(convolution.bias)
     return even.eval()
