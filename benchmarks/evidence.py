@@ -75,7 +75,7 @@ def draw(
 
 def _null() -> list[Row]:
     layer = draw(0, images=_IMAGES, concepts=_CONCEPTS, units=64, keep=_TOP_K)
-    ranking = best_concepts(layer.scorer, layer.top, 1, between=lambda: None)
+    ranking = best_concepts(layer.scorer, layer.top, 1, check_cancelled=lambda: None)
     null_table(layer.scorer, layer.top, ranking.prior, 64, ())  # compiles
     draw_null_sets(layer.exams, layer.top, 1, 0)
     before = psutil.Process().memory_info().rss
@@ -143,7 +143,7 @@ def _noise_called(seed: int, patient: float, *, exams_known: bool, mixed: bool) 
     """Shares of units: label with p <= LEVEL, the same after control, score of the first concept with p <= LEVEL."""
     layer = draw(seed, images=1_000, concepts=60, units=_NOISE_UNITS, keep=50, patient=patient, mixed=mixed)
     exams = layer.exams if exams_known else Exams(torch.arange(1_000), 1_000, "image")
-    ranking = best_concepts(layer.scorer, layer.top, 1, between=lambda: None)
+    ranking = best_concepts(layer.scorer, layer.top, 1, check_cancelled=lambda: None)
     first = layer.scorer.of_concepts(layer.top, ranking.prior, (0,))[:, 0]
     p, own = torch.empty(2, _NOISE_UNITS, dtype=torch.float64)
     for group in draw_null_sets(exams, layer.top, 2_000, seed):

@@ -115,7 +115,9 @@ def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
     verdicts: dict[str, Qualification] = {}
     for name, method in methods.items():
         its = replace(options, method=method)
-        found = name_neurons(probing, images.items, texts, _CONCEPTS, its, names=names, progress=lambda _: None)
+        found = name_neurons(
+            probing, images.items, texts, _CONCEPTS, its, finding_of_concept=names, progress=lambda _: None
+        )
         layers, evidence = control_discoveries(found.layers, found.evidence, watched=0)
         neurons[name] = layers[0].neurons
         verdicts |= {one.finding: one for one in (evidence.qualifications if evidence else ())}

@@ -190,7 +190,7 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
             top = top_k_images(activations, _DEEPEST if method == _SCAN else _TOP_K)
             groups = draw_null_sets(exams, top, _DRAWS, seed)
             scorer = make(columns, probe.scores)
-            best = best_concepts(scorer, top, 1, between=lambda: None)
+            best = best_concepts(scorer, top, 1, check_cancelled=lambda: None)
             p = torch.empty(len(top), dtype=torch.float64)
             for group in groups:
                 table = null_table(scorer, group.sets, best.prior, len(top), ())

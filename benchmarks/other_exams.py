@@ -80,7 +80,13 @@ class ShownExams:
             list(range(len(images))),
         )
         named = name_neurons(
-            probing, items, self.texts, self.concept_set, options, names=self.names, progress=lambda _: None
+            probing,
+            items,
+            self.texts,
+            self.concept_set,
+            options,
+            finding_of_concept=self.names,
+            progress=lambda _: None,
         )
         watched = len(self.concept_set.watched)
         layers, evidence = control_discoveries(named.layers, named.evidence, watched=watched)

@@ -24,14 +24,14 @@ def dissect(
     probing_pass: ProbingPass,
     concept_set: ConceptSet,
     *,
-    names: Mapping[int, str] | None = None,
+    finding_of_concept: Mapping[int, str] | None = None,
     shard_size: int = 256,
     progress: ProgressListener,
 ) -> Dissection:
     """Name the units of the pass's layers after the concepts, and judge the names.
 
-    names: for each concept that names a finding of the probe set, the finding; without them nothing is said of
-    agreement and of what the dissector can see.
+    finding_of_concept: for each concept that names a finding of the probe set, the finding; without them nothing is
+    said of agreement and of what the dissector can see.
 
     Each image is decoded once and shown once to each network; images_used says how many were shown, images_skipped
     which manifest rows could not be. The images are shown in shards and merged exactly as workers do it; the result
@@ -48,16 +48,24 @@ def dissect(
     InvalidConceptSet, UnreadableImage, InvalidActivations; ValueError for a target that is not in eval mode.
     """
     with torch.inference_mode():
-        texts = embed_concepts(probing_pass.dissector, concept_set.texts)
+        concept_embeddings = embed_concepts(probing_pass.dissector, concept_set.texts)
 
     probing = show_images(probing_pass, shard_size=shard_size, progress=progress)
-    items, options = probing_pass.images.items, probing_pass.options
-    return name_neurons(probing, items, texts, concept_set, options, names=names or {}, progress=progress)
+    return name_neurons(
+        probing,
+        probing_pass.images.items,
+        concept_embeddings,
+        concept_set,
+        probing_pass.options,
+        finding_of_concept=finding_of_concept or {},
+        progress=progress,
+    )
 
 
 def show_images(probing_pass: ProbingPass, *, shard_size: int = 256, progress: ProgressListener) -> Probing:
     """Show every image once to both networks. Raises what `dissect` raises, but for InvalidConceptSet."""
-    total, method = len(probing_pass.images.items), probing_pass.options.method
+    total = len(probing_pass.images.items)
+    method = probing_pass.options.method
     check_enough_images(total, method)
     progress(Progress(Stage.PROBE, 0, total))
 
@@ -78,17 +86,20 @@ def show_images(probing_pass: ProbingPass, *, shard_size: int = 256, progress: P
 def name_neurons(
     probing: Probing,
     items: Sequence[ProbeItem],
-    texts: Tensor,
+    concept_embeddings: Tensor,
     concept_set: ConceptSet,
     options: DissectionOptions,
     *,
-    names: Mapping[int, str],
+    finding_of_concept: Mapping[int, str],
     progress: ProgressListener,
 ) -> Dissection:
     """Name the neurons from what `show_images` left, and judge the names.
 
-    items: the probe set's. texts: `embed_concepts` of the set. options: those of the probing, but for a method that
-    keeps no more of it (the prior methods may stand in for each other) and less evidence. names: as for `dissect`.
+    items: the probe set's.
+    concept_embeddings: `embed_concepts` of the set.
+    options: those of the probing, but for a method that keeps no more of it (the prior methods may stand in for each
+    other) and less evidence.
+    finding_of_concept: as for `dissect`.
     """
     layers: list[LayerDissection] = []
 
@@ -97,11 +108,11 @@ def name_neurons(
 
     context = ScoringContext(
         concept_set=concept_set,
-        concept_embeddings=texts,
+        concept_embeddings=concept_embeddings,
         items=[items[index] for index in probing.used],
         read_embeddings=lambda positions: gather_embeddings(probing.embeddings, positions),
         options=options,
-        finding_of_concept=names,
+        finding_of_concept=finding_of_concept,
         check_cancelled=report_layers,
     )
 

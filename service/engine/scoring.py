@@ -70,8 +70,9 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
     Raises InvalidConceptSet when there are none, when one is empty or there twice or its embedding is not finite.
     """
     _check_concepts(concepts)
-    texts = dissector.embed_texts(concepts)
-    finite = torch.isfinite(texts).all(dim=1)
+
+    embeddings = dissector.embed_texts(concepts)
+    finite = torch.isfinite(embeddings).all(dim=1)
     if not bool(finite.all()):
         worst = concepts[int((~finite).nonzero()[0, 0])]
         raise InvalidConceptSet(
@@ -80,13 +81,19 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
             value=worst,
             remedy="Check the dissector's weights.",
         )
-    return texts
+
+    return embeddings
 
 
 def check_enough_images(images: int, method: Method) -> None:
     """Raise TooFewImages: two of the top 5 % for rank_reorder; one for cosines; top-k images for all others."""
-    top_k = method.top_k if method.similarity in PRIOR_METHODS else 1
-    needed = _RANK_REORDER_IMAGES if method.similarity == "rank_reorder" else top_k
+    if method.similarity in PRIOR_METHODS:
+        needed = method.top_k
+    elif method.similarity == "rank_reorder":
+        needed = _RANK_REORDER_IMAGES
+    else:
+        needed = 1
+
     if images < needed:
         raise TooFewImages(
             f"There are {images} usable images, but {method.similarity} needs {needed}.",
@@ -103,10 +110,12 @@ Ranked = dict[int, list[tuple[int, float]]]
 def _by_top_images(
     record: LayerRecord, live: Tensor, context: ScoringContext
 ) -> tuple[Ranked, list[Evidence], LayerNull | None]:
-    options, texts = context.options, context.concept_embeddings
-    top_k = options.method.top_k
+    concept_embeddings = context.concept_embeddings
+    device = concept_embeddings.device
+    top_k = context.options.method.top_k
 
-    images, groups = record.top.indices[live].cpu(), []
+    images = record.top.indices[live].cpu()
+    groups: list[NullSets] = []
     if context.tests_labels:
         groups = null_sets(images[:, :top_k], context)
     else:
@@ -116,37 +125,42 @@ def _by_top_images(
     place = torch.zeros(int(positions[-1]) + 1, dtype=torch.int64)
     place[positions] = torch.arange(len(positions))
 
-    rows = place[images].to(texts.device)
-    columns = columns_of_embeddings(context.read_embeddings(positions).to(texts.device), texts)
+    rows = place[images].to(device)
+    columns = columns_of_embeddings(context.read_embeddings(positions).to(device), concept_embeddings)
     scorer = _scorer(columns, context)
-    best = best_concepts(scorer, rows[:, :top_k], options.concepts_per_neuron, between=context.check_cancelled)
+    best = best_concepts(
+        scorer, rows[:, :top_k], context.options.concepts_per_neuron, check_cancelled=context.check_cancelled
+    )
     ranked = _ranked(live, best.indices, best.scores)
     if not context.tests_labels:
         return ranked, [Evidence()] * len(live), None
 
-    top = LayerTop(images, rows, None if record.full is None else record.full.matrix[:, live].cpu())
-    placed = [NullSets(group.units, place[group.sets].to(texts.device)) for group in groups]
+    activations = None if record.full is None else record.full.matrix[:, live].cpu()
+    top = LayerTop(images, rows, activations)
+    placed = [NullSets(group.units, place[group.sets].to(device)) for group in groups]
     return ranked, *judge(best, scorer, placed, top, context)
 
 
 def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringContext) -> Ranked:
-    options, texts = context.options, context.concept_embeddings
+    options, concept_embeddings = context.options, context.concept_embeddings
     if record.full is None:
         raise ValueError(f"{options.method.similarity} needs all activations, and they were not kept")
 
-    activations = record.full.matrix[:, live].to(texts.device)
-    images = context.read_embeddings(torch.arange(len(activations))).to(texts.device)
-    scores = _similarity_of_all(options.method, images @ texts.t(), activations)
+    activations = record.full.matrix[:, live].to(concept_embeddings.device)
+    images = context.read_embeddings(torch.arange(len(activations))).to(concept_embeddings.device)
+    scores = _similarity_of_all(options.method, images @ concept_embeddings.t(), activations)
+
     ranking = RunningTopK(options.concepts_per_neuron)
     ranking.update(scores.nan_to_num(nan=-torch.inf).t())
     return _ranked(live, ranking.indices, ranking.values)
 
 
 def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
-    return {
-        unit: [(concept, score) for concept, score in zip(*row, strict=True) if score > -torch.inf]
-        for unit, *row in zip(live.tolist(), indices.tolist(), scores.tolist(), strict=True)
-    }
+    ranked: Ranked = {}
+    for unit, concepts, concept_scores in zip(live.tolist(), indices.tolist(), scores.tolist(), strict=True):
+        best = zip(concepts, concept_scores, strict=True)
+        ranked[unit] = [(concept, score) for concept, score in best if score > -torch.inf]
+    return ranked
 
 
 def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
@@ -154,6 +168,7 @@ def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
     if method.similarity in CONTRASTS:
         spread = spread_of_embeddings(context.read_embeddings, len(context.items), context.concept_embeddings)
         return ContrastScorer(columns, spread, method.lam, scan=method.similarity == "contrast_scan")
+
     parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
     if method.similarity == "wpmi":
         parameters = replace(parameters, p_start=1.0, p_end=1.0)
@@ -181,12 +196,16 @@ def _neurons(
         if unit not in ranked:
             neurons.append(Neuron(unit, dead=True, activation=summary))
             continue
+
         top_images = tuple(
             _top_image(context.items[position], activation)
             for position, activation in zip(positions[unit], activations[unit], strict=True)
         )
-        names = tuple(RankedConcept(concept, concepts[concept], score) for concept, score in ranked[unit])
-        neurons.append(Neuron(unit, False, summary, names, top_images, judged.get(unit)))
+        best_concepts_of_unit = tuple(
+            RankedConcept(concept, concepts[concept], score) for concept, score in ranked[unit]
+        )
+        neurons.append(Neuron(unit, False, summary, best_concepts_of_unit, top_images, judged.get(unit)))
+
     return tuple(neurons)
 
 

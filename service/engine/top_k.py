@@ -73,6 +73,7 @@ def top_k_images(activations: Tensor, k: int) -> Tensor:
         raise TooFewImages(f"There are {activations.shape[0]} images but top-k is {k}.", field="top_k", value=k)
     if bool(activations.isnan().any()):
         raise InvalidActivations("There are NaN activations.", field="activations")
+
     ranking = RunningTopK(k)
     for start in range(0, len(activations), _ROWS_AT_ONCE):
         ranking.update(activations[start : start + _ROWS_AT_ONCE])

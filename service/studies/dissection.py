@@ -46,11 +46,13 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
     progress(Progress(Stage.LOAD, 0, 3))
+
     device = choose_device(plan.device)
     target = open_target(plan.target, device, keep_layers=plan.options.layers or ())
     progress(Progress(Stage.LOAD, 1, 3))
     dissector = open_dissector(plan.dissector, device)
     progress(Progress(Stage.LOAD, 2, 3))
+
     items = with_digests(plan.probe_set.items, plan.probe_set.roots)
     digests = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), plan.shard_size)]
     progress(Progress(Stage.LOAD, 3, 3))
@@ -67,7 +69,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     result = dissect(
         probing_pass,
         plan.concept_set,
-        names=name_findings(plan.concept_set, plan.probe_set.findings),
+        finding_of_concept=name_findings(plan.concept_set, plan.probe_set.findings),
         shard_size=plan.shard_size,
         progress=progress,
     )

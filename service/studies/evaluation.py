@@ -91,7 +91,7 @@ class _Concepts:
     """A concept set and its embeddings, float32 [C, D]."""
 
     concept_set: ConceptSet
-    texts: Tensor
+    embeddings: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,9 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
-    patients, least = group_images(items).count, 2 * LEAST_EXAMS
+
+    patients = group_images(items).count
+    least = 2 * LEAST_EXAMS
     if patients < least:
         raise InvalidInput(
             f"There are {patients} patients; an evaluation needs at least {least}, half to fit on and half to dissect.",
@@ -125,10 +127,11 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
             value=patients,
             remedy="Add images of more patients.",
         )
+
     split = split_by_patient(items, held_back_share=0.0, held_out_share=0.5, seed=seed)
-    fit = sorted([*split.fit, *split.held_back])
-    others = [items[row] for row in split.held_out]
-    return Halves(_part(probe_set, "fit", [items[row] for row in fit]), _part(probe_set, "dissected", others))
+    fit = [items[row] for row in sorted([*split.fit, *split.held_back])]
+    dissected = [items[row] for row in split.held_out]
+    return Halves(_part(probe_set, "fit", fit), _part(probe_set, "dissected", dissected))
 
 
 def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[EvaluatedDissection]:
@@ -142,8 +145,13 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
     items = with_digests(plan.probe_set.items, plan.probe_set.roots)
     plan = replace(plan, probe_set=replace(plan.probe_set, items=items))
     dissector = open_dissector(plan.dissector, plan.device)
-    embedded = [_Concepts(one, embed_concepts(dissector, one.texts)) for one in _concept_sets(plan.probe_set)]
-    for spec, methods in ((plan.target, METHODS), (replace(plan.target, shuffled=SHUFFLED), METHODS[:1])):
+    embedded = [
+        _Concepts(concept_set, embed_concepts(dissector, concept_set.texts))
+        for concept_set in _concept_sets(plan.probe_set)
+    ]
+
+    shuffled = replace(plan.target, shuffled=SHUFFLED)
+    for spec, methods in ((plan.target, METHODS), (shuffled, METHODS[:1])):
         shown = _show(plan, spec, dissector, progress)
         for concepts in embedded:
             for method in methods:
@@ -171,17 +179,19 @@ def _evaluated(
     progress: ProgressListener,
 ) -> EvaluatedDissection:
     items = plan.probe_set.items
+    named = _named(shown, items, concepts, options, progress)
+    by_exam = _controlled(named, concepts)
+
     alone = [replace(item, exam_id=None, patient_id=None) for item in items]
-    p_values = EvidenceOptions(options.evidence.draws, resamples=0, halves=0)
-    found = _named(shown, items, concepts, options, progress)
-    by_exam = _controlled(found, concepts)
-    by_image = _controlled(_named(shown, alone, concepts, replace(options, evidence=p_values), progress), concepts)
+    p_values = replace(options, evidence=EvidenceOptions(options.evidence.draws, resamples=0, halves=0))
+    by_image = _controlled(_named(shown, alone, concepts, p_values, progress), concepts)
+
     evaluated = EvaluatedDissection(
         target=shown.spec,
         concept_set=concepts.concept_set,
         method=options.method,
         dissection=by_exam,
-        manifest=_manifest(plan, shown, concepts.concept_set, options, found.layers, by_exam),
+        manifest=_manifest(plan, shown, concepts.concept_set, options, named.layers, by_exam),
         judgement=judge_survival(by_exam, by_image),
     )
     return _outlined(shown, evaluated) if evaluated.reported else evaluated
@@ -189,9 +199,10 @@ def _evaluated(
 
 def _outlined(shown: _Shown, evaluated: EvaluatedDissection) -> EvaluatedDissection:
     """With the regions that its report outlines."""
-    found = evaluated.dissection
-    regions = regions_of_cards(found.layers, evaluated.concept_set, found.evidence, shown.probing_pass)
-    return replace(evaluated, dissection=replace(found, layers=with_regions(found.layers, regions)))
+    dissection = evaluated.dissection
+    regions = regions_of_cards(dissection.layers, evaluated.concept_set, dissection.evidence, shown.probing_pass)
+    outlined = replace(dissection, layers=with_regions(dissection.layers, regions))
+    return replace(evaluated, dissection=outlined)
 
 
 def _named(
@@ -205,19 +216,19 @@ def _named(
     return name_neurons(
         shown.probing,
         items,
-        concepts.texts,
+        concepts.embeddings,
         concepts.concept_set,
         options,
-        names=name_findings(concepts.concept_set, findings),
+        finding_of_concept=name_findings(concepts.concept_set, findings),
         progress=progress,
     )
 
 
-def _controlled(found: Dissection, concepts: _Concepts) -> Dissection:
+def _controlled(dissection: Dissection, concepts: _Concepts) -> Dissection:
     """With q-values."""
     watched = len(concepts.concept_set.watched)
-    layers, evidence = control_discoveries(found.layers, found.evidence, watched=watched)
-    return replace(found, layers=layers, evidence=evidence)
+    layers, evidence = control_discoveries(dissection.layers, dissection.evidence, watched=watched)
+    return replace(dissection, layers=layers, evidence=evidence)
 
 
 def _manifest(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from service.domain.groups import group_images
 from service.domain.jobs import Progress, Stage
+from service.domain.json_values import StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 from service.engine.dissectors.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
@@ -37,9 +38,12 @@ class FitOptions:
     """How a dissector is fitted.
 
     height, width: size that images are resized to, in pixels; small findings need large images.
-    crop_to_breast: cut away what does not vary before resizing. image_encoder: `frozen` computes its features once and
-    fits the heads in seconds; `trained` then goes on with encoder and heads together. held_out_share: patients kept for
-    the figures; held_back_share: patients whose loss stops the fit. provenance: what else the bundle shall say.
+    crop_to_breast: cut away what does not vary before resizing.
+    image_encoder: `frozen` computes its features once and fits the heads in seconds; `trained` then goes on with
+    encoder and heads together.
+    held_out_share: patients kept for the figures.
+    held_back_share: patients whose loss stops the fit.
+    provenance: what else the bundle shall say.
     """
 
     height: int = 512
@@ -51,7 +55,7 @@ class FitOptions:
     held_out_share: float = 0.2
     held_back_share: float = 0.1
     seed: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: StoredJson = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def fit_dissector(
     items = with_digests(images.items)
     check_place(out)
     _check_reports(items)
+
     split = _with_reports(
         items,
         split_by_patient(
@@ -97,38 +102,45 @@ def fit_dissector(
     tested_items = with_digests(tested.items)
     if held_out is not None:
         check_apart(items, tested_items)
+
     reports = [item.text or "" for item in items]
-    texts, own = texts_of(reports, split.fit)
+    texts, texts_of_reports = texts_of(reports, split.fit)
+
     progress(Progress(Stage.LOAD, 0, 2))
     image_spec, text_spec = ImageEncoderSpec(), TextEncoderSpec()
     trained = options.image_encoder == "trained"
     encoder = ImageFeatures(image_spec, device)
     sentence_encoder = SentenceEncoder(text_spec, device)
     progress(Progress(Stage.LOAD, 2, 2))
+
     contract = Preprocessing(
         options.height, options.width, encoder.mean, encoder.std, crop_to_breast=options.crop_to_breast
     )
     total = len(items) + (0 if held_out is None else len(held_out.items))
     features = _features(encoder, _EncoderInputs(images, contract), progress, (0, total))
-    embedded = sentence_encoder(texts).clone()
-    matches = _matches(own, len(texts)).to(device)
+    text_embeddings = sentence_encoder(texts).clone()
+    matches = _matches(texts_of_reports, len(texts)).to(device)
+
     fitted = fit_heads(
-        Pairs(features[split.fit], embedded, matches[split.fit]),
-        Pairs(features[split.held_back], embedded, matches[split.held_back]),
+        Pairs(features[split.fit], text_embeddings, matches[split.fit]),
+        Pairs(features[split.held_back], text_embeddings, matches[split.held_back]),
         options.heads,
         lambda done, most: progress(Progress(Stage.SCORE, done, most)),
     )
     heads, losses, weights = fitted.heads, fitted.losses, None
     if trained:
         encoder = ImageFeatures(image_spec, device, trainable=True)
-        heads, losses = _train(encoder, fitted, _EncoderInputs(images, contract), split, embedded, matches, options)
+        inputs = _EncoderInputs(images, contract)
+        heads, losses = _train(encoder, fitted, inputs, split, text_embeddings, matches, options)
         weights = encoder.network.state_dict()
+
     if held_out is not None or trained:
         last = (total - len(tested.items), total)
         seen = _features(encoder, _EncoderInputs(tested, contract), progress, last)
     else:
         seen = features[split.held_out]
     figures = measure(heads, sentence_encoder, seen, tested_items)
+
     progress(Progress(Stage.STORE, 0, 1))
     bundle = Bundle(
         image_encoder=image_spec,
@@ -143,6 +155,7 @@ def fit_dissector(
     )
     path = write_bundle(bundle, out)
     progress(Progress(Stage.STORE, 1, 1))
+
     parts = {
         "fit": [items[row] for row in split.fit],
         "held_back": [items[row] for row in split.held_back],
@@ -165,6 +178,7 @@ def _check_reports(items: Sequence[ProbeItem]) -> None:
             field="text",
             remedy="Add a column 'text' with each image's report.",
         )
+
     if with_text < _LEAST_PAIRS:
         raise InvalidInput(
             f"There are {with_text} images with a report; fitting needs at least {_LEAST_PAIRS}.",
@@ -180,7 +194,9 @@ def _has_report(item: ProbeItem) -> bool:
 
 def _with_reports(items: Sequence[ProbeItem], split: Split) -> Split:
     """Only images with a report are fitted on, or stop the fit. Raises InvalidInput when one of the two has none."""
-    fit, held_back = ([row for row in rows if _has_report(items[row])] for rows in (split.fit, split.held_back))
+    fit = [row for row in split.fit if _has_report(items[row])]
+    held_back = [row for row in split.held_back if _has_report(items[row])]
+
     for rows, purpose in ((fit, "fit on"), (held_back, "stop the fit by")):
         if not rows:
             raise InvalidInput(
@@ -232,7 +248,8 @@ class _Chosen:
     """Some images of a probe set, in an order of their own."""
 
     def __init__(self, images: ProbeImages, rows: Sequence[int]) -> None:
-        self._images, self._rows = images, rows
+        self._images = images
+        self._rows = rows
         self.items = [images.items[row] for row in rows]
 
     def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
@@ -244,7 +261,7 @@ def _train(
     fitted: FittedHeads,
     inputs: _EncoderInputs,
     split: Split,
-    texts: Tensor,
+    text_embeddings: Tensor,
     matches: Tensor,
     options: FitOptions,
 ) -> tuple[Heads, tuple[float, ...]]:
@@ -263,7 +280,7 @@ def _train(
     return train_encoder(
         encoder,
         fitted,
-        texts,
+        text_embeddings,
         matches,
         fit=passing(split.fit, shuffled=True),
         held_back=passing(split.held_back, shuffled=False),
@@ -271,16 +288,16 @@ def _train(
     )
 
 
-def _matches(own: Sequence[Sequence[int]], texts: int) -> Tensor:
-    matches = torch.zeros(len(own), texts, dtype=torch.bool)
-    for row, indices in enumerate(own):
+def _matches(texts_of_reports: Sequence[Sequence[int]], text_count: int) -> Tensor:
+    matches = torch.zeros(len(texts_of_reports), text_count, dtype=torch.bool)
+    for row, indices in enumerate(texts_of_reports):
         matches[row, list(indices)] = True
     return matches
 
 
 def _provenance(
-    items: Sequence[ProbeItem], split: Split, options: FitOptions, texts: int, losses: tuple[float, ...]
-) -> dict[str, Any]:
+    items: Sequence[ProbeItem], split: Split, options: FitOptions, text_count: int, losses: tuple[float, ...]
+) -> StoredJson:
     """What a reader needs to know where the heads come from; no dates, so that equal fits give equal files."""
     parts = {"fit": split.fit, "held_back": split.held_back}
     return {
@@ -291,6 +308,6 @@ def _provenance(
         **({"training": asdict(options.training)} if options.image_encoder == "trained" else {}),
         "images": {name: len(rows) for name, rows in parts.items()},
         "patients": {name: group_images([items[row] for row in rows]).count for name, rows in parts.items()},
-        "texts": texts,
+        "texts": text_count,
         "held_back_losses": list(losses),
     }

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from service.domain.groups import group_images
+from service.domain.json_values import StoredJson
 from service.domain.probes import ProbeItem
 from service.engine.dissectors.encoders import SentenceEncoder
 from service.engine.dissectors.heads import Heads
@@ -21,7 +21,7 @@ _RECOGNISED = 0.8
 
 def measure(
     heads: Heads, sentence_encoder: SentenceEncoder, features: Tensor, items: Sequence[ProbeItem]
-) -> dict[str, Any]:
+) -> StoredJson:
     """Held-out figures: retrieval between images and whole reports, and recognition of every finding by its name.
 
     features [N, F] of the items. Findings with fewer than five images with or without, or of a single patient, are left
@@ -29,7 +29,8 @@ def measure(
     """
     images = heads.embed_features(features)
     groups = group_images(items)
-    figures: dict[str, Any] = {"images": len(items), "patients": groups.count}
+    figures: StoredJson = {"images": len(items), "patients": groups.count}
+
     reports = sorted({item.text for item in items if item.text})
     if reports:
         own = [sentences(report) for report in reports]
@@ -38,21 +39,31 @@ def measure(
         per_report = [torch.stack([embedded[sentence] for sentence in parts]).mean(0) for parts in own]
         matches = torch.tensor([[item.text == report for report in reports] for item in items], device=images.device)
         some = matches.any(1)
-        figures["retrieval"] = retrieval(images[some], heads.embed_sentences(torch.stack(per_report)), matches[some])
-        figures["retrieval"]["reports"] = len(reports)
+        report_embeddings = heads.embed_sentences(torch.stack(per_report))
+        figures["retrieval"] = {
+            **retrieval(images[some], report_embeddings, matches[some]),
+            "reports": len(reports),
+        }
+
     known = [row for row, item in enumerate(items) if item.findings is not None]
-    names = sorted({name for row in known for name in items[row].findings or ()})
-    figures["findings"] = {}
-    if names:
-        scores = (images[known] @ heads.embed_sentences(sentence_encoder(names)).T).cpu().numpy()
+    findings = sorted({finding for row in known for finding in items[row].findings or ()})
+    figures_of_findings: dict[str, StoredJson] = {}
+    recognised = 0
+    if findings:
+        scores = (images[known] @ heads.embed_sentences(sentence_encoder(findings)).T).cpu().numpy()
         groups_of_known = [groups.of_item[row] for row in known]
-        for column, name in enumerate(names):
-            labels = np.array([name in (items[row].findings or ()) for row in known])
+        for column, finding in enumerate(findings):
+            labels = np.array([finding in (items[row].findings or ()) for row in known])
             if min(int(labels.sum()), int((~labels).sum())) < _LEAST_WITH_FINDING:
                 continue
-            found = recognise(scores[:, column], labels, groups_of_known)
-            if found is not None:
-                rounded = {key: round(value, 4) for key, value in asdict(found).items()}
-                figures["findings"][name] = {**rounded, "recognised": found.low >= _RECOGNISED}
-    figures["recognised"] = sum(one["recognised"] for one in figures["findings"].values())
+
+            recognition = recognise(scores[:, column], labels, groups_of_known)
+            if recognition is not None:
+                rounded = {key: round(value, 4) for key, value in asdict(recognition).items()}
+                is_recognised = recognition.low >= _RECOGNISED
+                figures_of_findings[finding] = {**rounded, "recognised": is_recognised}
+                recognised += is_recognised
+
+    figures["findings"] = figures_of_findings
+    figures["recognised"] = recognised
     return figures

@@ -69,14 +69,22 @@ def fit_phantom_targets(
     written = PhantomTargets(folder / "phantom-mammography.safetensors", folder / "phantom-calcifications.safetensors")
     if written.mammography.exists() and written.calcifications.exists():
         return written
+
     spec = TargetSpec(general, ARCHITECTURE)
     examples = phantom_examples(spec, training.phantoms, training.seed, training.all_findings.frozen_blocks, progress)
+
     network = open_phantom_target(spec)
     new_head(network, examples.labels)
     fine_tune(network, examples, training.all_findings, progress=_telling(progress, Stage.SCORE))
     write_target(network, written.mammography)
-    options, tell = training.calcifications, _telling(progress, Stage.STORE)
-    fine_tune(network, examples, options, findings=CALCIFICATIONS, progress=tell)
+
+    fine_tune(
+        network,
+        examples,
+        training.calcifications,
+        findings=CALCIFICATIONS,
+        progress=_telling(progress, Stage.STORE),
+    )
     write_target(network, written.calcifications)
     return written
 
@@ -100,9 +108,12 @@ def measure_recognition(
     labels = held_out.labels.numpy()
 
     def recognition(checkpoint: Path) -> dict[str, Recognition]:
-        scores = classify(open_phantom_target(TargetSpec(checkpoint, ARCHITECTURE)), held_out.maps, blocks).numpy()
-        found = {name: recognise(scores[:, unit], labels[:, unit], exams) for unit, name in enumerate(FINDINGS)}
-        return {name: one for name, one in found.items() if one is not None}
+        network = open_phantom_target(TargetSpec(checkpoint, ARCHITECTURE))
+        scores = classify(network, held_out.maps, blocks).numpy()
+        recognitions = {
+            finding: recognise(scores[:, unit], labels[:, unit], exams) for unit, finding in enumerate(FINDINGS)
+        }
+        return {finding: figures for finding, figures in recognitions.items() if figures is not None}
 
     return recognition(targets.mammography), recognition(targets.calcifications)
 

@@ -33,14 +33,17 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     weights = checkpoint.weights
     with building_within(weights, spec.architecture):
         blueprint = family.draw(model, weights)
+
     network = blueprint.module
     load_strictly(network, blueprint.weights, spec.architecture)
     if spec.shuffled is not None:
         shuffle_weights(network, spec.shuffled)
+
     module = network.get_submodule(blueprint.tower).eval()
     if keep_layers is not None:
         fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
     module.to(device).to(memory_format=torch.channels_last)
+
     return Target(
         module=module,
         architecture=spec.architecture,
@@ -75,6 +78,7 @@ def _find(architecture: str) -> tuple[Family, str]:
     family = FAMILIES.get(name)
     if family is not None and model in family.models():
         return family, model
+
     near = get_close_matches(architecture, architectures(), n=5, cutoff=0.5)
     raise UnknownArchitecture(
         f"There is no architecture '{architecture[:120]}'.",

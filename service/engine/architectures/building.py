@@ -1,9 +1,8 @@
 """Building a network no larger than the weights that are to go into it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +41,13 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._left = limit
         self._architecture = architecture
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         try:
             result = func(*args, **(kwargs or {}))
         except RuntimeError as error:
@@ -59,8 +64,10 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _is_too_large(self, error: RuntimeError) -> bool:
         """Whether it is so large that the machine refuses at once, rather than that the machine is full."""
-        refused = bytes_refused(error)
-        return _OVERFLOW.search(str(error)) is not None if refused is None else refused > self._left
+        size = bytes_refused(error)
+        if size is None:
+            return _OVERFLOW.search(str(error)) is not None
+        return size > self._left
 
     def _take(self, size: int) -> None:
         self._left -= size

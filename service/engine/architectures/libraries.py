@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -14,11 +14,32 @@ _VISUAL = "visual."
 _SLOW_TO_INITIALISE = {"googlenet", "inception_v3"}
 
 
+class ClipTower(Protocol):
+    """An open_clip image tower."""
+
+    image_size: int | tuple[int, int]
+    preprocess_cfg: Mapping[str, Any]
+
+
+class ClipModel(Protocol):
+    """An open_clip model."""
+
+    visual: ClipTower
+
+    def encode_image(self, images: Tensor, /, *, normalize: bool) -> Tensor:
+        """float32 [B, 3, H, W] -> float32 [B, D]."""
+        ...
+
+    def encode_text(self, tokens: Tensor, /, *, normalize: bool) -> Tensor:
+        """Token ids [C, T] -> float32 [C, D]."""
+        ...
+
+
 def _timm_models() -> Sequence[str]:
     import timm
 
-    names: list[str] = timm.list_models()
-    return [*names, *timm.list_pretrained()]
+    models: list[str] = timm.list_models()
+    return [*models, *timm.list_pretrained()]
 
 
 def _draw_timm(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
@@ -26,8 +47,7 @@ def _draw_timm(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 
     config: Any = timm.get_pretrained_cfg(model)
     last = config.classifier if isinstance(config.classifier, str) else ""
-    options: dict[str, Any] = _classes(weights, f"{last}.weight")
-    network = timm.create_model(model, pretrained=False, **options)
+    network = timm.create_model(model, pretrained=False, **_classes(weights, f"{last}.weight"))
     _, height, width = config.input_size
     return Blueprint(network, weights, Preprocessing(height, width, config.mean, config.std))
 
@@ -35,15 +55,16 @@ def _draw_timm(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 def _torchvision_models() -> Sequence[str]:
     import torchvision.models
 
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return names
+    models: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return models
 
 
 def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     import torchvision.models
 
-    options: dict[str, Any] = {"init_weights": False} if model in _SLOW_TO_INITIALISE else {}
+    options = {"init_weights": False} if model in _SLOW_TO_INITIALISE else {}
     network = torchvision.models.get_model(model, weights=None, **options)
+
     published = network.state_dict()
     # Not the file's last matrix: its keys may have another order than the layers.
     last = next((key for key in reversed(published) if published[key].ndim == 2), "")
@@ -51,6 +72,7 @@ def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     if tuned and tuned != _classes(published, last):
         del network, published  # two of a large network may not fit into memory
         network = torchvision.models.get_model(model, weights=None, **options, **tuned)
+
     return Blueprint(network, weights, _IMAGENET)
 
 
@@ -90,9 +112,10 @@ def _draw_open_clip(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     return Blueprint(visual, own, clip_preprocessing(visual))
 
 
-def clip_preprocessing(visual: Any) -> Preprocessing:
+def clip_preprocessing(visual: ClipTower) -> Preprocessing:
     """What an open_clip image tower says of its input."""
-    size, config = visual.image_size, visual.preprocess_cfg
+    size = visual.image_size
+    config = visual.preprocess_cfg
     height, width = (size, size) if isinstance(size, int) else size
     return Preprocessing(height, width, tuple(config["mean"]), tuple(config["std"]))
 

@@ -23,6 +23,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
         for key, shape in expected.items()
         if key in weights and tuple(weights[key].shape) != shape
     ]
+
     faults = {"missing": missing, "unexpected": unexpected, "mis-shaped": misshaped}
     if any(faults.values()):
         listed = "; ".join(_list(kind, keys) for kind, keys in faults.items() if keys)
@@ -32,6 +33,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
             value=architecture,
             remedy="Give the weights of this architecture, or name the architecture that the weights belong to.",
         )
+
     if any(parameter.is_meta for parameter in module.parameters()):
         module.to_empty(device="cpu")
     with torch.no_grad():

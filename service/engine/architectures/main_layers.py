@@ -18,12 +18,15 @@ def main_layers(network: nn.Module) -> tuple[str, ...]:
         if not isinstance(child, nn.Sequential | nn.ModuleList) and any(child.children())
     }
     stages = {name for name in inside if _holds_a_stack(name, inside)}
+    candidates = [name for name, _ in network.named_modules() if name in inside and name not in stages]
+
     blocks: list[str] = []
-    for name in (name for name, _ in network.named_modules() if name in inside and name not in stages):
+    for name in candidates:
         if not any(name.startswith(f"{block}.") for block in blocks):
             blocks.append(name)
     if blocks:
         return tuple(blocks)
+
     return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
 

@@ -1,10 +1,10 @@
 """The one door to dissectors: a directory with `dissector.json` makes a `Dissector`."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
+from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.dissectors.mammo_clip import open_mammo_clip
@@ -13,13 +13,13 @@ from service.engine.networks.protocols import Dissector
 from service.errors import DigestMismatch, InvalidDissector
 
 
-def _open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> Dissector:
+def _open_projected(folder: DissectorFolder, config: JsonObject, device: torch.device) -> Dissector:
     from service.engine.dissectors.projected import open_projected
 
     return open_projected(folder, config, device)
 
 
-_KINDS: dict[str, Callable[[DissectorFolder, dict[str, Any], torch.device], Dissector]] = {
+_KINDS: dict[str, Callable[[DissectorFolder, JsonObject, torch.device], Dissector]] = {
     "mammo-clip": open_mammo_clip,
     "open_clip": open_open_clip,
     "projected": _open_projected,

@@ -1,11 +1,11 @@
 """The description of a projected dissector, checked entry by entry."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.domain.json_values import JsonObject
 from service.domain.preprocessing import Preprocessing
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.dissectors.encoders import ImageEncoderSpec, TextEncoderSpec
@@ -83,7 +83,7 @@ class BundleConfig(BaseModel):
     heads: HeadsEntry
 
 
-def read_bundle_config(folder: DissectorFolder, config: Mapping[str, Any]) -> BundleConfig:
+def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleConfig:
     """What opens a dissector, out of its dissector.json. Raises InvalidDissector, naming the first wrong entry."""
     try:
         # As JSON: Python's own values would have to be tuples where JSON has lists.

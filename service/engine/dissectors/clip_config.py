@@ -6,10 +6,10 @@ only what describes the two towers may pass.
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
+from service.domain.json_values import JsonObject
 from service.engine.dissectors.directory import DissectorFolder
 from service.errors import InvalidDissector
 
@@ -60,7 +60,7 @@ _WORDS_OR_NUMBERS = {"attentional_pool"}
 _LISTS = {"layers", "patch_size", "image_size"}
 
 
-def read_model_config(folder: DissectorFolder) -> dict[str, Any]:
+def read_model_config(folder: DissectorFolder) -> JsonObject:
     """What describes the model, and nothing else of the file.
 
     Raises InvalidDissector, naming the entry, where it describes no model, asks for something from a model hub or from
@@ -79,21 +79,22 @@ def read_model_config(folder: DissectorFolder) -> dict[str, Any]:
     _check_timm(model["vision_cfg"], folder)
 
     contract = description.get("preprocess_cfg")
-    colours = {
-        key: _three(contract[key], key, folder)
-        for key in ("mean", "std")
-        if isinstance(contract, dict) and key in contract
-    }
+    colours: dict[str, list[float]] = {}
+    if isinstance(contract, dict):
+        for key in ("mean", "std"):
+            if key in contract:
+                colours[key] = _three(contract[key], key, folder)
+
     return {"model_cfg": model, "preprocess_cfg": colours}
 
 
-def write_model_config(description: Mapping[str, Any], directory: Path) -> str:
+def write_model_config(description: JsonObject, directory: Path) -> str:
     """Write a checked description where open_clip can read it; the model's name as open_clip takes it."""
     (directory / MODEL_CONFIG).write_text(json.dumps(description), encoding="utf-8")
     return f"local-dir:{directory}"
 
 
-def _check_object(path: str, value: Mapping[str, Any], folder: DissectorFolder) -> None:
+def _check_object(path: str, value: JsonObject, folder: DissectorFolder) -> None:
     allowed = _INSIDE[path.rpartition(".")[2]]
     for key, entry in value.items():
         name = f"{path}.{key:.40}"
@@ -103,13 +104,14 @@ def _check_object(path: str, value: Mapping[str, Any], folder: DissectorFolder) 
                 folder,
                 "Use a model whose text tower and tokenizer are part of open_clip, and leave the entry out.",
             )
+
         if isinstance(entry, dict):
             _check_nested(name, key, entry, folder)
         else:
             _check_value(name, key, entry, folder)
 
 
-def _check_nested(name: str, key: str, entry: Mapping[str, Any], folder: DissectorFolder) -> None:
+def _check_nested(name: str, key: str, entry: JsonObject, folder: DissectorFolder) -> None:
     if key not in _INSIDE:
         raise _refused(f"{name} of {MODEL_CONFIG} is an object.", folder, "Give a number, a word or a list of numbers.")
     _check_object(name, entry, folder)
@@ -119,6 +121,7 @@ def _check_value(name: str, key: str, entry: object, folder: DissectorFolder) ->
     _check_kind(name, key, entry, folder)
     values = entry if isinstance(entry, list) else [entry]
     limit = _MOST_LAYERS if key == "layers" else _LARGEST_NUMBER
+
     if len(values) > _LONGEST_LIST or not all(_is_sane(value, limit) for value in values):
         raise _refused(
             f"{name} of {MODEL_CONFIG} is out of bounds.",
@@ -139,7 +142,8 @@ def _check_kind(name: str, key: str, entry: object, folder: DissectorFolder) -> 
         kinds, expected = (int, float), "a number"
 
     numbers = entry if isinstance(entry, list) else []
-    if entry is not None and not (isinstance(entry, kinds) and all(isinstance(n, int | float) for n in numbers)):
+    fits = isinstance(entry, kinds) and all(isinstance(number, int | float) for number in numbers)
+    if entry is not None and not fits:
         raise _refused(f"{name} of {MODEL_CONFIG} is not {expected}.", folder, f"Give {expected}, or null.")
 
 
@@ -151,7 +155,7 @@ def _is_sane(value: object, limit: int) -> bool:
     return value is None
 
 
-def _check_timm(vision: Mapping[str, Any], folder: DissectorFolder) -> None:
+def _check_timm(vision: JsonObject, folder: DissectorFolder) -> None:
     import timm
 
     if vision.get("timm_model_pretrained"):
@@ -160,6 +164,7 @@ def _check_timm(vision: Mapping[str, Any], folder: DissectorFolder) -> None:
             folder,
             "Leave the entry out: the weights are in the checkpoint.",
         )
+
     name = vision.get("timm_model_name")
     if name is not None and name not in timm.list_models():
         raise _refused(

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from service.domain.digests import digest_of, digests_in_directory
 from service.domain.json_text import parse_json
+from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
@@ -88,7 +88,7 @@ class DissectorFolder:
             )
         return content
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str) -> JsonObject:
         """The JSON object in a file. Raises InvalidDissector where it holds none, and as `read` does."""
         content = self.read(name)
         try:
@@ -100,6 +100,7 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy="Correct the file.",
             ) from error
+
         if not isinstance(value, dict):
             raise InvalidDissector(
                 f"{name} does not contain a JSON object.",
@@ -107,9 +108,10 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy="Write a JSON object in braces.",
             )
+
         return value
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self) -> JsonObject:
         """The content of `dissector.json`. Raises InvalidDissector when it is missing or is not a JSON object."""
         if CONFIG not in self.sha256:
             raise InvalidDissector(
@@ -131,7 +133,7 @@ class DissectorFolder:
         if name not in self.sha256:
             raise self._missing(name)
 
-    def named_file(self, config: Mapping[str, Any], entry: str) -> str:
+    def named_file(self, config: JsonObject, entry: str) -> str:
         """The file that `config[entry]` names, which must lie in the directory: the digest covers nothing else.
 
         Raises InvalidDissector when the entry is missing, leads outside, or there is no such file.
@@ -144,6 +146,7 @@ class DissectorFolder:
                 value=self.path,
                 remedy=f'Add "{entry}": "<file name>" to it.',
             )
+
         written = PurePosixPath(name)
         if written.is_absolute() or ".." in written.parts:
             raise InvalidDissector(
@@ -152,6 +155,7 @@ class DissectorFolder:
                 value=name,
                 remedy="Copy it into the directory.",
             )
+
         if written.as_posix() not in self.sha256:
             raise InvalidDissector(
                 f"The dissector's directory has no {entry} '{name}'.",
@@ -159,6 +163,7 @@ class DissectorFolder:
                 value=self.path / name,
                 remedy=f"Copy the file there, or correct the entry in {CONFIG}.",
             )
+
         return written.as_posix()
 
     def _missing(self, name: str) -> InvalidDissector:

@@ -4,11 +4,10 @@ Both come from installed packages, so that nothing is downloaded: their weights 
 checked against the digest that the bundle was fitted with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,12 +93,14 @@ class ImageFeatures(nn.Module):
         """
         super().__init__()
         source = installed_file(spec.package, spec.file) if checkpoint is None else checkpoint
-        kept = None if trainable else spec.layers
-        target = open_target(TargetSpec(source, spec.architecture, sha256, roots=roots), device, keep_layers=kept)
+        target_spec = TargetSpec(source, spec.architecture, sha256, roots=roots)
+        target = open_target(target_spec, device, keep_layers=None if trainable else spec.layers)
+
         self.network = target.module.requires_grad_(trainable)
         self.sha256 = target.sha256
         self.mean, self.std = target.preprocessing.mean, target.preprocessing.std
         self.device = device
+
         self._layers = spec.layers
         self._pooled: dict[str, Tensor] = {}
         for layer in spec.layers:
@@ -122,8 +123,8 @@ class ImageFeatures(nn.Module):
                 remedy="Fit the dissector again.",
             ) from error
 
-    def _keep(self, layer: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def _keep(self, layer: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             self._pooled[layer] = pool_statistics(output)
 
         return hook
@@ -155,15 +156,17 @@ class SentenceEncoder:
         from transformers.utils import logging
 
         folder = installed_file(spec.package, spec.folder)
-        names = ("config.json", "model.safetensors", "tokenizer.json")
-        self.sha256 = {name: digest_of_file(folder / name) for name in names}
+        files = ("config.json", "model.safetensors", "tokenizer.json")
+        self.sha256 = {name: digest_of_file(folder / name) for name in files}
         _check_digests(self.sha256, expected)
+
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        local = {"local_files_only": True, "trust_remote_code": False}
         self._tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         model = AutoModel.from_pretrained(folder, **local, use_safetensors=True, dtype=torch.float32)
         self._model = model.eval().to(device)
-        self._max_tokens, self._device = spec.max_tokens, device
+        self._max_tokens = spec.max_tokens
+        self._device = device
 
     @property
     def width(self) -> int:
@@ -175,10 +178,12 @@ class SentenceEncoder:
         """T texts -> float32 [T, E] on the encoder's device. Equal texts get equal embeddings in any company."""
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         by_length = sorted(rows, key=lambda text: (len(text), text))
+
         embedded = torch.empty(len(rows), self.width, device=self._device)
         for start in range(0, len(by_length), _TEXTS_PER_BATCH):
             batch = by_length[start : start + _TEXTS_PER_BATCH]
             embedded[[rows[text] for text in batch]] = self._embed(batch)
+
         return embedded[[rows[text] for text in texts]]
 
     def _embed(self, texts: list[str]) -> Tensor:
@@ -190,12 +195,12 @@ class SentenceEncoder:
         return functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
 
 
-def _check_digests(found: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
+def _check_digests(digests: Mapping[str, str], expected: Mapping[str, str] | None) -> None:
     for name, digest in (expected or {}).items():
-        if found.get(name) != digest:
+        if digests.get(name) != digest:
             raise DigestMismatch(
                 f"The text encoder's '{name}' differs from the one that the dissector was fitted with.",
                 field="dissector",
-                value=found.get(name),
+                value=digests.get(name),
                 remedy="Install the version of the package that the dissector names, or fit the dissector again.",
             )

@@ -78,12 +78,14 @@ def _check(tensors: dict[str, Tensor]) -> None:
         raise InvalidDissector(
             f"The heads lack {', '.join(missing)}.", field="heads", remedy="Fit the dissector again."
         )
+
     if tensors["image_weight"].ndim != 2:
         raise InvalidDissector(
             f"The heads' image_weight has shape {shapes['image_weight']}, which is not a matrix.",
             field="heads",
             remedy="Fit the dissector again.",
         )
+
     width, features = tensors["image_weight"].shape
     expected = {
         "feature_mean": [features],

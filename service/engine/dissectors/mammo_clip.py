@@ -1,12 +1,12 @@
 """Dissector kind `mammo-clip`: a published pre-training checkpoint and its BERT vocabulary."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
+from service.domain.json_values import JsonObject
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
@@ -60,27 +60,31 @@ class MammoClipDissector:
         return torch.cat(parts)
 
 
-def open_mammo_clip(folder: DissectorFolder, config: Mapping[str, Any], device: torch.device) -> MammoClipDissector:
+def open_mammo_clip(folder: DissectorFolder, config: JsonObject, device: torch.device) -> MammoClipDissector:
     """Open `checkpoint` and `vocab` of the configuration; `model` (`b5` or `b2`) where the checkpoint does not say.
 
     Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
     """
-    name, vocabulary = folder.named_file(config, "checkpoint"), folder.named_file(config, "vocab")
+    name = folder.named_file(config, "checkpoint")
+    vocabulary = folder.named_file(config, "vocab")
     tokenizer = _open_tokenizer(folder.read(vocabulary), vocabulary)
     checkpoint = folder.open_checkpoint(name)
+
     model = _model(config, checkpoint)
     network = MammoClip(model)
     weights = {key: value for key, value in checkpoint.weights.items() if key != _NO_WEIGHT}
     load_strictly(network, weights, f"Mammo-CLIP {model}")
+
     fold_norms(network.eval(), keep=())
     network.to(device).to(memory_format=torch.channels_last)
     return MammoClipDissector(network, tokenizer, folder.digest, device)
 
 
-def _model(config: Mapping[str, Any], checkpoint: Checkpoint) -> str:
+def _model(config: JsonObject, checkpoint: Checkpoint) -> str:
     given = config.get("model")
     if given is None:
         given = _ENCODER_NAMES.get(_encoder_name(checkpoint))
+
     if not isinstance(given, str) or given not in VARIANTS:
         raise InvalidDissector(
             f"Neither {CONFIG} nor the checkpoint names a known image encoder.",

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from service.domain.json_values import JsonObject
 from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.building import building_within
-from service.engine.architectures.libraries import build_open_clip, clip_preprocessing, open_clip_models
+from service.engine.architectures.libraries import ClipModel, build_open_clip, clip_preprocessing, open_clip_models
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
@@ -25,7 +25,9 @@ _LONGEST_NAME = 100
 class OpenClipDissector:
     """Scores by an open_clip model's embeddings, in eval mode."""
 
-    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], digest: str, device: torch.device) -> None:
+    def __init__(
+        self, model: ClipModel, tokenizer: Callable[[list[str]], Tensor], digest: str, device: torch.device
+    ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._preprocessing = clip_preprocessing(model.visual)
@@ -45,8 +47,7 @@ class OpenClipDissector:
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
         """float32 [B, 3, H, W] -> unit-length, float32 [B, D]."""
-        embeddings: Tensor = self._model.encode_image(images.to(self._device), normalize=True)
-        return embeddings
+        return self._model.encode_image(images.to(self._device), normalize=True)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -56,7 +57,7 @@ class OpenClipDissector:
         return torch.cat([self._model.encode_text(batch.to(self._device), normalize=True) for batch in batches])
 
 
-def open_open_clip(folder: DissectorFolder, config: Mapping[str, Any], device: torch.device) -> OpenClipDissector:
+def open_open_clip(folder: DissectorFolder, config: JsonObject, device: torch.device) -> OpenClipDissector:
     """Open `checkpoint` as the open_clip model `model`, or as what `open_clip_config.json` beside it describes.
 
     Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
@@ -82,7 +83,7 @@ def _open(
 
     try:
         with building_within(weights, title):
-            model: nn.Module = build_open_clip(name)
+            model = build_open_clip(name)
         tokenizer = open_clip.get_tokenizer(name)
     except DissectError:
         raise
@@ -103,11 +104,11 @@ def _open(
 
 def _known_model(name: object) -> str:
     """A model's name as open_clip takes it. Raises InvalidDissector where it is none, or needs a model hub."""
-    names = open_clip_models()
-    if isinstance(name, str) and name in names:
+    models = open_clip_models()
+    if isinstance(name, str) and name in models:
         return name
 
-    near = get_close_matches(name[:_LONGEST_NAME], names, n=5) if isinstance(name, str) else []
+    near = get_close_matches(name[:_LONGEST_NAME], models, n=5) if isinstance(name, str) else []
     raise InvalidDissector(
         f"{CONFIG} does not name a usable open_clip model.",
         field="dissector",

@@ -13,13 +13,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from service.domain.digests import digest_of, digest_of_file
+from service.domain.json_values import JsonObject
 from service.domain.preprocessing import Preprocessing
 from service.engine.dissectors.bundle_config import HeadsEntry, ImageEncoderEntry, read_bundle_config
 from service.engine.dissectors.directory import DissectorFolder, check_image_size
@@ -39,9 +39,11 @@ class ProjectedDissector:
     def __init__(
         self, images: ImageFeatures, sentences: SentenceEncoder, heads: Heads, preprocessing: Preprocessing, digest: str
     ) -> None:
-        self._images, self._sentences = images, sentences
+        self._images = images
+        self._sentences = sentences
         self._heads = heads
-        self._preprocessing, self._digest = preprocessing, digest
+        self._preprocessing = preprocessing
+        self._digest = digest
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -77,8 +79,8 @@ class Bundle:
     text_encoder_sha256: dict[str, str]
     preprocessing: Preprocessing
     heads: Heads
-    provenance: dict[str, Any]
-    held_out: dict[str, Any]
+    provenance: JsonObject
+    held_out: JsonObject
     encoder: dict[str, Tensor] | None = None
 
 
@@ -104,7 +106,8 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
         (fresh / _HEADS).write_bytes(save(bundle.heads.tensors()))
-        encoder: dict[str, Any] = {**asdict(bundle.image_encoder), "sha256": bundle.image_encoder_sha256}
+
+        encoder: dict[str, object] = {**asdict(bundle.image_encoder), "sha256": bundle.image_encoder_sha256}
         if bundle.encoder is not None:
             halved = {
                 name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
@@ -112,6 +115,7 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
             }
             (fresh / _ENCODER).write_bytes(save(halved))
             encoder = {**encoder, "sha256": digest_of_file(fresh / _ENCODER), "weights": _ENCODER}
+
         config = {
             "kind": KIND,
             "format": 1,
@@ -123,13 +127,14 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
             "held_out": bundle.held_out,
         }
         (fresh / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
         if out.exists():
             shutil.move(out, Path(scratch) / "old")
         fresh.rename(out)
     return out
 
 
-def open_projected(folder: DissectorFolder, config: dict[str, Any], device: torch.device) -> ProjectedDissector:
+def open_projected(folder: DissectorFolder, config: JsonObject, device: torch.device) -> ProjectedDissector:
     """Open a bundle's directory; `config` is its dissector.json.
 
     Raises InvalidDissector when a part is missing or does not fit, DigestMismatch when an encoder's installed weights

@@ -18,17 +18,19 @@ _ENTRIES_AT_ONCE = 1 << 21
 
 def measure_agreement(
     activations: Tensor,
-    half: Tensor,
-    label: Tensor,
-    labels: tuple[Tensor, Tensor],
-    names: Mapping[int, str],
+    in_second_half: Tensor,
+    labels: Tensor,
+    labels_of_halves: tuple[Tensor, Tensor],
+    finding_of_concept: Mapping[int, str],
     findings: Sequence[frozenset[str] | None],
 ) -> list[Agreement | None]:
     """One Agreement for each of U units; None where no fold can be measured.
 
-    activations: float32 [N, U]. half: bool [N], True for the second half; images of one exam are in one half.
-    label: int64 [U], the units' labels, by all images. labels: the same as the first and as the second half chooses.
-    names: concept index -> finding of the probe set; a concept that is not there names none.
+    activations: float32 [N, U].
+    in_second_half: bool [N]; images of one exam are in one half.
+    labels: int64 [U], the units' labels, by all images.
+    labels_of_halves: the same as the first and as the second half chooses.
+    finding_of_concept: concept index -> finding of the probe set; a concept that is not there names none.
     findings: of each image; None where nothing is known, and then the image is not measured.
 
     First fold: the first half's label measured on the second half's images; second fold: the other way round. A fold
@@ -41,22 +43,30 @@ def measure_agreement(
     """
     if activations.numel() > 0 and not all(bool(end.isfinite()) for end in activations.aminmax()):
         raise InvalidActivations("There are NaN or infinite activations.", field="activations")
-    known = torch.tensor([one is not None for one in findings], dtype=torch.bool)
-    half = half.cpu()
+
+    known = torch.tensor([findings_of_image is not None for findings_of_image in findings], dtype=torch.bool)
+    in_second_half = in_second_half.cpu()
+    own_findings = [finding_of_concept.get(concept) for concept in labels.tolist()]
+
     folds = []
-    own = [names.get(concept) for concept in label.tolist()]
     with torch.inference_mode():
-        for chosen, measuring in zip(labels, (half, ~half), strict=True):
+        for chosen, measuring in zip(labels_of_halves, (in_second_half, ~in_second_half), strict=True):
             rows = (known & measuring).nonzero().squeeze(1)
-            found = [names.get(concept) for concept in chosen.tolist()]
-            named = [one if one == other else None for one, other in zip(own, found, strict=True)]
-            folds.append(_measure_fold(activations, rows, named, [findings[row] or frozenset() for row in rows]))
+            chosen_findings = [finding_of_concept.get(concept) for concept in chosen.tolist()]
+            named = [
+                own_finding if own_finding == chosen_finding else None
+                for own_finding, chosen_finding in zip(own_findings, chosen_findings, strict=True)
+            ]
+            findings_of_rows = [findings[row] or frozenset() for row in rows]
+            folds.append(_measure_fold(activations, rows, named, findings_of_rows))
+
     return [_together(*pair) for pair in zip(*folds, strict=True)]
 
 
 def _together(first: Agreement | None, second: Agreement | None) -> Agreement | None:
     if first is None or second is None:
         return first or second
+
     return Agreement(
         first.finding,
         (first.auroc + second.auroc) / 2,
@@ -71,14 +81,20 @@ def _measure_fold(
     """Measure what each unit is named on the images at `rows`, whose findings are given."""
     measured: list[Agreement | None] = [None] * len(named)
     rows = rows.to(activations.device)
+
     for finding in sorted({name for name in named if name is not None}):
-        has = torch.tensor([finding in one for one in findings], dtype=torch.bool, device=activations.device)
+        having = [finding in findings_of_image for findings_of_image in findings]
+        has = torch.tensor(having, dtype=torch.bool, device=activations.device)
         if not bool(has.any()) or bool(has.all()):
             continue
-        for units in _blocks([unit for unit, name in enumerate(named) if name == finding], len(rows)):
+
+        units_named = [unit for unit, name in enumerate(named) if name == finding]
+        for units in _blocks(units_named, len(rows)):
             columns = torch.tensor(units, device=activations.device)
-            for unit, *figures in zip(units, *_figures(activations[rows[None], columns[:, None]], has), strict=True):
+            figures_of_units = _figures(activations[rows[None], columns[:, None]], has)
+            for unit, *figures in zip(units, *figures_of_units, strict=True):
                 measured[unit] = Agreement(finding, *figures)
+
     return measured
 
 
@@ -98,7 +114,8 @@ def _figures(values: Tensor, has: Tensor) -> tuple[list[float], list[float], lis
 class _Ordering:
     """Images in the order of their values, greatest first, [U, n] each, positions counted from 0.
 
-    has: the image there has the finding. first, last: the positions where the run of values equal to its own lies.
+    has: the image there has the finding.
+    first, last: the positions where the run of values equal to its own lies.
     """
 
     has: Tensor
@@ -110,6 +127,7 @@ class _Ordering:
         ordered, indices = values.sort(dim=1, descending=True)
         n = values.shape[1]
         position = torch.arange(n, device=values.device).expand_as(indices)
+
         new = torch.ones_like(ordered, dtype=torch.bool)
         new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
         first = position.where(new, 0).cummax(1).values
@@ -119,15 +137,16 @@ class _Ordering:
 
     def auroc(self) -> Tensor:
         """From the ranks of the images with the finding (Mann and Whitney), tied ones sharing their mean rank."""
-        n, with_it = self.has.shape[1], self.has[0].sum()
+        n = self.has.shape[1]
+        with_it = self.has[0].sum()
         twice_ranks = 2 * n - self.first - self.last
         twice_beaten = (twice_ranks * self.has).sum(1) - with_it * (with_it + 1)
         return twice_beaten.double() / (2 * with_it * (n - with_it))
 
     def average_precision(self) -> Tensor:
         """The mean, over the images with the finding, of the precision at their own value as the threshold."""
-        found = self.has.cumsum(1).gather(1, self.last)
-        precision = found.double() / (self.last + 1)
+        found_so_far = self.has.cumsum(1).gather(1, self.last)
+        precision = found_so_far.double() / (self.last + 1)
         return (precision * self.has).sum(1) / self.has[0].sum()
 
 

@@ -17,8 +17,9 @@ from service.domain.probes import ProbeItem
 
 @dataclass(frozen=True, slots=True)
 class Exams:
-    """Which images belong together. of_image: int64 [N], the exam of each image, counted from 0 in order of appearance.
+    """Which images belong together.
 
+    of_image: int64 [N], the exam of each image, counted from 0 in order of appearance.
     unit: what they are in the manifest's words; `image` where it knows neither patients nor exams.
     """
 
@@ -40,7 +41,8 @@ def exams_of(items: Sequence[ProbeItem]) -> Exams:
 def resample(exams: Exams, count: int, seed: int) -> Tensor:
     """How often each exam occurs in each of `count` bootstrap resamples of the exams: int64 [count, exams]."""
     random = np.random.default_rng(seed)
-    return torch.from_numpy(random.multinomial(exams.count, np.full(exams.count, 1 / exams.count), size=count))
+    equally_likely = np.full(exams.count, 1 / exams.count)
+    return torch.from_numpy(random.multinomial(exams.count, equally_likely, size=count))
 
 
 def split_in_halves(exams: Exams, count: int, seed: int) -> Tensor:
@@ -59,6 +61,7 @@ def sets_of_resample(top: Tensor, rows: Tensor, occurrences: Tensor, k: int) -> 
     """
     filled = occurrences[top].cumsum(dim=1)
     places = torch.arange(1, k + 1).expand(len(top), k).contiguous()
+
     last = torch.searchsorted(filled, filled[:, -1:].clamp_min(1))
     chosen = torch.minimum(torch.searchsorted(filled, places), last).clamp_max(top.shape[1] - 1)
     return rows.gather(1, chosen.to(rows.device))

@@ -20,14 +20,15 @@ def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvide
 
     known = any(findings is not None for findings in context.findings)
     findings = sorted({finding for item in context.items for finding in item.findings or ()})
-    refused = context.why_not_tested
+    why_not_tested = context.why_not_tested
+    why_no_agreement = why_not_tested or _no_agreement(context, known=known, every_activation=every_activation)
 
     return JobEvidence(
         drawn_by=context.exams.unit,
         units=context.exams.count,
-        refused=refused,
+        refused=why_not_tested,
         findings=tuple(findings) if known else None,
-        no_agreement=refused or _no_agreement(context, known=known, every_activation=every_activation),
+        no_agreement=why_no_agreement,
         qualifications=_qualifications(context),
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,

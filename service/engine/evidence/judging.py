@@ -23,14 +23,14 @@ _SETS, _RESAMPLES, _HALVES = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class LayerTop:
-    """The live units' most activating images among all used, int64 [U, n], and as positions among the scorer's, [U, n].
-
-    activations: float32 [N, U] of all images where they were kept.
-    """
+    """The live units' most activating images."""
 
     images: Tensor
+    """int64 [U, n], among all used images."""
     rows: Tensor
+    """The same as positions among the scorer's images, [U, n]."""
     activations: Tensor | None
+    """float32 [N, U] of all images where they were kept."""
 
 
 def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
@@ -43,8 +43,9 @@ def judge(
 ) -> tuple[list[Evidence], LayerNull]:
     """The evidence of each live unit, quality left out, and the layer's null.
 
-    ranking: of these units. groups: `null_sets`, its images as positions among the scorer's. Raises what
-    `context.check_cancelled` raises.
+    ranking: of these units.
+    groups: `null_sets`, its images as positions among the scorer's.
+    Raises what `context.check_cancelled` raises.
     """
     concept_set = context.concept_set
     best = ranking.scores[:, 0].cpu()
@@ -56,10 +57,11 @@ def judge(
     for group in groups:
         context.check_cancelled()
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
+        tables.append(table)
+
         against_null = _against(table, best[group.units], responses[group.units], concept_set)
         for unit, judged in zip(group.units.tolist(), against_null, strict=True):
             evidence[unit] = judged
-        tables.append(table)
 
     evidence = _with_stability(evidence, ranking, scorer, top, context)
     evidence = _with_halves(evidence, ranking, scorer, top, context)
@@ -70,26 +72,32 @@ def with_quality(
     evidence: Sequence[Evidence], top_images: Tensor, embeddings: Callable[[Tensor], Tensor], units: Sequence[int]
 ) -> list[Evidence]:
     """The evidence with each unit's quality. top_images: int64 [U, n]. units: the live units' numbers."""
-    found = []
-    for one, quality in zip(evidence, layer_quality(top_images, embeddings), strict=True):
-        twin = quality.duplicate_of
-        found.append(replace(one, quality=replace(quality, duplicate_of=None if twin is None else units[twin])))
-    return found
+    completed = []
+    for of_unit, quality in zip(evidence, layer_quality(top_images, embeddings), strict=True):
+        twin = None if quality.duplicate_of is None else units[quality.duplicate_of]
+        completed.append(replace(of_unit, quality=replace(quality, duplicate_of=twin)))
+    return completed
 
 
 def _against(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
     """Best scores [u] and watched concepts' scores [u, W] against a null; of the watched those with p <= LEVEL."""
-    p, z = tail_p(best, table.best).tolist(), standardise(best, table.best).tolist()
-    watched: list[list[Watched]] = [[] for _ in best]
+    p = tail_p(best, table.best).tolist()
+    z = standardise(best, table.best).tolist()
+
+    watched_of_units: list[list[Watched]] = [[] for _ in best]
     for column, concept in enumerate(concept_set.watched):
+        text = concept_set.concepts[concept].text
         scores, null = responses[:, column], table.watched[:, column]
-        own_p, own_z = tail_p(scores, null), standardise(scores, null)
-        for unit in (own_p <= LEVEL).nonzero().squeeze(1).tolist():
-            text = concept_set.concepts[concept].text
-            watched[unit].append(Watched(concept, text, float(own_p[unit]), float(own_z[unit])))
+        concept_p, concept_z = tail_p(scores, null), standardise(scores, null)
+        for unit in (concept_p <= LEVEL).nonzero().squeeze(1).tolist():
+            watched = Watched(concept, text, float(concept_p[unit]), float(concept_z[unit]))
+            watched_of_units[unit].append(watched)
+
     return [
-        Evidence(significance=Significance(*pair), watched=tuple(sorted(found, key=lambda one: one.p)))
-        for pair, found in zip(zip(p, z, strict=True), watched, strict=True)
+        Evidence(
+            significance=Significance(unit_p, unit_z), watched=tuple(sorted(watched, key=lambda concept: concept.p))
+        )
+        for unit_p, unit_z, watched in zip(p, z, watched_of_units, strict=True)
     ]
 
 
@@ -105,11 +113,11 @@ def _with_stability(
         scorer, top.images, top.rows, exams, draws, options.method.top_k, context.check_cancelled
     )
     categories = [concept.category for concept in concept_set.concepts]
-    found = stabilities(ranking.indices[:, 0].cpu(), resampled, concept_set.texts, categories)
+    stabilities_of_units = stabilities(ranking.indices[:, 0].cpu(), resampled, concept_set.texts, categories)
 
     return [
-        replace(one, stability=stability, resampled=tuple(labels))
-        for one, stability, labels in zip(evidence, found, resampled.tolist(), strict=True)
+        replace(of_unit, stability=stability, resampled=tuple(labels))
+        for of_unit, stability, labels in zip(evidence, stabilities_of_units, resampled.tolist(), strict=True)
     ]
 
 
@@ -117,7 +125,7 @@ def _with_halves(
     evidence: list[Evidence], ranking: Ranking, scorer: Scorer, top: LayerTop, context: ScoringContext
 ) -> list[Evidence]:
     """Labels in halves of the exams, from half as many images; and agreement, each half measuring the other's."""
-    options, exams, names = context.options, context.exams, context.finding_of_concept
+    options, exams = context.options, context.exams
     if options.evidence.halves == 0:
         return evidence
 
@@ -127,12 +135,17 @@ def _with_halves(
     labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)
 
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if top.activations is not None and names:
-        second = splits[0][exams.of_image]
-        own, chosen = ranking.indices[:, 0].cpu(), (labels[:, 0], labels[:, 1])
-        agreements = measure_agreement(top.activations, second, own, chosen, names, context.findings)
+    if top.activations is not None and context.finding_of_concept:
+        agreements = measure_agreement(
+            top.activations,
+            in_second_half=splits[0][exams.of_image],
+            labels=ranking.indices[:, 0].cpu(),
+            labels_of_halves=(labels[:, 0], labels[:, 1]),
+            finding_of_concept=context.finding_of_concept,
+            findings=context.findings,
+        )
 
     return [
-        replace(one, halves=tuple(pair), agreement=agreement)
-        for one, pair, agreement in zip(evidence, labels.tolist(), agreements, strict=True)
+        replace(of_unit, halves=tuple(labels_of_unit), agreement=agreement)
+        for of_unit, labels_of_unit, agreement in zip(evidence, labels.tolist(), agreements, strict=True)
     ]

@@ -24,14 +24,14 @@ _LEAST_P = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class NullTable:
-    """Scores of S random image sets. best: float32 [S], over all concepts. label: int64 [S], the concept that was best.
-
-    watched: float32 [S, W], the scores of the watched concepts themselves.
-    """
+    """Scores of S random image sets."""
 
     best: Tensor
+    """float32 [S], over all concepts."""
     label: Tensor
+    """int64 [S], the concept that was best."""
     watched: Tensor
+    """float32 [S, W], the scores of the watched concepts themselves."""
 
 
 def null_table(scorer: Scorer, sets: Tensor, prior: Tensor, units: int, watched: Sequence[int]) -> NullTable:
@@ -42,28 +42,38 @@ def null_table(scorer: Scorer, sets: Tensor, prior: Tensor, units: int, watched:
     best = torch.full((len(sets),), -torch.inf, device=prior.device)
     label = torch.zeros(len(sets), dtype=torch.int64, device=prior.device)
     columns = []
+
     for start, block in scorer.of_sets(sets, prior, units):
-        highest, concept = block.max(dim=1)
+        highest, position = block.max(dim=1)
         better = highest > best
-        best[better], label[better] = highest[better], concept[better] + start
+        best[better] = highest[better]
+        label[better] = position[better] + start
+
         inside = [concept - start for concept in watched if start <= concept < start + block.shape[1]]
         columns.append(block[:, inside].cpu())
+
     return NullTable(best.cpu(), label.cpu(), torch.cat(columns, dim=1))
 
 
 def summarise(tables: Sequence[NullTable], units: Sequence[int]) -> LayerNull:
     """A layer's tables in a hundred numbers, weighed by their numbers of units; and what significant sets are named."""
     best = np.concatenate([table.best.double().numpy() for table in tables])
-    weight = np.concatenate([np.full(len(t.best), u / len(t.best)) for t, u in zip(tables, units, strict=True)])
+    weights_of_tables = [
+        np.full(len(table.best), count / len(table.best)) for table, count in zip(tables, units, strict=True)
+    ]
+    weight = np.concatenate(weights_of_tables)
     mean = float(np.average(best, weights=weight))
+    quantiles = np.quantile(best, np.linspace(0, 1, 101), method="inverted_cdf", weights=weight)
+
     beyond = np.concatenate([(tail_p(table.best, table.best) <= LEVEL).numpy() for table in tables])
     labels = np.concatenate([table.label.numpy() for table in tables])[beyond]
     shares = np.bincount(labels, weights=weight[beyond]) / weight[beyond].sum()
+
     return LayerNull(
         draws=len(best),
         mean=mean,
         std=float(np.average((best - mean) ** 2, weights=weight) ** 0.5),
-        quantiles=tuple(np.quantile(best, np.linspace(0, 1, 101), method="inverted_cdf", weights=weight).tolist()),
+        quantiles=tuple(quantiles.tolist()),
         labels=tuple((concept, share) for concept, share in enumerate(shares.tolist()) if share > 0),
     )
 
@@ -78,13 +88,16 @@ def tail_p(scores: Tensor, null: Tensor) -> Tensor:
     draws = len(ordered)
     reached = draws - torch.searchsorted(ordered, scores.double())
     counted = (1.0 + reached) / (1.0 + draws)
+
     largest = min(_LARGEST, draws // 10)
     if largest <= _FEW:
         return counted
+
     threshold = (ordered[-largest - 1] + ordered[-largest]) / 2
     shape, scale = _pareto(ordered[-largest:] - threshold)
     if scale <= 0:
         return counted
+
     beyond = (scores.double() - threshold).clamp_min(0) / scale
     survival = torch.exp(-beyond) if shape == 0 else (1 + shape * beyond).pow(-1 / shape)
     fitted = (survival * largest / draws).clamp_min(_LEAST_P)
@@ -101,8 +114,11 @@ def _pareto(excesses: Tensor) -> tuple[float, float]:
     """Shape (not below 0) and scale of a generalised Pareto distribution, from ascending excesses float64 [n]."""
     n = len(excesses)
     exceeding = 1 - (torch.arange(1, n + 1, dtype=torch.float64) - 0.35) / n
-    first, second = float(excesses.mean()), float((excesses * exceeding).mean())
+    first = float(excesses.mean())
+    second = float((excesses * exceeding).mean())
+
     shape = 2 - first / (first - 2 * second) if first != 2 * second else 0.0
     if shape <= 0:
         return 0.0, first
+
     return shape, 2 * first * second / (first - 2 * second)

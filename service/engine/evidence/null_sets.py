@@ -38,7 +38,8 @@ _ALMOST_ALL = 1 - 1e-6
 class NullSets:
     """Random image sets for units whose top images lie in exams in a like manner.
 
-    units: int64 [u], positions among the units given. sets: int64 [S, K], images.
+    units: int64 [u], positions among the units given.
+    sets: int64 [S, K], images.
     """
 
     units: Tensor
@@ -60,29 +61,35 @@ def draw_null_sets(exams: Exams, top: Tensor, draws: int, seed: int) -> list[Nul
     random = np.random.default_rng(seed)
     of_top = exams.of_image[top].numpy()
     patterns, multiplicity = _patterns(of_top)
+
     distinct = (multiplicity > 0).sum(axis=1)
     width = max(1.0, (top.shape[1] - distinct.min() + 1) / _GROUPS)
-    group = ((distinct - distinct.min()) / width).astype(np.int64)
+    group_of_unit = ((distinct - distinct.min()) / width).astype(np.int64)
+
     pool = _Pool.of(exams, random, top.shape[1])
     taken = _share_taken(exams, of_top) if pool.has_sizes else np.zeros(len(of_top))
-    found = []
-    for number in np.unique(group):
-        units = np.flatnonzero(group == number)
+
+    null_sets = []
+    for group in np.unique(group_of_unit):
+        units = np.flatnonzero(group_of_unit == group)
         sets = np.empty((draws, top.shape[1]), np.int64)
         weights = pool.weights(taken[units], int(multiplicity[units].max()))
         _compiled_draw()(random, patterns[units], multiplicity[units], weights, pool.tables, sets)
-        found.append(NullSets(torch.from_numpy(units), torch.from_numpy(sets)))
-    return found
+        null_sets.append(NullSets(torch.from_numpy(units), torch.from_numpy(sets)))
+    return null_sets
 
 
 def _patterns(exam: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For exams [U, K]: the number of each within its unit, commonest first; and how often it occurs. Both [U, K]."""
-    numbers, counts = np.zeros_like(exam), np.zeros_like(exam)
-    for unit, row in enumerate(exam):
-        _, inverse, occurs = np.unique(row, return_inverse=True, return_counts=True)
+    numbers = np.zeros_like(exam)
+    counts = np.zeros_like(exam)
+
+    for unit, exams_of_unit in enumerate(exam):
+        _, inverse, occurs = np.unique(exams_of_unit, return_inverse=True, return_counts=True)
         order = np.argsort(-occurs, kind="stable")
         numbers[unit] = np.argsort(order, kind="stable")[inverse]
         counts[unit, : len(order)] = occurs[order]
+
     return numbers, counts
 
 
@@ -96,13 +103,18 @@ def _share_taken(exams: Exams, of_top: NDArray[np.int64]) -> NDArray[np.float64]
     ordered = np.sort(of_top, axis=1)
     first = np.concatenate([np.ones((len(ordered), 1), np.bool_), ordered[:, 1:] != ordered[:, :-1]], axis=1)
     size = np.where(first, sizes[ordered], 0)
-    low, high = np.full(len(of_top), 1 - _ALMOST_ALL), np.full(len(of_top), _ALMOST_ALL)
+
+    low = np.full(len(of_top), 1 - _ALMOST_ALL)
+    high = np.full(len(of_top), _ALMOST_ALL)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         missed = (1 - middle[:, None]) ** size
         expected = np.where(first, size * middle[:, None] / np.where(first, 1 - missed, 1.0), 0.0).sum(axis=1)
+
         too_much = expected >= of_top.shape[1]
-        low, high = np.where(too_much, low, middle), np.where(too_much, middle, high)
+        low = np.where(too_much, low, middle)
+        high = np.where(too_much, middle, high)
+
     return low
 
 
@@ -120,9 +132,11 @@ class _Tables(NamedTuple):
 class _Pool:
     """The exams to draw from, in bands of about one size, the largest first.
 
-    members: images, exam by exam. starts, sizes: int64 [E], where each exam's images begin, and how many there are.
-    bands: int64 [B + 1], where each band's exams begin. enough: int64 [B, K + 1], how many of a band's exams have as
-    many images. all_of_band, size_of_band: float64 [B], exams of the whole probe set, and their mean size.
+    members: images, exam by exam.
+    starts, sizes: int64 [E], where each exam's images begin, and how many there are.
+    bands: int64 [B + 1], where each band's exams begin.
+    enough: int64 [B, K + 1], how many of a band's exams have as many images.
+    all_of_band, size_of_band: float64 [B], exams of the whole probe set, and their mean size.
     """
 
     members: NDArray[np.int64]
@@ -141,6 +155,7 @@ class _Pool:
         largest_first = np.argsort(-all_sizes, kind="stable")
         chosen = largest_first[np.isin(largest_first, _sample(all_sizes, random, k))]
         sizes = all_sizes[chosen]
+
         edges = _edges(all_sizes)
         band_of_all = np.searchsorted(-edges, -all_sizes)
         bands = np.searchsorted(np.searchsorted(-edges, -sizes), np.arange(len(edges) + 1))
@@ -148,6 +163,7 @@ class _Pool:
             [int((sizes[begin:end] >= images).sum()) for images in range(k + 1)] for begin, end in pairwise(bands)
         ]
         all_of_band = np.bincount(band_of_all, minlength=len(edges)).astype(np.float64)
+
         return cls(
             members=np.argsort(of_image, kind="stable"),
             starts=(np.cumsum(all_sizes) - all_sizes)[chosen],
@@ -175,11 +191,14 @@ class _Pool:
         """
         if not self.has_sizes:
             return np.ones((len(taken), most + 1, 1))
+
         images = np.arange(most + 1)[:, None]
         size = np.maximum(self.size_of_band, images)
         chosen = gammaln(size + 1) - gammaln(images + 1) - gammaln(size - images + 1)
         possible = self.enough[:, : most + 1].T > 0
-        log = np.where(possible, np.log(self.all_of_band) + chosen + size * np.log1p(-taken)[:, None, None], -np.inf)
+        log_weights = np.log(self.all_of_band) + chosen + size * np.log1p(-taken)[:, None, None]
+        log = np.where(possible, log_weights, -np.inf)
+
         most_likely = log.max(axis=2, keepdims=True)
         weights = np.exp(log - np.where(np.isfinite(most_likely), most_likely, 0.0))
         total = weights.sum(axis=2, keepdims=True)
@@ -192,11 +211,13 @@ def _sample(all_sizes: NDArray[np.int64], random: np.random.Generator, k: int) -
     enough = int(np.searchsorted(np.cumsum(all_sizes[shuffled]), _MOST_IMAGES)) + 1
     sampled = np.zeros(len(all_sizes), np.bool_)
     sampled[shuffled[:enough]] = True
+
     for images in range(min(k, int(all_sizes.max())), 0, -1):
         large = shuffled[all_sizes[shuffled] >= images]
         lacking = min(k, len(large)) - int(sampled[large].sum())
         if lacking > 0:
             sampled[large[~sampled[large]][:lacking]] = True
+
     return np.flatnonzero(sampled)
 
 
@@ -248,11 +269,13 @@ def _compiled_draw() -> Callable[..., None]:
                 share = random.random()
                 while band < len(weights) - 1 and weights[band] <= share:
                     band += 1
+
             if tables.enough[band, images] == 0:
                 continue
-            other: int = tables.bands[band] + random.integers(0, tables.enough[band, images])
-            if taken[other] != s:
-                return other
+            drawn: int = tables.bands[band] + random.integers(0, tables.enough[band, images])
+            if taken[drawn] != s:
+                return drawn
+
         return any_left(random, images, tables.sizes, taken, s)
 
     @_compiled
@@ -266,7 +289,9 @@ def _compiled_draw() -> Callable[..., None]:
     ) -> None:
         members, starts, sizes = tables.members, tables.starts, tables.sizes
         taken = np.full(len(starts), -1, np.int64)
-        exam, used = np.empty(sets.shape[1], np.int64), np.empty(sets.shape[1], np.int64)
+        exam = np.empty(sets.shape[1], np.int64)
+        used = np.empty(sets.shape[1], np.int64)
+
         for s in range(sets.shape[0]):
             unit = random.integers(0, len(patterns))
             # Commonest first: there are always enough exams of that size, for the unit itself had them.
@@ -274,12 +299,16 @@ def _compiled_draw() -> Callable[..., None]:
                 images = multiplicity[unit, number]
                 if images == 0:
                     break
-                other = another(random, images, weights[unit, images], tables, taken, s)
-                taken[other], exam[number], used[number] = s, other, 0
+                drawn = another(random, images, weights[unit, images], tables, taken, s)
+                taken[drawn] = s
+                exam[number] = drawn
+                used[number] = 0
+
             for rank in range(sets.shape[1]):
                 number = patterns[unit, rank]
                 first, size = starts[exam[number]], sizes[exam[number]]
-                here, there = first + used[number], first + random.integers(used[number], size)
+                here = first + used[number]
+                there = first + random.integers(used[number], size)
                 members[here], members[there] = members[there], members[here]
                 sets[s, rank] = members[here]
                 used[number] += 1

@@ -19,41 +19,55 @@ one time in three where the dissector sees it less well, otherwise 19 times in 2
 
 def qualify(
     embeddings: Tensor,
-    texts: Tensor,
+    concept_embeddings: Tensor,
     concepts: Sequence[str],
-    names: Mapping[int, str],
+    finding_of_concept: Mapping[int, str],
     findings: Sequence[frozenset[str] | None],
     groups: Sequence[object],
 ) -> tuple[Qualification, ...]:
     """The verdict on each concept that names a finding, in the order of the concepts.
 
-    embeddings: float32 [N, D] of the images; texts: float32 [C, D] of the concepts; both of unit length. (Probing
-    refuses images whose embeddings are not finite.) names: concept index -> finding of the probe set. findings: of each
-    image; one of which nothing is known (None) does not count. groups: the exam or patient of each image.
+    embeddings: float32 [N, D] of the images; concept_embeddings: float32 [C, D]; both of unit length. (Probing refuses
+    images whose embeddings are not finite.)
+    finding_of_concept: concept index -> finding of the probe set.
+    findings: of each image; one of which nothing is known (None) does not count.
+    groups: the exam or patient of each image.
 
-    Score: cosine(image, text). `absent`: fewer than LEAST_IMAGES images with or without the finding, or those of
+    Score: cosine(image, concept). `absent`: fewer than LEAST_IMAGES images with or without the finding, or those of
     either kind are all of one group. `qualified`: the 95 % interval begins at LEAST_AUROC or above.
     `untestable`: everything else.
     """
-    known = [row for row, one in enumerate(findings) if one is not None]
+    known = [row for row, findings_of_image in enumerate(findings) if findings_of_image is not None]
     known_groups = [groups[row] for row in known]
-    verdicts = []
-    for concept, finding in sorted(names.items()):
+
+    qualifications = []
+    for concept, finding in sorted(finding_of_concept.items()):
         labels = np.array([finding in (findings[row] or ()) for row in known], np.bool_)
         positives = int(labels.sum())
         negatives = len(labels) - positives
-        found = None
+
+        recognition = None
         if min(positives, negatives) >= LEAST_IMAGES:
-            scores = embeddings @ texts[concept].to(embeddings.device)
-            found = recognise(scores.cpu().numpy()[known], labels, known_groups)
-        figures = (None,) * 3 if found is None else (found.auroc, found.low, found.high)
-        verdicts.append(
-            Qualification(concept, concepts[concept], finding, _verdict(found), positives, negatives, *figures)
+            scores = embeddings @ concept_embeddings[concept].to(embeddings.device)
+            recognition = recognise(scores.cpu().numpy()[known], labels, known_groups)
+
+        qualification = Qualification(
+            concept=concept,
+            text=concepts[concept],
+            finding=finding,
+            verdict=_verdict(recognition),
+            positives=positives,
+            negatives=negatives,
+            auroc=None if recognition is None else recognition.auroc,
+            low=None if recognition is None else recognition.low,
+            high=None if recognition is None else recognition.high,
         )
-    return tuple(verdicts)
+        qualifications.append(qualification)
+
+    return tuple(qualifications)
 
 
-def _verdict(found: Recognition | None) -> Verdict:
-    if found is None:
+def _verdict(recognition: Recognition | None) -> Verdict:
+    if recognition is None:
         return "absent"
-    return "qualified" if found.low >= LEAST_AUROC else "untestable"
+    return "qualified" if recognition.low >= LEAST_AUROC else "untestable"

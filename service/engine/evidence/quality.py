@@ -41,12 +41,14 @@ def layer_quality(top_images: Tensor, embeddings: Callable[[Tensor], Tensor]) ->
     """
     if len(top_images) == 0:
         return []
+
     with torch.inference_mode():
         parts = [_of_block(top_images[units], embeddings) for units in _blocks(*top_images.shape)]
         clarity, polysemanticity, means = (torch.cat(columns) for columns in zip(*parts, strict=True))
         redundancy = _redundancy(normalize(means, dim=1))
+
     columns = (clarity.tolist(), polysemanticity.tolist(), redundancy, _duplicates(top_images))
-    return [Quality(*one) for one in zip(*columns, strict=True)]
+    return [Quality(*figures) for figures in zip(*columns, strict=True)]
 
 
 def _blocks(units: int, n: int) -> Iterator[slice]:
@@ -61,13 +63,16 @@ def _of_block(top_images: Tensor, embeddings: Callable[[Tensor], Tensor]) -> tup
     positions, rows = torch.unique(top_images.cpu(), return_inverse=True)
     known = embeddings(positions)
     images = known[rows.to(known.device)]
+
     mean = images.mean(1)
     squared = mean.square().sum(1)
     clarity = ((n * squared - 1) / (n - 1)).clamp(-1 / (n - 1), 1) if n > 1 else torch.ones_like(squared)
+
     cosines = images @ images.mT
     second = two_clusters(cosines)
     a, b = _cluster_mean(images, ~second), _cluster_mean(images, second)
     apart = 1 - (normalize(a, dim=1) * normalize(b, dim=1)).sum(1)
+
     size = second.sum(1)
     odd_image = torch.minimum(size, n - size) < 2
     polysemanticity = torch.where(odd_image, 1 - squared.sqrt(), apart)
@@ -87,11 +92,13 @@ def two_clusters(cosines: Tensor) -> Tensor:
         share = members / members.sum(1, keepdim=True).clamp_min(1)
         products = cosines @ share
         distances = (share * products).sum(1, keepdim=True) - 2 * products
+
         emptied = ~members.any(1, keepdim=True)
         moved = distances.masked_fill(emptied, torch.inf).argmin(2) == 1
         if torch.equal(moved, second):
             break
         second = moved
+
     return second
 
 
@@ -114,6 +121,7 @@ def _redundancy(directions: Tensor) -> list[float] | list[None]:
     """For each row of [U, D] the largest product with another row; every pair of blocks is multiplied once."""
     if len(directions) == 1:
         return [None]
+
     parts = torch.split(directions, _UNITS_AT_ONCE)
     best = [part.new_full((len(part),), -torch.inf) for part in parts]
     for i, part in enumerate(parts):
@@ -123,11 +131,12 @@ def _redundancy(directions: Tensor) -> list[float] | list[None]:
                 products.fill_diagonal_(-torch.inf)
             best[i] = torch.maximum(best[i], products.amax(1))
             best[j] = torch.maximum(best[j], products.amax(0))
+
     largest: list[float] = torch.cat(best).clamp(-1, 1).tolist()
     return largest
 
 
 def _duplicates(top_images: Tensor) -> list[int | None]:
-    first: dict[bytes, int] = {}
-    earlier = [first.setdefault(row.tobytes(), unit) for unit, row in enumerate(top_images.cpu().numpy())]
-    return [None if other == unit else other for unit, other in enumerate(earlier)]
+    first_unit: dict[bytes, int] = {}
+    earlier = [first_unit.setdefault(images.tobytes(), unit) for unit, images in enumerate(top_images.cpu().numpy())]
+    return [None if earliest == unit else earliest for unit, earliest in enumerate(earlier)]

@@ -23,30 +23,37 @@ def labels_of_resamples(
     exams: Exams,
     draws: Iterable[Tensor],
     k: int,
-    between: Callable[[], None],
+    check_cancelled: Callable[[], None],
 ) -> Tensor:
     """The best concept of every unit in every resample, int64 [U, B] on the CPU.
 
-    top: int64 [U, n], each unit's most activating images among all. rows: the same images as positions among the
-    scorer's. draws: for each resample how often each exam occurs, int64 [exams]. k: images that a label rests on.
-    between: called between two resamples; may raise to stop.
+    top: int64 [U, n], each unit's most activating images among all.
+    rows: the same images as positions among the scorer's.
+    draws: for each resample how often each exam occurs, int64 [exams].
+    k: images that a label rests on.
+    check_cancelled: called between two resamples; may raise to stop.
     """
     labels = []
     for occurrences in draws:
-        between()
+        check_cancelled()
         chosen = sets_of_resample(top, rows, occurrences[exams.of_image], k)
-        labels.append(best_concepts(scorer, chosen, 1, between=between).indices[:, 0].cpu())
+        best = best_concepts(scorer, chosen, 1, check_cancelled=check_cancelled)
+        labels.append(best.indices[:, 0].cpu())
     return torch.stack(labels, dim=1) if labels else torch.empty(len(top), 0, dtype=torch.int64)
 
 
 def stabilities(
-    label: Tensor, resampled: Tensor, texts: Sequence[str], categories: Sequence[str | None]
+    labels: Tensor, resampled: Tensor, concepts: Sequence[str], categories: Sequence[str | None]
 ) -> list[Stability]:
-    """Of labels int64 [U]. resampled: int64 [U, B], B > 0, see `labels_of_resamples`. texts, categories: by concept."""
-    kept = (resampled == label[:, None]).double().mean(dim=1).tolist()
+    """Of labels int64 [U].
+
+    resampled: int64 [U, B], B > 0, see `labels_of_resamples`.
+    concepts, categories: the text and the category of each concept.
+    """
+    kept = (resampled == labels[:, None]).double().mean(dim=1).tolist()
     return [
-        Stability(share, _category_kept(own, others, categories), _prediction_set(others, texts))
-        for own, others, share in zip(label.tolist(), resampled, kept, strict=True)
+        Stability(share, _category_kept(label, redrawn, categories), _prediction_set(redrawn, concepts))
+        for label, redrawn, share in zip(labels.tolist(), resampled, kept, strict=True)
     ]
 
 
@@ -54,13 +61,14 @@ def _category_kept(label: int, resampled: Tensor, categories: Sequence[str | Non
     category = categories[label]
     if category is None:
         return None
+
     labels: list[int] = resampled.tolist()
     return sum(categories[concept] == category for concept in labels) / len(labels)
 
 
-def _prediction_set(resampled: Tensor, texts: Sequence[str]) -> tuple[str, ...]:
-    concepts, counts = torch.unique(resampled, return_counts=True)
+def _prediction_set(resampled: Tensor, concepts: Sequence[str]) -> tuple[str, ...]:
+    labels, counts = torch.unique(resampled, return_counts=True)
     order = counts.argsort(descending=True, stable=True)
     before = counts[order].cumsum(0) - counts[order]
     needed = order[before < _COVERAGE * len(resampled)]
-    return tuple(texts[concept] for concept in concepts[needed].tolist())
+    return tuple(concepts[label] for label in labels[needed].tolist())

@@ -20,16 +20,15 @@ _RAREST = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class TuningOptions:
-    """frozen_blocks: the stem and so many blocks after it stay as they are.
-
-    learning_rate, head_learning_rate: the greatest of late blocks and of the head, in a schedule that rises and falls
-    (one cycle). epochs: passes over the images, shuffled by seed.
-    """
+    """How a network is fine-tuned. The learning rates are the greatest ones of a schedule of one cycle."""
 
     frozen_blocks: int = 8
+    """The stem and so many blocks after it stay as they are."""
     epochs: int = 2
+    """Passes over the images, shuffled by seed."""
     batch_size: int = 16
     learning_rate: float = 1e-3
+    """Of the late blocks."""
     head_learning_rate: float = 3e-3
     seed: int = 0
 
@@ -73,33 +72,42 @@ def fine_tune(
     what they knew. progress is told (steps done, steps in all). The network is left in eval mode, its late batch norms
     with the statistics of the examples. Deterministic on one machine for equal arguments and number of threads.
     """
-    late, head = network.late_modules(options.frozen_blocks), _head(network)
+    late = network.late_modules(options.frozen_blocks)
+    head = _head(network)
     columns = list(range(examples.labels.shape[1]) if findings is None else findings)
     labels = examples.labels[:, columns].float()
+
     generator = torch.Generator().manual_seed(options.seed)
     epochs = [_batches(len(labels), options.batch_size, generator) for _ in range(options.epochs)]
-    steps, done = sum(map(len, epochs)), 0
+    steps = sum(map(len, epochs))
+
     rates = {late: options.learning_rate, head: options.head_learning_rate}
     groups = [{"params": list(part.requires_grad_(True).parameters()), "lr": rate} for part, rate in rates.items()]
     optimiser = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, list(rates.values()), total_steps=steps + 1, pct_start=_RISING
     )
+
     losses = []
+    done = 0
     late.train()
     for epoch in epochs:
         total = 0.0
         for rows in epoch:
             logits = head(network.late(_prepared(examples.maps[rows]), options.frozen_blocks))[:, columns]
             loss = functional.binary_cross_entropy_with_logits(logits, labels[rows])
+
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
-            total, done = total + float(loss.detach()), done + 1
+
+            total += float(loss.detach())
+            done += 1
             if progress is not None:
                 progress(done, steps)
         losses.append(total / len(epoch))
+
     _settle_norms(network, late, examples.maps, options)
     network.requires_grad_(False)
     return tuple(losses)
@@ -108,9 +116,9 @@ def fine_tune(
 @torch.inference_mode()
 def classify(network: EfficientNet, maps: Tensor, blocks: int) -> Tensor:
     """Logits float32 [N, F] for the outputs of the first blocks."""
-    return torch.cat(
-        [_head(network)(network.late(_prepared(some), blocks)) for some in torch.split(maps, _MAPS_PER_PASS)]
-    )
+    head = _head(network)
+    passes = torch.split(maps, _MAPS_PER_PASS)
+    return torch.cat([head(network.late(_prepared(maps_of_pass), blocks)) for maps_of_pass in passes])
 
 
 def _settle_norms(network: EfficientNet, late: nn.Module, maps: Tensor, options: TuningOptions) -> None:
@@ -120,10 +128,12 @@ def _settle_norms(network: EfficientNet, late: nn.Module, maps: Tensor, options:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
+
     chosen = torch.randperm(len(maps), generator=torch.Generator().manual_seed(options.seed))[:_SETTLING_MAPS]
     with torch.no_grad():
         for rows in torch.split(chosen, _MAPS_PER_PASS):
             network.late(_prepared(maps[rows]), options.frozen_blocks)
+
     for norm, before in zip(norms, momentum, strict=True):
         norm.momentum = before
     network.eval()
@@ -132,7 +142,8 @@ def _settle_norms(network: EfficientNet, late: nn.Module, maps: Tensor, options:
 def _batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
     """Shuffled rows in batches of `size`; a smaller rest is left out, whose norms would be noise."""
     batches = list(torch.split(torch.randperm(count, generator=generator), size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < size else batches
+    has_rest = len(batches) > 1 and len(batches[-1]) < size
+    return batches[:-1] if has_rest else batches
 
 
 def _prepared(maps: Tensor) -> Tensor:

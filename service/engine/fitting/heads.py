@@ -9,7 +9,7 @@ gradient descent until the loss on held-back patients no longer falls.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -27,27 +27,28 @@ _CALIBRATION_STEPS = 60
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images and texts to fit on.
-
-    features [N, F] float16 or float32, texts [T, E] sentence embeddings, matches [N, T] bool: the text is the image's.
-    """
+    """Images and texts to fit on."""
 
     features: Tensor
-    texts: Tensor
+    """Of the images, [N, F] float16 or float32."""
+    text_embeddings: Tensor
+    """Of the texts' sentences, [T, E]."""
     matches: Tensor
+    """[N, T] bool: the text is the image's."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadOptions:
-    """width: of the shared space. epochs: at most so many; patience: epochs without a lower held-back loss.
-
-    step: size of a gradient step, relative to the spread of the weights.
-    """
+    """How the heads are fitted."""
 
     width: int = 128
+    """Of the shared space."""
     epochs: int = 60
+    """At most so many."""
     patience: int = 5
+    """Epochs without a lower held-back loss before it ends."""
     step: float = 0.003
+    """Size of a gradient step, relative to the spread of the weights."""
     seed: int = 0
 
 
@@ -69,16 +70,19 @@ def fit_heads(
     Deterministic on one machine for equal pairs, options and number of threads.
     """
     generator = torch.Generator().manual_seed(options.seed)
+
     mean = fit.features.float().mean(0)
     deviation = fit.features.float().std(0, unbiased=False).clamp_min(1e-4)
     basis = _principal_directions(fit.features, mean, deviation, generator)
-    inside = Pairs(_reduce(fit.features, mean, deviation, basis), fit.texts, fit.matches)
-    outside = Pairs(_reduce(held_back.features, mean, deviation, basis), held_back.texts, held_back.matches)
+    inside = replace(fit, features=_reduce(fit.features, mean, deviation, basis))
+    outside = replace(held_back, features=_reduce(held_back.features, mean, deviation, basis))
+
     counts = fit.matches.sum(0).float()
-    centre = (counts @ fit.texts) / counts.sum()
+    centre = (counts @ fit.text_embeddings) / counts.sum()
     model = _Model(*_closed_form(inside, centre, options.width), centre, _balance(fit.matches))
     model.calibrate(inside)
     losses = _refine(model, inside, outside, options, generator, progress)
+
     heads = Heads.of(mean, deviation, (basis @ model.image).T, centre, model.text.T)
     return FittedHeads(heads, model.log_scale.detach().exp().item(), model.bias.item(), losses)
 
@@ -87,9 +91,12 @@ def _principal_directions(features: Tensor, mean: Tensor, deviation: Tensor, gen
     """Orthonormal directions [F, k] of most variance, from at most 4,096 images drawn without replacement."""
     chosen = torch.randperm(len(features), generator=generator)[:_COMPONENT_IMAGES].sort().values
     rows = standardise(features[chosen.to(features.device)], mean, deviation)
+
     values, vectors = torch.linalg.eigh(rows @ rows.T)
     kept = int(min(_COMPONENTS, (values > 1e-5 * values[-1]).sum()))
-    values, vectors = values[-kept:].flip(0), vectors[:, -kept:].flip(1)
+    values = values[-kept:].flip(0)
+    vectors = vectors[:, -kept:].flip(1)
+
     directions: Tensor = rows.T @ (vectors / values.sqrt())
     return directions
 
@@ -104,16 +111,21 @@ def _closed_form(pairs: Pairs, centre: Tensor, width: int) -> tuple[Tensor, Tens
 
     Texts weigh by the root of their number of images, between counting each text once and each pair once.
     """
-    rows, centred = pairs.features, pairs.texts - centre
+    rows = pairs.features
+    centred = pairs.text_embeddings - centre
     targets = pairs.matches.float()
     frequency = targets.mean(0)
+
     weights = targets.sum(0).clamp_min(1).sqrt()
     weights = (weights / weights.sum())[:, None]
+
     pull = rows.T @ targets - rows.sum(0)[:, None] * frequency
     covariance = (centred * weights).T @ centred
+
     ridge_images = rows.T @ rows + _IMAGE_RIDGE * torch.eye(rows.shape[1], device=rows.device)
     ridge_texts = covariance + _TEXT_RIDGE * torch.eye(centred.shape[1], device=rows.device)
     bilinear = torch.linalg.solve(ridge_images, pull @ torch.linalg.solve(ridge_texts, (centred * weights).T).T)
+
     left, values, right = torch.linalg.svd(bilinear, full_matrices=False)
     return left[:, :width] * values[:width], right[:width].T
 
@@ -134,13 +146,15 @@ class _Model(nn.Module):
         self.text = nn.Parameter(text.contiguous())
         self.log_scale = nn.Parameter(torch.tensor(_FIRST_SCALE, device=image.device).log())
         self.bias = nn.Parameter(torch.tensor(-4.0, device=image.device))
-        self.centre, self.balance = centre, balance
+        self.centre = centre
+        self.balance = balance
 
     def loss(self, pairs: Pairs, rows: Tensor | None = None) -> Tensor:
         features = pairs.features if rows is None else pairs.features[rows]
         matches = pairs.matches if rows is None else pairs.matches[rows]
+
         images = functional.normalize(features @ self.image, dim=1)
-        texts = functional.normalize((pairs.texts - self.centre) @ self.text, dim=1)
+        texts = functional.normalize((pairs.text_embeddings - self.centre) @ self.text, dim=1)
         logits = self.log_scale.exp() * images @ texts.T + self.bias
         return functional.binary_cross_entropy_with_logits(logits, matches.float(), weight=self.balance)
 
@@ -163,8 +177,11 @@ def _refine(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[float, ...]:
     """Gradient descent with early stopping; leaves the best weights in the model, which may be the first ones."""
-    groups = [{"params": [one], "lr": options.step * float(one.detach().std())} for one in (model.image, model.text)]
+    groups = [
+        {"params": [weight], "lr": options.step * float(weight.detach().std())} for weight in (model.image, model.text)
+    ]
     optimiser = torch.optim.Adam([*groups, {"params": [model.log_scale, model.bias], "lr": 0.01}])
+
     best = {name: value.clone() for name, value in model.state_dict().items()}
     losses = [_measure(model, outside)]
     for epoch in range(options.epochs):
@@ -173,6 +190,7 @@ def _refine(
             optimiser.zero_grad()
             torch.autograd.backward(model.loss(inside, rows))
             optimiser.step()
+
         losses.append(_measure(model, outside))
         if losses[-1] == min(losses):
             best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -180,6 +198,7 @@ def _refine(
             progress(epoch + 1, options.epochs)
         if len(losses) - 1 - losses.index(min(losses)) >= options.patience:
             break
+
     model.load_state_dict(best)
     return tuple(round(loss, 6) for loss in losses)
 

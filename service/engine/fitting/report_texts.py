@@ -34,15 +34,15 @@ def phrases(report: str) -> frozenset[str]:
 
     No phrase begins or ends with an article, preposition or other small word, and none follows a negation.
     """
-    found = set()
+    runs = set()
     for sentence in sentences(report.lower()):
         words = _affirmed(_WORD.findall(sentence))
         for start in range(len(words)):
             for stop in range(start + 1, min(start + _LONGEST_PHRASE, len(words)) + 1):
                 run = words[start:stop]
                 if not any(word in ",:()" for word in run) and not {run[0], run[-1]} & _EDGES:
-                    found.add(" ".join(run))
-    return frozenset(found)
+                    runs.add(" ".join(run))
+    return frozenset(runs)
 
 
 def _affirmed(words: list[str]) -> list[str]:
@@ -58,10 +58,18 @@ def texts_of(reports: Sequence[str], chosen_from: Sequence[int]) -> tuple[tuple[
     commonest.
     """
     parts = [(frozenset(sentences(report)), phrases(report)) for report in reports]
-    whole = Counter(text for row in chosen_from for text in parts[row][0])
-    runs = Counter(text for row in chosen_from for text in parts[row][1])
-    least, most = max(_FEWEST, _RAREST * len(chosen_from)), _COMMONEST * len(chosen_from)
-    counts = whole + Counter({text: count for text, count in runs.items() if least <= count <= most})
+    sentence_counts = Counter(text for row in chosen_from for text in parts[row][0])
+    phrase_counts = Counter(text for row in chosen_from for text in parts[row][1])
+
+    least = max(_FEWEST, _RAREST * len(chosen_from))
+    most = _COMMONEST * len(chosen_from)
+    common_phrases = {phrase: count for phrase, count in phrase_counts.items() if least <= count <= most}
+    counts = sentence_counts + Counter(common_phrases)
+
     texts = tuple(sorted(sorted(counts), key=lambda text: -counts[text])[:MOST_TEXTS])
     place = {text: index for index, text in enumerate(texts)}
-    return texts, [sorted(place[text] for text in own | short if text in place) for own, short in parts]
+    texts_of_reports = [
+        sorted(place[text] for text in own_sentences | own_phrases if text in place)
+        for own_sentences, own_phrases in parts
+    ]
+    return texts, texts_of_reports

@@ -54,15 +54,17 @@ class Checkpoint:
         if not weights:
             raise _without_weights("The checkpoint holds no weights.")
 
-        strangers = [key for key, value in weights.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+        tensors = {key: value for key, value in weights.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        strangers = [key for key in weights if key not in tensors]
         if strangers:
             raise _without_weights(
                 f"The checkpoint's weights hold {len(strangers)} entries that are not named tensors; the first is "
                 f"'{strangers[0]!s:.120}'."
             )
 
-        wrapped = all(key.startswith("module.") for key in weights)
-        return {key.removeprefix("module.") if wrapped else key: value for key, value in weights.items()}
+        if all(key.startswith("module.") for key in tensors):
+            return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
+        return tensors
 
 
 def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots = ANYWHERE) -> Checkpoint:
@@ -85,9 +87,11 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
                 if sha256 is not None:
                     _check_digest(sha256, digest_of_open_file(file))
                 raise
+
         if sha256 is not None:
             _check_digest(sha256, checkpoint.sha256)
         return checkpoint
+
     except FileNotFoundError as error:
         raise InvalidCheckpoint(
             "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."
@@ -143,7 +147,7 @@ def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
     raise Unsupported("The weights file is neither a safetensors file nor one of torch.save.", _GIVE_WEIGHTS)
 
 
-def _load_weights(source: HashedFile, contents: Contents, value: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _load_weights(source: HashedFile, contents: Contents, value: dict[str, object]) -> tuple[str, dict[str, object]]:
     """The digest, and the file's dictionary with tensors where its weights were stored ones."""
     weights = _weights_in(value)
     stored = [tensor for tensor in weights.values() if isinstance(tensor, StoredTensor)]
@@ -152,13 +156,13 @@ def _load_weights(source: HashedFile, contents: Contents, value: dict[str, Any])
     except _MALFORMED as error:
         raise Damaged from error
 
-    loaded = {key: tensors[tensor] if isinstance(tensor, StoredTensor) else tensor for key, tensor in weights.items()}
+    loaded = {key: tensors[entry] if isinstance(entry, StoredTensor) else entry for key, entry in weights.items()}
     if weights is value:
         return digest, loaded
     return digest, {key: loaded if entry is weights else entry for key, entry in value.items()}
 
 
-def _weights_in(contents: Mapping[str, Any]) -> Mapping[str, Any]:
+def _weights_in(contents: Mapping[str, object]) -> Mapping[str, object]:
     for name in _WEIGHTS_ENTRIES:
         entry = contents.get(name)
         if isinstance(entry, Mapping):

@@ -61,7 +61,8 @@ class FixedPadConv(nn.Conv2d):
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, nominal_size: int
     ) -> None:
         total = max((math.ceil(nominal_size / stride) - 1) * stride + kernel - nominal_size, 0)
-        before, after = total // 2, total - total // 2
+        before = total // 2
+        after = total - before
         super().__init__(
             inputs,
             outputs,
@@ -96,10 +97,12 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         hidden = inputs * expansion
-        self.expands, self.squeezes = expansion != 1, not lite
+        self.expands = expansion != 1
+        self.squeezes = not lite
         self.skips = stride == 1 and inputs == outputs
         self.reused: frozenset[str] = frozenset()
         self._activate: Callable[..., Tensor] = functional.relu6 if lite else functional.silu
+
         if self.expands:
             self._expand_conv: nn.Module | None = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = _norm(hidden)
@@ -120,10 +123,12 @@ class Block(nn.Module):
         if self.expands:
             x = self._activate(_normed(self._expand_conv, self._bn0, x), inplace="_bn0" in self.reused)
         x = self._activate(_normed(self._depthwise_conv, self._bn1, x), inplace="_bn1" in self.reused)
+
         if self.squeezes:
             weights = self._activate(self._se_reduce(x.mean((2, 3), keepdim=True)))
             weights = self._se_expand(weights).sigmoid()
             x = x.mul_(weights) if "_bn1" in self.reused else x * weights
+
         x = _normed(self._project_conv, self._bn2, x)
         if self.skips:
             x = x.add_(inputs) if "_bn2" in self.reused else x + inputs
@@ -144,6 +149,7 @@ class EfficientNet(nn.Module):
         lite = variant.lite
         self.reused: frozenset[str] = frozenset()
         self._activate: Callable[..., Tensor] = functional.relu6 if lite else functional.silu
+
         stem = _STEM if lite else variant.channels(_STEM)
         head = _HEAD if lite else variant.features
         self._conv_stem: nn.Module | None = FixedPadConv(3, stem, 3, stride=2, nominal_size=variant.nominal_size)

@@ -23,13 +23,16 @@ def fold_norms(network: nn.Module, keep: Collection[str]) -> None:
             for convolution, norm in module.norm_of.items():
                 if hasattr(module, convolution) and path + convolution not in keep:
                     _fold(module, convolution, norm)
+
             module.reused = frozenset(norm for norm in module.norm_of.values() if path + norm not in keep)
 
 
 @torch.no_grad()
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
     folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-    setattr(module, norm, _padded_inside(folded) if isinstance(folded, FixedPadConv) and folded.uneven else folded)
+    if isinstance(folded, FixedPadConv) and folded.uneven:
+        folded = _padded_inside(folded)
+    setattr(module, norm, folded)
     setattr(module, convolution, None)
 
 
@@ -41,6 +44,7 @@ def _padded_inside(convolution: FixedPadConv) -> nn.Conv2d:
     """
     assert convolution.uneven is not None and convolution.bias is not None  # noqa: S101, PT018 - as the caller checked
     before, after = convolution.uneven[:2]
+
     size = convolution.kernel_size[0] + after - before
     even = nn.Conv2d(
         convolution.in_channels,
@@ -51,6 +55,7 @@ def _padded_inside(convolution: FixedPadConv) -> nn.Conv2d:
         groups=convolution.groups,
         device="meta",
     )
+
     even.weight = nn.Parameter(functional.pad(convolution.weight, (after - before, 0, after - before, 0)))
     even.bias = nn.Parameter(convolution.bias)
     return even.eval()

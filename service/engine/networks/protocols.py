@@ -61,14 +61,17 @@ def choose_device(setting: str) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     if setting == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
     try:
         device = torch.device(setting)
     except RuntimeError:
         device = None
+
     if device is None or device.type not in {"cpu", "cuda"}:
         raise InvalidInput(
             f"'{setting}' is not a device.", field="device", value=setting, remedy="Use auto, cpu or cuda:N."
         )
+
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidInput(
             f"This machine has {torch.cuda.device_count()} CUDA devices.",
@@ -76,4 +79,5 @@ def choose_device(setting: str) -> torch.device:
             value=setting,
             remedy="Use auto or cpu, or name a device that this machine has.",
         )
+
     return device

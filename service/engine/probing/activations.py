@@ -42,12 +42,15 @@ class RunningSummary:
         """Take the next images, float32 [B, U]."""
         if self._count == 0:
             self._first = activations[0].double()
-            self._sum, self._squares = torch.zeros_like(self._first), torch.zeros_like(self._first)
-            self._least, self._greatest = activations[0], activations[0]
+            self._sum = torch.zeros_like(self._first)
+            self._squares = torch.zeros_like(self._first)
+            self._least = self._greatest = activations[0]
+
         self._count += len(activations)
         for difference in activations.double() - self._first:
             self._sum += difference
             self._squares += difference * difference
+
         self._least = torch.minimum(self._least, activations.amin(dim=0))
         self._greatest = torch.maximum(self._greatest, activations.amax(dim=0))
 
@@ -63,6 +66,7 @@ class RunningSummary:
             self._sum, self._squares = following._sum.clone(), following._squares.clone()
             self._least, self._greatest = following._least, following._greatest
             return
+
         shift = following._first - self._first
         squares = following._squares + 2 * shift * following._sum + following._count * shift * shift
         # Not in place: the sums may be inference tensors or lie in a stored shard's file.

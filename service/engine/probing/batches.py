@@ -59,6 +59,7 @@ def image_batches(
     def batch() -> ImageBatch:
         stacks = [torch.from_numpy(np.stack([prepared[i] for prepared in waiting])) for i in range(len(contracts))]
         result = ImageBatch(tuple(indices), tuple(skipped), stacks[0], stacks[-1])
+
         for part in (indices, skipped, waiting):
             part.clear()
         return result
@@ -70,10 +71,12 @@ def image_batches(
                 continue
             if waiting and [array.shape for array in prepared] != [array.shape for array in waiting[0]]:
                 yield batch()
+
             indices.append(index)
             waiting.append(prepared)
             if len(waiting) == batch_size:
                 yield batch()
+
     if waiting:
         yield batch()
     elif skipped:
@@ -92,6 +95,7 @@ def _decoded(
             pending.append((index, threads.submit(images.load, index, contracts)))
             if len(pending) > ahead:
                 yield _result(*pending.popleft(), on_unreadable)
+
         while pending:
             yield _result(*pending.popleft(), on_unreadable)
     finally:

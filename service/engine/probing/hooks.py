@@ -33,6 +33,7 @@ def pool_output(output: object, pooling: Pooling, *, square: bool, tokens: Token
         return None
     if output.ndim == 4 and square and output.shape[2] != output.shape[3]:
         return None
+
     output = output.float()
     if output.ndim == 4:
         return output.mean(dim=(2, 3)) if pooling == "avg" else output.amax(dim=(2, 3))
@@ -48,6 +49,7 @@ def _pool_tokens(output: Tensor, pooling: Pooling, tokens: Tokens | None) -> Ten
         return None
     if tokens.has_class:
         return output[:, 0].clone()
+
     patches = output[:, tokens.registers :]
     return patches.mean(dim=1) if pooling == "avg" else patches.amax(dim=1)
 
@@ -63,6 +65,7 @@ def hooked(modules: Mapping[str, nn.Module], hook: Callable[[str, object], None]
                 hook(name, output)
 
             handles.append(module.register_forward_hook(listen))
+
         yield
     finally:
         for handle in handles:
@@ -88,6 +91,7 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
             return
         if layer in captured:
             raise _without_tensor(layer, "runs more than once in a forward pass")
+
         pooled = pool_output(output, pooling, square=square, tokens=tokens[layer])
         if pooled is None:
             raise _without_tensor(layer, f"returns {_describe(output, tokens[layer])}")
@@ -102,6 +106,7 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
             target.module(images)
         finally:
             listening = False
+
         for layer in modules:
             if layer not in captured:
                 raise _without_tensor(layer, "does not run in a forward pass")
@@ -140,6 +145,7 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     device = next(target.module.parameters(), torch.empty(0)).device
     with torch.inference_mode(), hooked(modules, record), FakeTensorMode(allow_non_fake_inputs=True):
         target.module(torch.zeros(_BLANK_IMAGES, 3, contract.height, contract.width, device=device))
+
     return tuple(
         LayerInfo(name, outputs[0].shape[1], type(modules[name]).__name__)
         for name, outputs in pooled.items()

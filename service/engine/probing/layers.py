@@ -23,8 +23,9 @@ def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
     """
     if not layers:
         raise InvalidInput("The request names no layer.", field="layers", remedy="Name at least one layer.")
+
     known = named_layers(target)
-    found: dict[str, nn.Module] = {}
+    modules: dict[str, nn.Module] = {}
     taken: set[str] = set()
     for layer in layers:
         name = canonical_layer(layer)
@@ -33,5 +34,5 @@ def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
         if name in taken:
             raise InvalidInput(f"Layer '{layer}' is requested twice.", field="layers", value=layer)
         taken.add(name)
-        found[layer] = known[name]
-    return found
+        modules[layer] = known[name]
+    return modules

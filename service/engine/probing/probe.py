@@ -53,6 +53,7 @@ def merge_records(records: Iterable[LayerRecord]) -> LayerRecord:
             merged = record
         else:
             merged.merge(record)
+
     if merged is None:
         raise ValueError("no shard has the layer")
     return merged
@@ -79,6 +80,7 @@ class Probing:
                 self.layers[layer].merge(record)
             else:
                 self.layers[layer] = record
+
         self.embeddings += following.embeddings
         self.used += [first + index for index in following.used]
         self.skipped += [first + index for index in following.skipped]
@@ -189,9 +191,10 @@ def _empty_records(
     similarity = options.method.similarity
     if similarity not in PRIOR_METHODS:
         check_full_matrix_fits(len(items), units, similarity)
-    keeps_all = similarity not in PRIOR_METHODS or (
-        wants_every_activation(options, items) and full_matrix_fits(len(items), units)
-    )
+        keeps_all = True
+    else:
+        keeps_all = wants_every_activation(options, items) and full_matrix_fits(len(items), units)
+
     return {
         layer: LayerRecord(RunningTopK(kept_top(options)), RunningSummary(), FullActivations() if keeps_all else None)
         for layer in outputs

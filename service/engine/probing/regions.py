@@ -36,24 +36,27 @@ def find_regions(
     by_item: dict[int, list[Spot]] = defaultdict(list)
     for spot in spots:
         by_item[spot.item].append(spot)
-    modules = find_layers(target, sorted({spot.layer for item in by_item.values() for spot in item}))
+
+    layers = {spot.layer for spots_of_item in by_item.values() for spot in spots_of_item}
+    modules = find_layers(target, sorted(layers))
     maps: dict[str, Tensor] = {}
 
     def keep(layer: str, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim == 4:
             maps[layer] = output[0].float().clone()
 
-    found: dict[Spot, Region] = {}
+    regions: dict[Spot, Region] = {}
     with torch.inference_mode(), hooked(modules, keep):
         for item, wanted in sorted(by_item.items()):
             try:
                 [array] = images.load(item, [target.preprocessing])
             except (UnreadableImage, ImageChanged):
                 continue
+
             maps.clear()
             target.module(torch.from_numpy(array)[None].to(device))
-            found.update(_regions(maps, wanted))
-    return found
+            regions.update(_regions(maps, wanted))
+    return regions
 
 
 def region_of(activations: Tensor) -> Region:
@@ -61,6 +64,7 @@ def region_of(activations: Tensor) -> Region:
     height, width = activations.shape
     above = activations >= (activations.min() + activations.max()) / 2
     parts, _ = label(above.cpu().numpy())
+
     peak = divmod(int(activations.argmax()), width)
     rows, columns = find_objects(parts)[parts[peak] - 1]
     return (

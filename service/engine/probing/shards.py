@@ -36,13 +36,12 @@ def gather_embeddings(parts: "Sequence[Tensor | StoredShard]", positions: Tensor
         raise IndexError(f"there are embeddings of {starts[-1]} images")
     # One search for all parts: a mask for each would cost parts x positions, and both grow with the probe set.
     cuts = torch.searchsorted(positions, torch.tensor(starts)).tolist()
-    return torch.cat(
-        [
-            part[positions[begin:end] - first]
-            for part, first, begin, end in zip(parts, starts[:-1], cuts[:-1], cuts[1:], strict=True)
-            if begin < end
-        ]
-    )
+
+    rows = []
+    for part, first, begin, end in zip(parts, starts[:-1], cuts[:-1], cuts[1:], strict=True):
+        if begin < end:
+            rows.append(part[positions[begin:end] - first])
+    return torch.cat(rows)
 
 
 def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
@@ -66,6 +65,7 @@ def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
         tensors[f"{index}.summary"] = record.summary.state
         if record.full is not None:
             tensors[f"{index}.full"] = record.full.matrix
+
     data: bytes = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     return data
 
@@ -113,11 +113,13 @@ class StoredShard:
         """What the layer did, on the CPU. Raises ValueError where the shard does not have it."""
         index = self.layers.index(layer)
         with safe_open(self._path, "pt") as file:
-            full = [file.get_tensor(f"{index}.full")] if f"{index}.full" in file.keys() else None  # noqa: SIM118
+            has_full = f"{index}.full" in file.keys()  # noqa: SIM118 - not a mapping
+            full = FullActivations([file.get_tensor(f"{index}.full")]) if has_full else None
+
         return LayerRecord(
-            RunningTopK(self._keep[index], keys=self._tensor(f"{index}.top"), seen=len(self)),
-            RunningSummary.restore(len(self), self._tensor(f"{index}.summary")),
-            None if full is None else FullActivations(full),
+            top=RunningTopK(self._keep[index], keys=self._tensor(f"{index}.top"), seen=len(self)),
+            summary=RunningSummary.restore(len(self), self._tensor(f"{index}.summary")),
+            full=full,
         )
 
     @cached_property

@@ -54,25 +54,31 @@ def spread_of_scores(concept_scores: Tensor) -> ConceptSpread:
     return ConceptSpread(mean.float(), deviation.float())
 
 
-def spread_of_embeddings(embeddings: Callable[[Tensor], Tensor], images: int, texts: Tensor) -> ConceptSpread:
+def spread_of_embeddings(embeddings: Callable[[Tensor], Tensor], images: int, concepts: Tensor) -> ConceptSpread:
     """The same from unit-length embeddings, without the matrix: t'm and sqrt(t'St), S being the images' covariance.
 
-    embeddings: maps positions among the images (int64 [n], ascending, CPU) to float32 [n, D]. texts: float32 [C, D].
-    They are read 8,192 images at a time, whatever shards they lie in, so shards change nothing.
+    embeddings: maps positions among the images (int64 [n], ascending, CPU) to float32 [n, D].
+    concepts: the concepts' embeddings, float32 [C, D].
+    The images are read 8,192 images at a time, whatever shards they lie in, so shards change nothing.
     """
-    width = texts.shape[1]
-    mean, scatter = texts.new_zeros(width, dtype=torch.float64), texts.new_zeros(width, width, dtype=torch.float64)
+    width = concepts.shape[1]
+    mean = concepts.new_zeros(width, dtype=torch.float64)
+    scatter = concepts.new_zeros(width, width, dtype=torch.float64)
+
     for start in range(0, images, _IMAGES_AT_ONCE):
-        part = embeddings(torch.arange(start, min(start + _IMAGES_AT_ONCE, images))).to(texts.device)
-        own = part.double().mean(dim=0)
-        centred = part - own.float()
-        difference, share = own - mean, len(part) / (start + len(part))
+        positions = torch.arange(start, min(start + _IMAGES_AT_ONCE, images))
+        part = embeddings(positions).to(concepts.device)
+        part_mean = part.double().mean(dim=0)
+        centred = part - part_mean.float()
+        difference = part_mean - mean
+        share = len(part) / (start + len(part))
         # Two samples' scatters add up to that of both, less what lies between their means (Chan et al. 1979).
         scatter += (centred.t() @ centred).double() + torch.outer(difference, difference) * start * share
         mean += difference * share
+
     covariance = (scatter / images).float()
-    variance = ((texts @ covariance) * texts).sum(dim=1).clamp_min(0)
-    return ConceptSpread(texts @ mean.float(), variance.sqrt())
+    variance = ((concepts @ covariance) * concepts).sum(dim=1).clamp_min(0)
+    return ConceptSpread(concepts @ mean.float(), variance.sqrt())
 
 
 def scan_depths(top_k: int) -> tuple[int, ...]:
@@ -101,7 +107,8 @@ class ContrastScorer:
         """
         for start, stop in self.scores.blocks(len(rows)):
             prior = self._prior[start:stop]
-            yield start, self._z(self.scores.columns(start, stop), rows, slice(start, stop)).add_(prior), prior
+            z = self._z(self.scores.columns(start, stop), rows, slice(start, stop))
+            yield start, z.add_(prior), prior
 
     def of_sets(self, rows: Tensor, _prior: Tensor, _units: int, /) -> Iterator[tuple[int, Tensor]]:
         """The scores of any image sets [S, K]: those of units, for no layer has a part in them."""

@@ -57,6 +57,7 @@ def soft_wpmi_from_top_k(
     """Soft-WPMI from ready top images: [N, C] and int64 [U, K], most activating first -> [U, C]."""
     parameters = WpmiParameters(temperature=temperature, lam=lam, p_start=p_start, p_end=p_end, min_prob=min_prob)
     columns, rows = columns_of_scores(concept_scores, top_indices)
+
     result = torch.empty(len(top_indices), concept_scores.shape[1], device=concept_scores.device)
     for start, block, _ in WpmiScorer(columns, parameters).of_units(rows):
         result[:, start : start + block.shape[1]] = block
@@ -112,6 +113,7 @@ def contrast_from_top_k(concept_scores: Tensor, top_indices: Tensor, *, lam: flo
     """Contrast (scan) from ready top images: [N, C] and int64 [U, K], most activating first -> [U, C]."""
     columns, rows = columns_of_scores(concept_scores, top_indices)
     scorer = ContrastScorer(columns, spread_of_scores(concept_scores), lam, scan=scan)
+
     result = torch.empty(len(top_indices), concept_scores.shape[1], device=concept_scores.device)
     for start, block, _ in scorer.of_units(rows):
         result[:, start : start + block.shape[1]] = block
@@ -161,12 +163,15 @@ def rank_reorder(
             field="probe_set",
             value=len(activations),
         )
+
     result = torch.empty(activations.shape[1], concept_scores.shape[1], device=concept_scores.device)
     for unit, images in enumerate(top_k_images(activations, n)):
         descending = activations[images, unit]
         ascending = descending.flip(0)
+
         orders = torch.stack([torch.randperm(n, generator=generator) for _ in range(5)]).to(images.device)
         by_chance = (ascending - ascending[orders]).abs().pow(p).mean()
+
         scores = concept_scores[images]
         ranks = scores.argsort(dim=0, stable=True).argsort(dim=0)
         error = (descending[:, None] - ascending[ranks]).abs().pow(p).mean(dim=0) / by_chance

@@ -55,9 +55,11 @@ def log_products_numba(
     padded_rows = pad(rows, (0, missing)).to(torch.int32).contiguous().numpy()
     padded_base = pad(base, (0, missing), value=1.0).numpy()
     padded_weight = pad(weight, (0, missing)).numpy()
-    out = torch.empty(rows.shape[0], concepts)
-    kernel, score_array, out_array = _compiled(), scores.numpy(), out.numpy()
     softmax = np.float32(temperature), log_sums.numpy()
+
+    out = torch.empty(rows.shape[0], concepts)
+    score_array, out_array = scores.numpy(), out.numpy()
+    kernel = _compiled()
     workers = torch.get_num_threads()
 
     def score_strips(first: int) -> None:
@@ -70,6 +72,7 @@ def log_products_numba(
     with ThreadPoolExecutor(workers) as threads:
         for _ in threads.map(score_strips, range(workers)):
             pass
+
     return out
 
 
@@ -81,15 +84,19 @@ def log_products_torch(
     out = torch.empty(rows.shape[0], q.shape[1], device=q.device)
     weights, bases = weight.tolist(), base.tolist()
     units = max(1, _TORCH_BLOCK // q.shape[1])
+
     for start in range(0, rows.shape[0], units):
         block = rows[start : start + units]
         total = torch.zeros(len(block), q.shape[1], device=q.device)
+
         for group in range(0, rows.shape[1], _GROUP):
             product = torch.ones_like(total)
             for r in range(group, min(group + _GROUP, rows.shape[1])):
                 product.mul_(q.index_select(0, block[:, r]).mul_(weights[r]).add_(bases[r]))
             total.add_(product.log_())
+
         out[start : start + units] = total
+
     return out
 
 
@@ -119,17 +126,20 @@ def _compiled() -> Callable[..., None]:
             image = strip[i]
             for c in range(_STRIP):
                 image[c] = exp(temperature * image[c] - log_sums[i])
+
         mantissa = np.empty(_STRIP, np.float32)
         exponent = np.empty(_STRIP, np.int32)
         for u in range(rows.shape[0]):
             for c in range(_STRIP):
                 mantissa[c] = np.float32(1)
                 exponent[c] = 0
+
             for g in range(0, rows.shape[1], _GROUP):
                 q0, q1, q2 = strip[rows[u, g]], strip[rows[u, g + 1]], strip[rows[u, g + 2]]
                 q3, q4 = strip[rows[u, g + 3]], strip[rows[u, g + 4]]
                 b0, b1, b2, b3, b4 = base[g], base[g + 1], base[g + 2], base[g + 3], base[g + 4]
                 w0, w1, w2, w3, w4 = weight[g], weight[g + 1], weight[g + 2], weight[g + 3], weight[g + 4]
+
                 for c in range(_STRIP):
                     left = (b0 + w0 * q0[c]) * (b1 + w1 * q1[c])
                     right = (b2 + w2 * q2[c]) * (b3 + w3 * q3[c])
@@ -137,6 +147,7 @@ def _compiled() -> Callable[..., None]:
                     bits = np.float32(product).view(np.int32)
                     exponent[c] += (bits >> shift) - bias
                     mantissa[c] = np.int32((bits & mantissa_bits) | one_bits).view(np.float32)
+
             for c in range(out.shape[1]):
                 out[u, c] = np.float32(exponent[c]) * ln2 + math.log(mantissa[c])
 

@@ -32,6 +32,7 @@ class ConceptColumns:
         rows = units if self.exist else max(self.images, units)
         width = _BLOCK_ENTRIES // rows // _NARROWEST_BLOCK * _NARROWEST_BLOCK
         width = max(width, _NARROWEST_BLOCK)
+
         for start in range(0, self.concepts, width):
             yield start, min(start + width, self.concepts)
 
@@ -48,12 +49,13 @@ def columns_of_scores(concept_scores: Tensor, top_indices: Tensor) -> tuple[Conc
     return ConceptColumns(len(images), concept_scores.shape[1], columns, exist=all_occur), rows
 
 
-def columns_of_embeddings(images: Tensor, texts: Tensor) -> ConceptColumns:
+def columns_of_embeddings(images: Tensor, concepts: Tensor) -> ConceptColumns:
     """P as the products of unit-length embeddings [R, D] and [C, D] on one device; small ones are made at once."""
-    if len(images) * len(texts) <= _MATRIX_ENTRIES:
-        matrix = images @ texts.t()
-        return ConceptColumns(len(images), len(texts), lambda start, stop: matrix[:, start:stop], exist=True)
-    return ConceptColumns(len(images), len(texts), lambda start, stop: images @ texts[start:stop].t())
+    if len(images) * len(concepts) <= _MATRIX_ENTRIES:
+        matrix = images @ concepts.t()
+        return ConceptColumns(len(images), len(concepts), lambda start, stop: matrix[:, start:stop], exist=True)
+
+    return ConceptColumns(len(images), len(concepts), lambda start, stop: images @ concepts[start:stop].t())
 
 
 class Scorer(Protocol):
@@ -87,17 +89,21 @@ class Ranking:
     prior: Tensor
 
 
-def best_concepts(scorer: Scorer, rows: Tensor, count: int, *, between: Callable[[], None]) -> Ranking:
+def best_concepts(scorer: Scorer, rows: Tensor, count: int, *, check_cancelled: Callable[[], None]) -> Ranking:
     """The `count` best concepts of each unit; of equal scores the lower concept index comes first.
 
-    rows: see `Scorer.of_units`. between: called between two blocks; may raise to stop.
+    rows: see `Scorer.of_units`.
+    check_cancelled: called between two blocks; may raise to stop.
     """
-    ranking, priors = RunningTopK(count), []
+    ranking = RunningTopK(count)
+    priors = []
+
     for start, block, prior in scorer.of_units(rows):
         if start > 0:
-            between()
+            check_cancelled()
         ranking.update(block.t())
         priors.append(prior)
+
     return Ranking(ranking.indices, ranking.values, torch.cat(priors))
 
 

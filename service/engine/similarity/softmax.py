@@ -26,11 +26,14 @@ def log_sum_exp(scores: Tensor, temperature: float) -> Tensor:
     """
     if scores.device.type != "cpu":
         return torch.logsumexp(temperature * scores, dim=1)
-    kernel, array = _compiled_log_sum_exp(), scores.numpy()
-    result = torch.empty(len(scores))
-    out, scale = result.numpy(), np.float32(temperature)
 
-    workers, rows = torch.get_num_threads(), max(1, _ENTRIES_AT_ONCE // scores.shape[1])
+    result = torch.empty(len(scores))
+    array, out = scores.numpy(), result.numpy()
+    scale = np.float32(temperature)
+
+    kernel = _compiled_log_sum_exp()
+    workers = torch.get_num_threads()
+    rows = max(1, _ENTRIES_AT_ONCE // scores.shape[1])
 
     def sum_rows(first: int) -> None:
         for start in range(first * rows, len(array), workers * rows):
@@ -40,6 +43,7 @@ def log_sum_exp(scores: Tensor, temperature: float) -> Tensor:
     with ThreadPoolExecutor(workers) as threads:
         for _ in threads.map(sum_rows, range(workers)):
             pass
+
     return result
 
 
@@ -52,7 +56,9 @@ def compiled_exp() -> Callable[[np.float32], np.float32]:
     """
     import numba
 
-    one, lowest, log2_e = np.float32(1), np.float32(-87), np.float32(1 / math.log(2))
+    first_term = np.float32(1)
+    lowest = np.float32(-87)
+    log2_e = np.float32(1 / math.log(2))
     # log 2 in two parts, the first with few bits: n times it is exact.
     ln2_high, ln2_low = np.float32(0.693359375), np.float32(math.log(2) - 0.693359375)
     rounding = np.float32(1.5 * 2**23)  # added and taken off again, it rounds to an integer
@@ -63,7 +69,7 @@ def compiled_exp() -> Callable[[np.float32], np.float32]:
         bounded = lowest if x < lowest else x
         n = (bounded * log2_e + rounding) - rounding
         r = (bounded - n * ln2_high) - n * ln2_low
-        series = one + (r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
+        series = first_term + (r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
         return series * np.int32((np.int32(n) + bias) << shift).view(np.float32)
 
     return cast("Callable[[np.float32], np.float32]", numba.njit(inline="always")(exp))
@@ -82,6 +88,7 @@ def _compiled_log_sum_exp() -> Callable[..., None]:
             row = scores[i]
             largest = row[0]
             lanes[:] = largest
+
             for block in range(0, whole, _LANES):
                 part = row[block : block + _LANES]
                 for c in range(_LANES):
@@ -90,17 +97,20 @@ def _compiled_log_sum_exp() -> Callable[..., None]:
                 largest = max(largest, lanes[c])
             for c in range(whole, scores.shape[1]):
                 largest = max(largest, row[c])
+
             offset = temperature * largest
             lanes[:] = np.float32(0)
             for block in range(0, whole, _LANES):
                 part = row[block : block + _LANES]
                 for c in range(_LANES):
                     lanes[c] += exp(temperature * part[c] - offset)
+
             total = np.float32(0)
             for c in range(_LANES):
                 total += lanes[c]
             for c in range(whole, scores.shape[1]):
                 total += exp(temperature * row[c] - offset)
+
             out[i] = np.float32(math.log(total)) + offset
 
     return cast("Callable[..., None]", numba.njit(nogil=True)(kernel))

@@ -74,6 +74,7 @@ class WpmiScorer:
                 columns = self.scores.columns(start, stop)[:, [concept - start for concept in inside]]
                 raw = log_products(columns, self._parameters.temperature, self._log_sums, rows, base, weight)
                 parts.append(raw.sub_(prior[inside], alpha=self._parameters.lam))
+
         return torch.cat(parts, dim=1) if parts else prior.new_empty(len(rows), 0)
 
     def _raw(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:

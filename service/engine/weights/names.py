@@ -1,7 +1,6 @@
 """The allow-list: every name that a pickle of weights may hold, and what of ours stands for it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -59,7 +58,7 @@ def _inert(*_: object) -> object:
     return Inert()
 
 
-def _dictionary(*arguments: Any) -> object:
+def _dictionary(*arguments: object) -> object:
     """dict, OrderedDict or Counter: a dictionary, whose entries follow, or are the argument.
 
     Never a copy: a file could have a large dictionary copied as often as it has instructions.
@@ -73,7 +72,7 @@ def _dictionary(*arguments: Any) -> object:
     return entries if type(entries) is dict else _take_pairs(entries)
 
 
-def _take_pairs(pairs: Any) -> dict[Any, Any]:
+def _take_pairs(pairs: object) -> dict[object, object]:
     """The dictionary of a list of pairs, as Python 2 wrote it. No writer uses such a list twice, so nobody may."""
     if type(pairs) is not list or not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
         raise Damaged
@@ -83,14 +82,14 @@ def _take_pairs(pairs: Any) -> dict[Any, Any]:
     return entries
 
 
-def _dictionary_with_default(factory: Any = None, *arguments: Any) -> object:
+def _dictionary_with_default(factory: object = None, *arguments: object) -> object:
     """defaultdict. What it would make of missing keys is of no use here."""
     if factory is not None and type(factory) is not Name:
         raise Damaged
     return _dictionary(*arguments)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> StoredTensor:
+def _tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> StoredTensor:
     """`_rebuild_tensor` and `_rebuild_tensor_v2`, whose further arguments say nothing about the numbers."""
     if type(storage) is not Storage or storage.dtype is None:
         raise Damaged
@@ -98,14 +97,27 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> 
 
 
 def _tensor_2(
-    storage: Any, offset: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, marks: Any = None
+    storage: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _gradient: object,
+    _hooks: object,
+    marks: object = None,
 ) -> StoredTensor:
     _refuse_marks(marks)
     return _tensor(storage, offset, shape, strides)
 
 
 def _tensor_3(
-    storage: Any, offset: Any, shape: Any, strides: Any, _gradient: Any, _hooks: Any, dtype: Any, marks: Any = None
+    storage: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _gradient: object,
+    _hooks: object,
+    dtype: object,
+    marks: object = None,
 ) -> StoredTensor:
     """`_rebuild_tensor_v3`, for types that have no class of storages."""
     _refuse_marks(marks)
@@ -114,8 +126,8 @@ def _tensor_3(
     return _stored(storage, dtype, offset, shape, strides)
 
 
-def _stored(storage: Storage, dtype: torch.dtype, offset: Any, shape: Any, strides: Any) -> StoredTensor:
-    if type(shape) is not tuple or type(strides) is not tuple:
+def _stored(storage: Storage, dtype: torch.dtype, offset: object, shape: object, strides: object) -> StoredTensor:
+    if type(offset) is not int or type(shape) is not tuple or type(strides) is not tuple:
         raise Damaged
     return StoredTensor(storage, dtype, offset, shape, strides)
 
@@ -125,13 +137,13 @@ def _refuse_marks(marks: object) -> None:
         raise unsupported_tensor("one that is marked as negated or conjugated")
 
 
-def _parameter(tensor: Any, *_: object) -> StoredTensor:
+def _parameter(tensor: object, *_: object) -> StoredTensor:
     if type(tensor) is not StoredTensor:
         raise Damaged
     return tensor
 
 
-def _subclass(make: Any, _class: Any, arguments: Any, _state: Any) -> object:
+def _subclass(make: object, _class: object, arguments: object, _state: object) -> object:
     """`_rebuild_from_type_v2`: a tensor with attributes, which are left out."""
     if type(make) is not Name:
         raise Damaged
@@ -164,7 +176,7 @@ def look_up(name: str) -> object:
     raise Program(f"Opening the weights file would run code: it asks for {shown}.")
 
 
-def storage_of(reference: tuple[Any, ...]) -> Storage:
+def storage_of(reference: tuple[object, ...]) -> Storage:
     """A reference to a storage: `("storage", class, key, device, elements)`, in old files with a sixth entry, None."""
     kind, storage_type, key, _, elements, *view = reference
     if kind != "storage" or type(storage_type) is not StorageType or type(key) is not str or view not in ([], [None]):

@@ -7,7 +7,6 @@ file could get hold of. Whatever a file does not describe with plain values or t
 import pickle
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -59,21 +58,24 @@ class PickleReader:
     """Interprets one pickle.
 
     read: takes a number of bytes and returns exactly as many, or raises Damaged.
-    names: what stands for each name on the allow-list, by its full name.
-    storage: makes a value of a reference to a storage.
+    look_up: what stands for each name on the allow-list, by its full name.
+    storage_of: makes a value of a reference to a storage.
     """
 
     def __init__(
-        self, read: Callable[[int], bytes], names: Callable[[str], object], storage: Callable[[tuple[Any, ...]], object]
+        self,
+        read: Callable[[int], bytes],
+        look_up: Callable[[str], object],
+        storage_of: Callable[[tuple[object, ...]], object],
     ) -> None:
         self._read = read
-        self._names = names
-        self._storage = storage
-        self._stack: list[Any] = []
-        self._marked: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
+        self._look_up = look_up
+        self._storage_of = storage_of
+        self._stack: list[object] = []
+        self._marked: list[list[object]] = []
+        self._memo: dict[int, object] = {}
 
-    def load(self) -> Any:
+    def load(self) -> object:
         """The pickled value. Raises Damaged, Program or Unsupported."""
         for _ in range(_MOST_INSTRUCTIONS):
             instruction = self._read(1)
@@ -131,7 +133,7 @@ class PickleReader:
             case pickle.SETITEMS:
                 self._set(self._since_mark())
             case pickle.GLOBAL:
-                self._stack.append(self._names(self._full_name()))
+                self._stack.append(self._look_up(self._full_name()))
             case pickle.REDUCE | pickle.NEWOBJ:
                 self._make()
             case pickle.BUILD:
@@ -155,19 +157,19 @@ class PickleReader:
             raise Damaged
         self._stack[-length:] = [tuple(self._stack[-length:])]
 
-    def _since_mark(self) -> list[Any]:
+    def _since_mark(self) -> list[object]:
         values = self._stack
         self._stack = self._marked.pop()
         return values
 
-    def _append(self, values: list[Any]) -> None:
+    def _append(self, values: list[object]) -> None:
         target = self._stack[-1]
         if type(target) is list:
             target.extend(values)
         elif type(target) is not Inert:
             raise Damaged
 
-    def _set(self, values: list[Any]) -> None:
+    def _set(self, values: list[object]) -> None:
         target = self._stack[-1]
         if type(target) is not dict:
             if type(target) is Inert:
@@ -179,7 +181,8 @@ class PickleReader:
 
     def _full_name(self) -> str:
         module, name = self._line(), self._line()
-        return _PYTHON_2.get(f"{module}.{name}", f"{module}.{name}".replace("__builtin__.", "builtins."))
+        written = f"{module}.{name}"
+        return _PYTHON_2.get(written, written.replace("__builtin__.", "builtins."))
 
     def _line(self) -> str:
         line = bytearray()
@@ -205,7 +208,7 @@ class PickleReader:
         reference = self._stack.pop()
         if type(reference) is not tuple:
             raise Damaged
-        self._stack.append(self._storage(reference))
+        self._stack.append(self._storage_of(reference))
 
     def _check_protocol(self, protocol: int) -> None:
         if protocol != 2:
@@ -215,7 +218,7 @@ class PickleReader:
             )
 
 
-def checked_key(key: Any) -> Any:
+def checked_key(key: object) -> object:
     """A dictionary's key, unless a file can choose it so that it is slow to look up: nested tuples, huge integers.
 
     Raises Damaged.

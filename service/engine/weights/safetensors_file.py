@@ -44,6 +44,7 @@ def read_safetensors(file: HashedFile) -> Contents:
     (length,) = _LENGTH.unpack(file.look(0, _LENGTH.size))
     if length > min(_LARGEST_HEADER, file.size - _LENGTH.size):
         raise Damaged
+
     begin = _LENGTH.size + length
     header = json.loads(file.look(_LENGTH.size, length))
 
@@ -63,6 +64,7 @@ def _tensor(name: str, entry: dict[str, Any], begin: int) -> tuple[StoredTensor,
         raise Unsupported(
             f"The weights file holds numbers of type {entry['dtype']!s:.20}.", "Save its tensors as float32 or float16."
         )
+
     shape = tuple(entry["shape"])
     first, last = entry["data_offsets"]
     if len(shape) > MOST_DIMENSIONS:

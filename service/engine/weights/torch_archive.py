@@ -23,6 +23,7 @@ def read_archive(file: HashedFile) -> Contents:
     """What the archive holds. Raises Damaged, Program or Unsupported."""
     members = _members(file)
     _refuse_programs(members)
+
     places = {name: _place(file, member) for name, member in members.items()}
     _refuse_overlaps(places)
     if "data.pkl" not in places:
@@ -40,11 +41,11 @@ def read_archive(file: HashedFile) -> Contents:
     return Contents(value, storages)
 
 
-def _refuse_programs(names: Container[str]) -> None:
+def _refuse_programs(members: Container[str]) -> None:
     """TorchScript and exported programs are zip files too; both carry code."""
-    if "constants.pkl" in names:
+    if "constants.pkl" in members:
         raise Program("The weights file is a TorchScript program, which carries code.")
-    if "archive_format" in names or ".data/extern_modules" in names:
+    if "archive_format" in members or ".data/extern_modules" in members:
         raise Program("The weights file is an exported program or package, which carries code.")
 
 

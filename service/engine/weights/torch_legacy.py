@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable
-from typing import Any
 
 from service.engine.weights.faults import Damaged, Unsupported
 from service.engine.weights.hashed_file import HashedFile, Place
@@ -45,29 +44,30 @@ def read_legacy(file: HashedFile) -> Contents:
     stream = _Stream(file)
     storages: dict[str, Storage] = {}
 
-    def referred(reference: tuple[Any, ...]) -> Storage:
+    def referred(reference: tuple[object, ...]) -> Storage:
         storage = storage_of(reference)
         return storages.setdefault(storage.key, storage)
 
-    def next_pickle(storage: Callable[[tuple[Any, ...]], object] = _refuse) -> Any:
-        return PickleReader(stream.exactly, look_up, storage).load()
+    def next_pickle(referred_storage: Callable[[tuple[object, ...]], object] = _refuse) -> object:
+        return PickleReader(stream.exactly, look_up, referred_storage).load()
 
     if next_pickle() != _PROTOCOL:
         raise Damaged
     system = next_pickle()
     if type(system) is not dict or system.get("little_endian") is not True:
         raise Unsupported("The weights file has the wrong byte order.", "Save it on a little-endian machine.")
+
     value = next_pickle(referred)
     keys = next_pickle()
 
     return Contents(value, _places(file, stream.position, keys, storages))
 
 
-def _refuse(_: tuple[Any, ...]) -> object:
+def _refuse(_: tuple[object, ...]) -> object:
     raise Damaged
 
 
-def _places(file: HashedFile, position: int, keys: Any, storages: dict[str, Storage]) -> dict[str, Place]:
+def _places(file: HashedFile, position: int, keys: object, storages: dict[str, Storage]) -> dict[str, Place]:
     """The storages in the order of `keys`, each behind the number of its elements."""
     # Before anything hashes them: nested tuples of a few bytes take years to hash.
     if type(keys) is not list or any(type(key) is not str for key in keys):
@@ -82,6 +82,7 @@ def _places(file: HashedFile, position: int, keys: Any, storages: dict[str, Stor
         count = file.look(position, 8)
         if count != struct.pack("<q", storage.size // itemsize):
             raise Damaged
+
         places[key] = Place(position + len(count), storage.size)
         position = places[key].end
         if position > file.size:

@@ -89,7 +89,7 @@ def judged(images: ArrayImages, options: DissectionOptions = OPTIONS, *, units: 
         batch_size=32,
     )
     names = NAMES if any(item.findings is not None for item in images.items) else {}
-    found = dissect(probing_pass, CONCEPTS, names=names, progress=no_progress)
+    found = dissect(probing_pass, CONCEPTS, finding_of_concept=names, progress=no_progress)
     layers, evidence = control_discoveries(found.layers, found.evidence, watched=1)
     return replace(found, layers=layers, evidence=evidence)
 

@@ -73,7 +73,7 @@ def noise(seed: int, correlation: float, *, exams_known: bool, contrast: bool = 
     scorer: Scorer = WpmiScorer(columns, WpmiParameters())
     if contrast:
         scorer = ContrastScorer(columns, spread_of_scores(images @ texts.T), 1.0)
-    ranking = best_concepts(scorer, top, 1, between=lambda: None)
+    ranking = best_concepts(scorer, top, 1, check_cancelled=lambda: None)
     exams = Exams(of_image, 120, "exam") if exams_known else Exams(torch.arange(480), 480, "image")
     p = torch.empty(units, dtype=torch.float64)
     for group in draw_null_sets(exams, top, 2000, seed):
@@ -112,7 +112,7 @@ def _called_after_size(seed: int, patient: float, units: int = 250) -> float:
     single = torch.randn(len(of_image), units, generator=generator)
     top = top_k_images(patient**0.5 * whole + (1 - patient) ** 0.5 * single, 40)
     scorer = ContrastScorer(columns_of_embeddings(images, texts), spread_of_scores(images @ texts.T), 1.0)
-    ranking = best_concepts(scorer, top, 1, between=lambda: None)
+    ranking = best_concepts(scorer, top, 1, check_cancelled=lambda: None)
     responses = scorer.of_concepts(top, ranking.prior, (0,))[:, 0]
     called = 0
     for group in draw_null_sets(Exams(of_image, 150, "exam"), top, 2000, seed):

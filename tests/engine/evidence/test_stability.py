@@ -32,10 +32,10 @@ def test_labels_are_chosen_anew_with_the_prior_of_the_resample() -> None:
     without_some[:3] = 0
     labels = labels_of_resamples(scorer, top, rows, exams, [once, without_some], 6, lambda: None)
     assert labels.shape == (5, 2)
-    assert torch.equal(labels[:, 0], best_concepts(scorer, rows[:, :6], 1, between=lambda: None).indices[:, 0])
+    assert torch.equal(labels[:, 0], best_concepts(scorer, rows[:, :6], 1, check_cancelled=lambda: None).indices[:, 0])
     left = torch.stack([images[images >= 12][:6] for images in top])
     columns, rows = columns_of_scores(scores, left)
-    alone = best_concepts(WpmiScorer(columns, WpmiParameters()), rows, 1, between=lambda: None)
+    alone = best_concepts(WpmiScorer(columns, WpmiParameters()), rows, 1, check_cancelled=lambda: None)
     assert torch.equal(labels[:, 1], alone.indices[:, 0])
 
 

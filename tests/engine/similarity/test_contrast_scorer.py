@@ -130,7 +130,7 @@ def test_of_equal_concepts_the_lower_comes_first() -> None:
     half, top = draw(16, 30, 70), top_k_images(draw(17, 30, 3), 8)
     scores = torch.cat([half, half], dim=1)
     columns, rows = columns_of_scores(scores, top)
-    best = best_concepts(ContrastScorer(columns, spread_of_scores(scores), 1.0), rows, 6, between=lambda: None)
+    best = best_concepts(ContrastScorer(columns, spread_of_scores(scores), 1.0), rows, 6, check_cancelled=lambda: None)
     indices, values = best.indices, best.scores
     assert torch.equal(indices[:, 1::2], indices[:, ::2] + 70)
     assert torch.equal(values[:, 1::2], values[:, ::2])
@@ -176,7 +176,7 @@ def test_noise_is_significant_as_often_as_it_should_be(patient: float, scan: boo
     columns, rows = columns_of_scores(scores, top)
     assert columns.images == images
     scorer = ContrastScorer(columns, spread_of_scores(scores), 1.0, scan=scan)
-    best = best_concepts(scorer, rows, 1, between=lambda: None)
+    best = best_concepts(scorer, rows, 1, check_cancelled=lambda: None)
     p = torch.empty(units, dtype=torch.float64)
     for group in draw_null_sets(exams, top, 2000, 0):
         table = null_table(scorer, group.sets, best.prior, units, [])

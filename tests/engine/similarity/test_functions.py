@@ -152,7 +152,7 @@ def test_best_concepts_are_ranked_over_all_blocks_with_ties_to_the_lower_concept
     columns, rows = columns_of_scores(concepts, top_k_images(torch.randn(30, 3, generator=generator).to(device), 8))
     pauses: list[None] = []
     scorer = WpmiScorer(columns, WpmiParameters())
-    best = best_concepts(scorer, rows, 6, between=lambda: pauses.append(None))
+    best = best_concepts(scorer, rows, 6, check_cancelled=lambda: pauses.append(None))
     indices, scores = best.indices, best.scores
     assert len(pauses) == 2  # three blocks of 64
     assert torch.equal(indices[:, 1::2], indices[:, ::2] + 70)
