@@ -59,7 +59,7 @@ def _compare(first: Dissection, second: Dissection) -> Comparison:
     networks, concepts = [read_labels(one.layers) for one in (first, second)], builtin_concept_set("bi-rads")
     dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
     texts = embed_concepts(dissector, concepts.texts).numpy()
-    return compare(networks, [ARCHITECTURE] * 2, concepts, refused=[None, None], concept_embeddings=texts)
+    return compare(networks, [ARCHITECTURE] * 2, concepts, not_tested_reasons=[None, None], concept_embeddings=texts)
 
 
 def _rows(comparison: Comparison) -> list[Row]:

@@ -96,7 +96,11 @@ class ShownExams:
 def facts_of_audit(baseline: Dissected, now: Dissected, concept_set: ConceptSet) -> AuditFacts:
     """The facts of an audit of another network of the same architecture."""
     comparison = compare(
-        [baseline.labels, now.labels], ["one"] * 2, concept_set, refused=[None, None], concept_embeddings=None
+        [baseline.labels, now.labels],
+        ["one"] * 2,
+        concept_set,
+        not_tested_reasons=[None, None],
+        concept_embeddings=None,
     )
     return AuditFacts(now.facts, baseline=baseline.facts, drift=drift_facts(_NO_COMPARISON, comparison))
 

@@ -163,13 +163,15 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first_error = error.errors(include_url=False)[0]
 
-    name = str(first["loc"][0])
+    name = str(first_error["loc"][0])
     field = Settings.model_fields[name]
-    value = "***" if field.annotation is SecretStr else first["input"]
-    context = first.get("ctx", {})
-    why = context["error"] if first["type"] == "value_error" else f"it must be {expected_of(first['type'], context)}"
+    value = "***" if field.annotation is SecretStr else first_error["input"]
+
+    kind = first_error["type"]
+    context = first_error.get("ctx", {})
+    why = context["error"] if kind == "value_error" else f"it must be {expected_of(kind, context)}"
     raise InvalidInput(
         f"{name.upper()} is '{value}', which cannot be used: {why}.",
         field=name,

@@ -102,9 +102,10 @@ def _reader_has_gone(output: int | None) -> bool:
     """Is it our own output that nobody reads any more, and not a connection to elsewhere?"""
     if output is None:
         return False
-    look = select.poll()
-    look.register(output, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
+
+    poll = select.poll()
+    poll.register(output, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _drop_output() -> None:

@@ -103,8 +103,10 @@ class DataRoots:
             if most is not None and size > most:
                 raise TooLarge(most)
             self.check_size(size)
-            same = f"/proc/self/fd/{place}"
-            return os.fdopen(os.open(same, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+            same_file = f"/proc/self/fd/{place}"
+            descriptor = os.open(same_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return os.fdopen(descriptor, "rb")
         finally:
             os.close(place)
 

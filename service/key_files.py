@@ -67,5 +67,6 @@ def check_key(key: str, *, field: str, value: object, remedy: str) -> None:
         problem = "is more than one line, or holds control characters"
     else:
         return
+
     where = "" if value is None else f": {value}"
     raise InvalidInput(f"The API key {problem}{where}.", field=field, value=value, remedy=remedy)

@@ -14,6 +14,7 @@ def configure_logging(level: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -25,11 +26,13 @@ def configure_logging(level: str) -> None:
             ],
         )
     )
+
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # It tells every URL that it requests, and those of webhooks may hold secrets.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -56,10 +56,11 @@ class JobQueue(Protocol):
 class ItemRunner(Protocol):
     """What a worker's child computes: work items."""
 
-    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> JsonObject:
-        """Do a work item and return its result, small JSON. tell: how many of its units of work are done.
+    def run(self, lease: AnyLease, report_progress: Callable[[int], None], /) -> JsonObject:
+        """Do a work item and return its result, small JSON.
 
-        tell raises JobCancelled when the item is no longer wanted. Raises any DissectError.
+        report_progress: takes how many of its units of work are done; raises JobCancelled when the item is no longer
+        wanted. Raises any DissectError.
         """
         ...
 

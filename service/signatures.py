@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature as _Refused
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -43,10 +43,14 @@ class Signature:
         return (json.dumps(self.as_json(), indent=2) + "\n").encode()
 
     @classmethod
-    def from_json(cls, value: Any) -> "Signature":
+    def from_json(cls, value: object) -> "Signature":
         """The signature that `as_json` gave. Raises InvalidSignature for anything else."""
         fields = ("algorithm", "key_id", "sha256", "signature")
-        if not isinstance(value, dict) or set(value) != set(fields) or not all(type(value[f]) is str for f in fields):
+        if (
+            not isinstance(value, dict)
+            or set(value) != set(fields)
+            or not all(type(value[name]) is str for name in fields)
+        ):
             raise InvalidSignature(
                 "This is not a signature document.",
                 field="signature",
@@ -63,6 +67,7 @@ class Signature:
             raise InvalidSignature(
                 "The signature document is not JSON.", field="signature", remedy="Give the file as it was written."
             ) from None
+
         if signature.as_bytes() != document:
             raise InvalidSignature(
                 "The signature document was changed after it was written.",
@@ -94,11 +99,13 @@ class PublicKey:
             key = serialization.load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm):
             key = None
+
         # Compared with what it says, since PEM readers pass over bytes that they do not need.
         if isinstance(key, Ed25519PublicKey):
             public = cls(key)
             if public.pem.encode().rstrip() == pem.replace(b"\r\n", b"\n").rstrip():
                 return public
+
         raise InvalidInput(
             "This is not an Ed25519 public key in PEM.",
             field="public_key",
@@ -115,6 +122,7 @@ class PublicKey:
             raise InvalidSignature(
                 f"The signature's algorithm is not {ALGORITHM}.", field="algorithm", value=signature.algorithm
             )
+
         if signature.key_id != self.key_id:
             raise InvalidSignature(
                 f"The signature was made with another key, not with the trusted {self.key_id}.",
@@ -122,6 +130,7 @@ class PublicKey:
                 value=signature.key_id,
                 remedy="Verify with the public key of whoever signed, if you trust it.",
             )
+
         digest = hashlib.sha256(document).hexdigest()
         if signature.sha256 != digest:
             raise SignatureMismatch(
@@ -129,6 +138,7 @@ class PublicKey:
                 field="sha256",
                 value=signature.sha256,
             )
+
         try:
             self._key.verify(_decoded(signature.signature), document)
         except _Refused:
@@ -153,6 +163,7 @@ class SigningKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
         unfinished = path.with_name(path.name + ".new")
         try:
             unfinished.unlink(missing_ok=True)
@@ -170,6 +181,7 @@ class SigningKey:
                 value=path,
                 remedy="Name a file that does not exist yet, in a writable folder.",
             ) from error
+
         return cls(key)
 
     @classmethod
@@ -180,6 +192,7 @@ class SigningKey:
             key = serialization.load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise _unusable(path, "is not a private key in PEM without a password") from None
+
         if not isinstance(key, Ed25519PrivateKey):
             raise _unusable(path, "is not an Ed25519 key")
         return cls(key)

@@ -1,7 +1,6 @@
 """What was expected where a value did not fit, in our own words for every kind of error that pydantic has."""
 
 from collections.abc import Mapping
-from typing import Any
 
 _FALLBACK = "a value as GET /openapi.json describes it"
 
@@ -75,7 +74,7 @@ _EXPECTED: dict[str, str] = {
 }
 
 
-def expected_of(kind: str, context: Mapping[str, Any]) -> str:
+def expected_of(kind: str, context: Mapping[str, object]) -> str:
     """What a field should hold, as a noun: `a list of at least 1 item(s)`. kind, context: of pydantic's error."""
     try:
         expected = _EXPECTED[kind].format_map(context)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from service.domain.jobs import Job
 from service.domain.json_values import JsonObject
@@ -13,7 +12,7 @@ from service.errors import Conflict
 class _Part:
     """Something that must be the same in all dissections."""
 
-    value: Any
+    value: object
     """None where nobody knows."""
     shown: str
     """How an error writes it."""
@@ -30,10 +29,10 @@ def check_comparable(jobs: Sequence[Job]) -> None:
     for job, parts in zip(jobs, parts_of_jobs, strict=True):
         _check_all_known(job, parts)
 
-    first, first_parts = jobs[0], parts_of_jobs[0]
-    for other, other_parts in zip(jobs[1:], parts_of_jobs[1:], strict=True):
-        _check_same_parts(first, first_parts, other, other_parts)
-        _check_same_exams(first, other)
+    reference, reference_parts = jobs[0], parts_of_jobs[0]
+    for job, parts in zip(jobs[1:], parts_of_jobs[1:], strict=True):
+        _check_same_parts(reference, reference_parts, job, parts)
+        _check_same_exams(reference, job)
 
 
 def _check_all_known(job: Job, parts: Mapping[str, _Part]) -> None:
@@ -48,40 +47,45 @@ def _check_all_known(job: Job, parts: Mapping[str, _Part]) -> None:
 
 
 def _check_same_parts(
-    first: Job, first_parts: Mapping[str, _Part], other: Job, other_parts: Mapping[str, _Part]
+    reference: Job, reference_parts: Mapping[str, _Part], job: Job, parts: Mapping[str, _Part]
 ) -> None:
     differences = {
-        name: f"{part.shown} against {other_parts[name].shown}"
-        for name, part in first_parts.items()
-        if part.value != other_parts[name].value
+        name: f"{part.shown} against {parts[name].shown}"
+        for name, part in reference_parts.items()
+        if part.value != parts[name].value
     }
     if not differences:
         return
 
     remedy = "Compare dissections made with the same dissector, probe set, concept set, method and evidence."
-    other_shards = first.request.shard_size != other.request.shard_size
+    other_shards = reference.request.shard_size != job.request.shard_size
     if other_shards and list(differences) == ["probe_set.images"]:
         remedy = "Dissect both with the same shard_size: digests of images are taken per shard."
 
     field, value = next(iter(differences.items()))
     listed = ", ".join(f"{name} ({difference})" for name, difference in differences.items())
     raise Conflict(
-        f"Job {other.id} cannot be compared with job {first.id}, because they differ in {listed}.",
+        f"Job {job.id} cannot be compared with job {reference.id}, because they differ in {listed}.",
         field=field,
         value=value,
         remedy=remedy,
     )
 
 
-def _check_same_exams(first: Job, other: Job) -> None:
-    number, other_number = (_within(job.manifest or {}, "evidence", "units") for job in (first, other))
-    if number is None or other_number is None or number == other_number:
+def _check_same_exams(reference: Job, job: Job) -> None:
+    reference_manifest = reference.manifest or {}
+    manifest = job.manifest or {}
+
+    reference_number = _within(reference_manifest, "evidence", "units")
+    number = _within(manifest, "evidence", "units")
+    if reference_number is None or number is None or reference_number == number:
         return
 
-    kind, other_kind = (_within(job.manifest or {}, "evidence", "drawn_by") for job in (first, other))
-    difference = f"{number} {kind}s against {other_number} {other_kind}s"
+    reference_kind = _within(reference_manifest, "evidence", "drawn_by")
+    kind = _within(manifest, "evidence", "drawn_by")
+    difference = f"{reference_number} {reference_kind}s against {number} {kind}s"
     raise Conflict(
-        f"Job {other.id} cannot be compared with job {first.id}: evidence was drawn from {difference}.",
+        f"Job {job.id} cannot be compared with job {reference.id}: evidence was drawn from {difference}.",
         field="evidence.units",
         value=difference,
         remedy="Dissect again whichever is older: an earlier release did not keep patients and copies together.",
@@ -111,9 +115,9 @@ def _parts(job: Job) -> dict[str, _Part]:
     return parts
 
 
-def _within(manifest: JsonObject, *keys: str) -> Any:
+def _within(manifest: JsonObject, *keys: str) -> object:
     """The value that is that deep in a manifest; None where it is not there."""
-    value: Any = manifest
+    value: object = manifest
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

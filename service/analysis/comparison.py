@@ -70,13 +70,14 @@ def compare(
     architectures: Sequence[str | None],
     concept_set: ConceptSet,
     *,
-    refused: Sequence[str | None],
+    not_tested_reasons: Sequence[str | None],
     concept_embeddings: NDArray[np.float32] | None,
 ) -> Comparison:
     """Compare two dissections or more, which `check_comparable` has found to be alike.
 
-    architectures: of each network; units are paired only within one that is known. refused: why nothing was inferred,
-    for each network. concept_embeddings: as the dissector has them, float32 [C, D]; None where they were not kept.
+    architectures: of each network; units are paired only within one that is known.
+    not_tested_reasons: of each network, the reason where nothing was inferred.
+    concept_embeddings: as the dissector has them, float32 [C, D]; None where they were not kept.
     Raises Conflict where no layer is in all of them.
     """
     shared_layers = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
@@ -100,10 +101,14 @@ def compare(
 
     meanings_missing = meanings is None and any(counts_of_network.pairings)
     notes = (
-        *_notes_on_labels(basis, refused),
+        *_notes_on_labels(basis, not_tested_reasons),
         *_notes_on_exams(resamples, splits),
         *_notes_on_concepts(groupings, meanings_missing=meanings_missing),
     )
+
+    unshared = []
+    for network in networks:
+        unshared.append(tuple(name for name in network.layers if name not in shared_layers))
 
     return Comparison(
         basis=basis,
@@ -111,14 +116,17 @@ def compare(
         halves=splits,
         network=_scopes([None], [counts_of_network], groupings)[0],
         layers=_scopes(shared_layers, counts_of_layers, groupings),
-        unshared=tuple(tuple(name for name in network.layers if name not in shared_layers) for network in networks),
+        unshared=tuple(unshared),
         notes=notes,
     )
 
 
 def _groupings(networks: Sequence[NetworkLabels], concept_set: ConceptSet) -> Groupings:
     """Single concepts are compared only where any of the networks has them as a label."""
-    labels = {concept_set.concepts[index].text for network in networks for index in network.concepts}
+    labels: set[str] = set()
+    for network in networks:
+        labels.update(concept_set.concepts[index].text for index in network.concepts)
+
     return Groupings(
         category=Codes.group(concept_set, lambda concept: concept.category),
         broad_category=Codes.group(concept_set, lambda concept: concept.broad_category),
@@ -157,12 +165,14 @@ def _count(
 
 def _scopes(layers: Sequence[str | None], counts: Sequence[_ScopeCounts], groupings: Groupings) -> tuple[Scope, ...]:
     """The scopes of one false-discovery control."""
-    categories = compositions([scope.by_category() for scope in counts], groupings.category.names)
-    broad_categories = compositions([scope.by_broad_category() for scope in counts], groupings.broad_category.names)
+    categories = compositions([scope.by_category() for scope in counts], groupings.category.group_names)
+    broad_categories = compositions(
+        [scope.by_broad_category() for scope in counts], groupings.broad_category.group_names
+    )
 
     scopes = []
     for place, (layer, scope) in enumerate(zip(layers, counts, strict=True)):
-        concepts = [network.concept for network in scope.tallies]
+        concept_tallies = [network.concept for network in scope.tallies]
         scopes.append(
             Scope(
                 layer=layer,
@@ -170,19 +180,24 @@ def _scopes(layers: Sequence[str | None], counts: Sequence[_ScopeCounts], groupi
                 labelled=scope.labelled,
                 categories=categories[place],
                 broad_categories=broad_categories[place],
-                only=_only_there(concepts, groupings.concept.names),
-                concepts=_differing_concepts(concepts),
+                only=_only_there(concept_tallies, groupings.concept.group_names),
+                concepts=_differing_concepts(concept_tallies),
                 churn=tuple(None if pairing is None else _churn(pairing) for pairing in scope.pairings),
             )
         )
     return tuple(scopes)
 
 
-def _only_there(tallies: Sequence[Tally], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _only_there(tallies: Sequence[Tally], concepts: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Of each network: the concepts that it alone has."""
     present = np.stack([tally.counts > 0 for tally in tallies])
     present_once = present & (present.sum(axis=0) == 1)
-    return tuple(tuple(names[index] for index in np.flatnonzero(network).tolist()) for network in present_once)
+
+    concepts_of_networks = []
+    for network in present_once:
+        indices = np.flatnonzero(network).tolist()
+        concepts_of_networks.append(tuple(concepts[index] for index in indices))
+    return tuple(concepts_of_networks)
 
 
 def _differing_concepts(tallies: Sequence[Tally]) -> tuple[Measured, ...]:
@@ -204,7 +219,8 @@ def _differing_between_halves(tally: Tally) -> Floats:
 
 
 def _churn(pairing: Pairing) -> Churn:
-    labelled, categorised = pairing.labelled_in_both, pairing.categorised_in_both
+    labelled = pairing.labelled_in_both
+    categorised = pairing.categorised_in_both
     semantic = UNKNOWN
     if not isnan(pairing.distance):
         semantic = _share(pairing.distance, labelled, pairing.halves_distance)
@@ -235,11 +251,11 @@ def _common(numbers: Sequence[int]) -> int:
     return numbers[0] if len(set(numbers)) == 1 else 0
 
 
-def _notes_on_labels(basis: Basis, refused: Sequence[str | None]) -> Iterator[str]:
+def _notes_on_labels(basis: Basis, not_tested_reasons: Sequence[str | None]) -> Iterator[str]:
     if basis == "significant":
         return
 
-    reasons = dict.fromkeys(reason for reason in refused if reason)
+    reasons = dict.fromkeys(reason for reason in not_tested_reasons if reason)
     why = "; ".join(reasons) or "Not every unit has a p-value."
     yield f"Labels are the units' best concepts, significant or not. {why}"
 
@@ -252,9 +268,9 @@ def _notes_on_exams(resamples: int, splits: int) -> Iterator[str]:
 
 
 def _notes_on_concepts(groupings: Groupings, *, meanings_missing: bool) -> Iterator[str]:
-    if not groupings.category.names:
+    if not groupings.category.group_names:
         yield "The concept set has no categories, so none are counted."
-    if not groupings.broad_category.names:
+    if not groupings.broad_category.group_names:
         yield "The concept set has no broad categories, so none are counted."
     if meanings_missing:
         yield (

@@ -44,33 +44,37 @@ class _GroupTest(NamedTuple):
     p: float
 
 
-def compositions(scopes: Sequence[GroupedScope], names: Sequence[str]) -> list[Composition]:
+def compositions(scopes: Sequence[GroupedScope], group_names: Sequence[str]) -> list[Composition]:
     """The composition of each scope, with the groups that have a neuron there.
 
-    names: of the groups. The q-values of a network hold for all groups of all scopes together.
+    The q-values of a network hold for all groups of all scopes together.
     """
     groups = [_groups_with_neurons(scope) for scope in scopes]
     others = range(1, len(scopes[0].tallies))
     changes_of_others = [_changes(scopes, groups, other) for other in others]
 
-    return [
-        _composition(scope, names, groups[place], [changes[place] for changes in changes_of_others])
-        for place, scope in enumerate(scopes)
-    ]
+    composed = []
+    for place, scope in enumerate(scopes):
+        changes_of_scope = [changes[place] for changes in changes_of_others]
+        composed.append(_composition(scope, group_names, groups[place], changes_of_scope))
+    return composed
 
 
 def _groups_with_neurons(scope: GroupedScope) -> list[int]:
     """The groups that have a neuron in any of the networks."""
-    number_of_groups = len(scope.tallies[0].counts)
-    return [group for group in range(number_of_groups) if any(tally.counts[group] for tally in scope.tallies)]
+    groups = range(len(scope.tallies[0].counts))
+    return [group for group in groups if any(tally.counts[group] for tally in scope.tallies)]
 
 
 def _composition(
-    scope: GroupedScope, names: Sequence[str], groups: Sequence[int], changes_of_others: Sequence[Mapping[int, Change]]
+    scope: GroupedScope,
+    group_names: Sequence[str],
+    groups: Sequence[int],
+    changes_of_others: Sequence[Mapping[int, Change]],
 ) -> Composition:
     rows = [
         CategoryRow(
-            name=names[group],
+            name=group_names[group],
             neurons=tuple(int(tally.counts[group]) for tally in scope.tallies),
             changes=tuple(changes[group] for changes in changes_of_others),
         )
@@ -83,16 +87,17 @@ def _composition(
 
 def _changes(scopes: Sequence[GroupedScope], groups: Sequence[Sequence[int]], other: int) -> list[Mapping[int, Change]]:
     """For each scope: group -> its change in the network at the place `other`."""
-    tests = [
-        [_test(scope, group, other) for group in groups_of_scope]
-        for scope, groups_of_scope in zip(scopes, groups, strict=True)
-    ]
-    q_values = iter(false_discovery([test.p for tests_of_scope in tests for test in tests_of_scope]))
+    tests = []
+    for scope, groups_of_scope in zip(scopes, groups, strict=True):
+        tests.append([_test(scope, group, other) for group in groups_of_scope])
 
-    return [
-        {test.group: _change(scope, test, next(q_values), other) for test in tests_of_scope}
-        for scope, tests_of_scope in zip(scopes, tests, strict=True)
-    ]
+    p_values = [test.p for tests_of_scope in tests for test in tests_of_scope]
+    q_values = iter(false_discovery(p_values))
+
+    changes: list[Mapping[int, Change]] = []
+    for scope, tests_of_scope in zip(scopes, tests, strict=True):
+        changes.append({test.group: _change(scope, test, next(q_values), other) for test in tests_of_scope})
+    return changes
 
 
 def _test(scope: GroupedScope, group: int, other: int) -> _GroupTest:

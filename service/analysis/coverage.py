@@ -214,15 +214,13 @@ def _category(layers: Sequence[_Layer], name: str, concepts: Sequence[ConceptCov
 
 def _layer_counts(layers: Sequence[_Layer], concepts: Sequence[int]) -> tuple[LayerCount, ...]:
     """The counts of these concepts together, in the layers that have any or would have by chance."""
-    counts = [
-        LayerCount(
-            layer=layer.name,
-            neurons=sum(layer.neurons.get(concept, 0) for concept in concepts),
-            expected=sum(layer.expected.get(concept, 0.0) for concept in concepts),
-        )
-        for layer in layers
-    ]
-    return tuple(count for count in counts if count.neurons or count.expected)
+    counts = []
+    for layer in layers:
+        neurons = sum(layer.neurons.get(concept, 0) for concept in concepts)
+        expected = sum(layer.expected.get(concept, 0.0) for concept in concepts)
+        if neurons or expected:
+            counts.append(LayerCount(layer.name, neurons, expected))
+    return tuple(counts)
 
 
 def _missing(

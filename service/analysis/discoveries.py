@@ -19,7 +19,8 @@ def control_discoveries(
     each of the set's watched concepts; `watched` is their number. Whether a test is significant depends on all others
     of its family, so a layer alone has no q.
     """
-    units = [neuron.evidence for layer in layers for neuron in layer.neurons if neuron.evidence is not None]
+    neurons = [neuron for layer in layers for neuron in layer.neurons]
+    units = [neuron.evidence for neuron in neurons if neuron.evidence is not None]
     p = np.array([unit.significance.p for unit in units if unit.significance is not None])
     if evidence is None or len(p) == 0:
         return tuple(layers), evidence
@@ -29,11 +30,12 @@ def control_discoveries(
     watched_q = q_values(watched_p, len(p) * watched)
 
     # Both run along with the neurons, in the order in which the p-values were taken.
-    next_q, next_watched_q = iter(q.tolist()), iter(watched_q.tolist())
-    controlled = [
-        replace(layer, neurons=tuple(_controlled(neuron, next_q, next_watched_q) for neuron in layer.neurons))
-        for layer in layers
-    ]
+    next_q = iter(q.tolist())
+    next_watched_q = iter(watched_q.tolist())
+    controlled = []
+    for layer in layers:
+        controlled_neurons = tuple(_controlled(neuron, next_q, next_watched_q) for neuron in layer.neurons)
+        controlled.append(replace(layer, neurons=controlled_neurons))
 
     significant = q <= LEVEL
     largest_p = float(p[significant].max()) if significant.any() else None

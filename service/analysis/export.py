@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Literal, TextIO, cast
 
 import numpy as np
 
@@ -220,7 +220,7 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
     file.write(f'], "null": {_json(null)}}}')
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 

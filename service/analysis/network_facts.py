@@ -24,7 +24,10 @@ def network_facts(
     coverage = cover(layers, concept_set, evidence, essential)
     watch_list = watch(layers, concept_set, evidence)
     labels = read_labels(layers)
-    responses = tuple(tuple(response.text for response in neuron.responses) for neuron in watch_list.neurons)
+
+    responses = []
+    for neuron in watch_list.neurons:
+        responses.append(tuple(response.text for response in neuron.responses))
 
     return NetworkFacts(
         refused=coverage.refused,
@@ -35,7 +38,7 @@ def network_facts(
         concepts={concept.text: concept.neurons for concept in coverage.concepts if concept.neurons},
         categories={category.name: category.neurons for category in coverage.categories if category.neurons},
         unseen={missing.text: missing.reason for missing in coverage.missing if missing.reason != "not represented"},
-        responses=responses,
+        responses=tuple(responses),
         halves=labels.splits,
         watched_halves=_watched_halves(labels, watch_list, concept_set),
     )
@@ -43,7 +46,8 @@ def network_facts(
 
 def _median_stability(layers: Sequence[LayerDissection]) -> float | None:
     """The median share of the resamples that keep a significant label; None without any."""
-    evidence = [neuron.evidence for layer in layers for neuron in layer.neurons if neuron.significant]
+    neurons = [neuron for layer in layers for neuron in layer.neurons]
+    evidence = [neuron.evidence for neuron in neurons if neuron.significant]
     shares_kept = [known.stability.label for known in evidence if known is not None and known.stability is not None]
     return median(shares_kept) if shares_kept else None
 

@@ -1,7 +1,6 @@
 """Differences, their intervals, and what the choice of exams alone would make of them."""
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ INTERVAL = (2.5, 97.5)
 """Percentiles of the resamples that bound a bootstrap interval of 95 %."""
 
 Counts = NDArray[np.int32]
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.floating]
 
 
 def measured(value: float | None, *between_halves: Floats) -> Measured:

@@ -1,7 +1,7 @@
 """Policies as YAML or JSON, their schema, and errors that name the rule and the field."""
 
 from difflib import get_close_matches
-from typing import Any, cast, get_args
+from typing import get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -14,7 +14,7 @@ from service.errors import InvalidPolicy
 from service.wrong_values import expected_of
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
-_KINDS = tuple(cast("Any", kind).__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
+_KINDS = tuple(kind.__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
 _MALFORMED = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What PyYAML raises: its own errors, and those of malformed numbers, dates or truth values and of deep nesting."""
 
@@ -24,7 +24,7 @@ _REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
 class _PlainLoader(yaml.SafeLoader):
     """A loader without aliases: with them a text of some hundred bytes stands for a document of any size."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Compose a node, unless it repeats another."""
         if self.check_event(yaml.AliasEvent):
             raise InvalidPolicy(
@@ -41,6 +41,7 @@ def parse_policy(content: str) -> Policy:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
         raise InvalidPolicy(f"The policy is not valid YAML{where}.", field="policy", remedy=_REMEDY) from None
+
     check_values(document, "policy", within="policy")
     return policy_from(document)
 

@@ -83,8 +83,8 @@ def test_required_concepts(rule: RequiredConcepts, facts: AuditFacts) -> TestRes
     if len(untestable) == required:
         return TestResult(None, "None of the concepts can be tested.", figures)
 
-    apart = f"; {len(untestable)} cannot be tested" if untestable else ""
-    return TestResult(True, f"{required - len(untestable)} of {required} concepts have a neuron{apart}.", figures)
+    untested = f"; {len(untestable)} cannot be tested" if untestable else ""
+    return TestResult(True, f"{required - len(untestable)} of {required} concepts have a neuron{untested}.", figures)
 
 
 def test_required_categories(rule: RequiredCategories, facts: AuditFacts) -> TestResult:
@@ -237,9 +237,12 @@ def _if_every_label_is_lost(facts: AuditFacts) -> TestResult | None:
 
 def _watched_share(network: NetworkFacts, concepts: Iterable[str] | None) -> float:
     """The share of the live neurons that respond to these watched concepts; None: to any."""
-    wanted = None if concepts is None else set(concepts)
-    responding = [texts for texts in network.responses if wanted is None or wanted.intersection(texts)]
-    return len(responding) / network.live
+    if concepts is None:
+        return len(network.responses) / network.live
+
+    wanted = set(concepts)
+    responding = sum(not wanted.isdisjoint(responses) for responses in network.responses)
+    return responding / network.live
 
 
 def _watched_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
@@ -248,7 +251,8 @@ def _watched_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> flo
         return None
 
     wanted = network.watched_halves if concepts is None else set(concepts).intersection(network.watched_halves)
-    counts = np.array([network.watched_halves[text] for text in wanted]).reshape(-1, network.halves, 2).sum(axis=0)
+    counts_of_concepts = np.array([network.watched_halves[text] for text in wanted])
+    counts = counts_of_concepts.reshape(-1, network.halves, 2).sum(axis=0)
     return percentile(np.abs(counts[:, 0] - counts[:, 1]) / network.live, FLOOR)
 
 
@@ -256,6 +260,6 @@ def _loss(change: CategoryChange) -> float:
     return -change.gain / change.before if change.before else 0.0
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names as an enumeration."""
-    return ", ".join(names)
+def listed(words: Iterable[str]) -> str:
+    """Words as an enumeration."""
+    return ", ".join(words)

@@ -79,7 +79,8 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
         layer.layer: _survival(layer, layer_by_image)
         for layer, layer_by_image in zip(by_exam.layers, by_image.layers, strict=True)
     }
-    significant = [neuron for layer in by_exam.layers for neuron in layer.neurons if neuron.significant]
+    neurons = [neuron for layer in by_exam.layers for neuron in layer.neurons]
+    significant = [neuron for neuron in neurons if neuron.significant]
 
     qualifications = () if by_exam.evidence is None else by_exam.evidence.qualifications
     verdict_on = {qualification.text: qualification.verdict for qualification in qualifications}
@@ -111,7 +112,7 @@ def _survival(by_exam: LayerDissection, by_image: LayerDissection) -> Survival:
         threshold_met=len(neurons_meeting(by_exam, local_threshold(by_exam))),
         by_exam=sum(neuron.significant is True for neuron in by_exam.neurons),
         by_image=sum(neuron.significant is True for neuron in by_image.neurons),
-        by_both=sum(bool(neuron.significant and same.significant) for neuron, same in neurons),
+        by_both=sum(bool(neuron.significant and neuron_by_image.significant) for neuron, neuron_by_image in neurons),
     )
 
 

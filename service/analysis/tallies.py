@@ -19,20 +19,19 @@ Mask = NDArray[np.bool_]
 class Codes:
     """A grouping of C concepts into K groups."""
 
-    names: tuple[str, ...]
-    """Of the groups."""
+    group_names: tuple[str, ...]
     of_concept: Indices
     """The group of each concept [C]; NONE for a concept without one."""
 
     @classmethod
     def group(cls, concept_set: ConceptSet, name_of: Callable[[Concept], str | None]) -> "Codes":
         """Groups in the order in which the concept set names them first."""
-        group_names = [name_of(concept) for concept in concept_set.concepts]
-        names = tuple(dict.fromkeys(name for name in group_names if name is not None))
+        names_of_concepts = [name_of(concept) for concept in concept_set.concepts]
+        group_names = tuple(dict.fromkeys(name for name in names_of_concepts if name is not None))
 
-        code = {name: index for index, name in enumerate(names)}
-        of_concept = [NONE if name is None else code[name] for name in group_names]
-        return cls(names, np.array(of_concept, np.int16))
+        code = {name: index for index, name in enumerate(group_names)}
+        of_concept = [NONE if name is None else code[name] for name in names_of_concepts]
+        return cls(group_names, np.array(of_concept, np.int16))
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Tally:
 
         def count(labels: Indices) -> Counts:
             counted_labels = np.where(labelled, labels, np.int16(NONE))
-            return count_codes(counted_labels, codes.of_concept, len(codes.names))
+            return count_codes(counted_labels, codes.of_concept, len(codes.group_names))
 
         return cls(counts=count(layer.best), resampled=count(layer.resampled), halves=count(layer.halves))
 
@@ -188,7 +187,7 @@ def _same_group(first: LayerLabels, second: LayerLabels, labelled: Mask, codes: 
     second_group = with_code(second.best, codes.of_concept)
 
     same = labelled & (first_group == second_group) & (first_group != NONE)
-    return np.bincount(first_group[same], minlength=len(codes.names)).astype(np.int32)
+    return np.bincount(first_group[same], minlength=len(codes.group_names)).astype(np.int32)
 
 
 def _differing(halves: Indices, among: Mask) -> Counts:

@@ -84,9 +84,9 @@ def watch(layers: Iterable[LayerDissection], concept_set: ConceptSet, evidence: 
         responding += (neuron for neuron in watchful if neuron.responses)
 
     watched = len(concept_set.watched)
-    refused = NOT_ASKED if evidence is None else evidence.refused
-    if refused is not None:
-        return WatchList(refused, watched, live, None)
+    not_tested_reason = NOT_ASKED if evidence is None else evidence.refused
+    if not_tested_reason is not None:
+        return WatchList(not_tested_reason, watched, live, None)
 
     return WatchList(
         refused=None,

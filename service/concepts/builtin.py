@@ -21,5 +21,6 @@ def builtin_concept_set(name: str) -> ConceptSet:
             value=name,
             remedy=f"Built in: {', '.join(BUILTIN)}.",
         )
+
     content = files("service.concepts").joinpath("data", _FILES[name]).read_bytes()
     return parse_concept_set(name, content, "csv")

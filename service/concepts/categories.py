@@ -27,20 +27,24 @@ def with_categories(
     control: broad categories of everyday concepts. Where there are any, the `mammographic` flag of the concepts that
     rows name follows from them, and everyday concepts are watched.
     """
-    last = {row.text: row for row in rows}
+    row_of = {row.text: row for row in rows}
+
     concepts = []
     for concept in concept_set.concepts:
-        row = last.get(concept.text)
-        if row is not None:
-            flag = row.broad_category not in control if control else concept.mammographic
-            concept = replace(  # noqa: PLW2901 - the same concept, categorised
-                concept,
-                category=row.category,
-                broad_category=row.broad_category,
-                mammographic=flag,
-                watched=concept.watched or row.broad_category in control,
-            )
-        concepts.append(concept)
+        row = row_of.get(concept.text)
+        if row is None:
+            concepts.append(concept)
+            continue
+
+        mammographic = row.broad_category not in control if control else concept.mammographic
+        categorised = replace(
+            concept,
+            category=row.category,
+            broad_category=row.broad_category,
+            mammographic=mammographic,
+            watched=concept.watched or row.broad_category in control,
+        )
+        concepts.append(categorised)
     return ConceptSet(concept_set.name, tuple(concepts))
 
 
@@ -49,6 +53,7 @@ def parse_category_table(content: bytes | str) -> tuple[CategoryRow, ...]:
     (where, header), *body = list(csv_rows(decode(content))) or [("line 1", [])]
     if sorted(header) != sorted(_COLUMNS):
         raise invalid(where, "is not the header of a category table", f"Name the columns {', '.join(_COLUMNS)}.")
+
     rows = []
     for where, cells in body:
         if len(cells) != len(header):
@@ -69,12 +74,13 @@ def parse_category_sheet(content: bytes | str, broad_category: str) -> tuple[Cat
     for where, cells in body:
         if any(cells[len(header) :]):
             raise invalid(where, "has more cells than there are categories", "Give every column a category.")
-    return tuple(
-        _row(where, text=cells[column], category=category, broad_category=broad_category)
-        for column, category in enumerate(header)
-        for where, cells in body
-        if column < len(cells) and cells[column]
-    )
+
+    rows = []
+    for column, category in enumerate(header):
+        for where, cells in body:
+            if column < len(cells) and cells[column]:
+                rows.append(_row(where, text=cells[column], category=category, broad_category=broad_category))
+    return tuple(rows)
 
 
 def _row(where: str, *, text: str, category: str, broad_category: str) -> CategoryRow:

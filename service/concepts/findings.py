@@ -14,13 +14,15 @@ def name_findings(concept_set: ConceptSet, findings: Iterable[str]) -> dict[int,
     A concept names a finding when its text, or else one of its synonyms in their order, is the same but for case and
     blanks. Of findings that differ in case and blanks only, the first in alphabetical order stands for all.
     """
-    known = {folded(finding): finding for finding in sorted(findings, reverse=True)}
-    named = {}
+    spelling = {folded(finding): finding for finding in sorted(findings, reverse=True)}
+
+    finding_of_concept = {}
     for index, concept in enumerate(concept_set.concepts):
-        match = next((name for text in (concept.text, *concept.synonyms) if (name := known.get(folded(text)))), None)
-        if match is not None:
-            named[index] = match
-    return named
+        matches = (spelling.get(folded(text)) for text in (concept.text, *concept.synonyms))
+        finding = next((match for match in matches if match), None)
+        if finding is not None:
+            finding_of_concept[index] = finding
+    return finding_of_concept
 
 
 def concepts_of_findings(findings: Iterable[str], vocabulary: ConceptSet) -> ConceptSet:
@@ -30,13 +32,15 @@ def concepts_of_findings(findings: Iterable[str], vocabulary: ConceptSet) -> Con
     InvalidConceptSet where there is none, or one that no concept can be called (see `parse_concept_set`).
     """
     distinct = {folded(finding): finding for finding in sorted(findings, reverse=True)}
-    by_finding = {folded(name): index for index, name in name_findings(vocabulary, distinct.values()).items()}
-    texts = concept_set_from_entries("findings", sorted(distinct.values()))
-    places = [by_finding.get(folded(concept.text)) for concept in texts.concepts]
-    return ConceptSet(
-        texts.name,
-        tuple(
-            concept if place is None else replace(vocabulary.concepts[place], text=concept.text, synonyms=())
-            for concept, place in zip(texts.concepts, places, strict=True)
-        ),
-    )
+    finding_of_concept = name_findings(vocabulary, distinct.values())
+    index_of_finding = {folded(finding): index for index, finding in finding_of_concept.items()}
+    plain = concept_set_from_entries("findings", sorted(distinct.values()))
+
+    concepts = []
+    for concept in plain.concepts:
+        index = index_of_finding.get(folded(concept.text))
+        if index is None:
+            concepts.append(concept)
+        else:
+            concepts.append(replace(vocabulary.concepts[index], text=concept.text, synonyms=()))
+    return ConceptSet(plain.name, tuple(concepts))

@@ -29,9 +29,10 @@ def _split_categories(concept_set: ConceptSet) -> Iterator[str]:
     for concept in concept_set.concepts:
         if concept.category is None:
             continue
-        first = broad.setdefault(concept.category, concept.broad_category)
-        if first != concept.broad_category:
-            yield f"Category '{concept.category}' is in '{first}' and in '{concept.broad_category}'."
+
+        first_seen = broad.setdefault(concept.category, concept.broad_category)
+        if first_seen != concept.broad_category:
+            yield f"Category '{concept.category}' is in '{first_seen}' and in '{concept.broad_category}'."
 
 
 def _ambiguous(concept_set: ConceptSet) -> Iterator[str]:

@@ -18,8 +18,8 @@ def read_must_have(path: Path | None = None) -> tuple[str, ...]:
     return _built_in() if path is None else read_concept_set(path).texts
 
 
-def match_concepts(concept_set: ConceptSet, texts: Iterable[str]) -> tuple[tuple[str, int | None], ...]:
-    """Each text with the index of the concept that it names: by its text, or else by a synonym; None without one.
+def match_concepts(concept_set: ConceptSet, wanted: Iterable[str]) -> tuple[tuple[str, int | None], ...]:
+    """Each wanted text with the index of the concept that it names, by text or else by a synonym; None without one.
 
     Case and blanks do not count; of several concepts with the same synonym the first is meant.
     """
@@ -28,7 +28,8 @@ def match_concepts(concept_set: ConceptSet, texts: Iterable[str]) -> tuple[tuple
         for synonym in concept.synonyms:
             indices.setdefault(folded(synonym), index)
     indices |= {folded(concept.text): index for index, concept in enumerate(concept_set.concepts)}
-    return tuple((text, indices.get(folded(text))) for text in texts)
+
+    return tuple((text, indices.get(folded(text))) for text in wanted)
 
 
 @cache

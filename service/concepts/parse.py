@@ -5,16 +5,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from service.concepts.text import clean, csv_rows, decode, invalid
 from service.domain.concepts import Concept, ConceptSet
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.spelling import folded
 from service.errors import InvalidConceptSet
 from service.files import ANYWHERE, TooLarge
 
 Format = Literal["txt", "csv", "json"]
-Entry = str | Mapping[str, Any]
+Entry = str | JsonObject
 """A concept's text, or an object with `text` and any of the other fields of `Concept`."""
 
 MAX_CONCEPTS = 20_000
@@ -47,6 +48,7 @@ def read_concept_set(path: Path, name: str | None = None) -> ConceptSet:
         raise InvalidConceptSet(
             f"A concept set cannot be a '{path.suffix}' file.", field="concepts", remedy="Use .txt, .csv or .json."
         )
+
     try:
         content = ANYWHERE.read(path, most=MAX_BYTES)
     except TooLarge:
@@ -59,6 +61,7 @@ def read_concept_set(path: Path, name: str | None = None) -> ConceptSet:
             field="concepts",
             remedy="Check its path and permissions.",
         ) from None
+
     return _concept_set(name or path.stem, _READERS[ending](decode(content)))
 
 
@@ -71,16 +74,20 @@ def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
     places: dict[str, tuple[str, str]] = {}
     concepts = []
     says_watched = False
+
     for where, entry in entries:
         concept = _concept(where, entry)
         says_watched |= isinstance(entry, Mapping) and "watched" in entry
-        first, earlier = places.setdefault(folded(concept.text), (where, concept.text))
-        if first != where:
-            how = "" if earlier == concept.text else " but for case or blanks"
-            raise invalid(where, f"repeats '{concept.text}' of {first}{how}", "Name each concept once.")
+
+        first_place, first_text = places.setdefault(folded(concept.text), (where, concept.text))
+        if first_place != where:
+            how = "" if first_text == concept.text else " but for case or blanks"
+            raise invalid(where, f"repeats '{concept.text}' of {first_place}{how}", "Name each concept once.")
+
         concepts.append(concept)
         if len(concepts) > MAX_CONCEPTS:
             raise invalid(where, f"is beyond the limit of {MAX_CONCEPTS:,} concepts", "Split the concept set.")
+
     if not concepts:
         raise InvalidConceptSet("The concept set is empty.", field="concepts", remedy="Write one concept a line.")
     if not says_watched:
@@ -88,16 +95,20 @@ def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
     return ConceptSet(name, tuple(concepts))
 
 
-def _concept(where: str, entry: Any) -> Concept:
+def _concept(where: str, entry: object) -> Concept:
     if isinstance(entry, str):
         entry = {"text": entry}
     if not isinstance(entry, Mapping):
         raise invalid(where, "is neither a text nor an object", "Write a text, or an object with the key text.")
-    if unknown := [str(key) for key in entry if key not in FIELDS]:
+
+    unknown = [str(key) for key in entry if key not in FIELDS]
+    if unknown:
         raise invalid(where, f"has the unknown key {unknown[0][:60]!r}", f"Keys are {', '.join(FIELDS)}.")
+
     text = _text(entry, "text", where)
     if text is None:
         raise invalid(where, "has no text", "Give every concept a text, or delete the entry.")
+
     return Concept(
         text=text,
         category=_text(entry, "category", where),
@@ -108,7 +119,7 @@ def _concept(where: str, entry: Any) -> Concept:
     )
 
 
-def _text(entry: Mapping[str, Any], field: str, where: str) -> str | None:
+def _text(entry: JsonObject, field: str, where: str) -> str | None:
     value = entry.get(field)
     if value is None:
         return None
@@ -117,17 +128,19 @@ def _text(entry: Mapping[str, Any], field: str, where: str) -> str | None:
     return clean(value, where, field) or None
 
 
-def _flag(entry: Mapping[str, Any], field: str, where: str) -> bool | None:
+def _flag(entry: JsonObject, field: str, where: str) -> bool | None:
     value = entry.get(field)
     if value is not None and not isinstance(value, bool):
         raise invalid(where, f"has a {field} value that is neither true nor false", "Write true, false or nothing.")
     return value
 
 
-def _synonyms(values: Any, where: str) -> tuple[str, ...]:
+def _synonyms(values: object, where: str) -> tuple[str, ...]:
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
         raise invalid(where, "has synonyms that are not a list of texts", "Write a list of texts.")
-    return tuple(dict.fromkeys(text for value in values if (text := clean(value, where, "synonym"))))
+
+    cleaned = [clean(value, where, "synonym") for value in values]
+    return tuple(dict.fromkeys(synonym for synonym in cleaned if synonym))
 
 
 def _numbered(entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
@@ -144,6 +157,7 @@ def _csv_entries(text: str) -> Iterator[tuple[str, Entry]]:
     rows = csv_rows(text)
     where, cells = next(rows, ("line 1", []))
     header = [cell.strip() for cell in cells]
+
     for column in header:
         if column not in FIELDS or header.count(column) > 1:
             what = "has the column {!r} twice" if column in FIELDS else "has the unknown column {!r}"
@@ -152,8 +166,10 @@ def _csv_entries(text: str) -> Iterator[tuple[str, Entry]]:
                 what.format(column[:60]),
                 f"Columns are {', '.join(FIELDS)}, separated by commas; only text must be.",
             )
+
     if cells and "text" not in header:
         raise invalid(where, "has no column 'text'", "Name the column that holds the concepts text.")
+
     for where, cells in rows:
         if len(cells) != len(header):
             raise invalid(
@@ -165,12 +181,15 @@ def _csv_entries(text: str) -> Iterator[tuple[str, Entry]]:
 
 
 def _csv_entry(where: str, cells: dict[str, str]) -> Entry:
-    entry: dict[str, Any] = {**cells}
-    for field in (name for name in _FLAGS if name in cells):
+    entry: StoredJson = {**cells}
+    for field in _FLAGS:
+        if field not in cells:
+            continue
         truth = cells[field].strip().lower()
         if truth and truth not in _TRUTH:
             raise invalid(where, f"has the {field} value {truth[:20]!r}", "Write true, false or nothing.")
         entry[field] = _TRUTH.get(truth)
+
     entry["synonyms"] = cells.get("synonyms", "").split("|")
     return entry
 
@@ -184,6 +203,7 @@ def _json_entries(text: str) -> Iterator[tuple[str, Entry]]:
         ) from None
     except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested thousands deep
         entries = None
+
     if not isinstance(entries, list):
         raise InvalidConceptSet(
             "The concept set is not a JSON list.", field="concepts", remedy="Write a list of texts."

@@ -38,6 +38,7 @@ def clean(value: str, where: str, field: str) -> str:
             f"has a {field} of {len(value)} characters",
             f"Use {MAX_LENGTH} at most: a concept is a short phrase.",
         )
+
     for character in value:
         if unicodedata.category(character) in _UNSEEN and character not in _JOINERS:
             raise invalid(
@@ -45,6 +46,7 @@ def clean(value: str, where: str, field: str) -> str:
                 f"holds the control character U+{ord(character):04X} in its {field}",
                 "Remove characters that cannot be seen.",
             )
+
     return value.strip()
 
 

@@ -41,23 +41,28 @@ class Artifacts:
         """
         with transaction(self._sessions) as session:
             sha256 = refer_to_artifact(session, job_id, key)
+
         if sha256 is not None:
             try:
                 return Artifact(key, sha256, self._store.fetch(key, sha256))
             except ArtifactLost as error:
                 self._note_loss(job_id, key, kind, error)
+
         return self._keep(job_id, key, kind, make())
 
     def _keep(self, job_id: UUID, key: str, kind: str, data: bytes) -> Artifact:
         sha256 = hashlib.sha256(data).hexdigest()
         self._store.write(key, data)
+
         with transaction(self._sessions) as session:
             record_artifact(session, key, kind=kind, sha256=sha256, size=len(data))
             refer_to_artifact(session, job_id, key)
+
         return Artifact(key, sha256, self._store.fetch(key, sha256))
 
     def _note_loss(self, job_id: UUID, key: str, kind: str, error: ArtifactLost) -> None:
         log.error("artifact lost, computing it again", key=key, kind=kind, reason=error.detail)
+
         with transaction(self._sessions) as session:
             forget_artifact(session, key)
             add_event(session, job_id, "artifact-lost", {"key": key, "kind": kind, "detail": error.detail})

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
 
 import structlog
 
@@ -53,10 +52,10 @@ def open_runner(path: str, settings: Settings) -> ItemRunner:
     return runner
 
 
-def answer(runner: ItemRunner, request: messages.Run, tell: Callable[[int], None]) -> messages.Answer:
+def answer(runner: ItemRunner, request: messages.Run, report_progress: Callable[[int], None]) -> messages.Answer:
     """Do what is asked; whatever error that meets becomes part of the answer."""
     try:
-        return messages.Finished(runner.run(request.lease, tell))
+        return messages.Finished(runner.run(request.lease, report_progress))
     except JobCancelled as error:
         return messages.Failed(error.as_problem(), lasting=False, cancelled=True)
     except DissectError as error:
@@ -73,24 +72,27 @@ class Child:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests: SimpleQueue[Any] = SimpleQueue()
+        self._requests: SimpleQueue[messages.Run] = SimpleQueue()
         self._cancelled = threading.Event()
 
     def serve(self, open_: Callable[[], ItemRunner]) -> None:
         """Answer requests one after another; the runner is opened with the first."""
         threading.Thread(target=self._listen, daemon=True, name="listen").start()
+
         runner: ItemRunner | None = None
         while True:
             request = self._requests.get()
             self._cancelled.clear()
+
             try:
                 runner = open_() if runner is None else runner
             except DissectError as error:  # a setting of this worker is wrong, not the job
                 self._send(messages.Failed(error.as_problem(), lasting=False))
                 continue
-            self._send(answer(runner, request, self._tell))
 
-    def _tell(self, done: int) -> None:
+            self._send(answer(runner, request, self._report_progress))
+
+    def _report_progress(self, done: int) -> None:
         if self._cancelled.is_set():
             raise JobCancelled("The host asked to stop.")
         self._send(messages.Progress(done))
@@ -118,18 +120,21 @@ def _unforeseen(error: Exception) -> messages.Failed:
     log.error("work item crashed", exc_info=error)
     may_pass = isinstance(error, OSError) and error.errno is not None and not is_lasting(error)
     out_of_memory = is_out_of_memory(error)
-    return messages.Failed(_OUT_OF_MEMORY if out_of_memory else _CRASHED, lasting=not (out_of_memory or may_pass))
+    problem = _OUT_OF_MEMORY if out_of_memory else _CRASHED
+    return messages.Failed(problem, lasting=not (out_of_memory or may_pass))
 
 
 def main() -> None:
     """Take settings and the runner's name from the connection, then serve."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C and systemd send them to the host's whole group
-        signal.signal(number, signal.SIG_IGN)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C and systemd send them to the host's whole group
+        signal.signal(signal_number, signal.SIG_IGN)
+
     connection = Connection(int(sys.argv[1]))
-    settings, path = connection.recv()
+    settings, runner_path = connection.recv()
     configure_logging(settings.log_level)
     limit_resources(settings)
-    Child(connection).serve(lambda: open_runner(path, settings))
+
+    Child(connection).serve(lambda: open_runner(runner_path, settings))
 
 
 if __name__ == "__main__":

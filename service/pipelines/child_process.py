@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
 
 import psutil
 import structlog
@@ -83,9 +82,10 @@ class ChildProcess:
         unwanted: asked about twenty times a second; once it returns true the child is told to stop.
         """
         connection = self._started()
-        started = checked = time.monotonic()
+        started_at = memory_checked_at = time.monotonic()
         setting, time_limit = self._time_limit(request)
-        told: float | None = None
+        cancelled_at: float | None = None
+
         try:
             connection.send(request)
             while True:
@@ -94,17 +94,21 @@ class ChildProcess:
                     if not isinstance(message, messages.Progress):
                         return message
                     on_progress(message.done)
+
                 now = time.monotonic()
-                if told is None and unwanted():
+                if cancelled_at is None and unwanted():
                     connection.send(messages.Cancel())
-                    told = now
-                if told is not None and now - told > _UNWIND_S:
+                    cancelled_at = now
+
+                if cancelled_at is not None and now - cancelled_at > _UNWIND_S:
                     return self._killed(messages.Failed(_UNWANTED, lasting=False, cancelled=True))
-                if now - started > time_limit:
+
+                if now - started_at > time_limit:
                     problem: Problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
                     return self._killed(messages.Failed(problem, lasting=False))
-                if now - checked > _MEMORY_EVERY_S:
-                    checked = now
+
+                if now - memory_checked_at > _MEMORY_EVERY_S:
+                    memory_checked_at = now
                     if self._memory() > self._memory_limit:
                         return self._killed(messages.Failed(_TOO_LARGE, lasting=False))
         except InvalidInput as error:
@@ -117,9 +121,11 @@ class ChildProcess:
         """End the child, whatever it does."""
         if self._process is None or self._connection is None:
             return
+
         self._process.kill()
         self._process.wait()
         self._connection.close()
+
         self._process = self._connection = None
 
     def _killed(self, answer: messages.Failed) -> messages.Failed:
@@ -143,21 +149,25 @@ class ChildProcess:
     def _started(self) -> Connection:
         if self._process is not None and self._process.poll() is not None:
             self.kill()
+
         if self._connection is None:
-            ours, its = Pipe()
-            _limit_waiting(ours)
-            command: list[Any] = [sys.executable, "-m", "service.pipelines.child", str(its.fileno())]
+            host_end, child_end = Pipe()
+            _limit_waiting(host_end)
+
+            command = [sys.executable, "-m", "service.pipelines.child", str(child_end.fileno())]
             self._process = subprocess.Popen(
-                command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, env=self._environment
+                command, pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL, env=self._environment
             )
-            its.close()
-            ours.send((child_settings(self._settings), self._runner))
-            self._connection = ours
+            child_end.close()
+
+            host_end.send((child_settings(self._settings), self._runner))
+            self._connection = host_end
+
         return self._connection
 
 
 def _limit_waiting(connection: Connection) -> None:
     """Reading half a message, or writing to somebody who does not read, ends in an OSError instead of never."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+    with socket.socket(fileno=os.dup(connection.fileno())) as connection_socket:
         for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            same.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _SILENCE_S, 0))
+            connection_socket.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _SILENCE_S, 0))

@@ -41,19 +41,19 @@ _MEMORY_MORE = 4 << 30
 
 def child_settings(settings: Settings) -> Settings:
     """The settings without what only the worker's host, the API or the scheduler needs."""
-    others = {name: field.default for name, field in Settings.model_fields.items() if name not in _SETTINGS}
-    return settings.model_copy(update=others)
+    defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in _SETTINGS}
+    return settings.model_copy(update=defaults)
 
 
 def child_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that Python, the numerical libraries and, where artifacts are in one, the object store read."""
     object_store = settings.artifacts_url.startswith("s3:")
-    patterns = (*_VARIABLES, *(_OBJECT_STORE_VARIABLES if object_store else ()))
-    passed = {
-        name: value
-        for name, value in environment.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    }
+    patterns = (*_VARIABLES, *_OBJECT_STORE_VARIABLES) if object_store else _VARIABLES
+
+    passed = {}
+    for name, value in environment.items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            passed[name] = value
     return passed | _OFFLINE
 
 
@@ -83,13 +83,16 @@ def _limit(kind: int, value: int) -> None:
 
 def _tasks_of_user() -> int:
     """Threads of all processes of this user that can be seen."""
-    user, tasks = psutil.Process().uids().real, 0
+    user = psutil.Process().uids().real
+    tasks = 0
+
     for process in psutil.process_iter():
         try:
             if process.uids().real == user:
                 tasks += process.num_threads()
         except psutil.Error:
             continue
+
     return tasks
 
 

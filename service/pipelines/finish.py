@@ -41,12 +41,12 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     """
     _keep_texts(sessions, store, result)
     # Outside the transaction: the store may be far away, and slow.
-    artifacts = [store.fetch(stored["key"], stored["sha256"]).read_bytes() for stored in result["layers"]]
+    layer_artifacts = [store.fetch(stored["key"], stored["sha256"]).read_bytes() for stored in result["layers"]]
     pictures = _fetch_pictures(store, result)
 
     try:
         with transaction(sessions) as session:
-            evidence = _add_layers(session, artifacts, lease, result)
+            evidence = _add_layers(session, layer_artifacts, lease, result)
             add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
@@ -56,16 +56,18 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
 
 
 def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResult) -> None:
-    manifest, stored = result["manifest"], result["texts"]
+    manifest = result["manifest"]
+    stored = result["texts"]
     key = (manifest["dissector"]["digest"], manifest["concept_set"], manifest["device"])
     with transaction(sessions) as session:
         known = has_texts(session, *key)
     if known:
         return
 
-    texts = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))[TEXTS]
+    path = store.fetch(stored["key"], stored["sha256"])
+    embeddings = safetensors.numpy.load_file(path)[TEXTS]
     with transaction(sessions) as session:
-        keep_texts(session, *key, texts)
+        keep_texts(session, *key, embeddings)
 
 
 def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:
@@ -74,15 +76,17 @@ def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[Imag
 
 
 def _add_layers(
-    session: Session, artifacts: Sequence[bytes], lease: Lease, result: DissectionResult
+    session: Session, layer_artifacts: Sequence[bytes], lease: Lease, result: DissectionResult
 ) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
     expect_pause(session)  # layers are long to work through
+
     layers, evidence = control_discoveries(
-        [decode_layer(content) for content in artifacts],
+        [decode_layer(content) for content in layer_artifacts],
         decode_evidence(result["manifest"]["evidence"]),
         watched=len(concept_set.watched),
     )
+
     for position, layer in enumerate(with_regions(layers, result["regions"])):
         add_layer(
             session,

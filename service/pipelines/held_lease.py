@@ -56,6 +56,7 @@ class HeldLease:
             except Unavailable:
                 log.warning("no heartbeat: the database cannot be reached", item=str(self._lease.item_id))
                 continue
+
             if not held:
                 self._lost.set()
                 return

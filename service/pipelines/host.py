@@ -77,9 +77,11 @@ class WorkerHost:
             lease = self._persist(self._claim)
             if lease is None:
                 return
+
             if not woken:
                 self._persist(partial(self._wake_another, _owner(lease)))
                 woken = True
+
             with structlog.contextvars.bound_contextvars(**_in_logs(lease)):
                 try:
                     self._do(lease)
@@ -116,6 +118,7 @@ class WorkerHost:
     def _do(self, lease: AnyLease) -> None:
         if not self._persist(lambda: self._begin(lease)):
             return
+
         with HeldLease(self._sessions, self._settings, lease) as held:
 
             def note(done: int) -> None:
@@ -124,6 +127,7 @@ class WorkerHost:
             answer = self._child.ask(
                 messages.Run(lease), on_progress=note, unwanted=lambda: held.lost or self._out_of_grace
             )
+
             if held.lost:
                 log.info("item dropped: its job has ended or another worker has it")
             else:
@@ -151,13 +155,13 @@ class WorkerHost:
             self._persist(partial(settle, messages.Failed(_NOT_STORABLE, lasting=True)))
 
     def _settle(self, lease: Lease, answer: messages.Answer) -> None:
-        limit = self._settings.max_attempts
         if isinstance(answer, messages.Finished) and lease.stage is Stage.STORE:
             try:
                 finish_dissection(self._sessions, self._store, lease, cast("DissectionResult", answer.result))
                 return
             except ArtifactLost as error:  # damaged since the child looked: it makes it anew
                 answer = messages.Failed(error.as_problem(), lasting=False)
+
         with transaction(self._sessions) as session:
             if isinstance(answer, messages.Finished):
                 work.complete_item(session, self._queue, lease, answer.result)
@@ -166,6 +170,7 @@ class WorkerHost:
             elif answer.lasting:
                 work.fail_job(session, lease, answer.problem)
             else:
+                limit = self._settings.max_attempts
                 work.try_again(session, lease, answer.problem, max_attempts=limit)
 
     def _settle_preparation(self, lease: PreparationLease, answer: messages.Answer) -> None:

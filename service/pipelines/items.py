@@ -54,7 +54,7 @@ from service.reports.pictures import pictured_images
 from service.reports.thumbnails import Thumbnails
 from service.storage import open_store
 
-Tell = Callable[[int], None]
+ReportProgress = Callable[[int], None]
 
 Probed = Sequence[FinishedItem[ShardResult]]
 """The shards of a job, which all have been probed."""
@@ -76,73 +76,80 @@ class DissectionRunner:
         self._roots = data_roots(settings)
         self._plans = JobPlans(self._sessions, self._roots)
 
-    def run(self, lease: AnyLease, tell: Tell, /) -> JsonObject:
+    def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
-            return self._prepare(lease, tell)
-        plan = self._plans.of(lease.job_id, tell)
+            return self._prepare(lease, report_progress)
+
+        plan = self._plans.of(lease.job_id, report_progress)
         match lease.stage:
             case Stage.PROBE:
-                return self._probe(plan, lease.position, tell)
+                return self._probe(plan, lease.position, report_progress)
             case Stage.SCORE:
-                return self._score(plan, str(lease.label), tell)
+                return self._score(plan, str(lease.label), report_progress)
             case Stage.STORE:
-                return self._store(plan, tell)
+                return self._store(plan, report_progress)
         raise ValueError(f"there are no items of stage {lease.stage}")
 
-    def _prepare(self, lease: PreparationLease, tell: Tell) -> InspectionResult | MeasuringResult:
+    def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> InspectionResult | MeasuringResult:
         if lease.stage is Preparation.INSPECT:
             return inspect_model(self._sessions, self._roots, self._device, lease.resource_id)
-        return measure_probe_set(self._sessions, self._roots, lease.resource_id, tell)
+        return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
-    def _probe(self, plan: JobPlan, position: int, tell: Tell) -> ShardResult:
-        span, target = plan.shards[position], self._target(plan)
+    def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
+        target = self._target(plan)
         items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
-        images = digest_images(items)
+        images_digest = digest_images(items)
+
         key = shard_key(
             plan,
             target,
             self.networks.dissector(plan.dissector),
             self._device,
-            images=images,
+            images=images_digest,
             layers=plan.request.options.layers or target.main_layers,
         )
-        artifact = self._shard(plan, position, key, tell, lambda: items)
+        artifact = self._shard(plan, position, key, report_progress, lambda: items)
         shard = StoredShard(artifact.path)
+
+        span = plan.shards[position]
         return {
             "key": artifact.key,
             "sha256": artifact.sha256,
             "layers": list(shard.layers),
             "used": len(shard.used),
             "skipped_rows": [plan.probe_set.items[span[index]].row for index in shard.skipped],
-            "images": images,
+            "images": images_digest,
         }
 
-    def _score(self, plan: JobPlan, layer: str, tell: Tell) -> StoredArtifact:
+    def _score(self, plan: JobPlan, layer: str, report_progress: ReportProgress) -> StoredArtifact:
         probed = self._probed(plan)
         key = layer_key(
             plan,
             self._device,
             layer=layer,
             shards=[shard.result["sha256"] for shard in probed],
-            texts=texts_key(plan, self.networks.dissector(plan.dissector), self._device),
+            concept_embeddings=texts_key(plan, self.networks.dissector(plan.dissector), self._device),
         )
-        artifact = self._layer(plan, layer, key, probed, tell)
+        artifact = self._layer(plan, layer, key, probed, report_progress)
         return {"key": artifact.key, "sha256": artifact.sha256}
 
-    def _store(self, plan: JobPlan, tell: Tell) -> DissectionResult:
+    def _store(self, plan: JobPlan, report_progress: ReportProgress) -> DissectionResult:
         probed = self._probed(plan)
         used = sum(shard.result["used"] for shard in probed)
         check_enough_images(used, plan.request.options.method)
-        layers: list[StoredLayer] = []
-        found: list[LayerDissection] = []
+
+        stored_layers: list[StoredLayer] = []
+        dissections: list[LayerDissection] = []
         for item in self._scored(plan):
-            artifact = self._layer(plan, str(item.label), item.result["key"], probed, tell)
-            layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
-            found.append(decode_layer(artifact.path.read_bytes()))
-        shards = self._shards(plan, probed, tell)
-        evidence = self._evidence(plan, shards, tell)
-        results = {layer["layer"]: layer["sha256"] for layer in layers}
+            artifact = self._layer(plan, str(item.label), item.result["key"], probed, report_progress)
+            stored_layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
+            dissections.append(decode_layer(artifact.path.read_bytes()))
+        results = {layer["layer"]: layer["sha256"] for layer in stored_layers}
+
+        shards = self._shards(plan, probed, report_progress)
+        evidence = self._evidence(plan, shards, report_progress)
+
         shown_set = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
         probing_pass = self._pass(plan, open_images(shown_set))
         shown_images = ShownImages(
@@ -151,19 +158,23 @@ class DissectionRunner:
             used=used,
             skipped_rows=[row for shard in probed for row in shard.result["skipped_rows"]],
         )
+
         manifest = describe(
             probing_pass, plan.probe_set, plan.concept_set, shown=shown_images, results=results, evidence=evidence
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
-        controlled, known = control_discoveries(found, evidence, watched=len(plan.concept_set.watched))
-        texts = self._stored_texts(plan)
-        pictures = self._pictures(plan, shown_set, controlled, known, probed, tell)
+
+        watched = len(plan.concept_set.watched)
+        controlled, controlled_evidence = control_discoveries(dissections, evidence, watched=watched)
+        embeddings = self._stored_texts(plan)
+        pictures = self._pictures(plan, shown_set, controlled, controlled_evidence, probed, report_progress)
+
         return {
-            "layers": layers,
+            "layers": stored_layers,
             "manifest": manifest,
-            "regions": regions_of_cards(controlled, plan.concept_set, known, probing_pass),
-            "texts": {"key": texts.key, "sha256": texts.sha256},
+            "regions": regions_of_cards(controlled, plan.concept_set, controlled_evidence, probing_pass),
+            "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
 
@@ -176,45 +187,54 @@ class DissectionRunner:
             return finished_layers(session, plan.job_id)
 
     def _shard(
-        self, plan: JobPlan, position: int, key: str, tell: Tell, read_items: Callable[[], Sequence[ProbeItem]]
+        self,
+        plan: JobPlan,
+        position: int,
+        key: str,
+        report_progress: ReportProgress,
+        read_items: Callable[[], Sequence[ProbeItem]],
     ) -> Artifact:
         """read_items: gives the shard's items with the digests that are part of the key."""
 
         def probe() -> bytes:
-            span, items = plan.shards[position], read_items()
+            span = plan.shards[position]
+            items = read_items()
             images = open_images(_with_items(plan.probe_set, span, items), digested=True)
-            probing = self._pass(plan, images).run(span, tell)
+            probing = self._pass(plan, images).run(span, report_progress)
             return encode_shard(probing, [item.sha256 for item in items])
 
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
 
-    def _layer(self, plan: JobPlan, layer: str, key: str, probed: Probed, tell: Tell) -> Artifact:
+    def _layer(self, plan: JobPlan, layer: str, key: str, probed: Probed, report_progress: ReportProgress) -> Artifact:
         """The shards and the texts are asked for only where the layer has to be scored."""
 
         def score() -> bytes:
-            shards = self._shards(plan, probed, tell)
-            context = self._context(plan, shards, tell)
+            shards = self._shards(plan, probed, report_progress)
+            context = self._context(plan, shards, report_progress)
             check_enough_images(len(context.items), plan.request.options.method)
             record = merge_records(shard.record(layer) for shard in shards if shard.layers)
             return encode_layer(score_layer(layer, record, context))
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
 
-    def _evidence(self, plan: JobPlan, shards: list[StoredShard], tell: Tell) -> JobEvidence | None:
+    def _evidence(
+        self, plan: JobPlan, shards: list[StoredShard], report_progress: ReportProgress
+    ) -> JobEvidence | None:
         if not plan.request.options.evidence.asked_for:
             return None  # without a look at the embeddings
-        every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
-        return job_evidence(self._context(plan, shards, tell), every_activation=every_activation)
 
-    def _context(self, plan: JobPlan, shards: list[StoredShard], tell: Tell) -> ScoringContext:
+        every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
+        return job_evidence(self._context(plan, shards, report_progress), every_activation=every_activation)
+
+    def _context(self, plan: JobPlan, shards: list[StoredShard], report_progress: ReportProgress) -> ScoringContext:
         return ScoringContext(
             concept_set=plan.concept_set,
             concept_embeddings=self._texts(plan),
             items=used_items(plan, shards),
             read_embeddings=lambda positions: gather_embeddings(shards, positions),
             options=plan.request.options,
-            finding_of_concept=plan.names,
-            check_cancelled=lambda: tell(0),
+            finding_of_concept=plan.finding_of_concept,
+            check_cancelled=lambda: report_progress(0),
         )
 
     def _pictures(
@@ -224,7 +244,7 @@ class DissectionRunner:
         layers: Sequence[LayerDissection],
         evidence: JobEvidence | None,
         probed: Probed,
-        tell: Tell,
+        report_progress: ReportProgress,
     ) -> Artifact:
         places = pictured_images(layers, plan.concept_set, evidence)
         to_breast = self._target(plan).preprocessing.crop_to_breast
@@ -233,32 +253,32 @@ class DissectionRunner:
             thumbnails = Thumbnails(shown, to_breast=to_breast)
             pictures = {}
             for place in places:
-                tell(0)
+                report_progress(0)
                 pictures[place] = thumbnails(place)
             return encode_pictures(pictures)
 
-        images = [shard.result["images"] for shard in probed]
-        key = pictures_key(plan, self._device, images=images, places=places, to_breast=to_breast)
+        image_digests = [shard.result["images"] for shard in probed]
+        key = pictures_key(plan, self._device, images=image_digests, places=places, to_breast=to_breast)
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
-    def _shards(self, plan: JobPlan, probed: Probed, tell: Tell) -> list[StoredShard]:
+    def _shards(self, plan: JobPlan, probed: Probed, report_progress: ReportProgress) -> list[StoredShard]:
         artifacts = [
-            self._shard(plan, item.position, item.result["key"], tell, partial(_items_as_shown, plan, item))
+            self._shard(plan, item.position, item.result["key"], report_progress, partial(_items_as_shown, plan, item))
             for item in probed
         ]
         return [StoredShard(artifact.path) for artifact in artifacts]
 
     def _texts(self, plan: JobPlan) -> Tensor:
         """The concepts' embeddings, float32 [C, D], on the device."""
-        texts: Tensor = safetensors.torch.load_file(self._stored_texts(plan).path)[TEXTS]
-        return texts.to(self._device)
+        embeddings: Tensor = safetensors.torch.load_file(self._stored_texts(plan).path)[TEXTS]
+        return embeddings.to(self._device)
 
     def _stored_texts(self, plan: JobPlan) -> Artifact:
         dissector = self.networks.dissector(plan.dissector)
 
         def embed() -> bytes:
-            texts = embed_concepts(dissector, plan.concept_set.texts).cpu().contiguous()
-            data: bytes = safetensors.torch.save({TEXTS: texts})
+            embeddings = embed_concepts(dissector, plan.concept_set.texts).cpu().contiguous()
+            data: bytes = safetensors.torch.save({TEXTS: embeddings})
             return data
 
         key = texts_key(plan, dissector, self._device)
@@ -282,11 +302,11 @@ class DissectionRunner:
 def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
     """The probe items that were shown, in order, with their files' digests."""
     items = plan.probe_set.items
-    return [
-        replace(items[span[index]], sha256=digest)
-        for span, shard in zip(plan.shards, shards, strict=True)
-        for index, digest in zip(shard.used, shard.digests, strict=True)
-    ]
+    used = []
+    for span, shard in zip(plan.shards, shards, strict=True):
+        for index, digest in zip(shard.used, shard.digests, strict=True):
+            used.append(replace(items[span[index]], sha256=digest))
+    return used
 
 
 def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
@@ -305,7 +325,8 @@ def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence
 
 def _with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:
     """The probe set with other items in that span."""
-    before, after = probe_set.items[: span.start], probe_set.items[span.stop :]
+    before = probe_set.items[: span.start]
+    after = probe_set.items[span.stop :]
     return replace(probe_set, items=(*before, *items, *after))
 
 

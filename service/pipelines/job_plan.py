@@ -47,7 +47,7 @@ class JobPlan:
         return shard_spans(len(self.probe_set.items), self.request.shard_size)
 
     @cached_property
-    def names(self) -> dict[int, str]:
+    def finding_of_concept(self) -> dict[int, str]:
         """For each concept that names a finding of the probe set, the finding."""
         return name_findings(self.concept_set, self.probe_set.findings)
 
@@ -60,25 +60,30 @@ class JobPlans:
         self._roots = roots
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
-    def of(self, job_id: UUID, tell: Callable[[int], None]) -> JobPlan:
-        """The job's plan. tell: may raise JobCancelled where that takes long.
+    def of(self, job_id: UUID, report_progress: Callable[[int], None]) -> JobPlan:
+        """The job's plan. report_progress: may raise JobCancelled where that takes long.
 
         Raises DigestMismatch where a file behind it has changed since it was registered, Conflict where the probe set
         cannot be cut into patches, and what measuring the images raises where that is still to be done.
         """
         if job_id not in self._plans:
-            self._plans[job_id] = self._read(job_id, tell)
+            self._plans[job_id] = self._read(job_id, report_progress)
+
         self._plans.move_to_end(job_id)
+
         while len(self._plans) > _JOBS_KEPT:
             self._plans.popitem(last=False)
         return self._plans[job_id]
 
-    def _read(self, job_id: UUID, tell: Callable[[int], None]) -> JobPlan:
+    def _read(self, job_id: UUID, report_progress: Callable[[int], None]) -> JobPlan:
         with transaction(self._sessions) as session:
             job = find_job(session, job_id)
             parts = parts_of(session, job_id)
-        probe_set = self._probe_set(parts.probe_set, tell)
+
+        probe_set = self._probe_set(parts.probe_set, report_progress)
         target = model_spec(parts.target)
+        dissector = dissector_place(parts.dissector)
+
         return JobPlan(
             job_id=job_id,
             request=job.request,
@@ -89,20 +94,18 @@ class JobPlans:
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
             ),
-            dissector=DissectorSpec(
-                Path(dissector_place(parts.dissector)["path"]), parts.dissector.digest, self._roots
-            ),
+            dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,
         )
 
-    def _probe_set(self, resource: Resource, tell: Callable[[int], None]) -> ProbeSet:
+    def _probe_set(self, resource: Resource, report_progress: Callable[[int], None]) -> ProbeSet:
         listed = listed_probe_set(resource, self._roots)
         try:
             return self._cut(resource, listed)
         except NotMeasured:  # an earlier release, which kept no sizes, has begun the job
-            keep_sizes_of(self._sessions, resource, self._roots, lambda _: tell(0))
+            keep_sizes_of(self._sessions, resource, self._roots, lambda _: report_progress(0))
             return self._cut(resource, listed)
 
     def _cut(self, resource: Resource, listed: ProbeSet) -> ProbeSet:

@@ -7,7 +7,6 @@ named with their versions, as another version of a decoder may give other pixels
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -61,8 +60,8 @@ def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
     )
 
 
-def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str], texts: str) -> str:
-    """Key of a dissected layer. shards: digests of the shards' bytes. texts: key of the concepts' embeddings."""
+def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str], concept_embeddings: str) -> str:
+    """Key of a dissected layer. shards: digests of the shards' bytes. concept_embeddings: the key of those."""
     options = plan.request.options
     return _key(
         plan,
@@ -71,7 +70,7 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         versions=versions_of(*SCORING),
         layer=layer,
         shards=shards,
-        texts=texts,
+        texts=concept_embeddings,
         concepts=plan.concept_set.digest,
         probe_set=plan.probe_set.digest,
         method=options.method.as_dict(),
@@ -103,9 +102,11 @@ def device_name(device: torch.device) -> str:
 
 def _every_activation(plan: JobPlan) -> bool | int:
     """Whether they are kept. For agreement they are kept if those of the whole probe set fit, so its size matters."""
-    options, items = plan.request.options, plan.probe_set.items
+    options = plan.request.options
+    items = plan.probe_set.items
     if options.method.similarity not in PRIOR_METHODS:
         return True
+
     return len(items) if wants_every_activation(options, items) else False
 
 
@@ -113,7 +114,7 @@ def _dissector(dissector: Dissector) -> dict[str, str]:
     return {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()}
 
 
-def _key(plan: JobPlan, device: torch.device, **ingredients: Any) -> str:
+def _key(plan: JobPlan, device: torch.device, **ingredients: object) -> str:
     machinery = {"schema": SCHEMA, "torch": torch.__version__, "device": device_name(device), "precision": "float32"}
     # A replay computes everything anew, but resumes from its own artifacts.
     replay = {} if plan.replay_of is None else {"replay": str(plan.job_id)}

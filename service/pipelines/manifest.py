@@ -47,7 +47,10 @@ def describe(
     results: digest of each layer's neurons as canonical JSON, in the order of the dissection; q-values, which hang on
     all layers, are not part of it.
     """
-    target, dissector, options = probing_pass.target, probing_pass.dissector, probing_pass.options
+    target = probing_pass.target
+    dissector = probing_pass.dissector
+    options = probing_pass.options
+
     return {
         "target": {
             "architecture": target.architecture,

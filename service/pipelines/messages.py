@@ -70,8 +70,8 @@ def encode(message: Progress | Answer) -> bytes:
         case Finished(result):
             value = {"result": dict(result)}
         case Failed(problem, lasting, cancelled):
-            texts = {name: storable(str(text)[:_LONGEST_TEXT]) for name, text in problem.items()}
-            value = {"problem": texts, "lasting": lasting, "cancelled": cancelled}
+            shortened = {name: storable(str(text)[:_LONGEST_TEXT]) for name, text in problem.items()}
+            value = {"problem": shortened, "lasting": lasting, "cancelled": cancelled}
 
     return json.dumps(value, allow_nan=False).encode()
 

@@ -39,17 +39,21 @@ class NetworkCache:
 
     def _get(self, key: object, open_: Callable[[], Network]) -> Network:
         if key not in self._networks:
-            before = self._memory()
+            memory_before = self._memory()
             network = open_()
             self.loads += 1
-            self._networks[key] = (network, max(0, self._memory() - before))
+            self._networks[key] = (network, max(0, self._memory() - memory_before))
             self._make_room()
+
         self._networks.move_to_end(key)
         return cast("Network", self._networks[key][0])
 
     def _make_room(self) -> None:
-        while len(self._networks) > 1 and sum(size for _, size in self._networks.values()) > self._limit:
+        while len(self._networks) > 1 and self._bytes_held() > self._limit:
             self._networks.popitem(last=False)
+
+    def _bytes_held(self) -> int:
+        return sum(size for _, size in self._networks.values())
 
     def _memory(self) -> int:
         if self._device.type == "cuda":

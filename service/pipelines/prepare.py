@@ -26,6 +26,7 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
+
     spec = model_spec(model)
     network = TargetSpec(
         Path(spec["checkpoint"]),
@@ -33,13 +34,14 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         spec["sha256"],
         roots=roots,
     )
+
     target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
     return {"layers": layers}
 
 
 def measure_probe_set(
-    sessions: Sessions, roots: DataRoots, probe_set_id: UUID, tell: Callable[[int], None]
+    sessions: Sessions, roots: DataRoots, probe_set_id: UUID, report_progress: Callable[[int], None]
 ) -> MeasuringResult:
     """Keep the sizes of a probe set's images; how many patches there are, and in which rows none could be measured.
 
@@ -47,31 +49,33 @@ def measure_probe_set(
     """
     with transaction(sessions) as session:
         resource = get_resource(session, probe_set_id)
-    patches, unmeasured_rows = keep_sizes_of(sessions, resource, roots, tell)
+
+    patches, unmeasured_rows = keep_sizes_of(sessions, resource, roots, report_progress)
     return {"images": patches, "unmeasured_rows": unmeasured_rows}
 
 
 def keep_sizes_of(
-    sessions: Sessions, resource: Resource, roots: DataRoots, tell: Callable[[int], None]
+    sessions: Sessions, resource: Resource, roots: DataRoots, report_progress: Callable[[int], None]
 ) -> tuple[int, list[int]]:
     """Read and keep the sizes of the images of a registered probe set, unless they are kept.
 
     Returns how many patches it has, and the rows of the images that it skips because they cannot be measured.
     Raises DigestMismatch where the set is not what was registered, UnreadableImage, FileOutOfReach, InvalidManifest for
-    an image smaller than a patch, and what `tell` raises.
+    an image smaller than a patch, and what `report_progress` raises.
     """
     listed = listed_probe_set(resource, roots)
     digest = digest_of_probe_set(listed)
     with transaction(sessions) as session:
         known = find_sizes(session, digest)
 
-    sizes = measure(listed, tell) if known is None else known
+    sizes = measure(listed, report_progress) if known is None else known
     _check_count(resource, len(cut(listed, sizes).items))
 
     with transaction(sessions) as session:
         keep_sizes(session, digest, sizes)
         # Another worker, with the same set under another name, may have been first.
         kept = find_sizes(session, digest) or sizes
+
     unmeasured_rows = [item.row for item, size in zip(listed.items, kept, strict=True) if size is None]
     return len(cut(listed, kept).items), unmeasured_rows
 

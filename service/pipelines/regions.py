@@ -18,16 +18,19 @@ def regions_of_cards(
 ) -> RegionsOfLayers:
     """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
     images = probing_pass.images
-    place = {(item.row, item.box): index for index, item in enumerate(images.items)}
-    spots = {
-        (card.layer, card.unit): [Spot(card.layer, card.unit, place[image.row, image.box]) for image in card.images]
-        for card in choose_cards(layers, concept_set, evidence)
-    }
+    index_of = {(item.row, item.box): index for index, item in enumerate(images.items)}
+
+    spots = {}
+    for card in choose_cards(layers, concept_set, evidence):
+        indices = [index_of[image.row, image.box] for image in card.images]
+        spots[card.layer, card.unit] = [Spot(card.layer, card.unit, index) for index in indices]
     if not spots:
         return {}
-    wanted = [spot for card in spots.values() for spot in card]
-    found = find_regions(probing_pass.target, images, wanted, device=probing_pass.device)
+
+    wanted = [spot for spots_of_card in spots.values() for spot in spots_of_card]
+    region_of = find_regions(probing_pass.target, images, wanted, device=probing_pass.device)
+
     regions: dict[str, dict[str, list[Region | None]]] = {}
-    for (layer, unit), card in spots.items():
-        regions.setdefault(layer, {})[str(unit)] = [found.get(spot) for spot in card]
+    for (layer, unit), spots_of_card in spots.items():
+        regions.setdefault(layer, {})[str(unit)] = [region_of.get(spot) for spot in spots_of_card]
     return regions

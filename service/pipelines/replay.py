@@ -12,6 +12,7 @@ def compare_with_original(sessions: Sessions, original: UUID, results: Mapping[s
     """results: each layer's digest. Returns the original's id, whether all are equal, and the layers that are not."""
     with transaction(sessions) as session:
         manifest = find_job(session, original).manifest or {}
+
     expected = manifest.get("results", {})
     differing = [layer for layer in {**expected, **results} if expected.get(layer) != results.get(layer)]
     return {"of": str(original), "identical": not differing, "differing_layers": differing}

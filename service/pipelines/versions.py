@@ -36,8 +36,8 @@ SCORING = ("torch", "numpy", "numba", "scipy")
 
 def versions_of(*distributions: str) -> dict[str, str]:
     """The versions of those that are installed, by name. What is not installed is left out."""
-    known = {name: _version(name) for name in sorted(set(distributions))}
-    return {name: number for name, number in known.items() if number is not None}
+    versions = {name: _version(name) for name in sorted(set(distributions))}
+    return {name: number for name, number in versions.items() if number is not None}
 
 
 @cache

@@ -57,6 +57,7 @@ def decoder_pool() -> DecoderPool:
             _pools.clear()
             _pools[os.getpid()] = pool = DecoderPool()
             atexit.register(pool.close)
+
         return _pools[os.getpid()]
 
 

@@ -50,6 +50,7 @@ class _FilesOnDisk:
         item = self._items[index]
         if self._digested and item.sha256 is None:
             raise _undigested(item.row)
+
         if item.box is not None:
             image = self._recent.get(item)
             _check_box(image, item.box, item.row)
@@ -57,6 +58,7 @@ class _FilesOnDisk:
             raise _unmeasured(item.row)
         else:
             image = _read(item, self._roots)
+
         return [prepare(image, contract, item.box) for contract in contracts]
 
 
@@ -104,22 +106,25 @@ class _RecentImages:
 
     def get(self, item: ProbeItem) -> EightBitImage:
         with self._lock:
-            known = self._images.get(item.path)
-            if known is None:
-                mine: Future[EightBitImage] = Future()
-                self._images[item.path] = mine
+            being_decoded = self._images.get(item.path)
+            if being_decoded is None:
+                decoded: Future[EightBitImage] = Future()
+                self._images[item.path] = decoded
             else:
                 self._images.move_to_end(item.path)
-        if known is not None:
-            return known.result()
+
+        if being_decoded is not None:
+            return being_decoded.result()
+
         try:
             image = _read(item, self._roots)
         except BaseException as error:
             with self._lock:
                 del self._images[item.path]
-            mine.set_exception(error)
+            decoded.set_exception(error)
             raise
-        mine.set_result(image)
+
+        decoded.set_result(image)
         self._make_room()
         return image
 
@@ -127,6 +132,7 @@ class _RecentImages:
         with self._lock:
             ready = [(path, future.result().pixels.nbytes) for path, future in self._images.items() if future.done()]
             held = sum(size for _, size in ready)
+
             for path, size in ready:
                 if held <= self._limit:
                     break

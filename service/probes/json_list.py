@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
+
+from service.domain.json_values import StoredJson
 
 _BLANKS = " \t\n\r"
 _LONGEST_WORD = len("-Infinity")
@@ -22,7 +24,7 @@ class TooLong(ValueError):
     """An entry is longer than allowed; everything before it was given out."""
 
 
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repeats(pairs: list[tuple[str, object]]) -> StoredJson:
     """The object of these pairs, an `object_pairs_hook`. Raises KeyTwice."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
@@ -30,7 +32,7 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def list_entries(file: TextIO, *, longest: int) -> Iterator[Any]:
+def list_entries(file: TextIO, *, longest: int) -> Iterator[object]:
     """The entries of the list that the file holds.
 
     longest: characters of an entry. Raises NotAList; TooLong; KeyTwice; JSONDecodeError, whose `lineno` is the file's;
@@ -85,7 +87,7 @@ class _Window:
         """Go on by a character."""
         self._at += 1
 
-    def entry(self) -> Any:
+    def entry(self) -> object:
         """The value that begins here."""
         while len(self._text) - self._at <= self._longest and not self._ended:
             self._read_on()
@@ -97,6 +99,7 @@ class _Window:
                 raise TooLong from None
             self._at = error.pos
             raise self.error(error.msg) from None
+
         if end - self._at > self._longest:
             raise TooLong
         self._at = end

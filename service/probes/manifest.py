@@ -45,7 +45,9 @@ def read_manifest(
     """
     if patches is not None:
         check_grid(patches)
-    sha = hashlib.sha256(_canonical(asdict(patches) if patches else None).encode())
+
+    grid = asdict(patches) if patches else None
+    sha = hashlib.sha256(_canonical(grid).encode())
     merged = merge_rows(_rows(path, roots, sha))
     if merged.later_rows:
         # Links and other spellings show in no field of a row, and may lead elsewhere tomorrow.
@@ -54,6 +56,7 @@ def read_manifest(
     items = _with_one_spelling(_with_unique_ids(merged))
     _check_patients(items)
     items = with_patients(items)
+
     return ProbeSet(
         name,
         tuple(items),
@@ -75,13 +78,14 @@ def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tup
     the machine fails or, as ImageChanged, a file is being written to.
     """
     contents: dict[Path, tuple[str | None, FileVersion | None]] = {}
-    read = []
+    digested = []
     for item in items:
         if item.path not in contents:
             contents[item.path] = (item.sha256, item.version) if item.sha256 else _content(item, roots)
+
         sha256, version = contents[item.path]
-        read.append(replace(item, sha256=sha256, version=version))
-    return tuple(read)
+        digested.append(replace(item, sha256=sha256, version=version))
+    return tuple(digested)
 
 
 def digest_images(items: Iterable[ProbeItem]) -> str:
@@ -120,6 +124,7 @@ def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[Manife
         fields = {name: value for name, value in row.items() if value or name == "findings"}
         image = path.parent / _image_name(number, fields)
         findings = _findings(fields)
+
         item = ProbeItem(
             image_id=fields.get("image_id") or image.stem,
             path=image,
@@ -132,6 +137,7 @@ def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[Manife
             findings=findings,
             strata=strata.of(fields),
         )
+
         counted = fields if findings is None else {**fields, "findings": sorted(findings)}
         status = _status(image, number, roots)
         _check_bytes(status.st_size, number)
@@ -179,7 +185,9 @@ def _check_bytes(size: int, number: int) -> None:
 def _findings(fields: Row) -> frozenset[str] | None:
     if "findings" not in fields:
         return None
-    return frozenset(sys.intern(name) for part in fields["findings"].split("|") if (name := part.strip()))
+
+    stripped = [part.strip() for part in fields["findings"].split("|")]
+    return frozenset(sys.intern(finding) for finding in stripped if finding)
 
 
 def _shared(value: str | None) -> str | None:
@@ -193,7 +201,8 @@ class _Strata:
         self._known: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def of(self, fields: Row) -> Mapping[str, str]:
-        pairs = tuple(sorted((name, value) for name, value in fields.items() if name not in _NAMED))
+        others = [(name, value) for name, value in fields.items() if name not in _NAMED]
+        pairs = tuple(sorted(others))
         return self._known.setdefault(pairs, dict(pairs))
 
 
@@ -202,23 +211,30 @@ def _with_unique_ids(images: MergedImages) -> list[ProbeItem]:
     items = images.items
     first_row: dict[str, int] = {}
     repeated = False
+
     for item, has_id in zip(items, images.have_ids, strict=True):
         given = images.have_ids[0]
         if has_id != given:
             raise _bad_id(item.row, "has an image_id but other rows have none, or the reverse")
+
         if first_row.setdefault(item.image_id, item.row) != item.row:
             if given:
                 raise _bad_id(item.row, f"has the same image_id as row {first_row[item.image_id]}")
             repeated = True
+
     if not items:
         raise InvalidManifest("The manifest lists no images.", field="manifest", remedy="Add one row for each image.")
-    return [replace(item, image_id=f"row-{item.row}") for item in items] if repeated else items
+
+    if repeated:
+        return [replace(item, image_id=f"row-{item.row}") for item in items]
+    return items
 
 
 def _check_patients(items: Sequence[ProbeItem]) -> None:
     contradiction = exam_of_two_patients(items)
     if contradiction is None:
         return
+
     earlier, later = contradiction
     raise InvalidManifest(
         f"Rows {earlier.row} and {later.row} name different patients for the same exam.",
@@ -237,12 +253,15 @@ def _with_one_spelling(items: list[ProbeItem]) -> list[ProbeItem]:
     spelling = {folded(finding): finding for finding in sorted(written, reverse=True)}
     if len(spelling) == len(written):
         return items
-    return [
-        item
-        if item.findings is None
-        else replace(item, findings=frozenset(spelling[folded(finding)] for finding in item.findings))
-        for item in items
-    ]
+
+    spelled = []
+    for item in items:
+        if item.findings is None:
+            spelled.append(item)
+        else:
+            findings = frozenset(spelling[folded(finding)] for finding in item.findings)
+            spelled.append(replace(item, findings=findings))
+    return spelled
 
 
 def _bad_id(number: int, what: str) -> InvalidManifest:

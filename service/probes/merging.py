@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.domain.probes import ProbeItem
 from service.errors import InvalidManifest
@@ -56,12 +56,14 @@ def merge_rows(rows: Iterable[ManifestRow]) -> MergedImages:
             items.append(row.item)
             have_ids.append(row.has_id)
             continue
+
         repeated.setdefault(place, [(items[place], have_ids[place])]).append((row.item, row.has_id))
         later_rows.append((items[place].row, row.item.row))
 
-    for place, its_rows in repeated.items():
-        items[place] = _merged(its_rows)
-        have_ids[place] = any(has_id for _, has_id in its_rows)
+    for place, rows_of_image in repeated.items():
+        items[place] = _merged(rows_of_image)
+        have_ids[place] = any(has_id for _, has_id in rows_of_image)
+
     return MergedImages(items, have_ids, later_rows)
 
 
@@ -80,6 +82,7 @@ class _Places:
         if place != free:
             self._by_resolved.setdefault(self._paths[place].resolve(), place)
             place = self._by_resolved.setdefault(row.item.path.resolve(), free)
+
         if place == free:
             self._paths.append(row.item.path)
         return place
@@ -90,52 +93,66 @@ def _merged(rows: Sequence[tuple[ProbeItem, bool]]) -> ProbeItem:
     items = [item for item, _ in rows]
     first = items[0]
     ids = ((item.row, item.image_id if has_id else None) for item, has_id in rows)
-    agreed: dict[str, Any] = {
-        name: _agreed(name, ((item.row, getattr(item, name)) for item in items)) for name in _FIELDS
-    }
+
+    agreed = {}
+    for field in _FIELDS:
+        agreed[field] = _agreed(field, [(item.row, getattr(item, field)) for item in items])
+
     return replace(
         first,
         image_id=_agreed("image_id", ids) or first.image_id,
+        exam_id=agreed["exam_id"],
+        patient_id=agreed["patient_id"],
+        view=agreed["view"],
+        laterality=agreed["laterality"],
+        text=agreed["text"],
         findings=_united(items),
         strata=_agreed_strata(items),
-        **agreed,
     )
 
 
 def _agreed(field: str, values: Iterable[tuple[int, str | None]]) -> str | None:
     """The value that the rows agree on, given as row and value; None where no row has one."""
-    known = [(row, value) for row, value in values if value is not None]
-    for row, value in known[1:]:
-        if value != known[0][1]:
-            raise _contradiction(field, known[0][0], row)
-    return known[0][1] if known else None
+    given = [(row, value) for row, value in values if value is not None]
+    if not given:
+        return None
+
+    first_row, first_value = given[0]
+    for row, value in given[1:]:
+        if value != first_value:
+            raise _contradiction(field, first_row, row)
+    return first_value
 
 
 def _agreed_strata(items: Sequence[ProbeItem]) -> Mapping[str, str]:
     if all(item.strata == items[0].strata for item in items[1:]):
         return items[0].strata
 
-    names = dict.fromkeys(name for item in items for name in item.strata)
-    agreed = {name: _agreed(name, ((item.row, item.strata.get(name)) for item in items)) for name in names}
-    return {name: value for name, value in agreed.items() if value is not None}
+    strata = dict.fromkeys(name for item in items for name in item.strata)
+    agreed = {}
+    for name in strata:
+        value = _agreed(name, [(item.row, item.strata.get(name)) for item in items])
+        if value is not None:
+            agreed[name] = value
+    return agreed
 
 
 def _united(items: Sequence[ProbeItem]) -> frozenset[str] | None:
-    known = [(item.row, item.findings) for item in items if item.findings is not None]
-    if not known:
+    given = [(item.row, item.findings) for item in items if item.findings is not None]
+    if not given:
         return None
 
-    some = next((row for row, findings in known if findings), None)
-    none = next((row for row, findings in known if not findings), None)
-    if some is not None and none is not None:
+    with_any = next((row for row, findings in given if findings), None)
+    without = next((row for row, findings in given if not findings), None)
+    if with_any is not None and without is not None:
         raise InvalidManifest(
-            f"Rows {some} and {none} are about the same image; row {some} names findings, and the empty cell of row "
-            f"{none} says that there are none.",
+            f"Rows {with_any} and {without} are about the same image; row {with_any} names findings, and the empty "
+            f"cell of row {without} says that there are none.",
             field="findings",
-            value=f"rows {some} and {none}",
+            value=f"rows {with_any} and {without}",
             remedy="Delete the row without findings, or the findings of the other row.",
         )
-    return frozenset[str]().union(*(findings for _, findings in known))
+    return frozenset[str]().union(*(findings for _, findings in given))
 
 
 def _contradiction(field: str, first: int, second: int) -> InvalidManifest:

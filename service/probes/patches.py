@@ -48,6 +48,7 @@ def cut(probe_set: ProbeSet, sizes: Sequence[ImageSize | None]) -> ProbeSet:
         if size is None:
             items.append(item)
             continue
+
         patches = _patches_of(item, size, grid)
         total += len(patches)
         _check_total(total)
@@ -71,6 +72,7 @@ def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[Probe
             value=f"row {item.row}",
             remedy="Use a larger patch size and stride.",
         )
+
     if count == 0:
         raise InvalidManifest(
             f"The image of row {item.row} is {height} x {width} pixels, smaller than a patch of {grid.size}.",
@@ -78,6 +80,7 @@ def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[Probe
             value=f"row {item.row}",
             remedy="Use a smaller patch size or delete the row.",
         )
+
     return [
         replace(item, image_id=f"{item.image_id}@{box.left},{box.top}", box=box) for box in boxes(height, width, grid)
     ]
@@ -96,12 +99,15 @@ def _check_total(patches: int) -> None:
 
 def _count(length: int, grid: PatchGrid) -> int:
     """How many starts there are, without making them."""
-    return 0 if length < grid.size else -(-(length - grid.size) // grid.stride) + 1
+    if length < grid.size:
+        return 0
+    return -(-(length - grid.size) // grid.stride) + 1
 
 
 def _starts(length: int, grid: PatchGrid) -> list[int]:
     last = length - grid.size
     if last < 0:
         return []
+
     starts = list(range(0, last + 1, grid.stride))
     return starts if starts[-1] == last else [*starts, last]

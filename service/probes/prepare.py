@@ -39,8 +39,10 @@ def to_eight_bit(image: DecodedImage) -> EightBitImage:
         return EightBitImage(
             pixels.astype(np.uint8, copy=False), int(pixels.min()), int(pixels.max()), from_dicom=False
         )
+
     inner = _without_border(pixels) if image.from_dicom else pixels
-    low, high = int(inner.min()), int(inner.max())
+    low = int(inner.min())
+    high = int(inner.max())
     levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.int64).clip(low, high) - low
     table = (levels * 255 // max(high - low, 1)).astype(np.uint8)
     return EightBitImage(table[pixels], 0, 255 if high > low else 0, image.from_dicom)
@@ -57,6 +59,7 @@ def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = Non
     pixels = shown_part(image, box, to_breast=contract.crop_to_breast)
     if contract.resize == "area" and pixels.shape != (contract.height, contract.width):
         pixels = _resize(pixels, contract.height, contract.width)
+
     scaled = pixels.astype(np.float32)
     if contract.scale == "unit":
         scaled /= 255.0
@@ -64,6 +67,7 @@ def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = Non
         low, high = (int(pixels.min()), int(pixels.max())) if box is None else (image.low, image.high)
         scaled -= low
         scaled /= max(high - low, 1)
+
     mean = np.asarray(contract.mean, dtype=np.float32)[:, None, None]
     std = np.asarray(contract.std, dtype=np.float32)[:, None, None]
     return (scaled[None] - mean) / std
@@ -78,6 +82,7 @@ def shown_part(image: EightBitImage, box: Box | None, *, to_breast: bool) -> NDA
         return image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
     if not image.from_dicom:
         return image.pixels
+
     pixels = _without_border(image.pixels)
     return crop_to_breast(pixels) if to_breast else pixels
 
@@ -90,14 +95,20 @@ def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     (The published preparation of Mammo-CLIP's PNGs, MICCAI 2024.)
     """
     tissue = np.where(pixels > _AIR, pixels, 0).astype(np.uint8)
-    columns = _longest_run(np.ptp(tissue[_middle(tissue.shape[0])], axis=0) > 0)
+
+    middle_rows = tissue[_middle(tissue.shape[0])]
+    columns = _longest_run(np.ptp(middle_rows, axis=0) > 0)
     tissue = tissue[:, columns]
-    rows = _longest_run(np.ptp(tissue[:, _middle(tissue.shape[1])], axis=1) > 0)
+
+    middle_columns = tissue[:, _middle(tissue.shape[1])]
+    rows = _longest_run(np.ptp(middle_columns, axis=1) > 0)
     return pixels[rows, columns]
 
 
 def _without_border(pixels: NDArray[_Depth]) -> NDArray[_Depth]:
-    return pixels if min(pixels.shape) <= 2 * BORDER else pixels[BORDER:-BORDER, BORDER:-BORDER]
+    if min(pixels.shape) <= 2 * BORDER:
+        return pixels
+    return pixels[BORDER:-BORDER, BORDER:-BORDER]
 
 
 def _middle(length: int) -> slice:
@@ -107,10 +118,13 @@ def _middle(length: int) -> slice:
 
 
 def _longest_run(varies: NDArray[np.bool_]) -> slice:
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], varies, [False])).astype(np.int8)))
+    bounded = np.concatenate(([False], varies, [False])).astype(np.int8)
+    edges = np.flatnonzero(np.diff(bounded))
     if not edges.size:
         return slice(None)
-    starts, stops = edges[::2], edges[1::2]
+
+    starts = edges[::2]
+    stops = edges[1::2]
     longest = int(np.argmax(stops - starts))
     return slice(int(starts[longest]), int(stops[longest]))
 

@@ -39,6 +39,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
         raise InvalidManifest(
             f"A manifest cannot be a '{path.suffix}' file.", field="manifest", remedy="Use .csv, .json or .jsonl."
         )
+
     try:
         with roots.open(path) as file, _text_of(file) as text:
             for number, row in enumerate(read(text), start=1):
@@ -134,6 +135,7 @@ def _csv_rows(file: TextIO) -> Iterator[Row]:
     lines = _Lines(file)
     table = csv.reader(lines, strict=True)
     number = 0
+
     try:
         header = [name.strip() for name in next(table, [])]
         _check_header(header)
@@ -143,6 +145,7 @@ def _csv_rows(file: TextIO) -> Iterator[Row]:
             if not cells:
                 lines.begin_row(number + 1)
                 continue
+
             number += 1
             if len(cells) != len(header):
                 raise _bad_row(
@@ -150,6 +153,7 @@ def _csv_rows(file: TextIO) -> Iterator[Row]:
                     f"has {len(cells)} cells where the header has {len(header)}",
                     "Give every row one cell a column, and quote cells that hold commas.",
                 )
+
             yield dict(zip(header, map(str.strip, cells), strict=True))
             lines.begin_row(number + 1)
     except csv.Error as error:
@@ -164,6 +168,7 @@ def _check_header(header: list[str]) -> None:
             value=len(header),
             remedy=f"Keep to {MAX_COLUMNS:,} columns.",
         )
+
     for name, times in Counter(header).items():
         if not name or times > 1:
             what = f"has the column '{name}' twice" if name else "has a column without a name"
@@ -196,6 +201,7 @@ def _json_rows(file: TextIO) -> Iterator[Row]:
 def _jsonl_rows(file: TextIO) -> Iterator[Row]:
     lines = _Lines(file)
     number = 0
+
     for line in lines:
         if line.strip():
             number += 1
@@ -205,40 +211,49 @@ def _jsonl_rows(file: TextIO) -> Iterator[Row]:
                 raise _name_twice(number) from None
             except (ValueError, RecursionError):
                 raise _bad_row(number, "is not JSON", "Write one object a line.") from None
+
             yield _object_row(number, fields)
         lines.begin_row(number + 1)
 
 
-def _object_row(number: int, fields: Any) -> Row:
+def _object_row(number: int, fields: object) -> Row:
     if not isinstance(fields, dict):
         raise _bad_row(number, "is not a JSON object", "Write one object for each image.")
     if len(fields) > MAX_COLUMNS:
         raise _bad_row(number, f"has {len(fields):,} fields", f"Keep to {MAX_COLUMNS:,} fields.")
+
     row = {name.strip(): _text(number, value) for name, value in fields.items() if value is not None}
-    if len(row) < sum(value is not None for value in fields.values()) or "" in row:
+    filled = sum(value is not None for value in fields.values())
+    if len(row) < filled or "" in row:
         raise _name_twice(number)
     return row
 
 
-def _check_flat(number: int, values: list[Any]) -> None:
+def _check_flat(number: int, values: list[object]) -> None:
     """Lists in a list are read as one list; what is deeper was hardly meant, and may be of any depth."""
     for value in values:
         if isinstance(value, list) and any(isinstance(entry, list) for entry in value):
             raise _bad_row(number, "has lists nested more than two deep", "Flatten it.")
 
 
-def _text(number: int, value: Any) -> str:
+def _text(number: int, value: object) -> str:
     if isinstance(value, list):
         _check_flat(number, value)
         return "|".join(_text(number, entry) for entry in value)
+
     if not isinstance(value, str | int | float):
         raise _bad_row(number, "has a field that is neither text nor number nor a list of these", "Flatten it.")
     if isinstance(value, float) and not math.isfinite(value):
         raise _bad_row(number, "is not JSON: it holds NaN or Infinity", "Write null for what is not known.")
+
     text = value.strip() if isinstance(value, str) else json.dumps(value)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise _bad_row(number, "holds half of a surrogate pair", "Write whole characters.")
     return text
 
 
-_READERS: dict[str, Callable[[TextIO], Iterator[Row]]] = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
+_READERS: dict[str, Callable[[TextIO], Iterator[Row]]] = {
+    ".csv": _csv_rows,
+    ".json": _json_rows,
+    ".jsonl": _jsonl_rows,
+}

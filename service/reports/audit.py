@@ -142,7 +142,8 @@ AUDIT_REPORT = TypeAdapter(AuditReport)
 
 def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditReport:
     """Sum up an audit that has ended. last: the last audit of the deployment that was judged before this one began."""
-    facts, manifest = audit.facts, parts.manifest
+    facts = audit.facts
+    manifest = parts.manifest
     outcomes = () if audit.judgement is None else audit.judgement.outcomes
     means, means_not = meaning(audit.status, audit.judgement)
 

@@ -24,7 +24,8 @@ class CheckedReport:
     @property
     def faults(self) -> tuple[str, ...]:
         """Where the report does not say what its policy and facts give."""
-        report, recomputed = self.report, self.recomputed
+        report = self.report
+        recomputed = self.recomputed
         if recomputed is None:
             return () if report.verdict is None else (f"The report says {report.verdict}, and holds no facts.",)
 
@@ -32,7 +33,8 @@ class CheckedReport:
         if report.verdict != recomputed.verdict:
             faults.append(f"The report says {report.verdict}; its facts and policy give {recomputed.verdict}.")
 
-        reported, given = len(report.outcomes), len(recomputed.outcomes)
+        reported = len(report.outcomes)
+        given = len(recomputed.outcomes)
         if reported != given:
             faults.append(f"The report has {reported} outcomes; its policy gives {given}.")
 

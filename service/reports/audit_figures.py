@@ -132,14 +132,16 @@ def since_last(audit: Audit, last: Audit) -> SinceLast:
 
 def strata_lines(facts: AuditFacts, outcomes: tuple[RuleOutcome, ...]) -> tuple[StratumLine, ...]:
     """Every value of every stratum that a rule looked into."""
-    return tuple(
-        _stratum_line(stratum, value, outcomes) for stratum, values in facts.strata.items() for value in values
-    )
+    lines: list[StratumLine] = []
+    for stratum, values in facts.strata.items():
+        lines += [_stratum_line(stratum, value, outcomes) for value in values]
+    return tuple(lines)
 
 
 def _stratum_line(stratum: str, value: StratumFacts, outcomes: tuple[RuleOutcome, ...]) -> StratumLine:
     network = value.network
     where = f"{stratum}={value.value}"
+
     return StratumLine(
         stratum=stratum,
         value=value.value,
@@ -168,7 +170,8 @@ def _changed_parts(audit: Audit, last: Audit) -> Iterator[PartChange]:
 
 
 def _changed_outcomes(audit: Audit, last: Audit) -> Iterator[OutcomeChange]:
-    then, now = _outcome_of_rule(last), _outcome_of_rule(audit)
+    then = _outcome_of_rule(last)
+    now = _outcome_of_rule(audit)
     no_longer_there = [rule for rule in then if rule not in now]
 
     for rule in (*now, *no_longer_there):
@@ -192,7 +195,8 @@ def _category_figures(facts: AuditFacts, last: AuditFacts) -> Iterator[KeyFigure
     if facts.network.refused is not None or last.network.refused is not None:
         return
 
-    now, then = facts.network.categories, last.network.categories
+    now = facts.network.categories
+    then = last.network.categories
     for name in sorted({*now, *then}):
         baseline = None if facts.baseline is None else facts.baseline.categories.get(name, 0)
         yield KeyFigure(f"neurons of {name}", "neurons", now.get(name, 0), baseline, then.get(name, 0))

@@ -83,8 +83,9 @@ def audit_sentences(
 
 
 def _decisive(outcomes: tuple[RuleOutcome, ...]) -> Iterator[str]:
-    passed = _with_outcome(outcomes, "pass")
-    yield f"{len(passed)} of {counted(len(outcomes), 'test')} {'is' if len(passed) == 1 else 'are'} passed."
+    passed = len(_with_outcome(outcomes, "pass"))
+    verb = "is" if passed == 1 else "are"
+    yield f"{passed} of {counted(len(outcomes), 'test')} {verb} passed."
 
     yield from _named_with_reason("Broken", _with_outcome(outcomes, "fail"))
     yield from _named_with_reason("To be looked at", _with_outcome(outcomes, "warn"))
@@ -134,7 +135,8 @@ def last_sentence(last: SinceLast | None) -> str:
 
     rules = "no rule has"
     if last.outcomes:
-        rules = f"{counted(len(last.outcomes), 'rule')} {'has' if len(last.outcomes) == 1 else 'have'}"
+        verb = "has" if len(last.outcomes) == 1 else "have"
+        rules = f"{counted(len(last.outcomes), 'rule')} {verb}"
     figures = counted(len(last.figures), "figure") if last.figures else "no figure"
     return f"Since the last judged audit{when} ({verdicts}) {rules} another outcome and {figures} moved."
 
@@ -257,5 +259,5 @@ def _figure(value: Figure) -> str:
     return "not known" if value is None else str(value)
 
 
-def _listed_or_none(texts: Iterable[str]) -> str:
-    return ", ".join(texts) or "none"
+def _listed_or_none(words: Iterable[str]) -> str:
+    return ", ".join(words) or "none"

@@ -67,9 +67,10 @@ def choose_cards(
 
     Strength is z, or the score where nothing was inferred. Equally strong neurons go by layer and unit.
     """
-    strongest_of_layers = [
-        (number, neuron) for number, layer in enumerate(layers, start=1) for neuron in _strongest(layer)
-    ]
+    strongest_of_layers: list[tuple[int, Neuron]] = []
+    for number, layer in enumerate(layers, start=1):
+        strongest_of_layers += [(number, neuron) for neuron in _strongest(layer)]
+
     # Sorting is stable: equally strong neurons stay in the order of layers and units.
     strongest = sorted(strongest_of_layers, key=lambda numbered: -_strength(numbered[1]))[:CARDS]
     layer_by_layer = sorted(strongest, key=lambda numbered: numbered[0])

@@ -44,12 +44,12 @@ _REPORT = TypeAdapter(ComparisonReport)
 
 def report_comparison(identifier: str, networks: Sequence[Provenance], result: Comparison) -> ComparisonReport:
     """Sum up a comparison of networks in its order."""
-    names = _names(networks)
+    network_names = _names(networks)
     return ComparisonReport(
         id=identifier,
-        names=names,
+        names=network_names,
         networks=tuple(networks),
-        summary=tuple(comparison_sentences(names, result)),
+        summary=tuple(comparison_sentences(network_names, result)),
         result=result,
         limits=comparison_limits(result),
     )
@@ -86,7 +86,11 @@ def gain_map(result: Comparison, other: int, *, broad: bool = False) -> list[tup
     layers = [_composition(layer, broad=broad) for layer in result.layers]
     cells_by_layer = [_gain_cells(layer, other) for layer in layers]
 
-    return [(row.name, [cells.get(row.name, _NOTHING_THERE) for cells in cells_by_layer]) for row in network.rows]
+    categories = []
+    for row in network.rows:
+        cells_of_category = [cells.get(row.name, _NOTHING_THERE) for cells in cells_by_layer]
+        categories.append((row.name, cells_of_category))
+    return categories
 
 
 def _composition(scope: Scope, *, broad: bool) -> Composition:

@@ -7,20 +7,20 @@ from service.reports.html import signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 
-def comparison_sentences(names: Sequence[str], result: Comparison) -> list[str]:
+def comparison_sentences(network_names: Sequence[str], result: Comparison) -> list[str]:
     """What each network gained and lost against the reference, and how much its labels differ."""
-    networks = f"{counted(len(names), 'network')} on the same images"
+    networks = f"{counted(len(network_names), 'network')} on the same images"
     layers = counted(len(result.layers), "shared layer")
     labelled = [
         f"{name} names {labelled:,} of {counted(units, 'neuron')}"
-        for name, labelled, units in zip(names, result.network.labelled, result.network.units, strict=True)
+        for name, labelled, units in zip(network_names, result.network.labelled, result.network.units, strict=True)
     ]
     sentences = [f"{networks}, in {layers}: {'; '.join(labelled)}."]
 
-    reference, *others = names
+    reference, *others = network_names
     for other, name in enumerate(others):
         sentences.append(f"{name} against {reference}: {' '.join(_gains(result, other))}")
-        sentences += _churn(names, result, other)
+        sentences += _churn(network_names, result, other)
 
     sentences += result.notes
     return sentences
@@ -91,12 +91,10 @@ def _gains(result: Comparison, other: int) -> Iterator[str]:
 
 def _in_single_layers(result: Comparison, other: int, shifts_of_network: Sequence[Shift]) -> Iterator[str]:
     """Shifts of layers that those of the whole network do not show."""
-    shifts_of_layers = [
-        shift
-        for layer in result.layers
-        for composition in (layer.categories, layer.broad_categories)
-        for shift in category_shifts(layer, composition, other).beyond
-    ]
+    shifts_of_layers: list[Shift] = []
+    for layer in result.layers:
+        for composition in (layer.categories, layer.broad_categories):
+            shifts_of_layers += category_shifts(layer, composition, other).beyond
 
     already_said = {(shift.category, shift.gain > 0) for shift in shifts_of_network}
     shifts = [shift for shift in shifts_of_layers if (shift.category, shift.gain > 0) not in already_said]
@@ -113,10 +111,11 @@ def _gains_and_losses(shifts: Sequence[Shift], separator: str = ";") -> str:
     return f"gains {gained or 'none'}{separator} losses {lost or 'none'}"
 
 
-def _churn(names: Sequence[str], result: Comparison, other: int) -> Iterator[str]:
+def _churn(network_names: Sequence[str], result: Comparison, other: int) -> Iterator[str]:
     churn = result.network.churn[other]
     if churn is None:
-        yield f"The units of {names[other + 1]} cannot be paired with those of {names[0]}: the architectures differ."
+        reference, network = network_names[0], network_names[other + 1]
+        yield f"The units of {network} cannot be paired with those of {reference}: the architectures differ."
         return
 
     if churn.label.value is not None:

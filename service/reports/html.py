@@ -4,7 +4,6 @@ import base64
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,7 +16,7 @@ _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
 
-def render(template: str, **content: Any) -> str:
+def render(template: str, **content: object) -> str:
     """The template filled in. All of it is escaped, except our own drawings."""
     style = files("service.reports").joinpath("templates", "style.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -41,6 +40,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
     environment.filters |= {
         "percent": percent,
         "number": number,
@@ -49,6 +49,7 @@ def _environment() -> Environment:
         "method_words": method_words,
         "manifest_lines": manifest_lines,
     }
+
     environment.tests["beyond_noise"] = beyond_noise
     environment.globals["svg"] = svg
     return environment

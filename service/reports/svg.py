@@ -18,9 +18,10 @@ _HILL_BINS = 48
 _CRITICAL = 95  # the percentile of the null beyond which p <= 0.05
 
 
-def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, in order; all names beyond the palette share its last colour."""
-    return {name: PALETTE[min(place, len(PALETTE) - 1)] for place, name in enumerate(names)}
+def colours_of(categories: Iterable[str]) -> dict[str, str]:
+    """A colour for each category, in order; all categories beyond the palette share its last colour."""
+    last = len(PALETTE) - 1
+    return {category: PALETTE[min(place, last)] for place, category in enumerate(categories)}
 
 
 def bar(value: float, greatest: float, colour: str = BLUE, width: int = 110) -> Markup:
@@ -49,7 +50,9 @@ def swatch(colour: str) -> Markup:
 
 def score_histogram(scores: ScoreHistogram, words: str, width: int = 330, height: int = 150) -> Markup:
     """Units by their best score, significant ones dark; the outline is what random image sets would give."""
-    left, bottom, top = 34, height - 30, 8
+    left = 34
+    bottom = height - 30
+    top = 8
 
     units = [significant + others for significant, others in zip(scores.significant, scores.others, strict=True)]
     living = sum(units)
@@ -57,10 +60,11 @@ def score_histogram(scores: ScoreHistogram, words: str, width: int = 330, height
 
     across = _Scale(scores.edges[0], scores.edges[-1], left, width - 6)
     up = _Scale(0.0, max(*units, *outline, 1.0), bottom, top)
-    shapes = [_line(left, bottom, width - 6, bottom)]
 
+    shapes = [_line(left, bottom, width - 6, bottom)]
     for (start, stop), dark, pale in zip(pairwise(scores.edges), scores.significant, scores.others, strict=True):
-        x, span = across(start) + 0.5, across(stop) - across(start) - 1
+        x = across(start) + 0.5
+        span = across(stop) - across(start) - 1
         shapes.append(_rect(x, up(pale), span, bottom - up(pale), GREY))
         shapes.append(_rect(x, up(pale + dark), span, up(pale) - up(pale + dark), BLUE))
     shapes.append(_steps([across(edge) for edge in scores.edges], [up(value) for value in outline], bottom))
@@ -75,7 +79,8 @@ def score_histogram(scores: ScoreHistogram, words: str, width: int = 330, height
 def null_and_score(quantiles: Sequence[float], score: float, words: str, width: int = 250, height: int = 62) -> Markup:
     """The best scores of random image sets as a hill, its upper 5 % dark, and a neuron's score as a line on it."""
     bottom = height - 17
-    low, high = min(quantiles[0], score), max(quantiles[-1], score)
+    low = min(quantiles[0], score)
+    high = max(quantiles[-1], score)
     room = (high - low or 1.0) * 0.04
     across = _Scale(low - room, high + room, 4, width - 4)
 
@@ -88,7 +93,8 @@ def null_and_score(quantiles: Sequence[float], score: float, words: str, width: 
     shapes = []
     for (start, stop), share in zip(pairwise(edges), shares, strict=True):
         colour = ORANGE if start >= critical else GREY
-        shapes.append(_rect(across(start), up(share), across(stop) - across(start) + 0.3, bottom - up(share), colour))
+        span = across(stop) - across(start) + 0.3
+        shapes.append(_rect(across(start), up(share), span, bottom - up(share), colour))
     shapes.append(_line(4, bottom, width - 4, bottom))
 
     x = across(score)
@@ -113,7 +119,8 @@ def change(shown: Change, extent: float, width: int = 300, height: int = 20) -> 
     shapes = []
 
     if shown.noise is not None:
-        left, right = across(-shown.noise), across(shown.noise)
+        left = across(-shown.noise)
+        right = across(shown.noise)
         shapes.append(_rect(left, 2, right - left, height - 4, FAINT))
     shapes.append(_line(across(0), 0, across(0), height, GREY))
 
@@ -139,14 +146,16 @@ def share_on_noise(share: Measured, greatest: float, width: int = 110) -> Markup
 
 def drawing(width: int, height: int, words: str, shapes: Iterable[Markup], *, title: bool = True) -> Markup:
     """An SVG that says in words what it shows."""
-    return Markup(
-        '<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{words}">{t}{s}</svg>'
-    ).format(
-        w=width,
-        h=height,
+    svg = Markup(
+        '<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{words}">'
+        "{title}{shapes}</svg>"
+    )
+    return svg.format(
+        width=width,
+        height=height,
         words=words,
-        t=Markup("<title>{}</title>").format(words) if title else "",
-        s=Markup("").join(shapes),
+        title=Markup("<title>{}</title>").format(words) if title else "",
+        shapes=Markup("").join(shapes),
     )
 
 
@@ -154,8 +163,10 @@ class _Scale:
     """Maps a range of values onto a range of pixels."""
 
     def __init__(self, low: float, high: float, start: float, stop: float) -> None:
-        self.low, self.high = low, high if high > low else low + 1.0
-        self._start, self._stop = start, stop
+        self.low = low
+        self.high = high if high > low else low + 1.0
+        self._start = start
+        self._stop = stop
 
     def __call__(self, value: float) -> float:
         return self._start + (value - self.low) / (self.high - self.low) * (self._stop - self._start)
@@ -191,9 +202,10 @@ def _steps(edges: Sequence[float], tops: Sequence[float], bottom: float) -> Mark
 
 
 def _hidden(width: int, height: int, shapes: Iterable[Markup]) -> Markup:
-    return Markup('<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" aria-hidden="true">{s}</svg>').format(
-        w=width, h=height, s=Markup("").join(shapes)
+    svg = Markup(
+        '<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">{shapes}</svg>'
     )
+    return svg.format(width=width, height=height, shapes=Markup("").join(shapes))
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str) -> Markup:

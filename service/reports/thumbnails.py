@@ -37,6 +37,7 @@ class Thumbnails:
             item = self._items[row]
             image = decode(item.path, row=row, roots=self._roots, sha256=item.sha256, version=item.version)
             self._last = row, to_eight_bit(image)
+
         return self._last[1]
 
 
@@ -44,6 +45,7 @@ def _jpeg(image: EightBitImage, box: Box | None, *, to_breast: bool) -> bytes | 
     pixels = shown_part(image, box, to_breast=to_breast)
     if not pixels.size:
         return None
+
     height, width = pixels.shape
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -62,7 +62,8 @@ def sum_up_watch_list(
     watch_list: WatchList, layers: Sequence[LayerDissection], concept_set: ConceptSet
 ) -> WatchSummary:
     """The watch-list of these layers in the report's form."""
-    labels = [neuron.label for layer in layers for neuron in layer.neurons if neuron.significant]
+    neurons = [neuron for layer in layers for neuron in layer.neurons]
+    labels = [neuron.label for neuron in neurons if neuron.significant]
     named = sum(label is not None and concept_set.concepts[label.concept].watched for label in labels)
 
     return WatchSummary(

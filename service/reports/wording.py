@@ -38,26 +38,26 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count:,} {plural or singular + 's'}"
 
 
-def listed(names: Iterable[str], most: int = _NAMED) -> str:
-    """The first names, and how many more there are."""
-    all_names = list(names)
-    shown = ", ".join(all_names[:most])
+def listed(words: Iterable[str], most: int = _NAMED) -> str:
+    """The first words, and how many more there are."""
+    all_words = list(words)
+    shown = ", ".join(all_words[:most])
 
-    more = len(all_names) - most
+    more = len(all_words) - most
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[str]:
+def neuron_sentences(lines: Sequence[LayerLine], not_tested_reason: str | None) -> list[str]:
     """How many neurons are alive, how many carry a significant concept, and what they represent.
 
-    refused: why no label was tested.
+    not_tested_reason: the reason where no label was tested.
     """
     units = sum(line.summary.units for line in lines)
     living = sum(line.living for line in lines)
     sentences = [
         f"{living:,} of {counted(units, 'neuron')} in {counted(len(lines), 'layer')} are alive; "
         f"{units - living:,} answer every image alike and have no label.",
-        _significance(lines, living, refused),
+        _significance(lines, living, not_tested_reason),
     ]
 
     composition = total_composition(lines)
@@ -79,11 +79,11 @@ def neuron_sentences(lines: Sequence[LayerLine], refused: str | None) -> list[st
 
 def missing_by_reason(coverage: Coverage) -> list[tuple[Reason, list[str]]]:
     """The essential concepts without a neuron; first those that say something about the network."""
-    texts_of: dict[Reason, list[str]] = {reason: [] for reason in _REASONS}
+    concepts_by_reason: dict[Reason, list[str]] = {reason: [] for reason in _REASONS}
     for missing in coverage.missing:
-        texts_of[missing.reason].append(missing.text)
+        concepts_by_reason[missing.reason].append(missing.text)
 
-    return [(reason, texts) for reason, texts in texts_of.items() if texts]
+    return [(reason, concepts) for reason, concepts in concepts_by_reason.items() if concepts]
 
 
 def missing_sentences(coverage: Coverage) -> list[str]:
@@ -93,7 +93,10 @@ def missing_sentences(coverage: Coverage) -> list[str]:
     if not coverage.missing:
         return [f"All {coverage.must_have} concepts that a mammography network should know have a significant neuron."]
 
-    reasons = [f"{len(texts)} {_REASONS[reason]} ({listed(texts, 4)})" for reason, texts in missing_by_reason(coverage)]
+    reasons = [
+        f"{len(concepts)} {_REASONS[reason]} ({listed(concepts, 4)})"
+        for reason, concepts in missing_by_reason(coverage)
+    ]
     return [
         f"{len(coverage.missing)} of {coverage.must_have} concepts that a mammography network should know have no "
         f"significant neuron: {'; '.join(reasons)}."
@@ -176,23 +179,21 @@ def _independent(evidence: JobEvidence) -> str:
     if evidence.drawn_by == "exam":
         words += "; its manifest knows no patients, so exams of one patient count as if they were independent"
     if evidence.nameless:
-        words += (
-            f"; {evidence.nameless:,} of them {'is' if evidence.nameless == 1 else 'are'} single images that name "
-            "neither patient nor exam"
-        )
+        verb = "is" if evidence.nameless == 1 else "are"
+        words += f"; {evidence.nameless:,} of them {verb} single images that name neither patient nor exam"
     return words
 
 
 def _copies(evidence: JobEvidence | None) -> Iterator[str]:
     if evidence is not None and evidence.repeated:
+        verb = "repeats" if evidence.repeated == 1 else "repeat"
         yield (
-            f"{counted(evidence.repeated, 'image')} {'repeats' if evidence.repeated == 1 else 'repeat'} the bytes of "
-            "others. Copies count as one image where something is called independent, but each is a top image of its "
-            "own."
+            f"{counted(evidence.repeated, 'image')} {verb} the bytes of others. "
+            "Copies count as one image where something is called independent, but each is a top image of its own."
         )
 
 
-def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) -> str:
+def _significance(lines: Sequence[LayerLine], living: int, not_tested_reason: str | None) -> str:
     if not living:
         return "There is nothing to name."
 
@@ -200,12 +201,13 @@ def _significance(lines: Sequence[LayerLine], living: int, refused: str | None) 
     if significant_by_layer:
         significant = sum(significant_by_layer)
         share = _percent(significant / living)
+        verb = "carries" if significant == 1 else "carry"
         return (
-            f"{counted(significant, 'neuron')} ({share} of the living) {'carries' if significant == 1 else 'carry'} a "
+            f"{counted(significant, 'neuron')} ({share} of the living) {verb} a "
             f"significant concept; the other {living - significant:,} are labelled no concept."
         )
 
-    why = f": {refused}" if refused else "."
+    why = f": {not_tested_reason}" if not_tested_reason else "."
     return (
         f"No label was tested{why} The labels below are the neurons' best-scoring concepts, which even pure "
         "noise would have; neurons count here where they reach the paper's threshold."

@@ -54,7 +54,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         labels,
         [_architecture(job) for job in jobs],
         concept_set,
-        refused=[_not_tested_reason(job) for job in jobs],
+        not_tested_reasons=[_not_tested_reason(job) for job in jobs],
         concept_embeddings=concept_embeddings,
     )
 

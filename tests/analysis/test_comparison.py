@@ -34,7 +34,7 @@ def compared(
         [read_labels(layers) for layers in networks],
         architectures or [ARCHITECTURE] * len(networks),
         concept_set,
-        refused=refused or [None] * len(networks),
+        not_tested_reasons=refused or [None] * len(networks),
         concept_embeddings=texts,
     )
 

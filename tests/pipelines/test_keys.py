@@ -28,7 +28,7 @@ def keys() -> dict[str, str]:
     return {
         "shard": shard_key(plan, target, dissector, CPU, images="i", layers=("layer",)),
         "texts": texts_key(plan, dissector, CPU),
-        "layer": layer_key(plan, CPU, layer="layer", shards=["s"], texts="x"),
+        "layer": layer_key(plan, CPU, layer="layer", shards=["s"], concept_embeddings="x"),
     }
 
 

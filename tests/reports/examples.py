@@ -170,4 +170,10 @@ def example_comparison(*others: Sequence[LayerDissection]) -> Comparison:
     """The example against others of the same architecture."""
     networks = [read_labels(layers) for layers in (example_layers(), *others)]
     texts = np.random.default_rng(1).normal(size=(len(CONCEPTS.concepts), 24)).astype(np.float32)
-    return compare(networks, ["b5"] * len(networks), CONCEPTS, refused=[None] * len(networks), concept_embeddings=texts)
+    return compare(
+        networks,
+        ["b5"] * len(networks),
+        CONCEPTS,
+        not_tested_reasons=[None] * len(networks),
+        concept_embeddings=texts,
+    )

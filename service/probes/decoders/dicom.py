@@ -12,6 +12,8 @@ from service.probes.decoders.dicom_file import OVERLAY_BITS, DicomFile
 from service.probes.decoders.frames import encapsulated_frame, native_frame
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
 
+StoredPixels = NDArray[np.integer]
+
 _SIZE: tuple[str, ...] = ("Rows", "Columns")
 _ELEMENTS: tuple[str | int, ...] = (
     *_SIZE,
@@ -99,10 +101,12 @@ def _pixel_module(dicom: DicomFile) -> PixelModule:
     if photometric not in {"MONOCHROME1", "MONOCHROME2"} or dicom.number("SamplesPerPixel") != 1:
         raise CannotDecode("it is not MONOCHROME1 or MONOCHROME2 with one sample a pixel")
 
-    height, width = dicom.number("Rows"), dicom.number("Columns")
+    height = dicom.number("Rows")
+    width = dicom.number("Columns")
     check_size(height, width)
 
-    allocated, stored = dicom.number("BitsAllocated"), dicom.number("BitsStored")
+    allocated = dicom.number("BitsAllocated")
+    stored = dicom.number("BitsStored")
     if allocated not in {8, 16} or not 8 <= stored <= allocated:
         raise CannotDecode(f"it stores {stored} bits in {allocated} a pixel, not 8 to 16 bits in 8 or 16")
     if dicom.number_or("HighBit", stored - 1) != stored - 1:
@@ -123,7 +127,7 @@ def _pixel_module(dicom: DicomFile) -> PixelModule:
     )
 
 
-def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tuple[NDArray[Any], int | None]:
+def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tuple[StoredPixels, int | None]:
     """The decoded frame [H, W], and the precision of its codestream, which counts more than what the header says."""
     frame = encapsulated_frame(dicom, pixels.height, pixels.width, pixels.allocated)
     precision = frame.precision
@@ -142,6 +146,7 @@ def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tu
         "bits_stored": pixels.stored if precision is None else precision,
         "correct_unused_bits": False,
     }
+
     try:
         stored, _ = decoder.as_array(frame.encapsulated(), index=0, **options)
     except MemoryError:
@@ -151,18 +156,20 @@ def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tu
             f"its frame in {_named(dicom.syntax)} is damaged, of a kind that the installed decoders do not know, or "
             "takes more memory than allowed"
         ) from None
+
     return stored, precision
 
 
-def _without_overlays(stored: NDArray[Any], bits: frozenset[int]) -> NDArray[Any]:
+def _without_overlays(stored: StoredPixels, bits: frozenset[int]) -> StoredPixels:
     taken = sum(1 << bit for bit in bits if 8 <= bit < 8 * stored.itemsize)
     if not taken:
         return stored
+
     levels = _unsigned(stored)
     return (levels & levels.dtype.type(~taken & 0xFFFF)).view(stored.dtype)
 
 
-def _levels(stored: NDArray[Any], pixels: PixelModule, precision: int | None) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _levels(stored: StoredPixels, pixels: PixelModule, precision: int | None) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Levels from zero, brighter where denser. Raises CannotDecode for values that the stated bits cannot hold."""
     bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
     top = (1 << bits) - 1
@@ -174,10 +181,11 @@ def _levels(stored: NDArray[Any], pixels: PixelModule, precision: int | None) ->
         levels = (levels + level(1 << (bits - 1))) & level(top)
     if pixels.inverted:
         levels = level(top) - levels
+
     return levels.astype(np.uint8, copy=False) if bits <= 8 else levels.astype(np.uint16, copy=False)
 
 
-def _unsigned(stored: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _unsigned(stored: StoredPixels) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return stored.view(np.uint8) if stored.itemsize == 1 else stored.view(np.uint16)
 
 
@@ -191,6 +199,7 @@ def _depth(low: int, high: int, pixels: PixelModule, precision: int | None) -> i
             "of BitsStored (0028,0101)",
             "Correct BitsStored (0028,0101) and HighBit (0028,0102).",
         )
+
     stated = min(pixels.stored, precision)
     return stated if _fit(low, high, stated, signed=pixels.signed) else precision
 
@@ -198,6 +207,8 @@ def _depth(low: int, high: int, pixels: PixelModule, precision: int | None) -> i
 def _fit(low: int, high: int, bits: int, *, signed: bool) -> bool:
     if not signed:
         return high < 1 << bits
+
     half = 1 << (bits - 1)
     # Without a negative value, those of the upper half are negative ones whose sign was not extended.
-    return -half <= low and high < (half if low < 0 else 2 * half)
+    above = half if low < 0 else 2 * half
+    return -half <= low and high < above

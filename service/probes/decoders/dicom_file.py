@@ -86,10 +86,12 @@ class InflatedFile:
             data = self._inflater.unconsumed_tail or self._deflated.read(self._STEP)
             if not data:
                 return
+
             try:
                 self._inflated += self._inflater.decompress(data, self._STEP)
             except zlib.error:
                 raise CannotDecode("its deflated data are damaged") from None
+
             if len(self._inflated) > self._most:
                 raise CannotDecode(f"it inflates to more than {self._most >> 20} MB")
 
@@ -120,6 +122,7 @@ class DicomFile:
         """-1 when an element holds a negative number, else 1, also where it is missing or empty."""
         if self._is_empty(keyword):
             return 1
+
         value = self._value(keyword)
         try:
             return -1 if float(value) < 0 else 1  # type: ignore[arg-type]
@@ -173,6 +176,7 @@ class DicomFile:
         item = self._dataset.get_item(element)
         value = b"" if item is None else item.value
         text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
         # What looks like a number may be shown; anything else might name the patient.
         shown = f" {text.strip()!r}, which" if _NUMBER.fullmatch(text.strip()) else " what"
         return CannotDecode(
@@ -190,7 +194,8 @@ def _missing(keyword: str) -> CannotDecode:
 
 def _named(element: str | int) -> str:
     tag = _tag(element)
-    return f"{element if isinstance(element, str) else keyword_for_tag(tag)} ({tag.group:04X},{tag.element:04X})"
+    keyword = element if isinstance(element, str) else keyword_for_tag(tag)
+    return f"{keyword} ({tag.group:04X},{tag.element:04X})"
 
 
 def _tag(element: str | int) -> BaseTag:
@@ -202,6 +207,7 @@ def _pass_preamble(stream: ClampedFile) -> None:
     head = stream.read(_PREAMBLE + len(_PREFIX))
     if len(head) == _PREAMBLE + len(_PREFIX) and head.endswith(_PREFIX):
         return
+
     if head.startswith(_PREFIX):
         stream.seek(len(_PREFIX))
     elif head.startswith(_META_GROUP) and head[3:4] == b"\0":
@@ -224,7 +230,10 @@ def _transfer_syntax(stream: ClampedFile) -> UID:
         stop_when=lambda tag, _vr, _length: tag >> 16 != 0x0002,
         specific_tags=[BaseTag(_TRANSFER_SYNTAX)],
     )
-    named = str(meta.get(_TRANSFER_SYNTAX).value or "").strip(" \0") if _TRANSFER_SYNTAX in meta else ""
+
+    named = ""
+    if _TRANSFER_SYNTAX in meta:
+        named = str(meta.get(_TRANSFER_SYNTAX).value or "").strip(" \0")
     if not named:
         raise _missing("TransferSyntaxUID")
     if not _UID.fullmatch(named):
@@ -238,9 +247,7 @@ def _read_elements(stream: ClampedFile, syntax: UID, elements: Sequence[str | in
     most = _HEADER_BYTES + (2 * MAX_PIXELS if with_pixels else 0)
     inflated = InflatedFile(stream, most) if syntax == DeflatedExplicitVRLittleEndian else stream
     is_private = syntax.is_private or not syntax.is_transfer_syntax
-    tags: list[BaseTag | int] = [
-        BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0) for element in elements
-    ]
+    tags: list[BaseTag | int] = [_tag(element) for element in elements]
 
     dataset = read_dataset(
         inflated,  # type: ignore[arg-type]

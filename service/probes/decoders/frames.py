@@ -1,7 +1,6 @@
 """The one frame in a data set's pixel data, compared with what the data set says before a decoder sees it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,7 @@ def encapsulated_frame(dicom: DicomFile, height: int, width: int, allocated: int
     return EncodedFrame(data, None)
 
 
-def native_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> NDArray[Any]:
+def native_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> NDArray[np.integer]:
     """The uncompressed frame [H, W]. Raises CannotDecode for fewer bytes, and for those of more than one frame."""
     data = dicom.pixel_data()
     size = height * width * allocated // 8
@@ -64,14 +63,15 @@ def native_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> N
             f"its pixel data are cut short: {len(data)} bytes where {height} x {width} pixels of {allocated} bits "
             f"take {size}"
         )
-    behind = data[size:]
-    if len(behind) >= size and behind.count(behind[:1]) < len(behind):
+
+    trailing = data[size:]
+    if len(trailing) >= size and trailing.count(trailing[:1]) < len(trailing):
         raise CannotDecode(f"its pixel data have {len(data)} bytes, more than one frame takes ({size})")
 
     return _values(dicom, data, size, allocated).reshape(height, width)
 
 
-def _values(dicom: DicomFile, data: bytes, size: int, allocated: int) -> NDArray[Any]:
+def _values(dicom: DicomFile, data: bytes, size: int, allocated: int) -> NDArray[np.integer]:
     kind = "i" if dicom.number("PixelRepresentation") == 1 else "u"
     if dicom.syntax.is_little_endian:
         return np.frombuffer(data, dtype=f"<{kind}{allocated // 8}", count=size * 8 // allocated)
@@ -79,8 +79,11 @@ def _values(dicom: DicomFile, data: bytes, size: int, allocated: int) -> NDArray
         return np.frombuffer(data, dtype=f">{kind}2", count=size // 2).astype(f"={kind}2")
     if dicom.pixel_vr != "OW":
         return np.frombuffer(data, dtype=f"{kind}1", count=size)
+
     # Big endian bytes in words: the bytes of each word are swapped.
-    words = np.frombuffer(data, dtype="u2", count=-(-size // 2) if len(data) > size or size % 2 == 0 else size // 2)
+    last_word_is_whole = len(data) > size or size % 2 == 0
+    number_of_words = -(-size // 2) if last_word_is_whole else size // 2
+    words = np.frombuffer(data, dtype="u2", count=number_of_words)
     return words.byteswap().view(f"{kind}1")[:size]
 
 
@@ -88,12 +91,14 @@ def _only_frame(dicom: DicomFile) -> bytes:
     data = dicom.pixel_data()
     if not dicom.is_pixel_data_encapsulated:
         raise CannotDecode(f"its pixel data are not encapsulated, as {dicom.syntax.name} needs them")
+
     try:
         frames = list(zip(generate_frames(data, number_of_frames=1), range(2), strict=False))
     except MemoryError:
         raise
     except Exception:
         raise CannotDecode("the items of its pixel data are damaged or cut short") from None
+
     if not frames or not frames[0][0]:
         raise CannotDecode("its pixel data hold no frame")
     if len(frames) > 1:

@@ -93,12 +93,15 @@ def _headers_of_file(file: BinaryIO) -> Iterator[FrameHeader | None]:
         lead = file.read(2)
         while lead == b"\xff\xff":
             lead = lead[1:] + file.read(1)
+
         length = int.from_bytes(file.read(2), "big")
         if len(lead) < 2 or lead[0] != 0xFF or lead[1] in {_END, _SCAN} or length < 2:
             return
+
         segment = file.read(length - 2)
         if len(segment) < length - 2:
             return
+
         yield _parse_header(lead[1], segment) if lead[1] in _FRAME_HEADERS else None
 
 
@@ -107,6 +110,7 @@ def _marker_at(data: bytes, place: int) -> tuple[int, int]:
     place = data.find(b"\xff", place)
     if place < 0:
         raise CannotDecode(_CUT_SHORT)
+
     while data[place : place + 1] == b"\xff":
         place += 1
     if place >= len(data):
@@ -125,8 +129,11 @@ def _segment_at(data: bytes, place: int) -> bytes:
 def _parse_header(marker: int, segment: bytes) -> FrameHeader:
     if len(segment) < 6:
         raise CannotDecode(_DAMAGED)
-    precision, components = segment[0], segment[5]
-    height, width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
+
+    precision = segment[0]
+    height = int.from_bytes(segment[1:3], "big")
+    width = int.from_bytes(segment[3:5], "big")
+    components = segment[5]
     process = 55 if marker == _JPEG_LS else marker - 0xC0
     return FrameHeader(process, precision, height, width, components)
 
@@ -134,6 +141,7 @@ def _parse_header(marker: int, segment: bytes) -> FrameHeader:
 def _end_of_scan(data: bytes, place: int, header: FrameHeader | None) -> int:
     if header is None:
         raise CannotDecode("its frame has no header")
+
     pattern = _NEXT_MARKER_LS if header.process == 55 else _NEXT_MARKER
     marker = pattern.search(data, place)
     if marker is None:

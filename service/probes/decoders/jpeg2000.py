@@ -55,8 +55,10 @@ def _unboxed(data: bytes) -> bytes:
         if length == 1:
             (length,) = _LONG_BOX.unpack_from(data, place + head)
             head += _LONG_BOX.size
+
         if kind == b"jp2c":
-            return data[place + head :] if length == 0 else data[place + head : place + length]
+            end = len(data) if length == 0 else place + length
+            return data[place + head : end]
         if length < head:
             raise CannotDecode(_DAMAGED)
         place += length
@@ -73,6 +75,7 @@ def _parse(data: bytes) -> Codestream:
         raise CannotDecode(_DAMAGED)
     if (step_x, step_y) != (1, 1):
         raise CannotDecode("its frame is sub-sampled")
+
     tiles = -(-(x1 - tile_x0) // tile_x) * -(-(y1 - tile_y0) // tile_y)
     if tiles > _MAX_TILES:
         raise CannotDecode(f"its frame has {tiles} tiles, more than {_MAX_TILES}")
@@ -92,6 +95,7 @@ def _end(data: bytes, tiles: int) -> int:
         if tile >= tiles or 0 < length < 2 + _TILE_PART_SEGMENT.size:
             raise CannotDecode(_DAMAGED)
         seen.add(tile)
+
         # A length of nought is the rest, and no marker stands within it.
         place = data.find(_END, data.find(_DATA, place)) if length == 0 else place + length
         if not 0 < place <= len(data):

@@ -24,6 +24,7 @@ def png_size(file: BinaryIO) -> tuple[int, int]:
         width, height, *_ = _HEADER.unpack(file.read(_HEADER.size))
     except error:
         raise CannotDecode("the file is cut short") from None
+
     if kind != b"IHDR" or length != _HEADER.size:
         raise CannotDecode("its header is damaged")
     return height, width

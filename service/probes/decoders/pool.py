@@ -52,7 +52,10 @@ class DecoderPool:
     def close(self) -> None:
         """End the processes; those at work end with their images."""
         with self._lock:
-            idle, self._idle, self._closed = self._idle, [], True
+            idle = self._idle
+            self._idle = []
+            self._closed = True
+
         for process in idle:
             process.kill()
 
@@ -60,6 +63,7 @@ class DecoderPool:
         with self._free:
             process = self._idle_or_new()
             was_used = process.asked > 0
+
             try:
                 return self._ask_process(process, question, file)
             except CannotDecode:
@@ -90,6 +94,7 @@ class DecoderPool:
         except BaseException:  # whatever it is in the middle of, its next answer would belong to this file
             process.kill()
             raise
+
         self._give_back(process)
         return answer
 
@@ -105,4 +110,5 @@ class DecoderPool:
                 if not self._closed:
                     self._idle.append(process)
                     return
+
         process.kill()

@@ -52,19 +52,20 @@ class DecoderProcess:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-m", "service.probes.decoders.child", str(theirs.fileno())]
+        own_end, child_end = socket.socketpair()
+        with child_end:
+            command = [sys.executable, "-P", "-m", "service.probes.decoders.child", str(child_end.fileno())]
             figures = [str(limits.memory), str(limits.computing_s), str(limits.waiting_s)]
             self._process = subprocess.Popen(
                 [*command, *figures],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_end.fileno()],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-        self._connection = ours
+
+        self._connection = own_end
         self.asked = 0
         """How many questions it has been asked."""
 

@@ -12,6 +12,7 @@ def check_segments(frame: bytes, bytes_a_pixel: int) -> None:
     """Raises CannotDecode unless the frame has one segment for each byte of a pixel, in order and inside the frame."""
     if len(frame) < _HEADER.size:
         raise CannotDecode("its frame is cut short")
+
     segments, *starts = _HEADER.unpack_from(frame)
     if segments != bytes_a_pixel:
         raise CannotDecode(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,7 @@ def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | 
         pixels = _room_for_pixels(depth, from_dicom, height, width, length)
         _fill(connection, _bytes_of(pixels), end)
         return DecodedImage(pixels, from_dicom=bool(from_dicom))
+
     if (depth, from_dicom) != (0, 0):
         raise SenselessAnswer
     if kind == _SIZE and length == 0:
@@ -127,12 +128,13 @@ def _room_for_pixels(
     _check_claimed_size(height, width)
     if depth not in {1, 2} or from_dicom not in {0, 1} or length != height * width * depth:
         raise SenselessAnswer
+
     if depth == 1:
         return np.empty((height, width), dtype=np.uint8)
     return np.empty((height, width), dtype=np.uint16)
 
 
-def _bytes_of(pixels: NDArray[Any]) -> memoryview:
+def _bytes_of(pixels: NDArray[np.generic]) -> memoryview:
     return pixels.reshape(-1).view(np.uint8).data
 
 
@@ -146,10 +148,12 @@ def _check_claimed_size(height: int, width: int) -> None:
 def _refusal(connection: socket.socket, length: int, end: float) -> CannotDecode:
     words = bytearray(length)
     _fill(connection, memoryview(words), end)
+
     try:
         reason, remedy = words.decode().split("\n")
     except ValueError:
         raise SenselessAnswer from None
+
     if not reason or not (reason + remedy).isprintable():
         raise SenselessAnswer
     return CannotDecode(reason, remedy)

@@ -42,27 +42,35 @@ def shape_breast(rng: np.random.Generator, view: View, height: int, width: int, 
     """Draw outline, nipple and (MLO) the place of the pectoral muscle. retracted: the nipple is pulled inwards."""
     rows = np.arange(height, dtype=np.float32)
     reach = width * rng.uniform(0.62, 0.90)
+
     if view == "CC":
-        middle, half = height * rng.uniform(0.46, 0.54), height * rng.uniform(0.36, 0.47)
+        middle = height * rng.uniform(0.46, 0.54)
+        half = height * rng.uniform(0.36, 0.47)
         bend = rng.uniform(1.7, 2.3)
         edge = reach * np.clip(1 - np.abs((rows - middle) / half) ** bend, 0, 1) ** (1 / 1.9)
     else:
-        middle, half = height * rng.uniform(0.58, 0.68), height * rng.uniform(0.25, 0.31)
+        middle = height * rng.uniform(0.58, 0.68)
+        half = height * rng.uniform(0.25, 0.31)
         lower = np.clip(1 - np.clip((rows - middle) / half, 0, None) ** 2.1, 0, 1) ** 0.55
         rise = np.clip((middle - rows) / middle, 0, 1)
         upper = 1 - (1 - rng.uniform(0.38, 0.55)) * smooth_step(rise, 0.0, rng.uniform(0.85, 1.05))
         edge = reach * np.where(rows > middle, lower, upper)
+
     wobble = cloud(rng, (height, 8), height / 4, 2)[:, 0] * np.float32(0.010 * width)
     edge = np.asarray(np.where(edge > 2, np.maximum(edge + wobble, 0), 0), np.float32)
+
     sag = rng.uniform(-0.03, 0.06) * height
     nipple_row = float(np.clip(middle + sag, 8, height - 9))
     edge = _add_nipple(edge, rows, nipple_row, height / 512, retracted=retracted)
     nipple = (float(edge[int(nipple_row)]), nipple_row)
+
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), rows)
     mask = (x < edge[:, None]).astype(np.uint8)
     padded = cv2.copyMakeBorder(mask, 0, 0, width, 0, cv2.BORDER_REPLICATE)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[:, width:].astype(np.float32)
-    dx, dy = x - np.float32(nipple[0]), y - np.float32(nipple[1])
+
+    dx = x - np.float32(nipple[0])
+    dy = y - np.float32(nipple[1])
     pectoral = _pectoral(rng, x, y) if view == "MLO" else np.zeros_like(depth)
     return Breast(view, edge, depth, nipple, np.hypot(dx, dy), np.arctan2(dy, -dx), pectoral)
 
@@ -76,8 +84,10 @@ def _add_nipple(edge: Field, rows: Field, nipple_row: float, unit: float, *, ret
 
 def _pectoral(rng: np.random.Generator, x: Field, y: Field) -> Field:
     height, width = x.shape
-    foot, top = height * rng.uniform(0.50, 0.68), width * rng.uniform(0.32, 0.48)
+    foot = height * rng.uniform(0.50, 0.68)
+    top = width * rng.uniform(0.32, 0.48)
     bulge = rng.uniform(-0.05, 0.12) * width
+
     along = np.clip(y / np.float32(foot), 0, 1)
     border = np.float32(top) * (1 - along) + np.float32(bulge) * np.sin(np.float32(np.pi) * along)
     return np.asarray(smooth_step(border - x, -3 * height / 512, 5 * height / 512) * (y < foot), np.float32)
@@ -89,11 +99,13 @@ def draw_breast(rng: np.random.Generator, breast: Breast, density: Density, *, t
     unit = breast.unit
     inside = breast.depth > 0
     thickness = 1 - np.exp(-breast.depth / np.float32(rng.uniform(16, 26) * unit))
+
     fat = 0.27 + 0.035 * cloud(rng, (height, width), 60 * unit, 3)
     tissue = (fat + _gland(rng, breast, density) + _septa(rng, breast)) * thickness
     tissue += _vessels(rng, breast) * thickness
     tissue += breast.pectoral * _muscle(rng, breast)
     tissue += _skin(rng, breast, thick=thick_skin)
+
     return np.asarray(np.where(inside, tissue, 0), np.float32)
 
 
@@ -102,16 +114,20 @@ def _gland(rng: np.random.Generator, breast: Breast, density: Density) -> Field:
     unit = breast.unit
     nx, ny = breast.nipple
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    centre, spread = nx * rng.uniform(0.50, 0.66), nx * rng.uniform(0.50, 0.62)
+
+    centre = nx * rng.uniform(0.50, 0.66)
+    spread = nx * rng.uniform(0.50, 0.62)
     lift = -height * rng.uniform(0.0, 0.07)
     rise = height * rng.uniform(0.20, 0.28)
     prior = 1 - np.square((x - np.float32(centre)) / np.float32(spread)) - np.square((y - ny - lift) / rise)
     prior -= 1.6 * np.exp(-breast.depth / np.float32(11 * unit))
+
     lobes = fan(rng, breast.radius, breast.angle, 20, 60 * unit)
     streaks = fan(rng, breast.radius, breast.angle, 60, 24 * unit, 3)
     grain = cloud(rng, (height, width), 17 * unit, 3)
     lumps = 0.50 * cloud(rng, (height, width), 64 * unit, 2) + 0.40 * lobes + 0.42 * streaks + 0.38 * grain
     share = smooth_step(prior + lumps + np.float32(_GLAND_SHIFT[density]), -0.25, 1.95)
+
     strands = filaments(cloud(rng, (height, width), 22 * unit, 3), 1.1 * unit)
     texture = 0.86 + 0.13 * streaks + 0.10 * grain + 0.16 * strands
     level = np.float32(_GLAND_LEVEL[density] * rng.uniform(0.9, 1.1))
@@ -123,26 +139,33 @@ def _septa(rng: np.random.Generator, breast: Breast) -> Field:
     unit = breast.unit
     ducts = fan(rng, breast.radius, breast.angle, 17, 110 * unit, 2) + 0.15 * cloud(rng, (height, width), 20 * unit)
     lines = 0.10 * filaments(ducts, 0.9 * unit)
+
     for scale in (44, 27):
         arcs = cloud(rng, (height, width), scale * unit, 2)
         patchy = smooth_step(cloud(rng, (height, width), 48 * unit), -1.0, 1.6)
         lines += 0.115 * patchy * filaments(arcs, 0.9 * unit)
+
     haze = cv2.GaussianBlur(lines, (0, 0), 3.0 * unit)
     return np.asarray(lines + 0.8 * haze, np.float32)
 
 
 def _vessels(rng: np.random.Generator, breast: Breast) -> Field:
     height, width = breast.depth.shape
-    lines = []
     nx, ny = breast.nipple
     steps = np.linspace(0, 1, 24)
+
+    lines = []
     for _ in range(int(rng.integers(2, 6))):
         start = ny + rng.uniform(-0.32, 0.30) * height
         bow = rng.normal(0, 0.05, 2) * height
         ys = start + (ny - start) * steps**1.6 + bow[0] * np.sin(np.pi * steps) + bow[1] * np.sin(2 * np.pi * steps)
         xs = nx * rng.uniform(0.72, 0.92) * steps
-        lines.append((np.stack([xs, ys], 1), float(rng.uniform(0.08, 0.17)), 2 if rng.random() < 0.4 else 1))
-    return np.asarray(cv2.GaussianBlur(strokes((height, width), lines), (0, 0), 0.9 * breast.unit), np.float32)
+        strength = float(rng.uniform(0.08, 0.17))
+        thickness = 2 if rng.random() < 0.4 else 1
+        lines.append((np.stack([xs, ys], 1), strength, thickness))
+
+    vessels = strokes((height, width), lines)
+    return np.asarray(cv2.GaussianBlur(vessels, (0, 0), 0.9 * breast.unit), np.float32)
 
 
 def _muscle(rng: np.random.Generator, breast: Breast) -> Field:
@@ -158,8 +181,10 @@ def _skin(rng: np.random.Generator, breast: Breast, *, thick: bool) -> Field:
     depth = breast.depth / np.float32(unit)
     if not thick:
         return np.asarray(0.20 * np.exp(-np.square((depth - 2.0) / 1.3)), np.float32)
+
     width = rng.uniform(7.5, 13.0)
     band = smooth_step(depth, 0.2, 1.8) * (1 - smooth_step(depth, width * 0.8, width * 1.25))
+
     rows = np.arange(depth.shape[0], dtype=np.float32)
     reach = rng.uniform(70, 190) * unit
     local = np.exp(-(np.square((rows - breast.nipple[1] - rng.uniform(-50, 50) * unit) / np.float32(reach)) ** 2))

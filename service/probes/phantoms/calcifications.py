@@ -10,13 +10,16 @@ Point = tuple[float, float]
 
 
 def draw_calcifications(
-    rng: np.random.Generator, tissue: Field, breast: Breast, one: Abnormality, centre: Point
+    rng: np.random.Generator, tissue: Field, breast: Breast, calcifications: Abnormality, centre: Point
 ) -> tuple[Field, tuple[float, float, float, float], list[Point]]:
     """Attenuation [H, W] with the calcifications, the box around them, and the position of each."""
-    points = _scatter(rng, breast, one.attribute("distribution"), one.attribute("morphology"), centre)
+    morphology = calcifications.attribute("morphology")
+    points = _scatter(rng, breast, calcifications.attribute("distribution"), morphology, centre)
+
     drawn = tissue.copy()
     for point in points:
-        _MORPHOLOGIES[one.attribute("morphology")](rng, drawn, point, breast)
+        _MORPHOLOGIES[morphology](rng, drawn, point, breast)
+
     xs, ys = zip(*points, strict=True)
     reach = 4 * breast.unit
     return drawn, (min(xs) - reach, min(ys) - reach, max(xs) + reach, max(ys) + reach), points
@@ -28,20 +31,26 @@ def _scatter(
     unit = breast.unit
     coarse = morphology == "coarse"
     towards = np.arctan2(breast.nipple[1] - centre[1], breast.nipple[0] - centre[0])
+    count = _count(rng, distribution, coarse)
+
     points: list[Point] = []
-    count, tries = _count(rng, distribution, coarse), 0
+    tries = 0
     while len(points) < count and tries < 40 * count:
         tries += 1
         if distribution == "diffuse":
-            x, y = rng.uniform(0.03, 0.9) * breast.nipple[0], rng.uniform(0.05, 0.95) * breast.depth.shape[0]
+            x = rng.uniform(0.03, 0.9) * breast.nipple[0]
+            y = rng.uniform(0.05, 0.95) * breast.depth.shape[0]
         else:
             along, across = _offset(rng, distribution, coarse)
             x = centre[0] + unit * (along * np.cos(towards) - across * np.sin(towards))
             y = centre[1] + unit * (along * np.sin(towards) + across * np.cos(towards))
-        row, column = int(np.clip(y, 0, breast.depth.shape[0] - 1)), int(np.clip(x, 0, breast.depth.shape[1] - 1))
+
+        row = int(np.clip(y, 0, breast.depth.shape[0] - 1))
+        column = int(np.clip(x, 0, breast.depth.shape[1] - 1))
         in_tissue = breast.depth[row, column] > 12 * unit and breast.pectoral[row, column] < 0.5
         if in_tissue and 3 < x < breast.depth.shape[1] - 4:
             points.append((float(x), float(y)))
+
     return points or [centre]
 
 
@@ -65,10 +74,15 @@ def _offset(rng: np.random.Generator, distribution: str, coarse: bool) -> tuple[
 def _dot(image: Field, point: Point, sigma: float, level: float) -> None:
     """Add a Gaussian dot at a sub-pixel position."""
     reach = int(np.ceil(3 * sigma)) + 1
-    left, top = int(point[0]) - reach, int(point[1]) - reach
-    right, bottom = min(left + 2 * reach + 1, image.shape[1]), min(top + 2 * reach + 1, image.shape[0])
-    left, top = max(left, 0), max(top, 0)
-    xs, ys = np.arange(left, right) - point[0], np.arange(top, bottom) - point[1]
+    left = int(point[0]) - reach
+    top = int(point[1]) - reach
+    right = min(left + 2 * reach + 1, image.shape[1])
+    bottom = min(top + 2 * reach + 1, image.shape[0])
+    left = max(left, 0)
+    top = max(top, 0)
+
+    xs = np.arange(left, right) - point[0]
+    ys = np.arange(top, bottom) - point[1]
     bell = np.exp(-np.square(ys) / (2 * sigma**2))[:, None] * np.exp(-np.square(xs) / (2 * sigma**2))
     image[top:bottom, left:right] += (level * bell).astype(np.float32)
 

@@ -22,5 +22,6 @@ def generate_in_processes(seed: int, count: int, size: tuple[int, int] = DEFAULT
     if count <= _FEW:
         yield from generate_range(seed, 0, count, size)
         return
+
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
         yield from processes.map(partial(generate, seed, size=size), range(count), chunksize=_AT_A_TIME)

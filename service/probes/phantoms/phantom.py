@@ -46,8 +46,10 @@ def generate(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE) -> Pha
     """
     exam, place = divmod(index, len(VIEWS))
     laterality, view = VIEWS[place]
+
     plan = plan_exam(np.random.default_rng([_EXAM, seed, exam]))[laterality].seen_in(view)
     pixels, lesions = _draw(np.random.default_rng([_IMAGE, seed, index]), plan, view, laterality, size)
+
     return Phantom(
         image_id=f"phantom-{seed}-{index:06d}",
         exam_id=f"exam-{seed}-{exam:05d}",
@@ -71,19 +73,22 @@ def _draw(
     rng: np.random.Generator, plan: BreastPlan, view: View, laterality: Laterality, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], tuple[Lesion, ...]]:
     height, width = size
-    kinds = {one.kind for one in plan.abnormalities}
+    kinds = {abnormality.kind for abnormality in plan.abnormalities}
     breast = shape_breast(rng, view, height, width, retracted="nipple retraction" in kinds)
     tissue = draw_breast(rng, breast, plan.density, thick_skin="skin thickening" in kinds)
+
     lesions = []
-    for one in plan.abnormalities:
-        drawn: Drawn = draw_lesion(rng, tissue, breast, one)
+    for abnormality in plan.abnormalities:
+        drawn: Drawn = draw_lesion(rng, tissue, breast, abnormality)
         tissue = drawn[0]
         mirrored = laterality == "R"
         points = tuple((_mirror(round(x), width, mirrored), round(y)) for x, y in drawn[2])
-        lesions.append(Lesion(one, _box(drawn[1], size, mirrored), points))
+        lesions.append(Lesion(abnormality, _box(drawn[1], size, mirrored), points))
+
     film = _expose(rng, np.where(breast.depth > 0, tissue, 0).astype(np.float32))
     if laterality == "R":
         film = np.ascontiguousarray(film[:, ::-1])
+
     pixels = np.round(film * 255).astype(np.uint8)
     if rng.random() < 0.75:
         _stamp(pixels, laterality + view, laterality)
@@ -95,6 +100,7 @@ def _expose(rng: np.random.Generator, tissue: Field) -> Field:
     blurred = cv2.GaussianBlur(tissue, (0, 0), 0.55)
     noise = 0.55 * cloud(rng, tissue.shape, 2.0) + 0.75 * rng.standard_normal(tissue.shape, dtype=np.float32)
     grain = np.float32(rng.uniform(0.010, 0.018)) * noise
+
     exposure = np.float32(rng.uniform(1.15, 1.45))
     signal = np.clip(blurred + grain * (tissue > 0), 0, None)
     film = 1 - np.exp(-exposure * signal ** np.float32(1.12))

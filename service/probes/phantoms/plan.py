@@ -117,23 +117,28 @@ class BreastPlan:
 
     def seen_in(self, view: View) -> "BreastPlan":
         """What one view shows: axillary lymph nodes lie outside a CC view."""
-        kept = tuple(one for one in self.abnormalities if view == "MLO" or one.kind != "lymph node")
+        kept = tuple(
+            abnormality for abnormality in self.abnormalities if view == "MLO" or abnormality.kind != "lymph node"
+        )
         return BreastPlan(self.density, kept)
 
     @property
     def findings(self) -> frozenset[str]:
         """Names out of FINDINGS that hold for this breast."""
-        names = {DENSITY_NAMES[self.density]}
-        for one in self.abnormalities:
-            names.add(one.kind)
-            if one.kind == "mass":
-                names |= {f"{one.attribute(part)} mass" for part in ("shape", "margin")} & set(FINDINGS)
-            if one.kind == "calcifications":
-                distribution = one.attribute("distribution").replace("grouped", "clustered")
-                names |= {f"{word} calcifications" for word in (one.attribute("morphology"), distribution)} & set(
-                    FINDINGS
-                )
-        return frozenset(names)
+        findings = {DENSITY_NAMES[self.density]}
+        for abnormality in self.abnormalities:
+            findings.add(abnormality.kind)
+
+            if abnormality.kind == "mass":
+                described = {f"{abnormality.attribute(part)} mass" for part in ("shape", "margin")}
+                findings |= described & set(FINDINGS)
+
+            if abnormality.kind == "calcifications":
+                morphology = abnormality.attribute("morphology")
+                distribution = abnormality.attribute("distribution").replace("grouped", "clustered")
+                described = {f"{word} calcifications" for word in (morphology, distribution)}
+                findings |= described & set(FINDINGS)
+        return frozenset(findings)
 
 
 def plan_exam(rng: np.random.Generator) -> dict[Laterality, BreastPlan]:
@@ -144,26 +149,34 @@ def plan_exam(rng: np.random.Generator) -> dict[Laterality, BreastPlan]:
 
 
 def _plan_breast(rng: np.random.Generator, density: Density, has_implant: bool) -> BreastPlan:
-    drawn = [one for kind in _PREVALENCE if kind != "implant" for one in _draw(rng, kind)]
+    drawn: list[Abnormality] = []
+    for kind in _PREVALENCE:
+        if kind != "implant":
+            drawn += _draw(rng, kind)
+
     if has_implant:  # the tissue that is left lies in front of it
-        drawn = [_place(rng, "implant", ()), *(replace(one, depth="anterior") for one in drawn)]
+        in_front = [replace(abnormality, depth="anterior") for abnormality in drawn]
+        drawn = [_place(rng, "implant", ()), *in_front]
     return BreastPlan(density, tuple(drawn))
 
 
 def _draw(rng: np.random.Generator, kind: Kind) -> list[Abnormality]:
     present = rng.random() < _PREVALENCE[kind]
+
     attributes: tuple[tuple[str, str], ...] = ()
     if kind == "mass":
         shape, margin = _MASSES[int(rng.choice(len(_MASSES), p=_MASS_WEIGHTS))]
         density = "high" if margin in {"spiculated", "microlobulated"} else str(rng.choice(["high", "equal", "low"]))
         attributes = (("shape", shape), ("margin", margin), ("density", density))
+
     if kind == "calcifications":
         morphology = list(_CALCIFICATIONS)[int(rng.integers(len(_CALCIFICATIONS)))]
         distributions, weights = zip(*_CALCIFICATIONS[morphology], strict=True)
         distribution = distributions[int(rng.choice(len(distributions), p=weights))]
         attributes = (("morphology", morphology), ("distribution", distribution))
-    one = _place(rng, kind, attributes)
-    return [one] if present else []
+
+    abnormality = _place(rng, kind, attributes)
+    return [abnormality] if present else []
 
 
 def _place(rng: np.random.Generator, kind: Kind, attributes: tuple[tuple[str, str], ...]) -> Abnormality:

@@ -120,21 +120,27 @@ _NORMAL = (
 def write_report(rng: np.random.Generator, plan: BreastPlan, view: View, laterality: Laterality) -> str:
     """One to a few sentences on what this view shows: composition, every abnormality, or that there is none."""
     sentences = [_pick(rng, _DENSITY[plan.density])]
-    sentences += [_describe(rng, one) for one in plan.abnormalities]
+    sentences += [_describe(rng, abnormality) for abnormality in plan.abnormalities]
     if not plan.abnormalities:
         sentences.append(_pick(rng, _NORMAL))
+
     if rng.random() < 0.4:
         sentences.insert(0, f"{_VIEWS[view].capitalize()} view of the {_SIDES[laterality]} breast.")
     return " ".join(sentences)
 
 
-def _describe(rng: np.random.Generator, one: Abnormality) -> str:
-    words = {"where": f"{one.quadrant}, {one.depth} depth", "depth": one.depth, **dict(one.attributes)}
-    if one.kind == "calcifications":
+def _describe(rng: np.random.Generator, abnormality: Abnormality) -> str:
+    words = {
+        "where": f"{abnormality.quadrant}, {abnormality.depth} depth",
+        "depth": abnormality.depth,
+        **dict(abnormality.attributes),
+    }
+    if abnormality.kind == "calcifications":
         words["distribution"] = _pick(rng, _DISTRIBUTIONS[words["distribution"]])
         words["morphology"] = _pick(rng, _MORPHOLOGIES[words["morphology"]])
+
     capitals = {name.capitalize(): word.capitalize() for name, word in words.items()}
-    sentence = _pick(rng, _SENTENCES[one.kind]).format(**words, **capitals)
+    sentence = _pick(rng, _SENTENCES[abnormality.kind]).format(**words, **capitals)
     return _VOWEL.sub(r"\1n ", sentence)
 
 

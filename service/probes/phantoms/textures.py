@@ -19,21 +19,28 @@ def cloud(rng: np.random.Generator, shape: tuple[int, ...], scale: float, octave
     height, width = shape
     total = np.zeros((height, width), np.float32)
     power = 0.0
+
     for octave in range(octaves):
         step = max(scale / 2**octave, 1.0)
-        rows, columns = int(height / step) + 4, int(width / step) + 4
+        rows = int(height / step) + 4
+        columns = int(width / step) + 4
         coarse = rng.standard_normal((rows, columns), dtype=np.float32)
         full = cv2.resize(coarse, (int(columns * step), int(rows * step)), interpolation=cv2.INTER_CUBIC)
-        top, left = int(1.5 * step), int(1.5 * step)
+
+        top = left = int(1.5 * step)
         weight = 0.5**octave
         total += weight * full[top : top + height, left : left + width]
         power += weight**2
+
     return total * np.float32(1.35 / np.sqrt(power))
 
 
 def filaments(level: Field, thickness: float) -> Field:
     """Thin curves in [0, 1] where a smooth field crosses zero: septa and ligaments `thickness` pixels wide."""
-    slope = np.hypot(cv2.Sobel(level, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(level, cv2.CV_32F, 0, 1, scale=0.125))
+    slope_across = cv2.Sobel(level, cv2.CV_32F, 1, 0, scale=0.125)
+    slope_down = cv2.Sobel(level, cv2.CV_32F, 0, 1, scale=0.125)
+    slope = np.hypot(slope_across, slope_down)
+
     distance = np.abs(level) / np.maximum(slope, np.float32(1e-3))
     return np.asarray(np.exp(-np.square(distance / np.float32(thickness))), np.float32)
 
@@ -45,7 +52,9 @@ def fan(rng: np.random.Generator, radius: Field, angle: Field, lobes: float, len
     of blobs around a full turn, `length` their extent along the duct in pixels.
     """
     cell = 8.0
-    flat = cloud(rng, (int(radius.max() / length * cell) + 16, int(lobes * cell) + 16), cell, octaves)
+    shape = (int(radius.max() / length * cell) + 16, int(lobes * cell) + 16)
+    flat = cloud(rng, shape, cell, octaves)
+
     columns = (angle + np.float32(np.pi)) * np.float32(lobes * cell / (2 * np.pi))
     rows = radius * np.float32(cell / length)
     return np.asarray(cv2.remap(flat, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.float32)

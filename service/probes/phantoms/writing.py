@@ -34,9 +34,11 @@ def write_phantoms(
         raise InvalidInput("The number of phantoms must be at least 1.", field="count", value=count)
     if min(size) < 64:
         raise InvalidInput("A phantom needs at least 64 x 64 pixels.", field="size", value=f"{size[0]}x{size[1]}")
+
     (directory / "images").mkdir(parents=True, exist_ok=True)
     drawn = generate_in_processes(seed, count, size) if in_processes else generate_range(seed, 0, count, size)
     rows = [_write(directory, phantom) for phantom in drawn]
+
     manifest = directory / "manifest.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -49,6 +51,7 @@ def _write(directory: Path, phantom: Phantom) -> tuple[str, ...]:
     name = f"images/{phantom.image_id}.png"
     encoded = cv2.imencode(".png", phantom.pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
     (directory / name).write_bytes(encoded.tobytes())
+
     return (
         name,
         phantom.image_id,
