@@ -120,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         evidence.router,
         comparisons.router,
         reports.jobs,
+        reports.exports,
         reports.comparisons,
         policies.router,
         deployments.router,

@@ -83,16 +83,19 @@ class EqualReads(Generic[Result]):
         self._gate = gate
         self._waiting: dict[Hashable, asyncio.Task[Result]] = {}
 
-    async def run(self, key: Hashable, work: Work[Result]) -> Result:
-        """What `work` returns for the first who waits with that key. Raises what it raises, and Overloaded."""
+    async def run(self, key: Hashable, work: Work[Result], *, long: bool) -> Result:
+        """What `work` returns for the first who waits with that key. Raises what it raises, and Overloaded.
+
+        long: see `Gate.run`; the same for every request with that key.
+        """
         answer = self._waiting.get(key)
         if answer is None:
-            answer = asyncio.get_running_loop().create_task(self._answer(key, work))
+            answer = asyncio.get_running_loop().create_task(self._answer(key, work, long=long))
             answer.add_done_callback(_retrieve)
             self._waiting[key] = answer
         return await asyncio.shield(answer)
 
-    async def _answer(self, key: Hashable, work: Work[Result]) -> Result:
+    async def _answer(self, key: Hashable, work: Work[Result], *, long: bool) -> Result:
         task = asyncio.current_task()
 
         def stop_sharing() -> None:
@@ -100,7 +103,8 @@ class EqualReads(Generic[Result]):
                 del self._waiting[key]
 
         try:
-            return await self._gate.run(work, long=False, patience_s=SHORT_PATIENCE_S, on_entry=stop_sharing)
+            patience_s = LONG_PATIENCE_S if long else SHORT_PATIENCE_S
+            return await self._gate.run(work, long=long, patience_s=patience_s, on_entry=stop_sharing)
         finally:
             stop_sharing()
 

@@ -41,16 +41,17 @@ class Entrance:
         return self._bodies if "actor" in scope.get("state", {}) else self._open_bodies
 
     async def read(self, work: Work[list[Message]], scope: Scope, *, long: bool) -> list[Message]:
-        """The answer to a request that only reads. long: it may take seconds, and be a file, which has one reader.
+        """The answer to a request that only reads, which equal ones may have too. long: it may take seconds.
 
         Raises Overloaded.
         """
-        if long:
-            return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
-
         target = tuple(scope.get(part) for part in ("method", "scheme", "root_path", "path", "query_string"))
         key = (*target, tuple(scope["headers"]))
-        return await self._equal_reads.run(key, work)
+        return await self._equal_reads.run(key, work, long=long)
+
+    async def read_file(self, work: Work[list[Message]]) -> list[Message]:
+        """The answer to a request for a file, which has one reader. Raises Overloaded."""
+        return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
 
     async def change(self, work: Work[list[Message]]) -> list[Message]:
         """The answer to a request that may change something. Raises Overloaded."""
@@ -92,7 +93,7 @@ class OneThreadRoute(APIRoute):
         work_on = super().handle
         entrance: Entrance = scope["app"].state.entrance
         if scope["method"] in READING:
-            answer = await entrance.read(lambda: _collect(work_on, scope, b""), scope, long=self.takes_long)
+            answer = await self._read(entrance, lambda: _collect(work_on, scope, b""), scope)
             await entrance.answers.send(answer, send, refusable=True)
             return
 
@@ -106,15 +107,28 @@ class OneThreadRoute(APIRoute):
 
         await entrance.answers.send(answer, send, refusable=False)
 
+    async def _read(self, entrance: Entrance, work: Work[list[Message]], scope: Scope) -> list[Message]:
+        return await entrance.read(work, scope, long=self.takes_long)
+
 
 class LongReadingRoute(OneThreadRoute):
-    """A route that may take seconds though it only reads. Only such a route may answer with an open file."""
+    """A route that may take seconds though it only reads."""
 
     takes_long = True
 
 
+class FileRoute(OneThreadRoute):
+    """A route that may take seconds, and whose answer may be an `OpenFileResponse`."""
+
+    async def _read(self, entrance: Entrance, work: Work[list[Message]], scope: Scope) -> list[Message]:  # noqa: ARG002
+        return await entrance.read_file(work)
+
+
 class OpenFileResponse(Response):
-    """An open file as the answer: it is read and sent after the request's thread and connection are free again."""
+    """An open file as the answer of a `FileRoute`.
+
+    It is read and sent after the request's thread and connection are free again.
+    """
 
     def __init__(self, file: BinaryIO, *, media_type: str, headers: dict[str, str]) -> None:
         super().__init__(media_type=media_type, headers=headers)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from api.dependencies import SessionDep, SettingsDep
-from api.one_thread import LongReadingRoute, OpenFileResponse
+from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
     JSON,
@@ -26,6 +26,7 @@ from service.reports.dissection import dissection_json
 from service.usecases import reports
 
 jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
+exports = APIRouter(prefix="/jobs", tags=["reports"], route_class=FileRoute)
 comparisons = APIRouter(prefix="/comparisons", tags=["reports"], route_class=LongReadingRoute)
 
 _EXPORTS: dict[ExportFormat, tuple[str, str]] = {
@@ -66,7 +67,7 @@ def read_comparison_report(
     return html_answer(comparison_html(report), f"comparison-{comparison_id}.html")
 
 
-@jobs.get(
+@exports.get(
     "/{job_id}/export",
     response_class=Response,
     responses={200: {"content": {media_type: {} for _, media_type in _EXPORTS.values()}}},

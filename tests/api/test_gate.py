@@ -187,19 +187,20 @@ def test_those_who_have_gone_are_not_counted(desk: Desk, monkeypatch: pytest.Mon
     assert len(desk.order) == 1
 
 
-def test_equal_reads_that_wait_are_answered_by_one_that_begins_after_all_of_them(desk: Desk) -> None:
+@pytest.mark.parametrize("long", [False, True])
+def test_equal_reads_that_wait_are_answered_by_one_that_begins_after_all_of_them(desk: Desk, long: bool) -> None:
     async def scene() -> None:
         gate = Gate(1)
         reads: EqualReads[int] = EqualReads(gate)
-        first = asyncio.ensure_future(reads.run("a", desk.work(1)))
+        first = asyncio.ensure_future(reads.run("a", desk.work(1), long=long))
         await desk.wait_until_begun(1)
-        same = [asyncio.ensure_future(reads.run("a", desk.work(n))) for n in (2, 3, 4)]
-        other = asyncio.ensure_future(reads.run("b", desk.work(5)))
+        same = [asyncio.ensure_future(reads.run("a", desk.work(n), long=long)) for n in (2, 3, 4)]
+        other = asyncio.ensure_future(reads.run("b", desk.work(5), long=long))
         await asyncio.sleep(0)
         same[0].cancel()
         desk.end()
         assert await asyncio.gather(first, *same[1:], other) == [1, 2, 2, 5]
-        assert await reads.run("a", desk.work(6)) == 6
+        assert await reads.run("a", desk.work(6), long=long) == 6
         gate.close()
 
     asyncio.run(scene())
