@@ -170,9 +170,12 @@ def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
         return ContrastScorer(columns, spread, method.lam, scan=method.similarity == "contrast_scan")
 
     parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
+    if method.similarity == "soft_wpmi":
+        return WpmiScorer(columns, parameters)
     if method.similarity == "wpmi":
-        parameters = replace(parameters, p_start=1.0, p_end=1.0)
-    return WpmiScorer(columns, parameters)
+        return WpmiScorer(columns, replace(parameters, p_start=1.0, p_end=1.0))
+
+    raise ValueError(f"{method.similarity} has no scorer")
 
 
 def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tensor) -> Tensor:
@@ -180,7 +183,10 @@ def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tens
         return similarity.cosine(concept_scores, activations)
     if method.similarity == "cosine_cubed":
         return similarity.cosine_cubed(concept_scores, activations)
-    return similarity.rank_reorder(concept_scores, activations, generator=torch.Generator().manual_seed(SEED))
+    if method.similarity == "rank_reorder":
+        return similarity.rank_reorder(concept_scores, activations, generator=torch.Generator().manual_seed(SEED))
+
+    raise ValueError(f"{method.similarity} has no function of all images")
 
 
 def _neurons(

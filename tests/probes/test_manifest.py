@@ -83,7 +83,7 @@ def test_all_formats_read_back_what_was_written(rows: list[dict[str, Any]]) -> N
         folder = Path(name)
         make_images(folder)
         sets = [read_manifest(write(folder, form(rows), f"m.{ext}"), name="p") for ext, form in FORMATS.items()]
-    assert sets[0] == sets[1] == sets[2]
+    assert all(probe_set == sets[0] for probe_set in sets)
     for number, (row, item) in enumerate(zip(rows, sets[0].items, strict=True), start=1):
         assert (item.row, item.image_id, item.path) == (number, row["image_id"], folder / row["image"])
         assert [getattr(item, field) for field in NAMED] == [row.get(field) for field in NAMED]

@@ -93,7 +93,7 @@ def contrast(concept_scores: Tensor, activations: Tensor, *, top_k: int = 100, l
     """How far a unit's top images lie from all images along each concept, [N, C] and [N, U] -> [U, C].
 
     z[u, c] = sqrt(K) (mean of P over the top K images - mean_c) / sd_c, mean_c and sd_c over all N images;
-    score = z + lam (log sd_c - mean over concepts of log sd). See contrast.py for the reasons.
+    score = z + lam (log sd_c - mean over concepts of log sd). See contrast_scorer.py for the reasons.
     concept_scores are cosines; ties between images go to the lower index. A unit's score depends on no other unit.
     Raises TooFewImages when N < top_k, InvalidActivations for NaN.
     """
@@ -103,7 +103,7 @@ def contrast(concept_scores: Tensor, activations: Tensor, *, top_k: int = 100, l
 def contrast_scan(concept_scores: Tensor, activations: Tensor, *, top_k: int = 400, lam: float = 1.0) -> Tensor:
     """Contrast whose z is the greatest over five depths of the top images, [N, C] and [N, U] -> [U, C].
 
-    Depths: top_k, and top_k over the square root of 2, over 2, over its cube, over 4, rounded. See contrast.py.
+    Depths: top_k, and top_k over the square root of 2, over 2, over its cube, over 4, rounded. See contrast_scorer.py.
     Raises TooFewImages when N < top_k, InvalidActivations for NaN.
     """
     return contrast_from_top_k(concept_scores, top_k_images(activations, top_k), lam=lam, scan=True)
