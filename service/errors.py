@@ -42,7 +42,7 @@ from typing import ClassVar, NotRequired, TypedDict
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-class Problem(TypedDict):
+class ProblemFields(TypedDict):
     """An error as it is stored and sent: what went wrong, and what to do about it."""
 
     code: str
@@ -77,9 +77,9 @@ class DissectError(Exception):
     def __str__(self) -> str:
         return self.detail if self.remedy is None else f"{self.detail} {self.remedy}"
 
-    def as_problem(self) -> Problem:
+    def as_problem(self) -> ProblemFields:
         """Code, title and detail, and field, value and remedy where there are any."""
-        problem = Problem(code=self.code, title=self.title, detail=self.detail)
+        problem = ProblemFields(code=self.code, title=self.title, detail=self.detail)
         if self.field is not None:
             problem["field"] = self.field
         if self.value is not None:

@@ -20,7 +20,7 @@ JobQuery = Annotated[UUID | None, Query(description="The dissection.")]
 ModelQuery = Annotated[
     str | None, Query(max_length=80, description="Instead of job: the newest succeeded dissection of that model.")
 ]
-Unit = Annotated[int, Path(ge=0, lt=2**31)]
+UnitNumber = Annotated[int, Path(ge=0, lt=2**31)]
 Layer = Annotated[
     str,
     Path(
@@ -62,7 +62,7 @@ def list_neurons(
     """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = neurons.choose_job(session, job_id=job, model=model)
     where = NeuronFilter(concept, category, broad_category, min_score, dead, significant)
-    positions = tuple[Unit] if sort == "unit" else tuple[FiniteFloat | None, Unit]
+    positions = tuple[UnitNumber] if sort == "unit" else tuple[FiniteFloat | None, UnitNumber]
     page = neurons.list_neurons(
         session,
         chosen,
@@ -80,7 +80,7 @@ def list_neurons(
 @router.get("/neurons/{layer}/{unit}")
 def read_neuron(
     layer: Layer,
-    unit: Unit,
+    unit: UnitNumber,
     session: SessionDep,
     job: JobQuery = None,
     model: ModelQuery = None,

@@ -11,7 +11,7 @@ from api.pagination import PageOut
 from api.schemas.base import Body, Name
 from service.domain.cron import LONGEST
 from service.domain.json_values import StoredJson
-from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Fire, Outcome, Overlap, Schedule, Terms, held_up
+from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms, held_up
 from service.usecases.schedules import Changes, upcoming_fires
 
 Cron = Annotated[
@@ -135,7 +135,7 @@ class FireOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     fire_time: datetime
-    outcome: Outcome
+    outcome: FireOutcome
     audit_id: UUID | None
     reason: str | None
     manual: bool

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import JobEvidence, Verdict
+from service.domain.evidence import JobEvidence, QualificationStatus
 from service.domain.neurons import LayerDissection
 
 NOT_ASKED = "No evidence was asked for when the job was posted."
@@ -21,7 +21,7 @@ Reason = Literal["absent from the probe set", "untestable", "not represented", "
 * not in the concept set: no neuron could have been named after it.
 """
 
-_REASONS: dict[Verdict, Reason] = {
+_REASONS: dict[QualificationStatus, Reason] = {
     "absent": "absent from the probe set",
     "untestable": "untestable",
     "qualified": "not represented",

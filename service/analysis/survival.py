@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from service.analysis.thresholds import local_threshold, neurons_meeting
-from service.domain.evidence import Verdict
+from service.domain.evidence import QualificationStatus
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 
 _LABELS = 10
@@ -42,12 +42,12 @@ class LabelCount:
 
     text: str
     neurons: int
-    verdict: Verdict | None
+    verdict: QualificationStatus | None
     """Whether the dissector sees the label; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class SurvivalSummary:
     """What a dissection amounts to. Medians are over its significant neurons, None where no neuron has the figure."""
 
     layers: dict[str, Survival]
@@ -57,9 +57,9 @@ class Judgement:
     verdicts: dict[str, int]
     """Significant neurons by what is known of the dissector for their label."""
     label_stability: float | None
-    """Median of `Stability.label`."""
+    """Median of `LabelStability.label`."""
     category_stability: float | None
-    """Median of `Stability.category`."""
+    """Median of `LabelStability.category`."""
     agreeing: int
     """Significant neurons that have an `Agreement`."""
     agreement: float | None
@@ -70,7 +70,7 @@ class Judgement:
     """The commonest ones."""
 
 
-def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
+def judge_survival(by_exam: Dissection, by_image: Dissection) -> SurvivalSummary:
     """Sum up a dissection that was judged with exams exchanged, and once more with images exchanged.
 
     Both hold the same neurons, concepts and method, after false-discovery control.
@@ -92,7 +92,7 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> Judgement:
     agreeing = [neuron for neuron in significant if _auroc(neuron) is not None]
     agreeing_and_seen = [neuron for neuron in agreeing if verdict_on.get(_label(neuron)) == "qualified"]
 
-    return Judgement(
+    return SurvivalSummary(
         layers=layers,
         total=sum(layers.values(), Survival(0, 0, 0, 0, 0)),
         verdicts=dict(Counter(verdict_on.get(_label(neuron), "not known") for neuron in significant)),

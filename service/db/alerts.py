@@ -14,12 +14,12 @@ from service.domain.alerts import (
     JSON,
     Alert,
     Attempt,
+    AttemptOutcome,
     ClaimedDelivery,
     Delivery,
     DeliveryStatus,
     EndpointKind,
     Failure,
-    Outcome,
 )
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
@@ -271,7 +271,7 @@ def release_endpoint(session: Session, endpoint_id: UUID, fence: int) -> tuple[b
     return None if row is None else (row.enabled, row.failing_since)
 
 
-def record_attempt(session: Session, claimed: ClaimedDelivery, outcome: Outcome) -> None:
+def record_attempt(session: Session, claimed: ClaimedDelivery, outcome: AttemptOutcome) -> None:
     """Complete the attempt's record."""
     statement = update(AlertAttemptRow).where(
         AlertAttemptRow.delivery_id == claimed.id, AlertAttemptRow.number == claimed.number

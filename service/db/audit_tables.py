@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from service.db.tables import Base
 from service.domain.audits import AuditStatus
 from service.domain.json_values import StoredJson
-from service.errors import Problem
+from service.errors import ProblemFields
 
 _STATUSES = ", ".join(f"'{status}'" for status in AuditStatus)
 
@@ -62,7 +62,7 @@ class AuditRow(Base):
     verdict: Mapped[str | None]
     facts: Mapped[StoredJson | None]
     outcomes: Mapped[list[object] | None]
-    problem: Mapped[Problem | None]
+    problem: Mapped[ProblemFields | None]
     acknowledgement: Mapped[StoredJson | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]

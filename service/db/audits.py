@@ -17,7 +17,7 @@ from service.domain.audits import Acknowledgement, Audit, AuditStatus, Deploymen
 from service.domain.jobs import ENDED
 from service.domain.pages import Page, Position
 from service.domain.policies import Policy
-from service.errors import Problem
+from service.errors import ProblemFields
 
 _POLICY = TypeAdapter(Policy)
 _FACTS = TypeAdapter(AuditFacts)
@@ -68,7 +68,7 @@ def end_audit(
     *,
     facts: AuditFacts | None = None,
     judgement: Judgement | None = None,
-    problem: Problem | None = None,
+    problem: ProblemFields | None = None,
 ) -> bool:
     """End a running audit; False where it has ended before."""
     statement = (

@@ -13,7 +13,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import LayerListing, Preparation
-from service.errors import Problem
+from service.errors import ProblemFields
 
 
 def add_resource(
@@ -130,14 +130,20 @@ def _brief_spec(kind: ResourceKind) -> ColumnElement[Any]:
 _INSPECTION = select(InspectionRow.layers, InspectionRow.problem).where(InspectionRow.model_id == bindparam("model_id"))
 
 
-def find_inspection(session: Session, model_id: UUID) -> tuple[Sequence[LayerListing] | None, Problem | None] | None:
+def find_inspection(
+    session: Session, model_id: UUID
+) -> tuple[Sequence[LayerListing] | None, ProblemFields | None] | None:
     """(layers, problem) of a model's inspection, or None while no worker has looked yet."""
     row = session.execute(_INSPECTION, {"model_id": model_id}).first()
     return None if row is None else (row.layers, row.problem)
 
 
 def save_inspection(
-    session: Session, model_id: UUID, *, layers: Sequence[LayerListing] | None = None, problem: Problem | None = None
+    session: Session,
+    model_id: UUID,
+    *,
+    layers: Sequence[LayerListing] | None = None,
+    problem: ProblemFields | None = None,
 ) -> None:
     """Record what a worker found; a later inspection replaces an earlier one."""
     values = {"layers": layers, "problem": problem, "inspected_at": func.now()}

@@ -7,10 +7,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.tables import Base
-from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Outcome, Overlap
+from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, FireOutcome, Overlap
 
 
-def _one_of(column: str, values: type[CatchUp] | type[Outcome] | type[Overlap]) -> CheckConstraint:
+def _one_of(column: str, values: type[CatchUp] | type[FireOutcome] | type[Overlap]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -50,7 +50,7 @@ class FireRow(Base):
 
     __tablename__ = "fires"
     __table_args__ = (
-        _one_of("outcome", Outcome),
+        _one_of("outcome", FireOutcome),
         CheckConstraint("(outcome = 'started') = (audit_id IS NOT NULL)", name="audit_id"),
         CheckConstraint("outcome = 'started' OR reason IS NOT NULL", name="reason"),
         Index("ix_fires_waiting", "schedule_id", unique=True, postgresql_where=text("outcome = 'queued'")),

@@ -13,10 +13,12 @@ from service.db.audit_tables import DeploymentRow
 from service.db.schedule_tables import FireRow, ScheduleRow
 from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
-from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms
+from service.domain.schedules import CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms
 
 _WAITING = (
-    select(FireRow.schedule_id).where(FireRow.schedule_id == ScheduleRow.id, FireRow.outcome == Outcome.QUEUED).exists()
+    select(FireRow.schedule_id)
+    .where(FireRow.schedule_id == ScheduleRow.id, FireRow.outcome == FireOutcome.QUEUED)
+    .exists()
 )
 
 
@@ -145,7 +147,7 @@ def add_fires(session: Session, schedule_id: UUID, fires: Sequence[Fire]) -> Non
 
 def find_waiting_fire(session: Session, schedule_id: UUID) -> Fire | None:
     """The fire that waits until an audit ends."""
-    query = _FIRES.where(FireRow.schedule_id == schedule_id, FireRow.outcome == Outcome.QUEUED)
+    query = _FIRES.where(FireRow.schedule_id == schedule_id, FireRow.outcome == FireOutcome.QUEUED)
     row = session.execute(query).first()
     return None if row is None else _fire(row)
 
@@ -155,14 +157,14 @@ def settle_waiting_fire(session: Session, schedule_id: UUID, fire: Fire) -> None
     waiting = (
         FireRow.schedule_id == schedule_id,
         FireRow.fire_time == fire.fire_time,
-        FireRow.outcome == Outcome.QUEUED,
+        FireRow.outcome == FireOutcome.QUEUED,
     )
     session.execute(update(FireRow).where(*waiting).values(_fire_columns(fire)))
 
 
 def forget_missed_fires(session: Session, schedule_id: UUID, *, after: datetime) -> None:
     """Forget that fires later than that were missed: the clock was ahead when it was found."""
-    missed = (FireRow.schedule_id == schedule_id, FireRow.outcome == Outcome.MISSED, FireRow.fire_time > after)
+    missed = (FireRow.schedule_id == schedule_id, FireRow.outcome == FireOutcome.MISSED, FireRow.fire_time > after)
     session.execute(delete(FireRow).where(*missed))
 
 
@@ -241,7 +243,7 @@ def _fire_columns(fire: Fire) -> StoredJson:
 def _fire(row: Any) -> Fire:
     return Fire(
         fire_time=row.fire_time.astimezone(UTC),
-        outcome=Outcome(row.outcome),
+        outcome=FireOutcome(row.outcome),
         decided_at=row.decided_at,
         audit_id=row.audit_id,
         reason=row.reason,

@@ -27,7 +27,7 @@ from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
 from service.domain.work import ItemStatus, LayerListing, Preparation
-from service.errors import Problem
+from service.errors import ProblemFields
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -50,7 +50,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own spelling
         StoredJson: JSONB,
         JobManifest: JSONB,
-        Problem: JSONB,
+        ProblemFields: JSONB,
         list[object]: JSONB,
         datetime: DateTime(timezone=True),
         str: Text,
@@ -86,7 +86,7 @@ class InspectionRow(Base):
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
     layers: Mapped[Sequence[LayerListing] | None] = mapped_column(JSONB)
-    problem: Mapped[Problem | None]
+    problem: Mapped[ProblemFields | None]
     inspected_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -109,7 +109,7 @@ class JobRow(Base):
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     replay_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id"))
     manifest: Mapped[JobManifest | None]
-    problem: Mapped[Problem | None]
+    problem: Mapped[ProblemFields | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     request_digest: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -158,7 +158,7 @@ class WorkItemRow(Base):
     done: Mapped[int] = mapped_column(server_default=text("0"))
     total: Mapped[int]
     result: Mapped[StoredJson | None]
-    problem: Mapped[Problem | None]
+    problem: Mapped[ProblemFields | None]
 
 
 class ArtifactRow(Base):

@@ -23,7 +23,7 @@ from service.domain.work import (
     ShardResult,
     StoredArtifact,
 )
-from service.errors import Problem
+from service.errors import ProblemFields
 
 _OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
@@ -104,7 +104,7 @@ def add_preparation(
 
 def find_preparation(
     session: Session, resource_id: UUID, stage: Preparation
-) -> tuple[ItemStatus, Problem | None] | None:
+) -> tuple[ItemStatus, ProblemFields | None] | None:
     """Where a preparation stands, and the problem that it met last; None where nobody has asked for it."""
     query = select(WorkItemRow.status, WorkItemRow.problem)
     row = session.execute(query.where(WorkItemRow.resource_id == resource_id, WorkItemRow.stage == stage)).first()
@@ -168,7 +168,7 @@ def hand_back_item(
     lease: AnyLease,
     *,
     wait: timedelta = timedelta(0),
-    problem: Problem | None = None,
+    problem: ProblemFields | None = None,
     uncounted: bool = False,
     turn: int | None = None,
 ) -> bool:
@@ -188,7 +188,7 @@ def hand_back_item(
     return _write(session, lease, values)
 
 
-def give_up_item(session: Session, lease: PreparationLease, problem: Problem) -> bool:
+def give_up_item(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
     values = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)

@@ -11,7 +11,7 @@ from service.delivery import mail, webhooks
 from service.delivery.addresses import AllowedHosts, Resolver, look_up
 from service.delivery.failed import AttemptFailed
 from service.delivery.tls import tls_context
-from service.domain.alerts import ClaimedDelivery, EndpointKind, Failure, Outcome
+from service.domain.alerts import AttemptOutcome, ClaimedDelivery, EndpointKind, Failure
 from service.domain.webhooks import payload_of, signed_headers
 
 log = structlog.get_logger()
@@ -29,14 +29,14 @@ class Courier:
         self._context = tls_context(settings)
         AllowedHosts.of(settings.alert_hosts)
 
-    def attempt(self, claimed: ClaimedDelivery) -> Outcome:
+    def attempt(self, claimed: ClaimedDelivery) -> AttemptOutcome:
         """Try once to deliver. Whatever goes wrong with the receiver is part of the outcome."""
         began = time.monotonic()
         by_mail = claimed.kind is EndpointKind.EMAIL
         try:
             status = self._mail(claimed) if by_mail else self._post(claimed)
         except AttemptFailed as failed:
-            return Outcome(
+            return AttemptOutcome(
                 _since(began),
                 status=failed.status,
                 failure=failed.failure,
@@ -46,9 +46,9 @@ class Courier:
         except Exception as error:
             log.error("cannot send an alert", alert=claimed.alert.message_id, exc_info=error)
             detail = "This service could not send it; the scheduler's log says why."
-            return Outcome(_since(began), failure=Failure.INTERNAL, detail=detail)
+            return AttemptOutcome(_since(began), failure=Failure.INTERNAL, detail=detail)
 
-        return Outcome(_since(began), status=status)
+        return AttemptOutcome(_since(began), status=status)
 
     def _post(self, claimed: ClaimedDelivery) -> int:
         destination = look_up(claimed.target, self._settings, self._resolve)

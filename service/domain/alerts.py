@@ -179,7 +179,7 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """How an attempt went. retry_after: the patience that the receiver asked for."""
 
     duration: timedelta
@@ -254,7 +254,7 @@ def next_attempt(attempts: int, ended: datetime, *, retry_after: timedelta | Non
     return ended + max(delay, _patience(retry_after))
 
 
-def hold_until(outcome: Outcome, ended: datetime, due_at: datetime | None) -> datetime | None:
+def hold_until(outcome: AttemptOutcome, ended: datetime, due_at: datetime | None) -> datetime | None:
     """Until when nothing at all should go to a receiver that asked for patience or seems overloaded.
 
     due_at: when the failed delivery is tried again. A receiver that asks for nothing gets that long, up to a minute.
@@ -267,7 +267,9 @@ def hold_until(outcome: Outcome, ended: datetime, due_at: datetime | None) -> da
     return rested if due_at is None else min(due_at, rested)
 
 
-def reason_to_disable(outcome: Outcome, failing_since: datetime, ended: datetime, *, given_up: bool) -> str | None:
+def reason_to_disable(
+    outcome: AttemptOutcome, failing_since: datetime, ended: datetime, *, given_up: bool
+) -> str | None:
     """Why an endpoint should get nothing any more after a failed attempt; None where it should."""
     if outcome.failure is Failure.GONE:
         return f"The receiver answered 410 Gone at {_written(ended)}."

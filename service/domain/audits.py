@@ -11,7 +11,7 @@ from service.domain.jobs import JobRequest
 from service.domain.policies import Policy, Verdict
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.errors import DissectError, Problem
+from service.errors import DissectError, ProblemFields
 
 Trigger = Literal["schedule", "request", "version", "registry"]
 """What asked for an audit: a schedule, somebody, a newly deployed version, or the model registry's webhook."""
@@ -132,7 +132,7 @@ class Audit:
     """None until the audit is judged."""
     judgement: Judgement | None
     """None until the audit is judged."""
-    problem: Problem | None
+    problem: ProblemFields | None
     """Why there is no verdict."""
     acknowledgement: Acknowledgement | None
     created_at: datetime

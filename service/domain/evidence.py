@@ -16,10 +16,10 @@ LEAST_EXAMS = 20
 NO_CONCEPT = "no concept"
 """The label of a neuron whose best concept is not significant."""
 
-Unit = Literal["patient", "exam", "image"]
+DrawnUnit = Literal["patient", "exam", "image"]
 """What is drawn and resampled: patients where the manifest names them, else exams, else images."""
 
-Verdict = Literal["qualified", "untestable", "absent"]
+QualificationStatus = Literal["qualified", "untestable", "absent"]
 
 
 class EvidenceFields(TypedDict):
@@ -64,7 +64,7 @@ class Significance:
 
 
 @dataclass(frozen=True, slots=True)
-class Stability:
+class LabelStability:
     """What resampling the exams leaves of a label (stored)."""
 
     label: float
@@ -124,7 +124,7 @@ class Evidence:
     """Everything that is known of one neuron's label; a part is None where it could not be had (stored)."""
 
     significance: Significance | None = None
-    stability: Stability | None = None
+    stability: LabelStability | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
     watched: tuple[Watched, ...] = ()
@@ -158,7 +158,7 @@ class Qualification:
     concept: int
     text: str
     finding: str
-    verdict: Verdict
+    verdict: QualificationStatus
     """`absent`: the probe set's findings name the concept on too few images, or too few are without it."""
     positives: int
     negatives: int
@@ -183,7 +183,7 @@ class JobEvidence:
     repeated: images whose bytes repeat another one's, and which are drawn with it; None where nobody has looked.
     """
 
-    drawn_by: Unit
+    drawn_by: DrawnUnit
     units: int
     refused: str | None
     findings: tuple[str, ...] | None

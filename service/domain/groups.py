@@ -7,7 +7,7 @@ have the same bytes. What belongs to a third image belongs together, too.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.evidence import Unit
+from service.domain.evidence import DrawnUnit
 from service.domain.probes import ProbeItem
 
 ONE_PATIENT = "Give each exam one patient, and exams of different patients different names."
@@ -27,7 +27,7 @@ class ImageGroups:
 
     of_item: tuple[int, ...]
     count: int
-    unit: Unit
+    unit: DrawnUnit
     nameless: int
     repeated: int | None
 
@@ -134,7 +134,7 @@ class _Joined:
         return low
 
 
-def _unit(items: Sequence[ProbeItem]) -> Unit:
+def _unit(items: Sequence[ProbeItem]) -> DrawnUnit:
     if any(item.patient_id is not None for item in items):
         return "patient"
     return "exam" if any(item.exam_id is not None for item in items) else "image"

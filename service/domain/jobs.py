@@ -9,7 +9,7 @@ from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.manifests import JobManifest
 from service.domain.methods import Method
-from service.errors import Conflict, Problem
+from service.errors import Conflict, ProblemFields
 
 
 class JobStatus(StrEnum):
@@ -149,7 +149,7 @@ class Job:
     status: JobStatus
     progress: tuple[StageProgress, ...]
     manifest: JobManifest | None
-    problem: Problem | None
+    problem: ProblemFields | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -133,7 +133,7 @@ class LabelledNeuron:
 
 @dataclass(frozen=True, slots=True)
 class StabilityFigures:
-    """`Stability` without its prediction set."""
+    """`LabelStability` without its prediction set."""
 
     label: float
     category: float | None

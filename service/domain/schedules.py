@@ -40,7 +40,7 @@ class Overlap(StrEnum):
     CANCEL_OLD = "cancel_old"
 
 
-class Outcome(StrEnum):
+class FireOutcome(StrEnum):
     """What became of a fire. Only a queued one changes: it starts, or is missed."""
 
     STARTED = "started"
@@ -97,7 +97,7 @@ class Fire:
     """
 
     fire_time: datetime
-    outcome: Outcome
+    outcome: FireOutcome
     decided_at: datetime
     audit_id: UUID | None = None
     reason: str | None = None

@@ -11,7 +11,7 @@ from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
-from service.engine.evidence.judging import LayerTop, judge, null_sets, with_quality
+from service.engine.evidence.judging import LayerTop, judge_labels, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Dissector
@@ -138,7 +138,7 @@ def _by_top_images(
     activations = None if record.full is None else record.full.matrix[:, live].cpu()
     top = LayerTop(images, rows, activations)
     placed = [NullSets(group.units, place[group.sets].to(device)) for group in groups]
-    return ranked, *judge(best, scorer, placed, top, context)
+    return ranked, *judge_labels(best, scorer, placed, top, context)
 
 
 def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringContext) -> Ranked:

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 import structlog
 
 from service.config import Settings
-from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, Problem, Unavailable
+from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, ProblemFields, Unavailable
 from service.files import is_lasting
 from service.logs import configure_logging
 from service.memory import is_out_of_memory
@@ -26,17 +26,17 @@ from service.ports import ItemRunner
 
 log = structlog.get_logger()
 
-_CRASHED: Problem = {
+_CRASHED: ProblemFields = {
     "code": DissectError.code,
     "title": DissectError.title,
     "detail": "The job failed with an unexpected error; the worker's log has the details.",
 }
-_VANISHED: Problem = {
+_VANISHED: ProblemFields = {
     "code": ArtifactLost.code,
     "title": ArtifactLost.title,
     "detail": "A file disappeared before it could be read; the worker's log has the details.",
 }
-_OUT_OF_MEMORY: Problem = {
+_OUT_OF_MEMORY: ProblemFields = {
     "code": "out-of-memory",
     "title": "Out of memory",
     "detail": "The worker's device ran out of memory.",
@@ -95,9 +95,9 @@ class Child:
     def _report_progress(self, done: int) -> None:
         if self._cancelled.is_set():
             raise JobCancelled("The host asked to stop.")
-        self._send(messages.Progress(done))
+        self._send(messages.ItemProgress(done))
 
-    def _send(self, message: messages.Progress | messages.Answer) -> None:
+    def _send(self, message: messages.ItemProgress | messages.Answer) -> None:
         try:
             content = messages.encode(message)
         except (TypeError, ValueError) as error:  # NaN in a result, or an object of some library

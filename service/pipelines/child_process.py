@@ -14,7 +14,7 @@ import structlog
 
 from service.config import Settings
 from service.domain.work import Preparation
-from service.errors import InvalidInput, Problem
+from service.errors import InvalidInput, ProblemFields
 from service.pipelines import messages
 from service.pipelines.confinement import child_environment, child_settings, memory_limit
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT
@@ -32,22 +32,22 @@ _UNWIND_S = 1.0
 _SILENCE_S = 10
 """How long the child may stop in the midst of a message, and how long it may leave one of ours unread."""
 
-_LOST: Problem = {
+_LOST: ProblemFields = {
     "code": "worker-crashed",
     "title": "Computation lost",
     "detail": "The process that computed the item ended without a result.",
 }
-_UNWANTED: Problem = {
+_UNWANTED: ProblemFields = {
     "code": "cancelled",
     "title": "Cancelled",
     "detail": "The item is no longer wanted.",
 }
-_TOO_LONG: Problem = {
+_TOO_LONG: ProblemFields = {
     "code": TIME_LIMIT,
     "title": "Time limit exceeded",
     "detail": "The item took longer than {setting} allows.",
 }
-_TOO_LARGE: Problem = {
+_TOO_LARGE: ProblemFields = {
     "code": MEMORY_LIMIT,
     "title": "Memory limit exceeded",
     "detail": "The item took more memory than MEMORY_LIMIT_MB allows.",
@@ -91,7 +91,7 @@ class ChildProcess:
             while True:
                 if connection.poll(_POLL_S):
                     message = messages.decode(connection.recv_bytes(messages.MOST_BYTES))
-                    if not isinstance(message, messages.Progress):
+                    if not isinstance(message, messages.ItemProgress):
                         return message
                     on_progress(message.done)
 
@@ -104,7 +104,7 @@ class ChildProcess:
                     return self._killed(messages.Failed(_UNWANTED, lasting=False, cancelled=True))
 
                 if now - started_at > time_limit:
-                    problem: Problem = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
+                    problem: ProblemFields = {**_TOO_LONG, "detail": _TOO_LONG["detail"].format(setting=setting)}
                     return self._killed(messages.Failed(problem, lasting=False))
 
                 if now - memory_checked_at > _MEMORY_EVERY_S:

@@ -18,7 +18,7 @@ from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
 from service.domain.work import AnyLease, DissectionResult, Lease, PreparationLease
-from service.errors import ArtifactLost, DissectError, LeaseLost, Problem, Unavailable
+from service.errors import ArtifactLost, DissectError, LeaseLost, ProblemFields, Unavailable
 from service.pipelines import messages
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
@@ -27,7 +27,7 @@ from service.usecases import preparations, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
-_NOT_STORABLE: Problem = {
+_NOT_STORABLE: ProblemFields = {
     "code": DissectError.code,
     "title": DissectError.title,
     "detail": "The database cannot store what was computed; the worker's log has the details.",

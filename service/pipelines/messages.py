@@ -1,6 +1,6 @@
 """What a worker's host process and its computing child say to each other, over one connection.
 
-The host sends Run and may send Cancel while it waits; the child answers Progress any number of times, then
+The host sends Run and may send Cancel while it waits; the child answers ItemProgress any number of times, then
 Finished or Failed. Everything is small: pictures and tensors never travel.
 
 The child opens files that others wrote, so the host trusts nothing that it says: what the child sends is JSON within
@@ -15,7 +15,7 @@ from typing import cast
 from service.domain.json_text import parse_json
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.work import AnyLease
-from service.errors import InvalidInput, Problem, storable
+from service.errors import InvalidInput, ProblemFields, storable
 
 MOST_BYTES = 64 << 20
 """Of one answer. Those of the largest jobs have a few megabytes."""
@@ -37,7 +37,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ItemProgress:
     """So many of the item's units of work are done."""
 
     done: int
@@ -54,7 +54,7 @@ class Finished:
 class Failed:
     """The request met an error. lasting: trying again would meet it again. cancelled: the host asked for it."""
 
-    problem: Problem
+    problem: ProblemFields
     lasting: bool
     cancelled: bool = False
 
@@ -62,10 +62,10 @@ class Failed:
 Answer = Finished | Failed
 
 
-def encode(message: Progress | Answer) -> bytes:
+def encode(message: ItemProgress | Answer) -> bytes:
     """The bytes that the child sends. Raises ValueError or TypeError for a result that is not JSON."""
     match message:
-        case Progress(done):
+        case ItemProgress(done):
             value: StoredJson = {"done": done}
         case Finished(result):
             value = {"result": dict(result)}
@@ -76,16 +76,16 @@ def encode(message: Progress | Answer) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
 
 
-def decode(content: bytes) -> Progress | Answer:
+def decode(content: bytes) -> ItemProgress | Answer:
     """What the child said. Raises InvalidInput for anything that no child of ours says."""
     match parse_json(content, root="answer"):
         case {"done": done, **others} if not others and type(done) is int and 0 <= done < _MOST_DONE:
-            return Progress(done)
+            return ItemProgress(done)
         case {"result": dict(result), **others} if not others:
             return Finished(result)
         case {"problem": dict(problem), "lasting": bool(lasting), "cancelled": bool(cancelled), **others} if not others:
             if _is_problem(problem):
-                return Failed(cast("Problem", problem), lasting, cancelled)
+                return Failed(cast("ProblemFields", problem), lasting, cancelled)
     raise InvalidInput("The computing child's answer cannot be understood.", field="answer")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import LEVEL, Agreement, JobEvidence, Qualification, Significance, Stability, Watched
+from service.domain.evidence import LEVEL, Agreement, JobEvidence, LabelStability, Qualification, Significance, Watched
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box, ImagePlace
 from service.reports.layers import named_neurons
@@ -44,7 +44,7 @@ class NeuronCard:
     score: float
     alternatives: tuple[RankedConcept, ...]
     significance: Significance | None
-    stability: Stability | None
+    stability: LabelStability | None
     agreement: Agreement | None
     watched: tuple[Watched, ...]
     """Watched concepts to which it responds significantly, strongest first."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
-from service.analysis.survival import Judgement, judge_survival
+from service.analysis.survival import SurvivalSummary, judge_survival
 from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import concepts_of_findings, name_findings
 from service.domain.concepts import ConceptSet
@@ -78,7 +78,7 @@ class EvaluatedDissection:
     method: Method
     dissection: Dissection
     manifest: JobManifest
-    judgement: Judgement
+    judgement: SurvivalSummary
 
     @property
     def reported(self) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from service.errors import Problem
+from service.errors import ProblemFields
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
@@ -10,7 +10,7 @@ _LONGEST_WAIT_S = 60.0
 TIME_LIMIT, MEMORY_LIMIT = "time-limit", "memory-limit"
 """Codes of the problems that end a computation from outside."""
 
-WORKER_LOST: Problem = {
+WORKER_LOST: ProblemFields = {
     "code": "worker-lost",
     "title": "Worker lost",
     "detail": "The worker that held the item sent no heartbeat before its lease expired.",

@@ -15,9 +15,9 @@ from service.delivery import mail
 from service.delivery.courier import Courier
 from service.domain.alerts import (
     ENDPOINT_DISABLED,
+    AttemptOutcome,
     ClaimedDelivery,
     DeliveryStatus,
-    Outcome,
     hold_until,
     next_attempt,
     reason_to_disable,
@@ -146,7 +146,7 @@ def _count_lost(session: Session, lost: queries.LostAttempt, served: queries.Ser
     log.warning("alert delivery lost", endpoint=served.name, delivery=str(lost.delivery_id), attempts=attempts)
 
 
-def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: Outcome) -> None:
+def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: AttemptOutcome) -> None:
     """Write down how an attempt went, and what follows from it.
 
     Raises LeaseLost where another sender has taken over, who makes the attempt again: then nothing is written, but
@@ -176,7 +176,7 @@ def record(sessions: Sessions, claimed: ClaimedDelivery, outcome: Outcome) -> No
     )
 
 
-def _record_late(session: Session, claimed: ClaimedDelivery, outcome: Outcome, ended: datetime) -> None:
+def _record_late(session: Session, claimed: ClaimedDelivery, outcome: AttemptOutcome, ended: datetime) -> None:
     if outcome.failure is not None or not queries.deliver_late(session, claimed.id, ended):
         raise LeaseLost(f"Endpoint '{claimed.endpoint}' was deleted, or another sender serves it now.")
     queries.record_attempt(session, claimed, outcome)
@@ -185,7 +185,7 @@ def _record_late(session: Session, claimed: ClaimedDelivery, outcome: Outcome, e
 def _record_failure(
     session: Session,
     claimed: ClaimedDelivery,
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     ended: datetime,
     failing_since: datetime,
     *,

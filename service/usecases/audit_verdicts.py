@@ -19,7 +19,7 @@ from service.domain.jobs import Job, JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
-from service.errors import Conflict, DissectError, Problem
+from service.errors import Conflict, DissectError, ProblemFields
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.audits import find_audit
 from service.usecases.comparisons import compare_jobs
@@ -154,7 +154,7 @@ def _exams_drawn(session: Session, job_id: UUID, by_manifest: int) -> int:
     return by_manifest if evidence is None else evidence.units
 
 
-def _failed(job: Job) -> Problem:
+def _failed(job: Job) -> ProblemFields:
     reason = f": {job.problem['detail']}" if job.problem else "."
     return {
         "code": "dissection-failed",

@@ -16,7 +16,7 @@ from service.db import schedules as queries
 from service.db.session import Sessions, transaction
 from service.domain.alerts import JSON
 from service.domain.audits import AuditFiles, FilesRead
-from service.domain.schedules import Fire, Outcome, Schedule, Step, next_look, on_overlap, owed, settle
+from service.domain.schedules import Fire, FireOutcome, Schedule, Step, next_look, on_overlap, owed, settle
 from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError, NotMeasured, Unavailable
 from service.ports import Audits, FilesNeeded
@@ -94,7 +94,7 @@ def decide(sessions: Sessions, schedule_id: UUID, now: datetime, begin: Begin) -
         if _is_due(schedule, now):
             fires += _decide_due(session, begin, schedule, now)
         _tell_of_missed(session, schedule, fires, now)
-    return sum(fire.outcome is Outcome.STARTED for fire in fires)
+    return sum(fire.outcome is FireOutcome.STARTED for fire in fires)
 
 
 def look_again(sessions: Sessions) -> None:
@@ -120,11 +120,11 @@ def fire_manually(session: Session, audits: Audits, schedule: Schedule, now: dat
         )
 
     if step is Step.WAIT:
-        fire = Fire(now, Outcome.QUEUED, now, reason=_why_queued(open_audits), manual=True)
+        fire = Fire(now, FireOutcome.QUEUED, now, reason=_why_queued(open_audits), manual=True)
     else:
         read = audits.read(audits.files_of(session, schedule.deployment_id))
         audit_id = Begin(audits, read).audit(session, schedule, now, open_audits)
-        fire = Fire(now, Outcome.STARTED, now, audit_id=audit_id, manual=True)
+        fire = Fire(now, FireOutcome.STARTED, now, audit_id=audit_id, manual=True)
 
     queries.add_fires(session, schedule.id, [fire])
     return fire
@@ -137,7 +137,7 @@ def forgo_owed(session: Session, schedule: Schedule, now: datetime, reason: str)
 
     due, earlier = owed(schedule, now)
     recorded = queries.recorded_fires(session, schedule.id, schedule.looked_at)
-    fires = [Fire(time, Outcome.MISSED, now, reason=reason) for time in due if time not in recorded]
+    fires = [Fire(time, FireOutcome.MISSED, now, reason=reason) for time in due if time not in recorded]
     queries.add_fires(session, schedule.id, _counting(fires, earlier))
 
 
@@ -168,7 +168,7 @@ def _decide_due(session: Session, begin: Begin, schedule: Schedule, now: datetim
 
 def _tell_of_missed(session: Session, schedule: Schedule, fires: Sequence[Fire], now: datetime) -> None:
     """One alert, however many fires came to nothing: a schedule whose audits never end skips every one of them."""
-    missed = [fire for fire in fires if fire.outcome in (Outcome.MISSED, Outcome.SKIPPED)]
+    missed = [fire for fire in fires if fire.outcome in (FireOutcome.MISSED, FireOutcome.SKIPPED)]
     if not missed:
         return
     if is_silenced(find_deployment(session, schedule.deployment), now):
@@ -211,20 +211,20 @@ def _settle(
         if time in recorded:
             continue
         if reason is not None:
-            fires.append(Fire(time, Outcome.MISSED, now, reason=reason))
+            fires.append(Fire(time, FireOutcome.MISSED, now, reason=reason))
             continue
 
         step = on_overlap(schedule.terms.overlap, audits_open=bool(open_audits), waiting=waiting)
         if step is Step.SKIP:
             why = _why_skipped(open_audits, waiting=waiting)
-            fires.append(Fire(time, Outcome.SKIPPED, now, reason=why))
+            fires.append(Fire(time, FireOutcome.SKIPPED, now, reason=why))
         elif step is Step.WAIT:
-            fires.append(Fire(time, Outcome.QUEUED, now, reason=_why_queued(open_audits)))
+            fires.append(Fire(time, FireOutcome.QUEUED, now, reason=_why_queued(open_audits)))
             waiting = True
         else:
             fire = _begin(session, begin, schedule, time, now, open_audits)
             fires.append(fire)
-            if fire.outcome is Outcome.STARTED and step is Step.CANCEL_AND_START:
+            if fire.outcome is FireOutcome.STARTED and step is Step.CANCEL_AND_START:
                 open_audits = ()
     return fires
 
@@ -240,16 +240,16 @@ def _begin(
         raise
     except DissectError as error:
         log.warning("cannot start an audit", schedule=schedule.name, fire_time=time, reason=error.detail)
-        return Fire(time, Outcome.MISSED, now, reason=f"The audit cannot be started. {error}")
+        return Fire(time, FireOutcome.MISSED, now, reason=f"The audit cannot be started. {error}")
 
     subject = f"/schedules/{schedule.name} -> /audits/{audit_id}"
     record(session, actor=SCHEDULER, action="fire schedule", subject=subject)
-    return Fire(time, Outcome.STARTED, now, audit_id=audit_id)
+    return Fire(time, FireOutcome.STARTED, now, audit_id=audit_id)
 
 
 def _counting(fires: list[Fire], earlier: int) -> list[Fire]:
     """The fires, the first of which says how many came before them."""
-    if not earlier or not fires or fires[0].outcome is not Outcome.MISSED:
+    if not earlier or not fires or fires[0].outcome is not FireOutcome.MISSED:
         return fires
     reason = f"{fires[0].reason} {earlier} fires before it were late as well and are not listed."
     return [replace(fires[0], reason=reason), *fires[1:]]

@@ -26,7 +26,7 @@ from service.domain.resources import Resource
 from service.domain.specs import probe_set_spec
 from service.domain.trail import SCHEDULER
 from service.domain.work import InspectionResult, ItemStatus, MeasuringResult, Preparation, PreparationLease
-from service.errors import Conflict, LeaseLost, NotMeasured, Problem
+from service.errors import Conflict, LeaseLost, NotMeasured, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
 from service.usecases.trail import record
@@ -117,7 +117,7 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     )
 
 
-def problem_of(session: Session, resource: Resource, stage: Preparation) -> Problem | None:
+def problem_of(session: Session, resource: Resource, stage: Preparation) -> ProblemFields | None:
     """Why a preparation was given up; None where it was not, or is tried again."""
     preparation = queries.find_preparation(session, resource.id, stage)
     if preparation is None:
@@ -138,7 +138,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     queries.finish_item(session, lease, {})
 
 
-def fail_preparation(session: Session, lease: PreparationLease, problem: Problem) -> None:
+def fail_preparation(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
     """End a preparation that would meet the same error again; the thing has it for its problem. Raises LeaseLost."""
     _lock_held(session, lease)
     resource = get_resource(session, lease.resource_id)
@@ -146,7 +146,9 @@ def fail_preparation(session: Session, lease: PreparationLease, problem: Problem
     _give_up(session, lease, {**problem, "remedy": remedy})
 
 
-def try_preparation_again(session: Session, lease: PreparationLease, problem: Problem, *, max_attempts: int) -> None:
+def try_preparation_again(
+    session: Session, lease: PreparationLease, problem: ProblemFields, *, max_attempts: int
+) -> None:
     """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
 
     An item that reaches a limit of time or memory is given up after the second attempt. Raises LeaseLost.
@@ -190,13 +192,13 @@ def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Pre
         on_commit(session, lambda: wake_worker(queue, resource_id))
 
 
-def _give_up(session: Session, lease: PreparationLease, problem: Problem) -> None:
+def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
     queries.give_up_item(session, lease, problem)
     if lease.stage is Preparation.INSPECT:
         save_inspection(session, lease.resource_id, problem=problem)
 
 
-def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Problem) -> Problem:
+def _tried_too_often(resource: Resource, lease: PreparationLease, problem: ProblemFields) -> ProblemFields:
     what = "opened" if lease.stage is Preparation.INSPECT else "measured"
     times = "once" if lease.attempt == 1 else f"{lease.attempt} times"
     return {

@@ -12,7 +12,7 @@ from service.db import schedules as queries
 from service.domain import schedules as domain
 from service.domain.pages import Page, Position
 from service.domain.resources import check_name
-from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms, checked, next_look
+from service.domain.schedules import CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms, checked, next_look
 from service.errors import Conflict, NotFound
 from service.ports import Audits
 from service.usecases.fires import fire_manually, forgo_owed
@@ -99,7 +99,9 @@ def pause_schedule(session: Session, name: str, now: datetime | None = None) -> 
     forgo_owed(session, schedule, now, "The schedule was paused before this fire was processed.")
     waiting = queries.find_waiting_fire(session, schedule.id)
     if waiting is not None:
-        missed = replace(waiting, outcome=Outcome.MISSED, decided_at=now, reason="The schedule was paused meanwhile.")
+        missed = replace(
+            waiting, outcome=FireOutcome.MISSED, decided_at=now, reason="The schedule was paused meanwhile."
+        )
         queries.settle_waiting_fire(session, schedule.id, missed)
 
     looked_at = max(schedule.looked_at, now)

@@ -18,7 +18,7 @@ from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
 from service.domain.work import Lease, NewItem, PreparationLease
-from service.errors import LeaseLost, Problem
+from service.errors import LeaseLost, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import WORKER_LOST, wait_after
 from service.usecases.preparations import reap_preparation
@@ -58,13 +58,13 @@ def complete_job(session: Session, lease: Lease, manifest: JobManifest, result: 
     move_job(session, lease.job_id, JobStatus.SUCCEEDED, manifest=manifest)
 
 
-def fail_job(session: Session, lease: Lease, problem: Problem) -> None:
+def fail_job(session: Session, lease: Lease, problem: ProblemFields) -> None:
     """End a job as failed: trying again would meet the same error. Raises LeaseLost."""
     _lock_held(session, lease)
     _end(session, lease.job_id, JobStatus.FAILED, problem)
 
 
-def try_again(session: Session, lease: Lease, problem: Problem, *, max_attempts: int) -> None:
+def try_again(session: Session, lease: Lease, problem: ProblemFields, *, max_attempts: int) -> None:
     """Hand an item back after an accident, to be tried again a little later, or give its job up. Raises LeaseLost."""
     if lease.attempt >= max_attempts:
         _lock_held(session, lease)
@@ -158,12 +158,12 @@ def _layers(session: Session, job_id: UUID) -> list[str]:
     return []
 
 
-def _end(session: Session, job_id: UUID, status: JobStatus, problem: Problem) -> None:
+def _end(session: Session, job_id: UUID, status: JobStatus, problem: ProblemFields) -> None:
     queries.withdraw_items(session, job_id)
     move_job(session, job_id, status, problem=problem)
 
 
-def _given_up(lease: Lease, problem: Problem) -> Problem:
+def _given_up(lease: Lease, problem: ProblemFields) -> ProblemFields:
     item = f"layer '{lease.label}'" if lease.label else f"item {lease.position}"
     return {
         "code": "given-up",

@@ -14,7 +14,7 @@ import pytest
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
-from service.domain.alerts import RETRY_DELAYS, ClaimedDelivery, DeliveryStatus, Failure, Outcome
+from service.domain.alerts import RETRY_DELAYS, AttemptOutcome, ClaimedDelivery, DeliveryStatus, Failure
 from service.errors import LeaseLost
 from service.usecases import alerts
 from service.usecases.alert_delivery import claim, deliver_due, record
@@ -80,24 +80,24 @@ def test_a_failure_of_a_sender_that_was_thought_lost_changes_nothing(clockwork: 
     before = clockwork.delivery(alert_id)
     assert (before.status, before.attempts) == (DeliveryStatus.PENDING, 1)
     with pytest.raises(LeaseLost):
-        record(sessions, stale, Outcome(timedelta(seconds=40), status=500, failure=Failure.STATUS, detail="500"))
+        record(sessions, stale, AttemptOutcome(timedelta(seconds=40), status=500, failure=Failure.STATUS, detail="500"))
     assert clockwork.delivery(alert_id) == before
-    record(sessions, fresh, Outcome(timedelta(seconds=1), status=204))
+    record(sessions, fresh, AttemptOutcome(timedelta(seconds=1), status=204))
     after_all = clockwork.delivery(alert_id)
     assert (after_all.status, after_all.attempts) == (DeliveryStatus.DELIVERED, 2)
 
 
 def test_a_success_that_comes_late_is_believed(clockwork: Clockwork, sessions: Sessions) -> None:
     alert_id, stale, fresh = lost_and_replaced(clockwork)
-    record(sessions, stale, Outcome(timedelta(seconds=40), status=204))
+    record(sessions, stale, AttemptOutcome(timedelta(seconds=40), status=204))
     delivery = clockwork.delivery(alert_id)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
     assert [(one.status, one.failure, one.detail) for one in delivery.log] == [(204, None, None), (None, None, None)]
-    record(sessions, fresh, Outcome(timedelta(seconds=1), status=500, failure=Failure.STATUS, detail="500"))
+    record(sessions, fresh, AttemptOutcome(timedelta(seconds=1), status=500, failure=Failure.STATUS, detail="500"))
     assert clockwork.delivery(alert_id).status is DeliveryStatus.DELIVERED
     assert clockwork.next_due() is None
     with pytest.raises(LeaseLost):
-        record(sessions, stale, Outcome(timedelta(seconds=40), status=204))
+        record(sessions, stale, AttemptOutcome(timedelta(seconds=40), status=204))
 
 
 def test_an_alert_whose_senders_always_vanish_is_given_up(

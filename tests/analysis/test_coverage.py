@@ -5,7 +5,7 @@ from dataclasses import replace
 from service.analysis.coverage import NOT_ASKED, CategoryCoverage, LayerCount, MissingConcept, cover
 from service.analysis.watch_list import Response, watch
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import LayerNull, Qualification, Verdict, Watched
+from service.domain.evidence import LayerNull, Qualification, QualificationStatus, Watched
 from service.domain.neurons import LayerDissection
 from tests.analysis.invented import (
     CALCIFICATIONS,
@@ -90,7 +90,7 @@ def test_nothing_is_expected_where_nothing_is_significant() -> None:
     assert all(concept.expected == 0.0 for concept in found.concepts)
 
 
-def qualification(concept: int, verdict: Verdict) -> Qualification:
+def qualification(concept: int, verdict: QualificationStatus) -> Qualification:
     return Qualification(concept, CONCEPTS.concepts[concept].text, "a finding", verdict, 10, 10)
 
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, Significance, Stability
+from service.domain.evidence import Evidence, LabelStability, Significance
 from service.domain.neurons import ActivationSummary, Dissection, LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.errors import InvalidInput
@@ -39,7 +39,7 @@ NAMED = Neuron(
         RankedConcept(2, "grünes Blatt", -0.1),
     ),
     images=(TopImage("a;b", 7, 2.0, Box(1, 2, 3, 4)), TopImage("c", 12, 1.5)),
-    evidence=Evidence(Significance(0.001, 3.5, 0.01), Stability(0.75, None, ("mass, 'round'",))),
+    evidence=Evidence(Significance(0.001, 3.5, 0.01), LabelStability(0.75, None, ("mass, 'round'",))),
 )
 CHANCE = replace(NAMED, unit=5, evidence=Evidence(Significance(0.5, 0.1, 0.5)))
 DEAD = Neuron(unit=1, dead=True, activation=ActivationSummary(0.0, 0.0, 0.0, 0.0))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from service.analysis.survival import LabelCount, Survival, judge_survival
-from service.domain.evidence import Agreement, Evidence, JobEvidence, Qualification, Stability
+from service.domain.evidence import Agreement, Evidence, JobEvidence, LabelStability, Qualification
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from tests.analysis.invented import CALCIFICATIONS, EVIDENCE, MASS, SOMETHING, unit
 
@@ -15,7 +15,7 @@ def dissection(*layers: LayerDissection, evidence: JobEvidence = EVIDENCE) -> Di
 def kept(neuron: Neuron, label: float, category: float | None, auroc: float | None = None) -> Neuron:
     agreement = None if auroc is None else Agreement("mass", auroc, 0.5, 0.5)
     evidence = neuron.evidence or Evidence()
-    found = replace(evidence, stability=Stability(label, category, ("round mass",)), agreement=agreement)
+    found = replace(evidence, stability=LabelStability(label, category, ("round mass",)), agreement=agreement)
     return replace(neuron, evidence=found)
 
 

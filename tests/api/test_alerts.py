@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from service.config import Settings
 from service.db.session import Sessions, transaction
-from service.domain.alerts import Failure, Outcome
+from service.domain.alerts import AttemptOutcome, Failure
 from service.errors import InvalidInput
 from service.usecases.alert_delivery import claim, record
 from service.usecases.alerts import publish_alert
@@ -49,7 +49,7 @@ def attempt(sessions: Sessions, **outcome: Any) -> None:
     """As a scheduler would, without a network."""
     claimed = claim(sessions, timedelta(seconds=30))
     assert claimed is not None
-    record(sessions, claimed, Outcome(timedelta(seconds=0.1), **outcome))
+    record(sessions, claimed, AttemptOutcome(timedelta(seconds=0.1), **outcome))
 
 
 def test_the_secret_is_shown_once(client: TestClient) -> None:

@@ -18,7 +18,7 @@ from service.db.work import claim_item
 from service.domain.concepts import Concept
 from service.domain.resources import ResourceKind
 from service.domain.work import LayerListing, PreparationLease
-from service.errors import Problem
+from service.errors import ProblemFields
 from service.ports import WORK_TASK
 from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
@@ -194,7 +194,9 @@ def test_a_patch_set_is_measured_by_a_worker(
     with transaction(sessions) as session:
         lease = claim_item(session, "tester", timedelta(seconds=60))
         assert isinstance(lease, PreparationLease)
-        unreadable = Problem(code="unreadable-image", title="x", detail="The image of manifest row 2 cannot be read.")
+        unreadable = ProblemFields(
+            code="unreadable-image", title="x", detail="The image of manifest row 2 cannot be read."
+        )
         fail_preparation(session, lease, unreadable)
     read = client.get("/probe-sets/probes").json()
     assert read["spec"]["images"] is None

@@ -32,7 +32,7 @@ from service.domain.digests import digest_of
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.domain.trail import SCHEDULER, TrailEntry, check_chain
-from service.errors import InvalidInput, Problem
+from service.errors import InvalidInput, ProblemFields
 from service.files import ANYWHERE
 from service.signatures import PublicKey, SigningKey
 from service.usecases.alerts import create_endpoint, send_test
@@ -134,7 +134,7 @@ def audit(caller: Caller, *, ended: bool = False) -> str:
         found = start_audit(session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"), ANYWHERE)
         assert found.job is not None
         if ended:
-            end_audit(session, found.id, AuditStatus.ERROR, problem=Problem(code="x", title="X", detail="x"))
+            end_audit(session, found.id, AuditStatus.ERROR, problem=ProblemFields(code="x", title="X", detail="x"))
         return str(found.id)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.concepts.builtin import builtin_concept_set
-from service.domain.evidence import Agreement, Evidence, Quality, Significance, Stability, Watched
+from service.domain.evidence import Agreement, Evidence, LabelStability, Quality, Significance, Watched
 from service.domain.neurons import ActivationSummary, Neuron, RankedConcept, TopImage
 
 CONCEPTS = builtin_concept_set("bi-rads")
@@ -46,7 +46,7 @@ def _evidence(ranked: list[int], random: np.random.Generator) -> Evidence:
     watched = random.choice(WATCHED, _WATCHED).tolist()
     return Evidence(
         significance=Significance(p / 20, 4 * z, q / 20),
-        stability=Stability(figures[0], figures[1], tuple(CONCEPTS.texts[index] for index in ranked[:8])),
+        stability=LabelStability(figures[0], figures[1], tuple(CONCEPTS.texts[index] for index in ranked[:8])),
         agreement=Agreement("suspicious calcification", figures[2], figures[3], figures[4]),
         quality=Quality(figures[5], figures[6], figures[7], int(random.integers(0, 500))),
         watched=tuple(Watched(index, CONCEPTS.texts[index], *(random.random(3) / 20).tolist()) for index in watched),

@@ -27,7 +27,7 @@ from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.work import AnyLease, LayerListing, Preparation
 from service.engine.dissectors import open_dissector
-from service.errors import Problem
+from service.errors import ProblemFields
 from service.pipelines import finish
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
@@ -332,7 +332,7 @@ def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
     assert "outside the folders" in problem["detail"]
 
 
-def _inspection(session: Session, model: UUID) -> tuple[Sequence[LayerListing] | None, Problem | None]:
+def _inspection(session: Session, model: UUID) -> tuple[Sequence[LayerListing] | None, ProblemFields | None]:
     found = find_inspection(session, model)
     assert found is not None
     return found

@@ -14,7 +14,7 @@ from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Lease, Preparation, PreparationLease
-from service.errors import LeaseLost, Problem
+from service.errors import LeaseLost, ProblemFields
 from service.pipelines.child_process import ChildProcess
 from service.pipelines.host import WorkerHost
 from service.ports import WORK_TASK
@@ -75,7 +75,7 @@ def expire(sessions: Sessions) -> None:
         session.execute(text("UPDATE work_items SET lease_expires_at = clock_timestamp() - interval '1 s'"))
 
 
-def problem(sessions: Sessions, model: Resource) -> Problem | None:
+def problem(sessions: Sessions, model: Resource) -> ProblemFields | None:
     with transaction(sessions) as session:
         found = find_inspection(session, model.id)
     return None if found is None else found[1]

@@ -13,7 +13,7 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.domain.work import AnyLease, PreparationLease
-from service.errors import DissectError, Problem
+from service.errors import DissectError, ProblemFields
 from service.pipelines.items import DissectionRunner
 from tests.engine.weights.pickled import plain, reduced, tensor, write_archive
 from tests.pipelines.conftest import Run
@@ -100,7 +100,7 @@ def test_an_odd_result_ends_inspection_and_job(
     assert (attempts(sessions), leased(sessions)) == ({1}, 0)
 
 
-def stored_problem(sessions: Sessions) -> Problem:
+def stored_problem(sessions: Sessions) -> ProblemFields:
     with transaction(sessions) as session:
         model = find_resource(session, ResourceKind.MODEL, "target", None)
         assert model is not None

@@ -20,7 +20,7 @@ from service.domain.jobs import Job, JobStatus
 from service.domain.probes import PatchGrid
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
-from service.errors import Conflict, NotMeasured, Problem
+from service.errors import Conflict, NotMeasured, ProblemFields
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.probes import measuring
@@ -72,7 +72,7 @@ def dissect(sessions: Sessions, folder: Path, on_unreadable: str = "fail", **cha
     return submit(sessions, folder, probe_set={"patches": GRID, "on_unreadable": on_unreadable}, **changes)
 
 
-def problem(sessions: Sessions, probe_set: Resource) -> Problem:
+def problem(sessions: Sessions, probe_set: Resource) -> ProblemFields:
     with transaction(sessions) as session:
         found = problem_of(session, probe_set, Preparation.MEASURE)
     assert found is not None

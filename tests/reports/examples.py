@@ -18,12 +18,12 @@ from service.domain.evidence import (
     Agreement,
     Evidence,
     JobEvidence,
+    LabelStability,
     LayerNull,
     Qualification,
+    QualificationStatus,
     Quality,
     Significance,
-    Stability,
-    Verdict,
     Watched,
 )
 from service.domain.methods import Method
@@ -60,7 +60,7 @@ CONCEPTS = builtin_concept_set("bi-rads")
 SURGICAL_CLIP = CONCEPTS.texts.index("surgical clip")
 
 
-def _tested(text: str, finding: str, verdict: Verdict, *figures: float) -> Qualification:
+def _tested(text: str, finding: str, verdict: QualificationStatus, *figures: float) -> Qualification:
     return Qualification(CONCEPTS.texts.index(text), text, finding, verdict, 61, 179, *figures)
 
 
@@ -139,7 +139,7 @@ def _neuron(
     often = [SURGICAL_CLIP] * 12 if unit % 17 == 0 else []
     evidence = Evidence(
         significance=Significance(p, z, q=min(1.0, p * 4)),
-        stability=Stability(float(random.beta(6, 2)), 0.9, tuple(concepts[one].text for one in ranked[:2])),
+        stability=LabelStability(float(random.beta(6, 2)), 0.9, tuple(concepts[one].text for one in ranked[:2])),
         agreement=Agreement("mass", 0.84, 0.61, 0.37) if planted and unit % 2 else None,
         quality=Quality(0.6, 0.2, 0.5, None),
         watched=(Watched(SURGICAL_CLIP, "surgical clip", 0.001, 3.4, 0.03),) if unit % 17 == 0 else (),

@@ -13,7 +13,7 @@ from service.db.session import Sessions, transaction
 from service.domain.alerts import Alert
 from service.domain.jobs import DissectionOptions, JobRequest
 from service.domain.resources import ResourceKind
-from service.domain.schedules import CatchUp, Fire, Outcome, Overlap, Schedule, Terms
+from service.domain.schedules import CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms
 from service.ports import Audits
 from service.usecases import schedules
 from service.usecases.alerts import list_alerts
@@ -85,7 +85,7 @@ class Field:
         with transaction(self.sessions) as session:
             return list(reversed(queries.list_fires(session, schedule.id, limit=10_000, after=None).items))
 
-    def outcomes(self, schedule: Schedule) -> dict[datetime, Outcome]:
+    def outcomes(self, schedule: Schedule) -> dict[datetime, FireOutcome]:
         return {fire.fire_time: fire.outcome for fire in self.fires(schedule)}
 
     def audited(self, schedule: Schedule) -> list[datetime]:

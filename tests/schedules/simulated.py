@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from service.db.session import Sessions, open_sessions, transaction
 from service.domain.cron import fires_between
-from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, Outcome, Overlap, Schedule
+from service.domain.schedules import MOST_CAUGHT_UP, CatchUp, FireOutcome, Overlap, Schedule
 from service.errors import Unavailable
 from tests.schedules.field import DAILY, Field, fire_due
 from tests.schedules.written_audits import WrittenAudits, audited, make_table
@@ -123,7 +123,7 @@ def _compare(sessions: Sessions, made: Sequence[Schedule], until: datetime, kill
 def _recorded(sessions: Sessions, schedule_id: UUID) -> list[datetime]:
     statement = "SELECT fire_time FROM fires WHERE schedule_id = :id AND outcome = :started ORDER BY fire_time"
     with transaction(sessions) as session:
-        rows = session.scalars(text(statement), {"id": schedule_id, "started": Outcome.STARTED})
+        rows = session.scalars(text(statement), {"id": schedule_id, "started": FireOutcome.STARTED})
         return [at.astimezone(UTC) for at in rows]
 
 

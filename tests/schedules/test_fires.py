@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from service.db import schedules as queries
 from service.db.session import on_commit, transaction
 from service.domain.audits import Snooze
-from service.domain.schedules import MOST_LISTED, CatchUp, Fire, Outcome, Overlap, Terms
+from service.domain.schedules import MOST_LISTED, CatchUp, Fire, FireOutcome, Overlap, Terms
 from service.errors import Conflict, NotMeasured, Unavailable
 from service.usecases import schedules
 from service.usecases.deployments import snooze_deployment
 from service.usecases.fires import look_again
 from tests.schedules.field import DAILY, Field, at, days, fire_due
 
-STARTED, SKIPPED, QUEUED, MISSED = Outcome.STARTED, Outcome.SKIPPED, Outcome.QUEUED, Outcome.MISSED
+STARTED, SKIPPED, QUEUED, MISSED = FireOutcome.STARTED, FireOutcome.SKIPPED, FireOutcome.QUEUED, FireOutcome.MISSED
 HOURLY = replace(DAILY, cron="0 * * * *")
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from service.domain.audits import AuditFiles, FilesRead
-from service.domain.schedules import Outcome, Overlap, Schedule
+from service.domain.schedules import FireOutcome, Overlap, Schedule
 from service.usecases import turns
 from service.usecases.turns import Turns
 from tests.embedded.processes import wait_until
@@ -53,7 +53,7 @@ def test_one_that_is_not_read_in_time_is_an_audit_that_ended_and_nothing_twice(f
     Event().wait(0.1)
     scheduler.start_due(at("02:01"))
     assert statuses(field, stuck) == ["The files of the audit were not read within 0.05 seconds."]
-    assert list(field.outcomes(stuck).values()) == [Outcome.STARTED]
+    assert list(field.outcomes(stuck).values()) == [FireOutcome.STARTED]
 
     field.end_audits()
     scheduler.start_due(at("02:00", 2))

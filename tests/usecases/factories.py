@@ -18,7 +18,7 @@ from service.db.resources import add_resource, save_inspection
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, JobEvidence, Quality, Significance, Stability, Watched
+from service.domain.evidence import Evidence, JobEvidence, LabelStability, Quality, Significance, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
 from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept, TopImage
@@ -127,7 +127,7 @@ def judged_neuron(neuron: Neuron, *, p: float, q: float, z: float) -> Neuron:
     """The neuron with evidence."""
     evidence = Evidence(
         significance=Significance(p, z, q),
-        stability=Stability(0.75, 1.0, ("spiculated mass", "red sports car")),
+        stability=LabelStability(0.75, 1.0, ("spiculated mass", "red sports car")),
         quality=Quality(0.5, 0.25, None, None),
         watched=(Watched(2, "red sports car", 0.01, 2.0, 0.04),),
         resampled=(0, 0, 0, 2),

@@ -20,13 +20,13 @@ from sqlalchemy.orm import Session
 from service.db.session import Sessions, transaction
 from service.domain.jobs import ENDED, LEGAL_MOVES, JobStatus, Stage
 from service.domain.work import Lease
-from service.errors import Conflict, LeaseLost, Problem
+from service.errors import Conflict, LeaseLost, ProblemFields
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
 from tests.usecases.factories import RecordingQueue, queued_job, taken
 
 MAX_ATTEMPTS = 3
-PROBLEM: Problem = {"code": "x", "title": "x", "detail": "x"}
+PROBLEM: ProblemFields = {"code": "x", "title": "x", "detail": "x"}
 OPEN_ITEMS = text("SELECT count(*) FROM work_items WHERE job_id = :job AND status IN ('ready', 'leased')")
 NEARLY_EXPIRED = text("UPDATE work_items SET lease_expires_at = clock_timestamp() - interval '1 s' WHERE id = :id")
 

@@ -14,7 +14,7 @@ from service.db import work as queries
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.work import Lease
-from service.errors import LeaseLost, Problem
+from service.errors import LeaseLost, ProblemFields
 from service.ports import WORK_TASK
 from service.usecases import work
 from service.usecases.jobs import cancel_job, find_job, retry_job
@@ -23,7 +23,7 @@ from tests.usecases.factories import RecordingQueue, queued_job, taken
 
 LEASE = timedelta(seconds=30)
 PROBED = {"layers": ["a", "b"]}
-CRASH: Problem = {"code": "worker-crashed", "title": "Computation lost", "detail": "The process ended."}
+CRASH: ProblemFields = {"code": "worker-crashed", "title": "Computation lost", "detail": "The process ended."}
 RESULT: dict[str, list[str]] = {"layers": []}
 
 

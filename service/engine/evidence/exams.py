@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.domain.evidence import Unit
+from service.domain.evidence import DrawnUnit
 from service.domain.groups import ImageGroups, group_images
 from service.domain.probes import ProbeItem
 
@@ -25,7 +25,7 @@ class Exams:
 
     of_image: Tensor
     count: int
-    unit: Unit
+    unit: DrawnUnit
 
     @classmethod
     def of(cls, groups: ImageGroups) -> "Exams":

@@ -38,7 +38,7 @@ def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
     return draw_null_sets(context.exams, top_images, context.options.evidence.draws, _SETS)
 
 
-def judge(
+def judge_labels(
     ranking: Ranking, scorer: Scorer, groups: Sequence[NullSets], top: LayerTop, context: ScoringContext
 ) -> tuple[list[Evidence], LayerNull]:
     """The evidence of each live unit, quality left out, and the layer's null.

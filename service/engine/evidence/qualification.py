@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from service.domain.evidence import Qualification, Verdict
+from service.domain.evidence import Qualification, QualificationStatus
 from service.engine.evidence.recognition import Recognition, recognise
 
 LEAST_IMAGES = 5
@@ -67,7 +67,7 @@ def qualify(
     return tuple(qualifications)
 
 
-def _verdict(recognition: Recognition | None) -> Verdict:
+def _verdict(recognition: Recognition | None) -> QualificationStatus:
     if recognition is None:
         return "absent"
     return "qualified" if recognition.low >= LEAST_AUROC else "untestable"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from service.domain.evidence import Stability
+from service.domain.evidence import LabelStability
 from service.engine.evidence.exams import Exams, sets_of_resample
 from service.engine.similarity.scorer import Scorer, best_concepts
 
@@ -44,7 +44,7 @@ def labels_of_resamples(
 
 def stabilities(
     labels: Tensor, resampled: Tensor, concepts: Sequence[str], categories: Sequence[str | None]
-) -> list[Stability]:
+) -> list[LabelStability]:
     """Of labels int64 [U].
 
     resampled: int64 [U, B], B > 0, see `labels_of_resamples`.
@@ -52,7 +52,7 @@ def stabilities(
     """
     kept = (resampled == labels[:, None]).double().mean(dim=1).tolist()
     return [
-        Stability(share, _category_kept(label, redrawn, categories), _prediction_set(redrawn, concepts))
+        LabelStability(share, _category_kept(label, redrawn, categories), _prediction_set(redrawn, concepts))
         for label, redrawn, share in zip(labels.tolist(), resampled, kept, strict=True)
     ]
 
