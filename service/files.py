@@ -77,14 +77,13 @@ def is_lasting(error: OSError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DataRoots:
-    """The folders that named files must lie in.
-
-    paths: resolved; empty for anywhere.
-    most: how many bytes any file may have; None for any number.
-    """
+    """The folders that named files must lie in."""
 
     paths: tuple[Path, ...] = ()
+    """Resolved paths of the folders; empty for anywhere."""
+
     most: int | None = None
+    """How many bytes any file may have; None for any number."""
 
     @classmethod
     def of(cls, folders: Sequence[Path], *, most: int | None = None) -> "DataRoots":
@@ -205,16 +204,17 @@ def remedy_for(error: Exception, otherwise: str) -> str:
 
 
 class FileVersion(NamedTuple):
-    """Which file it is, and when it was last changed: equal for two openings of the same content.
-
-    written_ns: when its content was last written. changed_ns: the same, or when it was linked, renamed or the like.
-    """
+    """Which file it is, and when it was last changed: equal for two openings of the same content."""
 
     device: int
     inode: int
     size: int
+
     written_ns: int
+    """When the file's content was last written."""
+
     changed_ns: int
+    """When the file was last written, linked, renamed or the like."""
 
     @classmethod
     def of(cls, file: BinaryIO) -> "FileVersion":

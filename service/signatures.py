@@ -26,11 +26,16 @@ _HOW_TO_MAKE = "Make one with `openssl genpkey -algorithm ed25519 -out FILE`, re
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature, apart from what it signs. key_id: SHA-256 of the raw public key; sha256: of the signed bytes."""
+    """A signature, apart from what it signs."""
 
     algorithm: str
+
     key_id: str
+    """SHA-256 of the raw public key."""
+
     sha256: str
+    """SHA-256 of the signed bytes."""
+
     signature: str
     """In base64."""
 

@@ -28,7 +28,7 @@ def _among(values: type[EndpointKind] | type[DeliveryStatus]) -> str:
 
 
 class AlertEndpointRow(Base):
-    """Somebody to be told. lease and fence: the one sender that serves it now."""
+    """Somebody to be told."""
 
     __tablename__ = "alert_endpoints"
     __table_args__ = (
@@ -54,8 +54,13 @@ class AlertEndpointRow(Base):
     disabled_reason: Mapped[str | None]
     failing_since: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
+
     lease_expires_at: Mapped[datetime | None]
+    """When the lease of the one sender that serves it now expires."""
+
     fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """The fence of that sender."""
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -188,15 +188,19 @@ _TAKE = text(
 
 
 class ServedEndpoint(NamedTuple):
-    """An endpoint in the hands of one sender. at: since when; secrets: those that sign now."""
+    """An endpoint in the hands of one sender."""
 
     id: UUID
     name: str
     fence: int
     kind: str
     url: str | None
+
     at: datetime
+    """When the sender took it."""
+
     secrets: Sequence[str]
+    """The secrets that sign now."""
 
 
 class LostAttempt(NamedTuple):

@@ -11,29 +11,34 @@ from service.db.tables import Base
 
 
 class ImageSizesRow(Base):
-    """The sizes of a probe set's images in the order of its rows, which decide where its patches lie.
-
-    probe_set: digest of the registered set. data: height and width of each image, little-endian unsigned integers of
-    four bytes; zeros for one whose size could not be read.
-    """
+    """The sizes of a probe set's images in the order of its rows, which decide where its patches lie."""
 
     __tablename__ = "image_sizes"
 
     probe_set: Mapped[str] = mapped_column(primary_key=True)
+    """Digest of the registered set."""
+
     data: Mapped[bytes]
+    """Height and width of each image, as little-endian unsigned integers of four bytes.
+
+    Both are zero for an image whose size could not be read.
+    """
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ReportPictureRow(Base):
-    """A picture for the report on a job.
-
-    row: of the image in the manifest. box: left, top, width and height of a patch; empty for the whole image.
-    jpeg: NULL where the image could not be read when the result was stored.
-    """
+    """A picture for the report on a job."""
 
     __tablename__ = "report_pictures"
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+
     row: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """The image's row in the manifest."""
+
     box: Mapped[list[int]] = mapped_column(ARRAY(Integer), primary_key=True)
+    """Left, top, width and height of a patch; empty for the whole image."""
+
     jpeg: Mapped[bytes | None]
+    """NULL where the image could not be read when the result was stored."""

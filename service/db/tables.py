@@ -218,10 +218,7 @@ class LayerRow(Base):
 
 
 class NeuronRow(Base):
-    """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by.
-
-    concept, category, broad_category are the label's; concepts holds the ranking whatever its significance.
-    """
+    """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by."""
 
     __tablename__ = "neurons"
     __table_args__ = (
@@ -232,14 +229,24 @@ class NeuronRow(Base):
     layer_id: Mapped[UUID] = mapped_column(ForeignKey("layers.id", ondelete="CASCADE"), primary_key=True)
     unit: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     dead: Mapped[bool]
+
     concept: Mapped[str | None]
+    """The label's concept."""
+
     category: Mapped[str | None]
+    """The label's category."""
+
     broad_category: Mapped[str | None]
+    """The label's broad category."""
+
     score: Mapped[float | None] = mapped_column(Float(53))
     z: Mapped[float | None] = mapped_column(Float(53))
     significant: Mapped[bool | None]
     activation: Mapped[StoredJson]
+
     concepts: Mapped[list[object]]
+    """The ranking, whatever its significance."""
+
     images: Mapped[list[object]]
     evidence: Mapped[StoredJson | None]
     resampled: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))

@@ -9,16 +9,20 @@ from service.db.tables import Base
 
 
 class TextEmbeddingsRow(Base):
-    """A concept set as a dissector's text encoder has it on one kind of device: float32 [C, D], row by row.
-
-    dissector, concept_set: their digests. data: little-endian.
-    """
+    """A concept set as a dissector's text encoder has it on one kind of device: float32 [C, D], row by row."""
 
     __tablename__ = "text_embeddings"
 
     dissector: Mapped[str] = mapped_column(primary_key=True)
+    """Digest of the dissector."""
+
     concept_set: Mapped[str] = mapped_column(primary_key=True)
+    """Digest of the concept set."""
+
     device: Mapped[str] = mapped_column(primary_key=True)
     width: Mapped[int]
+
     data: Mapped[bytes]
+    """The float32 numbers, little-endian."""
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

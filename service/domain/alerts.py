@@ -110,23 +110,29 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Somebody to be told. events: the kinds that it listens to, None for all.
-
-    failing_since: the first failed attempt after which none succeeded. held_until: nothing is sent before.
-    previous_secret_until: until when the secret before the present one signs, too.
-    """
+    """Somebody to be told."""
 
     id: UUID
     name: str
     kind: EndpointKind
     url: str | None
     addresses: tuple[str, ...]
+
     events: tuple[str, ...] | None
+    """The kinds of alert that it listens to; None for all."""
+
     enabled: bool
     disabled_reason: str | None
+
     failing_since: datetime | None
+    """The first failed attempt after which none succeeded."""
+
     held_until: datetime | None
+    """Nothing is sent before this time."""
+
     previous_secret_until: datetime | None
+    """Until this time, the secret before the present one signs, too."""
+
     created_at: datetime
     pending: int = 0
     failed: int = 0
@@ -146,13 +152,19 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An alert on its way to an endpoint. address: of the mail; attempts: since it was last asked for."""
+    """An alert on its way to an endpoint."""
 
     id: UUID
     endpoint: str
+
     address: str | None
+    """The address of the mail."""
+
     status: DeliveryStatus
+
     attempts: int
+    """How many attempts were made since the delivery was last asked for."""
+
     due_at: datetime
     ended_at: datetime | None
     log: tuple[Attempt, ...]
@@ -160,21 +172,26 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery in the hands of one sender, who alone serves its endpoint while the fence is the newest.
-
-    target: a URL or a mail address. number: of this attempt; earlier: failed attempts since it was last asked for.
-    """
+    """A delivery in the hands of one sender, who alone serves its endpoint while the fence is the newest."""
 
     id: UUID
     endpoint_id: UUID
     endpoint: str
     fence: int
     kind: EndpointKind
+
     target: str
+    """A URL or a mail address."""
+
     secrets: tuple[str, ...] = field(repr=False)
     alert: Alert
+
     number: int
+    """The number of this attempt."""
+
     earlier: int
+    """How many attempts failed since the delivery was last asked for."""
+
     at: datetime
 
 

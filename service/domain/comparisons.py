@@ -161,18 +161,19 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """What became of the categories, or broad categories, of a scope in another network. Greatest shifts first.
-
-    categories: how many there are.
-    changed: those that gained or lost neurons.
-    beyond: those of them beyond the noise of the exams.
-    judged: was there a noise floor?
-    """
+    """What became of the categories, or broad categories, of a scope in another network. Greatest shifts first."""
 
     categories: int
+    """How many categories there are."""
+
     changed: tuple[Shift, ...]
+    """The categories that gained or lost neurons."""
+
     beyond: tuple[Shift, ...]
+    """The changed categories that are beyond the noise of the exams."""
+
     judged: bool
+    """Whether there was a noise floor."""
 
 
 def category_shifts(scope: Scope, composition: Composition, network: int) -> Shifts:

@@ -8,19 +8,24 @@ from service.domain.digests import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One text concept with its place in the clinical vocabulary.
-
-    category and broad_category are None where a set gives none. mammographic is False for the control group
-    of everyday concepts that no mammogram shows. synonyms are other texts that name the same thing. watched: a concept
-    that should not drive a diagnosis, so that every neuron is tested for it.
-    """
+    """One text concept with its place in the clinical vocabulary."""
 
     text: str
+
     category: str | None = None
+    """None where a set gives none."""
+
     broad_category: str | None = None
+    """None where a set gives none."""
+
     mammographic: bool | None = None
+    """False for the control group of everyday concepts that no mammogram shows."""
+
     synonyms: tuple[str, ...] = ()
+    """Other texts that name the same thing."""
+
     watched: bool = False
+    """Whether the concept should not drive a diagnosis, so that every neuron is tested for it."""
 
 
 @dataclass(frozen=True)

@@ -171,25 +171,36 @@ class Qualification:
 
 @dataclass(frozen=True, slots=True)
 class JobEvidence:
-    """What was inferred in a dissection, and why something was not (stored).
-
-    drawn_by, units: what was drawn and how many of them there are.
-    refused: why no neuron has a p-value.
-    findings: names with labelled images, None where the manifest knows nothing.
-    no_agreement: why there are no agreements.
-    tests: p-values in the false-discovery control.
-    largest_p: the largest one that is significant, None if none is.
-    nameless: units that name neither patient nor exam where others do: single images that count as independent.
-    repeated: images whose bytes repeat another one's, and which are drawn with it; None where nobody has looked.
-    """
+    """What was inferred in a dissection, and why something was not (stored)."""
 
     drawn_by: DrawnUnit
+    """The kind of unit that was drawn."""
+
     units: int
+    """How many units of that kind there are."""
+
     refused: str | None
+    """Why no neuron has a p-value."""
+
     findings: tuple[str, ...] | None
+    """The names with labelled images; None where the manifest knows nothing."""
+
     no_agreement: str | None
+    """Why there are no agreements."""
+
     qualifications: tuple[Qualification, ...]
+
     tests: int = 0
+    """How many p-values are in the false-discovery control."""
+
     largest_p: float | None = None
+    """The largest p-value that is significant; None if none is."""
+
     nameless: int = 0
+    """How many units name neither patient nor exam where others do.
+
+    Each is a single image and counts as independent.
+    """
+
     repeated: int | None = None
+    """How many images have bytes that repeat another image's, and are drawn with it; None where nobody has looked."""

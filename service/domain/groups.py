@@ -16,20 +16,22 @@ ONE_PATIENT = "Give each exam one patient, and exams of different patients diffe
 
 @dataclass(frozen=True, slots=True)
 class ImageGroups:
-    """Probe items by what they belong to.
-
-    of_item: the group of each item, counted from 0 in order of appearance.
-    count: how many groups there are.
-    unit: what a group is: a patient where any image names one, else an exam where any names one, else an image.
-    nameless: groups that name neither patient nor exam where others do; each is one image with its copies.
-    repeated: images whose bytes repeat another one's; None where nobody has read any bytes.
-    """
+    """Probe items by what they belong to."""
 
     of_item: tuple[int, ...]
+    """The group of each item, counted from 0 in order of appearance."""
+
     count: int
+    """How many groups there are."""
+
     unit: DrawnUnit
+    """What a group is: a patient where any image names one, else an exam where any names one, else an image."""
+
     nameless: int
+    """How many groups name neither patient nor exam where others do; each is one image with its copies."""
+
     repeated: int | None
+    """How many images have bytes that repeat another image's; None where nobody has read any bytes."""
 
 
 def group_images(items: Sequence[ProbeItem]) -> ImageGroups:

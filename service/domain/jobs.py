@@ -71,52 +71,60 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class DissectionOptions:
-    """What a job asks of the engine.
-
-    layers: names of layers; None for the target's main layers.
-    shuffled: dissect the network with its weights shuffled by that seed, as a null: see `TargetSpec`.
-    """
+    """What a job asks of the engine."""
 
     layers: tuple[str, ...] | None
+    """Names of layers; None for the target's main layers."""
+
     method: Method = field(default_factory=Method)
     concepts_per_neuron: int = 10
     images_per_neuron: int = 5
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+
     shuffled: int | None = None
+    """The seed that shuffles the network's weights before it is dissected, as a null: see `TargetSpec`."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What somebody asked for, with every name resolved to one version (`name@version`).
-
-    batch_size, shard_size: images per forward pass and per work item; rounding follows both, so they are part of the
-    request. queue: its jobs take turns with those of other queues. priority: the higher goes first, whatever its turn.
-    """
+    """What somebody asked for, with every name resolved to one version (`name@version`)."""
 
     target: str
     dissector: str
     probe_set: str
     concept_set: str
     options: DissectionOptions
+
     batch_size: int = 8
+    """Images per forward pass; part of the request, because rounding follows it."""
+
     shard_size: int = 256
+    """Images per work item; part of the request, because rounding follows it."""
+
     queue: str = "default"
+    """The queue whose jobs take turns with those of other queues."""
+
     priority: int = 0
+    """A job with a higher priority goes first, whatever its queue's turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """One stage of a job as far as it has come, in images (probe), layers (score) or results (store).
-
-    items, items_done: the stage's work items. started_at is None while no worker has begun.
-    """
+    """One stage of a job as far as it has come, in images (probe), layers (score) or results (store)."""
 
     stage: Stage
     done: int
     total: int
+
     items: int
+    """How many work items the stage has."""
+
     items_done: int
+    """How many of the work items are done."""
+
     started_at: datetime | None
+    """None while no worker has begun."""
+
     updated_at: datetime | None
 
     @property
@@ -137,20 +145,22 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the database knows it.
-
-    manifest: what made the result, once it succeeded.
-    problem: why it failed or was given up.
-    replay_of: the job whose result this one computes again from scratch, to see whether it comes out the same.
-    """
+    """A job as the database knows it."""
 
     id: UUID
     request: JobRequest
     status: JobStatus
     progress: tuple[StageProgress, ...]
+
     manifest: JobManifest | None
+    """What made the result, once the job succeeded."""
+
     problem: ProblemFields | None
+    """Why the job failed or was given up."""
+
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
     replay_of: UUID | None = None
+    """The job whose result this one computes again from scratch, to see whether it comes out the same."""

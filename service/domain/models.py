@@ -11,16 +11,21 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`. shuffled: a seed by which the entries of every weight tensor change
-    places, so that nothing learned is left; None for the network as it is. roots: the folders that the file must lie
-    in when it is opened.
+    `torchvision/<model>`, `open_clip/<model>`.
     """
 
     checkpoint: Path
     architecture: str
     sha256: str | None = None
+
     shuffled: int | None = None
+    """The seed by which the entries of every weight tensor change places, so that nothing learned is left.
+
+    None for the network as it is.
+    """
+
     roots: DataRoots = ANYWHERE
+    """The folders that the file must lie in when it is opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,25 @@ from service.domain.digests import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What a network expects of its input, float32 [3, height, width].
-
-    resize: `area` resizes to height x width; `none` takes the image as it is (prepared PNGs of any size).
-    crop_to_breast: cut to the rows and columns that vary, before resizing (for DICOM, after a 5-pixel border is cut).
-    scale: `min_max` stretches each image to [0, 1]; `unit` divides the 8-bit values by 255.
-    mean, std: subtracted and divided per channel after scaling.
-    """
+    """What a network expects of its input, float32 [3, height, width]."""
 
     height: int
     width: int
+
     mean: tuple[float, float, float]
+    """Subtracted from each channel after scaling."""
+
     std: tuple[float, float, float]
+    """Divides each channel after the mean is subtracted."""
+
     resize: Literal["area", "none"] = "area"
+    """`area` resizes to height x width; `none` takes the image as it is (prepared PNGs of any size)."""
+
     crop_to_breast: bool = False
+    """Cut to the rows and columns that vary, before resizing (for DICOM, after a 5-pixel border is cut)."""
+
     scale: Literal["min_max", "unit"] = "unit"
+    """`min_max` stretches each image to [0, 1]; `unit` divides the 8-bit values by 255."""
 
     def digest(self) -> str:
         """Content digest of the contract."""

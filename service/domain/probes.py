@@ -35,28 +35,34 @@ class ImagePlace:
 
 @dataclass(frozen=True, slots=True)
 class ProbeItem:
-    """One image of a probe set, or one patch of an image (then `box` says where).
-
-    row: 1-based data row of the manifest, by which errors name the image (never by a patient's identifier); the first
-    one where several rows are about the image.
-    findings: None where the manifest knows nothing; empty where it says there are none.
-    sha256: of the file's bytes (hex); None where nobody has read them. No part of the probe set's digest.
-    version: of the file when it was digested; None where another version could not be told from it.
-    """
+    """One image of a probe set, or one patch of an image (then `box` says where)."""
 
     image_id: str
     path: Path
+
     row: int
+    """Data row of the manifest, counted from 1; the first one where several rows are about the image.
+
+    Errors name the image by it, never by a patient's identifier.
+    """
+
     exam_id: str | None = None
     patient_id: str | None = None
     view: str | None = None
     laterality: str | None = None
     text: str | None = None
+
     findings: frozenset[str] | None = None
+    """None where the manifest knows nothing; empty where it says there are none."""
+
     strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
     box: Box | None = None
+
     sha256: str | None = None
+    """SHA-256 of the file's bytes (hex); None where nobody has read them. No part of the probe set's digest."""
+
     version: FileVersion | None = None
+    """Version of the file when it was digested; None where another version could not be told from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +75,26 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Items in manifest order and the digest of everything that decides their pixels and labels.
-
-    on_unreadable: `fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it.
-    merged_rows: rows of the whole manifest that are about an image of an earlier row, and were merged with that one.
-    roots: the folders that every image must be in at the moment when it is opened.
-    patches: the grid by which the images are cut; None where they are shown whole. An item without a box is then an
-    image whose patches are not known, and is never shown.
-    """
+    """Items in manifest order and the digest of everything that decides their pixels and labels."""
 
     name: str
     items: tuple[ProbeItem, ...]
     digest: str
+
     on_unreadable: Literal["fail", "skip"] = "fail"
+    """`fail` stops a job at the first image that cannot be decoded; `skip` leaves it out and counts it."""
+
     merged_rows: int = 0
+    """How many rows of the whole manifest are about an image of an earlier row, and were merged with that one."""
+
     roots: DataRoots = ANYWHERE
+    """The folders that every image must be in at the moment when it is opened."""
+
     patches: PatchGrid | None = None
+    """The grid by which the images are cut; None where they are shown whole.
+
+    Where there is a grid, an item without a box is an image whose patches are not known, and is never shown.
+    """
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""

@@ -35,18 +35,19 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One immutable version.
-
-    digest: of its content.
-    spec: what a worker needs to open it, in the form that `service.domain.specs` (or `policy_from`) gives its kind.
-    """
+    """One immutable version."""
 
     id: UUID
     kind: ResourceKind
     name: str
     version: int
+
     digest: str
+    """Digest of the content."""
+
     spec: JsonObject
+    """What a worker needs to open it, in the form that `service.domain.specs` (or `policy_from`) gives its kind."""
+
     created_at: datetime
 
     @property

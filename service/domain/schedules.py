@@ -60,23 +60,24 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a schedule can be changed in.
-
-    catch_up_max: with catch-up `all` the most missed fires that are made up for at once, the newest ones; else None.
-    grace: missed fires that are later than this are not made up for; None: however late.
-    """
+    """What a schedule can be changed in."""
 
     cron: str
     zone: str
     catch_up: CatchUp
+
     catch_up_max: int | None
+    """The most missed fires that are made up for at once, the newest ones; None unless catch-up is `all`."""
+
     grace: timedelta | None
+    """Missed fires that are later than this are not made up for; None: however late."""
+
     overlap: Overlap
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """looked_at: what becomes of the fires until then is decided. look_at: when to look next, None for never."""
+    """When a deployment is audited, as the database knows it."""
 
     id: UUID
     name: str
@@ -84,24 +85,32 @@ class Schedule:
     deployment: str
     terms: Terms
     paused: bool
+
     looked_at: datetime
+    """What becomes of the fires until this time is decided."""
+
     look_at: datetime | None
+    """When to look next; None for never."""
+
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """One time at which a schedule fired, and what became of it.
-
-    audit_id: of a started fire. reason: why it did not start, or not yet. manual: somebody asked for it.
-    """
+    """One time at which a schedule fired, and what became of it."""
 
     fire_time: datetime
     outcome: FireOutcome
     decided_at: datetime
+
     audit_id: UUID | None = None
+    """The audit of a started fire."""
+
     reason: str | None = None
+    """Why the fire did not start an audit, or not yet."""
+
     manual: bool = False
+    """Whether somebody asked for it."""
 
 
 def checked(terms: Terms) -> Terms:

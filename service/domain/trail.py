@@ -30,7 +30,7 @@ _HEAD_FORMAT = "mammodissect-trail-head/1"
 
 @dataclass(frozen=True, slots=True)
 class TrailRecord:
-    """What is to be written of one action. request, before, after: SHA-256 (hex), never the content itself.
+    """What is to be written of one action.
 
     Raises InvalidInput for an empty word and for what is no digest.
     """
@@ -38,9 +38,15 @@ class TrailRecord:
     actor: str
     action: str
     subject: str
+
     request: str | None = None
+    """SHA-256 (hex) of the request, never the content itself."""
+
     before: str | None = None
+    """SHA-256 (hex) of the state before, never the content itself."""
+
     after: str | None = None
+    """SHA-256 (hex) of the state after, never the content itself."""
 
     def __post_init__(self) -> None:
         for field in ("actor", "action", "subject"):

@@ -36,27 +36,33 @@ class Preparation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """An item to be added to a stage. label: the layer of a score item. total: its units of work."""
+    """An item to be added to a stage."""
 
     total: int
+    """Units of work."""
+
     label: str | None = None
+    """The layer of a score item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A job's item in a worker's hands.
-
-    attempt: how often it has been taken, this time included. fence: rises with every claim; a write that carries an
-    older one comes from a worker that was thought lost, and is refused.
-    """
+    """A job's item in a worker's hands."""
 
     item_id: UUID
     job_id: UUID
     stage: Stage
     position: int
     label: str | None
+
     attempt: int
+    """How often the item has been taken, this time included."""
+
     fence: int
+    """Rises with every claim.
+
+    A write with an older fence comes from a worker that was thought lost, and is refused.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request met an error. lasting: trying again would meet it again. cancelled: the host asked for it."""
+    """The request met an error."""
 
     problem: ProblemFields
+
     lasting: bool
+    """Whether trying again would meet the error again."""
+
     cancelled: bool = False
+    """Whether the host asked for it."""
 
 
 Answer = Finished | Failed

@@ -12,30 +12,30 @@ _FIELDS = ("exam_id", "patient_id", "view", "laterality", "text")
 
 
 class ManifestRow(NamedTuple):
-    """A row as it was read.
-
-    item: what it says of its image.
-    has_id: whether the row itself gave the image's id.
-    file: device and number of the image's file.
-    """
+    """A row as it was read."""
 
     item: ProbeItem
+    """What the row says of its image."""
+
     has_id: bool
+    """Whether the row itself gave the image's id."""
+
     file: tuple[int, int]
+    """Device and number of the image's file."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergedImages:
-    """Images in the order of their first rows.
-
-    items: what is known of each.
-    have_ids: whether any of its rows gave the id, for each.
-    later_rows: every row that was merged, with the first row of its image, in order.
-    """
+    """Images in the order of their first rows."""
 
     items: list[ProbeItem]
+    """What is known of each image."""
+
     have_ids: list[bool]
+    """Whether any of an image's rows gave the id, for each image."""
+
     later_rows: list[tuple[int, int]]
+    """Every row that was merged, with the first row of its image, in order."""
 
 
 def merge_rows(rows: Iterable[ManifestRow]) -> MergedImages:

@@ -37,14 +37,13 @@ class CannotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """One grey image in full size and depth, bright where the breast absorbs (MONOCHROME1 is already inverted).
-
-    pixels: uint8 or uint16 [H, W].
-    from_dicom: an acquired image with its frame and air, not one that somebody prepared.
-    """
+    """One grey image in full size and depth, bright where the breast absorbs (MONOCHROME1 is already inverted)."""
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    """uint8 or uint16 [H, W]."""
+
     from_dicom: bool
+    """Whether it is an acquired image with its frame and air, not one that somebody prepared."""
 
 
 def check_size(height: int, width: int) -> None:

@@ -55,16 +55,20 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What is dissected with what. probe_set: of patients that the dissector has not seen.
-
-    layers: None for the target's main layers. top_k: None for what `Method.fitted_to` says.
-    """
+    """What is dissected with what."""
 
     target: TargetSpec
     dissector: DissectorSpec
+
     probe_set: ProbeSet
+    """A probe set of patients that the dissector has not seen."""
+
     layers: tuple[str, ...] | None
+    """None for the target's main layers."""
+
     top_k: int | None
+    """None for what `Method.fitted_to` says."""
+
     evidence: EvidenceOptions
     device: torch.device
 

@@ -35,27 +35,36 @@ _BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How a dissector is fitted.
-
-    height, width: size that images are resized to, in pixels; small findings need large images.
-    crop_to_breast: cut away what does not vary before resizing.
-    image_encoder: `frozen` computes its features once and fits the heads in seconds; `trained` then goes on with
-    encoder and heads together.
-    held_out_share: patients kept for the figures.
-    held_back_share: patients whose loss stops the fit.
-    provenance: what else the bundle shall say.
-    """
+    """How a dissector is fitted."""
 
     height: int = 512
+    """Height that images are resized to, in pixels; small findings need large images."""
+
     width: int = 320
+    """Width that images are resized to, in pixels."""
+
     crop_to_breast: bool = False
+    """Cut away what does not vary before resizing."""
+
     image_encoder: Literal["frozen", "trained"] = "frozen"
+    """`frozen` computes its features once and fits the heads in seconds.
+
+    `trained` then goes on with encoder and heads together.
+    """
+
     heads: HeadOptions = field(default_factory=HeadOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
+
     held_out_share: float = 0.2
+    """Share of the patients who are kept for the figures."""
+
     held_back_share: float = 0.1
+    """Share of the patients whose loss stops the fit."""
+
     seed: int = 0
+
     provenance: StoredJson = field(default_factory=dict)
+    """What else the bundle shall say."""
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,19 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class PhantomTraining:
-    """phantoms, seed: the series to train on. all_findings, calcifications: how each of the two is trained."""
+    """How the two phantom targets are trained."""
 
     phantoms: int = 1000
+    """How many phantoms the training series has."""
+
     seed: int = 4
+    """Seed of the training series."""
+
     all_findings: TuningOptions = field(default_factory=TuningOptions)
+    """How the network of all findings is trained."""
+
     calcifications: TuningOptions = field(default_factory=lambda: TuningOptions(epochs=1, seed=1))
+    """How the network of calcifications alone is trained."""
 
     @classmethod
     def longer(cls) -> "PhantomTraining":

@@ -176,13 +176,17 @@ def acknowledge_audit(session: Session, audit_id: UUID, *, by: str, reason: str)
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """exams: by stratum and value. replay_of: the baseline where the target is its network."""
+    """What an audit will examine."""
 
     parts: JobParts
     policy: Policy
     probe_set: ProbeSet
+
     exams: Mapping[str, Mapping[str, int]]
+    """How many exams there are, by stratum and value."""
+
     replay_of: UUID | None
+    """The baseline where the target is its network."""
 
 
 def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:

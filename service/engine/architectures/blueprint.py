@@ -10,19 +10,21 @@ from service.domain.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a family makes of a model name and a checkpoint.
-
-    module: the network that the weights are loaded into, on the CPU or the meta device.
-    weights: the checkpoint's weights that belong into `module`, under its own names.
-    tower: the part of `module` that is the target; empty for all of it.
-    layer_prefix: see `Target`.
-    """
+    """What a family makes of a model name and a checkpoint."""
 
     module: nn.Module
+    """The network that the weights are loaded into, on the CPU or the meta device."""
+
     weights: Mapping[str, Tensor]
+    """The checkpoint's weights that belong into `module`, under its own names."""
+
     preprocessing: Preprocessing
+
     tower: str = ""
+    """The part of `module` that is the target; empty for all of it."""
+
     layer_prefix: str = ""
+    """See `Target`."""
 
 
 @dataclass(frozen=True)

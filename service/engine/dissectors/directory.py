@@ -22,14 +22,13 @@ _LARGEST_IMAGE_SIDE = 8192
 
 @dataclass(frozen=True, slots=True)
 class DissectorFolder:
-    """A directory whose files are known by their digests, so that none can be another one when it is used.
-
-    path: with links resolved.
-    sha256: the digest of every file, by its name below the directory.
-    """
+    """A directory whose files are known by their digests, so that none can be another one when it is used."""
 
     path: Path
+    """Path of the directory, with links resolved."""
+
     sha256: Mapping[str, str]
+    """The digest of every file, by its name below the directory."""
 
     @classmethod
     def open(cls, spec: DissectorSpec) -> "DissectorFolder":

@@ -112,15 +112,16 @@ def _figures(values: Tensor, has: Tensor) -> tuple[list[float], list[float], lis
 
 @dataclass(frozen=True, slots=True)
 class _Ordering:
-    """Images in the order of their values, greatest first, [U, n] each, positions counted from 0.
-
-    has: the image there has the finding.
-    first, last: the positions where the run of values equal to its own lies.
-    """
+    """Images in the order of their values, greatest first, [U, n] each, positions counted from 0."""
 
     has: Tensor
+    """Whether the image at the position has the finding."""
+
     first: Tensor
+    """The first position of the run of equal values that the image is in."""
+
     last: Tensor
+    """The last position of the run of equal values that the image is in."""
 
     @staticmethod
     def of(values: Tensor, has: Tensor) -> "_Ordering":

@@ -17,15 +17,15 @@ from service.domain.probes import ProbeItem
 
 @dataclass(frozen=True, slots=True)
 class Exams:
-    """Which images belong together.
-
-    of_image: int64 [N], the exam of each image, counted from 0 in order of appearance.
-    unit: what they are in the manifest's words; `image` where it knows neither patients nor exams.
-    """
+    """Which images belong together."""
 
     of_image: Tensor
+    """int64 [N], the exam of each image, counted from 0 in order of appearance."""
+
     count: int
+
     unit: DrawnUnit
+    """What the exams are in the manifest's words; `image` where it knows neither patients nor exams."""
 
     @classmethod
     def of(cls, groups: ImageGroups) -> "Exams":

@@ -36,14 +36,13 @@ _ALMOST_ALL = 1 - 1e-6
 
 @dataclass(frozen=True, slots=True)
 class NullSets:
-    """Random image sets for units whose top images lie in exams in a like manner.
-
-    units: int64 [u], positions among the units given.
-    sets: int64 [S, K], images.
-    """
+    """Random image sets for units whose top images lie in exams in a like manner."""
 
     units: Tensor
+    """int64 [u], positions among the units given."""
+
     sets: Tensor
+    """int64 [S, K], images."""
 
 
 def draw_null_sets(exams: Exams, top: Tensor, draws: int, seed: int) -> list[NullSets]:
@@ -130,22 +129,28 @@ class _Tables(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The exams to draw from, in bands of about one size, the largest first.
-
-    members: images, exam by exam.
-    starts, sizes: int64 [E], where each exam's images begin, and how many there are.
-    bands: int64 [B + 1], where each band's exams begin.
-    enough: int64 [B, K + 1], how many of a band's exams have as many images.
-    all_of_band, size_of_band: float64 [B], exams of the whole probe set, and their mean size.
-    """
+    """The exams to draw from, in bands of about one size, the largest first."""
 
     members: NDArray[np.int64]
+    """Images, exam by exam."""
+
     starts: NDArray[np.int64]
+    """int64 [E], where each exam's images begin."""
+
     sizes: NDArray[np.int64]
+    """int64 [E], how many images each exam has."""
+
     bands: NDArray[np.int64]
+    """int64 [B + 1], where each band's exams begin."""
+
     enough: NDArray[np.int64]
+    """int64 [B, K + 1], how many of a band's exams have as many images."""
+
     all_of_band: NDArray[np.float64]
+    """float64 [B], how many exams of the whole probe set are in each band."""
+
     size_of_band: NDArray[np.float64]
+    """float64 [B], mean size of those exams."""
 
     @classmethod
     def of(cls, exams: Exams, random: np.random.Generator, k: int) -> "_Pool":

@@ -17,10 +17,14 @@ Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """epochs: at most so many; patience: epochs without a lower held-back loss before it ends."""
+    """How the encoder is trained."""
 
     epochs: int = 10
+    """The most epochs."""
+
     patience: int = 2
+    """How many epochs without a lower held-back loss end the training."""
+
     learning_rate: float = 1e-4
 
 

@@ -35,10 +35,13 @@ class TuningOptions:
 
 @dataclass(frozen=True)
 class Examples:
-    """maps: outputs of the frozen blocks, float16 [N, C, H, W]. labels: who has which finding, bool [N, F]."""
+    """What a network is tuned on."""
 
     maps: Tensor
+    """Outputs of the frozen blocks, float16 [N, C, H, W]."""
+
     labels: Tensor
+    """Which image has which finding, bool [N, F]."""
 
 
 @torch.inference_mode()

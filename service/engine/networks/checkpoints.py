@@ -34,14 +34,16 @@ _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, Overf
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weights file holds, on the CPU and independent of the file.
-
-    contents: the file's dictionary. Tensors that are no part of the weights are left in the file, as StoredTensors.
-    sha256: digest of the bytes that `contents` was read from.
-    """
+    """What a weights file holds, on the CPU and independent of the file."""
 
     contents: Mapping[str, Any]
+    """The file's dictionary.
+
+    Tensors that are no part of the weights are left in the file, as StoredTensors.
+    """
+
     sha256: str
+    """Digest of the bytes that `contents` was read from."""
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -13,21 +13,25 @@ from service.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Target:
-    """The network under examination, in eval mode on its device.
-
-    module: maps float32 [B, 3, H, W] to anything; its named modules are the layers.
-    layer_prefix: what published layer names carry in front of the module's own names (`image_encoder.` or empty).
-    main_layers: what a request for "all" layers stands for (the network's blocks), in forward order, with prefix.
-    sha256: digest of the weights file. shuffled: the seed by which the weights were shuffled, if they were.
-    """
+    """The network under examination, in eval mode on its device."""
 
     module: nn.Module
+    """Maps float32 [B, 3, H, W] to anything; its named modules are the layers."""
+
     architecture: str
     preprocessing: Preprocessing
+
     sha256: str
+    """Digest of the weights file."""
+
     layer_prefix: str = ""
+    """What published layer names carry in front of the module's own names (`image_encoder.` or empty)."""
+
     main_layers: tuple[str, ...] = ()
+    """What a request for "all" layers stands for (the network's blocks), in forward order, with prefix."""
+
     shuffled: int | None = None
+    """The seed by which the weights were shuffled, if they were."""
 
 
 class Dissector(Protocol):

@@ -24,16 +24,19 @@ OnUnreadable = Literal["fail", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """Some images in probe-set order, all of one shape.
-
-    indices: which probe items they are. skipped: items since the batch before that could not be decoded.
-    target, dissector: float32 [B, 3, H, W], prepared for each; one and the same tensor when the contracts are equal.
-    """
+    """Some images in probe-set order, all of one shape."""
 
     indices: tuple[int, ...]
+    """Which probe items the images are."""
+
     skipped: tuple[int, ...]
+    """Items since the batch before that could not be decoded."""
+
     target: Tensor
+    """float32 [B, 3, H, W], prepared for the target."""
+
     dissector: Tensor
+    """float32 [B, 3, H, W], prepared for the dissector; the same tensor as `target` when the contracts are equal."""
 
 
 def image_batches(

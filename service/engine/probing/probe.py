@@ -61,17 +61,19 @@ def merge_records(records: Iterable[LayerRecord]) -> LayerRecord:
 
 @dataclass(slots=True)
 class Probing:
-    """The outcome of probing a shard, or several shards in order.
-
-    layers: in the order of the request; none where no image was used. embeddings: the dissector's, float32 [n, D] each
-    on the CPU, which together are those of the used images. used, skipped: positions among the shard's probe items of
-    those that were shown, and of those that could not be decoded.
-    """
+    """The outcome of probing a shard, or several shards in order."""
 
     layers: dict[str, LayerRecord] = field(default_factory=dict)
+    """In the order of the request; empty where no image was used."""
+
     embeddings: list[Tensor] = field(default_factory=list)
+    """The dissector's, float32 [n, D] each, on the CPU; together they are those of the used images."""
+
     used: list[int] = field(default_factory=list)
+    """Positions of the images that were shown, among the shard's probe items."""
+
     skipped: list[int] = field(default_factory=list)
+    """Positions of the images that could not be decoded, among the shard's probe items."""
 
     def merge(self, following: "Probing", first: int) -> None:
         """Take the shard that follows, whose items begin with the probe set's item `first`."""

@@ -23,10 +23,13 @@ _WITHOUT_REGISTERS = re.compile(_BEFORE.pattern + r"|(^|\.)attn_pool(\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """has_class: the first token is the class token. registers: how many of the first tokens are of no patch."""
+    """Which tokens of a layer stand for no patch."""
 
     has_class: bool
+    """Whether the first token is the class token."""
+
     registers: int = 0
+    """How many of the first tokens are of no patch."""
 
 
 def tokens_of(target: Target, layers: Iterable[str]) -> dict[str, Tokens | None]:

@@ -16,16 +16,16 @@ _MATRIX_ENTRIES = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class ConceptColumns:
-    """Scores P of R images against C concepts, a range of concepts at a time.
-
-    columns: maps (start, stop) to float32 [R, stop - start].
-    exist: the scores lie in memory already, so a block of them takes none.
-    """
+    """Scores P of R images against C concepts, a range of concepts at a time."""
 
     images: int
     concepts: int
+
     columns: Callable[[int, int], Tensor]
+    """Maps (start, stop) to float32 [R, stop - start]."""
+
     exist: bool = False
+    """Whether the scores lie in memory already, so that a block of them takes none."""
 
     def blocks(self, units: int) -> Iterator[tuple[int, int]]:
         """Ranges of concepts (64 at least) whose new tensors, R x block and U x block, stay below 8 MB each."""

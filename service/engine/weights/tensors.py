@@ -46,27 +46,33 @@ DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Numbers that tensors of a file share.
-
-    key: the storage's name within the file.
-    size: in bytes.
-    dtype: None where each tensor says its own.
-    """
+    """Numbers that tensors of a file share."""
 
     key: str
+    """The storage's name within the file."""
+
     size: int
+    """In bytes."""
+
     dtype: torch.dtype | None
+    """None where each tensor says its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor that is still in its file. offset, shape and strides count elements."""
+    """A tensor that is still in its file."""
 
     storage: Storage
     dtype: torch.dtype
+
     offset: int
+    """Where its first element is in the storage, in elements."""
+
     shape: tuple[int, ...]
+    """Length of each dimension, in elements."""
+
     strides: tuple[int, ...]
+    """Step along each dimension, in elements."""
 
     @property
     def size(self) -> int:

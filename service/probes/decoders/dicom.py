@@ -36,19 +36,22 @@ _INSTALL_EXTENDED = (
 
 @dataclass(frozen=True, slots=True)
 class PixelModule:
-    """What the data set says of its pixels, once it is sure that they are one grey frame.
-
-    allocated, stored: bits a pixel.
-    overlay_bits: the bits of a pixel that overlays take.
-    """
+    """What the data set says of its pixels, once it is sure that they are one grey frame."""
 
     height: int
     width: int
+
     allocated: int
+    """Bits that a pixel takes."""
+
     stored: int
+    """Bits of a pixel that hold its value."""
+
     signed: bool
     inverted: bool
+
     overlay_bits: frozenset[int]
+    """The bits of a pixel that overlays take."""
 
 
 def dicom_size(file: BinaryIO) -> tuple[int, int]:

@@ -22,18 +22,19 @@ _NEXT_MARKER_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """What the header of a frame says.
-
-    process: n for SOFn of ITU-T T.81; 55 for JPEG-LS.
-    precision: bits a sample.
-    components: samples a pixel.
-    """
+    """What the header of a frame says."""
 
     process: int
+    """n for SOFn of ITU-T T.81; 55 for JPEG-LS."""
+
     precision: int
+    """Bits per sample."""
+
     height: int
     width: int
+
     components: int
+    """Samples per pixel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,19 @@ _DAMAGED = "its frame is damaged"
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """A whole codestream, with what its header says.
-
-    precision: bits a sample. components: samples a pixel.
-    data: from its start to its end, without the boxes around it and without what stands behind.
-    """
+    """A whole codestream, with what its header says."""
 
     height: int
     width: int
+
     components: int
+    """Samples per pixel."""
+
     precision: int
+    """Bits per sample."""
+
     data: bytes
+    """From its start to its end, without the boxes around it and without what stands behind."""
 
 
 def whole_codestream(data: bytes) -> Codestream:

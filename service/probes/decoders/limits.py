@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one decoder process.
-
-    memory: bytes of address space. The largest images that are accepted take two thirds of the default.
-    computing_s: processor time for one image.
-    waiting_s: time for one image by the clock; it ends what waits for a disk that never answers.
-    """
+    """The limits of one decoder process."""
 
     memory: int = 5 << 29
+    """Bytes of address space; the largest images that are accepted take two thirds of the default."""
+
     computing_s: int = 60
+    """Processor time for one image."""
+
     waiting_s: int = 600
+    """Time for one image by the clock; this ends what waits for a disk that never answers."""
 
 
 _OPEN_FILES = 64

@@ -18,19 +18,26 @@ _GLAND_LEVEL: dict[Density, float] = {"A": 0.38, "B": 0.52, "C": 0.60, "D": 0.66
 
 @dataclass(frozen=True)
 class Breast:
-    """Geometry of one phantom view, in pixels.
-
-    edge: x of the skin in each row, [H], 0 where there is no breast. depth: distance of every pixel from the skin,
-    [H, W], 0 outside. radius, angle: polar coordinates around the nipple. pectoral: [H, W] in [0, 1], the muscle.
-    """
+    """Geometry of one phantom view, in pixels."""
 
     view: View
+
     edge: Field
+    """x of the skin in each row, [H]; 0 where there is no breast."""
+
     depth: Field
+    """Distance of every pixel from the skin, [H, W]; 0 outside."""
+
     nipple: tuple[float, float]
+
     radius: Field
+    """Distance from the nipple: a polar coordinate."""
+
     angle: Field
+    """Angle around the nipple: a polar coordinate."""
+
     pectoral: Field
+    """The muscle, [H, W] in [0, 1]."""
 
     @property
     def unit(self) -> float:

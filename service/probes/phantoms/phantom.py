@@ -22,10 +22,7 @@ _EXAM, _IMAGE, _REPORT = 1, 2, 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
-    """One phantom mammogram and its ground truth.
-
-    pixels: uint8 [H, W]. findings: names out of plan.FINDINGS. lesions: where each finding was drawn.
-    """
+    """One phantom mammogram and its ground truth."""
 
     image_id: str
     exam_id: str
@@ -33,10 +30,17 @@ class Phantom:
     view: View
     laterality: Laterality
     density: Density
+
     findings: frozenset[str]
+    """Names out of plan.FINDINGS."""
+
     lesions: tuple[Lesion, ...]
+    """Where each finding was drawn."""
+
     report: str
+
     pixels: NDArray[np.uint8]
+    """uint8 [H, W]."""
 
 
 def generate(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE) -> Phantom:

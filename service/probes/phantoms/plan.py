@@ -87,15 +87,19 @@ _CALCIFICATIONS: dict[str, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Abnormality:
-    """One thing to draw. attributes: the lexicon's descriptors (shape, margin, density; morphology, distribution).
-
-    side is `upper`/`lower` (seen in MLO) and `outer`/`inner` (seen in CC); depth is anterior, middle or posterior.
-    """
+    """One thing to draw."""
 
     kind: Kind
+
     attributes: tuple[tuple[str, str], ...]
+    """The lexicon's descriptors (shape, margin, density; morphology, distribution)."""
+
     height: Literal["upper", "lower"]
+    """Seen in MLO."""
+
     side: Literal["outer", "inner"]
+    """Seen in CC."""
+
     depth: Literal["anterior", "middle", "posterior"]
 
     def attribute(self, name: str) -> str:
