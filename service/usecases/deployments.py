@@ -22,8 +22,7 @@ from service.domain.policies import Policy
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.errors import Conflict, InvalidInput, NotFound
 from service.files import DataRoots
-from service.usecases.jobs import JobSubmission, find_job, resolve
-from service.usecases.neurons import choose_job
+from service.usecases.jobs import JobSubmission, choose_job, find_job, resolve
 from service.usecases.policy_binding import bind_policy
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import Registered, concept_set_of, find_resource, probe_set_of
