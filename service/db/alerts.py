@@ -24,13 +24,6 @@ from service.domain.alerts import (
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 
-
-def clock(session: Session) -> datetime:
-    """The database's clock, which all schedulers share."""
-    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return moment
-
-
 _ADD = text(
     """
     INSERT INTO alerts (kind, subject, data, at)

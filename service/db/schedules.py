@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,22 +20,6 @@ _WAITING = (
     .where(FireRow.schedule_id == ScheduleRow.id, FireRow.outcome == FireOutcome.QUEUED)
     .exists()
 )
-
-
-def database_clock(session: Session) -> datetime:
-    """What time it is, for every scheduler the same."""
-    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return now.astimezone(UTC)
-
-
-def find_deployment_id(session: Session, name: str) -> UUID | None:
-    """The deployment of that name."""
-    return session.scalar(select(DeploymentRow.id).where(DeploymentRow.name == name))
-
-
-def deployment_names(session: Session) -> list[str]:
-    """The name of every deployment, for near matches in errors."""
-    return list(session.scalars(select(DeploymentRow.name)))
 
 
 def add_schedule(
