@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
+from service.db.paging import cut_page, newest_first
 from service.db.schedule_tables import FireRow, ScheduleRow
 from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
@@ -52,15 +53,12 @@ def schedule_names(session: Session) -> list[str]:
 
 def list_schedules(session: Session, *, deployment: str | None, limit: int, after: Position | None) -> Page[Schedule]:
     """Schedules, newest first."""
-    query = _SCHEDULES
+    query = newest_first(_SCHEDULES, ScheduleRow.id, limit=limit, after=after)
     if deployment is not None:
         query = query.where(DeploymentRow.name == deployment)
-    if after is not None:
-        query = query.where(ScheduleRow.id < UUID(str(after[0])))
 
-    rows = session.execute(query.order_by(ScheduleRow.id.desc()).limit(limit + 1)).all()
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(_schedule(row) for row in rows[:limit]), next_position)
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row.id)
+    return Page(tuple(_schedule(row) for row in rows), next_position)
 
 
 def due_schedules(session: Session, now: datetime) -> list[UUID]:
