@@ -48,9 +48,9 @@ from service.usecases.deployments import (
     create_deployment,
     find_deployment,
     pin_baseline,
-    register_policy,
 )
 from service.usecases.jobs import JobSubmission
+from service.usecases.policies import register_policy
 from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.usecases.factories import RecordingQueue
 

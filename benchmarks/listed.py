@@ -7,7 +7,7 @@ from service.db.deployments import NewDeployment, add_deployment
 from service.db.jobs import get_job, parts_of
 from service.db.session import Sessions, transaction
 from service.domain.resources import ResourceKind
-from service.usecases.deployments import register_policy
+from service.usecases.policies import register_policy
 from service.usecases.schedules import create_schedule
 from tests.reports.examples import CONCEPTS, EVIDENCE, LAYERS, example_layers
 from tests.schedules.field import DAILY

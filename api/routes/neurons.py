@@ -12,7 +12,7 @@ from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.neurons import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
 from service.db.neurons import Sort
 from service.domain.neurons import NeuronFilter
-from service.usecases import neurons
+from service.usecases import jobs, neurons
 
 router = APIRouter(tags=["neurons"], route_class=OneThreadRoute)
 
@@ -34,7 +34,7 @@ Layer = Annotated[
 @router.get("/layers")
 def list_layers(session: SessionDep, job: JobQuery = None, model: ModelQuery = None) -> LayersOut:
     """The dissected layers, each in one line."""
-    chosen = neurons.choose_job(session, job_id=job, model=model)
+    chosen = jobs.choose_job(session, job_id=job, model=model)
     layers = [LayerOut.of(summary) for summary in neurons.list_layers(session, chosen)]
     return LayersOut(job=chosen, items=layers)
 
@@ -60,7 +60,7 @@ def list_neurons(
     cursor: Cursor = None,
 ) -> PageOut[NeuronBriefOut]:
     """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
-    chosen = neurons.choose_job(session, job_id=job, model=model)
+    chosen = jobs.choose_job(session, job_id=job, model=model)
     where = NeuronFilter(concept, category, broad_category, min_score, dead, significant)
     positions = tuple[UnitNumber] if sort == "unit" else tuple[FiniteFloat | None, UnitNumber]
     page = neurons.list_neurons(
@@ -86,5 +86,5 @@ def read_neuron(
     model: ModelQuery = None,
 ) -> NeuronOut:
     """Everything that is known about one neuron."""
-    chosen = neurons.choose_job(session, job_id=job, model=model)
+    chosen = jobs.choose_job(session, job_id=job, model=model)
     return NeuronOut.of(chosen, neurons.find_neuron(session, chosen, layer, unit))

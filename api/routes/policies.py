@@ -10,7 +10,7 @@ from api.schemas.policies import PolicyIn, PolicyOut
 from service.analysis.policy_codec import parse_policy, policy_from, policy_schema
 from service.domain.json_values import StoredJson
 from service.domain.resources import ResourceKind
-from service.usecases import deployments, resources
+from service.usecases import policies, resources
 
 router = APIRouter(prefix="/policies", tags=["policies"], route_class=OneThreadRoute)
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/policies", tags=["policies"], route_class=OneThreadR
 def register_policy(body: PolicyIn, session: SessionDep, response: Response) -> PolicyOut:
     """Register a policy. Registering the same rules again returns the existing policy with 200."""
     policy = parse_policy(body.policy) if isinstance(body.policy, str) else policy_from(body.policy)
-    resource, new = deployments.register_policy(session, body.name, policy)
+    resource, new = policies.register_policy(session, body.name, policy)
     response.headers["Location"] = f"/policies/{resource.reference}"
     if not new:
         response.status_code = status.HTTP_200_OK

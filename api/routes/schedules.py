@@ -11,7 +11,7 @@ from api.dependencies import AuditsDep, ReadingsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.schedules import FireOut, RunsOut, ScheduleChangesIn, ScheduleIn, ScheduleOut, UpcomingOut
-from service.db.schedules import database_clock
+from service.db.session import database_clock
 from service.domain.schedules import Schedule
 from service.usecases import schedules
 

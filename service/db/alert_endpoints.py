@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertDeliveryRow, AlertEndpointRow
+from service.db.paging import cut_page, newest_first
 from service.domain.alerts import DeliveryStatus, Endpoint, EndpointKind
 from service.domain.json_values import JsonObject
 from service.domain.pages import Page, Position
@@ -51,13 +52,9 @@ def endpoint_names(session: Session) -> list[str]:
 
 def list_endpoints(session: Session, *, limit: int, after: Position | None) -> Page[Endpoint]:
     """All endpoints, newest first."""
-    query = _with_counts().order_by(AlertEndpointRow.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(AlertEndpointRow.id < UUID(str(after[0])))
-
-    rows = session.execute(query).all()
-    next_position = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
-    return Page(tuple(_endpoint(*row) for row in rows[:limit]), next_position)
+    query = newest_first(_with_counts(), AlertEndpointRow.id, limit=limit, after=after)
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row[0].id)
+    return Page(tuple(_endpoint(*row) for row in rows), next_position)
 
 
 def change_endpoint(session: Session, endpoint_id: UUID, values: JsonObject) -> None:

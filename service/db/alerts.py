@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertAttemptRow, AlertDeliveryRow, AlertRow
+from service.db.paging import cut_page, newest_first
 from service.domain.alerts import (
     JSON,
     Alert,
@@ -23,13 +24,6 @@ from service.domain.alerts import (
 )
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
-
-
-def clock(session: Session) -> datetime:
-    """The database's clock, which all schedulers share."""
-    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return moment
-
 
 _ADD = text(
     """
@@ -113,7 +107,7 @@ def list_alerts(
     session: Session, *, kind: str | None, status: DeliveryStatus | None, limit: int, after: Position | None
 ) -> Page[Alert]:
     """Alerts, newest first. status: only those with a delivery of that status."""
-    query = select(AlertRow).order_by(AlertRow.id.desc()).limit(limit + 1)
+    query = newest_first(select(AlertRow), AlertRow.id, limit=limit, after=after)
     if kind is not None:
         query = query.where(AlertRow.kind == kind)
     if status is not None:
@@ -122,12 +116,9 @@ def list_alerts(
             .where(AlertDeliveryRow.alert_id == AlertRow.id, AlertDeliveryRow.status == status)
             .exists()
         )
-    if after is not None:
-        query = query.where(AlertRow.id < UUID(str(after[0])))
 
-    rows = list(session.scalars(query))
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(map(_alert, rows[:limit])), next_position)
+    rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
+    return Page(tuple(map(_alert, rows)), next_position)
 
 
 def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, dict[DeliveryStatus, int]]:

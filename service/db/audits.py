@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session, defer
 
 from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
+from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
 from service.db.tables import JobRow
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
@@ -143,19 +144,16 @@ def list_audits(
     after: Position | None,
 ) -> Page[Audit]:
     """Audits, newest first: of one deployment or all, with one verdict or any. Without their strata."""
-    query = _SELECT.order_by(AuditRow.id.desc()).limit(limit + 1)
+    query = newest_first(_SELECT, AuditRow.id, limit=limit, after=after)
     if not with_facts:
         query = query.options(defer(AuditRow.facts, raiseload=True))
     if deployment_id is not None:
         query = query.where(AuditRow.deployment_id == deployment_id)
     if verdict is not None:
         query = query.where(AuditRow.verdict == verdict)
-    if after is not None:
-        query = query.where(AuditRow.id < UUID(str(after[0])))
 
-    rows = session.execute(query).all()
-    next_position = (str(rows[limit - 1][0].id),) if len(rows) > limit else None
-    audits = tuple(_audit(session, *row, with_facts=with_facts, with_strata=False) for row in rows[:limit])
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row[0].id)
+    audits = tuple(_audit(session, *row, with_facts=with_facts, with_strata=False) for row in rows)
     return Page(audits, next_position)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from service.db.paging import cut_page, newest_first
 from service.db.tables import ComparisonRow
 from service.domain.comparisons import Comparison, StoredComparison
 from service.domain.pages import Page, Position
@@ -36,12 +37,9 @@ def get_comparison(session: Session, comparison_id: UUID) -> StoredComparison | 
 def list_comparisons(session: Session, *, limit: int, after: Position | None) -> Page[StoredComparison]:
     """Comparisons, newest first, without their results."""
     query = select(ComparisonRow.id, ComparisonRow.job_ids, ComparisonRow.created_at)
-    if after is not None:
-        query = query.where(ComparisonRow.id < UUID(str(after[0])))
-
-    rows = session.execute(query.order_by(ComparisonRow.id.desc()).limit(limit + 1)).all()
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    comparisons = tuple(StoredComparison(row.id, tuple(row.job_ids), row.created_at, None) for row in rows[:limit])
+    query = newest_first(query, ComparisonRow.id, limit=limit, after=after)
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row.id)
+    comparisons = tuple(StoredComparison(row.id, tuple(row.job_ids), row.created_at, None) for row in rows)
     return Page(comparisons, next_position)
 
 

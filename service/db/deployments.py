@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
 from service.db.jobs import JobParts, StoredRequest, request_as_json, request_from_json
+from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
 from service.domain.audits import Deployment, Snooze
 from service.domain.jobs import JobRequest
@@ -69,6 +70,11 @@ def get_deployment(session: Session, deployment_id: UUID) -> Deployment:
     return _deployment(session, session.get_one(DeploymentRow, deployment_id, populate_existing=True))
 
 
+def find_deployment_id(session: Session, name: str) -> UUID | None:
+    """The id of the deployment with that name."""
+    return session.scalar(select(DeploymentRow.id).where(DeploymentRow.name == name))
+
+
 def deployment_names(session: Session) -> list[str]:
     """Every name, for near matches in errors."""
     return list(session.scalars(select(DeploymentRow.name).order_by(DeploymentRow.name)))
@@ -91,13 +97,9 @@ def deployments_of_aliases(session: Session, name: str) -> list[Deployment]:
 
 def list_deployments(session: Session, *, limit: int, after: Position | None) -> Page[Deployment]:
     """Deployments, newest first."""
-    query = select(DeploymentRow).order_by(DeploymentRow.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(DeploymentRow.id < UUID(str(after[0])))
-
-    rows = list(session.scalars(query))
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(_deployment(session, row) for row in rows[:limit]), next_position)
+    query = newest_first(select(DeploymentRow), DeploymentRow.id, limit=limit, after=after)
+    rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
+    return Page(tuple(_deployment(session, row) for row in rows), next_position)
 
 
 def change_deployment(session: Session, deployment_id: UUID, **values: object) -> None:

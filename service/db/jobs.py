@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
 from service.db.events import add_event
+from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
-from service.db.tables import JobRow
+from service.db.tables import JobRow, ResourceRow
 from service.db.work import stage_progress
 from service.domain.evidence import EvidenceFields, EvidenceOptions
 from service.domain.jobs import (
@@ -121,16 +122,30 @@ def parts_of(session: Session, job_id: UUID) -> JobParts:
 
 def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:
     """Jobs, newest first, without their manifests."""
-    query = select(JobRow).options(defer(JobRow.manifest, raiseload=True)).order_by(JobRow.id.desc()).limit(limit + 1)
+    query = select(JobRow).options(defer(JobRow.manifest, raiseload=True))
+    query = newest_first(query, JobRow.id, limit=limit, after=after)
     if status is not None:
         query = query.where(JobRow.status == status)
-    if after is not None:
-        query = query.where(JobRow.id < UUID(str(after[0])))
 
-    rows = list(session.scalars(query))
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    progress = stage_progress(session, [row.id for row in rows[:limit]])
-    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows[:limit]), next_position)
+    rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
+    progress = stage_progress(session, [row.id for row in rows])
+    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows), next_position)
+
+
+def latest_job_of_model(session: Session, name: str, version: int | None) -> UUID | None:
+    """The newest succeeded job whose target is that model as it is, not shuffled."""
+    query = (
+        select(JobRow.id)
+        .join(ResourceRow, ResourceRow.id == JobRow.target_id)
+        .where(
+            ResourceRow.name == name,
+            JobRow.status == JobStatus.SUCCEEDED,
+            JobRow.options["shuffled"].as_integer().is_(None),
+        )
+    )
+    if version is not None:
+        query = query.where(ResourceRow.version == version)
+    return session.scalar(query.order_by(JobRow.id.desc()).limit(1))
 
 
 def move_job(session: Session, job_id: UUID, status: JobStatus, **values: object) -> bool:

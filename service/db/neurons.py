@@ -9,10 +9,9 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.db.tables import JobRow, LayerRow, NeuronRow, ResourceRow
+from service.db.tables import LayerRow, NeuronRow
 from service.domain.concepts import Concept
 from service.domain.evidence import NO_CONCEPT, LayerNull
-from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.neurons import (
     EvidenceFigures,
@@ -61,22 +60,6 @@ def add_layer(
     for start in range(0, len(neurons), _ROWS_PER_INSERT):
         chunk = neurons[start : start + _ROWS_PER_INSERT]
         session.execute(insert(NeuronRow), [_values(layer.id, neuron, concepts) for neuron in chunk])
-
-
-def latest_job_of_model(session: Session, name: str, version: int | None) -> UUID | None:
-    """The newest succeeded job whose target is that model as it is, not shuffled."""
-    query = (
-        select(JobRow.id)
-        .join(ResourceRow, ResourceRow.id == JobRow.target_id)
-        .where(
-            ResourceRow.name == name,
-            JobRow.status == JobStatus.SUCCEEDED,
-            JobRow.options["shuffled"].as_integer().is_(None),
-        )
-    )
-    if version is not None:
-        query = query.where(ResourceRow.version == version)
-    return session.scalar(query.order_by(JobRow.id.desc()).limit(1))
 
 
 def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, func, select, text, type_c
 from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.orm import Session
 
+from service.db.paging import cut_page, newest_first
 from service.db.tables import InspectionRow, ResourceRow
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
@@ -95,13 +96,10 @@ def resource_names(session: Session, kind: ResourceKind) -> list[str]:
 def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
     """All versions of a kind, newest first. In their specifications concepts and rules are counted, not listed."""
     spec = _brief_spec(kind).label("spec")
-    query = select(*_BESIDE_SPEC, spec).where(ResourceRow.kind == kind).order_by(ResourceRow.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(ResourceRow.id < UUID(str(after[0])))
-
-    rows = session.execute(query).all()
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(map(_resource, rows[:limit])), next_position)
+    query = select(*_BESIDE_SPEC, spec).where(ResourceRow.kind == kind)
+    query = newest_first(query, ResourceRow.id, limit=limit, after=after)
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row.id)
+    return Page(tuple(map(_resource, rows)), next_position)
 
 
 _COUNTED = {ResourceKind.CONCEPT_SET: "concepts", ResourceKind.POLICY: "rules"}

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
+from service.db.paging import cut_page, newest_first
 from service.db.schedule_tables import FireRow, ScheduleRow
 from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
@@ -20,22 +21,6 @@ _WAITING = (
     .where(FireRow.schedule_id == ScheduleRow.id, FireRow.outcome == FireOutcome.QUEUED)
     .exists()
 )
-
-
-def database_clock(session: Session) -> datetime:
-    """What time it is, for every scheduler the same."""
-    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return now.astimezone(UTC)
-
-
-def find_deployment_id(session: Session, name: str) -> UUID | None:
-    """The deployment of that name."""
-    return session.scalar(select(DeploymentRow.id).where(DeploymentRow.name == name))
-
-
-def deployment_names(session: Session) -> list[str]:
-    """The name of every deployment, for near matches in errors."""
-    return list(session.scalars(select(DeploymentRow.name)))
 
 
 def add_schedule(
@@ -68,15 +53,12 @@ def schedule_names(session: Session) -> list[str]:
 
 def list_schedules(session: Session, *, deployment: str | None, limit: int, after: Position | None) -> Page[Schedule]:
     """Schedules, newest first."""
-    query = _SCHEDULES
+    query = newest_first(_SCHEDULES, ScheduleRow.id, limit=limit, after=after)
     if deployment is not None:
         query = query.where(DeploymentRow.name == deployment)
-    if after is not None:
-        query = query.where(ScheduleRow.id < UUID(str(after[0])))
 
-    rows = session.execute(query.order_by(ScheduleRow.id.desc()).limit(limit + 1)).all()
-    next_position = (str(rows[limit - 1].id),) if len(rows) > limit else None
-    return Page(tuple(_schedule(row) for row in rows[:limit]), next_position)
+    rows, next_position = cut_page(session.execute(query).all(), limit, lambda row: row.id)
+    return Page(tuple(_schedule(row) for row in rows), next_position)
 
 
 def due_schedules(session: Session, now: datetime) -> list[UUID]:

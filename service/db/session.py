@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg.conninfo import make_conninfo, timeout_from_conninfo
 from pydantic import SecretStr
-from sqlalchemy import URL, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy import URL, ExceptionContext, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
@@ -154,6 +155,12 @@ def expect_pause(session: Session) -> None:
     others wait for.
     """
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '15min'"))
+
+
+def database_clock(session: Session) -> datetime:
+    """What time it is in UTC, by the clock that all processes share."""
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
 
 
 def on_commit(session: Session, action: Callable[[], object]) -> None:

@@ -36,17 +36,6 @@ _DICE = random.SystemRandom()
 log = structlog.get_logger()
 
 
-def deliver_due(sessions: Sessions, settings: Settings, now: datetime | None = None) -> int:
-    """Deliver everything that is due, wait for it, and return how many attempts were made.
-
-    now: None for the database's clock, by which the delays of failed attempts pass. Raises Unavailable, InvalidInput.
-    """
-    senders = Senders(sessions, settings, Courier(settings))
-    senders.start_due(now)
-    senders.wait()
-    return senders.attempts
-
-
 class Senders:
     """A bounded number of threads that deliver, each endpoint's deliveries one after another.
 

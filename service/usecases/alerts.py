@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from service.config import Settings
 from service.db import alert_endpoints as endpoints
 from service.db import alerts as queries
+from service.db.session import database_clock
 from service.delivery.addresses import check_url
 from service.domain.alerts import (
     JSON,
@@ -133,7 +134,7 @@ def change_endpoint(
             remedy="Leave the reason out, or set enabled to false.",
         )
 
-    moment = now or queries.clock(session)
+    moment = now or database_clock(session)
     if change.enabled is True:
         values |= {"enabled": True, "disabled_reason": None, "failing_since": None, "held_until": None}
         if not endpoint.enabled:
@@ -151,7 +152,7 @@ def change_endpoint(
 def delete_endpoint(session: Session, name: str, *, now: datetime | None = None) -> None:
     """Delete an endpoint: what is on its way is withdrawn, what was delivered stays on record. Raises NotFound."""
     endpoint = _locked(session, name)
-    endpoints.remove_endpoint(session, endpoint.id, now or queries.clock(session))
+    endpoints.remove_endpoint(session, endpoint.id, now or database_clock(session))
 
 
 def rotate_secret(
@@ -173,7 +174,7 @@ def rotate_secret(
     secret = new_secret()
     previous_until = None
     if overlap > timedelta(0):
-        previous_until = (now or queries.clock(session)) + overlap
+        previous_until = (now or database_clock(session)) + overlap
     endpoints.replace_secret(session, endpoint.id, secret, previous_until=previous_until)
     return find_endpoint(session, name), secret
 
@@ -222,7 +223,7 @@ def redeliver(session: Session, alert_id: UUID, *, endpoint: str | None, now: da
     Raises NotFound, and Conflict where the endpoint is disabled or nobody is left to deliver to.
     """
     find_alert(session, alert_id)
-    moment = now or queries.clock(session)
+    moment = now or database_clock(session)
     if endpoint is not None:
         receiver = find_endpoint(session, endpoint)
         _check_enabled(receiver)

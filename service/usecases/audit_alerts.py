@@ -6,7 +6,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.analysis.verdict import weight
-from service.db.alerts import clock, count_alerts
+from service.db.alerts import count_alerts
+from service.db.session import database_clock
 from service.domain.alerts import JSON
 from service.domain.audit_facts import Judgement
 from service.domain.audits import Audit, Deployment
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 def tell_of_audit(session: Session, deployment: Deployment, audit: Audit) -> bool:
     """Publish an alert of an audit that has ended; False where none is due, which the audit's record does not need."""
     kind = _KINDS[audit.verdict]
-    now = clock(session)
+    now = database_clock(session)
     if is_silenced(deployment, now):
         log.info("alert silenced", audit=str(audit.id), deployment=deployment.name, kind=kind)
         return False

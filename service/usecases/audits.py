@@ -27,9 +27,9 @@ from service.errors import Conflict, DigestMismatch, DissectError, NotFound, Not
 from service.files import DataRoots, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
-from service.usecases.deployments import policy_of
 from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, submit_parts
+from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import image_count
 from service.usecases.readings import AT_ONCE, Readings

@@ -21,8 +21,8 @@ from service.domain.jobs import Job
 from service.domain.pages import Page, Position
 from service.errors import InvalidInput, NotFound
 from service.usecases.evidence import concept_set_of_job, evidence_of
-from service.usecases.jobs import find_job
-from service.usecases.neurons import choose_job, read_layers
+from service.usecases.jobs import choose_job, find_job
+from service.usecases.neurons import read_layers
 from service.usecases.trail import annotate
 
 MOST = 8

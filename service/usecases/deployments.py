@@ -7,10 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from service.analysis.policy_codec import policy_as_json, policy_from
 from service.db import deployments as queries
 from service.db.jobs import JobParts, parts_of
-from service.db.resources import add_resource, find_inspection
+from service.db.resources import find_inspection
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.groups import exams_by_stratum
@@ -18,33 +17,18 @@ from service.domain.jobs import Job, JobRequest
 from service.domain.json_values import StoredJson
 from service.domain.layers import unknown_layer
 from service.domain.pages import Page, Position
-from service.domain.policies import Policy
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.errors import Conflict, InvalidInput, NotFound
 from service.files import DataRoots
-from service.usecases.jobs import JobSubmission, find_job, resolve
-from service.usecases.neurons import choose_job
+from service.usecases.jobs import JobSubmission, choose_job, find_job, resolve
+from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import Registered, concept_set_of, find_resource, probe_set_of
+from service.usecases.resources import concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
 
 _SAME = ("dissector", "probe_set", "concept_set", "options", "batch_size", "shard_size")
 """What a baseline's request must have in common with the deployment's, for every audit's with it."""
-
-
-def register_policy(session: Session, name: str, policy: Policy) -> Registered:
-    """Register a policy as a version of that name."""
-    check_name(name)
-    document = policy_as_json(policy)
-    digest = digest_of(document)
-    annotate(session, after=digest)
-    return add_resource(session, ResourceKind.POLICY, name, digest, document)
-
-
-def policy_of(resource: Resource) -> Policy:
-    """The policy that a registered resource holds."""
-    return policy_from(dict(resource.spec))
 
 
 @dataclass(frozen=True, slots=True)

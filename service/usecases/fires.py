@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
-from service.db.session import Sessions, transaction
+from service.db.session import Sessions, database_clock, transaction
 from service.domain.alerts import JSON
 from service.domain.audits import AuditFiles, FilesRead
 from service.domain.schedules import Fire, FireOutcome, Schedule, Step, next_look, on_overlap, owed, settle
@@ -66,7 +66,7 @@ def due_schedules(sessions: Sessions, now: datetime | None = None) -> tuple[date
     now: None for the database's clock. Raises Unavailable where the database cannot be reached.
     """
     with transaction(sessions) as session:
-        now = now or queries.database_clock(session)
+        now = now or database_clock(session)
         return now, queries.due_schedules(session, now)
 
 

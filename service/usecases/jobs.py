@@ -1,4 +1,4 @@
-"""Submit, find, list, cancel, retry and replay jobs."""
+"""Submit, find, choose, list, cancel, retry and replay jobs."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,12 +26,12 @@ from service.domain.jobs import (
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
-from service.domain.resources import Resource, ResourceKind
+from service.domain.resources import Resource, ResourceKind, parse_reference
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
 from service.usecases.preparations import image_count
-from service.usecases.resources import find_parts
+from service.usecases.resources import find_parts, find_resource
 from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
 
@@ -199,6 +199,34 @@ def find_job_status(session: Session, job_id: UUID) -> JobStatus:
     if status is None:
         raise _no_job(job_id)
     return status
+
+
+def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> UUID:
+    """The job that a query means: that one, or the model's newest succeeded one.
+
+    Raises InvalidInput unless exactly one is given, NotFound, and Conflict for a job without a result.
+    """
+    if (job_id is None) == (model is None):
+        raise InvalidInput("Say which dissection you mean.", field="job", remedy="Give either job= or model=.")
+    if job_id is not None:
+        status = find_job_status(session, job_id)
+        if status is not JobStatus.SUCCEEDED:
+            raise Conflict(
+                f"Job {job_id} has no result: it is {status}.",
+                field="job",
+                value=job_id,
+                remedy=f"Look at GET /jobs/{job_id}.",
+            )
+        return job_id
+
+    find_resource(session, ResourceKind.MODEL, str(model), field="model")
+    name, version = parse_reference(str(model), field="model")
+    latest = queries.latest_job_of_model(session, name, version)
+    if latest is None:
+        raise NotFound(
+            f"Model '{model}' has no succeeded job yet.", field="model", value=model, remedy="Post one to /jobs."
+        )
+    return latest
 
 
 def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:

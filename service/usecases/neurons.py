@@ -6,42 +6,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import neurons as queries
-from service.domain.jobs import JobStatus
 from service.domain.layers import canonical_layer, near_layers
 from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, ListedNeuron, NeuronFilter
 from service.domain.pages import Page, Position
-from service.domain.resources import ResourceKind, parse_reference
-from service.errors import Conflict, InvalidInput, NotFound
-from service.usecases.jobs import find_job_status
-from service.usecases.resources import find_resource
-
-
-def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> UUID:
-    """The job that a query means: that one, or the model's newest succeeded one.
-
-    Raises InvalidInput unless exactly one is given, NotFound, and Conflict for a job without a result.
-    """
-    if (job_id is None) == (model is None):
-        raise InvalidInput("Say which dissection you mean.", field="job", remedy="Give either job= or model=.")
-    if job_id is not None:
-        status = find_job_status(session, job_id)
-        if status is not JobStatus.SUCCEEDED:
-            raise Conflict(
-                f"Job {job_id} has no result: it is {status}.",
-                field="job",
-                value=job_id,
-                remedy=f"Look at GET /jobs/{job_id}.",
-            )
-        return job_id
-
-    find_resource(session, ResourceKind.MODEL, str(model), field="model")
-    name, version = parse_reference(str(model), field="model")
-    latest = queries.latest_job_of_model(session, name, version)
-    if latest is None:
-        raise NotFound(
-            f"Model '{model}' has no succeeded job yet.", field="model", value=model, remedy="Post one to /jobs."
-        )
-    return latest
+from service.errors import NotFound
+from service.usecases.jobs import choose_job
 
 
 def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:

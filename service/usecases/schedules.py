@@ -9,6 +9,8 @@ from typing import TypedDict
 from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
+from service.db.deployments import deployment_names, find_deployment_id
+from service.db.session import database_clock
 from service.domain import schedules as domain
 from service.domain.pages import Page, Position
 from service.domain.resources import check_name
@@ -42,11 +44,11 @@ def create_schedule(
     """
     check_name(name)
     terms = checked(terms)
-    deployment_id = queries.find_deployment_id(session, deployment)
+    deployment_id = find_deployment_id(session, deployment)
     if deployment_id is None:
-        raise _not_found("deployment", deployment, queries.deployment_names(session))
+        raise _not_found("deployment", deployment, deployment_names(session))
 
-    now = now or queries.database_clock(session)
+    now = now or database_clock(session)
     added = queries.add_schedule(session, name, deployment_id, terms, looked_at=now, next_fire_at=next_look(terms, now))
     if not added:
         raise Conflict(
@@ -80,7 +82,7 @@ def change_schedule(session: Session, name: str, changes: Changes, now: datetime
 
     looked_at = schedule.looked_at
     if (terms.cron, terms.zone) != (schedule.terms.cron, schedule.terms.zone):
-        now = now or queries.database_clock(session)
+        now = now or database_clock(session)
         forgo_owed(session, schedule, now, "The schedule was changed before this fire was processed.")
         looked_at = max(looked_at, now)
 
@@ -95,7 +97,7 @@ def pause_schedule(session: Session, name: str, now: datetime | None = None) -> 
     if schedule.paused:
         return schedule
 
-    now = now or queries.database_clock(session)
+    now = now or database_clock(session)
     forgo_owed(session, schedule, now, "The schedule was paused before this fire was processed.")
     waiting = queries.find_waiting_fire(session, schedule.id)
     if waiting is not None:
@@ -118,7 +120,7 @@ def resume_schedule(session: Session, name: str, now: datetime | None = None) ->
     if not schedule.paused:
         return schedule
 
-    now = now or queries.database_clock(session)
+    now = now or database_clock(session)
     queries.forget_missed_fires(session, schedule.id, after=now)
     look_at = next_look(schedule.terms, now)
     queries.set_paused(session, schedule.id, paused=False, looked_at=now, next_fire_at=look_at)
@@ -132,7 +134,7 @@ def run_schedule(session: Session, audits: Audits, name: str, now: datetime | No
     being started.
     """
     schedule = _held(session, name)
-    return fire_manually(session, audits, schedule, now or queries.database_clock(session))
+    return fire_manually(session, audits, schedule, now or database_clock(session))
 
 
 def delete_schedule(session: Session, name: str) -> None:

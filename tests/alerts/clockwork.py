@@ -40,8 +40,8 @@ class Clockwork:
         self.settings = settings
         self.senders = Senders(sessions, settings, Courier(settings, resolve))
 
-    def deliver(self, now: datetime) -> int:
-        """Deliver what is due now; how many attempts that took."""
+    def deliver(self, now: datetime | None = None) -> int:
+        """Deliver what is due now; how many attempts that took. now: None for the database's clock."""
         before = self.senders.attempts
         self.senders.start_due(now)
         self.senders.wait()

@@ -17,19 +17,19 @@ from service.db.session import Sessions, transaction
 from service.domain.alerts import RETRY_DELAYS, AttemptOutcome, ClaimedDelivery, DeliveryStatus, Failure
 from service.errors import LeaseLost
 from service.usecases import alerts
-from service.usecases.alert_delivery import claim, deliver_due, record
+from service.usecases.alert_delivery import claim, record
 from tests.alerts.clockwork import SPECIFIED, START, Clockwork, after
 from tests.alerts.conftest import MakeReceiver
 from tests.alerts.receivers import HANG, Answer, Received
 from tests.embedded.processes import REPOSITORY, wait_until
 
 _DELIVER = "from service.config import Settings; from service.db.session import open_sessions; import sys; \
-from service.usecases.alert_delivery import deliver_due; settings = Settings(); sys.stdin.readline(); \
-deliver_due(open_sessions(settings.database_url), settings)"
+from tests.alerts.clockwork import Clockwork; settings = Settings(); sys.stdin.readline(); \
+Clockwork(open_sessions(settings.database_url), settings).deliver()"
 
 
 def test_a_sender_that_is_killed_before_it_records_loses_nothing(
-    clockwork: Clockwork, sessions: Sessions, settings: Settings, database_url: str, receiver: MakeReceiver
+    clockwork: Clockwork, sessions: Sessions, database_url: str, receiver: MakeReceiver
 ) -> None:
     environment = {"DATABASE_URL": database_url, "ALERT_HOSTS": "127.0.0.0/8", "PYTHONPATH": str(REPOSITORY)}
     sender = subprocess.Popen(
@@ -52,7 +52,7 @@ def test_a_sender_that_is_killed_before_it_records_loses_nothing(
     assert len(hook.received) == 1
     (attempt,) = clockwork.delivery(alert_id).log
     assert (attempt.duration_s, attempt.failure) == (None, None)
-    assert deliver_due(sessions, settings) == 0, "its lease has not run out"
+    assert clockwork.deliver() == 0, "its lease has not run out"
     hook.answering = Answer()
     assert clockwork.deliver(datetime.now(UTC) + timedelta(minutes=10)) == 1
     first, second = hook.received

@@ -17,7 +17,6 @@ from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.domain.alerts import JSON, DeliveryStatus, Failure
 from service.usecases import alerts
-from service.usecases.alert_delivery import deliver_due
 from tests.alerts.clockwork import SPECIFIED, START, Clockwork, after
 from tests.alerts.conftest import Certified, MakeReceiver
 from tests.alerts.receivers import DROP, HANG, TRICKLE, Answer, Received
@@ -44,14 +43,14 @@ def verified_by_package(secret: str, one: Received) -> bool:
 
 
 def test_a_webhook_says_what_happened_and_is_signed(
-    clockwork: Clockwork, sessions: Sessions, settings: Settings, receiver: MakeReceiver
+    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver
 ) -> None:
     hook = receiver()
     secret = clockwork.webhook("on-call", hook.url)
     with transaction(sessions) as session:
         data: dict[str, JSON] = {"deployment": "screening-b5", "share": 0.25, "reasons": ["Dichte ≥ 2"], "audit": None}
         alert_id = alerts.publish_alert(session, "audit.failed", data, subject="screening-b5: FAIL")
-    assert deliver_due(sessions, settings) == 1, "by the database's clock"
+    assert clockwork.deliver() == 1, "by the database's clock"
     (one,) = hook.received
     assert one.id == f"msg_{alert_id.hex}"
     assert one.headers["content-type"] == "application/json"
@@ -74,7 +73,7 @@ def test_a_webhook_says_what_happened_and_is_signed(
     delivery = clockwork.delivery(alert_id)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
     assert [(try_.number, try_.status, try_.failure) for try_ in delivery.log] == [(1, 204, None)]
-    assert deliver_due(sessions, settings) == 0
+    assert clockwork.deliver() == 0
 
 
 def test_an_alert_goes_to_those_who_listen_and_only_once_it_is_committed(
@@ -270,16 +269,14 @@ def sent_at(one: Received) -> datetime:
     return datetime.fromtimestamp(int(one.headers["webhook-timestamp"]), UTC)
 
 
-def test_while_a_secret_is_rotated_both_sign(
-    clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver, settings: Settings
-) -> None:
+def test_while_a_secret_is_rotated_both_sign(clockwork: Clockwork, sessions: Sessions, receiver: MakeReceiver) -> None:
     hook = receiver()
     old = clockwork.webhook("on-call", hook.url)
     with transaction(sessions) as session:
         endpoint, new = alerts.rotate_secret(session, "on-call", overlap=timedelta(hours=24))
         alerts.publish_alert(session, "audit.passed", {}, subject="PASS")
     assert endpoint.previous_secret_until is not None
-    deliver_due(sessions, settings)
+    clockwork.deliver()
     (one,) = hook.received
     assert len(one.headers["webhook-signature"].split(" ")) == 2
     for secret in (old, new):
@@ -413,4 +410,4 @@ def test_the_certificate_has_to_be_the_name_s_although_the_address_is_pinned(
 
 def test_a_sender_without_a_usable_authority_does_not_start(sessions: Sessions, settings: Settings) -> None:
     with pytest.raises(Exception, match="ALERT_CA_FILE"):
-        deliver_due(sessions, settings.model_copy(update={"alert_ca_file": "/nowhere.pem"}))
+        Clockwork(sessions, settings.model_copy(update={"alert_ca_file": "/nowhere.pem"}))

@@ -37,7 +37,8 @@ from service.files import ANYWHERE
 from service.signatures import PublicKey, SigningKey
 from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import start_audit
-from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment, register_policy
+from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment
+from service.usecases.policies import register_policy
 from service.usecases.resources import register_probe_set
 from service.usecases.schedules import create_schedule
 from service.usecases.trail import record

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from service.concepts.builtin import BUILTIN, builtin_concept_set
-from service.concepts.lint import lint_concept_set
 from service.domain.concepts import Concept, ConceptSet
 from service.errors import NotFound
 from service.probes.phantoms.plan import FINDINGS
+from tests.concepts.lint import lint_concept_set
 
 BI_RADS = builtin_concept_set("bi-rads")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "concept-sets.md"

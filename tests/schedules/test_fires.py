@@ -17,6 +17,7 @@ from service.db.session import on_commit, transaction
 from service.domain.audits import Snooze
 from service.domain.schedules import MOST_LISTED, CatchUp, Fire, FireOutcome, Overlap, Terms
 from service.errors import Conflict, NotMeasured, Unavailable
+from service.usecases import fires as firing
 from service.usecases import schedules
 from service.usecases.deployments import snooze_deployment
 from service.usecases.fires import look_again
@@ -264,7 +265,7 @@ def test_a_schedule_waits_for_a_probe_set_that_is_still_to_be_measured(
 def test_schedules_before_it_make_no_fire_late(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [field.schedule(replace(DAILY, catch_up=CatchUp.NONE), name=name) for name in ("slow", "next")]
     clock = iter([at("02:00"), at("02:05"), at("02:10")])
-    monkeypatch.setattr(queries, "database_clock", lambda _: next(clock))
+    monkeypatch.setattr(firing, "database_clock", lambda _: next(clock))
     assert fire_due(field.sessions, field.audits) == 2
     assert [list(field.outcomes(schedule).values()) for schedule in made] == [[STARTED], [STARTED]]
 

@@ -37,9 +37,9 @@ from service.usecases.deployments import (
     deploy_version,
     find_deployment,
     pin_baseline,
-    register_policy,
 )
 from service.usecases.jobs import cancel_job, find_job
+from service.usecases.policies import register_policy
 from service.usecases.resources import NamedCheckpoint, register_model
 from tests.engine.small_networks import ARCHITECTURE
 from tests.pipelines.inline_child import inline_host

@@ -1,4 +1,4 @@
-"""What makes a readable concept set a poor one."""
+"""What makes a readable concept set a poor one: no built-in set may have any of it."""
 
 from collections.abc import Iterator
 
