@@ -23,6 +23,7 @@ from service.memory import is_out_of_memory
 from service.pipelines import messages
 from service.pipelines.confinement import limit_resources
 from service.ports import ItemRunner
+from service.process_memory import hide_process_memory
 
 log = structlog.get_logger()
 
@@ -125,7 +126,8 @@ def _unforeseen(error: Exception) -> messages.Failed:
 
 
 def main() -> None:
-    """Take settings and the runner's name from the connection, then serve."""
+    """Take settings and the runner's name from the connection, then serve. Raises OSError."""
+    hide_process_memory()
     for signal_number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C and systemd send them to the host's whole group
         signal.signal(signal_number, signal.SIG_IGN)
 

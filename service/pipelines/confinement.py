@@ -2,9 +2,10 @@
 
 No sandbox: it still is the worker's user. But code that a file managed to run in it would find no key of the API, no
 signing key, no broker and no owner of the database, neither in its settings nor in its environment, nor in that of our
-other processes (`hide_process_memory`); and what it tells its host is read as JSON (`messages`). What remains: it has
-the service's login to the database and the artifact store, and opens any file that the worker's user may open, which
-under `mammodissect up` are those of the keys.
+other programs (`hide_process_memory`, with which the child begins, too, because its decoders have no need of its
+login); and what it tells its host is read as JSON (`messages`). What remains: it has the service's login to the
+database and the artifact store, and opens any file that the worker's user may open, which under `mammodissect up` are
+those of the keys.
 """
 
 import fnmatch
