@@ -1,5 +1,6 @@
 """Files that callers name are regular, inside the roots, and the same from the first byte to the last."""
 
+import errno
 import os
 import socket
 import stat
@@ -28,6 +29,7 @@ from service.files import (
     TooLarge,
     WrittenMeanwhile,
     data_roots,
+    is_lasting,
     version_of,
     written_whole,
 )
@@ -45,6 +47,20 @@ def test_a_file_below_a_root_is_read(root: Path) -> None:
     (root / "weights").write_bytes(b"abc")
     with DataRoots.of([root]).open(root / "weights") as file:
         assert file.read() == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("error", "lasting"),
+    [
+        (FileNotFoundError(errno.ENOENT, "gone"), True),
+        (OSError("a library calls the file truncated"), True),
+        (NotRegular(), True),
+        (OSError(errno.EIO, "disk"), False),
+        (OSError(errno.EMFILE, "descriptors"), False),
+    ],
+)
+def test_trouble_of_the_machine_may_pass(error: OSError, lasting: bool) -> None:
+    assert is_lasting(error) is lasting
 
 
 @pytest.mark.timeout(10)

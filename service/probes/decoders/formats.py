@@ -38,9 +38,8 @@ def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Res
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise MemoryError from None
-        # The libraries raise OSError for damage, too, without a number of the system.
-        if error.errno is not None and not is_lasting(error):
-            raise CannotRead(error.errno) from None
+        if not is_lasting(error):
+            raise CannotRead(error.errno or errno.EIO) from None
         raise CannotDecode("the file is damaged or cut short") from None
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__module__ != _RUST_PANIC:
