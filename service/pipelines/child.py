@@ -4,6 +4,7 @@ It is a fresh process (CUDA and fork do not mix) that the host can kill at any t
 host, whose end of the connection then closes. SIGTERM and SIGINT are the host's alone, which then gives the item time.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -16,7 +17,15 @@ from queue import SimpleQueue
 import structlog
 
 from service.config import Settings
-from service.errors import ArtifactLost, ArtifactNotStored, DissectError, JobCancelled, ProblemFields, Unavailable
+from service.errors import (
+    ArtifactLost,
+    ArtifactNotStored,
+    DissectError,
+    InvalidInput,
+    JobCancelled,
+    ProblemFields,
+    Unavailable,
+)
 from service.files import is_lasting
 from service.logs import configure_logging
 from service.memory import is_out_of_memory
@@ -32,16 +41,16 @@ _CRASHED: ProblemFields = {
     "title": DissectError.title,
     "detail": "The job failed with an unexpected error; the worker's log has the details.",
 }
-_VANISHED: ProblemFields = {
-    "code": ArtifactLost.code,
-    "title": ArtifactLost.title,
-    "detail": "A file disappeared before it could be read; the worker's log has the details.",
-}
 _OUT_OF_MEMORY: ProblemFields = {
     "code": "out-of-memory",
     "title": "Out of memory",
     "detail": "The worker's device ran out of memory.",
     "remedy": "Lower the job's batch_size, or run it on a machine with more memory.",
+}
+_VANISHED: ProblemFields = {
+    "code": ArtifactLost.code,
+    "title": ArtifactLost.title,
+    "detail": "A file disappeared before it could be read; the worker's log has the details.",
 }
 _PASSING = (ArtifactLost, ArtifactNotStored, Unavailable)
 
@@ -66,6 +75,16 @@ def answer(runner: ItemRunner, request: messages.Run, report_progress: Callable[
         return messages.Failed(_VANISHED, lasting=False)
     except Exception as error:  # whatever it is, the host must hear of it
         return _unforeseen(error)
+
+
+def encode_checked(message: messages.ItemProgress | messages.Answer) -> bytes:
+    """The bytes to send; of an unforeseen error where the host would refuse the message, as it would each time."""
+    try:
+        content = messages.encode(message)
+        messages.decode(content)
+    except (TypeError, ValueError, RecursionError, InvalidInput) as error:  # not JSON, or not within its bounds
+        return messages.encode(_unforeseen(error))
+    return content
 
 
 class Child:
@@ -99,11 +118,7 @@ class Child:
         self._send(messages.ItemProgress(done))
 
     def _send(self, message: messages.ItemProgress | messages.Answer) -> None:
-        try:
-            content = messages.encode(message)
-        except (TypeError, ValueError) as error:  # NaN in a result, or an object of some library
-            content = messages.encode(_unforeseen(error))
-        self._connection.send_bytes(content)
+        self._connection.send_bytes(encode_checked(message))
 
     def _listen(self) -> None:
         try:
@@ -119,10 +134,21 @@ class Child:
 
 def _unforeseen(error: Exception) -> messages.Failed:
     log.error("work item crashed", exc_info=error)
-    may_pass = isinstance(error, OSError) and error.errno is not None and not is_lasting(error)
-    out_of_memory = is_out_of_memory(error)
-    problem = _OUT_OF_MEMORY if out_of_memory else _CRASHED
-    return messages.Failed(problem, lasting=not (out_of_memory or may_pass))
+    if is_out_of_memory(error):
+        return messages.Failed(_OUT_OF_MEMORY, lasting=False)
+    if isinstance(error, OSError) and not is_lasting(error):
+        return messages.Failed(_machine_trouble(error), lasting=False)
+    return messages.Failed(_CRASHED, lasting=True)
+
+
+def _machine_trouble(error: OSError) -> ProblemFields:
+    reason = os.strerror(error.errno or errno.EIO)  # the error's own words may name a file
+    return {
+        "code": "machine-trouble",
+        "title": "Trouble of the machine",
+        "detail": f"The worker's machine failed: {reason}. The worker's log has the details.",
+        "remedy": "Check the disks and the limits of the worker's machine.",
+    }
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ class ChildProcess:
                     if self._memory() > self._memory_limit:
                         return self._killed(messages.Failed(_TOO_LARGE, lasting=False))
         except InvalidInput as error:
-            log.error("computing child said what it never says", reason=error.detail)
+            log.error("the computing child's answer is refused", reason=error.detail)
             return self._killed(messages.Failed(_LOST, lasting=False))
         except (EOFError, OSError):
             return self._killed(messages.Failed(_LOST, lasting=False))

@@ -67,7 +67,7 @@ Answer = Finished | Failed
 
 
 def encode(message: ItemProgress | Answer) -> bytes:
-    """The bytes that the child sends. Raises ValueError or TypeError for a result that is not JSON."""
+    """The bytes that the child sends. Raises ValueError, TypeError or RecursionError for a result that is not JSON."""
     match message:
         case ItemProgress(done):
             value: StoredJson = {"done": done}
@@ -82,6 +82,8 @@ def encode(message: ItemProgress | Answer) -> bytes:
 
 def decode(content: bytes) -> ItemProgress | Answer:
     """What the child said. Raises InvalidInput for anything that no child of ours says."""
+    if len(content) > MOST_BYTES:
+        raise InvalidInput(f"The computing child's answer has more than {MOST_BYTES:,} bytes.", field="answer")
     match parse_json(content, root="answer"):
         case {"done": done, **others} if not others and type(done) is int and 0 <= done < _MOST_DONE:
             return ItemProgress(done)

@@ -1,4 +1,4 @@
-"""A worker's computation in the test's own process: the real runner, without the process around it."""
+"""A worker's computation in the test's own process: the real runner and its answers, without the process around it."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from service.config import Settings
 from service.db.session import Sessions
 from service.errors import JobCancelled
 from service.pipelines import messages
-from service.pipelines.child import answer
+from service.pipelines.child import answer, encode_checked
 from service.pipelines.host import WorkerHost
 from service.ports import ItemRunner
 from service.storage import open_store
@@ -22,12 +22,14 @@ class InlineChild:
     def ask(
         self, request: messages.Run, *, on_progress: Callable[[int], None], unwanted: Callable[[], bool]
     ) -> messages.Answer:
-        def tell(done: int) -> None:
+        def report_progress(done: int) -> None:
             if unwanted():
                 raise JobCancelled("Not wanted any more.")
             on_progress(done)
 
-        return answer(self.runner, request, tell)
+        message = messages.decode(encode_checked(answer(self.runner, request, report_progress)))
+        assert not isinstance(message, messages.ItemProgress)
+        return message
 
     def kill(self) -> None:
         pass

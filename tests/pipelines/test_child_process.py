@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from service.pipelines import messages
 from service.pipelines.child_process import ChildProcess
 from service.pipelines.confinement import child_environment
 from tests.chaos.field import ROOT
+from tests.pipelines.tiny_runner import UNUSABLE
 
 RUNNER = "tests.pipelines.tiny_runner:open_runner"
 
@@ -49,11 +51,11 @@ def failure(process: ChildProcess, label: str) -> messages.Failed:
 
 
 def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
-    told: list[int] = []
+    reported: list[int] = []
     with child() as process:
-        answers = [process.ask(request("fine"), on_progress=told.append, unwanted=lambda: False) for _ in range(2)]
+        answers = [process.ask(request("fine"), on_progress=reported.append, unwanted=lambda: False) for _ in range(2)]
         assert answers == [messages.Finished({"pid": process.pid})] * 2
-        assert told == [3, 3]
+        assert reported == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,8 @@ def test_the_child_stays_alive_between_items_and_tells_of_progress() -> None:
         ("crash", "internal", True),
         ("memory", "out-of-memory", False),
         ("vanished", "artifact-lost", False),
-        ("disk", "internal", False),
-        ("files", "internal", False),
+        ("disk", "machine-trouble", False),
+        ("files", "machine-trouble", False),
         ("forbidden", "internal", True),
         ("image", "file-out-of-reach", False),
         ("lost", "artifact-lost", False),
@@ -77,6 +79,13 @@ def test_errors_are_answers(label: str, code: str, lasting: bool) -> None:
         assert (answer.problem["code"], answer.lasting, answer.cancelled) == (code, lasting, False)
         assert "secret" not in str(answer)
         assert ask(process, request("fine")) == messages.Finished({"pid": process.pid}), "and the child lives on"
+
+
+def test_trouble_of_the_machine_is_named() -> None:
+    with child() as process:
+        problem = failure(process, "disk").problem
+    assert "Input/output error" in problem["detail"]
+    assert "disks" in problem["remedy"]
 
 
 def test_a_wrong_setting_is_no_fault_of_the_job() -> None:
@@ -161,8 +170,7 @@ def test_the_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monk
     with child(data_roots="/data", max_file_gb=3) as process:
         answer = ask(process, request("given"))
         assert isinstance(answer, messages.Finished)
-        assert process.pid is not None
-        seen = str(answer) + str(psutil.Process(process.pid).environ()) + str(psutil.Process(process.pid).cmdline())
+        seen = str(answer) + str(psutil.Process(process.pid).cmdline())
     assert not [value for value in SECRETS.values() if value in seen]
     assert "key-of-" not in seen
     result: Mapping[str, Any] = answer.result
@@ -219,10 +227,12 @@ def test_what_the_child_says_never_runs_in_the_host(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_result_that_is_no_json_is_an_error_of_the_item() -> None:
+@pytest.mark.parametrize("label", UNUSABLE)
+def test_a_result_that_the_host_would_refuse_is_an_error_of_the_item(label: str) -> None:
     with child() as process:
-        assert failure(process, "not JSON").problem["code"] == "internal"
-        assert failure(process, "NaN").problem["code"] == "internal"
+        answer = failure(process, label)
+        assert (answer.problem["code"], answer.lasting) == ("internal", True)
+        assert ask(process, request("fine")) == messages.Finished({"pid": process.pid}), "and the child lives on"
 
 
 def test_names_of_a_hostile_file_fit_into_the_database_and_a_message() -> None:
@@ -232,23 +242,26 @@ def test_names_of_a_hostile_file_fit_into_the_database_and_a_message() -> None:
     assert len(answer.problem["detail"]) == 4000
 
 
-SEEN = """
-import ctypes, os
+VISIBLE = """
+import ctypes, os, sys
 from service.exits import run_service
+from service.pipelines import child
+from tests.pipelines import tiny_runner
+
 def look():
-    print(os.spawnvp(os.P_WAIT, "grep", ["grep", "-aqs", "KEY=secret", f"/proc/{os.getpid()}/environ"]))
+    print(os.spawnvp(os.P_WAIT, "grep", ["grep", "-aqs", "KEY=secret", f"/proc/{os.getpid()}/environ"]), flush=True)
 
 if os.getuid() == 0:
     os.setresuid(65534, 65534, 65534)
 ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as a program begins that no other user has started
 look()
-run_service("worker", look)
 """
+SERVICE = VISIBLE + 'run_service("worker", look)'
 
 
 def test_no_other_process_reads_the_keys_of_a_service() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SEEN],
+        [sys.executable, "-c", SERVICE],
         cwd=ROOT,
         env={**os.environ, "KEY": "secret"},
         capture_output=True,
@@ -258,6 +271,28 @@ def test_no_other_process_reads_the_keys_of_a_service() -> None:
     )
     seen, hidden = map(int, done.stdout.split())
     assert (seen, hidden != 0) == (0, True), done.stderr
+
+
+def test_no_process_that_the_child_starts_reads_its_environment() -> None:
+    host_end, child_end = Pipe()
+    command = [sys.executable, "-c", VISIBLE + "child.main()", str(child_end.fileno())]
+    environment = {**os.environ, "KEY": "secret"}
+    with (
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, pass_fds=[child_end.fileno()]
+        ) as process,
+        host_end,
+    ):
+        child_end.close()
+        host_end.send((Settings(device="cpu"), RUNNER))
+        host_end.send(request("status of a reader"))
+        assert host_end.poll(60)
+        answer = messages.decode(host_end.recv_bytes())
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n", "it begins visible"
+
+    assert isinstance(answer, messages.Finished)
+    assert answer.result["value"] != 0
 
 
 HOST = f"""

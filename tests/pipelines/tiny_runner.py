@@ -1,11 +1,14 @@
 """An `ItemRunner` without database or networks; an item's label says how it behaves."""
 
 import errno
+import json
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import reduce
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,16 @@ ERRORS: dict[str | None, Exception] = {
     "lost": ArtifactLost("The artifact is damaged."),
     "strange": InvalidInput("a\0b\ud800" + "x" * 100_000),
 }
-UNUSABLE: dict[str | None, dict[str, Any]] = {"not JSON": {"path": Path()}, "NaN": {"figure": float("nan")}}
+UNUSABLE: dict[str | None, Callable[[], Any]] = {
+    "not JSON": Path,
+    "NaN": lambda: float("nan"),
+    "NUL": lambda: "a\0b",
+    "half a character": lambda: "\ud800",
+    "nested deeply": lambda: json.loads("[" * 100 + "]" * 100),
+    "nested endlessly": lambda: reduce(lambda inner, _: [inner], range(100_000), []),
+    "many values": lambda: [0] * 1_000_001,
+    "many bytes": lambda: "x" * messages.MOST_BYTES,
+}
 LIMITS = {
     "core": resource.RLIMIT_CORE,
     "data": resource.RLIMIT_DATA,
@@ -46,6 +58,15 @@ def given(settings: Settings) -> dict[str, Any]:
         "environment": dict(os.environ),
         "limits": {name: resource.getrlimit(number) for name, number in LIMITS.items()},
     }
+
+
+def status_of_reader() -> int:
+    """The exit status of a process of ours, as decoders are, that looks for a key in our environment."""
+    search = ["grep", "-aqs", "KEY=secret", f"/proc/{os.getpid()}/environ"]
+    return subprocess.run(search, check=False).returncode
+
+
+VALUES = UNUSABLE | {"status of a reader": status_of_reader}
 
 
 def misbehave(how: str) -> None:
@@ -87,10 +108,12 @@ class TinyRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
+    def run(self, lease: AnyLease, report_progress: Callable[[int], None], /) -> Mapping[str, Any]:
         label = None if isinstance(lease, PreparationLease) else lease.label
         if label == "given":
             return given(self._settings)
+        if label in VALUES:
+            return {"value": VALUES[label]()}
         if label in ERRORS:
             raise ERRORS[label]
         match label:
@@ -104,7 +127,7 @@ class TinyRunner:
                 time.sleep(0.5)
             case "batches":
                 for done in range(600):
-                    tell(done)
+                    report_progress(done)
                     time.sleep(0.05)
             case "burst":
                 bytearray(os.urandom(1 << 20)) * (64 << 10)
@@ -114,8 +137,8 @@ class TinyRunner:
                 import torch  # as late as the child itself
 
                 torch.empty(16 << 30, dtype=torch.uint8)
-        tell(3)
-        return {"pid": os.getpid()} | UNUSABLE.get(label, {})
+        report_progress(3)
+        return {"pid": os.getpid()}
 
 
 class Inspector(TinyRunner):
@@ -125,8 +148,8 @@ class Inspector(TinyRunner):
         super().__init__(settings)
         self._open_model = open_model
 
-    def run(self, lease: AnyLease, tell: Callable[[int], None], /) -> Mapping[str, Any]:
-        return self._open_model() if isinstance(lease, PreparationLease) else super().run(lease, tell)
+    def run(self, lease: AnyLease, report_progress: Callable[[int], None], /) -> Mapping[str, Any]:
+        return self._open_model() if isinstance(lease, PreparationLease) else super().run(lease, report_progress)
 
 
 def _die() -> Mapping[str, Any]:
