@@ -171,14 +171,13 @@ def unprepared_resources(session: Session) -> list[tuple[UUID, Preparation]]:
     return [(resource_id, Preparation(stage)) for resource_id, stage in session.execute(_UNPREPARED)]
 
 
-_ROWS_NAMED = 100
-
-
-def set_image_count(session: Session, probe_set_id: UUID, images: int, unmeasured_rows: Sequence[int]) -> None:
-    """Note how many patches a probe set has, and which of its images could not be measured."""
+def set_image_count(
+    session: Session, probe_set_id: UUID, *, images: int, unmeasured: int, unmeasured_rows: Sequence[int]
+) -> None:
+    """Note how many patches a probe set has, how many of its images could not be measured, and the first such rows."""
     row = session.get_one(ResourceRow, probe_set_id, with_for_update={"key_share": True}, populate_existing=True)
-    unmeasured = {"unmeasured": len(unmeasured_rows), "unmeasured_rows": list(unmeasured_rows[:_ROWS_NAMED])}
-    row.spec = {**row.spec, "images": images, **unmeasured}
+    measured = {"images": images, "unmeasured": unmeasured, "unmeasured_rows": list(unmeasured_rows)}
+    row.spec = {**row.spec, **measured}
     session.flush()
 
 

@@ -21,6 +21,9 @@ from service.probes.measuring import measure
 from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
+_ROWS_NAMED = 100
+"""Rows of images that could not be measured: a probe set may have a million."""
+
 
 def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
     """The layers of a model. Raises what opening it raises."""
@@ -43,7 +46,7 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
 def measure_probe_set(
     sessions: Sessions, roots: DataRoots, probe_set_id: UUID, report_progress: Callable[[int], None]
 ) -> MeasuringResult:
-    """Keep the sizes of a probe set's images; how many patches there are, and in which rows none could be measured.
+    """Keep the sizes of a probe set's images; how many patches there are, and which images could not be measured.
 
     Raises what `keep_sizes_of` raises.
     """
@@ -51,7 +54,11 @@ def measure_probe_set(
         resource = get_resource(session, probe_set_id)
 
     patches, unmeasured_rows = keep_sizes_of(sessions, resource, roots, report_progress)
-    return {"images": patches, "unmeasured_rows": unmeasured_rows}
+    return {
+        "images": patches,
+        "unmeasured": len(unmeasured_rows),
+        "unmeasured_rows": unmeasured_rows[:_ROWS_NAMED],
+    }
 
 
 def keep_sizes_of(
@@ -69,15 +76,18 @@ def keep_sizes_of(
         known = find_sizes(session, digest)
 
     sizes = measure(listed, report_progress) if known is None else known
-    _check_count(resource, len(cut(listed, sizes).items))
+    patches = len(cut(listed, sizes).items)
+    _check_count(resource, patches)
 
     with transaction(sessions) as session:
         keep_sizes(session, digest, sizes)
         # Another worker, with the same set under another name, may have been first.
         kept = find_sizes(session, digest) or sizes
+    if kept != sizes:
+        patches = len(cut(listed, kept).items)
 
     unmeasured_rows = [item.row for item, size in zip(listed.items, kept, strict=True) if size is None]
-    return len(cut(listed, kept).items), unmeasured_rows
+    return patches, unmeasured_rows
 
 
 def _check_count(resource: Resource, patches: int) -> None:

@@ -208,7 +208,7 @@ def test_a_patch_set_is_measured_by_a_worker(
     with transaction(sessions) as session:
         lease = claim_item(session, "tester", timedelta(seconds=60))
         assert isinstance(lease, PreparationLease)
-        complete_preparation(session, lease, {"images": 12, "unmeasured_rows": [2, 5]})
+        complete_preparation(session, lease, {"images": 12, "unmeasured": 2, "unmeasured_rows": [2, 5]})
     measured = {"images": 12, "unmeasured": 2, "unmeasured_rows": [2, 5]}
     assert client.get("/probe-sets/probes").json() == posted | {"spec": posted["spec"] | measured}
     assert client.post("/probe-sets", json=body).json()["spec"]["images"] == 12

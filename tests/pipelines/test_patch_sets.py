@@ -13,16 +13,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from service.config import Settings
-from service.db.pictures import find_sizes
+from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import find_resource, get_resource
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus
-from service.domain.probes import PatchGrid
+from service.domain.probes import ImageSize, PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.errors import Conflict, NotMeasured, ProblemFields
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
+from service.pipelines.prepare import measure_probe_set
 from service.probes import measuring
 from service.usecases.jobs import replay_job, submit_job
 from service.usecases.preparations import measure_again, prepare, problem_of
@@ -74,9 +75,9 @@ def dissect(sessions: Sessions, folder: Path, on_unreadable: str = "fail", **cha
 
 def problem(sessions: Sessions, probe_set: Resource) -> ProblemFields:
     with transaction(sessions) as session:
-        found = problem_of(session, probe_set, Preparation.MEASURE)
-    assert found is not None
-    return found
+        stored = problem_of(session, probe_set, Preparation.MEASURE)
+    assert stored is not None
+    return stored
 
 
 def test_registering_opens_no_image(sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +129,9 @@ def test_an_unreadable_image_is_named_by_its_row_until_it_is_mended(
     (folder / "6.png").write_bytes(bytes(len(image)))
     probe_set = register_patches(sessions, folder)
     assert work().spec["images"] is None
-    found = problem(sessions, probe_set)
-    assert (found["code"], found["value"]) == ("unreadable-image", "row 7")
-    assert "6.png" not in str(found), "file names may carry patient data"
+    failure = problem(sessions, probe_set)
+    assert (failure["code"], failure["value"]) == ("unreadable-image", "row 7")
+    assert "6.png" not in str(failure), "file names may carry patient data"
     with transaction(sessions) as session, pytest.raises(Conflict, match="row 7") as refused:
         submit_job(session, RecordingQueue(), SUBMISSION, request={})
     assert not isinstance(refused.value, NotMeasured)
@@ -146,8 +147,8 @@ def test_an_image_smaller_than_a_patch_is_named_by_its_row(sessions: Sessions, f
     Image.fromarray(np.zeros((10, 10), dtype=np.uint8)).save(folder / "2.png")
     probe_set = register_patches(sessions, folder)
     work()
-    found = problem(sessions, probe_set)
-    assert (found["code"], found["value"]) == ("invalid-manifest", "row 3")
+    failure = problem(sessions, probe_set)
+    assert (failure["code"], failure["value"]) == ("invalid-manifest", "row 3")
 
 
 def test_a_set_that_skips_counts_what_cannot_be_read(sessions: Sessions, folder: Path, run: Run, work: Work) -> None:
@@ -200,6 +201,34 @@ def test_skipped_images_that_were_mended_are_measured_again(
     job = run(dissect(sessions, folder, "skip"))
     assert job.manifest is not None
     assert job.manifest["rows_skipped"] == []
+
+
+def test_of_many_unmeasured_images_the_first_rows_are_named(
+    sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.pipelines.prepare._ROWS_NAMED", 2)
+    for name in ("2.png", "3.png", "6.png"):
+        unreadable(folder / name)
+    probe_set = register_patches(sessions, folder, "skip")
+
+    result = measure_probe_set(sessions, ANYWHERE, probe_set.id, lambda _: None)
+    assert result == {"images": (IMAGES - 3) * PATCHES + 3, "unmeasured": 3, "unmeasured_rows": [3, 4]}
+
+
+def test_the_patches_are_those_of_the_worker_that_was_first(
+    sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe_set = register_patches(sessions, folder, "skip")
+
+    def measure_as_second(listed: ProbeSet, *_: object) -> list[ImageSize | None]:
+        sizes = measuring.measure(listed)
+        with transaction(sessions) as session:
+            keep_sizes(session, digest_of_probe_set(listed), [None, *sizes[1:]])
+        return sizes
+
+    monkeypatch.setattr("service.pipelines.prepare.measure", measure_as_second)
+    result = measure_probe_set(sessions, ANYWHERE, probe_set.id, lambda _: None)
+    assert result == {"images": (IMAGES - 1) * PATCHES + 1, "unmeasured": 1, "unmeasured_rows": [1]}
 
 
 def test_the_same_set_under_another_name_is_measured_again_with_it(
