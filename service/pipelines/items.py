@@ -97,17 +97,17 @@ class DissectionRunner:
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
-        target = self._target(plan)
         items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
         images_digest = digest_images(items)
 
+        probing_pass = self._pass(plan, open_images(plan.probe_set))
         key = shard_key(
             plan,
-            target,
-            self.networks.dissector(plan.dissector),
+            probing_pass.target,
+            probing_pass.dissector,
             self._device,
             images=images_digest,
-            layers=plan.request.options.layers or target.main_layers,
+            layers=probing_pass.layers,
         )
         artifact = self._shard(plan, position, key, report_progress, lambda: items)
         shard = StoredShard(artifact.path)
@@ -147,10 +147,11 @@ class DissectionRunner:
             dissections.append(decode_layer(artifact.path.read_bytes()))
         results = {layer["layer"]: layer["sha256"] for layer in stored_layers}
 
+        # Only the shards say which images were shown, and as which files.
         shards = self._shards(plan, probed, report_progress)
-        evidence = self._evidence(plan, shards, report_progress)
-
         shown_set = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
+        evidence = self._evidence(plan, shards, shown_set.items, report_progress)
+
         probing_pass = self._pass(plan, open_images(shown_set))
         shown_images = ShownImages(
             shard_size=plan.request.shard_size,
@@ -210,7 +211,7 @@ class DissectionRunner:
 
         def score() -> bytes:
             shards = self._shards(plan, probed, report_progress)
-            context = self._context(plan, shards, report_progress)
+            context = self._context(plan, shards, used_items(plan, shards), report_progress)
             check_enough_images(len(context.items), plan.request.options.method)
             record = merge_records(shard.record(layer) for shard in shards if shard.layers)
             return encode_layer(score_layer(layer, record, context))
@@ -218,19 +219,20 @@ class DissectionRunner:
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
 
     def _evidence(
-        self, plan: JobPlan, shards: list[StoredShard], report_progress: ReportProgress
+        self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
     ) -> JobEvidence | None:
-        if not plan.request.options.evidence.asked_for:
-            return None  # without a look at the embeddings
-
+        context = self._context(plan, shards, items, report_progress)
         every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
-        return job_evidence(self._context(plan, shards, report_progress), every_activation=every_activation)
+        return job_evidence(context, every_activation=every_activation)
 
-    def _context(self, plan: JobPlan, shards: list[StoredShard], report_progress: ReportProgress) -> ScoringContext:
+    def _context(
+        self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
+    ) -> ScoringContext:
+        """items: the `used_items` of the shards."""
         return ScoringContext(
             concept_set=plan.concept_set,
             concept_embeddings=self._texts(plan),
-            items=used_items(plan, shards),
+            items=items,
             read_embeddings=lambda positions: gather_embeddings(shards, positions),
             options=plan.request.options,
             finding_of_concept=plan.finding_of_concept,
