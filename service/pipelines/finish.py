@@ -19,8 +19,9 @@ from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
 from service.domain.evidence import JobEvidence
 from service.domain.manifests import JobManifest
+from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
-from service.domain.work import DissectionResult, Lease
+from service.domain.work import DissectionResult, Lease, StoredLayer
 from service.errors import LeaseLost
 from service.pipelines.picture_codec import decode_pictures
 from service.ports import ArtifactStore
@@ -40,13 +41,13 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     job, are kept before. Raises LeaseLost, ArtifactLost, Unavailable.
     """
     _keep_texts(sessions, store, result)
-    # Outside the transaction: the store may be far away, and slow.
-    layer_artifacts = [store.fetch(stored["key"], stored["sha256"]).read_bytes() for stored in result["layers"]]
+    # Outside the transaction: the store may be far away, and slow; and layers are long to decode.
+    layers = [_fetch_layer(store, stored) for stored in result["layers"]]
     pictures = _fetch_pictures(store, result)
 
     try:
         with transaction(sessions) as session:
-            evidence = _add_layers(session, layer_artifacts, lease, result)
+            evidence = _add_layers(session, layers, lease, result)
             add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
@@ -70,24 +71,28 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResu
         keep_texts(session, *key, embeddings)
 
 
+def _fetch_layer(store: ArtifactStore, stored: StoredLayer) -> LayerDissection:
+    return decode_layer(store.fetch(stored["key"], stored["sha256"]).read_bytes())
+
+
 def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:
     stored = result["pictures"]
     return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
 def _add_layers(
-    session: Session, layer_artifacts: Sequence[bytes], lease: Lease, result: DissectionResult
+    session: Session, layers: Sequence[LayerDissection], lease: Lease, result: DissectionResult
 ) -> JobEvidence | None:
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
     expect_pause(session)  # layers are long to work through
 
-    layers, evidence = control_discoveries(
-        [decode_layer(content) for content in layer_artifacts],
+    controlled, evidence = control_discoveries(
+        layers,
         decode_evidence(result["manifest"]["evidence"]),
         watched=len(concept_set.watched),
     )
 
-    for position, layer in enumerate(with_regions(layers, result["regions"])):
+    for position, layer in enumerate(with_regions(controlled, result["regions"])):
         add_layer(
             session,
             lease.job_id,
