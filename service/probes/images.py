@@ -91,7 +91,8 @@ def _unmeasured(row: int) -> UnreadableImage:
         f"The image of manifest row {row} could not be read when the probe set was cut into patches.",
         field="image",
         value=f"row {row}",
-        remedy="Replace the file, then have the images measured again: POST /probe-sets/{name}/measure.",
+        remedy="Let the probe set skip unreadable images. Or replace the file, add a column to the manifest, for "
+        "example `revision`, and register it: that is another probe set.",
     )
 
 
