@@ -8,8 +8,6 @@ from typing import NamedTuple
 from service.domain.probes import ProbeItem
 from service.errors import InvalidManifest
 
-_FIELDS = ("exam_id", "patient_id", "view", "laterality", "text")
-
 
 class ManifestRow(NamedTuple):
     """A row as it was read."""
@@ -94,18 +92,17 @@ def _merged(rows: Sequence[tuple[ProbeItem, bool]]) -> ProbeItem:
     first = items[0]
     ids = ((item.row, item.image_id if has_id else None) for item, has_id in rows)
 
-    agreed = {}
-    for field in _FIELDS:
-        agreed[field] = _agreed(field, [(item.row, getattr(item, field)) for item in items])
+    def agreed(field: str) -> str | None:
+        return _agreed(field, [(item.row, getattr(item, field)) for item in items])
 
     return replace(
         first,
+        exam_id=agreed("exam_id"),
+        patient_id=agreed("patient_id"),
+        view=agreed("view"),
+        laterality=agreed("laterality"),
+        text=agreed("text"),
         image_id=_agreed("image_id", ids) or first.image_id,
-        exam_id=agreed["exam_id"],
-        patient_id=agreed["patient_id"],
-        view=agreed["view"],
-        laterality=agreed["laterality"],
-        text=agreed["text"],
         findings=_united(items),
         strata=_agreed_strata(items),
     )
