@@ -18,8 +18,8 @@ _MOST_QUESTIONS = 500
 class DecoderPool:
     """Decodes open files in limited processes, started when they are first needed. Safe to use from several threads.
 
-    A process ends with the first image that it refuses. What a process refuses that was used before is asked of a
-    fresh one, so that no file is refused for what earlier files have left behind.
+    A process ends with the first image or header that it refuses. What a process refuses that was used before is asked
+    of a fresh one, so that no file is refused for what earlier files have left behind.
 
     processes: how many at most; by default one for each processor, up to four.
     """
@@ -67,7 +67,7 @@ class DecoderPool:
             try:
                 return self._ask_process(process, question, file)
             except CannotDecode:
-                if not was_used or question is Question.SIZE:
+                if not was_used:
                     raise
             except DecoderLost as lost:
                 if not lost.by_chance and not (was_used and lost.inherited):
@@ -85,13 +85,7 @@ class DecoderPool:
     def _ask_process(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
         try:
             answer = process.ask(question, file)
-        except CannotDecode:
-            if question is Question.SIZE:
-                self._give_back(process)
-            else:
-                process.kill()
-            raise
-        except BaseException:  # whatever it is in the middle of, its next answer would belong to this file
+        except BaseException:  # it has refused the file; or its next answer would belong to this file
             process.kill()
             raise
 

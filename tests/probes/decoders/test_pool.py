@@ -13,7 +13,7 @@ import pytest
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless
 
 from service.probes.decoders.limits import Limits
-from service.probes.decoders.pool import DecoderPool
+from service.probes.decoders.pool import _MOST_QUESTIONS, DecoderPool
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import Question
 from service.probes.pixels import CannotDecode, CannotRead
@@ -134,14 +134,27 @@ def test_a_disk_that_fails_blames_no_file(question: Question) -> None:
     assert trouble.value.number == errno.EIO
 
 
-def test_what_a_used_process_refuses_is_asked_of_a_fresh_one(tmp_path: Path, sound: Path) -> None:
-    refused = write_dicom(tmp_path / "refused.dcm", film(12), bits=12, SamplesPerPixel=3)
-    with pool_of(1) as pool:
+@pytest.mark.parametrize("question", [Question.IMAGE, Question.SIZE])
+def test_what_a_used_process_refuses_is_asked_of_a_fresh_one(
+    tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch, question: Question
+) -> None:
+    refused = write_dicom(tmp_path / "refused.dcm", film(12), bits=12, Rows=None)
+    ask = DecoderProcess.ask
+    asked: list[int] = []
+
+    def note_and_ask(process: DecoderProcess, question: Question, file: BinaryIO) -> object:
+        asked.append(process.pid)
+        return ask(process, question, file)
+
+    monkeypatch.setattr(DecoderProcess, "ask", note_and_ask)
+    with pool_of(1) as pool, refused.open("rb") as file:
         check_sound(pool, sound)
-        [used] = pool._idle
-        assert "one sample a pixel" in refusal(pool, refused)
-        assert not psutil.pid_exists(used.pid)
-        assert pool._idle == [], "the fresh one has refused an image, too"
+        with pytest.raises(CannotDecode, match="Rows"):
+            pool.image(file) if question is Question.IMAGE else pool.size(file)
+        used, used_again, fresh = asked
+        assert used == used_again != fresh
+        assert not psutil.pid_exists(used)
+        assert pool._idle == [], "the fresh one has refused a file, too"
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLSLossless])
@@ -158,20 +171,11 @@ def test_a_used_process_that_has_no_memory_left_costs_no_image(tmp_path: Path, s
         assert not psutil.pid_exists(used.pid)
 
 
-def test_a_refused_header_ends_no_process(tmp_path: Path) -> None:
-    refused = write_dicom(tmp_path / "refused.dcm", film(12), bits=12, Rows=None)
-    with pool_of(1) as pool, refused.open("rb") as file:
-        for _ in range(2):
-            with pytest.raises(CannotDecode, match="Rows"):
-                pool.size(file)
-        assert len(pool._idle) == 1
-
-
 def test_a_process_is_replaced_after_some_hundred_questions(sound: Path) -> None:
     with pool_of(1) as pool, sound.open("rb") as file:
         pool.size(file)
         [used] = pool._idle
-        for _ in range(499):
+        for _ in range(_MOST_QUESTIONS - 1):
             pool.size(file)
         assert not psutil.pid_exists(used.pid)
         check_sound(pool, sound)
