@@ -14,12 +14,12 @@ import numpy as np
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT
-from service.domain.json_values import StoredJson
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
 from service.files import written_whole
 
 ExportFormat = Literal["published", "csv", "parquet", "json"]
+TidyRow = dict[str, object]
 
 PUBLISHED_COLUMNS = ("layer", "unit", "description", "similarity", "images")
 TIDY_COLUMNS = (
@@ -82,11 +82,11 @@ def write_export(
         ) from None
 
 
-def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[StoredJson]:
+def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[TidyRow]:
     """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
 
     label, significant, p, q, z and stability are the neuron's, so they are the same on all its lines. A neuron whose
-    best concept is not significant has the label `no concept`. Images are told by their rows of the manifest.
+    best concept is not significant has the label `no concept`. Images are given by their rows of the manifest.
     """
     for neuron in layer.neurons:
         head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead, **_label_cells(neuron)}
@@ -110,7 +110,7 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[Store
             yield {**dict.fromkeys(TIDY_COLUMNS), **head, **tail}
 
 
-def _label_cells(neuron: Neuron) -> StoredJson:
+def _label_cells(neuron: Neuron) -> TidyRow:
     label = NO_CONCEPT if neuron.label is None else neuron.label.text
     significance = None if neuron.evidence is None else neuron.evidence.significance
     stability = None if neuron.evidence is None else neuron.evidence.stability
@@ -164,7 +164,7 @@ def _write_csv(dissection: Dissection, concept_set: ConceptSet, path: Path) -> N
             lines.writerows(_csv_cells(row) for row in tidy_rows(layer, concept_set))
 
 
-def _csv_cells(row: StoredJson) -> StoredJson:
+def _csv_cells(row: TidyRow) -> TidyRow:
     truths = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
     return {**row, **truths, "images": " ".join(map(str, cast("list[int]", row["images"])))}
 
@@ -173,7 +173,7 @@ def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) 
     import pyarrow as pa
     from pyarrow import parquet
 
-    types: StoredJson = {
+    types: dict[str, pa.DataType] = {
         **dict.fromkeys(TIDY_COLUMNS, pa.float64()),
         **dict.fromkeys(("layer", "label", "concept", "category", "broad_category"), pa.string()),
         **dict.fromkeys(("unit", "rank"), pa.int32()),
