@@ -1,1 +1,1 @@
-"""Concept sets: parsing, linting and the built-in BI-RADS set."""
+"""Concept sets: parsing and the built-in BI-RADS set."""
