@@ -111,15 +111,15 @@ def _known(name: str, classes: Mapping[str, Members]) -> set[str]:
     return known
 
 
-def _is_form(node: ast.ClassDef) -> bool:
-    """Is it the form of a dictionary, and so no kind of error?"""
+def _is_typed_dict(node: ast.ClassDef) -> bool:
+    """Is it the type of a dictionary, and so no kind of error?"""
     return any(_last_name(base) == "TypedDict" for base in node.bases)
 
 
 def check_tree(module: ast.Module) -> list[str]:
     """A line for each class that the drawn tree lacks, has in another place, or has without there being one."""
     classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
-    defined = {node.name: node for node in classes if not _is_form(node)}
+    defined = {node.name: node for node in classes if not _is_typed_dict(node)}
     bases = {name: _last_name(node.bases[0]) for name, node in defined.items() if node.bases}
     drawn = drawn_tree(ast.get_docstring(module, clean=False) or "")
 

@@ -12,10 +12,12 @@ from tests.usecases.factories import neuron
 JOB = JobEvidence("exam", 50, None, None, None, ())
 
 
-def judged(unit: int, p: float, *watched: float) -> Neuron:
-    found = neuron(unit, 1.0)
-    evidence = Evidence(Significance(p, 2.0), watched=tuple(Watched(2, "red sports car", one, 1.0) for one in watched))
-    return Neuron(found.unit, found.dead, found.activation, found.concepts, found.images, evidence)
+def judged(unit: int, p: float, *watched_p: float) -> Neuron:
+    plain = neuron(unit, 1.0)
+    evidence = Evidence(
+        Significance(p, 2.0), watched=tuple(Watched(2, "red sports car", p_of_unit, 1.0) for p_of_unit in watched_p)
+    )
+    return Neuron(plain.unit, plain.dead, plain.activation, plain.concepts, plain.images, evidence)
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
@@ -39,21 +41,23 @@ def test_control_is_over_all_layers_and_leaves_dead_units_out() -> None:
         LayerDissection("b", (judged(0, 0.03, 0.004, 0.03),)),
     ]
     (first, second), job = control_discoveries(layers, JOB, watched=2)
-    assert [one.evidence and one.evidence.significance and one.evidence.significance.q for one in first.neurons] == [
+    assert [
+        unit.evidence and unit.evidence.significance and unit.evidence.significance.q for unit in first.neurons
+    ] == [
         pytest.approx(0.003),
         None,
         pytest.approx(0.04),
     ]
     assert second.neurons[0].evidence is not None
-    assert [one.q for one in second.neurons[0].evidence.watched] == pytest.approx([0.024, 0.09])
-    assert [one.significant for one in first.neurons] == [True, None, True]
+    assert [watched.q for watched in second.neurons[0].evidence.watched] == pytest.approx([0.024, 0.09])
+    assert [unit.significant for unit in first.neurons] == [True, None, True]
     assert job is not None
     assert (job.tests, job.largest_p) == (3, 0.04)
 
 
 def test_where_nothing_is_significant_every_label_is_no_concept() -> None:
     [layer], job = control_discoveries([LayerDissection("a", (judged(0, 0.2), judged(1, 0.9)))], JOB, watched=0)
-    assert [one.label for one in layer.neurons] == [None, None]
+    assert [unit.label for unit in layer.neurons] == [None, None]
     assert job is not None
     assert (job.tests, job.largest_p) == (2, None)
 

@@ -148,8 +148,8 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     compute = runner.run
     damaged: list[str] = []
 
-    def damage_after(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
-        result = compute(lease, tell)
+    def damage_after(lease: Lease, report_progress: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, report_progress)
         if lease.stage is Stage.STORE and not damaged:
             key = cast("DissectionResult", result)["layers"][0]["key"]
             damaged.append(key)
@@ -191,9 +191,9 @@ def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
         with transaction(sessions) as session:
             session.execute(text("UPDATE work_items SET ready_at = now()"))
     with transaction(sessions) as session:
-        found, events = job_events(session, job.id, after=0)
+        stored_job, events = job_events(session, job.id, after=0)
     assert vanished
-    assert found.status is JobStatus.SUCCEEDED, found.problem
+    assert stored_job.status is JobStatus.SUCCEEDED, stored_job.problem
     assert [event.data["code"] for event in events if event.kind == "accident"] == ["artifact-lost"]
 
 
@@ -214,19 +214,21 @@ def test_an_image_that_is_swapped_after_it_was_hashed_is_never_taken_for_the_oth
         with transaction(sessions) as session:
             session.execute(text("UPDATE work_items SET ready_at = now()"))
     with transaction(sessions) as session:
-        found, events = job_events(session, job.id, after=0)
-    assert found.status is JobStatus.SUCCEEDED, found.problem
+        stored_job, events = job_events(session, job.id, after=0)
+    assert stored_job.status is JobStatus.SUCCEEDED, stored_job.problem
     assert [event.data["code"] for event in events if event.kind == "accident"] == ["image-changed"]
-    assert found.manifest is not None
-    assert found.manifest["rows_skipped"] == []
+    assert stored_job.manifest is not None
+    assert stored_job.manifest["rows_skipped"] == []
 
     job = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
     inline_host(sessions, settings, runner).work()
     with transaction(sessions) as session:
         again = find_job(session, job.id)
     assert again.manifest is not None
-    assert again.manifest["results"] == found.manifest["results"]
-    assert again.manifest["probe_set"]["images"] == found.manifest["probe_set"]["images"], "of those that were shown"
+    assert again.manifest["results"] == stored_job.manifest["results"]
+    assert again.manifest["probe_set"]["images"] == stored_job.manifest["probe_set"]["images"], (
+        "of those that were shown"
+    )
 
 
 def test_a_lost_shard_is_not_made_again_from_other_images(
@@ -235,8 +237,8 @@ def test_a_lost_shard_is_not_made_again_from_other_images(
     compute = runner.run
     lost: list[str] = []
 
-    def lose_after_probing(lease: Lease, tell: Any, /) -> Mapping[str, Any]:
-        result = compute(lease, tell)
+    def lose_after_probing(lease: Lease, report_progress: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, report_progress)
         if lease.stage is Stage.PROBE and not lost:
             key = cast("ShardResult", result)["key"]
             lost.append(key)
@@ -291,9 +293,9 @@ def test_a_replay_says_whether_the_result_is_the_same(sessions: Sessions, folder
             {"id": job.id},
         )
         other = replay_job(session, RecordingQueue(), job.id)
-    found = run(other).manifest
-    assert found is not None
-    assert found["replay"] == {"of": str(job.id), "identical": False, "differing_layers": ["layer4.0"]}
+    manifest = run(other).manifest
+    assert manifest is not None
+    assert manifest["replay"] == {"of": str(job.id), "identical": False, "differing_layers": ["layer4.0"]}
 
 
 def test_ten_jobs_on_one_target_load_it_once(

@@ -40,9 +40,9 @@ def test_a_job_and_a_local_dissection_say_alike_what_counts_as_independent(
     assert job.status is JobStatus.SUCCEEDED, job.problem
     assert job.manifest is not None
 
-    found = job.manifest["evidence"]
-    assert found is not None
-    assert (found["drawn_by"], found["units"], found["repeated"]) == ("image", ORIGINALS, 2 * ORIGINALS)
+    stored = job.manifest["evidence"]
+    assert stored is not None
+    assert (stored["drawn_by"], stored["units"], stored["repeated"]) == ("image", ORIGINALS, 2 * ORIGINALS)
     assert job.manifest["probe_set"]["merged_rows"] == 3 * ORIGINALS
 
     plan = DissectionPlan(
@@ -57,7 +57,7 @@ def test_a_job_and_a_local_dissection_say_alike_what_counts_as_independent(
     )
     _, manifest = run_dissection(plan, lambda _: None)
     assert manifest["results"] == job.manifest["results"]
-    assert manifest["evidence"] == found
+    assert manifest["evidence"] == stored
 
 
 def test_a_registered_probe_set_says_how_many_rows_were_merged(sessions: Sessions, tmp_path: Path) -> None:

@@ -110,10 +110,10 @@ def test_an_image_that_goes_before_the_result_is_stored_has_no_picture(
 ) -> None:
     compute = runner.run
 
-    def lose_an_image(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
+    def lose_an_image(lease: AnyLease, report_progress: Any, /) -> Mapping[str, Any]:
         if lease.stage is Stage.STORE:
             (folder / "3.png").write_bytes(b"")
-        return compute(lease, tell)
+        return compute(lease, report_progress)
 
     monkeypatch.setattr(runner, "run", lose_an_image)
     job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
@@ -171,9 +171,15 @@ def test_a_checkpoint_compared_with_itself_differs_by_exactly_nothing(
         assert scope.labelled[0] == scope.labelled[1]
         assert (scope.only, scope.concepts[0].value) == (((), ()), 0.0)
         for composition in (scope.categories, scope.broad_categories):
-            assert all((one.gain, one.p, one.q) == (0.0, 1.0, 1.0) for row in composition.rows for one in row.changes)
             assert all(
-                one.low in {None, 0.0} and one.high in {None, 0.0} for row in composition.rows for one in row.changes
+                (change.gain, change.p, change.q) == (0.0, 1.0, 1.0)
+                for row in composition.rows
+                for change in row.changes
+            )
+            assert all(
+                change.low in {None, 0.0} and change.high in {None, 0.0}
+                for row in composition.rows
+                for change in row.changes
             )
             assert composition.divergence[0].value in {None, 0.0}
         churn = scope.churn[0]
@@ -185,9 +191,9 @@ def test_a_checkpoint_compared_with_itself_differs_by_exactly_nothing(
 
 
 def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
-    found = problem(run(submit(sessions, folder, layers=("layer1.7",))))
-    assert (found["code"], found["field"]) == ("unknown-layer", "layers")
-    assert "layer1.0" in found["remedy"]
+    failure = problem(run(submit(sessions, folder, layers=("layer1.7",))))
+    assert (failure["code"], failure["field"]) == ("unknown-layer", "layers")
+    assert "layer1.0" in failure["remedy"]
 
 
 def damage(path: Path) -> None:
@@ -201,10 +207,10 @@ def test_an_unreadable_image_fails_the_job_or_is_counted(
     spoil(folder / "6.png")
     registered = submit(sessions, folder)
     skipping = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
-    found = problem(run(registered))
-    assert found["code"] == "unreadable-image"
-    assert "7" in found["detail"], "the row of the manifest names the image"
-    assert "6.png" not in str(found), "file names may carry patient data"
+    failure = problem(run(registered))
+    assert failure["code"] == "unreadable-image"
+    assert "7" in failure["detail"], "the row of the manifest names the image"
+    assert "6.png" not in str(failure), "file names may carry patient data"
     job = run(skipping)
     assert job.status is JobStatus.SUCCEEDED, job.problem
     assert job.manifest is not None
@@ -230,9 +236,9 @@ def test_nan_activations(sessions: Sessions, folder: Path, run: Run) -> None:
     weights = load_file(path)
     name = next(key for key in weights if key.startswith("layer1.0.") and key.endswith(".weight"))
     save_file(weights | {name: torch.full_like(weights[name], torch.nan)}, path)
-    found = problem(run(submit(sessions, folder)))
-    assert found["code"] == "invalid-activations"
-    assert "layer1.0" in found["detail"]
+    failure = problem(run(submit(sessions, folder)))
+    assert failure["code"] == "invalid-activations"
+    assert "layer1.0" in failure["detail"]
 
 
 def test_a_checkpoint_of_another_architecture(sessions: Sessions, folder: Path, run: Run) -> None:
@@ -247,9 +253,9 @@ def test_a_crash_is_a_failed_job_that_tells_nothing(
         raise RuntimeError("secret")
 
     monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", crash)
-    found = problem(run(submit(sessions, folder)))
-    assert found["code"] == "internal"
-    assert "secret" not in str(found)
+    failure = problem(run(submit(sessions, folder)))
+    assert failure["code"] == "internal"
+    assert "secret" not in str(failure)
 
 
 @pytest.mark.parametrize("stage", [Stage.PROBE, Stage.SCORE, Stage.STORE])
@@ -259,11 +265,11 @@ def test_a_cancelled_job_stores_nothing(
     submitted = submit(sessions, folder)
     compute = runner.run
 
-    def cancel_meanwhile(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
+    def cancel_meanwhile(lease: AnyLease, report_progress: Any, /) -> Mapping[str, Any]:
         if lease.stage is stage:
             with transaction(sessions) as session:
                 cancel_job(session, submitted.id)
-        return compute(lease, tell)
+        return compute(lease, report_progress)
 
     monkeypatch.setattr(runner, "run", cancel_meanwhile)
     job = run(submitted)
@@ -333,9 +339,9 @@ def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
 
 
 def _inspection(session: Session, model: UUID) -> tuple[Sequence[LayerListing] | None, ProblemFields | None]:
-    found = find_inspection(session, model)
-    assert found is not None
-    return found
+    inspection = find_inspection(session, model)
+    assert inspection is not None
+    return inspection
 
 
 def test_a_worker_that_finds_work_wakes_another(
@@ -347,7 +353,7 @@ def test_a_worker_that_finds_work_wakes_another(
     with transaction(sessions) as session:
         without_preparations(session)
     WorkerHost(sessions, settings, queue, store, InlineChild(runner)).work()
-    found = (WORK_TASK, job.id)
-    assert queue.published == [found, found, found], "more shards are ready; scoring begins; storing begins"
+    message = (WORK_TASK, job.id)
+    assert queue.published == [message, message, message], "more shards are ready; scoring begins; storing begins"
     WorkerHost(sessions, settings, queue, store, InlineChild(runner)).work()
     assert len(queue.published) == 3, "one that finds nothing wakes nobody"

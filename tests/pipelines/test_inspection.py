@@ -38,9 +38,9 @@ def host(sessions: Sessions, settings: Settings) -> Iterator[OpenHost]:
         def open_host(runner: str, **changes: object) -> WorkerHost:
             chosen = settings.model_copy(update=changes)
             child = ChildProcess(chosen, f"tests.pipelines.tiny_runner:{runner}")
-            one = WorkerHost(sessions, chosen, RecordingQueue(), open_store(settings.artifacts_url), child)
-            opened.callback(one.close)
-            return one
+            worker_host = WorkerHost(sessions, chosen, RecordingQueue(), open_store(settings.artifacts_url), child)
+            opened.callback(worker_host.close)
+            return worker_host
 
         yield open_host
 
@@ -77,8 +77,8 @@ def expire(sessions: Sessions) -> None:
 
 def problem(sessions: Sessions, model: Resource) -> ProblemFields | None:
     with transaction(sessions) as session:
-        found = find_inspection(session, model.id)
-    return None if found is None else found[1]
+        inspection = find_inspection(session, model.id)
+    return None if inspection is None else inspection[1]
 
 
 def work_off(sessions: Sessions, host: WorkerHost) -> None:
@@ -135,10 +135,10 @@ def test_a_model_that_ends_or_holds_up_who_opens_it_is_given_up(
 def test_what_is_not_the_models_fault_is_tried_again_but_not_for_ever(
     sessions: Sessions, host: OpenHost, model: Resource, runner: str, changes: dict[str, str]
 ) -> None:
-    one = host(runner, max_attempts=3, **changes)
-    one.work()
+    worker_host = host(runner, max_attempts=3, **changes)
+    worker_host.work()
     assert problem(sessions, model) is None
-    work_off(sessions, one)
+    work_off(sessions, worker_host)
     stored = problem(sessions, model)
     assert stored is not None
     assert "3 times" in stored["detail"]
