@@ -1,14 +1,12 @@
 """An `ItemRunner` without database or networks; an item's label says how it behaves."""
 
 import errno
-import json
 import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import reduce
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -38,8 +36,8 @@ UNUSABLE: dict[str | None, Callable[[], Any]] = {
     "NaN": lambda: float("nan"),
     "NUL": lambda: "a\0b",
     "half a character": lambda: "\ud800",
-    "nested deeply": lambda: json.loads("[" * 100 + "]" * 100),
-    "nested endlessly": lambda: reduce(lambda inner, _: [inner], range(100_000), []),
+    "nested deeply": lambda: nested(100),
+    "nested endlessly": lambda: nested(100_000),
     "many values": lambda: [0] * 1_000_001,
     "many bytes": lambda: "x" * messages.MOST_BYTES,
 }
@@ -58,6 +56,13 @@ def given(settings: Settings) -> dict[str, Any]:
         "environment": dict(os.environ),
         "limits": {name: resource.getrlimit(number) for name, number in LIMITS.items()},
     }
+
+
+def nested(levels: int) -> object:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def status_of_reader() -> int:
