@@ -85,7 +85,11 @@ class OneThreadRoute(APIRoute):
         """Raise for such a request that can be refused before it takes a place."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request. Raises TooLarge, TooSlow, Overloaded and what the checks raise before anything was done."""
+        """Serve a request.
+
+        Raises TooLarge, TooSlow, Overloaded and what the checks raise, each before anything was changed. An answer that
+        was only read is made before Overloaded is raised, where there is no memory to send it from.
+        """
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # which says what is allowed
             return
