@@ -37,13 +37,17 @@ class Gate:
         """What `work` returns, or raises, on a thread of its own. long: it may take seconds.
 
         on_entry: called when the request is let in, before its work begins. Raises Overloaded where too many wait
-        already, and where the wait lasted longer than `patience_s`.
+        already, and where the wait lasted longer than `patience_s`, and RuntimeError where the system gives no thread.
         """
         await self._enter(long, patience_s)
-        if on_entry is not None:
-            on_entry()
+        try:
+            if on_entry is not None:
+                on_entry()
+            running = asyncio.wrap_future(self._threads.start(work))
+        except BaseException:
+            self._leave(long)
+            raise
 
-        running = asyncio.wrap_future(self._threads.start(work))
         # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
         running.add_done_callback(lambda _: self._leave(long))
         return await asyncio.shield(running)
