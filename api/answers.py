@@ -8,7 +8,7 @@ from typing import BinaryIO
 import anyio
 from starlette.types import Message, Send
 
-from service.errors import Overloaded
+from api.problems import overloaded
 
 FILE = "mammodissect.response.file"
 """The type of a message with an open file in place of a body."""
@@ -48,10 +48,7 @@ class Answers:
         key = id(answer)
         if key not in self._readers:
             if refusable and self._bytes_going_out and self._bytes_going_out + size > MOST_BYTES:
-                raise Overloaded(
-                    "Too many large answers are being read.",
-                    remedy="Retry after the number of seconds in the header Retry-After.",
-                )
+                raise overloaded("Too many large answers are being read.")
             self._bytes_going_out += size
 
         self._readers[key] += 1
