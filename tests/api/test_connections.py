@@ -142,9 +142,7 @@ def test_an_answer_that_equal_requests_share_counts_once(monkeypatch: pytest.Mon
         taken = asyncio.Event()
         outgoing = Answers()
         shared, other = body(b"x" * 700_000), body(b"x" * 300_000)
-        reading = [
-            asyncio.ensure_future(outgoing.send(shared, taking_after(taken), refusable=True)) for _ in range(13)
-        ]
+        reading = [asyncio.ensure_future(outgoing.send(shared, taking_after(taken), refusable=True)) for _ in range(13)]
         reading.append(asyncio.ensure_future(outgoing.send(other, taking_after(taken), refusable=True)))
         await asyncio.sleep(0)
         reading.pop(0).cancel()  # it counts until the last of its readers has gone

@@ -44,7 +44,7 @@ def test_an_idle_thread_keeps_no_request(threads: Threads, ending: str) -> None:
     async def first() -> None:
         may_end.wait(timeout=30)
 
-    async def work(request: Answer = request) -> None:  # noqa: ARG001
+    async def work(request: Answer = request) -> None:
         if ending == "raises":
             raise ValueError
 
