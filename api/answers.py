@@ -1,18 +1,20 @@
 """Answers on their way out: part by part as their readers take them, and all together in bounded memory."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import anyio
 from starlette.types import Message, Send
 
-from service.errors import Overloaded
+from api.problems import overloaded
 
 FILE = "mammodissect.response.file"
 """The type of a message with an open file in place of a body."""
 
 MOST_BYTES = 256 << 20
-"""Of all answers that go out at the same time; small ones always may."""
+"""Of all large answers that go out at the same time. A small one always may, and a large one that is alone."""
 
 _PART = 1 << 17
 """A connection has a time limit for each part: it is as much as anybody can take in that time."""
@@ -22,26 +24,41 @@ class Answers:
     """Sends answers that were made before."""
 
     def __init__(self) -> None:
-        self._going_out = 0
+        self._bytes_going_out = 0
+        self._readers: Counter[int] = Counter()
+        """Of each large answer that is going out, by its id."""
 
     async def send(self, answer: Sequence[Message], send: Send, *, refusable: bool) -> None:
         """Send an answer.
 
         refusable: it may be made again. Raises Overloaded for such a one where others have taken the memory.
         """
-        size = sum(len(message.get("body", b"")) for message in answer)
-        if refusable and size > _PART and self._going_out + size > MOST_BYTES:
-            raise Overloaded(
-                "Too many large answers are being read.",
-                remedy="Retry after the number of seconds in the header Retry-After.",
-            )
-
-        self._going_out += size
-        try:
+        with self._memory_for(answer, refusable=refusable):
             for message in answer:
                 await _send(message, send)
+
+    @contextmanager
+    def _memory_for(self, answer: Sequence[Message], *, refusable: bool) -> Iterator[None]:
+        """Count a large answer while it goes out: once, however many equal requests share it. Raises Overloaded."""
+        size = sum(len(message.get("body", b"")) for message in answer)
+        if size <= _PART:
+            yield
+            return
+
+        key = id(answer)
+        if key not in self._readers:
+            if refusable and self._bytes_going_out and self._bytes_going_out + size > MOST_BYTES:
+                raise overloaded("Too many large answers are being read.")
+            self._bytes_going_out += size
+
+        self._readers[key] += 1
+        try:
+            yield
         finally:
-            self._going_out -= size
+            self._readers[key] -= 1
+            if self._readers[key] == 0:
+                del self._readers[key]
+                self._bytes_going_out -= size
 
 
 async def _send(message: Message, send: Send) -> None:

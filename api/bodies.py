@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Overloaded, TooLarge, TooSlow
+from api.problems import overloaded
+from service.errors import TooLarge, TooSlow
 
 _FULL_SIZE_AT_ONCE = 16
 """Bodies of the full size for which there is memory at the same time."""
@@ -63,10 +64,7 @@ class Bodies:
             chunk: bytes = message.get("body", b"")
             self._check_size(len(body) + len(chunk))
             if len(chunk) > self._room:
-                raise Overloaded(
-                    "Too many large bodies are being read.",
-                    remedy="Retry after the number of seconds in the header Retry-After.",
-                )
+                raise overloaded("Too many large bodies are being read.")
 
             self._room -= len(chunk)
             body += chunk

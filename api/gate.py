@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic
 
+from api.problems import overloaded
 from api.threads import CLOSING_S, Result, Threads, Work
-from service.errors import Overloaded
 
 MOST_WAITING = 2000
 """Requests that wait for places of one kind; the next is turned away at once."""
@@ -37,13 +37,17 @@ class Gate:
         """What `work` returns, or raises, on a thread of its own. long: it may take seconds.
 
         on_entry: called when the request is let in, before its work begins. Raises Overloaded where too many wait
-        already, and where the wait lasted longer than `patience_s`.
+        already, and where the wait lasted longer than `patience_s`, and RuntimeError where the system gives no thread.
         """
         await self._enter(long, patience_s)
-        if on_entry is not None:
-            on_entry()
+        try:
+            if on_entry is not None:
+                on_entry()
+            running = asyncio.wrap_future(self._threads.start(work))
+        except BaseException:
+            self._leave(long)
+            raise
 
-        running = asyncio.wrap_future(self._threads.start(work))
         # The thread goes on if whoever waits here is cancelled, and keeps its place until it ends.
         running.add_done_callback(lambda _: self._leave(long))
         return await asyncio.shield(running)
@@ -55,7 +59,7 @@ class Gate:
     async def _enter(self, long: bool, patience_s: float) -> None:
         until = asyncio.get_running_loop().time() + patience_s
         if long and not await self._places_for_long.take(until):
-            raise _overloaded("The API is already handling as many long requests as it can.")
+            raise overloaded("The API is already handling as many long requests as it can.")
 
         entered = False
         try:
@@ -65,7 +69,7 @@ class Gate:
                 self._places_for_long.give_back()
 
         if not entered:
-            raise _overloaded("The API is already handling as many requests as it can.")
+            raise overloaded("The API is already handling as many requests as it can.")
 
     def _leave(self, long: bool) -> None:
         self._places.give_back()
@@ -125,7 +129,7 @@ class _Places:
             self._free -= 1
             return True
         if len(self._queue) >= MOST_WAITING:
-            raise _overloaded(f"{len(self._queue)} requests are already waiting.")
+            raise overloaded(f"{len(self._queue)} requests are already waiting.")
 
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
@@ -161,7 +165,3 @@ def _retrieve(answer: asyncio.Task[object]) -> None:
 def _give_up(turn: asyncio.Future[bool]) -> None:
     if not turn.done():
         turn.set_result(False)
-
-
-def _overloaded(detail: str) -> Overloaded:
-    return Overloaded(detail, remedy="Retry after the number of seconds in the header Retry-After.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.config import Settings
 from service.domain.trail import API, COMMAND_LINE, REGISTRY, SCHEDULER, UNAUTHENTICATED
 from service.errors import InvalidInput
+from service.key_files import check_key
 
 _NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 _TAKEN = (API, COMMAND_LINE, REGISTRY, SCHEDULER, UNAUTHENTICATED)
@@ -14,8 +15,7 @@ _REMEDY = (
     "Write `name=key,name=key`, with names of small letters, digits, dots, dashes and underscores, "
     "and keys of letters, digits and signs of ASCII."
 )
-_KEY = re.compile("[!-~]([ -~]*[!-~])?")
-_NOT_SENT = "begins or ends with a blank, or has other characters than ASCII's, which no client can send"
+_SINGLE_REMEDY = "Write letters, digits and signs of ASCII, with no blank around them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,7 @@ def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
     """The keys of API_KEY and API_KEYS. Raises InvalidInput for none at all and for a bad list; it tells no key."""
     keys = []
     if single_key := settings.api_key.get_secret_value():
-        if not _KEY.fullmatch(single_key):
-            raise InvalidInput(
-                f"API_KEY {_NOT_SENT}.",
-                field="api_key",
-                remedy="Write letters, digits and signs of ASCII, with no blank around them.",
-            )
-
+        check_key(single_key, what="API_KEY", field="api_key", remedy=_SINGLE_REMEDY)
         keys.append(ApiKey(API, single_key.encode()))
 
     parts = filter(None, settings.api_keys.get_secret_value().split(","))
@@ -44,8 +38,7 @@ def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
         name, _, key = part.strip().partition("=")
         if not _NAME.fullmatch(name) or not key:
             raise _invalid(f"Key {number} of API_KEYS has an invalid name, or is empty.")
-        if not _KEY.fullmatch(key):
-            raise _invalid(f"Key {number} of API_KEYS, {name}, {_NOT_SENT}.", name)
+        check_key(key, what=f"Key {number} of API_KEYS, {name},", field="api_keys", value=name, remedy=_REMEDY)
         if name in _TAKEN or name in {earlier.name for earlier in keys}:
             raise _invalid(f"The name of key {number} of API_KEYS, {name}, is taken.", name)
         if key.encode() in {earlier.key for earlier in keys}:

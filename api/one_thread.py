@@ -49,12 +49,11 @@ class Entrance:
         key = (*target, tuple(scope["headers"]))
         return await self._equal_reads.run(key, work, long=long)
 
-    async def read_file(self, work: Work[list[Message]]) -> list[Message]:
-        """The answer to a request for a file, which has one reader. Raises Overloaded."""
-        return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
+    async def work_alone(self, work: Work[list[Message]]) -> list[Message]:
+        """The answer to a request that shares it with nobody: it may change something, or ask for an open file.
 
-    async def change(self, work: Work[list[Message]]) -> list[Message]:
-        """The answer to a request that may change something. Raises Overloaded."""
+        Raises Overloaded.
+        """
         return await self._gate.run(work, long=True, patience_s=LONG_PATIENCE_S)
 
 
@@ -85,7 +84,11 @@ class OneThreadRoute(APIRoute):
         """Raise for such a request that can be refused before it takes a place."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request. Raises TooLarge, TooSlow, Overloaded and what the checks raise before anything was done."""
+        """Serve a request.
+
+        Raises TooLarge, TooSlow, Overloaded and what the checks raise, each before anything was changed. An answer that
+        was only read is made before Overloaded is raised, where there is no memory to send it from.
+        """
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # which says what is allowed
             return
@@ -101,7 +104,7 @@ class OneThreadRoute(APIRoute):
         try:
             async with entrance.bodies_of(scope).read(scope, receive) as body:
                 self.check_body(scope, body)
-                answer = await entrance.change(lambda: _collect(work_on, scope, body))
+                answer = await entrance.work_alone(lambda: _collect(work_on, scope, body))
         except ClientDisconnect:
             return
 
@@ -121,7 +124,7 @@ class FileRoute(OneThreadRoute):
     """A route that may take seconds, and whose answer may be an `OpenFileResponse`."""
 
     async def _read(self, entrance: Entrance, work: Work[list[Message]], scope: Scope) -> list[Message]:  # noqa: ARG002
-        return await entrance.read_file(work)
+        return await entrance.work_alone(work)
 
 
 class OpenFileResponse(Response):

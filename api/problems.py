@@ -97,6 +97,11 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def overloaded(detail: str) -> Overloaded:
+    """The error for a request that may be sent again soon, as `answer_to` tells its client."""
+    return Overloaded(detail, remedy="Retry after the number of seconds in the header Retry-After.")
+
+
 def answer_to(error: DissectError) -> JSONResponse:
     """The problem that an error is."""
     statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)

@@ -29,14 +29,14 @@ class Threads:
         self._tasks: SimpleQueue[tuple[Work[object], contextvars.Context, Future[Any]] | None] = SimpleQueue()
 
     def start(self, work: Work[Result]) -> Future[Result]:
-        """Have a thread do it."""
-        result: Future[Result] = Future()
-        self._tasks.put((work, contextvars.copy_context(), result))
+        """Have a thread do it. Raises RuntimeError where the system gives no thread; then nothing will be done."""
         if len(self._threads) < self._count:
             thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
+        result: Future[Result] = Future()
+        self._tasks.put((work, contextvars.copy_context(), result))
         return result
 
     def close(self, within_s: float = CLOSING_S) -> None:
@@ -50,15 +50,17 @@ class Threads:
     def _work(self) -> None:
         with asyncio.Runner() as runner:
             while (task := self._tasks.get()) is not None:
-                work, context, result = task
-                if not result.set_running_or_notify_cancel():
-                    continue
+                _do(runner, *task)
+                del task  # an idle thread keeps no request in memory, and no answer
 
-                try:
-                    value = runner.run(work(), context=context)
-                except BaseException as error:
-                    result.set_exception(error)
-                else:
-                    result.set_result(value)
 
-                del task, work, context, result  # an idle thread keeps no request in memory
+def _do(runner: asyncio.Runner, work: Work[object], context: contextvars.Context, result: Future[Any]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+
+    try:
+        value = runner.run(work(), context=context)
+    except BaseException as error:
+        result.set_exception(error)
+    else:
+        result.set_result(value)

@@ -207,8 +207,8 @@ def _leaning(mammography: Path, clips: Path) -> Iterator[Row]:
 
 def _untouched(audits: list[Audit]) -> list[Row]:
     facts = [audit.facts for audit in audits if audit.facts is not None]
-    again = sum(one.identical is True for one in facts)
-    zero = sum(one.drift is not None and one.drift.zero for one in facts)
+    again = sum(fact.identical is True for fact in facts)
+    zero = sum(fact.drift is not None and fact.drift.zero for fact in facts)
     broken = Counter(
         outcome.rule
         for audit in audits
@@ -225,10 +225,12 @@ def _untouched(audits: list[Audit]) -> list[Row]:
 
 def _spoilt(name: str, audit: Audit, expected: str) -> Iterator[Row]:
     """A row for each rule; the expected one must fail."""
-    for one in _judgement(audit).outcomes:
-        failed = one.outcome == "fail"
-        goal, met = ("fail", failed) if one.kind == expected else ("", None)
-        yield Row(f"{name}: {one.rule}: {one.outcome}. {one.reason}", 0, failed, "failed", failed, goal, met)
+    for outcome in _judgement(audit).outcomes:
+        failed = outcome.outcome == "fail"
+        goal, met = ("fail", failed) if outcome.kind == expected else ("", None)
+        yield Row(
+            f"{name}: {outcome.rule}: {outcome.outcome}. {outcome.reason}", 0, failed, "failed", failed, goal, met
+        )
 
 
 def _judgement(audit: Audit) -> Judgement:

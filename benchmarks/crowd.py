@@ -16,9 +16,11 @@ NO_ANSWER = 0
 LARGE = 8 << 20
 """More bytes than the systems of both sides take in for a connection that nobody reads from."""
 
+_ASK_AGAIN_S = 0.1
+
 
 def large_concept_set(name: str) -> dict[str, Any]:
-    """One whose JSON is large."""
+    """A concept set whose JSON is large."""
     long = "x" * 280
     concepts = [{"text": f"{number} {long}", "synonyms": [f"same as {number} {long}"]} for number in range(15_000)]
     return {"name": name, "concepts": concepts}
@@ -75,18 +77,28 @@ class Crowd:
         return reader, writer
 
     async def read_slowly(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Ask for a large answer, and read nothing behind its head. Raises ValueError where it could arrive whole."""
-        while True:
-            reader, writer = await self.open(self.head("GET", path), receive_buffer=4096)
-            first = await reader.readuntil(b"\r\n\r\n")
-            status = int(first.split(b" ", 2)[1])
-            length = int(first.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            if status == 200 and length >= LARGE:
-                return reader, writer
+        """Ask for a large answer, and read nothing behind its head.
 
-            writer.close()
-            if status != 503:  # many ask at the same time for what takes long to make
-                raise ValueError(f"{path} was answered {status} with {length} bytes, which a connection may hold")
+        Raises ValueError where it could arrive whole, and TimeoutError where none comes.
+        """
+        async with asyncio.timeout(self.patience_s):
+            while (connection := await self._begin_reading(path)) is None:
+                await asyncio.sleep(_ASK_AGAIN_S)
+        return connection
+
+    async def _begin_reading(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection behind the head of a large answer; None where many ask for what takes long to make."""
+        reader, writer = await self.open(self.head("GET", path), receive_buffer=4096)
+        first = await reader.readuntil(b"\r\n\r\n")
+        status = int(first.split(b" ", 2)[1])
+        length = int(first.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if status == 200 and length >= LARGE:
+            return reader, writer
+
+        writer.close()
+        if status != 503:
+            raise ValueError(f"{path} was answered {status} with {length} bytes, which a connection may hold")
+        return None
 
     def head(self, method: str, path: str, *headers: str) -> bytes:
         """The head of a request that closes its connection."""

@@ -56,7 +56,8 @@ def _dissect(checkpoint: Path, dissector: Path, probes: ProbeSet) -> Dissection:
 
 
 def _compare(first: Dissection, second: Dissection) -> Comparison:
-    networks, concepts = [read_labels(one.layers) for one in (first, second)], builtin_concept_set("bi-rads")
+    networks = [read_labels(dissection.layers) for dissection in (first, second)]
+    concepts = builtin_concept_set("bi-rads")
     dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
     texts = embed_concepts(dissector, concepts.texts).numpy()
     return compare(networks, [ARCHITECTURE] * 2, concepts, not_tested_reasons=[None, None], concept_embeddings=texts)
@@ -64,7 +65,7 @@ def _compare(first: Dissection, second: Dissection) -> Comparison:
 
 def _rows(comparison: Comparison) -> list[Row]:
     """Beyond the noise, some category of calcifications must gain and none lose, and some other must lose."""
-    categories = sorted(comparison.network.categories.rows, key=lambda one: -one.changes[0].gain)
+    categories = sorted(comparison.network.categories.rows, key=lambda row: -row.changes[0].gain)
     beyond = [row for row in categories if row.changes[0].exceeds_noise]
     gained, lost = (
         [row.name.startswith("calcification") for row in beyond if row.changes[0].gain * sign > 0] for sign in (1, -1)
@@ -102,5 +103,5 @@ def _semantic(comparison: Comparison) -> Measured:
 
 def _unchanged(comparison: Comparison) -> Iterable[Row]:
     changes = [row.changes[0] for row in comparison.network.categories.rows]
-    most = max(max(abs(one.gain), abs(one.low or 0), abs(one.high or 0)) for one in changes)
+    most = max(max(abs(change.gain), abs(change.low or 0), abs(change.high or 0)) for change in changes)
     return [Row("the network against itself: largest change", 0, most, "neurons", most, "exactly 0", most == 0)]

@@ -99,7 +99,7 @@ def run() -> list[Row]:
         fitted = Path(os.environ.get("PHANTOM_TARGETS", root)) / "longer"
         targets = fit_phantom_targets(files.checkpoint, fitted, lambda _: None, PhantomTraining.longer())
         units = measure_head(targets.mammography, read_manifest(files.phantoms, name="phantoms"))
-    return [*_rows("head units", [one for one in units if one.qualified]), *_rows("  able ones", _fair(units))]
+    return [*_rows("head units", [unit for unit in units if unit.qualified]), *_rows("  able ones", _fair(units))]
 
 
 def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
@@ -114,16 +114,16 @@ def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
     neurons: dict[str, tuple[Neuron, ...]] = {}
     verdicts: dict[str, Qualification] = {}
     for name, method in methods.items():
-        its = replace(options, method=method)
-        found = name_neurons(
-            probing, images.items, texts, _CONCEPTS, its, finding_of_concept=names, progress=lambda _: None
+        own_options = replace(options, method=method)
+        named = name_neurons(
+            probing, images.items, texts, _CONCEPTS, own_options, finding_of_concept=names, progress=lambda _: None
         )
-        layers, evidence = control_discoveries(found.layers, found.evidence, watched=0)
+        layers, evidence = control_discoveries(named.layers, named.evidence, watched=0)
         neurons[name] = layers[0].neurons
-        verdicts |= {one.finding: one for one in (evidence.qualifications if evidence else ())}
+        verdicts |= {verdict.finding: verdict for verdict in (evidence.qualifications if evidence else ())}
     recognised = _recognised(probing, images.items)
     return [
-        HeadUnit(finding, verdicts[finding], own, {name: its[unit] for name, its in neurons.items()})
+        HeadUnit(finding, verdicts[finding], own, {name: of_layer[unit] for name, of_layer in neurons.items()})
         for unit, (finding, own) in enumerate(zip(FINDINGS, recognised, strict=True))
         if own is not None
     ]
@@ -142,11 +142,11 @@ def _recognised(probing: Probing, items: Sequence[ProbeItem]) -> list[Recognitio
 
 def _fair(units: Iterable[HeadUnit]) -> list[HeadUnit]:
     """A unit that cannot tell its finding cannot be named after it."""
-    return [one for one in units if one.qualified and one.able]
+    return [unit for unit in units if unit.qualified and unit.able]
 
 
 def _rows(what: str, units: Sequence[HeadUnit]) -> list[Row]:
-    shares = {method: sum(one.right(method) for one in units) / len(units) for method in METHODS}
+    shares = {method: sum(unit.right(method) for unit in units) / len(units) for method in METHODS}
     published = shares[_PUBLISHED]
     return [
         Row(
@@ -163,34 +163,34 @@ def _rows(what: str, units: Sequence[HeadUnit]) -> list[Row]:
 
 def _print_tables(checkpoint: Path, images: int, series: Sequence[int]) -> None:
     with tempfile.TemporaryDirectory() as root:
-        for one in series:
-            probes = read_manifest(write_samples(Path(root), phantoms=images, seed=one).phantoms, name="phantoms")
-            _print_table(f"Series {one}, {images} phantoms", measure_head(checkpoint, probes))
+        for seed in series:
+            probes = read_manifest(write_samples(Path(root), phantoms=images, seed=seed).phantoms, name="phantoms")
+            _print_table(f"Series {seed}, {images} phantoms", measure_head(checkpoint, probes))
 
 
 def _print_table(title: str, units: Sequence[HeadUnit]) -> None:
     print(f"\n{title}\n\n| finding | dissector | head unit | {' | '.join(METHODS)} |")
     print("|---|---|---|" + "---|" * len(METHODS))
-    for one in units:
-        dissector = f"{one.dissector.auroc or 0:.3f}" + (", qualified" if one.qualified else "")
-        unit = f"{one.unit.auroc:.3f}" + ("" if one.able else " (weak)")
-        cells = (_cell(one, method) for method in METHODS)
-        print(f"| {one.finding} | {dissector} | {unit} | {' | '.join(cells)} |")
+    for unit in units:
+        dissector = f"{unit.dissector.auroc or 0:.3f}" + (", qualified" if unit.qualified else "")
+        auroc = f"{unit.unit.auroc:.3f}" + ("" if unit.able else " (weak)")
+        cells = (_cell(unit, method) for method in METHODS)
+        print(f"| {unit.finding} | {dissector} | {auroc} | {' | '.join(cells)} |")
     for what, among in (
-        ("qualified", [one for one in units if one.qualified]),
+        ("qualified", [unit for unit in units if unit.qualified]),
         ("qualified and able", _fair(units)),
         ("every", units),
     ):
-        counts = (f"{sum(one.right(method) for one in among)} of {len(among)}" for method in METHODS)
+        counts = (f"{sum(unit.right(method) for unit in among)} of {len(among)}" for method in METHODS)
         print(f"| **{what}** | | | {' | '.join(counts)} |", flush=True)
 
 
-def _cell(one: HeadUnit, method: str) -> str:
-    neuron = one.neurons[method]
+def _cell(unit: HeadUnit, method: str) -> str:
+    neuron = unit.neurons[method]
     best = neuron.concepts[0]
-    right = names_finding(_CONCEPTS.concepts[best.concept], one.finding)
-    told = {"exact": "exact", "synonym": f"synonym: {best.text}", "no": f"**{best.text}**"}[right]
-    return told if neuron.significant else f"{told} (not significant)"
+    right = names_finding(_CONCEPTS.concepts[best.concept], unit.finding)
+    label = {"exact": "exact", "synonym": f"synonym: {best.text}", "no": f"**{best.text}**"}[right]
+    return label if neuron.significant else f"{label} (not significant)"
 
 
 if __name__ == "__main__":

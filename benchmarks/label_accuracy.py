@@ -110,10 +110,10 @@ def _compare(probe: Probe, sharing: int) -> list[Row]:
     }
     published = measured[_PUBLISHED]
     rows = []
-    for method, found in measured.items():
-        goal, met = ("0.1 more, and 0.9", found >= max(published + 0.1, 0.9)) if method == _OURS else ("", None)
+    for method, share in measured.items():
+        goal, met = ("0.1 more, and 0.9", share >= max(published + 0.1, 0.9)) if method == _OURS else ("", None)
         name = f"right labels, {sharing} units a finding: {method}"
-        rows.append(Row(name, published, found, "share", found / max(published, 1e-9), goal, met))
+        rows.append(Row(name, published, share, "share", share / max(published, 1e-9), goal, met))
     return rows
 
 
@@ -130,11 +130,12 @@ def draw_probe(series: int, images: int) -> Probe:
     embeddings, labels = torch.cat(embedded), torch.tensor(truth)
     by_name = (embeddings @ dissector.embed_texts(FINDINGS).t()).numpy()
     exams = [index // _IMAGES_PER_EXAM for index in range(images)]
-    told = [recognise(by_name[:, f], labels[:, f].numpy(), exams) for f in range(len(FINDINGS))]
+    recognitions = [recognise(by_name[:, f], labels[:, f].numpy(), exams) for f in range(len(FINDINGS))]
+    qualified = [recognition is not None and recognition.low >= LEAST_AUROC for recognition in recognitions]
     return Probe(
         scores=embeddings @ dissector.embed_texts(builtin_concept_set("bi-rads").texts).t(),
         truth=labels,
-        qualified=torch.tensor([one is not None and one.low >= LEAST_AUROC for one in told]),
+        qualified=torch.tensor(qualified),
     )
 
 
@@ -164,7 +165,7 @@ def measure(
     probe: Probe, signals: Sequence[float], noise: Noise, sharing: int, seed: int
 ) -> dict[str, dict[float, Accuracy]]:
     """Accuracy of each method at each signal, over 20 units for each finding in as many layers as that takes."""
-    found: dict[str, dict[float, Accuracy]] = {method: {} for method in METHODS}
+    accuracies: dict[str, dict[float, Accuracy]] = {method: {} for method in METHODS}
     for step, signal in enumerate(signals):
         layers = [
             plant(probe.truth, signal, noise, sharing, 1000 * seed + 100 * step + layer)
@@ -173,14 +174,14 @@ def measure(
         findings = torch.cat([own for _, own in layers])
         for method, function in METHODS.items():
             scored = [function(probe.scores, activations)[: len(own)] for activations, own in layers]
-            found[method][signal] = _accuracy(torch.cat(scored).argmax(dim=1), findings, probe)
-    return found
+            accuracies[method][signal] = _accuracy(torch.cat(scored).argmax(dim=1), findings, probe)
+    return accuracies
 
 
 def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dict[float, tuple[float, ...]]]:
     """Of qualified findings' units, the share with a significant label and with one that is also right; and the share
     of the units that know nothing with a significant label. 20 units a finding, normal noise."""
-    found: dict[str, dict[float, tuple[float, ...]]] = {method: {} for method in SCORERS}
+    shares_of: dict[str, dict[float, tuple[float, ...]]] = {method: {} for method in SCORERS}
     images, concepts = probe.scores.shape
     columns = ConceptColumns(images, concepts, lambda start, stop: probe.scores[:, start:stop], exist=True)
     exams = Exams(torch.arange(images) // _IMAGES_PER_EXAM, -(-images // _IMAGES_PER_EXAM), "exam")
@@ -196,11 +197,11 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
                 table = null_table(scorer, group.sets, best.prior, len(top), ())
                 p[group.units] = tail_p(best.scores[group.units, 0], table.best)
             significant = torch.tensor(false_discovery_control(p.numpy())) <= LEVEL
-            know, told = significant[: len(findings)], probe.qualified[findings]
+            know, qualified = significant[: len(findings)], probe.qualified[findings]
             right = best.indices[: len(findings), 0] == _own_concepts()[findings]
-            shares = (know[told], (know & right)[told], significant[len(findings) :])
-            found[method][signal] = tuple(float(share.float().mean()) for share in shares)
-    return found
+            shares = (know[qualified], (know & right)[qualified], significant[len(findings) :])
+            shares_of[method][signal] = tuple(float(share.float().mean()) for share in shares)
+    return shares_of
 
 
 def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
@@ -228,14 +229,14 @@ def _print_tables(images: int, series: Sequence[int]) -> None:
         ("heavy-tailed", 20),
         ("exam", 20),
     )
-    for one in series:
-        probe = draw_probe(one, images)
-        print(f"Series {one}, {images} images ({int(probe.qualified.sum())} qualified findings)")
-        discovered = discover(probe, SIGNALS, one)
+    for seed in series:
+        probe = draw_probe(seed, images)
+        print(f"Series {seed}, {images} images ({int(probe.qualified.sum())} qualified findings)")
+        discovered = discover(probe, SIGNALS, seed)
         for place, what in enumerate(("significant", "significant and right", "significant noise")):
             _print_table(what, {m: {s: f[place] for s, f in figures.items()} for m, figures in discovered.items()})
         for noise, sharing in kinds:
-            measured = measure(probe, SIGNALS, noise, sharing, one)
+            measured = measure(probe, SIGNALS, noise, sharing, seed)
             for what in ("qualified", "every", "category"):
                 shares = {m: {s: getattr(f, what) for s, f in figures.items()} for m, figures in measured.items()}
                 _print_table(f"{noise} noise, {sharing} units a finding: {what}", shares)

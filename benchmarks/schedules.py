@@ -32,10 +32,10 @@ def run() -> list[Row]:
 def _under_kills() -> Row:
     with tempfile.TemporaryDirectory() as folder, PostgresServer(Path(folder)) as postgres:
         upgrade(postgres.url)
-        found = simulated.run(postgres.url, kills=_KILLS, days=_DAYS, seed=1)
-    wrong = sum(len(fires) for fires in found.wrong.values())
-    name = f"of {found.due} fires those not audited exactly once, three schedulers, {found.kills} kills"
-    return Row(name, 0, wrong, "fires", wrong / found.due, "= 0", wrong == 0)
+        outcome = simulated.run(postgres.url, kills=_KILLS, days=_DAYS, seed=1)
+    wrong = sum(len(fires) for fires in outcome.wrong.values())
+    name = f"of {outcome.due} fires those not audited exactly once, three schedulers, {outcome.kills} kills"
+    return Row(name, 0, wrong, "fires", wrong / outcome.due, "= 0", wrong == 0)
 
 
 def _against_a_walk() -> Row:
@@ -79,8 +79,8 @@ def _of_library(expression: str, zone: str, start: datetime, end: datetime) -> I
     return itertools.dropwhile(lambda fire: fire <= start, itertools.takewhile(lambda fire: fire <= end, instants))
 
 
-def _differences(truth: list[datetime], found: Iterable[datetime]) -> int:
+def _differences(truth: list[datetime], fires: Iterable[datetime]) -> int:
     """Fires that one has and the other not; and a whole list that is out of order or has a fire twice."""
-    listed = list(found)
+    listed = list(fires)
     wrong = len(set(truth) ^ set(listed))
     return wrong if wrong or listed == truth else len(listed)

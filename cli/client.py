@@ -45,7 +45,7 @@ class ServiceClient:
 
     def __init__(self, url: str, api_key: str) -> None:
         """Raises InvalidInput for a URL, key, proxy or certificate file that cannot be used. Nothing connects yet."""
-        check_key(api_key, field="api_key", value=None, remedy="Give the API key that the service was started with.")
+        check_key(api_key, field="api_key", remedy="Give the API key that the service was started with.")
         address = service_url(url)
         self._proxy = proxy_for(address, os.environ)
         self._http = httpx.Client(

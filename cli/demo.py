@@ -20,6 +20,7 @@ from cli.samples import Samples, write_samples
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
 from service.domain.json_values import StoredJson
+from service.process_memory import hide_process_memory
 
 CONCEPTS = "bi-rads"
 FROZEN, LATE, HEAD = "_blocks.7", ["_blocks.10", "_blocks.15"], "_fc"
@@ -65,6 +66,7 @@ def run_demo(data_dir: Path) -> None:
 
     Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
     """
+    hide_process_memory()  # it will have the key of its stack
     console = Console(markup=False)
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):

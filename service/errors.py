@@ -243,7 +243,7 @@ class Unavailable(DissectError):
 
 
 class Overloaded(Unavailable):
-    """More is asked at once than can be worked on; nothing has been done."""
+    """More is asked at once than can be worked on; nothing has been changed."""
 
     code, title = "overloaded", "Too many requests at once"
 

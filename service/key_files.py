@@ -20,7 +20,7 @@ _MARKS = (
 def read_key(path: Path, *, field: str, remedy: str) -> str:
     """The API key in a file. Raises InvalidInput, naming the file, where it holds anything but one line of ASCII."""
     key = read_key_text(path, what="API key", field=field, remedy=remedy)
-    check_key(key, field=field, value=path, remedy=remedy)
+    check_key(key, what=f"The API key in {path}", field=field, value=path, remedy=remedy)
     return key
 
 
@@ -57,16 +57,20 @@ def read_key_text(path: Path, *, what: str, field: str, remedy: str) -> str:
     return text
 
 
-def check_key(key: str, *, field: str, value: object, remedy: str) -> None:
-    """Raises InvalidInput for what no HTTP header carries as a key. value: what is told in place of the key."""
+def check_key(key: str, *, what: str = "The API key", field: str, value: object = None, remedy: str) -> None:
+    """Raises InvalidInput for what no HTTP header carries as a key.
+
+    what: the key's name in the error. value: what is told in place of the key.
+    """
     if not key.strip():
         problem = "is empty"
     elif not key.isascii():
         problem = "holds characters that are not ASCII"
     elif not key.isprintable():
         problem = "is more than one line, or holds control characters"
+    elif key != key.strip():
+        problem = "begins or ends with a blank"
     else:
         return
 
-    where = "" if value is None else f": {value}"
-    raise InvalidInput(f"The API key {problem}{where}.", field=field, value=value, remedy=remedy)
+    raise InvalidInput(f"{what} {problem}.", field=field, value=value, remedy=remedy)

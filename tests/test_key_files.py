@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from cli.client import ServiceClient
 from cli.connection import connect
 from service.errors import InvalidInput
 from service.key_files import read_key, read_key_text
@@ -64,6 +65,13 @@ def test_what_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes, why: 
 def test_what_is_no_file_of_a_key_is_refused_by_name(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
         connect("http://127.0.0.1:9", tmp_path / name)
+
+
+@pytest.mark.parametrize("key", [" open sesame", "open sesame "])
+def test_a_client_refuses_a_key_that_the_service_would_not_start_with(key: str) -> None:
+    with pytest.raises(InvalidInput, match="begins or ends with a blank") as refused:
+        ServiceClient("http://127.0.0.1:9", key)
+    assert "sesame" not in str(refused.value)
 
 
 def test_a_key_may_come_through_a_pipe(tmp_path: Path) -> None:

@@ -42,11 +42,13 @@ class WebhookRoute(OneThreadRoute):
     def check_head(self, scope: Scope) -> None:
         """Raise Conflict without a secret, RequestValidationError without headers, and Unauthorized for old ones."""
         _secret(scope)
-        check_timestamp(_signature_headers(scope).timestamp, datetime.now(UTC))
+        headers = _signature_headers(scope)
+        check_timestamp(headers.timestamp, datetime.now(UTC))
+        scope.setdefault("state", {})["signature_headers"] = headers
 
     def check_body(self, scope: Scope, body: bytes) -> None:
-        """Raise Unauthorized unless the body is signed."""
-        headers = _signature_headers(scope)
+        """Raise Unauthorized unless the body is signed, by the headers that `check_head` has kept."""
+        headers: SignatureHeaders = scope["state"]["signature_headers"]
         signed = Signed(headers.signature, headers.delivery_id, headers.timestamp, body)
         check_signature(signed, _secret(scope))
 
@@ -61,7 +63,7 @@ async def _body(request: Request) -> bytes:
 @router.post("/registry-events", status_code=status.HTTP_202_ACCEPTED)
 def hear_event(
     request: Request,
-    _: Annotated[SignatureHeaders, Header()],
+    _: Annotated[SignatureHeaders, Header()],  # for the contract; the route's class has checked them
     body: Annotated[bytes, Depends(_body)],
     session: SessionDep,
     queue: QueueDep,

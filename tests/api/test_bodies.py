@@ -93,7 +93,7 @@ def test_what_is_no_webhook_is_refused_before_its_body_is_read(port: int, hearin
 def test_what_is_not_signed_takes_no_place(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = client.app
     app.state.settings = app.state.settings.model_copy(update={"mlflow_webhook_secret": SecretStr("shared")})
-    monkeypatch.setattr(app.state.entrance, "change", None)
+    monkeypatch.setattr(app.state.entrance, "work_alone", None)
     stamp = str(int(time.time()))
     headers = {"X-MLflow-Signature": "v1,x", "X-MLflow-Delivery-Id": "1", "X-MLflow-Timestamp": stamp}
     refused = problem(client.post("/registry-events", content=b"{}", headers=headers), 401)

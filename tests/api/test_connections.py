@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import Message
+from starlette.types import Message, Send
 
 from api import answers, connections
 from api.answers import Answers
@@ -101,8 +101,8 @@ def test_all_answers_together_take_bounded_memory(monkeypatch: pytest.MonkeyPatc
             sent.append(message)
 
         outgoing = Answers()
-        large, small = body(b"x" * 700_000), body(b"x" * 100_000)
-        first = asyncio.ensure_future(outgoing.send(large, send_slowly, refusable=True))
+        first_large, large, small = body(b"x" * 700_000), body(b"x" * 700_000), body(b"x" * 100_000)
+        first = asyncio.ensure_future(outgoing.send(first_large, send_slowly, refusable=True))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await outgoing.send(large, send, refusable=True)
@@ -111,6 +111,48 @@ def test_all_answers_together_take_bounded_memory(monkeypatch: pytest.MonkeyPatc
         taken.set()
         await first
         await outgoing.send(large, send, refusable=True)
+
+    asyncio.run(scene())
+
+
+def test_an_answer_over_the_limit_goes_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_BYTES", 1 << 20)
+
+    async def scene() -> None:
+        taken = asyncio.Event()
+        outgoing = Answers()
+        small, huge = body(b"x" * 100_000), body(b"x" * (2 << 20))
+        reading = [asyncio.ensure_future(outgoing.send(small, taking_after(taken), refusable=True))]
+        await asyncio.sleep(0)
+        reading.append(asyncio.ensure_future(outgoing.send(huge, taking_after(taken), refusable=True)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await outgoing.send(body(b"x" * (2 << 20)), taking_after(taken), refusable=True)
+
+        taken.set()
+        await asyncio.gather(*reading)
+
+    asyncio.run(scene())
+
+
+def test_an_answer_that_equal_requests_share_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_BYTES", 1 << 20)
+
+    async def scene() -> None:
+        taken = asyncio.Event()
+        outgoing = Answers()
+        shared, other = body(b"x" * 700_000), body(b"x" * 300_000)
+        reading = [asyncio.ensure_future(outgoing.send(shared, taking_after(taken), refusable=True)) for _ in range(13)]
+        reading.append(asyncio.ensure_future(outgoing.send(other, taking_after(taken), refusable=True)))
+        await asyncio.sleep(0)
+        reading.pop(0).cancel()  # it counts until the last of its readers has gone
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await outgoing.send(body(b"x" * 300_000), taking_after(taken), refusable=True)
+
+        taken.set()
+        await asyncio.gather(*reading)
+        await outgoing.send(body(b"x" * 1_000_000), taking_after(taken), refusable=True)
 
     asyncio.run(scene())
 
@@ -127,6 +169,15 @@ def test_an_answer_goes_out_in_parts_and_whole(size: int) -> None:
     assert b"".join(message["body"] for message in sent) == content
     assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]
     assert len(sent) == max(1, -(-size // (1 << 17)))
+
+
+def taking_after(event: asyncio.Event) -> Send:
+    """A reader that takes nothing before the event."""
+
+    async def send(_: Message) -> None:
+        await event.wait()
+
+    return send
 
 
 def body(content: bytes) -> list[Message]:

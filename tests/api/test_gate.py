@@ -11,7 +11,6 @@ import pytest
 
 from api import gate as module
 from api.gate import EqualReads, Gate
-from api.threads import Threads
 from service.errors import Overloaded
 
 
@@ -221,6 +220,28 @@ def test_an_error_comes_out_and_leaves_the_place() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_a_thread_that_does_not_start_takes_no_place(desk: Desk, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene() -> int:
+        gate = Gate(2)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            for _ in range(3):
+                with pytest.raises(RuntimeError):
+                    await gate.run(desk.work(1), long=long, patience_s=0.01)
+
+        desk.end()
+        number = await gate.run(desk.work(2), long=long, patience_s=0.01)
+        gate.close()
+        return number
+
+    assert asyncio.run(scene()) == 2
+    assert desk.order == [2]
+
+
 STUCK = """
 import asyncio, threading
 from pydantic import SecretStr
@@ -255,13 +276,3 @@ asyncio.run(main())
 def test_work_that_never_ends_keeps_no_process_from_ending() -> None:
     ended = subprocess.run([sys.executable, "-c", STUCK], check=True, capture_output=True, text=True)
     assert (ended.stdout, ended.stderr) == ("closed\n", "")
-
-
-@pytest.mark.timeout(60)
-def test_all_threads_are_waited_for_together(desk: Desk) -> None:
-    threads = Threads("test", 40)
-    for number in range(40):
-        threads.start(desk.work(number))
-    asyncio.run(desk.wait_until_begun(40))
-    threads.close(within_s=2.0)
-    assert len(desk.threads) == 40
