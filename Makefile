@@ -30,7 +30,7 @@ up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)
 	$(BIN)/mammodissect up --data-dir $(or $(DATA_DIR),.stack) --port $(or $(PORT),8000)
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: setup ## Formatting, lint, types, import direction, dependencies, docstrings, links of the documents
 	$(BIN)/ruff format --check .
