@@ -66,6 +66,7 @@ _OF_THE_FILE = frozenset(
         errno.EPERM,
         errno.EINVAL,
         errno.EFBIG,
+        errno.E2BIG,
     }
 )
 

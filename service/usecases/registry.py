@@ -80,7 +80,7 @@ def hear_registry(
 
     Those of an event that cannot be followed have ended in an error.
     now: the time of an event that has none. Raises InvalidInput for a body that is no event of a model, Unavailable
-    where database or broker cannot be reached, and NotRead.
+    where the database, the broker or a file cannot be reached now, and NotRead.
     """
     try:
         event = read_event(body)
