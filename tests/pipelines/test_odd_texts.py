@@ -96,7 +96,7 @@ def test_an_odd_result_ends_inspection_and_job(
     assert job.status is JobStatus.FAILED
     assert job.problem is not None
     for problem in (stored_problem(sessions), job.problem):
-        assert (problem["code"], "cannot store" in problem["detail"]) == ("internal", True)
+        assert (problem["code"], "cannot be stored" in problem["detail"]) == ("internal", True)
     assert (attempts(sessions), leased(sessions)) == ({1}, 0)
 
 
