@@ -23,12 +23,12 @@ from service.errors import InvalidInput
 from service.files import (
     ANYWHERE,
     DataRoots,
+    FileVersion,
     NotRegular,
     OutsideRoots,
     TooLarge,
     WrittenMeanwhile,
     data_roots,
-    version_of,
     written_whole,
 )
 from tests.embedded.processes import wait_until
@@ -131,10 +131,10 @@ def test_writing_to_an_open_file_changes_its_version(root: Path) -> None:
     path = root / "weights"
     path.write_bytes(b"first")
     with ANYWHERE.open(path) as file:
-        before = version_of(file)
-        assert version_of(file) == before
+        before = FileVersion.of(file)
+        assert FileVersion.of(file) == before
         path.write_bytes(b"second")
-        assert version_of(file) != before
+        assert FileVersion.of(file) != before
 
 
 def test_a_directory_is_digested_by_its_files(root: Path) -> None:
