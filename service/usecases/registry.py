@@ -181,9 +181,9 @@ def _follow(
 ) -> list[Audit]:
     """Act for each follower; one that fails leaves nothing but an audit that ended in that error.
 
-    Raises NotRead with the files of all followers.
+    Raises NotRead with the files of all followers, before it tells of any that fails: all this is then done again.
     """
-    audits: list[Audit] = []
+    outcomes: list[tuple[Deployment, Audit | DissectError | None]] = []
     unread: dict[Key, Callable[[], object]] = {}
     for deployment in followers:
         try:
@@ -194,13 +194,19 @@ def _follow(
         except Unavailable:
             raise
         except DissectError as error:
-            audits += _refuse(session, [deployment], _not_followed(version, error))
+            outcomes.append((deployment, _not_followed(version, error)))
         else:
-            if audit is not None:
-                audits.append(audit)
+            outcomes.append((deployment, audit))
 
     if unread:
         raise NotRead(unread)
+
+    audits: list[Audit] = []
+    for deployment, outcome in outcomes:
+        if isinstance(outcome, DissectError):
+            audits += _refuse(session, [deployment], outcome)
+        elif outcome is not None:
+            audits.append(outcome)
     return audits
 
 
