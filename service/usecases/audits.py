@@ -45,7 +45,7 @@ def start_audit(
     deployment: Deployment,
     occasion: Occasion,
     roots: DataRoots,
-    readings: Readings = AT_ONCE,
+    readings: Readings,
 ) -> Audit:
     """Begin an audit in the caller's transaction with its files read. See `begin_audit`. Raises NotRead, too."""
     files = files_of_audit(session, deployment, occasion.target)

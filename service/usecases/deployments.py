@@ -23,7 +23,7 @@ from service.files import DataRoots
 from service.usecases.jobs import JobSubmission, choose_job, find_job, resolve
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
-from service.usecases.readings import AT_ONCE, Readings
+from service.usecases.readings import Readings
 from service.usecases.resources import concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
 
@@ -47,7 +47,7 @@ class DeploymentSubmission:
 
 
 def create_deployment(
-    session: Session, submission: DeploymentSubmission, roots: DataRoots, readings: Readings = AT_ONCE
+    session: Session, submission: DeploymentSubmission, roots: DataRoots, readings: Readings
 ) -> Deployment:
     """Deploy a model: as a dissection says, or just as the job did that becomes the baseline.
 
@@ -138,7 +138,7 @@ def change_deployment(
     alert_budget: int | None,
     registered_model: str | None,
     roots: DataRoots,
-    readings: Readings = AT_ONCE,
+    readings: Readings,
 ) -> Deployment:
     """Give it another policy, alert budget or registry name; None leaves a thing as it is.
 

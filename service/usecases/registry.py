@@ -38,7 +38,7 @@ from service.ports import JobQueue
 from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
-from service.usecases.readings import AT_ONCE, Key, NotRead, Readings
+from service.usecases.readings import Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
 from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.trail import record
@@ -74,7 +74,7 @@ class _Files:
 
 
 def hear_registry(
-    session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime, readings: Readings = AT_ONCE
+    session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime, readings: Readings
 ) -> list[Audit]:
     """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
 

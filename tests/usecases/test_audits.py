@@ -43,6 +43,7 @@ from service.usecases.deployments import (
 from service.usecases.fires import Begin, decide, files_to_read
 from service.usecases.jobs import cancel_job, find_job
 from service.usecases.policies import register_policy
+from service.usecases.readings import AT_ONCE
 from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.scheduled_audits import open_audits
 from service.usecases.schedules import create_schedule, list_fires
@@ -82,7 +83,7 @@ class Hospital:
         with transaction(self.sessions) as session:
             dissection = SMALL if baseline is None else None
             submission = DeploymentSubmission("east", policy, dissection=dissection, baseline=baseline)
-            return create_deployment(session, submission, ANYWHERE)
+            return create_deployment(session, submission, ANYWHERE, AT_ONCE)
 
     def register(self, name: str) -> Resource:
         with transaction(self.sessions) as session:
@@ -94,7 +95,7 @@ class Hospital:
     def begin(self, target: Resource | None = None) -> Audit:
         with transaction(self.sessions) as session:
             return start_audit(
-                session, self.queue, find_deployment(session, "east"), Occasion("request", target), ANYWHERE
+                session, self.queue, find_deployment(session, "east"), Occasion("request", target), ANYWHERE, AT_ONCE
             )
 
     def work(self) -> None:
@@ -362,7 +363,13 @@ def test_an_audit_is_judged_by_the_policy_with_which_it_began(hospital: Hospital
     with transaction(hospital.sessions) as session:
         assert (
             change_deployment(
-                session, "east", policy="policy", alert_budget=None, registered_model=None, roots=ANYWHERE
+                session,
+                "east",
+                policy="policy",
+                alert_budget=None,
+                registered_model=None,
+                roots=ANYWHERE,
+                readings=AT_ONCE,
             ).policy.reference
             == "policy@2"
         )
@@ -488,6 +495,6 @@ def test_bad_deployments_are_refused(hospital: Hospital) -> None:
     with pytest.raises(Conflict, match="no result"):
         hospital.deploy(baseline=queued.id)
     with transaction(hospital.sessions) as session, pytest.raises(InvalidInput, match="Say how"):
-        create_deployment(session, DeploymentSubmission("w", "policy"), ANYWHERE)
+        create_deployment(session, DeploymentSubmission("w", "policy"), ANYWHERE, AT_ONCE)
     with transaction(hospital.sessions) as session, pytest.raises(NotFound, match="Near matches: east"):
         find_deployment(session, "eats")
