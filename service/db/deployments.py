@@ -70,11 +70,6 @@ def get_deployment(session: Session, deployment_id: UUID) -> Deployment:
     return _deployment(session, session.get_one(DeploymentRow, deployment_id, populate_existing=True))
 
 
-def find_deployment_id(session: Session, name: str) -> UUID | None:
-    """The id of the deployment with that name."""
-    return session.scalar(select(DeploymentRow.id).where(DeploymentRow.name == name))
-
-
 def deployment_names(session: Session) -> list[str]:
     """Every name, for near matches in errors."""
     return list(session.scalars(select(DeploymentRow.name).order_by(DeploymentRow.name)))
