@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
+from service.db.columns import ColumnValues
 from service.db.jobs import JobParts, StoredRequest, request_as_json, request_from_json
 from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
@@ -97,9 +98,9 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
     return Page(tuple(_deployment(session, row) for row in rows), next_position)
 
 
-def change_deployment(session: Session, deployment_id: UUID, **values: object) -> None:
+def change_deployment(session: Session, deployment_id: UUID, values: ColumnValues) -> None:
     """Set columns."""
-    session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(**values))
+    session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(values))
 
 
 def parts_of_deployment(session: Session, deployment_id: UUID) -> JobParts:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
+from service.db.columns import ColumnValues
 from service.db.tables import WorkItemRow
 from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
@@ -176,7 +177,8 @@ def hand_back_item(
 
     uncounted: this was no attempt. turn: None for the one that it had.
     """
-    values = {
+    stored_problem = None if problem is None else dict(problem)
+    values: ColumnValues = {
         "status": ItemStatus.READY,
         "ready_at": _NOW + wait,
         "lease_expires_at": None,
@@ -190,7 +192,7 @@ def hand_back_item(
 
 def give_up_item(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
-    values = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
+    values: ColumnValues = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
 
 
@@ -333,6 +335,6 @@ def _held(lease: AnyLease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _write(session: Session, lease: AnyLease, values: JsonObject) -> bool:
+def _write(session: Session, lease: AnyLease, values: ColumnValues) -> bool:
     statement = update(WorkItemRow).where(*_held(lease)).values(values)
     return session.scalar(statement.returning(WorkItemRow.id)) is not None
