@@ -175,14 +175,14 @@ def hand_back_item(
 ) -> bool:
     """Make an item ready again, after a while; False where it is no longer ours.
 
-    uncounted: this was no attempt. turn: None for the one that it had.
+    uncounted: this was no attempt, so the problem of the last one stays. turn: None for the one that it had.
     """
     stored_problem = None if problem is None else dict(problem)
     values: ColumnValues = {
         "status": ItemStatus.READY,
         "ready_at": _NOW + wait,
         "lease_expires_at": None,
-        "problem": None if problem is None else dict(problem),
+        "problem": WorkItemRow.problem if uncounted else stored_problem,
         "attempt": WorkItemRow.attempt - int(uncounted),
         "turn": WorkItemRow.turn if turn is None else turn,
         "done": 0,
@@ -218,7 +218,7 @@ def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
     )
     statement = update(WorkItemRow).where(WorkItemRow.id.in_(expired.scalar_subquery()))
-    values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0}
+    values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0, "problem": None}
     return list(session.scalars(statement.values(values).returning(_OWNER)))
 
 
