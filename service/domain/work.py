@@ -6,7 +6,7 @@ Most are pieces of a job. The others prepare a registered thing for jobs.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, NotRequired, TypedDict, TypeVar
+from typing import Generic, TypedDict, TypeVar
 from uuid import UUID
 
 from service.domain.jobs import JobStatus, Stage, StageProgress
@@ -142,7 +142,7 @@ class MeasuringResult(TypedDict):
     images: int
     """Patches."""
 
-    unmeasured_rows: NotRequired[list[int]]
+    unmeasured_rows: list[int]
     """Manifest rows of images that are skipped, because they cannot be measured."""
 
 

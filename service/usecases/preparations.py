@@ -133,7 +133,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
         save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
     else:
         measured = cast("MeasuringResult", result)
-        set_image_count(session, lease.resource_id, measured["images"], measured.get("unmeasured_rows", ()))
+        set_image_count(session, lease.resource_id, measured["images"], measured["unmeasured_rows"])
     queries.finish_item(session, lease, {})
 
 
