@@ -175,7 +175,7 @@ _ROWS_NAMED = 100
 
 
 def set_image_count(session: Session, probe_set_id: UUID, images: int, unmeasured_rows: Sequence[int]) -> None:
-    """Note how many patches a probe set has, and which of its images could not be measured."""
+    """Note how many images or patches a probe set has, and which of its images could not be measured."""
     row = session.get_one(ResourceRow, probe_set_id, with_for_update={"key_share": True}, populate_existing=True)
     unmeasured = {"unmeasured": len(unmeasured_rows), "unmeasured_rows": list(unmeasured_rows[:_ROWS_NAMED])}
     row.spec = {**row.spec, "images": images, **unmeasured}

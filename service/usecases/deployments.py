@@ -51,7 +51,7 @@ def create_deployment(
 
     Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
     InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
-    and NotRead.
+    FileOutOfReach where the manifest cannot be read now, and NotRead.
     """
     name = submission.name
     baseline = submission.baseline
@@ -133,7 +133,8 @@ def change_deployment(
 ) -> Deployment:
     """Give it another policy, alert budget or registry name; None leaves a thing as it is.
 
-    Raises NotFound, InvalidPolicy where the policy could not be applied, and NotRead.
+    Raises NotFound, InvalidPolicy where the policy could not be applied, FileOutOfReach where the manifest cannot be
+    read now, and NotRead.
     """
     deployment = find_deployment(session, name)
     values: ColumnValues = {}

@@ -90,9 +90,7 @@ def out_of_reach(what: str, error: OSError, *, field: str, value: str) -> FileOu
     remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
     if isinstance(error, WrittenMeanwhile):
         remedy = "Leave it alone while it is read, and try again."
-    return FileOutOfReach(
-        f"The {what} cannot be read now: {error.strerror}.", field=field, value=value, remedy=remedy
-    )
+    return FileOutOfReach(f"The {what} cannot be read now: {error.strerror}.", field=field, value=value, remedy=remedy)
 
 
 def _nothing(uri: str, field: str) -> InvalidInput:
