@@ -21,7 +21,7 @@ def target_of(
 ) -> Resource:
     """The model that is meant. name: what a checkpoint is registered as; None names it after its digest.
 
-    Raises NotFound, InvalidInput, DigestMismatch, NotRead.
+    Raises NotFound, InvalidInput, DigestMismatch, FileOutOfReach, NotRead.
     """
     if isinstance(target, str):
         return find_resource(session, ResourceKind.MODEL, target, field="target")

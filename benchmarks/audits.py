@@ -51,6 +51,7 @@ from service.usecases.deployments import (
 )
 from service.usecases.jobs import JobSubmission
 from service.usecases.policies import register_policy
+from service.usecases.readings import AT_ONCE
 from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
 from tests.usecases.factories import RecordingQueue
 
@@ -167,7 +168,9 @@ class Hospital:
                 on_unreadable="fail",
                 roots=ANYWHERE,
             )
-            create_deployment(session, DeploymentSubmission(name, "screening", dissection=dissection), ANYWHERE)
+            create_deployment(
+                session, DeploymentSubmission(name, "screening", dissection=dissection), ANYWHERE, AT_ONCE
+            )
         first = self.audit(name)
         assert first.job is not None  # noqa: S101 - it was dissected
         with transaction(self._sessions) as session:
@@ -176,7 +179,7 @@ class Hospital:
     def audit(self, name: str, target: Resource | None = None) -> Audit:
         with transaction(self._sessions) as session:
             begun = start_audit(
-                session, self._queue, find_deployment(session, name), Occasion("request", target), ANYWHERE
+                session, self._queue, find_deployment(session, name), Occasion("request", target), ANYWHERE, AT_ONCE
             )
         self._host.work()
         judge_ended_audits(self._sessions)

@@ -24,9 +24,9 @@
     ├── Conflict                  the request is fine but the present state forbids it
     │   └── NotMeasured           a probe set's images are still to be measured, for its patches
     ├── Unauthorized              the API key is missing or wrong
-    ├── Unavailable               the database or the broker cannot be reached now
+    ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
-    │   └── FileOutOfReach        a manifest or an image cannot be read now: the disk or the machine is in trouble
+    │   └── FileOutOfReach        a file cannot be read now: the disk or the machine is in trouble
     │       └── ImageChanged      an image is not the one any more that was digested
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
     ├── ArtifactLost              a stored intermediate result is missing or damaged
@@ -237,7 +237,7 @@ class Unauthorized(DissectError):
 
 
 class Unavailable(DissectError):
-    """The database or the broker cannot be reached now."""
+    """Something the service rests on cannot be reached now: the database, the broker, a file."""
 
     code, title = "unavailable", "Temporarily unavailable"
 
@@ -249,7 +249,7 @@ class Overloaded(Unavailable):
 
 
 class FileOutOfReach(Unavailable):
-    """A manifest or an image cannot be read now, because the disk or the machine is in trouble."""
+    """A file cannot be read now, because the disk or the machine is in trouble."""
 
     code, title = "file-out-of-reach", "File temporarily out of reach"
 

@@ -66,6 +66,7 @@ _OF_THE_FILE = frozenset(
         errno.EPERM,
         errno.EINVAL,
         errno.EFBIG,
+        errno.E2BIG,
     }
 )
 
@@ -223,13 +224,12 @@ class FileVersion(NamedTuple):
     def of(cls, file: BinaryIO) -> "FileVersion":
         """That of an open file, now."""
         status = os.fstat(file.fileno())
-        return cls(status.st_dev, status.st_ino, *version_of(file))
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
-
-def version_of(file: BinaryIO) -> tuple[int, int, int]:
-    """Size and times of last change of an open file: equal before and after a reading unless it was written to."""
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    @property
+    def content(self) -> tuple[int, int]:
+        """Equal before and after a reading unless the file was written to; another link to it changes nothing."""
+        return self.size, self.written_ns
 
 
 @contextmanager

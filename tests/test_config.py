@@ -11,7 +11,7 @@ from service.errors import InvalidInput
     ("variable", "value", "words"),
     [
         ("LEASE_S", "soon", "LEASE_S is 'soon', which cannot be used: it must be a number."),
-        ("LEASE_S", "nan", "which cannot be used: it must be a "),
+        ("LEASE_S", "nan", "LEASE_S is 'nan', which cannot be used: it must be a number of at most 3600.0."),
         ("LEASE_S", "0", "it must be a number greater than 0"),
         ("MAX_BODY_MB", "1.5", "it must be a whole number."),
         ("REQUESTS_AT_ONCE", "65", "it must be a number of at most 64."),

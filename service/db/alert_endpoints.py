@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertDeliveryRow, AlertEndpointRow
+from service.db.columns import ColumnValues
 from service.db.paging import cut_page, newest_first
 from service.domain.alerts import DeliveryStatus, Endpoint, EndpointKind
-from service.domain.json_values import JsonObject
 from service.domain.pages import Page, Position
 
 
@@ -57,15 +57,15 @@ def list_endpoints(session: Session, *, limit: int, after: Position | None) -> P
     return Page(tuple(_endpoint(*row) for row in rows), next_position)
 
 
-def change_endpoint(session: Session, endpoint_id: UUID, values: JsonObject) -> None:
+def change_endpoint(session: Session, endpoint_id: UUID, values: ColumnValues) -> None:
     """Set columns of an endpoint that the caller has locked."""
-    session.execute(update(AlertEndpointRow).where(AlertEndpointRow.id == endpoint_id).values(dict(values)))
+    session.execute(update(AlertEndpointRow).where(AlertEndpointRow.id == endpoint_id).values(values))
 
 
 def replace_secret(session: Session, endpoint_id: UUID, secret: str, *, previous_until: datetime | None) -> None:
     """Give it another secret; the present one signs, too, until that moment (None: no longer)."""
     previous = None if previous_until is None else AlertEndpointRow.secret
-    values = {"previous_secret": previous, "previous_secret_until": previous_until, "secret": secret}
+    values: ColumnValues = {"previous_secret": previous, "previous_secret_until": previous_until, "secret": secret}
     change_endpoint(session, endpoint_id, values)
 
 

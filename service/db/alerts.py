@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertAttemptRow, AlertDeliveryRow, AlertRow
+from service.db.columns import ColumnValues
 from service.db.paging import cut_page, newest_first
 from service.domain.alerts import (
     JSON,
@@ -22,7 +23,6 @@ from service.domain.alerts import (
     EndpointKind,
     Failure,
 )
-from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 
 _ADD = text(
@@ -271,7 +271,7 @@ def record_attempt(session: Session, claimed: ClaimedDelivery, outcome: AttemptO
     statement = update(AlertAttemptRow).where(
         AlertAttemptRow.delivery_id == claimed.id, AlertAttemptRow.number == claimed.number
     )
-    values: StoredJson = {
+    values: ColumnValues = {
         "duration_s": outcome.duration.total_seconds(),
         "status": outcome.status,
         "failure": outcome.failure,
@@ -295,11 +295,11 @@ def deliver_late(session: Session, delivery_id: UUID, at: datetime) -> bool:
     return _move(session, delivery_id, {"status": DeliveryStatus.DELIVERED, "ended_at": at})
 
 
-def _move(session: Session, delivery_id: UUID, values: JsonObject) -> bool:
+def _move(session: Session, delivery_id: UUID, values: ColumnValues) -> bool:
     statement = update(AlertDeliveryRow).where(
         AlertDeliveryRow.id == delivery_id, AlertDeliveryRow.status == DeliveryStatus.PENDING
     )
-    return session.scalar(statement.values(dict(values)).returning(AlertDeliveryRow.id)) is not None
+    return session.scalar(statement.values(values).returning(AlertDeliveryRow.id)) is not None
 
 
 def _alert(row: AlertRow) -> Alert:

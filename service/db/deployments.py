@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
+from service.db.columns import ColumnValues
 from service.db.jobs import JobParts, StoredRequest, request_as_json, request_from_json
 from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
@@ -70,11 +71,6 @@ def get_deployment(session: Session, deployment_id: UUID) -> Deployment:
     return _deployment(session, session.get_one(DeploymentRow, deployment_id, populate_existing=True))
 
 
-def find_deployment_id(session: Session, name: str) -> UUID | None:
-    """The id of the deployment with that name."""
-    return session.scalar(select(DeploymentRow.id).where(DeploymentRow.name == name))
-
-
 def deployment_names(session: Session) -> list[str]:
     """Every name, for near matches in errors."""
     return list(session.scalars(select(DeploymentRow.name).order_by(DeploymentRow.name)))
@@ -102,9 +98,9 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
     return Page(tuple(_deployment(session, row) for row in rows), next_position)
 
 
-def change_deployment(session: Session, deployment_id: UUID, **values: object) -> None:
+def change_deployment(session: Session, deployment_id: UUID, values: ColumnValues) -> None:
     """Set columns."""
-    session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(**values))
+    session.execute(update(DeploymentRow).where(DeploymentRow.id == deployment_id).values(values))
 
 
 def parts_of_deployment(session: Session, deployment_id: UUID) -> JobParts:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
+from service.db.columns import ColumnValues
 from service.db.events import add_event
 from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
@@ -24,7 +25,6 @@ from service.domain.jobs import (
     JobStatus,
     StageProgress,
 )
-from service.domain.json_values import StoredJson
 from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource
@@ -153,7 +153,7 @@ def move_job(session: Session, job_id: UUID, status: JobStatus, **values: object
     sources = [source for source, targets in LEGAL_MOVES.items() if status in targets]
     now = func.clock_timestamp()
 
-    stamps: StoredJson = {}
+    stamps: ColumnValues = {}
     if status is JobStatus.RUNNING:
         stamps["started_at"] = func.coalesce(JobRow.started_at, now)
     if status is JobStatus.QUEUED:

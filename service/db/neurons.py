@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from service.db.columns import ColumnValues
 from service.db.tables import LayerRow, NeuronRow
 from service.domain.concepts import Concept
 from service.domain.evidence import NO_CONCEPT, LayerNull
-from service.domain.json_values import StoredJson
 from service.domain.neurons import (
     EvidenceFigures,
     LabelledNeuron,
@@ -194,7 +194,7 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, behind_unit), column.is_(None))
 
 
-def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> StoredJson:
+def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> ColumnValues:
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
     significance = None if neuron.evidence is None else neuron.evidence.significance

@@ -194,7 +194,9 @@ _SIZES_USED = text(
       SELECT FROM jobs JOIN resources used ON used.id = jobs.probe_set_id
       WHERE used.digest = :digest
         OR used.spec ? 'part'
-          AND used.spec->'manifest' IN (SELECT spec->'manifest' FROM resources WHERE digest = :digest)
+          AND (used.spec->'manifest', used.spec->'patches', used.spec->'on_unreadable') IN (
+            SELECT spec->'manifest', spec->'patches', spec->'on_unreadable' FROM resources WHERE digest = :digest
+          )
     )
     """
 )

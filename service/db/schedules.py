@@ -10,9 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import DeploymentRow
+from service.db.columns import ColumnValues
 from service.db.paging import cut_page, newest_first
 from service.db.schedule_tables import FireRow, ScheduleRow
-from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.schedules import CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms
 
@@ -178,7 +178,7 @@ def _write(session: Session, schedule_id: UUID, **values: object) -> None:
     session.execute(update(ScheduleRow).where(ScheduleRow.id == schedule_id).values(values))
 
 
-def _columns(terms: Terms) -> StoredJson:
+def _columns(terms: Terms) -> ColumnValues:
     return {
         "cron": terms.cron,
         "zone": terms.zone,
@@ -211,7 +211,7 @@ def _schedule(row: Row[Any]) -> Schedule:
     )
 
 
-def _fire_columns(fire: Fire) -> StoredJson:
+def _fire_columns(fire: Fire) -> ColumnValues:
     return {
         "fire_time": fire.fire_time,
         "outcome": fire.outcome,

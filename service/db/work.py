@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.orm import Session
 
+from service.db.columns import ColumnValues
 from service.db.tables import WorkItemRow
 from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
@@ -174,13 +175,14 @@ def hand_back_item(
 ) -> bool:
     """Make an item ready again, after a while; False where it is no longer ours.
 
-    uncounted: this was no attempt. turn: None for the one that it had.
+    uncounted: this was no attempt, so the problem of the last one stays. turn: None for the one that it had.
     """
-    values = {
+    stored_problem = None if problem is None else dict(problem)
+    values: ColumnValues = {
         "status": ItemStatus.READY,
         "ready_at": _NOW + wait,
         "lease_expires_at": None,
-        "problem": None if problem is None else dict(problem),
+        "problem": WorkItemRow.problem if uncounted else stored_problem,
         "attempt": WorkItemRow.attempt - int(uncounted),
         "turn": WorkItemRow.turn if turn is None else turn,
         "done": 0,
@@ -190,7 +192,7 @@ def hand_back_item(
 
 def give_up_item(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
-    values = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
+    values: ColumnValues = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
 
 
@@ -216,7 +218,7 @@ def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
     )
     statement = update(WorkItemRow).where(WorkItemRow.id.in_(expired.scalar_subquery()))
-    values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0}
+    values = {"status": ItemStatus.READY, "lease_expires_at": None, "ready_at": _NOW, "done": 0, "problem": None}
     return list(session.scalars(statement.values(values).returning(_OWNER)))
 
 
@@ -333,6 +335,6 @@ def _held(lease: AnyLease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _write(session: Session, lease: AnyLease, values: JsonObject) -> bool:
+def _write(session: Session, lease: AnyLease, values: ColumnValues) -> bool:
     statement = update(WorkItemRow).where(*_held(lease)).values(values)
     return session.scalar(statement.returning(WorkItemRow.id)) is not None

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from service.files import ANYWHERE, DataRoots, OutsideRoots, WrittenMeanwhile, version_of
+from service.files import ANYWHERE, DataRoots, FileVersion, OutsideRoots, WrittenMeanwhile
 
 _CHUNK = 1 << 20
 _MOST_FILES = 10_000
@@ -31,9 +31,8 @@ def digest_of_open_file(file: BinaryIO) -> str:
     Raises WrittenMeanwhile where it was written to meanwhile; a file that grows for ever has no end to wait for.
     """
     sha = hashlib.sha256()
-    # Not the time of its last change: another link to it, or its use, moves that too.
-    size, written_at, _ = version_of(file)
-    remaining = size
+    before = FileVersion.of(file)
+    remaining = before.size
 
     file.seek(0)
     while chunk := file.read(min(_CHUNK, remaining)):
@@ -42,7 +41,7 @@ def digest_of_open_file(file: BinaryIO) -> str:
     has_grown = bool(file.read(1))
     file.seek(0)
 
-    if remaining or has_grown or version_of(file)[:2] != (size, written_at):
+    if remaining or has_grown or FileVersion.of(file).content != before.content:
         raise WrittenMeanwhile
     return sha.hexdigest()
 

@@ -24,8 +24,9 @@ _UTF8 = "Send it in UTF-8. In PowerShell: `-ContentType 'application/json; chars
 def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False) -> object:
     """The value that the text stands for. root: what errors call the whole of it.
 
-    bounds_only: refuse nothing but what is nested too deeply or has too many values, for a reader that uses few fields
-    and checks them itself. What is not a number is then an object of no type that it knows.
+    bounds_only: refuse nothing but what is no JSON, is nested too deeply or has too many values, for a reader that uses
+    few fields and checks them itself. Bytes that are no UTF-8 then stay in texts as halves of surrogate pairs, and a
+    number that cannot be worked with is an object of a type that no check takes.
     Raises InvalidInput naming the field, for text that is no JSON or no UTF-8, and for all that `check_values` refuses.
     """
     text, is_utf8 = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
@@ -38,26 +39,34 @@ def parse_json(content: bytes, *, root: str = "body", bounds_only: bool = False)
     except RecursionError:
         raise _too_deep(root) from None
 
-    if not is_utf8 and not bounds_only:
+    if bounds_only:
+        _check_bounds(value, root)
+        return value
+
+    if not is_utf8:
         _name_undecoded(value, root)
-    check_values(value, root, bounds_only=bounds_only)
+    check_values(value, root)
     return value
 
 
-def check_values(value: object, root: str, *, within: str = "", bounds_only: bool = False) -> None:
+def check_values(value: object, root: str, *, within: str = "") -> None:
     """Raise InvalidInput naming the field for the first value that cannot be worked with.
 
     within: the field that holds the value, where it is a part of something larger.
 
     That is: nesting of more than 64 levels, more than a million values, a text with the character NUL or with half of a
     surrogate pair, an integer of more than 40 digits, NaN and infinities, and a key that one object has twice.
-    bounds_only: the first two alone.
     """
     if not _is_sound(value):
         place = _Place(root, within)
         for item in _walk(value, place):
-            if not bounds_only:
-                _check(place, item)
+            _check(place, item)
+
+
+def _check_bounds(value: object, root: str) -> None:
+    if not _is_sound(value):
+        for _ in _walk(value, _Place(root)):  # refuses what is beyond the bounds
+            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class _Repeating(dict[str, object]):
 
 @dataclass(slots=True)
 class _Place:
-    """Where in a document somebody is."""
+    """Where in a document a value stands."""
 
     root: str
     within: str = ""

@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DataError
+from safetensors import SafetensorError
+from sqlalchemy.exc import DataError, ProgrammingError
 
 from service.config import Settings
 from service.db.session import Sessions, transaction
@@ -30,8 +31,13 @@ _DATABASE_AWAY_S = 1.0
 _NOT_STORABLE: ProblemFields = {
     "code": DissectError.code,
     "title": DissectError.title,
-    "detail": "The database cannot store what was computed; the worker's log has the details.",
+    "detail": "What was computed cannot be stored; the worker's log has the details.",
 }
+_REFUSALS = (DataError, SafetensorError, AttributeError, LookupError, TypeError, ValueError)
+"""Of the database, and of whoever stores what a stage does not give."""
+
+_OTHER_TYPE = {None, "42804", "42883"}
+"""SQLSTATEs where a value is of another type than its column. None: the driver sends nothing of that type."""
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -140,7 +146,10 @@ class WorkerHost:
             return work.begin_item(session, lease)
 
     def _settle_any(self, lease: AnyLease, answer: messages.Answer) -> None:
-        """Settle an item, as one that has failed where the database takes none of what the child answered."""
+        """Settle an item, as one that has failed where the child's answer cannot be stored.
+
+        The database may take none of it, or its content is not what the stage gives.
+        """
 
         def settle(answer: messages.Answer) -> None:
             if isinstance(lease, PreparationLease):
@@ -150,9 +159,14 @@ class WorkerHost:
 
         try:
             self._persist(partial(settle, answer))
-        except (DataError, UnicodeEncodeError) as error:
-            log.error("the database refuses the answer", exc_info=error)
-            self._persist(partial(settle, messages.Failed(_NOT_STORABLE, lasting=True)))
+            return
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) not in _OTHER_TYPE:
+                raise  # tables that are not those of this release are no fault of the answer
+            log.error("the answer cannot be stored", exc_info=error)
+        except _REFUSALS as error:
+            log.error("the answer cannot be stored", exc_info=error)
+        self._persist(partial(settle, messages.Failed(_NOT_STORABLE, lasting=True)))
 
     def _settle(self, lease: Lease, answer: messages.Answer) -> None:
         if isinstance(answer, messages.Finished) and lease.stage is Stage.STORE:

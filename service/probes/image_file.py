@@ -55,8 +55,7 @@ def held_to_digest(file: BinaryIO, sha256: str | None, version: FileVersion | No
         yield
     finally:
         # What a half-written file is refused for says nothing of the one that was digested.
-        after = FileVersion.of(file)
-        if (after.size, after.written_ns) != (before.size, before.written_ns):
+        if FileVersion.of(file).content != before.content:
             raise WrittenMeanwhile
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from service.config import Settings
 from service.db import alert_endpoints as endpoints
 from service.db import alerts as queries
+from service.db.columns import ColumnValues
 from service.db.session import Sessions, transaction
 from service.delivery import mail
 from service.delivery.courier import Courier
@@ -23,7 +24,6 @@ from service.domain.alerts import (
     reason_to_disable,
 )
 from service.domain.digests import digest_of
-from service.domain.json_values import StoredJson
 from service.domain.trail import SCHEDULER
 from service.errors import LeaseLost, Unavailable
 from service.usecases.trail import record as add_trail_entry
@@ -190,7 +190,7 @@ def _record_failure(
     else:
         queries.postpone_delivery(session, claimed.id, due_at, attempts=attempts)
 
-    values: StoredJson = {"failing_since": failing_since, "held_until": hold_until(outcome, ended, due_at)}
+    values: ColumnValues = {"failing_since": failing_since, "held_until": hold_until(outcome, ended, due_at)}
     reason = reason_to_disable(outcome, failing_since, ended, given_up=due_at is None)
     if enabled and reason is not None:
         values |= {"enabled": False, "disabled_reason": reason}

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from service.config import Settings
 from service.db import alert_endpoints as endpoints
 from service.db import alerts as queries
+from service.db.columns import ColumnValues
 from service.db.session import database_clock
 from service.delivery.addresses import check_url
 from service.domain.alerts import (
@@ -26,7 +27,6 @@ from service.domain.alerts import (
     check_kinds,
     one_line,
 )
-from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import check_name
 from service.domain.webhooks import new_secret
@@ -113,7 +113,7 @@ def change_endpoint(
 ) -> Endpoint:
     """Change an endpoint. To enable it sends everything that it has missed. Raises NotFound, InvalidInput."""
     endpoint = _locked(session, name)
-    values: StoredJson = {}
+    values: ColumnValues = {}
 
     if change.events is not None:
         values["events"] = None if change.events == "all" else _checked_kinds(change.events)

@@ -23,11 +23,11 @@ from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
-from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured
-from service.files import DataRoots, remedy_for
+from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured, Unavailable
+from service.files import DataRoots, is_lasting, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.usecases.audit_alerts import tell_of_audit
-from service.usecases.files import digest_key
+from service.usecases.files import digest_key, out_of_reach
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
@@ -45,9 +45,9 @@ def start_audit(
     deployment: Deployment,
     occasion: Occasion,
     roots: DataRoots,
-    readings: Readings = AT_ONCE,
+    readings: Readings,
 ) -> Audit:
-    """Begin an audit in the caller's transaction with its files read. See `begin_audit`. Raises NotRead."""
+    """Begin an audit in the caller's transaction with its files read. See `begin_audit`. Raises NotRead, too."""
     files = files_of_audit(session, deployment, occasion.target)
     return begin_audit(session, queue, deployment, occasion, read_files(files, roots, readings))
 
@@ -78,14 +78,15 @@ def begin_audit(
     The network of the baseline is dissected from scratch, so that a result that cannot be reproduced comes to light.
     Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
     ends at once with that problem: it was asked for, so it is on record.
-    Raises FilesNeeded where other files were read than those that the audit rests on by now, and NotMeasured where the
-    probe set's patches are not known yet, so that the audit can only begin later.
+    Raises FilesNeeded where other files were read than those that the audit rests on by now. Raises NotMeasured where
+    the probe set's patches are not known yet, and Unavailable where a file could not be read for now: then the audit
+    can only begin later.
     """
     if read.files != files_of_audit(session, deployment, occasion.target):
         raise FilesNeeded
     try:
         plan = _plan(session, deployment, read)
-    except NotMeasured:
+    except (NotMeasured, Unavailable):
         raise
     except DissectError as error:
         return refuse_audit(session, deployment, occasion, error)
@@ -212,6 +213,8 @@ def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
     try:
         actual = readings.of(digest_key(path), partial(digest_of_file, path, roots))
     except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach("checkpoint", error, field="target", value=target.reference) from None
         raise DigestMismatch(
             f"The checkpoint cannot be read: {error.strerror}.",
             field="target",

@@ -8,22 +8,20 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import deployments as queries
+from service.db.columns import ColumnValues
 from service.db.jobs import JobParts, parts_of
-from service.db.resources import find_inspection
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
-from service.domain.json_values import StoredJson
-from service.domain.layers import unknown_layer
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.errors import Conflict, InvalidInput, NotFound
 from service.files import DataRoots
-from service.usecases.jobs import JobSubmission, choose_job, find_job, resolve
+from service.usecases.jobs import JobSubmission, check_layers, choose_job, find_job, resolve
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
-from service.usecases.readings import AT_ONCE, Readings
+from service.usecases.readings import Readings
 from service.usecases.resources import concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
 
@@ -47,13 +45,13 @@ class DeploymentSubmission:
 
 
 def create_deployment(
-    session: Session, submission: DeploymentSubmission, roots: DataRoots, readings: Readings = AT_ONCE
+    session: Session, submission: DeploymentSubmission, roots: DataRoots, readings: Readings
 ) -> Deployment:
     """Deploy a model: as a dissection says, or just as the job did that becomes the baseline.
 
     Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
     InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
-    and NotRead.
+    FileOutOfReach where the manifest cannot be read now, and NotRead.
     """
     name = submission.name
     baseline = submission.baseline
@@ -119,15 +117,8 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
 def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
     """Take that target into use. Raises NotFound, and UnknownLayer where it is known to lack a dissected layer."""
     deployment = find_deployment(session, name)
-
-    inspection = find_inspection(session, target.id)
-    if inspection is not None and inspection[0] is not None:
-        known_layers = [listing["name"] for listing in inspection[0]]
-        for layer in deployment.request.options.layers or ():
-            if layer not in known_layers:
-                raise unknown_layer(layer, known_layers)
-
-    return _changed(session, deployment, target_id=target.id)
+    check_layers(session, target, deployment.request.options.layers or ())
+    return _changed(session, deployment, {"target_id": target.id})
 
 
 def change_deployment(
@@ -138,14 +129,15 @@ def change_deployment(
     alert_budget: int | None,
     registered_model: str | None,
     roots: DataRoots,
-    readings: Readings = AT_ONCE,
+    readings: Readings,
 ) -> Deployment:
     """Give it another policy, alert budget or registry name; None leaves a thing as it is.
 
-    Raises NotFound, InvalidPolicy where the policy could not be applied, and NotRead.
+    Raises NotFound, InvalidPolicy where the policy could not be applied, FileOutOfReach where the manifest cannot be
+    read now, and NotRead.
     """
     deployment = find_deployment(session, name)
-    values: StoredJson = {}
+    values: ColumnValues = {}
 
     if policy is not None:
         new_policy = find_resource(session, ResourceKind.POLICY, policy, field="policy")
@@ -157,7 +149,7 @@ def change_deployment(
     if registered_model is not None:
         values["registered_model"] = registered_model
 
-    return _changed(session, deployment, **values)
+    return _changed(session, deployment, values)
 
 
 def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
@@ -181,7 +173,7 @@ def pin_baseline(session: Session, name: str, job_id: UUID) -> Deployment:
             remedy="Pin the dissection of one of the deployment's audits.",
         )
 
-    return _changed(session, deployment, baseline_id=job_id)
+    return _changed(session, deployment, {"baseline_id": job_id})
 
 
 def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: datetime) -> Deployment:
@@ -194,7 +186,7 @@ def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: d
             value=snooze.until.isoformat(),
             remedy="Give a time in the future.",
         )
-    return _changed(session, deployment, snooze=queries.snooze_as_json(snooze))
+    return _changed(session, deployment, {"snooze": queries.snooze_as_json(snooze)})
 
 
 def digest_of_deployment(deployment: Deployment) -> str:
@@ -211,9 +203,9 @@ def digest_of_deployment(deployment: Deployment) -> str:
     )
 
 
-def _changed(session: Session, deployment: Deployment, **values: object) -> Deployment:
+def _changed(session: Session, deployment: Deployment, values: ColumnValues) -> Deployment:
     if values:
-        queries.change_deployment(session, deployment.id, **values)
+        queries.change_deployment(session, deployment.id, values)
 
     changed = find_deployment(session, deployment.name)
     annotate(session, before=digest_of_deployment(deployment), after=digest_of_deployment(changed))

@@ -7,8 +7,8 @@ from typing import TypeVar
 from urllib.parse import unquote, urlparse
 
 from service.domain.digests import digest_of_file
-from service.errors import InvalidInput
-from service.files import DataRoots, remedy_for
+from service.errors import FileOutOfReach, InvalidInput
+from service.files import DataRoots, WrittenMeanwhile, is_lasting, remedy_for
 from service.usecases.readings import AT_ONCE, Key, Readings
 
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
     """A `file://` URI or absolute path -> the resolved path, which exists below one of the roots.
 
-    Raises InvalidInput naming the field. What lies outside the roots is never looked at.
+    Raises InvalidInput naming the field, and FileOutOfReach. What lies outside the roots is never looked at.
     """
     parsed = urlparse(uri)
     path = Path(unquote(parsed.path) if parsed.scheme == "file" else uri)
@@ -43,6 +43,8 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
     try:
         is_there = path.exists()
     except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(field, error, field=field, value=uri) from None
         raise InvalidInput(
             f"The {field} cannot be accessed: {error.strerror}.",
             field=field,
@@ -55,7 +57,7 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
 
 
 def digest_of_located(path: Path, roots: DataRoots, *, field: str, value: str, readings: Readings = AT_ONCE) -> str:
-    """SHA-256 of a regular file that was located. Raises InvalidInput where it cannot be read, and NotRead."""
+    """SHA-256 of a regular file that was located. Raises what `read_located` raises, and NotRead."""
     digest = partial(readings.of, digest_key(path), partial(digest_of_file, path, roots))
     return read_located(digest, field=field, value=value)
 
@@ -66,16 +68,29 @@ def digest_key(path: Path) -> Key:
 
 
 def read_located(read: Callable[[], Result], *, field: str, value: str) -> Result:
-    """What `read` makes of files that were located. Raises InvalidInput where they cannot be read."""
+    """What `read` makes of files that were located.
+
+    Raises InvalidInput where they cannot be read, and FileOutOfReach where the disk or the machine fails.
+    """
     try:
         return read()
     except OSError as error:
+        if not is_lasting(error):
+            raise out_of_reach(field, error, field=field, value=value) from None
         raise InvalidInput(
             f"The {field} cannot be read: {error.strerror}.",
             field=field,
             value=value,
             remedy=remedy_for(error, "Name a file or folder that this machine can read."),
         ) from None
+
+
+def out_of_reach(what: str, error: OSError, *, field: str, value: str) -> FileOutOfReach:
+    """What to raise where not the file is to blame, but the disk, the machine or who writes to it."""
+    remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
+    if isinstance(error, WrittenMeanwhile):
+        remedy = "Leave it alone while it is read, and try again."
+    return FileOutOfReach(f"The {what} cannot be read now: {error.strerror}.", field=field, value=value, remedy=remedy)
 
 
 def _nothing(uri: str, field: str) -> InvalidInput:

@@ -109,8 +109,23 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         submission = replace(submission, method=submission.method.fitted_to(images))
     _check_images(parts.probe_set, images, submission.method)
 
-    layers = _known_layers(session, parts.target, submission.layers)
+    layers = None
+    if submission.layers is not None:
+        layers = tuple(dict.fromkeys(map(canonical_layer, submission.layers)))
+        check_layers(session, parts.target, layers)
     return parts, _request(parts, submission, layers)
+
+
+def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> None:
+    """Raise UnknownLayer for the first that the target lacks, if a worker has listed its layers; else the job does."""
+    inspection = find_inspection(session, target.id)
+    if inspection is None or inspection[0] is None:
+        return
+
+    known_layers = [listing["name"] for listing in inspection[0]]
+    for layer in layers:
+        if layer not in known_layers:
+            raise unknown_layer(layer, known_layers)
 
 
 def submit_parts(
@@ -309,18 +324,3 @@ def _check_images(probe_set: Resource, images: int, method: Method) -> None:
             value=method.top_k,
             remedy=f"Choose a top_k of at most {images}, or a larger probe set.",
         )
-
-
-def _known_layers(session: Session, target: Resource, layers: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Canonical names; checked here if a worker has listed the target's layers, else when the job runs."""
-    if layers is None:
-        return None
-
-    canonical_layers = tuple(dict.fromkeys(map(canonical_layer, layers)))
-    inspection = find_inspection(session, target.id)
-    if inspection is not None and inspection[0] is not None:
-        known_layers = [listing["name"] for listing in inspection[0]]
-        for layer in canonical_layers:
-            if layer not in known_layers:
-                raise unknown_layer(layer, known_layers)
-    return canonical_layers

@@ -40,8 +40,7 @@ _ASK_AGAIN = {
     Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
 }
 _LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
-_MOST_ATTEMPTS_AT_LIMITS = 2
-"""What reaches a limit twice would do so for ever, and hold up a worker each time."""
+"""What reaches one twice running would do so for ever, and hold up a worker each time."""
 
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
@@ -157,14 +156,10 @@ def try_preparation_again(
 ) -> None:
     """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
 
-    An item that reaches a limit of time or memory is given up after the second attempt. Raises LeaseLost.
+    An item that reaches a limit of time or memory in two attempts running is given up. Raises LeaseLost.
     """
     _lock_held(session, lease)
-    most_attempts = max_attempts
-    if problem["code"] in _LIMITS:
-        most_attempts = min(max_attempts, _MOST_ATTEMPTS_AT_LIMITS)
-
-    if lease.attempt >= most_attempts:
+    if lease.attempt >= max_attempts or _reaches_limits(session, lease, problem):
         resource = get_resource(session, lease.resource_id)
         _give_up(session, lease, _tried_too_often(resource, lease, problem))
         return
@@ -196,6 +191,13 @@ def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Pre
     turn = queries.next_turn(session, _QUEUE)
     if queries.add_preparation(session, resource_id, stage, queue=_QUEUE, turn=turn, total=total):
         on_commit(session, lambda: wake_worker(queue, resource_id))
+
+
+def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
+    """Did this attempt and the one before it both reach a limit?"""
+    preparation = queries.find_preparation(session, lease.resource_id, lease.stage)
+    previous = None if preparation is None else preparation[1]
+    return previous is not None and {previous["code"], problem["code"]} <= _LIMITS
 
 
 def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:

@@ -38,7 +38,7 @@ from service.ports import JobQueue
 from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
-from service.usecases.readings import AT_ONCE, Key, NotRead, Readings
+from service.usecases.readings import Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
 from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.trail import record
@@ -74,13 +74,13 @@ class _Files:
 
 
 def hear_registry(
-    session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime, readings: Readings = AT_ONCE
+    session: Session, queue: JobQueue, body: bytes, *, roots: DataRoots, now: datetime, readings: Readings
 ) -> list[Audit]:
     """Audit what a webhook tells of: the audits that were begun, none where nobody follows the model or it is no news.
 
     Those of an event that cannot be followed have ended in an error.
     now: the time of an event that has none. Raises InvalidInput for a body that is no event of a model, Unavailable
-    where database or broker cannot be reached, and NotRead.
+    where the database, the broker or a file cannot be reached now, and NotRead.
     """
     try:
         event = read_event(body)
@@ -181,9 +181,9 @@ def _follow(
 ) -> list[Audit]:
     """Act for each follower; one that fails leaves nothing but an audit that ended in that error.
 
-    Raises NotRead with the files of all followers.
+    Raises NotRead with the files of all followers, before it tells of any that fails: all this is then done again.
     """
-    audits: list[Audit] = []
+    outcomes: list[tuple[Deployment, Audit | DissectError | None]] = []
     unread: dict[Key, Callable[[], object]] = {}
     for deployment in followers:
         try:
@@ -194,13 +194,19 @@ def _follow(
         except Unavailable:
             raise
         except DissectError as error:
-            audits += _refuse(session, [deployment], _not_followed(version, error))
+            outcomes.append((deployment, _not_followed(version, error)))
         else:
-            if audit is not None:
-                audits.append(audit)
+            outcomes.append((deployment, audit))
 
     if unread:
         raise NotRead(unread)
+
+    audits: list[Audit] = []
+    for deployment, outcome in outcomes:
+        if isinstance(outcome, DissectError):
+            audits += _refuse(session, [deployment], outcome)
+        elif outcome is not None:
+            audits.append(outcome)
     return audits
 
 

@@ -58,7 +58,7 @@ def register_model(
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there.
-    Raises DigestMismatch, InvalidInput, NotRead.
+    Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
     """
     if name is not None:
         check_name(name)
@@ -83,7 +83,10 @@ def register_model(
 
 
 def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
-    """Register a dissector directory. Raises InvalidDissector where it is none, InvalidInput where it is unreadable."""
+    """Register a dissector directory.
+
+    Raises InvalidDissector where it is none, InvalidInput where it is unreadable, FileOutOfReach where it is for now.
+    """
     check_name(name)
     directory = locate(path, roots, field="path")
     if not (directory / "dissector.json").is_file():
@@ -111,7 +114,7 @@ def register_probe_set(
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches, ask a worker to read their sizes.
 
-    Raises InvalidManifest; InvalidInput where it cannot be found.
+    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
     path = locate(manifest, roots, field="manifest")
@@ -195,8 +198,8 @@ def probe_set_of(session: Session, resource: Resource, roots: DataRoots, reading
     """Read the manifest behind a registered probe set again, with its patches where it has any.
 
     Its images are opened below the roots. Raises InvalidManifest where the manifest cannot be read any more,
-    DigestMismatch where it has changed since, NotMeasured where its patches are not known yet, Conflict where they
-    cannot be, and NotRead.
+    FileOutOfReach where it cannot be for now, DigestMismatch where it has changed since, NotMeasured where its patches
+    are not known yet, Conflict where they cannot be, and NotRead.
     """
     return with_patches(session, resource, listed_probe_set(resource, roots, readings))
 
@@ -217,8 +220,8 @@ def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> Prob
 def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
     """The images of the whole manifest behind a registered probe set, not cut into patches.
 
-    Raises InvalidManifest where the manifest cannot be read any more, DigestMismatch where it has changed since, and
-    NotRead.
+    Raises InvalidManifest where the manifest cannot be read any more, FileOutOfReach where it cannot be for now,
+    DigestMismatch where it has changed since, and NotRead.
     """
     return readings.of(("probe set", str(resource.id)), partial(_list_images, resource, roots))
 

@@ -9,7 +9,6 @@ from typing import TypedDict
 from sqlalchemy.orm import Session
 
 from service.db import schedules as queries
-from service.db.deployments import deployment_names, find_deployment_id
 from service.db.session import database_clock
 from service.domain import schedules as domain
 from service.domain.pages import Page, Position
@@ -17,6 +16,7 @@ from service.domain.resources import check_name
 from service.domain.schedules import CatchUp, Fire, FireOutcome, Overlap, Schedule, Terms, checked, next_look
 from service.errors import Conflict, NotFound
 from service.ports import Audits
+from service.usecases.deployments import find_deployment
 from service.usecases.fires import fire_manually, forgo_owed
 
 MOST_UPCOMING = 100
@@ -44,9 +44,7 @@ def create_schedule(
     """
     check_name(name)
     terms = checked(terms)
-    deployment_id = find_deployment_id(session, deployment)
-    if deployment_id is None:
-        raise _not_found("deployment", deployment, deployment_names(session))
+    deployment_id = find_deployment(session, deployment).id
 
     now = now or database_clock(session)
     added = queries.add_schedule(session, name, deployment_id, terms, looked_at=now, next_fire_at=next_look(terms, now))
@@ -158,14 +156,14 @@ def _held(session: Session, name: str) -> Schedule:
 
 def _found(session: Session, name: str, schedule: Schedule | None) -> Schedule:
     if schedule is None:
-        raise _not_found("schedule", name, queries.schedule_names(session))
+        near = get_close_matches(name, queries.schedule_names(session), n=3, cutoff=0.4)
+        raise NotFound(
+            f"There is no schedule '{name[:80]}'.",
+            field="schedule",
+            value=name,
+            remedy=f"Near matches: {', '.join(near)}." if near else "List them with GET /schedules.",
+        )
     return schedule
-
-
-def _not_found(what: str, name: str, known_names: list[str]) -> NotFound:
-    near = get_close_matches(name, known_names, n=3)
-    remedy = f"Did you mean {', '.join(near)}?" if near else f"List them with GET /{what}s."
-    return NotFound(f"There is no {what} '{name}'.", field=what, value=name, remedy=remedy)
 
 
 def _changed(terms: Terms, changes: Changes) -> Terms:

@@ -1,5 +1,6 @@
 """Registering files: none holds a connection while it is read, and what is no file is refused at once."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from service.db.session import Sessions, transaction
+from service.files import WrittenMeanwhile
 from service.usecases import audits, files, resources
 from service.usecases.schedules import pause_schedule
 from tests.api.test_audits import baseline, deployed
@@ -125,6 +127,60 @@ def test_the_checkpoint_of_a_job_is_read_before_the_session_is_used(
     answer = problem(registry.post("/jobs", json={"target": target, **parts}), 404)
     assert answer["field"] == "dissector"
     assert held == [0]
+
+
+PASSING = [OSError(errno.EIO, "Input/output error"), OSError(errno.EMFILE, "Too many files"), WrittenMeanwhile()]
+
+
+@pytest.mark.parametrize("trouble", [*PASSING, OSError(errno.ESTALE, "Stale file handle")], ids=str)
+def test_what_cannot_be_read_for_now_is_asked_for_later_and_nobodys_fault(
+    registry: TestClient, data_root: Path, trouble: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = data_root / "d"
+    folder.mkdir()
+    (folder / "dissector.json").write_text("{}")
+    checkpoint = {"checkpoint": str(data_root / "target.pt"), "architecture": "a"}
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("/models", {"name": "again", **checkpoint}),
+        ("/dissectors", {"name": "d", "path": str(folder)}),
+        ("/audits", {"deployment": "east"}),
+    ]
+    with monkeypatch.context() as failing:
+        fail_to_read(failing, trouble)
+        for route, body in calls:
+            before = registry.get(route).json()
+            answer = problem(registry.post(route, json=body), 503)
+            assert answer["type"].endswith("file-out-of-reach")
+            assert f"cannot be read now: {trouble.strerror}." in answer["detail"]
+            assert answer["remedy"].endswith("try again.")
+            assert registry.get(route).json() == before
+        problem(send(registry, created(data_root)), 503)
+        assert registry.get("/audits").json()["items"] == []
+
+    for route, body in calls:
+        answered = registry.post(route, json=body)
+        assert answered.status_code in (200, 201, 202), answered.text
+    assert len(send(registry, created(data_root)).json()["audits"]) == 1
+
+
+def test_a_file_whose_status_cannot_be_had_for_now_is_asked_for_later(
+    client: TestClient, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "exists", fail)
+    for route, body in bodies(data_root, data_root / "m.csv").items():
+        assert problem(client.post(route, json=body), 503)["field"] in body
+
+
+def fail_to_read(monkeypatch: pytest.MonkeyPatch, trouble: OSError) -> None:
+    def fail(*_: Any, **__: Any) -> str:
+        raise trouble
+
+    for module in (audits, files):
+        monkeypatch.setattr(module, "digest_of_file", fail)
+    monkeypatch.setattr(resources, "digest_of_directory", fail)
 
 
 def baseline_of(client: TestClient) -> str:

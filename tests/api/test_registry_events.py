@@ -398,11 +398,14 @@ def test_one_follower_that_fails_does_not_keep_others_from_following(registry: T
     body = {"name": "north", "policy": "screening", "baseline": registry.get("/deployments/west").json()["baseline"]}
     assert registry.post("/deployments", json={**body, "registered_model": "screening@champion"}).status_code == 201
     send(registry, created(data_root))
-    with patch("service.usecases.registry.deploy_version", side_effect=refuse_west):
+    with patch("service.usecases.registry.deploy_version", side_effect=refuse_west), capture_logs() as logs:
         begun = send(registry, alias()).json()["audits"]
     found = [registry.get(f"/audits/{audit}").json() for audit in begun]
     assert [(one["deployment"], one["status"]) for one in found] == [("west", "error"), ("north", "running")]
     assert registry.get("/deployments/north").json()["target"] == "north@1"
+    for event in ("cannot follow the model registry", "audit cannot begin"):
+        told = [entry for entry in logs if entry["event"] == event]
+        assert len(told) == 1, "what is rolled back for files that are still to be read is not told of"
 
 
 def refuse_west(session: Session, name: str, target: Resource) -> Deployment:

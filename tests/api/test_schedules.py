@@ -95,10 +95,10 @@ def test_names_are_taken_once_and_near_ones_are_offered(client: TestClient, fiel
     post(client)
     assert problem(client.post("/schedules", json=BODY), 409)["field"] == "name"
     unknown = problem(client.post("/schedules", json=BODY | {"name": "other", "deployment": "screenin"}), 404)
-    assert (unknown["field"], unknown["remedy"]) == ("deployment", "Did you mean screening?")
+    assert (unknown["field"], unknown["remedy"]) == ("deployment", "Near matches: screening.")
     for call in (client.get, client.delete):
         lost = problem(call("/schedules/nigtly"), 404)
-        assert (lost["field"], lost["remedy"]) == ("schedule", "Did you mean nightly?")
+        assert (lost["field"], lost["remedy"]) == ("schedule", "Near matches: nightly.")
     assert problem(client.get("/schedules/elsewhere/runs"), 404)["remedy"] == "List them with GET /schedules."
     zone = problem(client.post("/schedules", json=BODY | {"zone": "Berlin"}), 422)
     assert zone["remedy"] == "Did you mean Europe/Berlin?"

@@ -39,6 +39,7 @@ from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import start_audit
 from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment
 from service.usecases.policies import register_policy
+from service.usecases.readings import AT_ONCE
 from service.usecases.resources import register_probe_set
 from service.usecases.schedules import create_schedule
 from service.usecases.trail import record
@@ -122,7 +123,7 @@ def deployment(caller: Caller) -> str:
         probe_set, _ = register_probe_set(session, RecordingQueue(), **found)  # type: ignore[arg-type]
         job = dissected_job(session, [layer("blocks.0", 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
         register_policy(session, "policy", policy_from(POLICY))
-        create_deployment(session, DeploymentSubmission("east", "policy", baseline=job), ANYWHERE)
+        create_deployment(session, DeploymentSubmission("east", "policy", baseline=job), ANYWHERE, AT_ONCE)
         session.info.clear()
         return str(job)
 
@@ -132,7 +133,9 @@ def audit(caller: Caller, *, ended: bool = False) -> str:
     with transaction(caller.sessions) as session:
         spec = {"checkpoint": caller.file("w"), "sha256": hashlib.sha256(b"content").hexdigest(), "architecture": "a"}
         session.execute(update(ResourceRow).where(ResourceRow.kind == "model").values(spec=spec))
-        found = start_audit(session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"), ANYWHERE)
+        found = start_audit(
+            session, RecordingQueue(), find_deployment(session, "east"), Occasion("request"), ANYWHERE, AT_ONCE
+        )
         assert found.job is not None
         if ended:
             end_audit(session, found.id, AuditStatus.ERROR, problem=ProblemFields(code="x", title="X", detail="x"))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from service.analysis.layer_codec import decode_layer
 from service.config import Settings
@@ -48,7 +49,7 @@ from tests.pipelines.inline_child import InlineChild, inline_host
 from tests.pipelines.small_jobs import CONCEPTS, IMAGES, submit
 from tests.probes.dicom_files import write_crashing_dicom
 from tests.reports.page import Page
-from tests.usecases.factories import RecordingQueue, impatient, slowly, without_preparations
+from tests.usecases.factories import RecordingQueue, impatient, leased, slowly, without_preparations
 
 
 def problem(job: Job) -> dict[str, Any]:
@@ -256,6 +257,53 @@ def test_a_crash_is_a_failed_job_that_tells_nothing(
     failure = problem(run(submit(sessions, folder)))
     assert failure["code"] == "internal"
     assert "secret" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        (Stage.STORE, lambda _: {}),
+        (Stage.STORE, lambda result: result | {"layers": 5}),
+        (Stage.STORE, lambda result: result | {"manifest": []}),
+        (Stage.STORE, lambda result: result | {"manifest": result["manifest"] | {"concept_set": 5}}),
+        (Stage.STORE, lambda result: result | {"manifest": result["manifest"] | {"concept_set": {}}}),
+        (Stage.STORE, lambda result: result | {"texts": result["layers"][0]}),
+        (Preparation.INSPECT, lambda _: {}),
+    ],
+)
+def test_a_result_that_is_not_what_its_stage_gives_ends_the_item_at_once(
+    sessions: Sessions,
+    folder: Path,
+    run: Run,
+    runner: DissectionRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: Stage | Preparation,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    compute = runner.run
+
+    def give(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
+        result = compute(lease, tell)
+        return change(dict(result)) if lease.stage is stage else result
+
+    monkeypatch.setattr(runner, "run", give)
+    with capture_logs() as logs:
+        job = run(submit(sessions, folder))
+
+    problem = job.problem
+    if stage is Preparation.INSPECT:
+        with transaction(sessions) as session:
+            inspection = find_inspection(session, parts_of(session, job.id).target.id)
+        assert inspection is not None
+        problem = inspection[1]
+        assert job.status is JobStatus.SUCCEEDED
+    else:
+        assert job.status is JobStatus.FAILED
+    assert problem is not None
+    assert (problem["code"], "cannot be stored" in problem["detail"]) == ("internal", True)
+    (told,) = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
+    assert told["exc_info"]
+    assert leased(sessions) == 0
 
 
 @pytest.mark.parametrize("stage", [Stage.PROBE, Stage.SCORE, Stage.STORE])

@@ -99,6 +99,38 @@ def test_a_model_that_opens(sessions: Sessions, host: OpenHost, model: Resource)
 
 
 @pytest.mark.parametrize(
+    ("codes", "given_up"),
+    [
+        (["time-limit", "time-limit"], True),
+        (["memory-limit", "time-limit"], True),
+        (["worker-crashed", "time-limit"], False),
+        (["time-limit", "worker-crashed"], False),
+        (["time-limit", "worker-crashed", "time-limit"], False),
+        (["time-limit", "told to stop", "time-limit"], True),
+        (["time-limit", "lost", "time-limit"], False),
+        (["worker-crashed", "time-limit", "memory-limit"], True),
+    ],
+)
+def test_only_what_reaches_a_limit_twice_running_is_given_up_early(
+    sessions: Sessions, model: Resource, codes: list[str], given_up: bool
+) -> None:
+    for code in codes:
+        lease = claim_inspection(sessions)
+        accident: ProblemFields = {"code": code, "title": "Accident", "detail": "It happened."}
+        if code == "lost":
+            expire(sessions)
+            reap(sessions, max_attempts=9)
+            continue
+
+        with transaction(sessions) as session:
+            if code == "told to stop":
+                preparations.hand_back_preparation(session, RecordingQueue(), lease)
+            else:
+                preparations.try_preparation_again(session, lease, accident, max_attempts=9)
+    assert (problem(sessions, model) is not None) == given_up
+
+
+@pytest.mark.parametrize(
     ("runner", "changes", "attempts", "code", "said"),
     [
         ("open_dying_inspector", {}, 5, "worker-crashed", "without a result"),

@@ -273,6 +273,30 @@ def test_what_a_job_has_used_is_not_measured_again(sessions: Sessions, folder: P
     assert work().spec["images"] == IMAGES * PATCHES
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"patches": PatchGrid(15, 15), "on_unreadable": "skip"}, {"patches": GRID, "on_unreadable": "fail"}],
+    ids=["another grid", "unreadable images forbidden"],
+)
+def test_a_part_of_another_set_of_the_same_manifest_is_no_use_of_it(
+    sessions: Sessions, folder: Path, work: Work, changes: dict[str, Any]
+) -> None:
+    rows = [f"{index}.png,{'n' if index < 3 else 's'}" for index in range(IMAGES)]
+    (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
+    with transaction(sessions) as session:
+        register(session, folder, RecordingQueue(), probe_set=changes)
+    other = work()
+    with transaction(sessions) as session:
+        part = register_stratum(session, other, probe_set_of(session, other, ANYWHERE), "site", "n")
+        submit_job(session, RecordingQueue(), replace(SUBMISSION, probe_set=part.reference), request={})
+
+    whole = unreadable(folder / "6.png")
+    probe_set = register_patches(sessions, folder, "skip")
+    work()
+    (folder / "6.png").write_bytes(whole)
+    assert ask_again(sessions, probe_set) == [probe_set.id]
+
+
 def test_no_job_comes_in_while_sizes_are_forgotten(sessions: Sessions, folder: Path, work: Work) -> None:
     unreadable(folder / "6.png")
     register_patches(sessions, folder, "skip")

@@ -1,8 +1,9 @@
 """Audits of small networks from deployment to verdict."""
 
+import errno
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,11 +26,12 @@ from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import JobStatus
 from service.domain.methods import Method
 from service.domain.resources import Resource
-from service.errors import Conflict, InvalidInput, InvalidPolicy, NotFound
+from service.domain.schedules import CatchUp, Overlap, Terms
+from service.errors import Conflict, FileOutOfReach, InvalidInput, InvalidPolicy, NotFound
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.usecases.audit_verdicts import judge_ended_audits, recompute
-from service.usecases.audits import acknowledge_audit, cancel_audit, find_audit, start_audit
+from service.usecases.audits import acknowledge_audit, cancel_audit, find_audit, list_audits, start_audit
 from service.usecases.deployments import (
     DeploymentSubmission,
     change_deployment,
@@ -38,9 +40,13 @@ from service.usecases.deployments import (
     find_deployment,
     pin_baseline,
 )
+from service.usecases.fires import Begin, decide, files_to_read
 from service.usecases.jobs import cancel_job, find_job
 from service.usecases.policies import register_policy
+from service.usecases.readings import AT_ONCE
 from service.usecases.resources import NamedCheckpoint, register_model
+from service.usecases.scheduled_audits import open_audits
+from service.usecases.schedules import create_schedule, list_fires
 from tests.engine.small_networks import ARCHITECTURE
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import SUBMISSION, submit, write_folder
@@ -77,7 +83,7 @@ class Hospital:
         with transaction(self.sessions) as session:
             dissection = SMALL if baseline is None else None
             submission = DeploymentSubmission("east", policy, dissection=dissection, baseline=baseline)
-            return create_deployment(session, submission, ANYWHERE)
+            return create_deployment(session, submission, ANYWHERE, AT_ONCE)
 
     def register(self, name: str) -> Resource:
         with transaction(self.sessions) as session:
@@ -89,7 +95,7 @@ class Hospital:
     def begin(self, target: Resource | None = None) -> Audit:
         with transaction(self.sessions) as session:
             return start_audit(
-                session, self.queue, find_deployment(session, "east"), Occasion("request", target), ANYWHERE
+                session, self.queue, find_deployment(session, "east"), Occasion("request", target), ANYWHERE, AT_ONCE
             )
 
     def work(self) -> None:
@@ -131,11 +137,15 @@ def test_an_untouched_network_passes_with_exactly_zero_drift_and_was_computed_an
         assert audit.facts.drift is not None
         assert audit.facts.identical
         assert audit.facts.drift.zero
-        assert recompute(audit) == audit.judgement
+        again = recompute(audit)
+        assert audit.judgement is not None
+        assert again == audit.judgement
+        assert [rule.reason for rule in again.outcomes] == [rule.reason for rule in audit.judgement.outcomes]
     assert len({hospital.baseline, first.job, second.job}) == 3
     with transaction(hospital.sessions) as session:
         keys = [_layer_keys(session, job) for job in (hospital.baseline, first.job, second.job)]
-    assert not keys[0] & keys[1] | keys[1] & keys[2]
+    assert all(keys)
+    assert len(set.union(*keys)) == sum(map(len, keys)), "no two dissections share a layer"
 
 
 def _layer_keys(session: Any, job: UUID | None) -> set[str]:
@@ -270,6 +280,35 @@ def test_a_checkpoint_that_was_changed_or_lost_ends_the_audit_with_that_problem(
     assert (audit.problem["code"], audit.problem["field"]) == ("digest-mismatch", "target")
 
 
+def test_a_schedules_audit_whose_checkpoint_cannot_be_read_for_now_begins_later(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    hospital.policy("policy")
+    deployment = hospital.deploy(baseline=hospital.baseline)
+    now = datetime.now(UTC)
+    with transaction(hospital.sessions) as session:
+        terms = Terms("* * * * *", "UTC", CatchUp.NONE, catch_up_max=None, grace=None, overlap=Overlap.SKIP)
+        schedule = create_schedule(session, name="nightly", deployment="east", terms=terms, now=now)
+
+    begun = open_audits(hospital.queue, ANYWHERE)
+    with monkeypatch.context() as failing:
+        failing.setattr("service.usecases.audits.digest_of_file", fail)
+        due = now + timedelta(minutes=1)
+        files = files_to_read(hospital.sessions, begun, schedule.id, due)
+        assert files is not None
+        with pytest.raises(FileOutOfReach, match="The checkpoint cannot be read now: Input/output error"):
+            decide(hospital.sessions, schedule.id, due, Begin(begun, begun.read(files)))
+    with transaction(hospital.sessions) as session:
+        assert list_fires(session, schedule, limit=9, after=None).items == ()
+        listed = list_audits(session, deployment=deployment, verdict=None, limit=9, after=None)
+        assert listed.items == ()
+
+    assert decide(hospital.sessions, schedule.id, due, Begin(begun, begun.read(files))) == 1
+
+
 def test_a_checkpoint_that_has_moved_is_audited_once_it_is_registered_again(hospital: Hospital) -> None:
     hospital.policy("policy")
     deployment = hospital.deploy(baseline=hospital.baseline)
@@ -324,7 +363,13 @@ def test_an_audit_is_judged_by_the_policy_with_which_it_began(hospital: Hospital
     with transaction(hospital.sessions) as session:
         assert (
             change_deployment(
-                session, "east", policy="policy", alert_budget=None, registered_model=None, roots=ANYWHERE
+                session,
+                "east",
+                policy="policy",
+                alert_budget=None,
+                registered_model=None,
+                roots=ANYWHERE,
+                readings=AT_ONCE,
             ).policy.reference
             == "policy@2"
         )
@@ -450,6 +495,6 @@ def test_bad_deployments_are_refused(hospital: Hospital) -> None:
     with pytest.raises(Conflict, match="no result"):
         hospital.deploy(baseline=queued.id)
     with transaction(hospital.sessions) as session, pytest.raises(InvalidInput, match="Say how"):
-        create_deployment(session, DeploymentSubmission("w", "policy"), ANYWHERE)
+        create_deployment(session, DeploymentSubmission("w", "policy"), ANYWHERE, AT_ONCE)
     with transaction(hospital.sessions) as session, pytest.raises(NotFound, match="Near matches: east"):
         find_deployment(session, "eats")

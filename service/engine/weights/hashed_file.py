@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from service.engine.weights.faults import Changed, Damaged
-from service.files import version_of
+from service.files import FileVersion
 
 _CHUNK = 1 << 20
 _MOST_LOOKED_AT = 128 << 20
@@ -75,8 +75,8 @@ class HashedFile:
         self._file = file
         self._looked_at: list[_Part] = []
         self._left = _MOST_LOOKED_AT
-        self._first_version = self._version()
-        self.size = self._first_version[0]
+        self._first_version = FileVersion.of(file)
+        self.size = self._first_version.size
 
     def look(self, offset: int, size: int) -> bytes:
         """Bytes of the file; fewer at its end. Raises Damaged where descriptions take more than any real file's."""
@@ -104,10 +104,6 @@ class HashedFile:
 
         return digest, [part.content for part in collected]
 
-    def _version(self) -> tuple[int, int]:
-        """Size and time of the last writing. Not that of the last change: another link to the file moves it too."""
-        return version_of(self._file)[:2]
-
     def _pass(self, parts: Sequence[_Part]) -> str:
         waiting = sorted(parts, key=lambda part: part.place.offset, reverse=True)
         current: list[_Part] = []
@@ -129,7 +125,7 @@ class HashedFile:
             current = [part for part in current if part.place.end > end]
             position = end
 
-        if position != self.size or self._version() != self._first_version:
+        if position != self.size or FileVersion.of(self._file).content != self._first_version.content:
             raise Changed
         return sha.hexdigest()
 
