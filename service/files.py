@@ -71,8 +71,11 @@ _OF_THE_FILE = frozenset(
 
 
 def is_lasting(error: OSError) -> bool:
-    """Is it the path or its file that is wrong? Anything else is trouble of the disk or the machine, which may pass."""
-    return error.errno in _OF_THE_FILE
+    """Is it the path or its file that is wrong? Anything else is trouble of the disk or the machine, which may pass.
+
+    Libraries raise OSError for a damaged file, too, without a number of the system.
+    """
+    return error.errno is None or error.errno in _OF_THE_FILE
 
 
 @dataclass(frozen=True, slots=True)

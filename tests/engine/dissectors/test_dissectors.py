@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ from service.domain.preprocessing import MAMMO_CLIP
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.directory import DissectorFolder
 from service.engine.networks.protocols import Dissector
-from service.errors import DigestMismatch, DissectError, InvalidCheckpoint, InvalidDissector, UnsafeCheckpoint
-from service.files import DataRoots
+from service.errors import (
+    DigestMismatch,
+    DissectError,
+    FileOutOfReach,
+    InvalidCheckpoint,
+    InvalidDissector,
+    UnsafeCheckpoint,
+)
+from service.files import DataRoots, WrittenMeanwhile
 from tests.engine.published import images_of, pretraining_file, recipe_weights, vocabulary
 
 CPU = torch.device("cpu")
@@ -330,6 +339,40 @@ def test_a_file_that_changes_after_the_digest_is_not_used(tiny_clip: Path) -> No
     with pytest.raises(DigestMismatch):
         folder.read_config()
     with pytest.raises(DigestMismatch):
+        folder.open_checkpoint("clip.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "Input/output error.*Check the disk"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files.*limits on open files"),
+        (WrittenMeanwhile(), "changed while it was being read.*Try again"),
+    ],
+)
+def test_trouble_that_may_pass_does_not_blame_the_dissector(
+    error: OSError, words: str, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    folder = DissectorFolder.open(DissectorSpec(tiny_clip))
+    monkeypatch.setattr(DataRoots, "open", fail)
+    for read in (folder.read_config, lambda: open_dissector(DissectorSpec(tiny_clip), CPU)):
+        with pytest.raises(FileOutOfReach) as caught:
+            read()
+        assert re.search(words, str(caught.value))
+
+
+def test_the_files_of_a_dissector_keep_the_limit_of_the_service(tiny_clip: Path) -> None:
+    folder = DissectorFolder.open(DissectorSpec(tiny_clip, roots=DataRoots(most=16 << 20)))
+    with (tiny_clip / "dissector.json").open("ab") as file:
+        file.truncate(32 << 20)
+    with pytest.raises(InvalidDissector, match="MAX_FILE_GB allows"):
+        folder.read_config()
+    with (tiny_clip / "clip.safetensors").open("ab") as file:
+        file.truncate(32 << 20)
+    with pytest.raises(InvalidCheckpoint, match="MAX_FILE_GB allows"):
         folder.open_checkpoint("clip.safetensors")
 
 
