@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.domain.groups import group_images
-from service.domain.jobs import Progress, Stage
+from service.domain.jobs import BATCH_SIZE, Progress, Stage
 from service.domain.json_values import StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
@@ -30,7 +30,6 @@ from service.studies.measure_dissector import measure
 from service.studies.patients import Split, check_apart, split_by_patient
 
 _LEAST_PAIRS = 40
-_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ class _EncoderInputs:
         """All images in order, float32 [B, 3, H, W], with their numbers. A caller that leaves early must close it."""
         span = range(len(self.images.items))
         stream = image_batches(
-            self.images, self.contract, self.contract, span=span, batch_size=_BATCH, on_unreadable="fail"
+            self.images, self.contract, self.contract, span=span, batch_size=BATCH_SIZE, on_unreadable="fail"
         )
         with closing(stream):
             for batch in stream:
