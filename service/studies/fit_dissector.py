@@ -125,7 +125,8 @@ def fit_dissector(
         options.height, options.width, encoder.mean, encoder.std, crop_to_breast=options.crop_to_breast
     )
     total = len(items) + (0 if held_out is None else len(held_out.items))
-    features = _features(encoder, _EncoderInputs(images, contract), progress, (0, total))
+    inputs = _EncoderInputs(images, contract)
+    features = _features(encoder, inputs, progress, (0, total))
     text_embeddings = sentence_encoder(texts).clone()
     matches = _matches(texts_of_reports, len(texts)).to(device)
 
@@ -138,7 +139,6 @@ def fit_dissector(
     heads, losses, weights = fitted.heads, fitted.losses, None
     if trained:
         encoder = ImageFeatures(image_spec, device, trainable=True)
-        inputs = _EncoderInputs(images, contract)
         heads, losses = _train(encoder, fitted, inputs, split, text_embeddings, matches, options)
         weights = encoder.network.state_dict()
 
