@@ -156,7 +156,7 @@ def open_projected(folder: DissectorFolder, config: JsonObject, device: torch.de
     are not those that the heads were fitted on.
     """
     entries = read_bundle_config(folder, config)
-    preprocessing = entries.preprocessing.contract
+    preprocessing = entries.preprocessing
     check_image_size(preprocessing)
 
     heads = _open_heads(folder, entries.heads).to(device)
