@@ -23,6 +23,7 @@ from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import name_findings
 from service.domain.audit_facts import AuditFacts, Judgement, NetworkFacts
 from service.domain.concepts import ConceptSet
+from service.domain.groups import group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.policies import Policy
@@ -30,7 +31,7 @@ from service.domain.probes import ProbeItem, ProbeSet
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
-from service.engine.evidence.exams import exams_of
+from service.engine.evidence.exams import Exams
 from service.engine.probing.activations import FullActivations, RunningSummary
 from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, kept_top
 from service.engine.scoring import embed_concepts
@@ -64,7 +65,7 @@ class ShownExams:
 
     def exams(self) -> list[list[int]]:
         """The images of each exam."""
-        exams = exams_of(self.items)
+        exams = Exams.of(group_images(self.items))
         images: list[list[int]] = [[] for _ in range(exams.count)]
         for image, exam in enumerate(exams.of_image.tolist()):
             images[exam].append(image)

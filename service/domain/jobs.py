@@ -11,6 +11,12 @@ from service.domain.manifests import JobManifest
 from service.domain.methods import Method
 from service.errors import Conflict, ProblemFields
 
+BATCH_SIZE = 8
+"""Images per forward pass, where nobody chooses."""
+
+SHARD_SIZE = 256
+"""Images per work item, where nobody chooses."""
+
 
 class JobStatus(StrEnum):
     """Where a job stands.
@@ -95,10 +101,10 @@ class JobRequest:
     concept_set: str
     options: DissectionOptions
 
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
     """Images per forward pass; part of the request, because rounding follows it."""
 
-    shard_size: int = 256
+    shard_size: int = SHARD_SIZE
     """Images per work item; part of the request, because rounding follows it."""
 
     queue: str = "default"

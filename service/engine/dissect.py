@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
-from service.domain.jobs import DissectionOptions, Progress, Stage
+from service.domain.jobs import SHARD_SIZE, DissectionOptions, Progress, Stage
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem
 from service.engine.evidence.job import job_evidence
@@ -25,7 +25,7 @@ def dissect(
     concept_set: ConceptSet,
     *,
     finding_of_concept: Mapping[int, str] | None = None,
-    shard_size: int = 256,
+    shard_size: int = SHARD_SIZE,
     progress: ProgressListener,
 ) -> Dissection:
     """Name the units of the pass's layers after the concepts, and judge the names.
@@ -62,7 +62,7 @@ def dissect(
     )
 
 
-def show_images(probing_pass: ProbingPass, *, shard_size: int = 256, progress: ProgressListener) -> Probing:
+def show_images(probing_pass: ProbingPass, *, shard_size: int = SHARD_SIZE, progress: ProgressListener) -> Probing:
     """Show every image once to both networks. Raises what `dissect` raises, but for InvalidConceptSet."""
     total = len(probing_pass.images.items)
     method = probing_pass.options.method

@@ -161,7 +161,13 @@ class DissectionRunner:
         )
 
         manifest = describe(
-            probing_pass, plan.probe_set, plan.concept_set, shown=shown_images, results=results, evidence=evidence
+            probing_pass,
+            plan.probe_set,
+            plan.concept_set,
+            options=plan.request.options,
+            shown=shown_images,
+            results=results,
+            evidence=evidence,
         )
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)

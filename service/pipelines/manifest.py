@@ -10,6 +10,7 @@ from service.analysis.evidence_codec import encode_evidence
 from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
+from service.domain.jobs import DissectionOptions
 from service.domain.manifests import JobManifest
 from service.domain.probes import ProbeSet
 from service.engine.probing.probe import ProbingPass
@@ -37,19 +38,19 @@ def describe(
     probe_set: ProbeSet,
     concept_set: ConceptSet,
     *,
+    options: DissectionOptions,
     shown: ShownImages,
     results: Mapping[str, str],
     evidence: JobEvidence | None,
 ) -> JobManifest:
     """What made a dissection.
 
-    probing_pass: with the options of the scoring.
+    options: those of the scoring, which may be others than those of the pass.
     results: digest of each layer's neurons as canonical JSON, in the order of the dissection; q-values, which hang on
     all layers, are not part of it.
     """
     target = probing_pass.target
     dissector = probing_pass.dissector
-    options = probing_pass.options
 
     return {
         "target": {

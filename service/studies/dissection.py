@@ -7,7 +7,7 @@ from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
 from service.concepts.findings import name_findings
 from service.domain.concepts import ConceptSet
-from service.domain.jobs import DissectionOptions, Progress, Stage
+from service.domain.jobs import BATCH_SIZE, SHARD_SIZE, DissectionOptions, Progress, Stage
 from service.domain.manifests import JobManifest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
@@ -35,8 +35,8 @@ class DissectionPlan:
     concept_set: ConceptSet
     options: DissectionOptions
     device: str = "auto"
-    batch_size: int = 8
-    shard_size: int = 256
+    batch_size: int = BATCH_SIZE
+    shard_size: int = SHARD_SIZE
 
 
 def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Dissection, JobManifest]:
@@ -79,6 +79,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         probing_pass,
         plan.probe_set,
         plan.concept_set,
+        options=plan.options,
         shown=ShownImages(plan.shard_size, digests, result.images_used, result.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in result.layers},
         evidence=evidence,

@@ -16,7 +16,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
 from service.domain.groups import group_images
-from service.domain.jobs import DissectionOptions
+from service.domain.jobs import BATCH_SIZE, SHARD_SIZE, DissectionOptions
 from service.domain.manifests import JobManifest
 from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -41,8 +41,6 @@ VOCABULARY = "bi-rads"
 METHODS: tuple[Similarity, ...] = (DEFAULT, "soft_wpmi")
 SHUFFLED = 1
 """Seed of the weights that know nothing."""
-
-_BATCH, _SHARD = 8, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +167,10 @@ def _show(plan: EvaluationPlan, spec: TargetSpec, dissector: Dissector, progress
         images=open_images(plan.probe_set, digested=True),
         options=_options(plan, METHODS[0]),
         device=plan.device,
-        batch_size=_BATCH,
+        batch_size=BATCH_SIZE,
         on_unreadable=plan.probe_set.on_unreadable,
     )
-    return _Shown(spec, probing_pass, show_images(probing_pass, shard_size=_SHARD, progress=progress))
+    return _Shown(spec, probing_pass, show_images(probing_pass, shard_size=SHARD_SIZE, progress=progress))
 
 
 def _evaluated(
@@ -245,12 +243,13 @@ def _manifest(
 ) -> JobManifest:
     """scored: the layers without q-values, which are no part of a layer's digest."""
     items = plan.probe_set.items
-    digests = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), _SHARD)]
+    digests = [digest_images(items[span.start : span.stop]) for span in shard_spans(len(items), SHARD_SIZE)]
     return describe(
-        replace(shown.probing_pass, options=options),
+        shown.probing_pass,
         plan.probe_set,
         concept_set,
-        shown=ShownImages(_SHARD, digests, dissection.images_used, dissection.images_skipped),
+        options=options,
+        shown=ShownImages(SHARD_SIZE, digests, dissection.images_used, dissection.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in scored},
         evidence=dissection.evidence,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.domain.groups import group_images
-from service.domain.jobs import Progress, Stage
+from service.domain.jobs import BATCH_SIZE, Progress, Stage
 from service.domain.json_values import StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
@@ -30,7 +30,6 @@ from service.studies.measure_dissector import measure
 from service.studies.patients import Split, check_apart, split_by_patient
 
 _LEAST_PAIRS = 40
-_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,8 @@ def fit_dissector(
         options.height, options.width, encoder.mean, encoder.std, crop_to_breast=options.crop_to_breast
     )
     total = len(items) + (0 if held_out is None else len(held_out.items))
-    features = _features(encoder, _EncoderInputs(images, contract), progress, (0, total))
+    inputs = _EncoderInputs(images, contract)
+    features = _features(encoder, inputs, progress, (0, total))
     text_embeddings = sentence_encoder(texts).clone()
     matches = _matches(texts_of_reports, len(texts)).to(device)
 
@@ -139,7 +139,6 @@ def fit_dissector(
     heads, losses, weights = fitted.heads, fitted.losses, None
     if trained:
         encoder = ImageFeatures(image_spec, device, trainable=True)
-        inputs = _EncoderInputs(images, contract)
         heads, losses = _train(encoder, fitted, inputs, split, text_embeddings, matches, options)
         weights = encoder.network.state_dict()
 
@@ -227,7 +226,7 @@ class _EncoderInputs:
         """All images in order, float32 [B, 3, H, W], with their numbers. A caller that leaves early must close it."""
         span = range(len(self.images.items))
         stream = image_batches(
-            self.images, self.contract, self.contract, span=span, batch_size=_BATCH, on_unreadable="fail"
+            self.images, self.contract, self.contract, span=span, batch_size=BATCH_SIZE, on_unreadable="fail"
         )
         with closing(stream):
             for batch in stream:

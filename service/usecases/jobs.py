@@ -14,6 +14,8 @@ from service.db.work import add_items, next_turn, restore_items, stage_progress,
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import (
+    BATCH_SIZE,
+    SHARD_SIZE,
     DissectionOptions,
     Job,
     JobRequest,
@@ -54,8 +56,8 @@ class JobSubmission:
     fit_top_k: bool = False
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     shuffled: int | None = None
-    batch_size: int = 8
-    shard_size: int = 256
+    batch_size: int = BATCH_SIZE
+    shard_size: int = SHARD_SIZE
     queue: str = "default"
     priority: int = 0
 

@@ -18,7 +18,7 @@ from tests.pipelines.small_jobs import write_folder
 EXAMS = 24
 
 
-def test_its_manifest_is_that_of_the_same_dissection(tmp_path: Path) -> None:
+def test_the_manifest_of_an_evaluation_is_that_of_the_same_dissection(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, images=EXAMS, columns={"exam_id": [f"exam-{index}" for index in range(EXAMS)]})
     target, dissector = TargetSpec(folder / "target.safetensors", ARCHITECTURE), DissectorSpec(folder / "dissector")
     probe_set = read_manifest(folder / "manifest.csv", name="probes")

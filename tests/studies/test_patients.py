@@ -25,9 +25,9 @@ def test_an_exam_with_a_row_that_names_no_patient_is_in_one_part(seed: int) -> N
 
 def test_images_of_one_exam_are_not_apart_where_only_one_manifest_names_the_patient() -> None:
     named, nameless = [item(1, "anna", "a")], [item(1, exam="a")]
-    for one, other in ((named, nameless), (nameless, named)):
+    for fitted, held_out in ((named, nameless), (nameless, named)):
         with pytest.raises(InvalidInput) as caught:
-            check_apart(one, other)
+            check_apart(fitted, held_out)
         assert (caught.value.field, caught.value.value) == ("held_out", "1")
     check_apart(named, [item(2, exam="b"), item(3, "berta", "c")])
 

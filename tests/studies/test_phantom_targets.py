@@ -25,13 +25,13 @@ TRAINING = PhantomTraining(phantoms=8, seed=11, all_findings=BRIEFLY, calcificat
 
 
 def test_both_targets_open_with_one_unit_for_each_finding_and_come_out_the_same_again(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    first = fit_phantom_targets(LITE0, tmp_path / "first", told.append, TRAINING)
-    again = fit_phantom_targets(LITE0, tmp_path / "again", told.append, TRAINING)
+    reported: list[Progress] = []
+    first = fit_phantom_targets(LITE0, tmp_path / "first", reported.append, TRAINING)
+    again = fit_phantom_targets(LITE0, tmp_path / "again", reported.append, TRAINING)
     assert first.mammography.read_bytes() == again.mammography.read_bytes()
     assert first.calcifications.read_bytes() == again.calcifications.read_bytes()
     assert first.mammography.read_bytes() != first.calcifications.read_bytes()
-    assert {progress.stage for progress in told} == {Stage.PROBE, Stage.SCORE, Stage.STORE}
+    assert {progress.stage for progress in reported} == {Stage.PROBE, Stage.SCORE, Stage.STORE}
     general = open_target(TargetSpec(LITE0, ARCHITECTURE), torch.device("cpu"))
     for path in (first.mammography, first.calcifications):
         target = open_target(TargetSpec(path, ARCHITECTURE), torch.device("cpu"))
@@ -43,16 +43,16 @@ def test_both_targets_open_with_one_unit_for_each_finding_and_come_out_the_same_
 def test_what_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     for name in ("phantom-mammography", "phantom-calcifications"):
         (tmp_path / f"{name}.safetensors").write_text("kept")
-    told: list[Progress] = []
-    found = fit_phantom_targets(LITE0, tmp_path, told.append, TRAINING)
-    assert (found.mammography.read_text(), found.calcifications.read_text(), told) == ("kept", "kept", [])
+    reported: list[Progress] = []
+    files = fit_phantom_targets(LITE0, tmp_path, reported.append, TRAINING)
+    assert (files.mammography.read_text(), files.calcifications.read_text(), reported) == ("kept", "kept", [])
 
 
 def test_recognition_is_measured_finding_by_finding(tmp_path: Path) -> None:
     files = fit_phantom_targets(LITE0, tmp_path, lambda _: None, TRAINING)
     before, after = measure_recognition(files, phantoms=24, seed=12, progress=lambda _: None, training=TRAINING)
     assert before.keys() == after.keys() <= set(FINDINGS)
-    assert {one.positives + one.negatives for one in before.values()} == {24}
+    assert {figures.positives + figures.negatives for figures in before.values()} == {24}
 
 
 def test_calcifications_are_the_seven_findings_of_that_name() -> None:

@@ -49,23 +49,6 @@ class TextEncoderEntry(_Object):
         return TextEncoderSpec(self.package, self.folder, self.max_tokens)
 
 
-class PreprocessingEntry(_Object):
-    """See `Preprocessing`."""
-
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resize: Literal["area", "none"] = "area"
-    crop_to_breast: bool = False
-    scale: Literal["min_max", "unit"] = "unit"
-
-    @property
-    def contract(self) -> Preprocessing:
-        """What the image encoder expects."""
-        return Preprocessing(**self.model_dump())
-
-
 class HeadsEntry(_Object):
     """The file of the heads and its digest."""
 
@@ -73,21 +56,23 @@ class HeadsEntry(_Object):
     sha256: str
 
 
-class BundleConfig(BaseModel):
-    """What opens a dissector. Its figures and its provenance stand beside that in the file."""
+class BundleConfig(_Object):
+    """What opens a dissector."""
 
     format: Literal[1]
     image_encoder: ImageEncoderEntry
     text_encoder: TextEncoderEntry
-    preprocessing: PreprocessingEntry
+    preprocessing: Preprocessing
     heads: HeadsEntry
 
 
 def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleConfig:
     """What opens a dissector, out of its dissector.json. Raises InvalidDissector, naming the first wrong entry."""
+    # Its kind, its figures and its provenance stand beside that in the file.
+    entries = {name: config[name] for name in BundleConfig.model_fields if name in config}
     try:
         # As JSON: Python's own values would have to be tuples where JSON has lists.
-        return BundleConfig.model_validate_json(json.dumps(config), strict=True)
+        return BundleConfig.model_validate_json(json.dumps(entries), strict=True)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
 
@@ -95,7 +80,7 @@ def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleCon
     match wrong["type"]:
         case "missing":
             problem = "is missing"
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             problem = "is not known"
         case kind:
             problem = f"must be {expected_of(kind, wrong.get('ctx', {}))}"

@@ -6,8 +6,10 @@ only what describes the two towers may pass.
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from service.domain.json_values import JsonObject
 from service.engine.dissectors.directory import DissectorFolder
@@ -20,44 +22,118 @@ _MOST_LAYERS = 256
 _LONGEST_TEXT = 100
 _LONGEST_LIST = 16
 
-_BLOCKS = {
-    *("width", "layers", "mlp_ratio", "ls_init_value", "output_tokens", "pool_type", "final_ln_after_pool"),
-    *("act_kwargs", "norm_kwargs", "block_type", "qk_norm", "scaled_cosine_attn", "scale_heads"),
-    *("scale_attn_inner", "scale_attn", "scale_fc"),
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What an entry of the description may be, besides null."""
+
+    name: str
+    types: tuple[type, ...]
+
+    several: bool = False
+    """Whether it may be a list, too."""
+
+    limit: int = _LARGEST_NUMBER
+    """The largest number."""
+
+    def fits(self, entry: object) -> bool:
+        """Is it of this kind? A bool is no number here."""
+        return all(type(value) in self.types for value in self._values(entry))
+
+    def is_within_bounds(self, entry: object) -> bool:
+        """Is an entry of this kind of a size that a real description has?"""
+        values = self._values(entry)
+        return len(values) <= _LONGEST_LIST and all(map(self._is_sane, values))
+
+    @property
+    def bounds(self) -> str:
+        """What a size that real descriptions have is."""
+        if str in self.types:
+            return f"Give a word of at most {_LONGEST_TEXT} letters."
+        if self.several:
+            return f"Give a number, or at most {_LONGEST_LIST} numbers, from -{self.limit} to {self.limit}."
+        return f"Give a number from -{self.limit} to {self.limit}."
+
+    def _values(self, entry: object) -> list[object]:
+        return entry if self.several and isinstance(entry, list) else [entry]
+
+    def _is_sane(self, value: object) -> bool:
+        if isinstance(value, str):
+            return len(value) <= _LONGEST_TEXT
+        return not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= self.limit)
+
+
+_WORD = _Kind("a word", (str,))
+_NUMBER = _Kind("a number", (int, float))
+_FLAG = _Kind("true or false", (bool,))
+_FLAG_OR_WORD = _Kind("true, false or a word", (bool, str))
+_NUMBERS = _Kind("a number or a list of numbers", (int, float), several=True)
+_LAYERS = replace(_NUMBERS, limit=_MOST_LAYERS)
+
+_Entries: TypeAlias = Mapping[str, "_Kind | _Entries"]
+"""The entries that an object may have: for each, its kind, or the entries of the object that it is."""
+
+_BLOCKS: _Entries = {
+    "width": _NUMBER,
+    "layers": _LAYERS,
+    "mlp_ratio": _NUMBER,
+    "ls_init_value": _NUMBER,
+    "output_tokens": _FLAG,
+    "pool_type": _WORD,
+    "final_ln_after_pool": _FLAG,
+    "act_kwargs": {"approximate": _WORD},
+    "norm_kwargs": {"eps": _NUMBER, "elementwise_affine": _FLAG, "bias": _FLAG},
+    "block_type": _WORD,
+    "qk_norm": _FLAG,
+    "scaled_cosine_attn": _FLAG,
+    "scale_heads": _FLAG,
+    "scale_attn_inner": _FLAG,
+    "scale_attn": _FLAG,
+    "scale_fc": _FLAG,
 }
-_VISION = {
-    *_BLOCKS,
-    *("head_width", "patch_size", "image_size", "patch_dropout", "attentional_pool", "attn_pooler_queries"),
-    *("attn_pooler_heads", "no_ln_pre", "pos_embed_type"),
-    *("timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
-    "timm_drop_path",
+_VISION: _Entries = {
+    **_BLOCKS,
+    "head_width": _NUMBER,
+    "patch_size": _NUMBERS,
+    "image_size": _NUMBERS,
+    "patch_dropout": _NUMBER,
+    "attentional_pool": _FLAG_OR_WORD,
+    "attn_pooler_queries": _NUMBER,
+    "attn_pooler_heads": _NUMBER,
+    "no_ln_pre": _FLAG,
+    "pos_embed_type": _WORD,
+    "timm_model_name": _WORD,
+    "timm_model_pretrained": _FLAG,
+    "timm_pool": _WORD,
+    "timm_proj": _WORD,
+    "timm_proj_bias": _FLAG,
+    "timm_drop": _NUMBER,
+    "timm_drop_path": _NUMBER,
 }
-_TEXT = {
-    *_BLOCKS,
-    *("context_length", "vocab_size", "heads", "embed_cls", "pad_id", "eos_id", "no_causal_mask", "proj_bias"),
-    *("proj_type", "tokenizer_kwargs"),
+_TEXT: _Entries = {
+    **_BLOCKS,
+    "context_length": _NUMBER,
+    "vocab_size": _NUMBER,
+    "heads": _NUMBER,
+    "embed_cls": _FLAG,
+    "pad_id": _NUMBER,
+    "eos_id": _NUMBER,
+    "no_causal_mask": _FLAG,
+    "proj_bias": _FLAG,
+    "proj_type": _WORD,
+    "tokenizer_kwargs": {"clean": _WORD, "reduction_mask": _WORD},
 }
-_MODEL = {
-    *("embed_dim", "quick_gelu", "custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale"),
-    *("vision_cfg", "text_cfg", "multimodal_cfg"),
-}
-_INSIDE: dict[str, Collection[str]] = {
-    "model_cfg": _MODEL,
+_MODEL: _Entries = {
+    "embed_dim": _NUMBER,
+    "quick_gelu": _FLAG,
+    "custom_text": _FLAG,
+    "init_logit_scale": _NUMBER,
+    "init_logit_bias": _NUMBER,
+    "nonscalar_logit_scale": _FLAG,
     "vision_cfg": _VISION,
     "text_cfg": _TEXT,
-    "multimodal_cfg": _TEXT | {"dim_head", "n_queries", "attn_pooler_heads"},
-    "act_kwargs": {"approximate"},
-    "norm_kwargs": {"eps", "elementwise_affine", "bias"},
-    "tokenizer_kwargs": {"clean", "reduction_mask"},
+    "multimodal_cfg": {**_TEXT, "dim_head": _NUMBER, "n_queries": _NUMBER, "attn_pooler_heads": _NUMBER},
 }
-"""For every object of the description, the entries that it may have."""
-
-_WORDS = {
-    *("pool_type", "block_type", "pos_embed_type", "proj_type", "approximate", "clean", "reduction_mask"),
-    *("timm_model_name", "timm_pool", "timm_proj"),
-}
-_WORDS_OR_NUMBERS = {"attentional_pool"}
-_LISTS = {"layers", "patch_size", "image_size"}
 
 
 def read_model_config(folder: DissectorFolder) -> JsonObject:
@@ -75,7 +151,7 @@ def read_model_config(folder: DissectorFolder) -> JsonObject:
             'Add an object "model_cfg" in the format of open_clip.',
         )
 
-    _check_object("model_cfg", model, folder)
+    _check_object("model_cfg", model, _MODEL, folder)
     _check_timm(model["vision_cfg"], folder)
 
     contract = description.get("preprocess_cfg")
@@ -94,65 +170,34 @@ def write_model_config(description: JsonObject, directory: Path) -> str:
     return f"local-dir:{directory}"
 
 
-def _check_object(path: str, value: JsonObject, folder: DissectorFolder) -> None:
-    allowed = _INSIDE[path.rpartition(".")[2]]
+def _check_object(path: str, value: JsonObject, entries: _Entries, folder: DissectorFolder) -> None:
     for key, entry in value.items():
         name = f"{path}.{key:.40}"
-        if key not in allowed:
+        kind = entries.get(key)
+        if kind is None:
             raise _refused(
                 f"{MODEL_CONFIG} has the entry {name}, which may need a model hub or another file.",
                 folder,
                 "Use a model whose text tower and tokenizer are part of open_clip, and leave the entry out.",
             )
 
-        if isinstance(entry, dict):
-            _check_nested(name, key, entry, folder)
+        if entry is None:
+            continue
+        if isinstance(kind, _Kind):
+            _check_value(name, entry, kind, folder)
+        elif isinstance(entry, dict):
+            _check_object(name, entry, kind, folder)
         else:
-            _check_value(name, key, entry, folder)
+            raise _refused(
+                f"{name} of {MODEL_CONFIG} is not an object.", folder, "Give an object in braces, or leave it out."
+            )
 
 
-def _check_nested(name: str, key: str, entry: JsonObject, folder: DissectorFolder) -> None:
-    if key not in _INSIDE:
-        raise _refused(f"{name} of {MODEL_CONFIG} is an object.", folder, "Give a number, a word or a list of numbers.")
-    _check_object(name, entry, folder)
-
-
-def _check_value(name: str, key: str, entry: object, folder: DissectorFolder) -> None:
-    _check_kind(name, key, entry, folder)
-    values = entry if isinstance(entry, list) else [entry]
-    limit = _MOST_LAYERS if key == "layers" else _LARGEST_NUMBER
-
-    if len(values) > _LONGEST_LIST or not all(_is_sane(value, limit) for value in values):
-        raise _refused(
-            f"{name} of {MODEL_CONFIG} is out of bounds.",
-            folder,
-            f"Numbers go to {limit}, words to {_LONGEST_TEXT} letters.",
-        )
-
-
-def _check_kind(name: str, key: str, entry: object, folder: DissectorFolder) -> None:
-    kinds: tuple[type, ...]
-    if key in _WORDS:
-        kinds, expected = (str,), "a word"
-    elif key in _WORDS_OR_NUMBERS:
-        kinds, expected = (str, int, float), "a word or a number"
-    elif key in _LISTS:
-        kinds, expected = (int, float, list), "a number or a list of numbers"
-    else:
-        kinds, expected = (int, float), "a number"
-
-    numbers = entry if isinstance(entry, list) else []
-    fits = isinstance(entry, kinds) and all(isinstance(number, int | float) for number in numbers)
-    if entry is not None and not fits:
-        raise _refused(f"{name} of {MODEL_CONFIG} is not {expected}.", folder, f"Give {expected}, or null.")
-
-
-def _is_sane(value: object, limit: int) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _LONGEST_TEXT
-    if isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) <= limit
-    return value is None
+def _check_value(name: str, entry: object, kind: _Kind, folder: DissectorFolder) -> None:
+    if not kind.fits(entry):
+        raise _refused(f"{name} of {MODEL_CONFIG} is not {kind.name}.", folder, f"Give {kind.name}.")
+    if not kind.is_within_bounds(entry):
+        raise _refused(f"{name} of {MODEL_CONFIG} is out of bounds.", folder, kind.bounds)
 
 
 def _check_timm(vision: JsonObject, folder: DissectorFolder) -> None:

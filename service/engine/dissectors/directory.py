@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from service.domain.digests import digest_of, digests_in_directory
+from service.domain.digests import TooManyFiles, digest_of, digests_in_directory
 from service.domain.json_text import parse_json
 from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
-from service.errors import DigestMismatch, InvalidDissector, InvalidInput
-from service.files import DataRoots, remedy_for
+from service.errors import DigestMismatch, FileOutOfReach, InvalidDissector, InvalidInput
+from service.files import DataRoots, TooLarge, WrittenMeanwhile, is_lasting, remedy_for
 
 CONFIG = "dissector.json"
 
@@ -30,13 +30,22 @@ class DissectorFolder:
     sha256: Mapping[str, str]
     """The digest of every file, by its name below the directory."""
 
+    most: int | None = None
+    """How many bytes any of its files may have; None for any number."""
+
     @classmethod
     def open(cls, spec: DissectorSpec) -> "DissectorFolder":
-        """Digest a directory. Raises InvalidDissector where it cannot be read, or holds anything but regular files."""
+        """Digest a directory.
+
+        Raises InvalidDissector where it holds anything but regular files or is none of ours to read, FileOutOfReach
+        where the disk or the machine is in trouble or a file is written to meanwhile.
+        """
         try:
             path = spec.path.resolve()
-            return cls(path, digests_in_directory(path, spec.roots))
+            return cls(path, digests_in_directory(path, spec.roots), spec.roots.most)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and _may_pass(error):
+                raise _out_of_reach("The dissector's directory", spec.path, error) from error
             reason = error.strerror if isinstance(error, OSError) else "it is not a path"
             raise InvalidDissector(
                 f"The dissector's directory cannot be used: {reason}.",
@@ -57,27 +66,29 @@ class DissectorFolder:
     @property
     def roots(self) -> DataRoots:
         """Where its files must lie: in the directory itself."""
-        return DataRoots((self.path,))
+        return DataRoots((self.path,), self.most)
 
     def read(self, name: str) -> bytes:
         """The content of a text or a description.
 
-        Raises InvalidDissector where there is no such file or it is too large, DigestMismatch where it has changed.
+        Raises InvalidDissector where there is no such file or it is too large, DigestMismatch where it has changed,
+        FileOutOfReach where the disk or the machine is in trouble.
         """
         self.require(name)
         try:
-            with self.roots.open(self.path / name) as file:
-                content = file.read(_LARGEST_TEXT + 1)
-        except OSError as error:
-            raise self._missing(name) from error
-
-        if len(content) > _LARGEST_TEXT:
+            content = self.roots.read(self.path / name, most=_LARGEST_TEXT)
+        except TooLarge as error:
             raise InvalidDissector(
-                f"'{name}' is larger than {_LARGEST_TEXT >> 20} MB.",
+                f"The dissector's file '{name}' cannot be used: {error.strerror}.",
                 field="dissector",
                 value=self.path / name,
-                remedy="Replace it with the right file.",
-            )
+                remedy=remedy_for(error, "Replace it with the right file."),
+            ) from error
+        except OSError as error:
+            if _may_pass(error):
+                raise _out_of_reach(f"The dissector's file '{name}'", self.path / name, error) from error
+            raise self._missing(name) from error
+
         if hashlib.sha256(content).hexdigest() != self.sha256[name]:
             raise DigestMismatch(
                 f"'{name}' changed while the dissector was opened.",
@@ -172,6 +183,20 @@ class DissectorFolder:
             value=name,
             remedy="Copy the whole directory again.",
         )
+
+
+def _may_pass(error: OSError) -> bool:
+    return not (is_lasting(error) or isinstance(error, TooManyFiles))
+
+
+def _out_of_reach(subject: str, path: Path, error: OSError) -> FileOutOfReach:
+    if isinstance(error, WrittenMeanwhile):
+        remedy = "Try again when no other process writes to the directory."
+    else:
+        remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
+    return FileOutOfReach(
+        f"{subject} cannot be read now: {error.strerror}.", field="dissector", value=path, remedy=remedy
+    )
 
 
 def check_image_size(contract: Preprocessing) -> None:

@@ -19,13 +19,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from service.domain.digests import digest_of, digest_of_file
+from service.domain.json_text import check_values
 from service.domain.json_values import JsonObject
 from service.domain.preprocessing import Preprocessing
 from service.engine.dissectors.bundle_config import HeadsEntry, ImageEncoderEntry, read_bundle_config
 from service.engine.dissectors.directory import DissectorFolder, check_image_size
 from service.engine.dissectors.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
 from service.engine.dissectors.heads import Heads
-from service.errors import InvalidDissector
+from service.errors import InvalidDissector, InvalidInput
 
 KIND = "projected"
 _HEADS, _ENCODER, _CONFIG = "heads.safetensors", "encoder.safetensors", "dissector.json"
@@ -98,9 +99,11 @@ def check_place(out: Path) -> None:
 def write_bundle(bundle: Bundle, out: Path) -> Path:
     """Write a bundle beside `out` and rename it into place, so that `out` is complete or not there.
 
-    An older dissector there is replaced. Raises InvalidDissector as `check_place` does.
+    An older dissector there is replaced. Raises InvalidDissector as `check_place` does and, before anything is
+    written, where the fit gave a figure that is no number: a dissector with it could not be opened.
     """
     check_place(out)
+    _check_figures(bundle)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         fresh = Path(scratch) / "new"
@@ -126,12 +129,24 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
             "provenance": bundle.provenance,
             "held_out": bundle.held_out,
         }
-        (fresh / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
+        (fresh / _CONFIG).write_text(text + "\n", encoding="utf-8")
 
         if out.exists():
             shutil.move(out, Path(scratch) / "old")
         fresh.rename(out)
     return out
+
+
+def _check_figures(bundle: Bundle) -> None:
+    try:
+        check_values({"provenance": bundle.provenance, "held_out": bundle.held_out}, _CONFIG)
+    except InvalidInput as error:
+        raise InvalidDissector(
+            f"The fit gave what no dissector can say of itself: {error.detail}",
+            field=error.field,
+            remedy="Check the learning rates, the images and their reports; then fit again.",
+        ) from error
 
 
 def open_projected(folder: DissectorFolder, config: JsonObject, device: torch.device) -> ProjectedDissector:
@@ -141,7 +156,7 @@ def open_projected(folder: DissectorFolder, config: JsonObject, device: torch.de
     are not those that the heads were fitted on.
     """
     entries = read_bundle_config(folder, config)
-    preprocessing = entries.preprocessing.contract
+    preprocessing = entries.preprocessing
     check_image_size(preprocessing)
 
     heads = _open_heads(folder, entries.heads).to(device)

@@ -3,7 +3,6 @@
 An exam is here whatever `service.domain.groups` finds to belong together: all images of a patient where one is named.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,7 @@ import torch
 from torch import Tensor
 
 from service.domain.evidence import DrawnUnit
-from service.domain.groups import ImageGroups, group_images
-from service.domain.probes import ProbeItem
+from service.domain.groups import ImageGroups
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +29,6 @@ class Exams:
     def of(cls, groups: ImageGroups) -> "Exams":
         """The groups as they are drawn."""
         return cls(torch.tensor(groups.of_item, dtype=torch.int64), groups.count, groups.unit)
-
-
-def exams_of(items: Sequence[ProbeItem]) -> Exams:
-    """The exams of probe items."""
-    return Exams.of(group_images(items))
 
 
 def resample(exams: Exams, count: int, seed: int) -> Tensor:

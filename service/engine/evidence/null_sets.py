@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from torch import Tensor
 
+from service.engine.compiled import compiled
 from service.engine.evidence.exams import Exams
 
 _MOST_IMAGES = 20_000
@@ -118,21 +119,10 @@ def _share_taken(exams: Exams, of_top: NDArray[np.int64]) -> NDArray[np.float64]
 
 
 class _Tables(NamedTuple):
-    """Of `_Pool`, the arrays that compiled code reads; members is put into another order there."""
+    """The exams to draw from, as compiled code reads them: in bands of about one size, the largest first."""
 
     members: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    bands: NDArray[np.int64]
-    enough: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """The exams to draw from, in bands of about one size, the largest first."""
-
-    members: NDArray[np.int64]
-    """Images, exam by exam."""
+    """Images, exam by exam; the drawing puts those of an exam into another order."""
 
     starts: NDArray[np.int64]
     """int64 [E], where each exam's images begin."""
@@ -145,6 +135,13 @@ class _Pool:
 
     enough: NDArray[np.int64]
     """int64 [B, K + 1], how many of a band's exams have as many images."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The exams to draw from, and what the bands are in the whole probe set."""
+
+    tables: _Tables
 
     all_of_band: NDArray[np.float64]
     """float64 [B], how many exams of the whole probe set are in each band."""
@@ -169,12 +166,15 @@ class _Pool:
         ]
         all_of_band = np.bincount(band_of_all, minlength=len(edges)).astype(np.float64)
 
-        return cls(
+        tables = _Tables(
             members=np.argsort(of_image, kind="stable"),
             starts=(np.cumsum(all_sizes) - all_sizes)[chosen],
             sizes=sizes,
             bands=bands,
             enough=np.array(enough, np.int64),
+        )
+        return cls(
+            tables=tables,
             all_of_band=all_of_band,
             size_of_band=np.bincount(band_of_all, all_sizes, len(edges)) / all_of_band,
         )
@@ -183,11 +183,6 @@ class _Pool:
     def has_sizes(self) -> bool:
         """Are there exams of different sizes?"""
         return len(self.size_of_band) > 1
-
-    @property
-    def tables(self) -> "_Tables":
-        """What the drawing itself needs."""
-        return _Tables(self.members, self.starts, self.sizes, self.bands, self.enough)
 
     def weights(self, taken: NDArray[np.float64], most: int) -> NDArray[np.float64]:
         """How likely an exam of each band takes the place of one with 0 to `most` images, the shares added up.
@@ -200,7 +195,7 @@ class _Pool:
         images = np.arange(most + 1)[:, None]
         size = np.maximum(self.size_of_band, images)
         chosen = gammaln(size + 1) - gammaln(images + 1) - gammaln(size - images + 1)
-        possible = self.enough[:, : most + 1].T > 0
+        possible = self.tables.enough[:, : most + 1].T > 0
         log_weights = np.log(self.all_of_band) + chosen + size * np.log1p(-taken)[:, None, None]
         log = np.where(possible, log_weights, -np.inf)
 
@@ -239,21 +234,13 @@ def _edges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(edges, np.int64)
 
 
-Function = TypeVar("Function", bound=Callable[..., object])
-
-Ints = NDArray[np.int64]
-
-
-def _compiled(function: Function) -> Function:
-    import numba
-
-    return cast("Function", numba.njit(function))
+_Ints = NDArray[np.int64]
 
 
 @cache
 def _compiled_draw() -> Callable[..., None]:
-    @_compiled
-    def any_left(random: np.random.Generator, images: int, sizes: Ints, taken: Ints, s: int) -> int:
+    @compiled
+    def any_left(random: np.random.Generator, images: int, sizes: _Ints, taken: _Ints, s: int) -> int:
         """One of the exams with so many images that this set has not; there is one, for the unit itself had it."""
         chosen, seen = -1, 0
         for exam in range(len(sizes)):
@@ -263,9 +250,9 @@ def _compiled_draw() -> Callable[..., None]:
                     chosen = exam
         return chosen
 
-    @_compiled
+    @compiled
     def another(
-        random: np.random.Generator, images: int, weights: NDArray[np.float64], tables: _Tables, taken: Ints, s: int
+        random: np.random.Generator, images: int, weights: NDArray[np.float64], tables: _Tables, taken: _Ints, s: int
     ) -> int:
         """An exam in place of one with so many images, in proportion to the weights of the bands."""
         for _ in range(_TRIES):
@@ -283,14 +270,14 @@ def _compiled_draw() -> Callable[..., None]:
 
         return any_left(random, images, tables.sizes, taken, s)
 
-    @_compiled
+    @compiled
     def draw(
         random: np.random.Generator,
-        patterns: Ints,
-        multiplicity: Ints,
+        patterns: _Ints,
+        multiplicity: _Ints,
         weights: NDArray[np.float64],
         tables: _Tables,
-        sets: Ints,
+        sets: _Ints,
     ) -> None:
         members, starts, sizes = tables.members, tables.starts, tables.sizes
         taken = np.full(len(starts), -1, np.int64)

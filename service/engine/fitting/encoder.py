@@ -26,6 +26,7 @@ class TrainingOptions:
     """How many epochs without a lower held-back loss end the training."""
 
     learning_rate: float = 1e-4
+    """That of the encoder; the heads have their own."""
 
 
 def train_encoder(

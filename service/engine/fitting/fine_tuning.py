@@ -23,13 +23,19 @@ class TuningOptions:
     """How a network is fine-tuned. The learning rates are the greatest ones of a schedule of one cycle."""
 
     frozen_blocks: int = 8
-    """The stem and so many blocks after it stay as they are."""
+    """How many blocks after the stem stay as they are, as the stem does."""
+
     epochs: int = 2
-    """Passes over the images, shuffled by seed."""
+    """How many times the images are shown, shuffled by seed."""
+
     batch_size: int = 16
+
     learning_rate: float = 1e-3
-    """Of the late blocks."""
+    """That of the late blocks."""
+
     head_learning_rate: float = 3e-3
+    """That of the last layer."""
+
     seed: int = 0
 
 

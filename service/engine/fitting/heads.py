@@ -30,9 +30,11 @@ class Pairs:
     """Images and texts to fit on."""
 
     features: Tensor
-    """Of the images, [N, F] float16 or float32."""
+    """The images' features, [N, F] float16 or float32."""
+
     text_embeddings: Tensor
-    """Of the texts' sentences, [T, E]."""
+    """The embeddings of the texts' sentences, [T, E]."""
+
     matches: Tensor
     """[N, T] bool: the text is the image's."""
 
@@ -42,13 +44,17 @@ class HeadOptions:
     """How the heads are fitted."""
 
     width: int = 128
-    """Of the shared space."""
+    """The number of dimensions of the shared space."""
+
     epochs: int = 60
-    """At most so many."""
+    """The most epochs."""
+
     patience: int = 5
-    """Epochs without a lower held-back loss before it ends."""
+    """How many epochs without a lower held-back loss end the fit."""
+
     step: float = 0.003
-    """Size of a gradient step, relative to the spread of the weights."""
+    """The size of a gradient step, relative to the spread of the weights."""
+
     seed: int = 0
 
 

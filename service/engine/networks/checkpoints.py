@@ -18,8 +18,8 @@ from service.engine.weights.faults import Changed, Damaged, Fault, Program, Unsu
 from service.engine.weights.hashed_file import HashedFile
 from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
-from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import ANYWHERE, DataRoots, remedy_for
+from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
+from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, remedy_for
 
 _PICKLE = b"\x80"
 _WEIGHTS_ENTRIES = ("model", "state_dict")
@@ -76,14 +76,16 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
 
     sha256: the digest the file must have.
     roots: the folders that the file must lie in.
-    Raises InvalidCheckpoint (missing, not a regular file, damaged, another format, written to meanwhile),
-    DigestMismatch, or UnsafeCheckpoint (TorchScript, exported programs, full pickles: whatever would run code, or
-    anything not on the list of allowed objects).
+    Raises InvalidCheckpoint (missing, not a regular file, damaged, another format), DigestMismatch, UnsafeCheckpoint
+    (TorchScript, exported programs, full pickles: whatever would run code, or anything not on the list of allowed
+    objects), or FileOutOfReach (written to meanwhile, trouble of the disk or the machine).
     """
     try:
         with roots.open(path) as file:
             try:
                 checkpoint = _read(file)
+            except Changed:
+                raise
             except Fault:
                 # A copy that is not the intended file is that, in the first place, whatever else is wrong with it.
                 if sha256 is not None:
@@ -98,7 +100,17 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
         raise InvalidCheckpoint(
             "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."
         ) from error
+    except WrittenMeanwhile as error:
+        raise _as_error(Changed(), path) from error
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and not is_lasting(error):
+            raise FileOutOfReach(
+                f"The weights file cannot be read now: {error.strerror}.",
+                field="checkpoint",
+                value=path,
+                remedy="Check the disk that it is on, and this machine's memory and limits on open files; "
+                "then try again.",
+            ) from error
         reason = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise InvalidCheckpoint(
             f"The weights file cannot be read: {reason}.",
@@ -184,14 +196,13 @@ def _without_weights(detail: str) -> InvalidCheckpoint:
     )
 
 
-def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint:
+def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint | FileOutOfReach:
     if isinstance(fault, Program):
         return UnsafeCheckpoint(fault.detail, field="checkpoint", value=path, remedy=_CONVERT)
 
-    if isinstance(fault, Unsupported):
-        remedy = fault.remedy
-    elif isinstance(fault, Changed):
+    if isinstance(fault, Changed):
         remedy = "Try again when no other process writes to it."
-    else:
-        remedy = "Fetch the file again."
+        return FileOutOfReach(fault.detail, field="checkpoint", value=path, remedy=remedy)
+
+    remedy = fault.remedy if isinstance(fault, Unsupported) else "Fetch the file again."
     return InvalidCheckpoint(fault.detail, field="checkpoint", value=path, remedy=remedy)

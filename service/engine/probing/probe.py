@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from service.domain.jobs import DissectionOptions
+from service.domain.jobs import BATCH_SIZE, DissectionOptions
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
@@ -103,7 +103,7 @@ class ProbingPass:
     """They say which layers are watched, how these are pooled, and how much of their activations is kept."""
     device: torch.device
     """Where both networks are."""
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
     """Images per forward pass; rounding follows it."""
     on_unreadable: OnUnreadable = "fail"
     """What an image that cannot be decoded does to the pass."""

@@ -28,10 +28,10 @@ class Spot:
 def find_regions(
     target: Target, images: ProbeImages, spots: Iterable[Spot], *, device: torch.device
 ) -> dict[Spot, Region]:
-    """The region of each spot. Layers without a map over space have none, nor have images that can no longer be read or
-    have changed since.
+    """The region of each spot that has one.
 
-    Raises UnknownLayer.
+    A spot has none in a layer whose output is no map over space, nor in an image that can no longer be read or has
+    changed. Raises UnknownLayer.
     """
     by_item: dict[int, list[Spot]] = defaultdict(list)
     for spot in spots:

@@ -54,20 +54,22 @@ def spread_of_scores(concept_scores: Tensor) -> ConceptSpread:
     return ConceptSpread(mean.float(), deviation.float())
 
 
-def spread_of_embeddings(embeddings: Callable[[Tensor], Tensor], images: int, concepts: Tensor) -> ConceptSpread:
+def spread_of_embeddings(
+    image_embeddings: Callable[[Tensor], Tensor], images: int, concept_embeddings: Tensor
+) -> ConceptSpread:
     """The same from unit-length embeddings, without the matrix: t'm and sqrt(t'St), S being the images' covariance.
 
-    embeddings: maps positions among the images (int64 [n], ascending, CPU) to float32 [n, D].
-    concepts: the concepts' embeddings, float32 [C, D].
+    image_embeddings: maps positions among the images (int64 [n], ascending, CPU) to float32 [n, D].
+    images: how many there are. concept_embeddings: float32 [C, D].
     The images are read 8,192 images at a time, whatever shards they lie in, so shards change nothing.
     """
-    width = concepts.shape[1]
-    mean = concepts.new_zeros(width, dtype=torch.float64)
-    scatter = concepts.new_zeros(width, width, dtype=torch.float64)
+    width = concept_embeddings.shape[1]
+    mean = concept_embeddings.new_zeros(width, dtype=torch.float64)
+    scatter = concept_embeddings.new_zeros(width, width, dtype=torch.float64)
 
     for start in range(0, images, _IMAGES_AT_ONCE):
         positions = torch.arange(start, min(start + _IMAGES_AT_ONCE, images))
-        part = embeddings(positions).to(concepts.device)
+        part = image_embeddings(positions).to(concept_embeddings.device)
         part_mean = part.double().mean(dim=0)
         centred = part - part_mean.float()
         difference = part_mean - mean
@@ -77,8 +79,8 @@ def spread_of_embeddings(embeddings: Callable[[Tensor], Tensor], images: int, co
         mean += difference * share
 
     covariance = (scatter / images).float()
-    variance = ((concepts @ covariance) * concepts).sum(dim=1).clamp_min(0)
-    return ConceptSpread(concepts @ mean.float(), variance.sqrt())
+    variance = ((concept_embeddings @ covariance) * concept_embeddings).sum(dim=1).clamp_min(0)
+    return ConceptSpread(concept_embeddings @ mean.float(), variance.sqrt())
 
 
 def scan_depths(top_k: int) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import cast
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from service.engine.compiled import compiled
 from service.engine.similarity.softmax import compiled_exp
 
 _GROUP = 5
@@ -100,27 +100,25 @@ def log_products_torch(
     return out
 
 
-Floats = NDArray[np.float32]
+_Floats = NDArray[np.float32]
 
 
 @cache
 def _compiled() -> Callable[..., None]:
-    """The CPU kernel, compiled at its first use (about half a second; a cache on disk could be stale or unwritable)."""
-    import numba
-
+    """The CPU kernel, compiled at its first use (about half a second)."""
     exp = compiled_exp()
     ln2 = np.float32(math.log(2.0))
     mantissa_bits, one_bits = np.int32(0x007FFFFF), np.int32(0x3F800000)
     shift, bias = np.int32(23), np.int32(127)
 
     def kernel(
-        strip: Floats,
+        strip: _Floats,
         temperature: np.float32,
-        log_sums: Floats,
+        log_sums: _Floats,
         rows: NDArray[np.int64],
-        base: Floats,
-        weight: Floats,
-        out: Floats,
+        base: _Floats,
+        weight: _Floats,
+        out: _Floats,
     ) -> None:
         for i in range(strip.shape[0]):  # scores in, probabilities from here on
             image = strip[i]
@@ -151,4 +149,4 @@ def _compiled() -> Callable[..., None]:
             for c in range(out.shape[1]):
                 out[u, c] = np.float32(exponent[c]) * ln2 + math.log(mantissa[c])
 
-    return cast("Callable[..., None]", numba.njit(nogil=True)(kernel))
+    return compiled(kernel, nogil=True)

@@ -49,13 +49,17 @@ def columns_of_scores(concept_scores: Tensor, top_indices: Tensor) -> tuple[Conc
     return ConceptColumns(len(images), concept_scores.shape[1], columns, exist=all_occur), rows
 
 
-def columns_of_embeddings(images: Tensor, concepts: Tensor) -> ConceptColumns:
+def columns_of_embeddings(image_embeddings: Tensor, concept_embeddings: Tensor) -> ConceptColumns:
     """P as the products of unit-length embeddings [R, D] and [C, D] on one device; small ones are made at once."""
-    if len(images) * len(concepts) <= _MATRIX_ENTRIES:
-        matrix = images @ concepts.t()
-        return ConceptColumns(len(images), len(concepts), lambda start, stop: matrix[:, start:stop], exist=True)
+    images, concepts = len(image_embeddings), len(concept_embeddings)
+    if images * concepts <= _MATRIX_ENTRIES:
+        matrix = image_embeddings @ concept_embeddings.t()
+        return ConceptColumns(images, concepts, lambda start, stop: matrix[:, start:stop], exist=True)
 
-    return ConceptColumns(len(images), len(concepts), lambda start, stop: images @ concepts[start:stop].t())
+    def columns(start: int, stop: int) -> Tensor:
+        return image_embeddings @ concept_embeddings[start:stop].t()
+
+    return ConceptColumns(images, concepts, columns)
 
 
 class Scorer(Protocol):

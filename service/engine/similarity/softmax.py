@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from service.engine.compiled import compiled
 
 _LANES = 64
 _ENTRIES_AT_ONCE = 1 << 16
@@ -54,8 +55,6 @@ def compiled_exp() -> Callable[[np.float32], np.float32]:
     e^x = 2^n e^r with n = round(x / log 2), |r| <= (log 2) / 2, and seven terms of e^r's series. Plain additions and
     multiplications, so that loops around it become vector instructions.
     """
-    import numba
-
     first_term = np.float32(1)
     lowest = np.float32(-87)
     log2_e = np.float32(1 / math.log(2))
@@ -72,13 +71,11 @@ def compiled_exp() -> Callable[[np.float32], np.float32]:
         series = first_term + (r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
         return series * np.int32((np.int32(n) + bias) << shift).view(np.float32)
 
-    return cast("Callable[[np.float32], np.float32]", numba.njit(inline="always")(exp))
+    return compiled(exp, inline="always")
 
 
 @cache
 def _compiled_log_sum_exp() -> Callable[..., None]:
-    import numba
-
     exp = compiled_exp()
 
     def kernel(scores: NDArray[np.float32], temperature: np.float32, out: NDArray[np.float32]) -> None:
@@ -113,4 +110,4 @@ def _compiled_log_sum_exp() -> Callable[..., None]:
 
             out[i] = np.float32(math.log(total)) + offset
 
-    return cast("Callable[..., None]", numba.njit(nogil=True)(kernel))
+    return compiled(kernel, nogil=True)

@@ -10,6 +10,7 @@ from service.engine.weights.hashed_file import HashedFile, LookingStream, Place
 from service.engine.weights.names import look_up, storage_of
 from service.engine.weights.pickles import PickleReader
 from service.engine.weights.tensors import Contents
+from service.files import is_lasting
 
 MAGIC = b"PK\x03\x04"
 
@@ -50,11 +51,15 @@ def _refuse_programs(members: Container[str]) -> None:
 
 
 def _members(file: HashedFile) -> dict[str, zipfile.ZipInfo]:
-    """The archive's members by their names below its own folder."""
+    """The archive's members by their names below its own folder. Raises Damaged, or the OSError of a failing disk."""
     try:
         with zipfile.ZipFile(LookingStream(file)) as archive:
             listed = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        # A disk that fails makes a bad archive out of the file, for zipfile.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(cause, OSError) and not is_lasting(cause):
+            raise cause from None
         raise Damaged from error
 
     members = {member.filename.partition("/")[2] or member.filename: member for member in listed}

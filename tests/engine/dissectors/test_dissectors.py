@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ from service.domain.preprocessing import MAMMO_CLIP
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.directory import DissectorFolder
 from service.engine.networks.protocols import Dissector
-from service.errors import DigestMismatch, DissectError, InvalidCheckpoint, InvalidDissector, UnsafeCheckpoint
-from service.files import DataRoots
+from service.errors import (
+    DigestMismatch,
+    DissectError,
+    FileOutOfReach,
+    InvalidCheckpoint,
+    InvalidDissector,
+    UnsafeCheckpoint,
+)
+from service.files import DataRoots, WrittenMeanwhile
 from tests.engine.published import images_of, pretraining_file, recipe_weights, vocabulary
 
 CPU = torch.device("cpu")
@@ -252,20 +261,30 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("text_cfg", {"hf_tokenizer_name": "someone/something"}, "model hub"),
         ("text_cfg", {"hf_model_name": "someone/something", "hf_model_pretrained": True}, "model hub"),
         ("text_cfg", {"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "another file"),
-        ("text_cfg", {"tokenizer_kwargs": {"clean": {"bpe_path": "x"}}}, "is an object"),
+        ("text_cfg", {"tokenizer_kwargs": {"clean": {"bpe_path": "x"}}}, "clean .* is not a word"),
+        ("text_cfg", {"act_kwargs": 5}, "act_kwargs .* is not an object.*Give an object in braces"),
         ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "resnet18", "timm_model_pretrained": True}, "model hub"),
         ("vision_cfg", {"timm_model_name": ["resnet18"]}, "vision_cfg.timm_model_name .* is not a word"),
         ("vision_cfg", {"layers": [1, "2"]}, "vision_cfg.layers .* is not a number or a list of numbers"),
         ("vision_cfg", {"patch_size": "16"}, "vision_cfg.patch_size .* is not a number or a list"),
-        ("vision_cfg", {"attentional_pool": []}, "vision_cfg.attentional_pool .* is not a word or a number"),
+        ("vision_cfg", {"attentional_pool": []}, "vision_cfg.attentional_pool .* is not true, false or a word"),
+        ("vision_cfg", {"attentional_pool": 1}, "vision_cfg.attentional_pool .* is not true, false or a word"),
+        ("vision_cfg", {"width": True}, "vision_cfg.width .* is not a number.*Give a number"),
+        ("vision_cfg", {"layers": [1, False]}, "vision_cfg.layers .* is not a number or a list of numbers"),
+        ("vision_cfg", {"layers": [1, None]}, "vision_cfg.layers .* is not a number or a list of numbers"),
+        ("vision_cfg", {"no_ln_pre": 1}, "vision_cfg.no_ln_pre .* is not true or false.*Give true or false"),
+        ("text_cfg", {"proj_bias": "yes"}, "text_cfg.proj_bias .* is not true or false"),
+        ("text_cfg", {"pool_type": 3}, "text_cfg.pool_type .* is not a word"),
+        ("text_cfg", {"norm_kwargs": {"eps": True}}, "text_cfg.norm_kwargs.eps .* is not a number"),
+        ("text_cfg", {"pool_type": "x" * 101}, "out of bounds.*a word of at most 100 letters"),
         ("text_cfg", {"heads": [2]}, "text_cfg.heads .* is not a number"),
         ("vision_cfg", {"auto_map": {"AutoModel": "code.Model"}}, "model hub"),
         ("", {"pretrained": "laion2b"}, "model hub"),
         ("vision_cfg", {"width": 10**6, "layers": 100}, "many times larger"),
-        ("vision_cfg", {"width": 10**9}, "out of bounds"),
-        ("vision_cfg", {"layers": 10**5}, "out of bounds"),
+        ("vision_cfg", {"width": 10**9}, "out of bounds.*a number from -1000000 to 1000000"),
+        ("vision_cfg", {"layers": 10**5}, "out of bounds.*from -256 to 256"),
         ("vision_cfg", {"mlp_ratio": 1e6, "width": 10**4}, "many times larger"),
         ("text_cfg", {"vocab_size": 10**6, "width": 10**4}, "many times larger"),
         ("text_cfg", {"context_length": 10**5}, "many times larger"),
@@ -273,7 +292,7 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("vision_cfg", {"image_size": 160_000, "patch_size": 80_000}, "many times larger|images would be"),
         ("vision_cfg", {"width": "wide"}, "vision_cfg.width .* is not a number"),
         ("vision_cfg", {"width": -4}, "cannot build|does not fit"),
-        ("vision_cfg", {"layers": [1] * 100}, "out of bounds"),
+        ("vision_cfg", {"layers": [1] * 100}, "out of bounds.*at most 16 numbers"),
     ],
 )
 def test_a_description_that_asks_for_more_than_its_directory_has_is_refused(
@@ -282,6 +301,11 @@ def test_a_description_that_asks_for_more_than_its_directory_has_is_refused(
     with pytest.raises((InvalidDissector, InvalidCheckpoint), match=words) as caught:
         open_dissector(DissectorSpec(edited(tiny_clip, part, **entries)), CPU)
     assert caught.value.remedy
+
+
+def test_flags_and_nulls_of_a_description_are_taken(tiny_clip: Path) -> None:
+    entries = {"no_ln_pre": False, "attentional_pool": False, "timm_model_name": None, "act_kwargs": None}
+    assert open_dissector(DissectorSpec(edited(tiny_clip, "vision_cfg", **entries)), CPU).digest
 
 
 def test_the_image_size_of_a_description_is_bounded(tiny_clip: Path) -> None:
@@ -330,6 +354,40 @@ def test_a_file_that_changes_after_the_digest_is_not_used(tiny_clip: Path) -> No
     with pytest.raises(DigestMismatch):
         folder.read_config()
     with pytest.raises(DigestMismatch):
+        folder.open_checkpoint("clip.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "Input/output error.*Check the disk"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files.*limits on open files"),
+        (WrittenMeanwhile(), "changed while it was being read.*Try again"),
+    ],
+)
+def test_trouble_that_may_pass_does_not_blame_the_dissector(
+    error: OSError, words: str, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    folder = DissectorFolder.open(DissectorSpec(tiny_clip))
+    monkeypatch.setattr(DataRoots, "open", fail)
+    for read in (folder.read_config, lambda: open_dissector(DissectorSpec(tiny_clip), CPU)):
+        with pytest.raises(FileOutOfReach) as caught:
+            read()
+        assert re.search(words, str(caught.value))
+
+
+def test_the_files_of_a_dissector_keep_the_limit_of_the_service(tiny_clip: Path) -> None:
+    folder = DissectorFolder.open(DissectorSpec(tiny_clip, roots=DataRoots(most=16 << 20)))
+    with (tiny_clip / "dissector.json").open("ab") as file:
+        file.truncate(32 << 20)
+    with pytest.raises(InvalidDissector, match="MAX_FILE_GB allows"):
+        folder.read_config()
+    with (tiny_clip / "clip.safetensors").open("ab") as file:
+        file.truncate(32 << 20)
+    with pytest.raises(InvalidCheckpoint, match="MAX_FILE_GB allows"):
         folder.open_checkpoint("clip.safetensors")
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from service.domain.groups import group_images
 from service.domain.jobs import Progress, Stage
 from service.domain.models import DissectorSpec
+from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeSet
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.encoders import (
@@ -24,7 +26,8 @@ from service.engine.dissectors.encoders import (
     TextEncoderSpec,
     pool_statistics,
 )
-from service.engine.dissectors.projected import check_place
+from service.engine.dissectors.heads import Heads
+from service.engine.dissectors.projected import Bundle, check_place, write_bundle
 from service.engine.fitting.encoder import TrainingOptions
 from service.engine.fitting.heads import HeadOptions
 from service.errors import DigestMismatch, InvalidDissector, InvalidInput
@@ -284,6 +287,34 @@ def test_a_directory_of_something_else_is_left_alone(report: FitReport, tmp_path
     check_place(report.path)
     check_place(tmp_path / "new")
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "words"),
+    [
+        ("held_out", {"findings": [{"auroc": float("nan")}]}, "held_out.findings.0.auroc"),
+        ("provenance", {"held_back_losses": [0.5, float("inf")]}, "provenance.held_back_losses.1"),
+        ("provenance", {"source": "a\0b"}, "provenance.source"),
+    ],
+)
+def test_a_fit_with_figures_that_are_no_numbers_writes_nothing(
+    part: str, wrong: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    parts: dict[str, dict[str, Any]] = {"provenance": {}, "held_out": {}, part: wrong}
+    bundle = Bundle(
+        image_encoder=ImageEncoderSpec(),
+        image_encoder_sha256="0" * 64,
+        text_encoder=TextEncoderSpec(),
+        text_encoder_sha256={},
+        preprocessing=Preprocessing(64, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        heads=Heads.of(torch.zeros(3), torch.ones(3), torch.ones(2, 3), torch.zeros(4), torch.ones(2, 4)),
+        provenance=parts["provenance"],
+        held_out=parts["held_out"],
+    )
+    with pytest.raises(InvalidDissector, match="The fit gave") as caught:
+        write_bundle(bundle, tmp_path / "new" / "bundle")
+    assert caught.value.field == words
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_patient_is_in_two_parts(images: ProbeImages) -> None:

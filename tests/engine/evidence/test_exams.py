@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from service.domain.groups import group_images
 from service.domain.probes import ProbeItem
-from service.engine.evidence.exams import Exams, exams_of, resample, sets_of_resample, split_in_halves
+from service.engine.evidence.exams import Exams, resample, sets_of_resample, split_in_halves
 
 
 def exams(*sizes: int) -> Exams:
@@ -17,10 +18,10 @@ def test_exams_are_the_groups_of_the_probe_items() -> None:
     def item(name: str, exam: str | None, patient: str | None = None) -> ProbeItem:
         return ProbeItem(name, Path(name[0]), 1, exam_id=exam, patient_id=patient)
 
-    mixed = exams_of([item("a", "x"), item("b", None), item("c", "x")])
+    mixed = Exams.of(group_images([item("a", "x"), item("b", None), item("c", "x")]))
     assert (mixed.of_image.tolist(), mixed.count, mixed.unit) == ([0, 1, 0], 2, "exam")
     assert mixed.of_image.dtype == torch.int64
-    patients = exams_of([item("a", "x", "p"), item("b", "y", "p")])
+    patients = Exams.of(group_images([item("a", "x", "p"), item("b", "y", "p")]))
     assert (patients.of_image.tolist(), patients.count, patients.unit) == ([0, 0], 1, "patient")
 
 

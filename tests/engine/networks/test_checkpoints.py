@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import pickle
@@ -13,10 +14,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from service.domain.digests import digest_of_file
+from service.engine.networks import checkpoints
 from service.engine.networks.checkpoints import open_checkpoint
+from service.engine.weights.faults import Changed
 from service.engine.weights.tensors import StoredTensor
-from service.errors import DigestMismatch, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import DataRoots
+from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
+from service.files import DataRoots, WrittenMeanwhile
 from tests.engine.published import pretraining_file
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.tensor([1.0, -1.0])}
@@ -244,3 +247,59 @@ def test_tensors_that_are_no_weights_stay_in_the_file(tmp_path: Path) -> None:
     torch.save({"model": WEIGHTS, "optimizer": {"momentum": torch.ones(1000)}}, tmp_path / "w.pt")
     checkpoint = open_checkpoint(tmp_path / "w.pt")
     assert isinstance(checkpoint.contents["optimizer"]["momentum"], StoredTensor)
+
+
+def failing_roots(error: OSError) -> DataRoots:
+    class FailingRoots(DataRoots):
+        def open(self, path: Path, *, most: int | None = None) -> Any:
+            raise error
+
+    return FailingRoots()
+
+
+def test_a_disk_that_fails_does_not_blame_the_file(tmp_path: Path) -> None:
+    roots = failing_roots(OSError(errno.EIO, os.strerror(errno.EIO)))
+    with pytest.raises(FileOutOfReach, match="cannot be read now: Input/output error"):
+        open_checkpoint(tmp_path / "w.pt", roots=roots)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_may_be_read_later(tmp_path: Path) -> None:
+    with pytest.raises(FileOutOfReach, match="changed while it was read") as caught:
+        open_checkpoint(tmp_path / "w.pt", roots=failing_roots(WrittenMeanwhile()))
+    assert "Try again" in str(caught.value.remedy)
+
+
+def test_a_file_that_changed_is_not_said_to_be_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(*_: object) -> Any:
+        raise Changed
+
+    save_file(WEIGHTS, tmp_path / "w.safetensors")
+    monkeypatch.setattr(checkpoints, "_read", change)
+    with pytest.raises(FileOutOfReach, match="changed while it was read"):
+        open_checkpoint(tmp_path / "w.safetensors", sha256="0" * 64)
+
+
+class FailingFile(io.FileIO):
+    """A file whose disk fails as soon as anything beyond its first bytes is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, where it is the beginning."""
+        if self.tell() > 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+class FailingLater(DataRoots):
+    """Folders on a disk that fails while a file is read."""
+
+    def open(self, path: Path, *, most: int | None = None) -> Any:
+        """Open the file."""
+        return FailingFile(path)
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_disk_that_fails_while_a_file_is_read_does_not_blame_it(name: str, tmp_path: Path) -> None:
+    save = torch.save if name == "w.pt" else save_file
+    save(WEIGHTS, tmp_path / name)
+    with pytest.raises(FileOutOfReach, match="cannot be read now: Input/output error"):
+        open_checkpoint(tmp_path / name, roots=FailingLater())
