@@ -255,10 +255,10 @@ class DissectionRunner:
         report_progress: ReportProgress,
     ) -> Artifact:
         places = pictured_images(layers, plan.concept_set, evidence)
-        to_breast = self._target(plan).preprocessing.crop_to_breast
+        contract = self._target(plan).preprocessing
 
         def draw() -> bytes:
-            thumbnails = Thumbnails(shown, to_breast=to_breast)
+            thumbnails = Thumbnails(shown, contract)
             pictures = {}
             for place in places:
                 report_progress(0)
@@ -266,7 +266,7 @@ class DissectionRunner:
             return encode_pictures(pictures)
 
         image_digests = [shard.result["images"] for shard in probed]
-        key = pictures_key(plan, self._device, images=image_digests, places=places, to_breast=to_breast)
+        key = pictures_key(plan, self._device, images=image_digests, places=places, contract=contract)
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
     def _shards(self, plan: JobPlan, probed: Probed, report_progress: ReportProgress) -> list[StoredShard]:

@@ -12,6 +12,7 @@ import torch
 
 from service.domain.digests import digest_of
 from service.domain.methods import PRIOR_METHODS
+from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ImagePlace
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.probing.probe import kept_top, wants_every_activation
@@ -81,9 +82,13 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
 
 
 def pictures_key(
-    plan: JobPlan, device: torch.device, *, images: list[str], places: Sequence[ImagePlace], to_breast: bool
+    plan: JobPlan, device: torch.device, *, images: list[str], places: Sequence[ImagePlace], contract: Preprocessing
 ) -> str:
-    """Key of the pictures of a report. images: digests of the shards' image files. places: what is drawn of them."""
+    """Key of the pictures of a report.
+
+    images: digests of the shards' image files. places: what is drawn of them. contract: of the target.
+    """
+    altered = {"contract": contract.digest()} if contract.alters_pictures else {}
     return _key(
         plan,
         device,
@@ -91,7 +96,8 @@ def pictures_key(
         versions=versions_of(*IMAGES),
         images=images,
         places=[asdict(place) for place in places],
-        to_breast=to_breast,
+        to_breast=contract.crop_to_breast,
+        **altered,
     )
 
 

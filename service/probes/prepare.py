@@ -1,16 +1,17 @@
 """From a decoded mammogram to a network's input, by the network's preprocessing contract."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.preprocessing import Preprocessing
+from service.domain.preprocessing import PadSide, Preprocessing
 from service.domain.probes import Box
 from service.probes.pixels import DecodedImage
 
 _Depth = TypeVar("_Depth", bound=np.unsignedinteger)
+_Value = TypeVar("_Value", np.uint8, np.float32)
 
 BORDER = 5
 """Pixels cut from each side of an acquired image: scanners and detectors leave a frame there."""
@@ -49,42 +50,83 @@ def to_eight_bit(image: DecodedImage) -> EightBitImage:
 
 
 def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = None) -> NDArray[np.float32]:
-    """The network's input, float32 [3, height, width] ([3, H, W] of the image where the contract does not resize).
+    """The network's input, float32 [channels, height, width]; of the image's own size where that is not changed.
 
     Without a box: the frame of a DICOM image is cut off, then the air around the breast if the contract says so (DICOM
-    only), then it is resized. With a box: that rectangle is cut out and resized; its min-max scaling uses the range of
-    the whole image, so that a patch of air stays dark. The three channels are one image, each normalised by its own
-    mean and std. A constant image scales to 0 under min-max.
+    only), then it is mirrored if it faces the wrong way, then resized. With a box: that rectangle is cut out, mirrored
+    with its whole image and resized; its min-max scaling uses the range of the whole image, so that a patch of air
+    stays dark. All channels are one image, each normalised by its own mean and std. A constant image scales to 0 under
+    min-max, and padding is as dark as the darkest value that the scale gives.
     """
-    pixels = shown_part(image, box, to_breast=contract.crop_to_breast)
-    if contract.resize == "area" and pixels.shape != (contract.height, contract.width):
-        pixels = _resize(pixels, contract.height, contract.width)
+    pixels = _resize(shown_part(image, box, contract), contract)
 
     scaled = pixels.astype(np.float32)
-    if contract.scale == "unit":
-        scaled /= 255.0
-    else:
+    darkest = 0.0
+    if contract.scale == "min_max":
         low, high = (int(pixels.min()), int(pixels.max())) if box is None else (image.low, image.high)
         scaled -= low
         scaled /= max(high - low, 1)
+    else:
+        scaled /= 255.0
+        if contract.scale == "range":
+            darkest = contract.range_low
+            scaled *= contract.range_high - contract.range_low
+            scaled += contract.range_low
+
+    if contract.resize == "pad":
+        scaled = _padded(scaled, contract.height, contract.width, contract.pad_side, darkest)
 
     mean = np.asarray(contract.mean, dtype=np.float32)[:, None, None]
     std = np.asarray(contract.std, dtype=np.float32)[:, None, None]
     return (scaled[None] - mean) / std
 
 
-def shown_part(image: EightBitImage, box: Box | None, *, to_breast: bool) -> NDArray[np.uint8]:
+def shown_part(image: EightBitImage, box: Box | None, contract: Preprocessing) -> NDArray[np.uint8]:
     """What a network sees of an image: uint8 [H, W], not yet resized.
 
     The box, if there is one; else the whole image, of a DICOM image without its frame and, if asked for, without air.
+    Either is mirrored where the whole image faces another way than the contract says.
     """
+    whole = _without_border(image.pixels) if image.from_dicom else image.pixels
     if box is not None:
-        return image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
-    if not image.from_dicom:
-        return image.pixels
+        pixels = image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    elif image.from_dicom and contract.crop_to_breast:
+        pixels = crop_to_breast(whole)
+    else:
+        pixels = whole
 
-    pixels = _without_border(image.pixels)
-    return crop_to_breast(pixels) if to_breast else pixels
+    if contract.orientation != "as_acquired" and facing(whole) not in {contract.orientation, None}:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
+    return pixels
+
+
+def picture(image: EightBitImage, box: Box | None, contract: Preprocessing) -> NDArray[np.uint8]:
+    """What a person is shown of an image: what the network sees, uint8, in full size and not squeezed."""
+    pixels = shown_part(image, box, contract)
+    if contract.resize != "pad":
+        return pixels
+
+    height, width = pixels.shape
+    ratio = max(height / contract.height, width / contract.width)
+    whole_height = max(round(contract.height * ratio), height)
+    whole_width = max(round(contract.width * ratio), width)
+    return _padded(pixels, whole_height, whole_width, contract.pad_side, 0)
+
+
+def facing(pixels: NDArray[np.uint8]) -> Literal["left", "right"] | None:
+    """Which way the breast faces: away from the half that is brighter in sum, where the chest wall is.
+
+    None where both halves are equally bright.
+    """
+    half = pixels.shape[1] // 2
+    if half == 0:
+        return None
+
+    left = int(pixels[:, :half].sum(dtype=np.int64))
+    right = int(pixels[:, -half:].sum(dtype=np.int64))
+    if left == right:
+        return None
+    return "right" if left > right else "left"
 
 
 def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -129,7 +171,38 @@ def _longest_run(varies: NDArray[np.bool_]) -> slice:
     return slice(int(starts[longest]), int(stops[longest]))
 
 
-def _resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _resize(pixels: NDArray[np.uint8], contract: Preprocessing) -> NDArray[np.uint8]:
+    height, width = contract.height, contract.width
+    if contract.resize == "pad":
+        height, width = _fitted(pixels.shape[0], pixels.shape[1], contract)
+    if contract.resize == "none" or pixels.shape == (height, width):
+        return pixels
+
+    if contract.resize == "bicubic":
+        from PIL import Image
+
+        grey = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(grey.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
     from service.probes.opencv import cv2
 
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _fitted(height: int, width: int, contract: Preprocessing) -> tuple[int, int]:
+    """The largest size of the same shape that fits into the contract's."""
+    ratio = min(contract.height / height, contract.width / width)
+    fitted_height = min(max(round(height * ratio), 1), contract.height)
+    fitted_width = min(max(round(width * ratio), 1), contract.width)
+    return fitted_height, fitted_width
+
+
+def _padded(pixels: NDArray[_Value], height: int, width: int, side: PadSide, darkest: float) -> NDArray[_Value]:
+    own_height, own_width = pixels.shape
+    top = (height - own_height) // 2
+    spare = width - own_width
+    left = {"left": spare, "right": 0, "both": spare // 2}[side]
+
+    padded = np.full((height, width), darkest, dtype=pixels.dtype)
+    padded[top : top + own_height, left : left + own_width] = pixels
+    return padded

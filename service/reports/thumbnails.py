@@ -1,10 +1,11 @@
 """Small pictures of probe images for reports. Decoders open the files, so the API never draws any."""
 
+from service.domain.preprocessing import Preprocessing
 from service.domain.probes import Box, ImagePlace, ProbeSet
 from service.errors import ImageChanged, UnreadableImage
 from service.probes.decode import decode
 from service.probes.opencv import cv2
-from service.probes.prepare import EightBitImage, shown_part, to_eight_bit
+from service.probes.prepare import EightBitImage, picture, to_eight_bit
 
 SIDE = 160
 """Pixels of a thumbnail's longer side."""
@@ -15,13 +16,13 @@ _JPEG_QUALITY = 82
 class Thumbnails:
     """Draws what the networks saw of an image, small; keeps the last image decoded, for its next patch.
 
-    to_breast: whether the target sees DICOM images cut to the breast.
+    contract: how images reach the target.
     """
 
-    def __init__(self, probe_set: ProbeSet, *, to_breast: bool) -> None:
+    def __init__(self, probe_set: ProbeSet, contract: Preprocessing) -> None:
         self._items = {item.row: item for item in probe_set.items}
         self._roots = probe_set.roots
-        self._to_breast = to_breast
+        self._contract = contract
         self._last: tuple[int, EightBitImage] | None = None
 
     def __call__(self, place: ImagePlace) -> bytes | None:
@@ -30,7 +31,7 @@ class Thumbnails:
             whole = self._decoded(place.row)
         except (KeyError, UnreadableImage, ImageChanged):
             return None
-        return _jpeg(whole, place.box, to_breast=self._to_breast)
+        return _jpeg(whole, place.box, self._contract)
 
     def _decoded(self, row: int) -> EightBitImage:
         if self._last is None or self._last[0] != row:
@@ -41,8 +42,8 @@ class Thumbnails:
         return self._last[1]
 
 
-def _jpeg(image: EightBitImage, box: Box | None, *, to_breast: bool) -> bytes | None:
-    pixels = shown_part(image, box, to_breast=to_breast)
+def _jpeg(image: EightBitImage, box: Box | None, contract: Preprocessing) -> bytes | None:
+    pixels = picture(image, box, contract)
     if not pixels.size:
         return None
 

@@ -1,5 +1,6 @@
 """The report on a dissection that no server made: its pictures are drawn from the images here and now."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from service.domain.concepts import ConceptSet
@@ -19,7 +20,8 @@ def write_report(
 ) -> None:
     """Write the report on a dissection that no server made, as one HTML file."""
     report = sum_up(provenance, dissection.layers, concept_set, dissection.evidence)
-    thumbnails = Thumbnails(probe_set, to_breast=_sees_breast_only(provenance.manifest))
+    contract = replace(MAMMO_CLIP, crop_to_breast=_sees_breast_only(provenance.manifest))
+    thumbnails = Thumbnails(probe_set, contract)
     path.write_text(dissection_html(report, thumbnails), "utf-8")
 
 

@@ -18,6 +18,7 @@ from service.db.pictures import add_pictures, find_pictures
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
 from service.domain.neurons import LayerDissection
+from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.resources import ResourceKind
 from service.probes.manifest import read_manifest
 from service.probes.phantoms import write_phantoms
@@ -55,7 +56,7 @@ def job(client: TestClient, sessions: Sessions, probes: Path, layers: list[Layer
             probe_set=probe_set,
             concept_set=CONCEPTS,
         )
-        drawn = Thumbnails(read_manifest(probes, name="phantoms"), to_breast=False)
+        drawn = Thumbnails(read_manifest(probes, name="phantoms"), MAMMO_CLIP)
         places = pictured_images(layers, CONCEPTS, EVIDENCE)
         add_pictures(session, job_id, {place: drawn(place) for place in places})
         return job_id

@@ -14,6 +14,7 @@ import pytest
 
 from service.concepts.must_have import read_must_have
 from service.concepts.parse import read_concept_set
+from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import ImagePlace, PatchGrid
 from service.errors import (
     DissectError,
@@ -128,7 +129,7 @@ def test_a_link_that_was_made_later_shows_nothing_from_outside(
     probe_set = read_patches(
         root / "m.csv", name="p", patches=patches, on_unreadable="skip", roots=DataRoots.of([root])
     )
-    images, thumbnails = open_images(probe_set), Thumbnails(probe_set, to_breast=False)
+    images, thumbnails = open_images(probe_set), Thumbnails(probe_set, MAMMO_CLIP)
     shown = ImagePlace(row=1, box=None)
     assert thumbnails(shown) is not None
 
@@ -138,7 +139,7 @@ def test_a_link_that_was_made_later_shows_nothing_from_outside(
         images.load(0, [SMALL])
     with pytest.raises(UnreadableImage, match="row 1 lies outside the data roots"):
         with_digests(probe_set.items, probe_set.roots)
-    assert Thumbnails(probe_set, to_breast=False)(shown) is None
+    assert Thumbnails(probe_set, MAMMO_CLIP)(shown) is None
 
 
 def test_every_error_of_a_file_has_a_remedy(root: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_machine_without_descriptors_blames_no_image(
         lambda: measure(probe_set),
         lambda: with_digests(probe_set.items),
         lambda: read_manifest(root / "m.csv", name="p"),
-        lambda: Thumbnails(probe_set, to_breast=False)(ImagePlace(row=1, box=None)),
+        lambda: Thumbnails(probe_set, MAMMO_CLIP)(ImagePlace(row=1, box=None)),
     ]
     no_more_files()
     for read in readings:
@@ -256,7 +257,7 @@ def test_an_image_that_was_swapped_after_it_was_digested_is_not_shown(
     probe_set = read_patches(root / "m.csv", name="p", patches=patches, on_unreadable="skip")
     digested = replace(probe_set, items=with_digests(probe_set.items))
     assert digested.items[0].version is not None
-    images, thumbnails = open_images(digested, digested=True), Thumbnails(digested, to_breast=False)
+    images, thumbnails = open_images(digested, digested=True), Thumbnails(digested, MAMMO_CLIP)
 
     change(root / "0.png", outside.read_bytes())
     with pytest.raises(ImageChanged, match="row 1 changed"):

@@ -5,15 +5,19 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.domain.probes import Box
 from service.probes.decode import decode
 from service.probes.pixels import DecodedImage
-from service.probes.prepare import crop_to_breast, prepare, to_eight_bit
+from service.probes.prepare import crop_to_breast, picture, prepare, to_eight_bit
 from tests.probes.dicom_files import write_dicom
 
 PLAIN = Preprocessing(height=2, width=2, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize="none", scale="unit")
@@ -88,6 +92,95 @@ def test_an_image_of_the_right_size_is_not_touched() -> None:
     values = np.random.default_rng(1).integers(0, 256, (4, 6))
     contract = replace(PLAIN, resize="area", height=4, width=6)
     np.testing.assert_array_equal(prepared(raster(values), contract), prepared(raster(values), PLAIN))
+
+
+def test_bicubic_resizing_is_what_networks_are_trained_with() -> None:
+    values = np.random.default_rng(3).integers(0, 256, (45, 30)).astype(np.uint8)
+    contract = replace(PLAIN, resize="bicubic", height=16, width=12)
+    result = prepared(raster(values), contract)
+
+    by_pillow = np.asarray(Image.fromarray(values).resize((12, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(result[0], by_pillow / 255, atol=1e-6)
+    by_torchvision = resize(torch.from_numpy(values)[None], [16, 12], InterpolationMode.BICUBIC, antialias=True)
+    np.testing.assert_allclose(result[0], by_torchvision[0].numpy() / 255, atol=1.1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [
+        ("right", [[0.2, 0.4, 0, 0], [0.6, 0.8, 0, 0]]),
+        ("left", [[0, 0, 0.2, 0.4], [0, 0, 0.6, 0.8]]),
+        ("both", [[0, 0.2, 0.4, 0], [0, 0.6, 0.8, 0]]),
+    ],
+)
+def test_padding_keeps_the_shape_and_fills_with_air(side: Any, expected: list[list[float]]) -> None:
+    contract = replace(PLAIN, resize="pad", height=2, width=4, pad_side=side)
+    result = prepared(raster([[51, 102], [153, 204]]), contract)
+    np.testing.assert_allclose(result, [expected] * 3, atol=1e-6)
+
+
+def test_padding_shrinks_a_wide_image_and_puts_air_above_and_below() -> None:
+    contract = replace(PLAIN, resize="pad", height=4, width=2, pad_side="right")
+    result = prepared(raster([[51, 51, 204, 204], [51, 51, 204, 204]]), contract)
+    np.testing.assert_allclose(result[0], [[0, 0], [0.2, 0.8], [0, 0], [0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [("unit", [0.2, 1, 0]), ("min_max", [0, 1, 0]), ("range", [-0.6, 1, -1])],
+)
+def test_padding_is_as_dark_as_the_scale_gets(scale: Any, expected: list[float]) -> None:
+    contract = replace(PLAIN, resize="pad", height=1, width=3, pad_side="right", scale=scale, range_low=-1)
+    np.testing.assert_allclose(prepared(raster([[51, 255]]), contract)[0], [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 500), (500, 1), (7, 3), (3, 7), (1, 1)])
+def test_padding_fits_images_of_any_shape(height: int, width: int) -> None:
+    contract = replace(PLAIN, resize="pad", height=8, width=5)
+    result = prepared(raster(np.full((height, width), 255)), contract)
+    assert result.shape == (3, 8, 5)
+    assert result.max() == 1
+
+
+def test_a_range_is_what_black_and_white_become() -> None:
+    contract = replace(PLAIN, scale="range", range_low=-2, range_high=8, mean=(1.0,) * 3, std=(2.0,) * 3)
+    np.testing.assert_allclose(prepared(raster([[0, 51, 255]]), contract)[0], [[-1.5, -0.5, 3.5]], atol=1e-6)
+
+
+def test_one_channel_is_the_plane() -> None:
+    contract = replace(PLAIN, channels=1, mean=(0.25,), std=(0.5,))
+    result = prepared(raster([[0, 51], [102, 255]]), contract)
+    np.testing.assert_allclose(result, [[[-0.5, -0.1], [0.3, 1.5]]], atol=1e-6)
+
+
+def test_breasts_are_mirrored_to_face_one_way() -> None:
+    facing_right = [[200, 100, 0, 0], [250, 150, 50, 0]]
+    mirrored = [row[::-1] for row in facing_right]
+    for values in (facing_right, mirrored):
+        expected_of: dict[Any, list[list[int]]] = {"left": mirrored, "right": facing_right, "as_acquired": values}
+        for orientation, expected in expected_of.items():
+            result = prepared(raster(values), replace(PLAIN, orientation=orientation))
+            np.testing.assert_allclose(result[0], np.array(expected) / 255, atol=1e-6)
+
+
+def test_a_patch_is_mirrored_with_its_whole_image() -> None:
+    contract = replace(PLAIN, orientation="left")
+    patch = Box(left=2, top=0, width=2, height=1)
+    np.testing.assert_allclose(prepared(raster([[250, 240, 10, 20]]), contract, patch)[0], [[20 / 255, 10 / 255]])
+    np.testing.assert_allclose(prepared(raster([[1, 2, 10, 20]]), contract, patch)[0], [[10 / 255, 20 / 255]])
+
+
+def test_an_image_that_faces_neither_way_stays_as_it_is() -> None:
+    for values in ([[7, 9, 7]], [[5]], [[3, 3]]):
+        result = prepared(raster(values), replace(PLAIN, orientation="left"))
+        np.testing.assert_allclose(result[0], np.array(values) / 255)
+
+
+def test_pictures_show_what_the_network_sees_in_the_image_s_own_size() -> None:
+    image = to_eight_bit(raster([[200, 10], [200, 10], [200, 10], [200, 10]]))
+    contract = replace(PLAIN, resize="pad", height=16, width=16, pad_side="left", orientation="left")
+    np.testing.assert_array_equal(picture(image, None, contract), [[0, 0, 10, 200]] * 4)
+    np.testing.assert_array_equal(picture(image, None, PLAIN), image.pixels)
 
 
 def breast() -> NDArray[np.uint8]:

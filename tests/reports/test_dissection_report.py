@@ -19,6 +19,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.methods import Method
 from service.domain.neurons import LayerDissection, RankedConcept
+from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import Box, ImagePlace
 from service.probes.manifest import read_manifest
 from service.reports.cards import CARDS, CARDS_PER_LAYER
@@ -277,7 +278,7 @@ def test_thumbnails_show_the_patch_in_small(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     (tmp_path / "manifest.csv").write_text("image\na.png\nb.png\n")
-    thumbnails = Thumbnails(read_manifest(tmp_path / "manifest.csv", name="two"), to_breast=False)
+    thumbnails = Thumbnails(read_manifest(tmp_path / "manifest.csv", name="two"), MAMMO_CLIP)
     whole, patch = (drawn(thumbnails(ImagePlace(1, box))) for box in (None, Box(300, 100, 200, 100)))
     assert whole.shape == (round(SIDE * 400 / 600), SIDE)
     assert patch.shape == (SIDE // 2, SIDE)
@@ -293,7 +294,9 @@ def test_thumbnails_of_dicom_images_show_what_the_target_sees(tmp_path: Path) ->
     (tmp_path / "manifest.csv").write_text("image\na.dcm\n")
     probe_set = read_manifest(tmp_path / "manifest.csv", name="one")
     image = ImagePlace(1, None)
-    shapes = [drawn(Thumbnails(probe_set, to_breast=cut)(image)).shape for cut in (False, True)]
+    shapes = [
+        drawn(Thumbnails(probe_set, replace(MAMMO_CLIP, crop_to_breast=cut))(image)).shape for cut in (False, True)
+    ]
     assert shapes == [(90, 70), (70, 35)], "without the frame; without the air"
 
 

@@ -124,7 +124,7 @@ def write_bundle(bundle: Bundle, out: Path) -> Path:
             "format": 1,
             "image_encoder": encoder,
             "text_encoder": {**asdict(bundle.text_encoder), "sha256": bundle.text_encoder_sha256},
-            "preprocessing": asdict(bundle.preprocessing),
+            "preprocessing": bundle.preprocessing.as_dict(),
             "heads": {"file": _HEADS, "sha256": digest_of_file(fresh / _HEADS)},
             "provenance": bundle.provenance,
             "held_out": bundle.held_out,

@@ -144,7 +144,7 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     contract = target.preprocessing
     device = next(target.module.parameters(), torch.empty(0)).device
     with torch.inference_mode(), hooked(modules, record), FakeTensorMode(allow_non_fake_inputs=True):
-        target.module(torch.zeros(_BLANK_IMAGES, 3, contract.height, contract.width, device=device))
+        target.module(torch.zeros(_BLANK_IMAGES, contract.channels, contract.height, contract.width, device=device))
 
     return tuple(
         LayerInfo(name, outputs[0].shape[1], type(modules[name]).__name__)
