@@ -9,6 +9,7 @@ from service.domain.json_values import StoredJson
 Resize = Literal["area", "bicubic", "pad", "none"]
 PadSide = Literal["left", "right", "both"]
 Orientation = Literal["as_acquired", "left", "right"]
+Window = Literal["stored", "voi"]
 Scale = Literal["min_max", "unit", "range"]
 
 _ALWAYS_WRITTEN = frozenset({"height", "width", "mean", "std", "resize", "crop_to_breast", "scale"})
@@ -58,6 +59,16 @@ class Preprocessing:
     The image itself says which way it faces: the chest wall is on the side whose half is brighter in sum.
     """
 
+    window: Window = "stored"
+    """What of a DICOM image's stored values is stretched to 8 bits.
+
+    `stored`: all of them, from the lowest to the highest. `voi`: what the header's VOI lookup table or window shows;
+    all of them where it has neither. Other images have no window.
+    """
+
+    padding_as_air: bool = False
+    """Pixels with the Pixel Padding Value of a DICOM image (or in its range) are air, whatever their value."""
+
     range_low: float = 0.0
     """What black becomes, with the scale `range`."""
 
@@ -70,8 +81,13 @@ class Preprocessing:
 
     @property
     def alters_pictures(self) -> bool:
-        """Does a network see more of an image's shape changed than a cut to the breast? Then pictures show that."""
-        return self.orientation != "as_acquired" or self.resize == "pad"
+        """Does a network see an image changed by more than a cut to the breast? Then pictures show that."""
+        return self.orientation != "as_acquired" or self.resize == "pad" or self.reads_header
+
+    @property
+    def reads_header(self) -> bool:
+        """Does it need more of a DICOM header than what its pixels are?"""
+        return self.window != "stored" or self.padding_as_air
 
     def as_dict(self) -> StoredJson:
         """The contract as JSON: the fields that there have always been, and later ones that are not at their default.

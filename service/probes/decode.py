@@ -29,17 +29,19 @@ def decode(
     roots: DataRoots = ANYWHERE,
     sha256: str | None = None,
     version: FileVersion | None = None,
+    with_display: bool = False,
 ) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
 
     roots: what the file must lie in when it is opened. sha256, version: what it must be, where that is known.
+    with_display: read also what the header of a DICOM file says of how it is to be shown.
     Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time; FileOutOfReach
     where the disk or the machine fails, which says nothing of the file, and ImageChanged where it is another file.
     """
 
     def image(file: BinaryIO) -> DecodedImage:
         with held_to_digest(file, sha256, version):
-            return decoder_pool().image(file)
+            return decoder_pool().image(file, with_display=with_display)
 
     return _open(path, row, roots, image)
 

@@ -1,15 +1,16 @@
 """The images of a probe set, decoded on demand and prepared for the networks that look at them."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.preprocessing import Preprocessing
+from service.domain.preprocessing import Preprocessing, Window
 from service.domain.probes import Box, ProbeItem, ProbeSet
 from service.errors import UnreadableImage
 from service.files import DataRoots
@@ -52,18 +53,42 @@ class _FilesOnDisk:
             raise _undigested(item.row)
 
         if item.box is not None:
-            image = self._recent.get(item)
-            _check_box(image, item.box, item.row)
+            images = {levels: self._recent.get(item, levels) for levels in dict.fromkeys(map(_Levels.of, contracts))}
+            for image in images.values():
+                _check_box(image, item.box, item.row)
         elif self._patches_only:
             raise _unmeasured(item.row)
         else:
-            image = _read(item, self._roots)
+            images = _read(item, self._roots, dict.fromkeys(map(_Levels.of, contracts)))
 
-        return [prepare(image, contract, item.box) for contract in contracts]
+        return [prepare(images[_Levels.of(contract)], contract, item.box) for contract in contracts]
 
 
-def _read(item: ProbeItem, roots: DataRoots) -> EightBitImage:
-    return to_eight_bit(decode(item.path, row=item.row, roots=roots, sha256=item.sha256, version=item.version))
+class _Levels(NamedTuple):
+    """What of a contract decides the 8 bits that an image is reduced to."""
+
+    window: Window
+    padding_as_air: bool
+
+    @classmethod
+    def of(cls, contract: Preprocessing) -> Self:
+        return cls(contract.window, contract.padding_as_air)
+
+
+def _read(item: ProbeItem, roots: DataRoots, wanted: Collection[_Levels]) -> dict[_Levels, EightBitImage]:
+    """The image, decoded once, in all levels that are wanted."""
+    with_display = any(levels.window != "stored" or levels.padding_as_air for levels in wanted)
+    decoded = decode(
+        item.path,
+        row=item.row,
+        roots=roots,
+        sha256=item.sha256,
+        version=item.version,
+        with_display=with_display,
+    )
+    return {
+        levels: to_eight_bit(decoded, window=levels.window, padding_as_air=levels.padding_as_air) for levels in wanted
+    }
 
 
 def _check_box(image: EightBitImage, box: Box, row: int) -> None:
@@ -103,25 +128,26 @@ class _RecentImages:
         self._limit = limit
         self._roots = roots
         self._lock = Lock()
-        self._images: OrderedDict[Path, Future[EightBitImage]] = OrderedDict()
+        self._images: OrderedDict[tuple[Path, _Levels], Future[EightBitImage]] = OrderedDict()
 
-    def get(self, item: ProbeItem) -> EightBitImage:
+    def get(self, item: ProbeItem, levels: _Levels) -> EightBitImage:
+        key = (item.path, levels)
         with self._lock:
-            being_decoded = self._images.get(item.path)
+            being_decoded = self._images.get(key)
             if being_decoded is None:
                 decoded: Future[EightBitImage] = Future()
-                self._images[item.path] = decoded
+                self._images[key] = decoded
             else:
-                self._images.move_to_end(item.path)
+                self._images.move_to_end(key)
 
         if being_decoded is not None:
             return being_decoded.result()
 
         try:
-            image = _read(item, self._roots)
+            image = _read(item, self._roots, [levels])[levels]
         except BaseException as error:
             with self._lock:
-                del self._images[item.path]
+                del self._images[key]
             decoded.set_exception(error)
             raise
 
@@ -131,11 +157,11 @@ class _RecentImages:
 
     def _make_room(self) -> None:
         with self._lock:
-            ready = [(path, future.result().pixels.nbytes) for path, future in self._images.items() if future.done()]
+            ready = [(key, future.result().pixels.nbytes) for key, future in self._images.items() if future.done()]
             held = sum(size for _, size in ready)
 
-            for path, size in ready:
+            for key, size in ready:
                 if held <= self._limit:
                     break
-                del self._images[path]
+                del self._images[key]
                 held -= size

@@ -36,6 +36,20 @@ class CannotRead(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Display:
+    """What a DICOM header says of how the levels of its image are to be shown."""
+
+    window: NDArray[np.uint8] | None = None
+    """By its window or VOI lookup table, what each level is shown as, bright where the breast absorbs.
+
+    uint8 [256] for an 8-bit image, [65536] for one of 16 bits. None where the header has neither.
+    """
+
+    padding: tuple[int, int] | None = None
+    """The lowest and the highest level of pixels that are no part of the image; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecodedImage:
     """One grey image in full size and depth, bright where the breast absorbs (MONOCHROME1 is already inverted)."""
 
@@ -44,6 +58,9 @@ class DecodedImage:
 
     from_dicom: bool
     """Whether it is an acquired image with its frame and air, not one that somebody prepared."""
+
+    display: Display = Display()
+    """Empty unless it was asked for."""
 
 
 def check_size(height: int, width: int) -> None:

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.preprocessing import PadSide, Preprocessing
+from service.domain.preprocessing import PadSide, Preprocessing, Window
 from service.domain.probes import Box
 from service.probes.pixels import DecodedImage
 
@@ -30,10 +30,13 @@ class EightBitImage:
     from_dicom: bool
 
 
-def to_eight_bit(image: DecodedImage) -> EightBitImage:
+def to_eight_bit(image: DecodedImage, *, window: Window = "stored", padding_as_air: bool = False) -> EightBitImage:
     """Reduce to 8 bits: floor(255 (v - low) / (high - low)), low and high taken inside the border of a DICOM image.
 
     Border values outside that range are clipped. An 8-bit PNG or JPEG stays as it is; other constant images become 0.
+    window, padding_as_air: see `Preprocessing`; they need an image that was decoded with its display. Padding becomes
+    0, and does not count for low and high: low is then the level 0, unless the image lies so far above it that this
+    would take more than half of the 8 bits.
     """
     pixels = image.pixels
     if pixels.dtype == np.uint8 and not image.from_dicom:
@@ -42,11 +45,39 @@ def to_eight_bit(image: DecodedImage) -> EightBitImage:
         )
 
     inner = _without_border(pixels) if image.from_dicom else pixels
-    low = int(inner.min())
-    high = int(inner.max())
+    padding = image.display.padding if padding_as_air else None
+    if window == "voi" and image.display.window is not None:
+        return _shown_by_window(image, inner, image.display.window, padding)
+
+    low, high = _range_of(inner, padding)
     levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.int64).clip(low, high) - low
     table = (levels * 255 // max(high - low, 1)).astype(np.uint8)
+    if padding is not None:
+        table[padding[0] : padding[1] + 1] = 0
     return EightBitImage(table[pixels], 0, 255 if high > low else 0, image.from_dicom)
+
+
+def _range_of(pixels: NDArray[_Depth], padding: tuple[int, int] | None) -> tuple[int, int]:
+    if padding is None:
+        return int(pixels.min()), int(pixels.max())
+
+    is_image = (pixels < padding[0]) | (pixels > padding[1])
+    low = int(pixels.min(where=is_image, initial=np.iinfo(pixels.dtype).max))
+    high = int(pixels.max(where=is_image, initial=0))
+    if low > high:  # nothing but padding
+        return 0, 0
+    return (0 if 2 * low <= high else low), high
+
+
+def _shown_by_window(
+    image: DecodedImage, inner: NDArray[_Depth], window: NDArray[np.uint8], padding: tuple[int, int] | None
+) -> EightBitImage:
+    table = window
+    if padding is not None:
+        table = window.copy()
+        table[padding[0] : padding[1] + 1] = 0
+    shown = table[inner]
+    return EightBitImage(table[image.pixels], int(shown.min()), int(shown.max()), image.from_dicom)
 
 
 def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = None) -> NDArray[np.float32]:

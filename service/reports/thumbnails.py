@@ -36,8 +36,17 @@ class Thumbnails:
     def _decoded(self, row: int) -> EightBitImage:
         if self._last is None or self._last[0] != row:
             item = self._items[row]
-            image = decode(item.path, row=row, roots=self._roots, sha256=item.sha256, version=item.version)
-            self._last = row, to_eight_bit(image)
+            contract = self._contract
+            image = decode(
+                item.path,
+                row=row,
+                roots=self._roots,
+                sha256=item.sha256,
+                version=item.version,
+                with_display=contract.reads_header,
+            )
+            shown = to_eight_bit(image, window=contract.window, padding_as_air=contract.padding_as_air)
+            self._last = row, shown
 
         return self._last[1]
 

@@ -18,6 +18,8 @@ OTHER_VALUES: dict[str, Any] = {
     "channels": 1,
     "pad_side": "left",
     "orientation": "right",
+    "window": "voi",
+    "padding_as_air": True,
     "range_low": -1.0,
     "range_high": 255.0,
 }

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -134,3 +135,15 @@ def test_an_image_that_crashes_its_decoder_fails_the_job_with_its_row(tmp_path: 
     write_crashing_dicom(probe.items[2].path)
     with pytest.raises(UnreadableImage, match="The image of manifest row 3 cannot be read: the decoder crashed"):
         open_images(probe).load(2, [SMALL])
+
+
+@pytest.mark.parametrize("patches", [None, PatchGrid(16, 8)])
+def test_each_network_sees_the_window_that_its_contract_names(tmp_path: Path, patches: PatchGrid | None) -> None:
+    write_dicom(tmp_path / "a.dcm", film(12, 40, 30), bits=12, WindowCenter=1000, WindowWidth=500)
+    (tmp_path / "m.csv").write_text("image\na.dcm\n", encoding="utf-8")
+    probe = read_patches(tmp_path / "m.csv", name="p", patches=patches)
+    windowed = replace(SMALL, window="voi")
+    stored_first, windowed_then = open_images(probe).load(0, [SMALL, windowed])
+    assert not np.array_equal(stored_first, windowed_then)
+    np.testing.assert_array_equal(open_images(probe).load(0, [SMALL])[0], stored_first)
+    np.testing.assert_array_equal(open_images(probe).load(0, [windowed])[0], windowed_then)

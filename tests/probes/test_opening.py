@@ -289,9 +289,9 @@ def test_an_image_that_is_written_to_while_it_is_decoded_is_not_shown(
     probe_set = read_manifest(root / "m.csv", name="p")
     digested = replace(probe_set, items=with_digests(probe_set.items))
 
-    def cut_short_and_decode(pool: DecoderPool, file: BinaryIO) -> object:
+    def cut_short_and_decode(pool: DecoderPool, file: BinaryIO, **options: bool) -> object:
         os.truncate(root / "0.png", 40)
-        return pool.size(file) and decode_image(pool, file)
+        return pool.size(file) and decode_image(pool, file, **options)
 
     decode_image = DecoderPool.image
     monkeypatch.setattr(DecoderPool, "image", cut_short_and_decode)

@@ -14,6 +14,7 @@ from service.probes.decoders.limits import Limits, limit_process, limited_time
 from service.probes.decoders.wire import (
     Question,
     receive_questions,
+    send_display,
     send_image,
     send_no_memory,
     send_refusal,
@@ -39,6 +40,10 @@ def _answer(connection: socket.socket, question: Question, file: BinaryIO) -> No
     try:
         if question is Question.IMAGE:
             send_image(connection, read_image(file))
+        elif question is Question.DISPLAYED_IMAGE:
+            image = read_image(file, with_display=True)
+            send_image(connection, image)
+            send_display(connection, image.display)
         else:
             send_size(connection, *read_size(file))
     except CannotDecode as refusal:

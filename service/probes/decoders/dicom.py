@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
+from service.probes.decoders import display
 from service.probes.decoders.dicom_file import OVERLAY_BITS, DicomFile
 from service.probes.decoders.frames import encapsulated_frame, native_frame
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
@@ -60,14 +61,17 @@ def dicom_size(file: BinaryIO) -> tuple[int, int]:
     return header.number("Rows"), header.number("Columns")
 
 
-def decode_dicom(file: BinaryIO) -> DecodedImage:
+def decode_dicom(file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
     """Decode the stored values of a single grey frame.
 
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
     are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
-    the preparation stretches the full stored range. Raises CannotDecode for anything else than such an image.
+    the preparation stretches the full stored range, or applies what is read of them here.
+    with_display: read the window and the padding value as well.
+    Raises CannotDecode for anything else than such an image.
     """
-    dicom = DicomFile(file, _ELEMENTS, with_pixels=True)
+    elements = (*_ELEMENTS, *display.ELEMENTS) if with_display else _ELEMENTS
+    dicom = DicomFile(file, elements, with_pixels=True)
     decoder = _decoder(dicom.syntax)
     pixels = _pixel_module(dicom)
 
@@ -77,7 +81,15 @@ def decode_dicom(file: BinaryIO) -> DecodedImage:
         stored, precision = native_frame(dicom, pixels.height, pixels.width, pixels.allocated), None
 
     stored = _without_overlays(stored, pixels.overlay_bits)
-    return DecodedImage(_levels(stored, pixels, precision), from_dicom=True)
+    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
+    levels = _levels(stored, pixels, bits)
+    if not with_display:
+        return DecodedImage(levels, from_dicom=True)
+
+    stored_of_level = _stored_values(pixels, bits)
+    monochrome1 = dicom.text("PhotometricInterpretation") == "MONOCHROME1"
+    shown = display.read_display(dicom, stored_of_level, np.iinfo(levels.dtype).max + 1, monochrome1=monochrome1)
+    return DecodedImage(levels, from_dicom=True, display=shown)
 
 
 def _decoder(syntax: UID) -> Decoder:
@@ -172,9 +184,8 @@ def _without_overlays(stored: StoredPixels, bits: frozenset[int]) -> StoredPixel
     return (levels & levels.dtype.type(~taken & 0xFFFF)).view(stored.dtype)
 
 
-def _levels(stored: StoredPixels, pixels: PixelModule, precision: int | None) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Levels from zero, brighter where denser. Raises CannotDecode for values that the stated bits cannot hold."""
-    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
+def _levels(stored: StoredPixels, pixels: PixelModule, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Levels from zero, brighter where denser."""
     top = (1 << bits) - 1
 
     levels = _unsigned(stored)
@@ -188,12 +199,23 @@ def _levels(stored: StoredPixels, pixels: PixelModule, precision: int | None) ->
     return levels.astype(np.uint8, copy=False) if bits <= 8 else levels.astype(np.uint16, copy=False)
 
 
+def _stored_values(pixels: PixelModule, bits: int) -> NDArray[np.int64]:
+    """The stored value of each level, as `_levels` makes them."""
+    values = np.arange(1 << bits, dtype=np.int64)
+    if pixels.inverted:
+        values = values[::-1]
+    return values - (1 << (bits - 1)) if pixels.signed else values
+
+
 def _unsigned(stored: StoredPixels) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return stored.view(np.uint8) if stored.itemsize == 1 else stored.view(np.uint16)
 
 
 def _depth(low: int, high: int, pixels: PixelModule, precision: int | None) -> int:
-    """The bits that hold the values: those stated in the header, or in the codestream if these are not enough."""
+    """The bits that hold the values: those stated in the header, or in the codestream if these are not enough.
+
+    Raises CannotDecode for values that the stated bits cannot hold.
+    """
     if precision is None:
         if _fit(low, high, pixels.stored, signed=pixels.signed):
             return pixels.stored

@@ -1,11 +1,15 @@
 """The elements of a DICOM file that say what its pixels are, read without believing what it says of its lengths."""
 
 import io
+import math
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.filereader import read_dataset
@@ -96,6 +100,19 @@ class InflatedFile:
                 raise CannotDecode(f"it inflates to more than {self._most >> 20} MB")
 
 
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """A DICOM lookup table (PS3.3, C.11.1)."""
+
+    first: int
+    """The value that the first entry is for. Lower ones have the first entry, too, and higher ones the last."""
+
+    entries: NDArray[np.uint16]
+
+    greatest: int
+    """The greatest entry that the stated bits can hold."""
+
+
 class DicomFile:
     """The elements with the given keywords or tags, and the transfer syntax; values are checked when asked for.
 
@@ -128,6 +145,38 @@ class DicomFile:
             return -1 if float(value) < 0 else 1  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise self._not_a_number(keyword) from None
+
+    def has(self, keyword: str) -> bool:
+        """Is the element there, and not empty?"""
+        return not self._is_empty(keyword)
+
+    def real_or(self, keyword: str, default: float) -> float:
+        """The number that an element holds, the first if several; a default where it is missing or empty."""
+        if self._is_empty(keyword):
+            return default
+
+        value = self._value(keyword)
+        try:
+            number = float(value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, IndexError):
+            raise self._not_a_number(keyword) from None
+        if not math.isfinite(number):
+            raise self._not_a_number(keyword)
+        return number
+
+    def lookup_table(self, keyword: str) -> "LookupTable | None":
+        """The first table of a sequence of lookup tables; None where there is none. Raises CannotDecode."""
+        if self._is_empty(keyword):
+            return None
+        try:
+            items = self._dataset[keyword].value
+            return _read_table(items[0], little_endian=self.syntax.is_little_endian) if len(items) else None
+        except (CannotDecode, MemoryError, OSError):
+            raise
+        except Exception:  # pydicom has many ways to say that a value is not what its element holds
+            raise CannotDecode(
+                f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
+            ) from None
 
     def text(self, keyword: str) -> str:
         """The text of a required element. Raises CannotDecode when it is missing."""
@@ -183,6 +232,24 @@ class DicomFile:
             f"{_named(element)} holds{shown} is not one number",
             f"Correct {_named(element)}, with a decimal point, not a comma.",
         )
+
+
+def _read_table(item: Dataset, *, little_endian: bool) -> LookupTable:
+    stated_length, first, bits = (int(number) for number in item["LUTDescriptor"].value)
+    length = stated_length or 1 << 16
+    if not 8 <= bits <= 16:
+        raise ValueError
+
+    data = item["LUTData"].value
+    if isinstance(data, bytes):
+        packed = len(data) < 2 * length
+        order = np.dtype("u1" if packed else "u2").newbyteorder("<" if little_endian else ">")
+        entries = np.frombuffer(data, dtype=order, count=length).astype(np.uint16)
+    else:
+        entries = np.asarray([data] if isinstance(data, int) else data, dtype=np.uint16)
+    if len(entries) != length:
+        raise ValueError
+    return LookupTable(first, entries, (1 << bits) - 1)
 
 
 def _missing(keyword: str) -> CannotDecode:

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 from service.files import is_lasting
@@ -13,12 +14,13 @@ _JPEG = b"\xff\xd8\xff"
 _RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder written in Rust raises when it panics
 
 
-def read_image(file: BinaryIO) -> DecodedImage:
+def read_image(file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file, told apart by its first bytes.
 
+    with_display: read also what the header of a DICOM file says of how it is to be shown.
     Raises CannotDecode, CannotRead, MemoryError.
     """
-    return _in_plain_words(file, _image)
+    return _in_plain_words(file, partial(_image, with_display=with_display))
 
 
 def read_size(file: BinaryIO) -> tuple[int, int]:
@@ -47,7 +49,7 @@ def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Res
         raise CannotDecode("the file is damaged or cut short") from None
 
 
-def _image(file: BinaryIO) -> DecodedImage:
+def _image(file: BinaryIO, *, with_display: bool) -> DecodedImage:
     head = _head(file)
     if head.startswith(_PNG):
         from service.probes.decoders.raster import decode_png
@@ -60,7 +62,7 @@ def _image(file: BinaryIO) -> DecodedImage:
 
     from service.probes.decoders.dicom import decode_dicom
 
-    return decode_dicom(file)
+    return decode_dicom(file, with_display=with_display)
 
 
 def _size(file: BinaryIO) -> tuple[int, int]:

@@ -32,12 +32,13 @@ class DecoderPool:
         self._idle: list[DecoderProcess] = []
         self._closed = False
 
-    def image(self, file: BinaryIO) -> DecodedImage:
+    def image(self, file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
         """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit.
 
+        with_display: with what its header says of how it is to be shown.
         Raises CannotRead or OSError where the disk or the machine fails.
         """
-        answer = self._ask(Question.IMAGE, file)
+        answer = self._ask(Question.DISPLAYED_IMAGE if with_display else Question.IMAGE, file)
         if not isinstance(answer, DecodedImage):
             raise CannotDecode("the decoder's answer is invalid")
         return answer

@@ -83,7 +83,8 @@ class DecoderProcess:
         try:
             send_question(self._connection, question, file)
             self.asked += 1
-            return receive_answer(self._connection, self._limits.waiting_s)
+            with_display = question is Question.DISPLAYED_IMAGE
+            return receive_answer(self._connection, self._limits.waiting_s, with_display=with_display)
         except TimeoutError:
             self.kill()
             raise DecoderLost(f"it takes longer than {self._limits.waiting_s} seconds", by_chance=False) from None

@@ -16,9 +16,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, check_size
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display, check_size
 
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
+_DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest level of padding; then the window
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _MAX_WORDS = 2000
 _CHUNK = 1 << 22
@@ -28,6 +29,8 @@ class Question(Enum):
     """What is asked about the file whose descriptor comes with the question."""
 
     IMAGE = b"i"
+    DISPLAYED_IMAGE = b"d"
+    """The image, and what its header says of how it is to be shown."""
     SIZE = b"s"
 
 
@@ -71,6 +74,15 @@ def send_image(connection: socket.socket, image: DecodedImage) -> None:
     connection.sendall(_bytes_of(pixels))
 
 
+def send_display(connection: socket.socket, display: Display) -> None:
+    """Go on after the pixels with how they are to be shown."""
+    low, high = display.padding or (0, 0)
+    has_padding = display.padding is not None
+    connection.sendall(_DISPLAY.pack(has_padding, display.window is not None, low, high))
+    if display.window is not None:
+        connection.sendall(_bytes_of(display.window))
+
+
 def send_size(connection: socket.socket, height: int, width: int) -> None:
     """Answer with a size."""
     connection.sendall(_ANSWER.pack(_SIZE, 0, 0, height, width, 0))
@@ -92,9 +104,12 @@ def send_trouble(connection: socket.socket, trouble: CannotRead) -> None:
     connection.sendall(_ANSWER.pack(_TROUBLE, 0, 0, trouble.number, 0, 0))
 
 
-def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | ImageSize:
+def receive_answer(
+    connection: socket.socket, seconds: float, *, with_display: bool = False
+) -> DecodedImage | ImageSize:
     """The answer to the last question, all of it within so many seconds.
 
+    with_display: whether that was asked for, too.
     Raises CannotDecode for a refusal, CannotRead, OutOfMemory, SenselessAnswer; EOFError when the other end has closed;
     TimeoutError and any other OSError.
     """
@@ -106,7 +121,8 @@ def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | 
     if kind == _PIXELS:
         pixels = _room_for_pixels(depth, from_dicom, height, width, length)
         _fill(connection, _bytes_of(pixels), end)
-        return DecodedImage(pixels, from_dicom=bool(from_dicom))
+        display = _receive_display(connection, depth, end) if with_display else Display()
+        return DecodedImage(pixels, from_dicom=bool(from_dicom), display=display)
 
     if (depth, from_dicom) != (0, 0):
         raise SenselessAnswer
@@ -120,6 +136,23 @@ def receive_answer(connection: socket.socket, seconds: float) -> DecodedImage | 
     if kind == _TROUBLE and (width, length) == (0, 0) and height in errno.errorcode:
         raise CannotRead(height)
     raise SenselessAnswer
+
+
+def _receive_display(connection: socket.socket, depth: int, end: float) -> Display:
+    head = bytearray(_DISPLAY.size)
+    _fill(connection, memoryview(head), end)
+    has_padding, has_window, low, high = _DISPLAY.unpack(head)
+
+    levels = 1 << (8 * depth)
+    if has_padding not in {0, 1} or has_window not in {0, 1} or not low <= high < levels:
+        raise SenselessAnswer
+    padding = (low, high) if has_padding else None
+    if not has_window:
+        return Display(None, padding)
+
+    window = np.empty(levels, dtype=np.uint8)
+    _fill(connection, _bytes_of(window), end)
+    return Display(window, padding)
 
 
 def _room_for_pixels(

@@ -14,13 +14,14 @@ from service.probes.decoders.wire import (
     OutOfMemory,
     SenselessAnswer,
     receive_answer,
+    send_display,
     send_image,
     send_no_memory,
     send_refusal,
     send_size,
     send_trouble,
 )
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -125,3 +126,26 @@ def test_an_answer_that_trickles_in_is_not_waited_for(ends: Ends) -> None:
         receive_answer(parent, 0.5)
     stop.set()
     sender.join()
+
+
+@pytest.mark.parametrize("padding", [None, (0, 0), (3, 255)])
+@pytest.mark.parametrize("window", [None, np.arange(256, dtype=np.uint8)[::-1].copy()])
+def test_how_an_image_is_shown_arrives_with_it(
+    ends: Ends, padding: tuple[int, int] | None, window: NDArray[np.uint8] | None
+) -> None:
+    parent, child = ends
+    send_image(child, DecodedImage(np.zeros((2, 3), dtype=np.uint8), from_dicom=True))
+    send_display(child, Display(window, padding))
+
+    image = receive_answer(parent, 5, with_display=True)
+    assert isinstance(image, DecodedImage)
+    assert image.display.padding == padding
+    np.testing.assert_array_equal(image.display.window, window)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("display", [(2, 0, 0, 0), (0, 7, 0, 0), (1, 0, 3, 2), (1, 0, 0, 256)])
+def test_a_display_that_makes_no_sense_is_not_believed(ends: Ends, display: tuple[int, int, int, int]) -> None:
+    parent, child = ends
+    child.sendall(head(b"P", 1, 1, 1, 1, 1) + b"\0" + struct.pack("<BBHH", *display))
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5, with_display=True)
