@@ -46,6 +46,18 @@ class Settings(BaseSettings):
     max_file_gb: int = Field(
         default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
     )
+    source_hosts: str = Field(
+        default="",
+        description="Hosts that workers may fetch https:// sources from, comma-separated: names, `*.suffix`, "
+        "`public`, networks. Private addresses only by their network. Empty: none.",
+    )
+    source_cache_dir: str = Field(
+        default="",
+        description="Folder where workers keep fetched files. Empty: one of the user's in the system's temp folder.",
+    )
+    source_cache_gb: int = Field(
+        default=64, ge=1, le=65_536, description="The most (GB) that the fetched files of a machine may take."
+    )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret of MLflow's webhooks to /registry-events. Empty: the API refuses these webhooks.",

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.orm import Session
 
 from service.db.paging import cut_page, newest_first
 from service.db.tables import InspectionRow, ResourceRow
+from service.domain.digests import digest_of
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind
@@ -25,15 +26,15 @@ def add_resource(
     place: the entry of the specification that says where the content lies. It is no content: a version that already
     holds the content is from then on read where it was seen last. Only for content of which every byte was digested.
     """
-    # Versions of one name are given out one after another, whoever registers at the same time.
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{kind}/{name}"})
+    _lock_name(session, kind, name)
 
     same_name = (ResourceRow.kind == kind, ResourceRow.name == name)
     same_content = select(ResourceRow).where(*same_name, ResourceRow.digest == digest)
     existing = session.scalar(same_content.execution_options(populate_existing=True))
     if existing is not None:
         if place is not None and existing.spec[place] != spec[place]:
-            existing.spec = {**existing.spec, place: spec[place]}
+            kept = {name: value for name, value in existing.spec.items() if name not in _OF_PLACE}
+            existing.spec = {**kept, place: spec[place]}
             session.flush()
         return _resource(existing), False
 
@@ -42,6 +43,36 @@ def add_resource(
     session.add(row)
     session.flush()
     return _resource(row), True
+
+
+_OF_PLACE = {"fetched"}
+"""What a specification says of the place where the content lies, and not of another."""
+
+
+def _lock_name(session: Session, kind: ResourceKind, name: str) -> None:
+    """Versions of one name are given out one after another, whoever registers at the same time."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"{kind}/{name}"})
+
+
+def note_content(session: Session, identifier: UUID, digest: str, spec: JsonObject) -> Resource:
+    """Note the content of a version that was registered before anybody knew it.
+
+    Where another version of the name has that content, this one refers to it, and has a digest of its own.
+    """
+    row = session.get_one(ResourceRow, identifier)
+    _lock_name(session, ResourceKind(row.kind), row.name)
+    session.refresh(row, with_for_update=True)
+
+    same_content = (ResourceRow.kind == row.kind, ResourceRow.name == row.name, ResourceRow.digest == digest)
+    other = session.scalar(select(ResourceRow).where(*same_content, ResourceRow.id != identifier))
+    if other is None:
+        row.digest, row.spec = digest, dict(spec)
+    else:
+        reference = f"{other.name}@{other.version}"
+        row.digest = digest_of({"same_as": reference, "version": row.version})
+        row.spec = {**spec, "same_as": reference}
+    session.flush()
+    return _resource(row)
 
 
 def find_resource(session: Session, kind: ResourceKind, name: str, version: int | None) -> Resource | None:
@@ -147,6 +178,11 @@ def save_inspection(
     values = {"layers": layers, "problem": problem, "inspected_at": func.now()}
     statement = insert(InspectionRow).values(model_id=model_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
+
+
+def forget_inspection(session: Session, model_id: UUID) -> None:
+    """As before a worker looked, or failed to."""
+    session.execute(delete(InspectionRow).where(InspectionRow.model_id == model_id))
 
 
 _UNPREPARED = text(

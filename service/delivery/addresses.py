@@ -29,7 +29,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """The setting ALERT_HOSTS, understood. A name that is listed may lead to any address but link-local ones."""
+    """A setting of allowed hosts, understood. A name that is listed may lead to any address but link-local ones."""
 
     public: bool
     host_names: frozenset[str]
@@ -37,8 +37,11 @@ class AllowedHosts:
     networks: tuple[Network, ...]
 
     @classmethod
-    def of(cls, setting: str) -> "AllowedHosts":
-        """Understand the setting. Raises InvalidInput for an entry that is neither name, suffix nor network."""
+    def of(cls, setting: str, name: str = "ALERT_HOSTS") -> "AllowedHosts":
+        """Understand the setting of that name.
+
+        Raises InvalidInput for an entry that is neither name, suffix nor network.
+        """
         public = False
         host_names: set[str] = set()
         suffixes: list[str] = []
@@ -56,8 +59,8 @@ class AllowedHosts:
                 host_names.add(entry)
             else:
                 raise InvalidInput(
-                    f"ALERT_HOSTS holds '{entry}', which is not a name, suffix or network.",
-                    field="alert_hosts",
+                    f"{name} holds '{entry}', which is not a name, suffix or network.",
+                    field=name.lower(),
                     value=entry,
                     remedy="Write it as in public,alerts.example.org,*.example.org,10.20.0.0/16.",
                 )
@@ -67,17 +70,35 @@ class AllowedHosts:
     def admit(self, host: str, address: Address) -> bool:
         """May a webhook for this host go to this address?"""
         address = _inner(address)
-        same_version = [network for network in self.networks if network.version == address.version]
-        if any(address in network for network in same_version):
+        if self._in_network(address):
             return True
         if address.is_link_local or address.is_multicast or address.is_unspecified:
             return False
 
-        host = host.lower().rstrip(".")
-        if host in self.host_names or host.endswith(self.suffixes):
-            return True
+        return self._names(host) or (self.public and address.is_global)
 
-        return self.public and address.is_global
+    def lists(self, host: str) -> bool:
+        """May anything be asked of this host, whatever address it has? One that no entry covers is not looked up."""
+        return self.public or bool(self.networks) or self._names(host)
+
+    def admit_listed(self, host: str, address: str) -> bool:
+        """As `admit`, but an address that is not public has to be in one of the networks: a name is not enough."""
+        parsed = _address(address)
+        if parsed is None:
+            return False
+
+        parsed = _inner(parsed)
+        if self._in_network(parsed):
+            return True
+        return parsed.is_global and not parsed.is_multicast and (self.public or self._names(host))
+
+    def _names(self, host: str) -> bool:
+        host = host.lower().rstrip(".")
+        return host in self.host_names or host.endswith(self.suffixes)
+
+    def _in_network(self, address: Address) -> bool:
+        same_version = [network for network in self.networks if network.version == address.version]
+        return any(address in network for network in same_version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,19 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 
 
+class SourceEntry(TypedDict, total=False):
+    """Where fetched weights came from."""
+
+    named: str
+    """The source as it was registered."""
+
+    place: str
+    """See `Fetched`."""
+
+    version: str | None
+    """See `Fetched`."""
+
+
 class TargetEntry(TypedDict, total=False):
     """The network under examination."""
 
@@ -22,6 +35,9 @@ class TargetEntry(TypedDict, total=False):
 
     shuffled: int | None
     """See `TargetSpec`."""
+
+    source: SourceEntry
+    """Only where the weights were fetched."""
 
 
 class DissectorEntry(TypedDict, total=False):

@@ -2,21 +2,40 @@
 
 from typing import Literal, NotRequired, TypedDict, cast
 
+from service.domain.digests import digest_of
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceKind
+
+
+class Fetched(TypedDict):
+    """What a worker found at a source when it fetched it for the first time."""
+
+    place: str
+    """The URI of exactly this content, as far as the source can say: the file in a folder, its version."""
+
+    version: str | None
+    """What the source calls this state of the file: an ETag."""
+
+    bytes: int
 
 
 class ModelSpec(TypedDict):
     """A target."""
 
     checkpoint: str
-    """Path of the weights file."""
+    """Path of the weights file, or the URI of its source."""
 
     architecture: str
     """See `TargetSpec`."""
 
-    sha256: str
-    """Of the weights file."""
+    sha256: str | None
+    """Of the weights file. None while nobody has fetched a source whose digest nobody gave."""
+
+    fetched: NotRequired[Fetched]
+    """Where a source was resolved."""
+
+    same_as: NotRequired[str]
+    """Another version of the name, which has the content that this one's source turned out to have."""
 
 
 class DissectorPlace(TypedDict):
@@ -81,6 +100,18 @@ class ConceptSetSpec(TypedDict):
 def model_spec(resource: Resource) -> ModelSpec:
     """What is stored of a target. Raises ValueError for another kind."""
     return cast("ModelSpec", _spec(resource, ResourceKind.MODEL))
+
+
+def digest_of_model(spec: ModelSpec) -> str:
+    """The digest of a target's content; while that is not known, of the source that is still to be fetched."""
+    if spec["sha256"] is None:
+        return digest_of({"architecture": spec["architecture"], "source": spec["checkpoint"]})
+    return digest_of({"architecture": spec["architecture"], "sha256": spec["sha256"]})
+
+
+def is_fetched(resource: Resource) -> bool:
+    """Is the content of a target known? Only that of a source may not be yet."""
+    return model_spec(resource).get("sha256", "") is not None
 
 
 def dissector_place(resource: Resource) -> DissectorPlace:

@@ -27,11 +27,13 @@ class ItemStatus(StrEnum):
 class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
-    Inspect: the layers of a model. Measure: the sizes of a probe set's images, which decide its patches.
+    Inspect: the layers of a model. Measure: the sizes of a probe set's images, which decide its patches. Fetch: the
+    content of a source.
     """
 
     INSPECT = "inspect"
     MEASURE = "measure"
+    FETCH = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,19 @@ class InspectionResult(TypedDict):
     """What opening a model found."""
 
     layers: list[LayerListing]
+
+
+class FetchResult(TypedDict):
+    """What fetching a source found."""
+
+    sha256: str
+    bytes: int
+
+    place: str
+    """See `Fetched`."""
+
+    version: str | None
+    """See `Fetched`."""
 
 
 class MeasuringResult(TypedDict):

@@ -59,11 +59,20 @@ class ChildProcess:
 
     runner: `module:function` that builds the child's `ItemRunner` from the settings.
     variables: of the environment, on top of those that every child gets.
+    limits_inspections: whether INSPECT_TIME_LIMIT_S holds for the inspection of a model.
     """
 
-    def __init__(self, settings: Settings, runner: str, *, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        runner: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        limits_inspections: bool = True,
+    ) -> None:
         self._settings = settings
         self._runner = runner
+        self._limits_inspections = limits_inspections
         self._environment = child_environment(settings, os.environ) | dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -136,7 +145,7 @@ class ChildProcess:
 
     def _time_limit(self, request: messages.Run) -> tuple[str, float]:
         """The setting's name, and its seconds."""
-        if request.lease.stage is Preparation.INSPECT:
+        if self._limits_inspections and request.lease.stage is Preparation.INSPECT:
             return "INSPECT_TIME_LIMIT_S", self._settings.inspect_time_limit_s
         return "ITEM_TIME_LIMIT_S", self._settings.item_time_limit_s
 

@@ -20,6 +20,7 @@ from service.config import Settings
 _SETTINGS = {
     *("database_url", "artifacts_url", "data_roots", "max_file_gb", "device"),
     *("memory_limit_mb", "model_cache_mb", "log_level"),
+    *("source_hosts", "source_cache_dir", "source_cache_gb"),
 }
 """Settings that a computation needs; the child gets the defaults of all others, which are empty or harmless."""
 

@@ -21,8 +21,11 @@ from service.domain.jobs import Stage
 from service.domain.work import AnyLease, DissectionResult, Lease, PreparationLease
 from service.errors import ArtifactLost, DissectError, LeaseLost, ProblemFields, Unavailable
 from service.pipelines import messages
+from service.pipelines.child_process import ChildProcess
+from service.pipelines.fetching_environment import FETCHING, fetching_variables
 from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
+from service.pipelines.source_keeper import SourceKeeper
 from service.ports import ArtifactStore, JobQueue
 from service.usecases import preparations, work
 from service.usecases.wake import wake_worker
@@ -67,12 +70,18 @@ class WorkerHost:
         queue: JobQueue,
         store: ArtifactStore,
         child: Computation,
+        fetching: Computation | None = None,
     ) -> None:
+        """fetching: fetches sources; None for a process of its own, which lives as long as a fetch."""
         self._sessions = sessions
         self._settings = settings
         self._queue = queue
         self._store = store
         self._child = child
+        self._fetching = fetching or ChildProcess(
+            settings, FETCHING, variables=fetching_variables(), limits_inspections=False
+        )
+        self._keeper = SourceKeeper(sessions, settings)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopped_at: float | None = None
 
@@ -99,8 +108,9 @@ class WorkerHost:
         self._stopped_at = time.monotonic()
 
     def close(self) -> None:
-        """End the child."""
+        """End the child, and what fetches."""
         self._child.kill()
+        self._fetching.kill()
 
     @property
     def stopping(self) -> bool:
@@ -130,9 +140,17 @@ class WorkerHost:
             def note(done: int) -> None:
                 held.done = done
 
-            answer = self._child.ask(
-                messages.Run(lease), on_progress=note, unwanted=lambda: held.lost or self._out_of_grace
-            )
+            def is_unwanted() -> bool:
+                return held.lost or self._out_of_grace
+
+            def fetch() -> messages.Answer:
+                try:
+                    return self._fetching.ask(messages.Run(lease), on_progress=note, unwanted=is_unwanted)
+                finally:
+                    self._fetching.kill()
+
+            with self._keeper.at_hand(lease, fetch) as settled:
+                answer = settled or self._child.ask(messages.Run(lease), on_progress=note, unwanted=is_unwanted)
 
             if held.lost:
                 log.info("item dropped: its job has ended or another worker has it")

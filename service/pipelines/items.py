@@ -52,6 +52,7 @@ from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
 from service.reports.pictures import pictured_images
 from service.reports.thumbnails import Thumbnails
+from service.sources.cache import cache_folder
 from service.storage import open_store
 
 ReportProgress = Callable[[int], None]
@@ -74,7 +75,8 @@ class DissectionRunner:
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
         self._roots = data_roots(settings)
-        self._plans = JobPlans(self._sessions, self._roots)
+        self._fetched_files = cache_folder(settings)
+        self._plans = JobPlans(self._sessions, self._roots, self._fetched_files)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
@@ -93,7 +95,7 @@ class DissectionRunner:
 
     def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> InspectionResult | MeasuringResult:
         if lease.stage is Preparation.INSPECT:
-            return inspect_model(self._sessions, self._roots, self._device, lease.resource_id)
+            return inspect_model(self._sessions, self._roots, self._fetched_files, self._device, lease.resource_id)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
@@ -169,6 +171,8 @@ class DissectionRunner:
             results=results,
             evidence=evidence,
         )
+        if plan.source is not None:
+            manifest["target"]["source"] = plan.source
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 

@@ -12,14 +12,16 @@ from service.db.jobs import parts_of
 from service.db.session import Sessions, expect_pause, transaction
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import JobRequest
+from service.domain.manifests import SourceEntry
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.domain.specs import dissector_place, model_spec
+from service.domain.specs import dissector_place
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
 from service.pipelines.prepare import keep_sizes_of
+from service.pipelines.targets import source_of, target_of
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
 
@@ -31,6 +33,7 @@ class JobPlan:
     """A job with its parts resolved.
 
     replay_of: the job that this one computes again; it must not find that job's artifacts.
+    source: where the target's weights came from, where they were fetched.
     """
 
     job_id: UUID
@@ -40,6 +43,7 @@ class JobPlan:
     probe_set: ProbeSet
     concept_set: ConceptSet
     replay_of: UUID | None
+    source: SourceEntry | None
 
     @cached_property
     def shards(self) -> list[range]:
@@ -53,11 +57,15 @@ class JobPlan:
 
 
 class JobPlans:
-    """The plans of the jobs that were worked on last. roots: what their files must lie in."""
+    """The plans of the jobs that were worked on last.
 
-    def __init__(self, sessions: Sessions, roots: DataRoots) -> None:
+    roots: what their files must lie in. fetched_files: the folder of fetched ones.
+    """
+
+    def __init__(self, sessions: Sessions, roots: DataRoots, fetched_files: Path) -> None:
         self._sessions = sessions
         self._roots = roots
+        self._fetched_files = fetched_files
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
     def of(self, job_id: UUID, report_progress: Callable[[int], None]) -> JobPlan:
@@ -81,19 +89,13 @@ class JobPlans:
             parts = parts_of(session, job_id)
 
         probe_set = self._probe_set(parts.probe_set, report_progress)
-        target = model_spec(parts.target)
         dissector = dissector_place(parts.dissector)
 
         return JobPlan(
             job_id=job_id,
             request=job.request,
-            target=TargetSpec(
-                Path(target["checkpoint"]),
-                target["architecture"],
-                target["sha256"],
-                shuffled=job.request.options.shuffled,
-                roots=self._roots,
-            ),
+            target=target_of(parts.target, self._roots, self._fetched_files, shuffled=job.request.options.shuffled),
+            source=source_of(parts.target),
             dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),

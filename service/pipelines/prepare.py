@@ -9,14 +9,14 @@ import torch
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
-from service.domain.models import TargetSpec
 from service.domain.resources import Resource
-from service.domain.specs import model_spec, probe_set_spec
+from service.domain.specs import probe_set_spec
 from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.probing.hooks import list_layers
 from service.errors import DigestMismatch
 from service.files import DataRoots
+from service.pipelines.targets import target_of
 from service.probes.measuring import measure
 from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
@@ -25,20 +25,14 @@ _ROWS_NAMED = 100
 """Rows of images that could not be measured: a probe set may have a million."""
 
 
-def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
+def inspect_model(
+    sessions: Sessions, roots: DataRoots, fetched_files: Path, device: torch.device, model_id: UUID
+) -> InspectionResult:
     """The layers of a model. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
 
-    spec = model_spec(model)
-    network = TargetSpec(
-        Path(spec["checkpoint"]),
-        spec["architecture"],
-        spec["sha256"],
-        roots=roots,
-    )
-
-    target = open_target(network, device)
+    target = open_target(target_of(model, roots, fetched_files), device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
     return {"layers": layers}
 

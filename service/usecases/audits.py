@@ -23,15 +23,16 @@ from service.domain.policies import Policy
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
-from service.errors import Conflict, DigestMismatch, DissectError, NotFound, NotMeasured, Unavailable
+from service.errors import Conflict, DigestMismatch, DissectError, NotFetched, NotFound, NotMeasured, Unavailable
 from service.files import DataRoots, is_lasting, remedy_for
 from service.ports import FilesNeeded, JobQueue
+from service.sources.uris import is_remote
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.files import digest_key, out_of_reach
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
-from service.usecases.preparations import image_count
+from service.usecases.preparations import check_fetched, image_count
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
 from service.usecases.trail import annotate
@@ -79,14 +80,14 @@ def begin_audit(
     Where a file behind the deployment is not what was registered, or the policy cannot be applied any more, the audit
     ends at once with that problem: it was asked for, so it is on record.
     Raises FilesNeeded where other files were read than those that the audit rests on by now. Raises NotMeasured where
-    the probe set's patches are not known yet, and Unavailable where a file could not be read for now: then the audit
-    can only begin later.
+    the probe set's patches are not known yet, NotFetched where the target's source was not fetched yet, and Unavailable
+    where a file could not be read for now: then the audit can only begin later.
     """
     if read.files != files_of_audit(session, deployment, occasion.target):
         raise FilesNeeded
     try:
         plan = _plan(session, deployment, read)
-    except (NotMeasured, Unavailable):
+    except (NotMeasured, NotFetched, Unavailable):
         raise
     except DissectError as error:
         return refuse_audit(session, deployment, occasion, error)
@@ -191,7 +192,8 @@ class _Plan:
 
 
 def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
-    """Raises the problem that the files have, InvalidPolicy, and NotMeasured."""
+    """Raises the problem that the files have, InvalidPolicy, NotMeasured, and NotFetched."""
+    check_fetched(session, read.files.target)
     if read.problem is not None:
         raise read.problem
     assert read.listed is not None  # noqa: S101 - one or the other
@@ -208,7 +210,10 @@ def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
 
 
 def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
+    """A source is not fetched here: the worker does, and refuses content of another digest."""
     spec = model_spec(target)
+    if is_remote(spec["checkpoint"]):
+        return
     path = Path(spec["checkpoint"])
     try:
         actual = readings.of(digest_key(path), partial(digest_of_file, path, roots))

@@ -21,6 +21,7 @@ from service.files import DataRoots
 from service.usecases.jobs import JobSubmission, check_layers, choose_job, find_job, resolve
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
+from service.usecases.preparations import check_fetched
 from service.usecases.readings import Readings
 from service.usecases.resources import concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
@@ -115,8 +116,13 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
 
 
 def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
-    """Take that target into use. Raises NotFound, and UnknownLayer where it is known to lack a dissected layer."""
+    """Take that target into use.
+
+    Raises NotFound, NotFetched, Conflict where it cannot be fetched, and UnknownLayer where it is known to lack a
+    dissected layer.
+    """
     deployment = find_deployment(session, name)
+    check_fetched(session, target)
     check_layers(session, target, deployment.request.options.layers or ())
     return _changed(session, deployment, {"target_id": target.id})
 

@@ -26,7 +26,12 @@ def locate(uri: str, roots: DataRoots, *, field: str) -> Path:
             f"'{uri[:120]}' is neither an absolute path nor a file:// URI.",
             field=field,
             value=uri,
-            remedy="Name a file that API and workers both see, by its absolute path.",
+            remedy="Name a file that API and workers both see, by its absolute path"
+            + (
+                ", or a source: s3://, https://, models:/, runs:/, mlflow-artifacts:/."
+                if field == "checkpoint"
+                else "."
+            ),
         )
     try:
         path = path.resolve()

@@ -32,7 +32,7 @@ from service.domain.resources import Resource, ResourceKind, parse_reference
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
-from service.usecases.preparations import image_count
+from service.usecases.preparations import check_fetched, image_count
 from service.usecases.resources import find_parts, find_resource
 from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
@@ -68,8 +68,8 @@ def submit_job(
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, Conflict for a probe set that cannot be measured, and
-    InvalidInput where the key came with another request before.
+    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, NotFetched, Conflict for a probe set that cannot be
+    measured or a model that cannot be fetched, and InvalidInput where the key came with another request before.
     """
     digest = digest_of(request)
     annotate(session, after=digest)
@@ -88,7 +88,8 @@ def submit_job(
 def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobParts, JobRequest]:
     """Registered parts and request that a submission amounts to.
 
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, and Conflict for a probe set that cannot be measured.
+    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, NotFetched, and Conflict for a probe set that cannot be
+    measured or a model that cannot be fetched.
     """
     resources = find_parts(
         session,
@@ -106,6 +107,7 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         concept_set=resources[ResourceKind.CONCEPT_SET],
     )
 
+    check_fetched(session, parts.target)
     images = image_count(session, parts.probe_set)
     if submission.fit_top_k:
         submission = replace(submission, method=submission.method.fitted_to(images))

@@ -14,19 +14,28 @@ from service.db import work as queries
 from service.db.pictures import find_sizes, forget_sizes
 from service.db.resources import (
     forget_image_count,
+    forget_inspection,
     get_resource,
     image_count_for_job,
     lock_unused_sets,
+    note_content,
     save_inspection,
     set_image_count,
 )
 from service.db.session import on_commit
 from service.domain.json_values import JsonObject
-from service.domain.resources import Resource
-from service.domain.specs import probe_set_spec
+from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import Fetched, ModelSpec, digest_of_model, is_fetched, model_spec, probe_set_spec
 from service.domain.trail import SCHEDULER
-from service.domain.work import InspectionResult, ItemStatus, MeasuringResult, Preparation, PreparationLease
-from service.errors import Conflict, LeaseLost, NotMeasured, ProblemFields
+from service.domain.work import (
+    FetchResult,
+    InspectionResult,
+    ItemStatus,
+    MeasuringResult,
+    Preparation,
+    PreparationLease,
+)
+from service.errors import Conflict, LeaseLost, NotFetched, NotMeasured, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
 from service.usecases.trail import record
@@ -38,9 +47,13 @@ _QUEUE = "_preparations"
 _ASK_AGAIN = {
     Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
     Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
+    Preparation.FETCH: "POST /models/{reference}/inspect tries again.",
 }
 _LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
 """What reaches one twice running would do so for ever, and hold up a worker each time."""
+
+_TRIED = {Preparation.INSPECT: "opened", Preparation.MEASURE: "measured", Preparation.FETCH: "fetched"}
+_SHOWN_BY_MODEL = {Preparation.INSPECT, Preparation.FETCH}
 
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
@@ -48,8 +61,11 @@ _PLACES_TO_LOOK = "Check the workers' logs and memory."
 def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Preparation, *, total: int = 1) -> None:
     """Have a worker prepare a registered thing, or prepare it again, unless one is about it.
 
-    total: units of work, images for example. A probe set that has been measured stays as it is.
+    total: units of work, images for example. A probe set that has been measured stays as it is. A model whose source
+    was not fetched is fetched first, and then inspected.
     """
+    if stage is Preparation.INSPECT and resource.kind is ResourceKind.MODEL and not is_fetched(resource):
+        stage = Preparation.FETCH
     if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
         return
     _ask_worker(session, queue, resource.id, stage, total)
@@ -116,6 +132,28 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     )
 
 
+def check_fetched(session: Session, model: Resource) -> None:
+    """Raise NotFetched while nobody knows the content of a model's source, and Conflict where it cannot be fetched."""
+    if is_fetched(model):
+        return
+
+    problem = problem_of(session, model, Preparation.FETCH)
+    if problem is not None:
+        raise Conflict(
+            f"Model {model.reference} cannot be fetched. {problem['detail']}",
+            field="target",
+            value=model.reference,
+            remedy=problem.get("remedy"),
+        )
+    raise NotFetched(
+        f"A worker has not yet fetched model {model.reference} from its source, so nobody knows its content.",
+        field="target",
+        value=model.reference,
+        remedy=f"Wait until GET /models/{model.reference} shows spec.sha256, "
+        "or register the source together with its sha256.",
+    )
+
+
 def problem_of(session: Session, resource: Resource, stage: Preparation) -> ProblemFields | None:
     """Why a preparation was given up; None where it was not, or is tried again."""
     preparation = queries.find_preparation(session, resource.id, stage)
@@ -131,6 +169,8 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     _lock_held(session, lease)
     if lease.stage is Preparation.INSPECT:
         save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
+    elif lease.stage is Preparation.FETCH:
+        _note_fetched(session, lease.resource_id, cast("FetchResult", result))
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(
@@ -187,6 +227,21 @@ def reap_preparation(session: Session, lease: PreparationLease) -> None:
     record(session, actor=SCHEDULER, action=f"give up to {lease.stage}", subject=subject)
 
 
+def _note_fetched(session: Session, model_id: UUID, result: FetchResult) -> None:
+    """The model gets its digest, and is inspected next; the worker that has fetched it looks for work anyway."""
+    model = get_resource(session, model_id)
+    if is_fetched(model):
+        return
+
+    fetched = Fetched(place=result["place"], version=result["version"], bytes=result["bytes"])
+    spec: ModelSpec = {**model_spec(model), "sha256": result["sha256"], "fetched": fetched}
+    known = note_content(session, model_id, digest_of_model(spec), cast("JsonObject", spec))
+    forget_inspection(session, model_id)
+    if "same_as" not in known.spec:
+        turn = queries.next_turn(session, _QUEUE)
+        queries.add_preparation(session, model_id, Preparation.INSPECT, queue=_QUEUE, turn=turn, total=1)
+
+
 def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Preparation, total: int) -> None:
     turn = queries.next_turn(session, _QUEUE)
     if queries.add_preparation(session, resource_id, stage, queue=_QUEUE, turn=turn, total=total):
@@ -202,18 +257,17 @@ def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemF
 
 def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
     queries.give_up_item(session, lease, problem)
-    if lease.stage is Preparation.INSPECT:
+    if lease.stage in _SHOWN_BY_MODEL:
         save_inspection(session, lease.resource_id, problem=problem)
 
 
 def _tried_too_often(resource: Resource, lease: PreparationLease, problem: ProblemFields) -> ProblemFields:
-    what = "opened" if lease.stage is Preparation.INSPECT else "measured"
     times = "once" if lease.attempt == 1 else f"{lease.attempt} times"
     return {
         "code": problem["code"],
         "title": problem["title"],
         "detail": (
-            f"It was tried {times} to have the {resource.kind.words} {what}, without success. "
+            f"It was tried {times} to have the {resource.kind.words} {_TRIED[lease.stage]}, without success. "
             f"The last time: {problem['detail']}"
         ),
         "remedy": f"{_PLACES_TO_LOOK} {_ask_again(resource, lease.stage)}",

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from sqlalchemy.orm import Session
 
@@ -14,16 +14,18 @@ from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
+from service.domain.json_values import JsonObject
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
+from service.domain.specs import ConceptSpec, ModelSpec, concept_set_spec, digest_of_model, is_fetched, probe_set_spec
 from service.domain.work import Preparation
-from service.errors import DigestMismatch, InvalidDissector, NotFound
+from service.errors import DigestMismatch, InvalidDissector, InvalidInput, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.probes.manifest import read_manifest
 from service.probes.patches import cut
+from service.sources.uris import check_source, is_remote
 from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
@@ -37,6 +39,8 @@ class NamedCheckpoint:
     """A weights file as a caller names it, which nobody has looked at yet."""
 
     path: str
+    """A path, or the URI of a source that workers fetch."""
+
     architecture: str
     sha256: str | None = None
     """What the caller says of its content."""
@@ -58,10 +62,14 @@ def register_model(
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there.
+    A source is not looked at here: a worker fetches it. Where nobody gave its digest, the model has none until then.
     Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
     """
     if name is not None:
         check_name(name)
+
+    if is_remote(checkpoint.path):
+        return _register_source(session, queue, checkpoint, name)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
     sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
@@ -73,11 +81,31 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": sha256}
-    digest = digest_of({"architecture": checkpoint.architecture, "sha256": sha256})
+    return _add_model(session, queue, str(path), checkpoint.architecture, sha256, name)
+
+
+def _register_source(session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None) -> Registered:
+    """Register what workers fetch. Without its digest it gets one, and may turn out to be a known version, then."""
+    source = check_source(checkpoint.path, field="checkpoint")
+    sha256 = None if checkpoint.sha256 is None else checkpoint.sha256.lower()
+    if name is None and sha256 is None:
+        raise InvalidInput(
+            "Nobody knows yet what the source holds, so nothing can be begun with it.",
+            field="sha256",
+            remedy="Give its sha256 as well; or register it with POST /models, and name the model here.",
+        )
+    return _add_model(session, queue, source, checkpoint.architecture, sha256, name)
+
+
+def _add_model(
+    session: Session, queue: JobQueue, place: str, architecture: str, sha256: str | None, name: str | None
+) -> Registered:
+    spec: ModelSpec = {"checkpoint": place, "architecture": architecture, "sha256": sha256}
+    digest = digest_of_model(spec)
     name = f"inline-{digest[:16]}" if name is None else name
-    model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
-    if is_new:
+    stored = cast("JsonObject", spec)
+    model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, stored, place="checkpoint")
+    if is_new or not is_fetched(model):
         prepare(session, queue, model, Preparation.INSPECT)
     return model, is_new
 
@@ -155,7 +183,7 @@ def register_concept_set(session: Session, concept_set: ConceptSet) -> Registere
 
 
 def find_resource(session: Session, kind: ResourceKind, reference: str, *, field: str) -> Resource:
-    """The resource that `name` or `name@version` stands for. Raises NotFound with near matches."""
+    """The resource that `name` or `name@version` stands for; the version whose content it has. Raises NotFound."""
     name, version = parse_reference(reference, field=field)
     _register_builtins(session, kind)
     resource = queries.find_resource(session, kind, name, version)
@@ -163,6 +191,8 @@ def find_resource(session: Session, kind: ResourceKind, reference: str, *, field
         near = get_close_matches(name, queries.resource_names(session, kind), n=3, cutoff=0.4)
         remedy = f"Near matches: {', '.join(near)}." if near else f"Register it with POST {kind.collection}."
         raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=remedy)
+    if "same_as" in resource.spec:
+        return find_resource(session, kind, resource.spec["same_as"], field=field)
     return resource
 
 
@@ -175,9 +205,10 @@ def find_parts(session: Session, references: Mapping[ResourceKind, tuple[str, st
     resources = queries.find_resources(session, versions)
 
     for kind, (field, reference) in references.items():
-        # A built-in set that nobody has asked for since it came or changed, or an error to be explained.
+        # A built-in set that nobody has asked for since it came or changed, a version with the content of another, or
+        # an error to be explained.
         _, version = versions[kind]
-        if kind not in resources or _superseded(resources[kind], version):
+        if kind not in resources or "same_as" in resources[kind].spec or _superseded(resources[kind], version):
             resources[kind] = find_resource(session, kind, reference, field=field)
     return resources
 

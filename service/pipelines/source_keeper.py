@@ -1,0 +1,89 @@
+"""The host's part in fetching: have a model's source in the cache before its item is computed, and hold it there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.config import Settings
+from service.db.jobs import parts_of
+from service.db.resources import get_resource
+from service.db.session import Sessions, transaction
+from service.domain.jobs import Stage
+from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import ModelSpec, model_spec
+from service.domain.work import AnyLease, Preparation, PreparationLease
+from service.errors import DissectError, ProblemFields
+from service.pipelines import messages
+from service.sources.cache import SourceCache, open_cache
+from service.sources.uris import is_remote
+
+Ask = Callable[[], messages.Answer]
+_WITHOUT_TARGET = {Stage.SCORE, Preparation.MEASURE}
+
+_GONE: ProblemFields = {
+    "code": "unavailable",
+    "title": "Unavailable",
+    "detail": "A fetched file was removed before it could be opened.",
+    "remedy": "Raise SOURCE_CACHE_GB, where many models are in use.",
+}
+
+
+class SourceKeeper:
+    """Holds the fetched files that the worker's computation opens."""
+
+    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+        self._sessions = sessions
+        self._settings = settings
+        self._cache: SourceCache | None = None
+
+    @contextmanager
+    def at_hand(self, lease: AnyLease, fetch: Ask) -> Iterator[messages.Answer | None]:
+        """Have what the item opens at hand while the block lasts.
+
+        Gives an answer where there is nothing more to compute: what was fetched was all that the item wants, or it
+        could not be fetched. fetch: has the fetching process fetch it.
+        """
+        if lease.stage is Preparation.FETCH:
+            yield fetch()
+            return
+
+        source = None if lease.stage in _WITHOUT_TARGET else self._source(lease)
+        if source is None:
+            yield None
+            return
+
+        try:
+            cache = self._opened_cache()
+        except DissectError as error:  # a setting of this worker is wrong, not the item
+            yield messages.Failed(error.as_problem(), lasting=False)
+            return
+
+        sha256 = str(source["sha256"])
+        with cache.held(sha256) as path:
+            if path is not None:
+                yield None
+                return
+
+        answer = fetch()
+        if isinstance(answer, messages.Failed):
+            yield answer
+            return
+        with cache.held(sha256) as path:
+            yield None if path is not None else messages.Failed(_GONE, lasting=False)
+
+    def _opened_cache(self) -> SourceCache:
+        if self._cache is None:
+            self._cache = open_cache(self._settings)
+        return self._cache
+
+    def _source(self, lease: AnyLease) -> ModelSpec | None:
+        with transaction(self._sessions) as session:
+            resource: Resource
+            if isinstance(lease, PreparationLease):
+                resource = get_resource(session, lease.resource_id)
+            else:
+                resource = parts_of(session, lease.job_id).target
+
+        if resource.kind is not ResourceKind.MODEL:
+            return None
+        spec = model_spec(resource)
+        return spec if is_remote(spec["checkpoint"]) else None

@@ -1,0 +1,69 @@
+"""Which file of a folder is the checkpoint: of a logged model, of a run's artifacts, of a prefix in an object store."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from service.errors import InvalidInput
+from service.sources.content import refused
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
+"""What files of weights are called."""
+
+MOST_LISTED = 2000
+
+_SAFE = ".safetensors"
+_PROGRAMS = {"model.pth", "model.pt2", "model.pt"}
+"""What MLflow's flavour `pytorch` saves below `data`: a whole pickled module, or an exported program."""
+
+_LOG_WEIGHTS = (
+    "Log the weights alone, with mlflow.log_artifact of a .safetensors file or a saved state dict, and name that file: "
+    "runs:/<run>/weights.safetensors."
+)
+
+
+def choose_weights(paths: Sequence[str], uri: str) -> str:
+    """The one file of weights among those of a folder, by their paths in it.
+
+    One `.safetensors` goes before everything else. Raises InvalidInput where there is none, or several.
+    """
+    candidates = [path for path in paths if PurePosixPath(path).suffix in SUFFIXES]
+    programs = [path for path in candidates if _is_program(path, paths)]
+    candidates = [path for path in candidates if path not in programs]
+    safe = [path for path in candidates if path.endswith(_SAFE)]
+
+    chosen = safe if len(safe) == 1 else candidates
+    if len(chosen) == 1:
+        return chosen[0]
+    if not candidates and programs:
+        raise refused(
+            f"MLflow has saved the model as a program, {programs[0]}, which runs code when it is opened.",
+            uri,
+            _LOG_WEIGHTS,
+        )
+    raise _not_one(candidates, uri)
+
+
+def check_listing(paths: Sequence[str], uri: str) -> None:
+    """Raise InvalidInput for more files than any model has."""
+    if len(paths) > MOST_LISTED:
+        raise refused(f"The folder holds more than {MOST_LISTED} files.", uri, "Name the file of weights itself.")
+
+
+def _is_program(path: str, paths: Sequence[str]) -> bool:
+    """Is it what the flavour saves, in a folder that MLmodel describes?"""
+    parts = PurePosixPath(path).parts
+    if len(parts) < 2 or parts[-2] != "data" or parts[-1] not in _PROGRAMS:
+        return False
+    return str(PurePosixPath(*parts[:-2], "MLmodel")) in paths
+
+
+def _not_one(candidates: Sequence[str], uri: str) -> InvalidInput:
+    if not candidates:
+        return refused("The folder holds no file of weights.", uri, _LOG_WEIGHTS)
+
+    listed = ", ".join(candidates[:5])
+    return refused(
+        f"The folder holds {len(candidates)} files of weights: {listed}.",
+        uri,
+        f"Name one of them: {uri.rstrip('/')}/{candidates[0]}",
+    )

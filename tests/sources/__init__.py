@@ -1,0 +1,1 @@
+"""Where files come from: readers of sources, the cache, and whole jobs on what was fetched."""
