@@ -90,6 +90,23 @@ class DissectError(Exception):
         return problem
 
 
+def as_error(problem: ProblemFields) -> DissectError:
+    """The error that was stored as a problem; a plain one for a code that no class has."""
+    waiting: list[type[DissectError]] = [DissectError]
+    kind = DissectError
+    while waiting:
+        candidate = waiting.pop()
+        if candidate.code == problem["code"]:
+            kind = candidate
+        waiting += candidate.__subclasses__()
+    return kind(
+        problem["detail"],
+        field=problem.get("field"),
+        value=problem.get("value"),
+        remedy=problem.get("remedy"),
+    )
+
+
 def storable(text: str) -> str:
     """The text with a mark in place of what the database takes in none: NUL, and halves of surrogate pairs."""
     return _UNSTORABLE.sub("\ufffd", text)

@@ -1,6 +1,6 @@
 """Protocols between the parts: what one side needs and another provides."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,6 +89,14 @@ class ArtifactStore(Protocol):
 
     def sweep(self, older_than: timedelta) -> None:
         """Remove what killed writers left behind that long ago."""
+        ...
+
+
+class RegistryTags(Protocol):
+    """The tags of a model registry's versions."""
+
+    def write(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set them. Raises Unavailable where it may go well later, and InvalidInput where it never will."""
         ...
 
 

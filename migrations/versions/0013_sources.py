@@ -44,11 +44,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_followings")),
     )
     op.create_index(
-        op.f("ix_registry_followings_open"),
+        "ix_registry_followings_open",
         "registry_followings",
         ["status", "next_at"],
         postgresql_where=sa.text("status IN ('waiting', 'audited')"),
     )
+    op.create_index(op.f("ix_registry_followings_name_version"), "registry_followings", ["name", "version"])
 
 
 def downgrade() -> None:

@@ -100,3 +100,34 @@ class RegistryAliasRow(Base):
     alias: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[str | None]
     at: Mapped[datetime]
+
+
+class RegistryFollowingRow(Base):
+    """What follows from a registry's version for a deployment: an audit, once the version's source was fetched.
+
+    alias: the alias by which the version is taken into use; None for a candidate. waiting: for the source. audited: the
+    registry is still to be told of the verdict. dropped: nothing follows any more.
+    """
+
+    __tablename__ = "registry_followings"
+    __table_args__ = (
+        CheckConstraint("status IN ('waiting', 'audited', 'told', 'dropped')", name="status"),
+        Index(
+            "ix_registry_followings_open",
+            "status",
+            "next_at",
+            postgresql_where=text("status IN ('waiting', 'audited')"),
+        ),
+        Index(None, "name", "version"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    name: Mapped[str]
+    version: Mapped[str]
+    alias: Mapped[str | None]
+    deployment_id: Mapped[UUID] = mapped_column(ForeignKey("deployments.id", ondelete="CASCADE"))
+    target_id: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"))
+    audit_id: Mapped[UUID | None] = mapped_column(ForeignKey("audits.id", ondelete="CASCADE"))
+    status: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_at: Mapped[datetime] = mapped_column(server_default=func.now())

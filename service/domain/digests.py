@@ -64,18 +64,36 @@ def digest_of_directory(path: Path, roots: DataRoots = ANYWHERE) -> str:
 def digests_in_directory(path: Path, roots: DataRoots = ANYWHERE) -> dict[str, str]:
     """The content digest of every file below a directory, by its relative name. Links to directories do not count.
 
-    Raises NotRegular where there is anything else in it, OutsideRoots where a link leads out of it or it lies outside
-    `roots`, TooManyFiles, TooLargeForService where its files together have more bytes than one file may, or the OSError
-    of the system.
+    Raises NotRegular where there is anything else in it, OutsideRoots where a link leads out of `places_of` it or these
+    lie outside `roots`, TooManyFiles, TooLargeForService where its files together have more bytes than one file may, or
+    the OSError of the system.
     """
     directory = path.resolve(strict=True)
     if not roots.contain(directory):
         raise OutsideRoots
 
-    inside = DataRoots((directory,), roots.most)
+    places = places_of(directory)
+    if not all(roots.contain(place) for place in places):
+        raise OutsideRoots
+    inside = DataRoots(places, roots.most)
     files = files_below(directory)
     inside.check_size(sum(inside.look(file).st_size for file in files))
     return {file.relative_to(directory).as_posix(): digest_of_file(file, inside) for file in files}
+
+
+def places_of(directory: Path) -> tuple[Path, ...]:
+    """Where the files of a directory may lie: in it; those of a Hugging Face snapshot in the blobs of its model, too.
+
+    Such a cache has `models--ORGANISATION--NAME/snapshots/REVISION/FILE`, links to `models--ORGANISATION--NAME/blobs`.
+    """
+    if not is_snapshot(directory):
+        return (directory,)
+    return (directory, (directory.parent.parent / "blobs").resolve())
+
+
+def is_snapshot(directory: Path) -> bool:
+    """Is it a revision in a cache of Hugging Face?"""
+    return directory.parent.name == "snapshots" and directory.parent.parent.name.startswith("models--")
 
 
 def files_below(directory: Path) -> list[Path]:

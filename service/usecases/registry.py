@@ -1,5 +1,7 @@
 """A model registry's webhooks: MLflow tells of new model versions and of aliases that move.
 
+Where a version's source has to be fetched, what follows from the event waits for that: see `followings`.
+
 A deployment follows a registered model (`screening`) or one of its aliases (`screening@champion`). A new version of the
 model is audited as a candidate; a version that gets the alias is taken into use and audited. Where that is not
 possible, an audit that ended in an error says so, and is told of: nobody looks at what was answered to MLflow.
@@ -35,9 +37,12 @@ from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
 from service.ports import JobQueue
+from service.sources.uris import is_remote
+from service.sources.weights_file import SUFFIXES
 from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
+from service.usecases.followings import RegisteredVersion, await_source, not_followed, note_audit
 from service.usecases.readings import Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
 from service.usecases.resources import NamedCheckpoint, register_model
@@ -46,23 +51,10 @@ from service.usecases.trail import record
 PATIENCE = timedelta(minutes=10)
 """How long an alias may wait for the event of its version before somebody is told."""
 
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
 _UNKNOWN = ""
 """The source of a version whose event did not say, or never came."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """A version of a registered model, and where its weights are."""
-
-    model: str
-    version: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"version {self.version} of {self.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ def tell_of_waiting_aliases(sessions: Sessions, patience: timedelta = PATIENCE) 
 def _hear_version(session: Session, queue: JobQueue, event: RegistryEvent, files: _Files) -> list[Audit]:
     followers = deployments_of_registered_model(session, event.model)
     try:
-        version = _Version(event.model, event.word("version"), event.source())
+        version = RegisteredVersion(event.model, event.word("version"), event.source())
     except InvalidInput as error:
         return _refuse(session, followers, error)
 
@@ -163,20 +155,20 @@ def _hear_alias(session: Session, queue: JobQueue, event: RegistryEvent, now: da
     if source is None:
         log.warning("alias of an unknown version", model=event.model, alias=alias, version=number)
         return []
-    return _deploy_to_followers(session, queue, alias, _Version(event.model, number, source), files)
+    return _deploy_to_followers(session, queue, alias, RegisteredVersion(event.model, number, source), files)
 
 
 def _deploy_to_followers(
-    session: Session, queue: JobQueue, alias: str, version: _Version, files: _Files
+    session: Session, queue: JobQueue, alias: str, version: RegisteredVersion, files: _Files
 ) -> list[Audit]:
     followers = deployments_of_registered_model(session, f"{version.model}@{alias}")
-    return _follow(session, followers, version, partial(_deploy, session, queue, version, files))
+    return _follow(session, followers, version, partial(_deploy, session, queue, version, files, alias))
 
 
 def _follow(
     session: Session,
     followers: Sequence[Deployment],
-    version: _Version,
+    version: RegisteredVersion,
     act: Callable[[Deployment], Audit | None],
 ) -> list[Audit]:
     """Act for each follower; one that fails leaves nothing but an audit that ended in that error.
@@ -194,7 +186,7 @@ def _follow(
         except Unavailable:
             raise
         except DissectError as error:
-            outcomes.append((deployment, _not_followed(version, error)))
+            outcomes.append((deployment, not_followed(version, error)))
         else:
             outcomes.append((deployment, audit))
 
@@ -203,10 +195,12 @@ def _follow(
 
     audits: list[Audit] = []
     for deployment, outcome in outcomes:
+        audit = outcome
         if isinstance(outcome, DissectError):
-            audits += _refuse(session, [deployment], outcome)
-        elif outcome is not None:
-            audits.append(outcome)
+            (audit,) = _refuse(session, [deployment], outcome)
+        if isinstance(audit, Audit):
+            note_audit(session, version, deployment, audit)
+            audits.append(audit)
     return audits
 
 
@@ -219,25 +213,37 @@ def _refuse(session: Session, followers: Sequence[Deployment], problem: DissectE
     return [refuse_audit(session, deployment, Occasion("registry"), problem) for deployment in followers]
 
 
-def _audit(session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment) -> Audit | None:
+def _audit(
+    session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, deployment: Deployment
+) -> Audit | None:
     target = _register(session, queue, version, files, deployment)
+    if is_remote(version.source):
+        await_source(session, version, deployment, target)
+        return None
     return start_audit(session, queue, deployment, Occasion("registry", target), files.roots, files.readings)
 
 
 def _deploy(
-    session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment
+    session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, alias: str, deployment: Deployment
 ) -> Audit | None:
     target = _register(session, queue, version, files, deployment)
+    if is_remote(version.source):
+        await_source(session, version, deployment, target, alias)
+        return None
     if target.id == deployment.target.id:
         return None
     deployed = deploy_version(session, deployment.name, target)
     return start_audit(session, queue, deployed, Occasion("registry"), files.roots, files.readings)
 
 
-def _register(session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment) -> Resource:
+def _register(
+    session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, deployment: Deployment
+) -> Resource:
     """The version as a model of the deployment's name, in the architecture that is in use."""
     source = version.source
-    weights = files.readings.of(("weights", source), partial(_weights, source, files.roots))
+    weights = source
+    if not is_remote(source):
+        weights = files.readings.of(("weights", source), partial(_weights, source, files.roots))
     model, _ = register_model(
         session,
         queue,
@@ -264,13 +270,7 @@ def _weights(source: str, roots: DataRoots) -> str:
 
 
 def _weights_in(folder: Path) -> list[Path]:
-    return [file for file in files_below(folder) if file.suffix in _WEIGHTS and file.is_file()]
-
-
-def _not_followed(version: _Version, error: DissectError) -> DissectError:
-    """The same problem, of that version."""
-    detail = f"The deployment cannot follow {version}. {error.detail}"
-    return type(error)(detail, field=error.field, value=error.value, remedy=error.remedy)
+    return [file for file in files_below(folder) if file.suffix in SUFFIXES and file.is_file()]
 
 
 def _never_told(model: str, alias: str, version: str) -> InvalidInput:

@@ -13,7 +13,7 @@ from service.concepts.builtin import BUILTIN, builtin_concept_set
 from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.digests import digest_of, digest_of_directory
+from service.domain.digests import digest_of, digest_of_directory, files_below, is_snapshot
 from service.domain.json_values import JsonObject
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
@@ -26,6 +26,7 @@ from service.ports import JobQueue
 from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 from service.sources.uris import check_source, is_remote
+from service.sources.weights_file import choose_weights
 from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
@@ -72,6 +73,7 @@ def register_model(
         return _register_source(session, queue, checkpoint, name)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
+    path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
     sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
     if checkpoint.sha256 is not None and checkpoint.sha256.lower() != sha256:
         raise DigestMismatch(
@@ -82,6 +84,19 @@ def register_model(
         )
 
     return _add_model(session, queue, str(path), checkpoint.architecture, sha256, name)
+
+
+def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
+    """The one file of weights in a revision of a Hugging Face cache; any other path as it is.
+
+    Raises InvalidInput where there is not one, FileOutOfReach.
+    """
+    if not is_snapshot(path) or checkpoint.architecture.startswith("transformers/"):  # which takes a whole folder
+        return path
+
+    files = read_located(partial(files_below, path), field="checkpoint", value=checkpoint.path)
+    names = [file.relative_to(path).as_posix() for file in files]
+    return (path / choose_weights(names, checkpoint.path)).resolve()
 
 
 def _register_source(session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None) -> Registered:

@@ -1,4 +1,4 @@
-"""Models from sources through registration, worker and job: known at once with a digest, else once they were fetched."""
+"""Models from sources: registered, fetched, inspected and dissected; known at once where their digest is given."""
 
 import hashlib
 from collections.abc import Callable
@@ -191,8 +191,8 @@ def test_a_source_that_cannot_be_fetched_says_why_and_can_be_asked_for_again(
 
 
 def test_a_checkpoint_inside_a_job_needs_its_digest(sessions: Sessions, web: str) -> None:
+    checkpoint = NamedCheckpoint(f"{web}/w.pt", ARCHITECTURE)
     with transaction(sessions) as session, pytest.raises(InvalidInput) as refused:
-        checkpoint = NamedCheckpoint(f"{web}/w.pt", ARCHITECTURE)
         register_model(session, RecordingQueue(), checkpoint, name=None, roots=ANYWHERE)
     assert refused.value.field == "sha256"
     assert "POST /models" in str(refused.value.remedy)

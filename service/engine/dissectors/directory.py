@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from service.domain.digests import TooManyFiles, digest_of, digests_in_directory
+from service.domain.digests import TooManyFiles, digest_of, digests_in_directory, places_of
 from service.domain.json_text import parse_json
 from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
@@ -65,8 +65,8 @@ class DissectorFolder:
 
     @property
     def roots(self) -> DataRoots:
-        """Where its files must lie: in the directory itself."""
-        return DataRoots((self.path,), self.most)
+        """Where its files must lie: see `places_of`."""
+        return DataRoots(places_of(self.path), self.most)
 
     def read(self, name: str) -> bytes:
         """The content of a text or a description.
