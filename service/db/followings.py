@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import AuditRow, RegistryFollowingRow
@@ -111,7 +111,7 @@ def audits_of_version(session: Session, name: str, version: str) -> list[UUID]:
             RegistryFollowingRow.version == version,
             AuditRow.status != AuditStatus.RUNNING,
         )
-        .distinct(RegistryFollowingRow.deployment_id)
+        .ext(distinct_on(RegistryFollowingRow.deployment_id))
         .order_by(RegistryFollowingRow.deployment_id, AuditRow.id.desc())
     )
     return [audit_id for audit_id in session.scalars(query) if audit_id is not None]

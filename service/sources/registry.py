@@ -166,8 +166,8 @@ def _place_of_run(client: "MlflowClient", run_id: str, below: str, asked: str) -
     if not artifact_uri:
         raise refused("The run has no artifacts.", asked, "Name another run.")
 
-    if not client.list_artifacts(run_id, str(PurePosixPath(below).parent).strip(".") or None):
-        first, _, rest = below.partition("/")
+    first, _, rest = below.partition("/")
+    if first not in [entry.path for entry in client.list_artifacts(run_id)]:
         outputs = run.outputs.model_outputs if run.outputs else []
         for output in outputs:
             model = client.get_logged_model(output.model_id)

@@ -16,8 +16,8 @@ _PROGRAMS = {"model.pth", "model.pt2", "model.pt"}
 """What MLflow's flavour `pytorch` saves below `data`: a whole pickled module, or an exported program."""
 
 _LOG_WEIGHTS = (
-    "Log the weights alone, as a .safetensors file or a saved state dict: with mlflow.log_artifact, for a version of the "
-    "source runs:/<run>/weights.safetensors, or beside the model, with log_model(..., extra_files=[...])."
+    "Log the weights alone, as a .safetensors file or a saved state dict: with mlflow.log_artifact, for a version of "
+    "the source runs:/<run>/weights.safetensors, or beside the model, with log_model(..., extra_files=[...])."
 )
 
 

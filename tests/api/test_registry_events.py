@@ -23,17 +23,23 @@ from structlog.testing import capture_logs
 
 from service.db.registry import lock_registered_model, note_registry_version
 from service.db.session import Sessions, transaction
+from service.db.work import claim_item
 from service.domain import digests
 from service.domain.audits import Deployment
 from service.domain.resources import Resource, ResourceKind
-from service.errors import UnknownLayer
+from service.domain.work import Preparation, PreparationLease
+from service.errors import ProblemFields, UnknownLayer
+from service.files import DataRoots
 from service.usecases.alerts import list_alerts
 from service.usecases.deployments import deploy_version
+from service.usecases.followings import follow_fetched
+from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.registry import tell_of_waiting_aliases
 from service.usecases.resources import find_resource
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import Answer, problem
 from tests.embedded.processes import wait_until
+from tests.usecases.factories import RecordingQueue
 
 __all__ = ["baseline", "deployed"]
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -312,12 +318,13 @@ def unusable_sources(data_root: Path) -> list[Any]:
     os.mkfifo(data_root / "fifo.safetensors")
     (data_root / "device.pt").symlink_to("/dev/zero")
     return [
-        "models:/123",
-        "models:/screening/2",
-        "runs:/0123456789abcdef/model",
-        "mlflow-artifacts:/1/models/m-1/artifacts",
-        "s3://bucket/v2",
-        "https://registry.test/v2",
+        "models:/screening/latest",
+        "runs:/0123456789abcdef",
+        "mlflow-artifacts:/",
+        "s3://bucket",
+        "https://user:hidden@registry.test/v2",
+        "gs://bucket/v2",
+        "dbfs:/v2",
         "v2/model.safetensors",
         "/elsewhere/model.pt",
         str(data_root / "missing"),
@@ -352,11 +359,104 @@ def test_a_version_that_cannot_be_followed_and_its_alias_are_audits_that_ended_i
 
 
 def test_an_event_that_comes_again_is_told_of_once(registry: TestClient, data_root: Path) -> None:
-    event = created(data_root, source="models:/123")
+    event = created(data_root, source="models:/screening/latest")
     assert len(refused(registry, event)) == 1
     assert refused(registry, event) == []
     assert len(refused(registry, alias())) == 1
     assert refused(registry, alias()) == []
+
+
+SOURCES = [
+    "models:/123",
+    "models:/screening/2",
+    "runs:/0123456789abcdef/model",
+    "mlflow-artifacts:/1/models/m-1/artifacts",
+    "s3://bucket/v2",
+    "https://registry.test/v2",
+]
+"""What workers fetch."""
+
+
+def end_fetching(sessions: Sessions, problem: ProblemFields | None = None, *, content: str = "c" * 64) -> None:
+    """Do what a worker does with the one source that is to be fetched: fetch and open it, or fail to."""
+    with transaction(sessions) as session:
+        while (lease := claim_item(session, "tester", timedelta(seconds=30))) is not None:
+            if not isinstance(lease, PreparationLease):
+                continue
+            if problem is not None:
+                fail_preparation(session, lease, problem)
+            elif lease.stage is Preparation.FETCH:
+                place = {"place": "s3://bucket/v2/w.pt?versionId=1", "version": None}
+                complete_preparation(session, lease, {"sha256": content, "bytes": 7, **place})
+            else:
+                layers = [{"name": "blocks.0", "units": 3, "kind": "Conv2d"}]
+                complete_preparation(session, lease, {"layers": layers})
+
+
+def followed(client: TestClient, sessions: Sessions, data_root: Path) -> list[dict[str, Any]]:
+    """The audits that the scheduler begins once sources were fetched."""
+    before = [audit["id"] for audit in audits(client)]
+    follow_fetched(sessions, RecordingQueue(), DataRoots.of([data_root]))
+    return [audit for audit in audits(client) if audit["id"] not in before]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_that_cannot_be_fetched_is_an_audit_that_ended_in_an_error(
+    registry: TestClient, sessions: Sessions, data_root: Path, source: str
+) -> None:
+    before = in_use(registry)
+    for event in (created(data_root, source=source), alias()):
+        assert send(registry, event).json() == {"audits": []}, "nobody knows yet"
+    assert followed(registry, sessions, data_root) == []
+
+    why: ProblemFields = {"code": "invalid-input", "title": "T", "detail": "It is not there.", "remedy": "Look."}
+    end_fetching(sessions, why)
+    with capture_logs() as logs:
+        found = followed(registry, sessions, data_root)
+    assert {(one["deployment"], one["status"], one["target"]) for one in found} == {
+        ("east", "error", before),
+        ("west", "error", before),
+    }
+    reason = "The deployment cannot follow version 2 of screening. It is not there."
+    assert reasons_told(registry) == {one["id"]: [reason] for one in found}
+    warnings = [entry for entry in logs if entry["event"] == "cannot follow the model registry"]
+    assert [entry["reason"] for entry in warnings] == [reason] * 2
+    assert in_use(registry) == before
+    assert followed(registry, sessions, data_root) == [], "it is told of once"
+
+
+def test_a_source_is_followed_once_it_was_fetched_and_its_model_says_what_it_is(
+    registry: TestClient, sessions: Sessions, data_root: Path
+) -> None:
+    for event in (created(data_root, source="s3://bucket/v2"), alias()):
+        assert send(registry, event).json() == {"audits": []}
+    model = registry.get("/models/west@1").json()
+    assert (model["spec"]["checkpoint"], model["spec"]["sha256"]) == ("s3://bucket/v2", None)
+    refusal = registry.post("/audits", json={"deployment": "west", "target": "west@1"})
+    assert problem(refusal, 409)["type"].endswith(":not-fetched")
+
+    end_fetching(sessions)
+    found = followed(registry, sessions, data_root)
+    assert {(one["deployment"], one["target"], one["candidate"], one["status"]) for one in found} == {
+        ("east", "east@1", True, "running"),
+        ("west", "west@1", False, "running"),
+    }
+    assert in_use(registry) == "west@1"
+    model = registry.get("/models/west@1").json()
+    assert model["spec"]["sha256"] == "c" * 64
+    assert model["spec"]["fetched"] == {"place": "s3://bucket/v2/w.pt?versionId=1", "version": None, "bytes": 7}
+
+
+def test_an_alias_that_has_moved_on_while_its_source_was_fetched_is_not_followed(
+    registry: TestClient, sessions: Sessions, data_root: Path
+) -> None:
+    before = in_use(registry)
+    send(registry, created(data_root, source="s3://bucket/v2"))
+    send(registry, alias())
+    send(registry, alias(None, at="2026-01-02"))
+    end_fetching(sessions)
+    assert [one["deployment"] for one in followed(registry, sessions, data_root)] == ["east"], "as a candidate alone"
+    assert in_use(registry) == before
 
 
 def test_a_version_whose_source_comes_later_is_followed_then(registry: TestClient, data_root: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real MLflow server: what was logged and registered there, aliases, a webhook, and verdicts as tags of its versions."""
+"""A real MLflow server: what was logged and registered there, aliases, a webhook, and verdicts as tags."""
 
 import json
 import os
@@ -98,6 +98,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "0",
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
