@@ -16,7 +16,11 @@ from service.domain.specs import concept_set_spec
 class CheckpointIn(Body):
     """A weights file and the architecture it belongs to."""
 
-    checkpoint: str = Field(description="Absolute path or file:// URI.", examples=["/models/b5-model-best.tar"])
+    checkpoint: str = Field(
+        description="Absolute path, file:// URI, or a source that workers fetch: s3://, https://, models:/, runs:/, "
+        "mlflow-artifacts:/.",
+        examples=["/models/b5-model-best.tar"],
+    )
     architecture: str = Field(max_length=120, examples=["mammo-clip/b5", "timm/resnet50", "efficientnet-lite0"])
     sha256: str | None = Field(
         default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."

@@ -68,10 +68,12 @@ class RegistryReader:
         if files:
             path = f"{path}/{choose_weights(files, uri)}"
 
-        creds = get_default_host_creds(self._tracking)
+        creds = get_default_host_creds(self._tracking)  # type: ignore[no-untyped-call]
         endpoint = f"/api/2.0{_ARTIFACTS}/{quote(path)}"
         with _in_our_words(uri):
-            response = http_request(creds, endpoint, "GET", stream=True, raise_on_status=False)
+            response = http_request(  # type: ignore[no-untyped-call]
+                creds, endpoint, "GET", stream=True, raise_on_status=False
+            )
         try:
             _check_status(response.status_code, uri)
             length = response.headers.get("content-length", "")
@@ -126,7 +128,7 @@ class RegistryReader:
             files: list[str] = []
             waiting: list[str | None] = [None]
             while waiting:
-                for entry in repository.list_artifacts(waiting.pop()):
+                for entry in repository.list_artifacts(waiting.pop()):  # type: ignore[no-untyped-call]
                     if entry.is_dir:
                         waiting.append(entry.path)
                     else:

@@ -103,7 +103,7 @@ def _pieces(response: httpx.Response, uri: str) -> Iterator[bytes]:
 
 
 def _redirected(url: str, response: httpx.Response, uri: str) -> str:
-    location = urljoin(url, response.headers.get("location", ""))
+    location = urljoin(url, str(response.headers.get("location", "")))
     before = urlsplit(url)
     try:
         after = urlsplit(location)

@@ -207,7 +207,7 @@ def _opened_target(session: Session, following: queries.Following) -> Resource:
     assert following.target_id is not None  # noqa: S101 - only such wait
     target = get_resource(session, following.target_id)
     if "same_as" in target.spec:
-        target = find_resource(session, target.kind, target.spec["same_as"], field="target")
+        target = find_resource(session, target.kind, str(target.spec["same_as"]), field="target")
 
     inspection = find_inspection(session, target.id)
     if inspection is not None and inspection[1] is not None:

@@ -195,12 +195,11 @@ def _follow(
 
     audits: list[Audit] = []
     for deployment, outcome in outcomes:
-        audit = outcome
-        if isinstance(outcome, DissectError):
-            (audit,) = _refuse(session, [deployment], outcome)
-        if isinstance(audit, Audit):
-            note_audit(session, version, deployment, audit)
-            audits.append(audit)
+        begun = _refuse(session, [deployment], outcome) if isinstance(outcome, DissectError) else [outcome]
+        for audit in begun:
+            if audit is not None:
+                note_audit(session, version, deployment, audit)
+                audits.append(audit)
     return audits
 
 

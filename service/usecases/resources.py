@@ -207,7 +207,7 @@ def find_resource(session: Session, kind: ResourceKind, reference: str, *, field
         remedy = f"Near matches: {', '.join(near)}." if near else f"Register it with POST {kind.collection}."
         raise NotFound(f"There is no {kind.words} '{reference[:80]}'.", field=field, value=reference, remedy=remedy)
     if "same_as" in resource.spec:
-        return find_resource(session, kind, resource.spec["same_as"], field=field)
+        return find_resource(session, kind, str(resource.spec["same_as"]), field=field)
     return resource
 
 

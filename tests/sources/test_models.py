@@ -15,6 +15,7 @@ from service.db.session import Sessions, transaction
 from service.delivery.addresses import AllowedHosts
 from service.domain.jobs import JobStatus
 from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import model_spec
 from service.domain.work import Preparation
 from service.errors import Conflict, InvalidInput, NotFetched
 from service.files import ANYWHERE
@@ -109,7 +110,7 @@ def test_a_source_without_a_digest_gets_it_from_the_worker_and_gives_the_results
     known = model(sessions, "remote@1")
     local = model(sessions, "target")
     assert known.digest == local.digest, "the place is no content"
-    assert known.spec["fetched"]["place"] == f"{web}/w.safetensors"
+    assert model_spec(known)["fetched"]["place"] == f"{web}/w.safetensors"
     with transaction(sessions) as session:
         inspection = find_inspection(session, known.id)
     assert inspection is not None

@@ -49,9 +49,15 @@ __all__ = ["hospital"]
 SECRET = "shared between registry and service"  # noqa: S105 - of this test alone
 
 LOG = """
-import json, sys
+import json, os, sys, time, urllib.request
 from pathlib import Path
-import mlflow, torch
+import mlflow, mlflow.pytorch, torch
+while True:  # until the server listens
+    try:
+        urllib.request.urlopen(os.environ["MLFLOW_TRACKING_URI"] + "/health", timeout=5).close()
+        break
+    except OSError:
+        time.sleep(0.1)
 folder = Path(sys.argv[1])
 client = mlflow.MlflowClient()
 client.create_registered_model("logged")
@@ -81,8 +87,8 @@ class Logged:
 
 
 @pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with a database and artifacts of its own."""
+def starting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address where a server with a database and artifacts of its own is about to listen."""
     folder = tmp_path_factory.mktemp("mlflow")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,15 +113,20 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([*command, *stores], cwd=folder, env=environment, stdout=log, stderr=log)
     try:
-        wait_until(partial(_answers, address, server, folder / "log"))
         yield address
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _answers(address: str, server: "subprocess.Popen[bytes]", log: Path) -> bool:
-    assert server.poll() is None, log.read_text()
+@pytest.fixture(scope="module")
+def mlflow_server(starting_server: str) -> str:
+    """The server's address, where it listens."""
+    wait_until(partial(_answers, starting_server))
+    return starting_server
+
+
+def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 - of this machine
             return True
@@ -124,22 +135,22 @@ def _answers(address: str, server: "subprocess.Popen[bytes]", log: Path) -> bool
 
 
 @pytest.fixture(scope="module")
-def logged(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Logged:
+def logged(starting_server: str, tmp_path_factory: pytest.TempPathFactory) -> Logged:
     """A run with a file of weights, and two models that it logged: one with weights beside it, one without."""
     folder = tmp_path_factory.mktemp("logged")
     weights = folder / "w.safetensors"
     weights.write_bytes(b"weights" * 100)
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_server, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": starting_server, "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
         [sys.executable, "-c", LOG, str(folder)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return Logged(mlflow_server, **json.loads(done.stdout.splitlines()[-1]), weights=weights)
+    return Logged(starting_server, **json.loads(done.stdout.splitlines()[-1]), weights=weights)
 
 
 @pytest.fixture(autouse=True)
-def registry_environment(monkeypatch: pytest.MonkeyPatch, mlflow_server: str) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+def registry_environment(monkeypatch: pytest.MonkeyPatch, starting_server: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", starting_server)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
 
 
@@ -284,7 +295,7 @@ def test_a_version_and_its_alias_become_audits_whose_verdict_the_registry_then_s
     registry.log_artifact(run, str(tmp_path / "target.safetensors"), "weights")
     registry.create_registered_model("screening")
     with forwarding(client) as url:
-        events = [
+        events: list[Any] = [
             WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED),
             WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED),
         ]

@@ -31,7 +31,7 @@ def test_the_weights_of_a_snapshot_are_a_checkpoint(snapshot: Path, sessions: Se
         model, _ = register_model(
             session, RecordingQueue(), checkpoint, name="m", roots=DataRoots.of([snapshot.parent.parent])
         )
-    assert Path(model.spec["checkpoint"]).read_bytes() == b"weights"
+    assert Path(str(model.spec["checkpoint"])).read_bytes() == b"weights"
 
 
 def test_two_files_of_weights_have_to_be_named(snapshot: Path, sessions: Sessions) -> None:
