@@ -105,8 +105,8 @@ class RegistryAliasRow(Base):
 class RegistryFollowingRow(Base):
     """What follows from a registry's version for a deployment: an audit, once the version's source was fetched.
 
-    alias: the alias by which the version is taken into use; None for a candidate. waiting: for the source. audited: the
-    registry is still to be told of the verdict. dropped: nothing follows any more.
+    alias: the alias by which the version is taken into use; None for a candidate. Its status is `waiting` for the
+    source, then `audited` until the registry was `told` of the verdict; `dropped` where nothing follows any more.
     """
 
     __tablename__ = "registry_followings"
