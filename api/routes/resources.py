@@ -40,7 +40,9 @@ def register_model(
 ) -> ModelOut:
     """Register a checkpoint; a worker then lists its layers. The same content again returns that model with 200.
 
-    If the file has moved, the service reads it at its new path from then on.
+    If the file has moved, the service reads it at its new path from then on. A source (s3://, https://, models:/,
+    runs:/, mlflow-artifacts:/) without `sha256` is fetched by a worker first: until then `spec.sha256` is null, and
+    requests for a dissection of the model get 409 `not-fetched`.
     """
     model, new = resources.register_model(
         session,
