@@ -23,8 +23,8 @@ from service.usecases.registry_events import Signed, check_signature, check_time
 
 class HeardOut(BaseModel):
     """The audits that the event has begun, which have ended in an error where it cannot be followed; none where no
-    deployment follows the model, it is no news, an alias went to a version of which nothing is known yet, or a worker has
-    to fetch the version's source first."""
+    deployment follows the model, it is no news, an alias went to a version of which nothing is known yet, or a worker
+    has to fetch the version's source first."""
 
     audits: list[UUID]
 
