@@ -17,6 +17,7 @@ from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ def dissect(
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
     halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="Text with one {} for a concept's name; repeat it, and their embeddings are averaged."),
+    ] = None,
+    synonyms: Annotated[bool, typer.Option("--synonyms", help="A concept's synonyms count as its text does.")] = False,
+    subtract_empty: Annotated[
+        bool, typer.Option("--subtract-empty", help="Subtract the similarity to the templates without a name.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 8,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
@@ -70,7 +79,8 @@ def dissect(
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
-    asked_method = Method.of(similarity, pooling=pooling, top_k=top_k)
+    prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
+    asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
     chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
@@ -106,6 +116,17 @@ def dissect(
         console.print(line)
     if result.images_skipped:
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
+
+
+def _prompts(
+    templates: list[str] | None, concepts: ConceptSet, *, synonyms: bool, subtract_empty: bool
+) -> Prompts | None:
+    """The prompts that were asked for, if any; what is wrong with them is better known before hours of work."""
+    prompts = Prompts.of(templates or (PLACEHOLDER,), synonyms=synonyms, subtract_empty=subtract_empty, field="prompts")
+    if prompts.are_plain:
+        return None
+    check_texts(concepts, prompts)
+    return prompts
 
 
 def _inferred(result: Dissection) -> str:

@@ -217,7 +217,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
     layers = stored["layers"]
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
-        method=Method(**stored["method"]),
+        method=Method.from_dict(stored["method"]),
         concepts_per_neuron=stored["concepts_per_neuron"],
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),

@@ -70,11 +70,15 @@ def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
     Raises InvalidConceptSet when there are none, when one is empty or there twice or its embedding is not finite.
     """
     _check_concepts(concepts)
+    return embed_texts(dissector, concepts)
 
-    embeddings = dissector.embed_texts(concepts)
+
+def embed_texts(dissector: Dissector, texts: Sequence[str]) -> Tensor:
+    """Embeddings, float32 [T, D], on the dissector's device. Raises InvalidConceptSet where one is not finite."""
+    embeddings = dissector.embed_texts(texts)
     finite = torch.isfinite(embeddings).all(dim=1)
     if not bool(finite.all()):
-        worst = concepts[int((~finite).nonzero()[0, 0])]
+        worst = texts[int((~finite).nonzero()[0, 0])]
         raise InvalidConceptSet(
             f"The dissector's embedding of '{worst}' is not finite.",
             field="concept_set",

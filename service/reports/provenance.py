@@ -25,18 +25,19 @@ class Provenance:
 
 
 def method_words(method: Method) -> str:
-    """The scoring of neurons in one sentence, with the parameters that it has."""
+    """The scoring of neurons in one sentence, with the parameters that it has; one more on the prompts, if any."""
     name = method.similarity.replace("_", " ")
     pooling = "average" if method.pooling == "avg" else "maximum"
     where = f"after {pooling} pooling"
+    prompts = "" if method.prompts is None else f" {method.prompts.words}"
     if method.similarity not in PRIOR_METHODS:
-        return f"Neurons are scored by {name} over all images, {where}."
+        return f"Neurons are scored by {name} over all images, {where}.{prompts}"
 
     temperature = "" if method.similarity in CONTRASTS else f"temperature {method.temperature:g}, "
     published = ", the method of Mammo-CLIP Dissect (arXiv 2509.21102)" if method.similarity == "soft_wpmi" else ""
     return (
         f"Neurons are scored by {name} over their {method.top_k} most activating images "
-        f"({temperature}lambda {method.lam:g}), {where}{published}."
+        f"({temperature}lambda {method.lam:g}), {where}{published}.{prompts}"
     )
 
 

@@ -105,6 +105,14 @@ def test_json_by_another_similarity(folder: Path, tmp_path: Path, mammodissect: 
     assert LAYERS[0] in json.dumps(json.loads(out.read_text()))
 
 
+def test_prompts(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    out, report = tmp_path / "neurons.json", tmp_path / "report.html"
+    options = arguments(folder, out=str(out), report=str(report), layers=LAYERS[0], draws="0")
+    templates = ("--template", "a mammogram showing {}", "--template", "{} in the breast")
+    assert mammodissect(*options, *templates, "--synonyms", "--subtract-empty").status == 0
+    assert "2 templates &#39;a mammogram showing {}&#39;" in report.read_text()
+
+
 def test_shards_that_batches_fill_change_no_name(
     folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]
 ) -> None:
@@ -132,6 +140,7 @@ def test_shards_that_batches_fill_change_no_name(
         ({"probe-set": "none.csv"}, "manifest"),
         ({"concept-set": "birads"}, "bi-rads"),
         ({"device": "gpu"}, "auto, cpu or cuda:N"),
+        ({"template": "a mammogram"}, "Write {} once"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
