@@ -11,12 +11,14 @@ from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
+    DissectorOut,
     LayerInfoOut,
     ModelIn,
     ModelOut,
     ProbeSetIn,
     ProbeSetOut,
     ResourceOut,
+    StatedOut,
 )
 from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspection
@@ -24,6 +26,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
 from service.usecases.preparations import measure_again, prepare, problem_of
+from service.usecases.states import standing_of, states_of
 from service.usecases.trail import annotate
 
 models = APIRouter(prefix="/models", tags=["models"], route_class=OneThreadRoute)
@@ -57,9 +60,9 @@ def register_model(
 @models.get("")
 def list_models(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[ResourceOut]:
+) -> PageOut[StatedOut]:
     """All models, newest first."""
-    return _page(session, ResourceKind.MODEL, request, response, limit, cursor)
+    return _stated_page(session, ResourceKind.MODEL, request, response, limit, cursor)
 
 
 @models.get("/{name}")
@@ -77,25 +80,42 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 
 
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
-def register_dissector(body: DissectorIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
-    """Register a dissector directory. If it has moved, the service reads it at its new path from then on."""
-    dissector, new = resources.register_dissector(session, name=body.name, path=body.path, roots=roots)
+def register_dissector(
+    body: DissectorIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
+) -> DissectorOut:
+    """Register a dissector directory; a worker then opens it. Its `state` says whether that worked.
+
+    If it has moved, the service reads it at its new path from then on.
+    """
+    prompts = None if body.prompts is None else body.prompts.prompts("prompts")
+    dissector, new = resources.register_dissector(
+        session, queue, name=body.name, path=body.path, roots=roots, prompts=prompts
+    )
+
     _describe(session, response, "/dissectors", dissector, new=new)
-    return ResourceOut.of(dissector)
+    return _dissector(session, dissector)
 
 
 @dissectors.get("")
 def list_dissectors(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[ResourceOut]:
+) -> PageOut[StatedOut]:
     """All dissectors, newest first."""
-    return _page(session, ResourceKind.DISSECTOR, request, response, limit, cursor)
+    return _stated_page(session, ResourceKind.DISSECTOR, request, response, limit, cursor)
 
 
 @dissectors.get("/{name}")
-def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
-    """One dissector."""
-    return ResourceOut.of(resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name"))
+def read_dissector(name: Ref, session: SessionDep) -> DissectorOut:
+    """One dissector, with the reason if a worker could not open it."""
+    return _dissector(session, resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name"))
+
+
+@dissectors.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
+def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> DissectorOut:
+    """Ask a worker to open the dissector again, unless one is doing so."""
+    dissector = resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name")
+    prepare(session, queue, dissector, Preparation.INSPECT)
+    return _dissector(session, dissector)
 
 
 @probe_sets.post("", status_code=status.HTTP_201_CREATED)
@@ -183,11 +203,28 @@ def _page(
     return PageOut[ResourceOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
+def _stated_page(
+    session: Session, kind: ResourceKind, request: Request, response: Response, limit: int, cursor: str | None
+) -> PageOut[StatedOut]:
+    page = resources.list_resources(session, kind, limit=limit, after=decode_cursor(cursor))
+    states = states_of(session, page.items)
+    items = [
+        StatedOut(**ResourceOut.of(resource).model_dump(), state=states.get(resource.id)) for resource in page.items
+    ]
+    return PageOut[StatedOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+def _dissector(session: Session, dissector: Resource) -> DissectorOut:
+    state, problem = standing_of(session, dissector)
+    return DissectorOut(**ResourceOut.of(dissector).model_dump(), state=state, problem=problem)
+
+
 def _model(session: Session, model: Resource) -> ModelOut:
     inspection = find_inspection(session, model.id)
     layers, problem = inspection if inspection is not None else (None, None)
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
-    return ModelOut(**ResourceOut.of(model).model_dump(), layers=layer_infos, problem=problem)
+    state, _ = standing_of(session, model)
+    return ModelOut(**ResourceOut.of(model).model_dump(), state=state, layers=layer_infos, problem=problem)
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.base import Body, LayerName, Name, Reference
-from api.schemas.resources import CheckpointIn
+from api.schemas.resources import CheckpointIn, PromptsIn
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
@@ -30,11 +30,21 @@ class MethodIn(Body):
     )
     temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
     lam: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
+    prompts: PromptsIn | None = Field(
+        default=None,
+        description="Left out: those that the dissector was registered with. A single template {}: the concepts' texts "
+        "alone, whatever the dissector was registered with.",
+    )
 
     def method(self) -> Method:
-        """The method in the domain's words."""
+        """The method in the domain's words. Raises InvalidInput for prompts that cannot be used."""
         return Method.of(
-            self.similarity, pooling=self.pooling, top_k=self.top_k, temperature=self.temperature, lam=self.lam
+            self.similarity,
+            pooling=self.pooling,
+            top_k=self.top_k,
+            temperature=self.temperature,
+            lam=self.lam,
+            prompts=None if self.prompts is None else self.prompts.prompts("method.prompts"),
         )
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from api.schemas.base import Body, Name
 from service.domain.json_values import StoredJson
 from service.domain.probes import PatchGrid
-from service.domain.resources import Resource, ResourceKind
+from service.domain.prompts import PLACEHOLDER, Prompts
+from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
 
 
@@ -29,11 +30,32 @@ class ModelIn(CheckpointIn):
     name: Name = Field(examples=["screening-b5"])
 
 
+class PromptsIn(Body):
+    """How the names of concepts become the texts that the dissector reads. Their embeddings are averaged."""
+
+    templates: list[str] = Field(
+        default=[PLACEHOLDER],
+        description="Each with one {} for a concept's name.",
+        examples=[["a mammogram showing {}", "{} in the breast"]],
+    )
+    synonyms: bool = Field(default=False, description="Whether a concept's synonyms count as its text does.")
+    subtract_empty: bool = Field(
+        default=False, description="Subtract the similarity to the templates without a name (adaptive cosine)."
+    )
+
+    def prompts(self, field: str) -> Prompts:
+        """The prompts in the domain's words. field: what the caller calls them. Raises InvalidInput."""
+        return Prompts.of(self.templates, synonyms=self.synonyms, subtract_empty=self.subtract_empty, field=field)
+
+
 class DissectorIn(Body):
     """A dissector directory to register."""
 
     name: Name = Field(examples=["mammo-clip-b5"])
     path: str = Field(description="Absolute path of the directory.", examples=["/dissectors/mammo-clip-b5"])
+    prompts: PromptsIn | None = Field(
+        default=None, description="The prompts of jobs that give none. They are part of the content."
+    )
 
 
 class PatchesIn(Body):
@@ -99,6 +121,21 @@ class ResourceOut(BaseModel):
         )
 
 
+class StatedOut(ResourceOut):
+    """A model or a dissector with its `state`: whether a worker could open it.
+
+    Null where this release has not been asked to: then it may be used, and a job finds out.
+    """
+
+    state: ResourceState | None = None
+
+
+class DissectorOut(StatedOut):
+    """A dissector; `problem` says why a worker refused it."""
+
+    problem: dict[str, str] | None = None
+
+
 class LayerInfoOut(BaseModel):
     """A layer that can be dissected."""
 
@@ -107,7 +144,7 @@ class LayerInfoOut(BaseModel):
     kind: str
 
 
-class ModelOut(ResourceOut):
+class ModelOut(StatedOut):
     """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
 
     layers: list[LayerInfoOut] | None = None

@@ -112,6 +112,16 @@ def find_preparation(
     return None if row is None else (ItemStatus(row.status), row.problem)
 
 
+def find_preparations(
+    session: Session, resource_ids: Sequence[UUID], stage: Preparation
+) -> dict[UUID, tuple[ItemStatus, ProblemFields | None]]:
+    """`find_preparation` of several; no entry where nobody has asked for it."""
+    owner = WorkItemRow.resource_id.label("owner")
+    query = select(owner, WorkItemRow.status, WorkItemRow.problem)
+    rows = session.execute(query.where(owner.in_(resource_ids), WorkItemRow.stage == stage))
+    return {row.owner: (ItemStatus(row.status), row.problem) for row in rows}
+
+
 def lock_preparation(session: Session, lease: PreparationLease) -> bool:
     """Keep a held item from changing until the transaction ends; False where it is no longer ours."""
     query = select(WorkItemRow.id).where(*_held(lease)).with_for_update()

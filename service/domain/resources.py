@@ -33,6 +33,14 @@ class ResourceKind(StrEnum):
         return "/policies" if self is ResourceKind.POLICY else f"/{self.value.replace('_', '-')}s"
 
 
+class ResourceState(StrEnum):
+    """Whether a model or a dissector can be used, as far as a worker has looked."""
+
+    CHECKING = "checking"
+    READY = "ready"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One immutable version."""

@@ -3,6 +3,7 @@
 from typing import Literal, NotRequired, TypedDict, cast
 
 from service.domain.json_values import JsonObject
+from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 
 
@@ -24,6 +25,12 @@ class DissectorPlace(TypedDict):
 
     path: str
     """Of its folder."""
+
+    prompts: NotRequired[PromptFields]
+    """Of jobs that give none; then the resource's digest covers the prompts, too."""
+
+    content: NotRequired[str]
+    """Digest of the folder, where that is not the resource's digest."""
 
 
 class PatchSpec(TypedDict):

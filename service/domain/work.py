@@ -27,7 +27,8 @@ class ItemStatus(StrEnum):
 class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
-    Inspect: the layers of a model. Measure: the sizes of a probe set's images, which decide its patches.
+    Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
+    decide its patches.
     """
 
     INSPECT = "inspect"
@@ -134,6 +135,13 @@ class InspectionResult(TypedDict):
     """What opening a model found."""
 
     layers: list[LayerListing]
+
+
+class DissectorCheck(TypedDict):
+    """What opening a dissector found."""
+
+    width: int
+    """Of its embeddings."""
 
 
 class MeasuringResult(TypedDict):

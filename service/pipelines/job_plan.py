@@ -15,11 +15,11 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.domain.specs import dissector_place, model_spec
+from service.domain.specs import model_spec
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
-from service.pipelines.prepare import keep_sizes_of
+from service.pipelines.prepare import dissector_spec, keep_sizes_of
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
 
@@ -82,7 +82,6 @@ class JobPlans:
 
         probe_set = self._probe_set(parts.probe_set, report_progress)
         target = model_spec(parts.target)
-        dissector = dissector_place(parts.dissector)
 
         return JobPlan(
             job_id=job_id,
@@ -94,7 +93,7 @@ class JobPlans:
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
             ),
-            dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
+            dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,

@@ -34,6 +34,7 @@ from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import image_count
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
+from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 
 log = structlog.get_logger()
@@ -191,13 +192,14 @@ class _Plan:
 
 
 def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
-    """Raises the problem that the files have, InvalidPolicy, and NotMeasured."""
+    """Raises the problem that the files have, PartRefused, InvalidPolicy, and NotMeasured."""
     if read.problem is not None:
         raise read.problem
     assert read.listed is not None  # noqa: S101 - one or the other
 
     target = read.files.target
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
+    check_not_refused(session, parts)
     probe_set = with_patches(session, read.files.probe_set, read.listed)
     exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)

@@ -33,7 +33,9 @@ from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
 from service.usecases.preparations import image_count
+from service.usecases.prompts import with_prompts
 from service.usecases.resources import find_parts, find_resource
+from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
 
@@ -68,8 +70,9 @@ def submit_job(
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, Conflict for a probe set that cannot be measured, and
-    InvalidInput where the key came with another request before.
+    Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, Conflict for a probe set that cannot be
+    measured, InvalidConceptSet where two concepts have a text in common by the prompts, and InvalidInput where the key
+    came with another request before.
     """
     digest = digest_of(request)
     annotate(session, after=digest)
@@ -88,7 +91,8 @@ def submit_job(
 def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobParts, JobRequest]:
     """Registered parts and request that a submission amounts to.
 
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, and Conflict for a probe set that cannot be measured.
+    Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, Conflict for a probe set that cannot be
+    measured, and InvalidConceptSet where two concepts have a text in common by the prompts.
     """
     resources = find_parts(
         session,
@@ -105,6 +109,9 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         probe_set=resources[ResourceKind.PROBE_SET],
         concept_set=resources[ResourceKind.CONCEPT_SET],
     )
+
+    check_not_refused(session, parts)
+    submission = replace(submission, method=with_prompts(session, parts, submission.method))
 
     images = image_count(session, parts.probe_set)
     if submission.fit_top_k:
@@ -148,7 +155,10 @@ def submit_parts(
 
 
 def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
-    """Queue a job that computes a succeeded one's result from scratch and compares. Raises NotFound, Conflict."""
+    """Queue a job that computes a succeeded one's result from scratch and compares.
+
+    Raises NotFound, Conflict, and PartRefused where a worker could not open its target or dissector.
+    """
     original = find_job(session, job_id)
     if original.status is not JobStatus.SUCCEEDED:
         raise Conflict(
@@ -161,6 +171,7 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     digest = digest_of({"replay_of": str(job_id)})
     annotate(session, after=digest)
     parts = queries.parts_of(session, job_id)
+    check_not_refused(session, parts)
     return submit_parts(session, queue, parts, original.request, request_digest=digest, replay_of=job_id)
 
 

@@ -1,4 +1,4 @@
-"""What workers find out about registered things: the layers of models, the sizes of images that are cut into patches.
+"""What workers find out about registered things: the layers of models, whether dissectors work, the sizes of images.
 
 A preparation is a work item like those of jobs: one for each thing, held under a lease, tried a bounded number of
 times, in turns with the jobs. Every function is one transaction's work, and whoever writes for a holder checks its
@@ -22,10 +22,17 @@ from service.db.resources import (
 )
 from service.db.session import on_commit
 from service.domain.json_values import JsonObject
-from service.domain.resources import Resource
+from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import probe_set_spec
 from service.domain.trail import SCHEDULER
-from service.domain.work import InspectionResult, ItemStatus, MeasuringResult, Preparation, PreparationLease
+from service.domain.work import (
+    DissectorCheck,
+    InspectionResult,
+    ItemStatus,
+    MeasuringResult,
+    Preparation,
+    PreparationLease,
+)
 from service.errors import Conflict, LeaseLost, NotMeasured, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
@@ -36,8 +43,8 @@ _QUEUE = "_preparations"
 """No job's queue may have this name, so that preparations take turns with all of them."""
 
 _ASK_AGAIN = {
-    Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
-    Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
+    Preparation.INSPECT: "POST {collection}/{reference}/inspect tries again.",
+    Preparation.MEASURE: "POST {collection}/{reference}/measure tries again.",
 }
 _LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
 """What reaches one twice running would do so for ever, and hold up a worker each time."""
@@ -129,8 +136,11 @@ def problem_of(session: Session, resource: Resource, stage: Preparation) -> Prob
 def complete_preparation(session: Session, lease: PreparationLease, result: JsonObject) -> None:
     """Store what a worker has found out. Raises LeaseLost."""
     _lock_held(session, lease)
-    if lease.stage is Preparation.INSPECT:
+    stored: JsonObject = {}
+    if _is_model(session, lease):
         save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
+    elif lease.stage is Preparation.INSPECT:
+        stored = {"width": cast("DissectorCheck", result)["width"]}
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(
@@ -140,7 +150,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
             unmeasured=measured["unmeasured"],
             unmeasured_rows=measured["unmeasured_rows"],
         )
-    queries.finish_item(session, lease, {})
+    queries.finish_item(session, lease, stored)
 
 
 def fail_preparation(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
@@ -202,8 +212,12 @@ def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemF
 
 def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
     queries.give_up_item(session, lease, problem)
-    if lease.stage is Preparation.INSPECT:
+    if _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
+
+
+def _is_model(session: Session, lease: PreparationLease) -> bool:
+    return lease.stage is Preparation.INSPECT and get_resource(session, lease.resource_id).kind is ResourceKind.MODEL
 
 
 def _tried_too_often(resource: Resource, lease: PreparationLease, problem: ProblemFields) -> ProblemFields:
@@ -221,7 +235,7 @@ def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Probl
 
 
 def _ask_again(resource: Resource, stage: Preparation) -> str:
-    return _ASK_AGAIN[stage].format(reference=resource.reference)
+    return _ASK_AGAIN[stage].format(collection=resource.kind.collection, reference=resource.reference)
 
 
 def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:

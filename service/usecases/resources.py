@@ -14,8 +14,10 @@ from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
+from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.prompts import Prompts
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
 from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
 from service.domain.work import Preparation
@@ -82,9 +84,12 @@ def register_model(
     return model, is_new
 
 
-def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
-    """Register a dissector directory.
+def register_dissector(
+    session: Session, queue: JobQueue, *, name: str, path: str, roots: DataRoots, prompts: Prompts | None = None
+) -> Registered:
+    """Register a dissector directory, and ask a worker whether it works.
 
+    prompts: of jobs that give none. They are part of the content: other prompts are another version.
     Raises InvalidDissector where it is none, InvalidInput where it is unreadable, FileOutOfReach where it is for now.
     """
     check_name(name)
@@ -98,8 +103,15 @@ def register_dissector(session: Session, *, name: str, path: str, roots: DataRoo
         )
 
     digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
-    spec = {"path": str(directory)}
-    return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
+    spec: StoredJson = {"path": str(directory)}
+    if prompts is not None and not prompts.are_plain:
+        spec |= {"prompts": prompts.as_dict(), "content": digest}
+        digest = digest_of({"dissector": digest, "prompts": prompts.as_dict()})
+
+    dissector, is_new = queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
+    if is_new:
+        prepare(session, queue, dissector, Preparation.INSPECT)
+    return dissector, is_new
 
 
 def register_probe_set(
