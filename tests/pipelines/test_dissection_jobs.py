@@ -301,8 +301,9 @@ def test_a_result_that_is_not_what_its_stage_gives_ends_the_item_at_once(
         assert job.status is JobStatus.FAILED
     assert problem is not None
     assert (problem["code"], "cannot be stored" in problem["detail"]) == ("internal", True)
-    (told,) = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
-    assert told["exc_info"]
+    told = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
+    assert len(told) == (2 if stage is Preparation.INSPECT else 1), "of the model and the dissector"
+    assert all(entry["exc_info"] for entry in told)
     assert leased(sessions) == 0
 
 
