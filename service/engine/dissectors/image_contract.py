@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from service.domain.json_values import JsonObject
-from service.domain.preprocessing import Orientation, PadSide, Preprocessing, Resize, Scale
+from service.domain.preprocessing import Orientation, PadSide, Preprocessing, Resize, Scale, Window
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.errors import InvalidDissector
 from service.wrong_values import expected_of
@@ -38,6 +38,8 @@ class _Overrides(BaseModel):
     pad_side: PadSide | None = None
     crop_to_breast: bool | None = None
     orientation: Orientation | None = None
+    window: Window | None = None
+    padding_as_air: bool | None = None
     scale: Scale | None = None
     range_low: FiniteFloat | None = None
     range_high: FiniteFloat | None = None

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from numpy.typing import NDArray
+from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -62,7 +62,7 @@ def by_open_clip(
 ) -> tuple[Tensor, Tensor]:
     images = json.loads((folder / "open_clip_config.json").read_text())["preprocess_cfg"]
     transform = image_transform_v2(PreprocessCfg(**{**images, "size": 32}), is_train=False)
-    tokens = open_clip.HFTokenizer(str(folder), context_length=context_length, **tokenizer)(TEXTS)
+    tokens = HFTokenizer(str(folder), context_length=context_length, **tokenizer)(TEXTS)
     with torch.inference_mode():
         image = transform(Image.fromarray(grey(side)))[None]
         return model.encode_image(image, normalize=True), model.encode_text(tokens, normalize=True)
@@ -340,7 +340,7 @@ def narrow(folder: Path) -> None:
 
 def test_an_image_size_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
     folders.transformers_clip(tmp_path, crop_size={"height": 64, "width": 64})
-    with pytest.raises(InvalidDissector, match="images of 64 x 64, but the model of config.json is made for 32 x 32"):
+    with pytest.raises(InvalidDissector, match=r"images of 64 x 64, but the model of config\.json is made for 32 x 32"):
         opened(tmp_path)
 
 
