@@ -83,8 +83,8 @@ def overridden(contract: ImageContract, config: JsonObject, folder: DissectorFol
     if not stated:
         return contract
 
-    names = ", ".join(stated)
-    said = f"{CONFIG} states how images reach the dissector: {names}."
+    entries = ", ".join(f"{name} {value}" for name, value in stated.items())
+    said = f"{CONFIG} states how images reach the dissector: {entries}."
     kept = () if "resize" in stated else contract.notes
     preprocessing = replace(contract.preprocessing, **stated)
     _check_deviation(preprocessing.std, f"{CONFIG} has {OVERRIDES}.std", folder)

@@ -244,10 +244,8 @@ def test_a_dissector_json_may_state_the_kind_and_how_images_are_shown(tmp_path: 
 
     contract = dissector.preprocessing
     assert contract == replace(contract, resize="pad", pad_side="left", crop_to_breast=True, mean=(0.5,) * 3)
-    assert (
-        "dissector.json states how images reach the dissector: resize, pad_side, crop_to_breast, mean."
-        in dissector.notes
-    )
+    said = "resize pad, pad_side left, crop_to_breast True, mean (0.5, 0.5, 0.5)"
+    assert f"dissector.json states how images reach the dissector: {said}." in dissector.notes
     assert not any("crop of the centre" in note or "has no dissector.json" in note for note in dissector.notes)
 
 
