@@ -20,8 +20,11 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from service.domain.digests import digest_of_directory
 from service.domain.models import DissectorSpec
+from service.domain.preprocessing import Preprocessing
 from service.engine.concept_texts import check_distinguishable, cut_texts
 from service.engine.dissectors import open_dissector
+from service.engine.dissectors.directory import DissectorFolder
+from service.engine.dissectors.open_clip import _contract, _describe
 from service.engine.networks.protocols import Dissector
 from service.errors import InvalidCheckpoint, InvalidConceptSet, InvalidDissector
 from service.probes.prepare import EightBitImage, prepare
@@ -153,14 +156,9 @@ def test_a_whole_models_configuration_beside_it_is_not_that_of_the_text_tower(tm
 
 
 def test_a_named_model_with_its_tokenizer_in_the_folder_takes_the_published_settings(tmp_path: Path) -> None:
-    from service.engine.dissectors.directory import DissectorFolder
-    from service.engine.dissectors.open_clip import _contract, _describe
-
     folders.write_sentence_pieces(tmp_path)
     folder = DissectorFolder.open(DissectorSpec(tmp_path))
     description = _describe(folder, {"model": "ViT-B-16-SigLIP"})
-    from service.domain.preprocessing import Preprocessing
-
     contract = _contract(description, Preprocessing(224, 224, (0.5,) * 3, (0.5,) * 3))
     assert description.images == {
         "mean": (0.5, 0.5, 0.5),
