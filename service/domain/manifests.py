@@ -32,6 +32,21 @@ class DissectorEntry(TypedDict, total=False):
     preprocessing: str
     """Digest of how images reach it."""
 
+    notes: list[str]
+    """What was concluded or decided when it was opened; only where there was anything."""
+
+
+class CutText(TypedDict):
+    """A concept whose text is longer than what the dissector reads."""
+
+    text: str
+
+    tokens: int
+    """How many it has."""
+
+    read: int
+    """How many of these the dissector reads."""
+
 
 class ProbeSetEntry(TypedDict, total=False):
     """The probe set."""
@@ -72,6 +87,9 @@ class JobManifest(TypedDict, total=False):
 
     concept_set: str
     """Its digest."""
+
+    texts_cut: list[CutText]
+    """Only where the dissector cuts any."""
 
     layers: list[str]
 

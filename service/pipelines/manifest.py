@@ -11,8 +11,9 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
-from service.domain.manifests import JobManifest
+from service.domain.manifests import DissectorEntry, JobManifest
 from service.domain.probes import ProbeSet
+from service.engine.concept_texts import cut_texts
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
 from service.pipelines.keys import device_name
@@ -52,14 +53,21 @@ def describe(
     target = probing_pass.target
     dissector = probing_pass.dissector
 
-    return {
+    dissector_entry: DissectorEntry = {
+        "digest": dissector.digest,
+        "preprocessing": dissector.preprocessing.digest(),
+    }
+    if dissector.notes:
+        dissector_entry["notes"] = list(dissector.notes)
+
+    manifest: JobManifest = {
         "target": {
             "architecture": target.architecture,
             "sha256": target.sha256,
             "preprocessing": target.preprocessing.digest(),
             "shuffled": target.shuffled,
         },
-        "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
+        "dissector": dissector_entry,
         "probe_set": {
             "digest": probe_set.digest,
             "images": digest_of(list(shown.digests)),
@@ -84,6 +92,10 @@ def describe(
         "drawn": options.evidence.as_dict(),
         "evidence": encode_evidence(evidence),
     }
+    texts_cut = cut_texts(dissector, concept_set.texts)
+    if texts_cut:
+        manifest["texts_cut"] = texts_cut
+    return manifest
 
 
 def _versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
 from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.wording import (
+    dissector_sentences,
     limits,
     missing_by_reason,
     missing_sentences,
@@ -72,6 +73,7 @@ def report_dissection(
         *missing_sentences(coverage),
         *watch_sentences(watched),
         untestable_sentence(evidence),
+        *dissector_sentences(provenance.manifest),
     )
 
     return DissectionReport(

@@ -49,8 +49,14 @@ def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, st
         if isinstance(value, Mapping):
             lines += manifest_lines(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
-            lines.append((prefix + name, ", ".join(map(str, value)) or "none"))
+            lines.append((prefix + name, ", ".join(map(_in_words, value)) or "none"))
         else:
             lines.append((prefix + name, str(value)))
 
     return lines
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {entry}" for name, entry in value.items())
+    return str(value)

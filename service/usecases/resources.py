@@ -15,6 +15,7 @@ from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
 from service.domain.json_values import StoredJson
+from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.prompts import Prompts
@@ -94,12 +95,13 @@ def register_dissector(
     """
     check_name(name)
     directory = locate(path, roots, field="path")
-    if not (directory / "dissector.json").is_file():
+    if not any((directory / name).is_file() for name in DISSECTOR_FILES):
         raise InvalidDissector(
-            "The folder has no dissector.json.",
+            f"The folder has none of {', '.join(DISSECTOR_FILES)}.",
             field="path",
             value=path,
-            remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md describes.",
+            remedy="Name a folder made by `mammodissect fit-dissector`, or one that open_clip or transformers wrote; "
+            "or write a dissector.json as docs/dissectors.md describes.",
         )
 
     digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)

@@ -12,9 +12,10 @@ from torch import Tensor
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.prompts import Prompts
 from service.engine import prompting
+from service.engine.networks.protocols import TokenizedText
 from service.engine.prompting import embed_concept_set
 from service.errors import InvalidConceptSet
-from tests.engine.toys import CONTRACT
+from tests.engine.toys import CONTRACT, as_letters
 
 WORDS = ConceptSet(
     "words",
@@ -28,6 +29,7 @@ class Hashing:
 
     digest = "0" * 64
     preprocessing = CONTRACT
+    notes = ()
 
     def __init__(self, **known: tuple[float, ...]) -> None:
         self._known = known
@@ -37,6 +39,9 @@ class Hashing:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         return torch.from_numpy(np.stack([self.of(text) for text in texts])).float()
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return [as_letters(text) for text in texts]
 
     def of(self, text: str) -> NDArray[np.float64]:
         if text in self._known:
