@@ -22,6 +22,7 @@ from api.schemas.resources import (
 )
 from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspection
+from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
@@ -216,7 +217,9 @@ def _stated_page(
 
 def _dissector(session: Session, dissector: Resource) -> DissectorOut:
     state, problem = standing_of(session, dissector)
-    return DissectorOut(**ResourceOut.of(dissector).model_dump(), state=state, problem=problem)
+    check = find_check(session, dissector.id)
+    notes = None if check is None else check["notes"]
+    return DissectorOut(**ResourceOut.of(dissector).model_dump(), state=state, problem=problem, notes=notes)
 
 
 def _model(session: Session, model: Resource) -> ModelOut:

@@ -131,9 +131,10 @@ class StatedOut(ResourceOut):
 
 
 class DissectorOut(StatedOut):
-    """A dissector; `problem` says why a worker refused it."""
+    """A dissector; `problem` says why a worker refused it, `notes` what one that opened it concluded or decided."""
 
     problem: dict[str, str] | None = None
+    notes: list[str] | None = None
 
 
 class LayerInfoOut(BaseModel):

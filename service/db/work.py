@@ -14,6 +14,7 @@ from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.work import (
     AnyLease,
+    DissectorCheck,
     FinishedItem,
     ItemStatus,
     Lease,
@@ -120,6 +121,15 @@ def find_preparations(
     query = select(owner, WorkItemRow.status, WorkItemRow.problem)
     rows = session.execute(query.where(owner.in_(resource_ids), WorkItemRow.stage == stage))
     return {row.owner: (ItemStatus(row.status), row.problem) for row in rows}
+
+
+def find_check(session: Session, dissector_id: UUID) -> DissectorCheck | None:
+    """What opening a dissector has found; None where nobody has opened it, or it is being opened again."""
+    query = select(WorkItemRow.result).where(
+        WorkItemRow.resource_id == dissector_id, WorkItemRow.stage == Preparation.INSPECT
+    )
+    result = session.scalar(query)
+    return cast("DissectorCheck", result) if result else None
 
 
 def lock_preparation(session: Session, lease: PreparationLease) -> bool:

@@ -37,7 +37,7 @@ class DissectorEntry(TypedDict, total=False):
 
 
 class CutText(TypedDict):
-    """A concept whose text is longer than what the dissector reads."""
+    """A text that stands for a concept, longer than what the dissector reads."""
 
     text: str
 

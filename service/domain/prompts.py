@@ -133,6 +133,13 @@ class Prompts:
                 yield _filled(template, name)
 
 
+def texts_of(concept_set: ConceptSet, prompts: Prompts | None) -> list[tuple[str, str]]:
+    """What a dissector reads of the concepts: pairs of a concept's text and what is read for it."""
+    if prompts is None:
+        return [(text, text) for text in concept_set.texts]
+    return [(concept.text, text) for concept in concept_set.concepts for text in prompts.texts(concept)]
+
+
 def check_texts(concept_set: ConceptSet, prompts: Prompts) -> None:
     """Raise InvalidConceptSet where two concepts share a text, as synonyms or templates may bring about.
 
@@ -149,11 +156,10 @@ def check_texts(concept_set: ConceptSet, prompts: Prompts) -> None:
         )
 
     first_with: dict[str, str] = {}
-    for concept in concept_set.concepts:
-        for text in prompts.texts(concept):
-            earlier = first_with.setdefault(folded(text), concept.text)
-            if earlier != concept.text:
-                raise _shared(earlier, concept.text, text)
+    for concept, text in texts_of(concept_set, prompts):
+        earlier = first_with.setdefault(folded(text), concept)
+        if earlier != concept:
+            raise _shared(earlier, concept, text)
 
 
 def texts_digest(concept_set: str, prompts: PromptFields | None) -> str:

@@ -143,6 +143,9 @@ class DissectorCheck(TypedDict):
     width: int
     """Of its embeddings."""
 
+    notes: list[str]
+    """See `Dissector`."""
+
 
 class MeasuringResult(TypedDict):
     """What reading the sizes of a probe set's images found."""

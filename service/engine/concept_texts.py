@@ -7,12 +7,15 @@ from service.engine.networks.protocols import Dissector, TokenizedText
 from service.errors import InvalidConceptSet
 
 
-def check_distinguishable(dissector: Dissector, texts: Sequence[str]) -> None:
-    """Raise InvalidConceptSet where the dissector reads two texts as the same tokens, naming both."""
-    first_with: dict[tuple[int, ...], tuple[str, TokenizedText]] = {}
-    for text, read in zip(texts, dissector.tokenize(texts), strict=True):
-        earlier, read_earlier = first_with.setdefault(read.tokens, (text, read))
-        if earlier != text:
+def check_distinguishable(dissector: Dissector, texts: Sequence[str], concepts: Sequence[str] | None = None) -> None:
+    """Raise InvalidConceptSet where the dissector reads two texts as the same tokens, naming both.
+
+    concepts: which one each text stands for; None where each is a concept. Texts of one concept may be alike.
+    """
+    first_with: dict[tuple[int, ...], tuple[str, str, TokenizedText]] = {}
+    for text, concept, read in zip(texts, concepts or texts, dissector.tokenize(texts), strict=True):
+        earlier_concept, earlier, read_earlier = first_with.setdefault(read.tokens, (concept, text, read))
+        if earlier_concept != concept:
             raise _alike(earlier, text, cut=read.is_cut or read_earlier.is_cut, kept=read.read)
 
 

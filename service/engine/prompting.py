@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.prompts import Prompts, check_texts
+from service.domain.prompts import Prompts, check_texts, texts_of
+from service.engine.concept_texts import check_distinguishable
 from service.engine.networks.protocols import Dissector
 from service.engine.scoring import embed_concepts, embed_texts
 from service.errors import InvalidConceptSet
@@ -31,6 +32,9 @@ def embed_concept_set(dissector: Dissector, concept_set: ConceptSet, prompts: Pr
         return embed_concepts(dissector, concept_set.texts)
 
     check_texts(concept_set, prompts)
+    concepts, texts = zip(*texts_of(concept_set, prompts), strict=True)
+    check_distinguishable(dissector, texts, concepts)
+
     blocks = [_block(dissector, concepts, prompts) for concepts in _blocks(concept_set, prompts)]
     embeddings = np.concatenate([block for block, _ in blocks])
     device = blocks[0][1]

@@ -13,6 +13,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
 from service.domain.manifests import DissectorEntry, JobManifest
 from service.domain.probes import ProbeSet
+from service.domain.prompts import texts_of
 from service.engine.concept_texts import cut_texts
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
@@ -92,7 +93,7 @@ def describe(
         "drawn": options.evidence.as_dict(),
         "evidence": encode_evidence(evidence),
     }
-    texts_cut = cut_texts(dissector, concept_set.texts)
+    texts_cut = cut_texts(dissector, [text for _, text in texts_of(concept_set, options.method.prompts)])
     if texts_cut:
         manifest["texts_cut"] = texts_cut
     return manifest

@@ -66,7 +66,7 @@ def _check_dissector(resource: Resource, roots: DataRoots, device: torch.device)
         raise _unfit(resource, f"it has {text.shape[-1]} numbers for a text and {image.shape[-1]} for an image")
     if not (bool(torch.isfinite(text).all()) and bool(torch.isfinite(image).all())):
         raise _unfit(resource, "an embedding is not finite")
-    return {"width": text.shape[-1]}
+    return {"width": text.shape[-1], "notes": list(dissector.notes)}
 
 
 def dissector_spec(resource: Resource, roots: DataRoots) -> DissectorSpec:

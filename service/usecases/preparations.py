@@ -140,7 +140,8 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     if _is_model(session, lease):
         save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
     elif lease.stage is Preparation.INSPECT:
-        stored = {"width": cast("DissectorCheck", result)["width"]}
+        check = cast("DissectorCheck", result)
+        stored = {"width": check["width"], "notes": check["notes"]}
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(

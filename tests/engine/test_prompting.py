@@ -108,6 +108,20 @@ def test_an_embedding_that_is_not_finite_is_named() -> None:
         embed_concept_set(dissector, WORDS, Prompts.of(["a {}"]))
 
 
+class Brief(Hashing):
+    """Reads the first twelve letters."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return [TokenizedText(tuple(map(ord, text[:12])), len(text), min(12, len(text))) for text in texts]
+
+
+def test_texts_of_two_concepts_that_are_cut_to_one_are_refused() -> None:
+    words = ConceptSet("words", (Concept("mass", synonyms=("mass of the breast", "mass of the side")), Concept("clip")))
+    assert len(embed_concept_set(Brief(), words, Prompts.of(synonyms=True))) == 2, "of one concept they may be alike"
+    with pytest.raises(InvalidConceptSet, match="'a mammogram of mass' and 'a mammogram of clip' apart: it reads 12"):
+        embed_concept_set(Brief(), words, Prompts.of(["a mammogram of {}"]))
+
+
 def test_concepts_with_a_text_in_common_are_refused() -> None:
     words = ConceptSet("words", (Concept("mass"), Concept("left mass")))
     with pytest.raises(InvalidConceptSet, match="'left mass' in common"):

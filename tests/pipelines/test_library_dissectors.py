@@ -6,7 +6,9 @@ from shutil import rmtree
 
 import pytest
 
+from service.db.jobs import parts_of
 from service.db.session import Sessions, transaction
+from service.db.work import find_check
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Job, JobStatus
 from service.domain.models import DISSECTOR_FILES
@@ -50,6 +52,9 @@ def test_what_was_concluded_and_cut_stands_in_manifest_and_report(sessions: Sess
 
     with transaction(sessions) as session:
         page = write_html(session, read_report(session, job.id, must_have=None), job.id)
+        check = find_check(session, parts_of(session, job.id).dissector.id)
+    assert check is not None
+    assert check["notes"] == notes, "a worker that opens it when it is registered says the same"
     assert "benign&#39; the dissector reads 16 of 19 tokens." in page
     assert "About the dissector: The folder has no dissector.json" in page
 
