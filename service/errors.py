@@ -22,7 +22,8 @@
     │       └── SignatureMismatch what was signed, or the signature, was changed
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
-    │   └── NotMeasured           a probe set's images are still to be measured, for its patches
+    │   ├── NotMeasured           a probe set's images are still to be measured, for its patches
+    │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
@@ -228,6 +229,12 @@ class NotMeasured(Conflict):
     """A worker is still to read the sizes of a probe set's images, which decide its patches."""
 
     code, title = "not-measured", "Probe set not measured yet"
+
+
+class PurposeNotAllowed(Conflict):
+    """What is stated of a part of the job does not allow what the job is for; the detail names part and licence."""
+
+    code, title = "purpose-not-allowed", "Purpose not allowed"
 
 
 class Unauthorized(DissectError):

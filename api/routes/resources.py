@@ -40,6 +40,8 @@ def register_model(
 ) -> ModelOut:
     """Register a checkpoint; a worker then lists its layers. The same content again returns that model with 200.
 
+    Other terms then replace those of that version.
+
     If the file has moved, the service reads it at its new path from then on.
     """
     model, new = resources.register_model(
@@ -48,6 +50,7 @@ def register_model(
         resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
         name=body.name,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/models", model, new=new)
@@ -79,7 +82,9 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
 def register_dissector(body: DissectorIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
     """Register a dissector directory. If it has moved, the service reads it at its new path from then on."""
-    dissector, new = resources.register_dissector(session, name=body.name, path=body.path, roots=roots)
+    dissector, new = resources.register_dissector(
+        session, name=body.name, path=body.path, roots=roots, terms=body.terms()
+    )
     _describe(session, response, "/dissectors", dissector, new=new)
     return ResourceOut.of(dissector)
 
@@ -114,6 +119,7 @@ def register_probe_set(
         patches=body.grid(),
         on_unreadable=body.on_unreadable,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/probe-sets", probe_set, new=new)
@@ -149,7 +155,8 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
 def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
     """Register a list of concepts."""
-    concept_set, new = resources.register_concept_set(session, concept_set_from_entries(body.name, body.concepts))
+    parsed = concept_set_from_entries(body.name, body.concepts)
+    concept_set, new = resources.register_concept_set(session, parsed, body.terms())
     _describe(session, response, "/concept-sets", concept_set, new=new)
     return ResourceOut.of(concept_set, brief=True)
 
@@ -170,7 +177,9 @@ def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
 
 def _describe(session: Session, response: Response, collection: str, resource: Resource, *, new: bool) -> None:
     response.headers["Location"] = f"{collection}/{resource.reference}"
-    annotate(session, after=resource.digest)
+    replaced = resource.replaced_terms
+    before = None if replaced is None else resources.digest_of_registration(resource, replaced)
+    annotate(session, before=before, after=resources.digest_of_registration(resource))
     if not new:
         response.status_code = status.HTTP_200_OK
 
