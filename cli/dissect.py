@@ -97,8 +97,9 @@ def dissect(
 
     console = Console(stderr=True, markup=False)
     with ProgressBars(console) as bars:
-        result, manifest = run_dissection(plan, bars)
-    manifest.update(JobPurpose(purpose or DEFAULT_PURPOSE, is_default=purpose is None).as_dict())
+        result, made = run_dissection(plan, bars)
+    job_purpose = JobPurpose(purpose or DEFAULT_PURPOSE, is_default=purpose is None)
+    manifest: JobManifest = {**made, **job_purpose.as_dict()}
 
     write_export(result, concepts, out, file_format)
     if report is not None:

@@ -151,7 +151,7 @@ class PurposeOut(BaseModel):
     @classmethod
     def purpose_fields_of(cls, purpose: JobPurpose | None) -> StoredJson:
         """The values of these fields."""
-        entries = {} if purpose is None else purpose.as_dict()
+        entries: StoredJson = {} if purpose is None else {**purpose.as_dict()}
         return {name: entries.get(name) for name in ("purpose", "purpose_from", "override_purpose")}
 
 

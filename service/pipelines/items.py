@@ -170,7 +170,7 @@ class DissectionRunner:
             evidence=evidence,
         )
         if plan.request.purpose is not None:
-            manifest.update(plan.request.purpose.as_dict())
+            manifest = {**manifest, **plan.request.purpose.as_dict()}
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 

@@ -96,8 +96,9 @@ def _strata(report: AuditReport) -> Iterator[str]:
 def _purpose(report: AuditReport) -> Iterator[str]:
     if report.manifest is None:
         return
-    rows = [(escaped(name), escaped(words)) for name, words in purpose_lines(report.manifest)]
-    yield from ("## What the audit was for, and licences", "", *table(("entry", "as stated"), rows), "")
+    yield from ("## What the audit was for, and licences", "")
+    yield from (f"* {escaped(name)}: {escaped(words)}" for name, words in purpose_lines(report.manifest))
+    yield ""
 
 
 def _digests(report: AuditReport) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """What a dissection was for, under which licences, and what was overridden, as reports say it."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from service.domain.json_values import JsonObject
+from service.domain.purposes import StoredTerms
 
 _PARTS = {"target": "target", "dissector": "dissector", "probe_set": "probe set", "concept_set": "concept set"}
 
@@ -21,7 +23,7 @@ def purpose_lines(manifest: JsonObject | None) -> list[tuple[str, str]]:
     stated = terms if isinstance(terms, Mapping) else {}
     for part, words in _PARTS.items():
         if part in stated:
-            lines.append((f"licence of the {words}", _licence_words(stated[part])))
+            lines.append((f"licence of the {words}", _licence_words(cast("StoredTerms", stated[part]))))
 
     sentence = override_sentence(manifest)
     if sentence is not None:
@@ -40,7 +42,7 @@ def override_sentence(manifest: JsonObject | None) -> str | None:
     return f"{subject}. The reason given for using all parts nevertheless: {override['reason']}"
 
 
-def _licence_words(terms: JsonObject) -> str:
+def _licence_words(terms: StoredTerms) -> str:
     licence = terms["licence"] or "none stated"
     purposes = " and ".join(terms["allowed_purposes"])
     assumed = " (no purpose stated)" if terms["allowed_purposes_from"] == "default" else ""

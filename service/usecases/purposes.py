@@ -46,7 +46,7 @@ def judge_purpose(
         covered = () if kept is None else kept.parts
         uncovered = [(part, resource) for part, resource in refusing if part not in covered]
         if uncovered:
-            raise _not_allowed(asked, uncovered, is_default=purpose is None, where=where)
+            raise _not_allowed(parts, asked, uncovered, is_default=purpose is None, where=where)
         override = None if kept is None or not names else PurposeOverride(kept.reason, names)
 
     return JobPurpose(asked, is_default=purpose is None, terms=_terms(parts), override=override)
@@ -70,10 +70,10 @@ def _terms(parts: JobParts) -> dict[str, Terms]:
 
 
 def _not_allowed(
-    purpose: Purpose, refusing: list[tuple[str, Resource]], *, is_default: bool, where: str
+    parts: JobParts, purpose: Purpose, refusing: list[tuple[str, Resource]], *, is_default: bool, where: str
 ) -> PurposeNotAllowed:
     reasons = [f"{part} is for {_words(resource.terms)}" for part, resource in refusing]
-    shared = set(Purpose).intersection(*(resource.terms.purposes for _, resource in refusing))
+    shared = set(Purpose).intersection(*(terms.purposes for terms in _terms(parts).values()))
     other = [f"give {where} the purpose {allowed}" for allowed in Purpose if allowed in shared]
     choices = [*other, 'give override_purpose with a reason, as in {"reason": "..."}', "use parts that allow it"]
 
