@@ -196,7 +196,7 @@ def test_a_part_for_research_only_refuses_a_clinical_job_unless_overridden(
     assert client.get("/jobs").json()["items"][0]["override_purpose"] == override
     entry = trail(sessions)[-1]
     request = digest_of({**posted_defaults(clinical), **OVERRIDE})
-    assert entry.subject.endswith(job["id"])
+    assert str(entry.subject).endswith(job["id"])
     assert entry.after == digest_of({"request": request, "override_purpose": override})
 
 
