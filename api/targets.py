@@ -33,5 +33,6 @@ def target_of(
         name=name,
         roots=roots,
         readings=readings,
+        terms=target.terms(),
     )
     return model

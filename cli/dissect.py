@@ -18,6 +18,7 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
+from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def dissect(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 8,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="What it is for, as the report says it. Left out: research.")
+    ] = None,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
     from service.probes.measuring import read_patches
@@ -103,7 +107,9 @@ def dissect(
 
     console = Console(stderr=True, markup=False)
     with ProgressBars(console) as bars:
-        result, manifest = run_dissection(plan, bars)
+        result, made = run_dissection(plan, bars)
+    job_purpose = JobPurpose(purpose or DEFAULT_PURPOSE, is_default=purpose is None)
+    manifest: JobManifest = {**made, **job_purpose.as_dict()}
 
     write_export(result, concepts, out, file_format)
     if report is not None:

@@ -23,7 +23,8 @@
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     │   ├── NotMeasured           a probe set's images are still to be measured, for its patches
-    │   └── PartRefused           a worker could not open a registered model or dissector
+    │   ├── PartRefused           a worker could not open a registered model or dissector
+    │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
@@ -235,6 +236,12 @@ class PartRefused(Conflict):
     """A worker could not open a registered model or dissector; the detail says why."""
 
     code, title = "part-refused", "Refused when it was opened"
+
+
+class PurposeNotAllowed(Conflict):
+    """What is stated of a part of the job does not allow what the job is for; the detail names part and licence."""
+
+    code, title = "purpose-not-allowed", "Purpose not allowed"
 
 
 class Unauthorized(DissectError):

@@ -44,6 +44,8 @@ def register_model(
 ) -> ModelOut:
     """Register a checkpoint; a worker then lists its layers. The same content again returns that model with 200.
 
+    Other terms then replace those of that version.
+
     If the file has moved, the service reads it at its new path from then on.
     """
     model, new = resources.register_model(
@@ -52,6 +54,7 @@ def register_model(
         resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
         name=body.name,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/models", model, new=new)
@@ -90,7 +93,7 @@ def register_dissector(
     """
     prompts = None if body.prompts is None else body.prompts.prompts("prompts")
     dissector, new = resources.register_dissector(
-        session, queue, name=body.name, path=body.path, roots=roots, prompts=prompts
+        session, queue, name=body.name, path=body.path, roots=roots, prompts=prompts, terms=body.terms()
     )
 
     _describe(session, response, "/dissectors", dissector, new=new)
@@ -135,6 +138,7 @@ def register_probe_set(
         patches=body.grid(),
         on_unreadable=body.on_unreadable,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/probe-sets", probe_set, new=new)
@@ -170,7 +174,8 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
 def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
     """Register a list of concepts."""
-    concept_set, new = resources.register_concept_set(session, concept_set_from_entries(body.name, body.concepts))
+    parsed = concept_set_from_entries(body.name, body.concepts)
+    concept_set, new = resources.register_concept_set(session, parsed, body.terms())
     _describe(session, response, "/concept-sets", concept_set, new=new)
     return ResourceOut.of(concept_set, brief=True)
 
@@ -191,7 +196,9 @@ def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
 
 def _describe(session: Session, response: Response, collection: str, resource: Resource, *, new: bool) -> None:
     response.headers["Location"] = f"{collection}/{resource.reference}"
-    annotate(session, after=resource.digest)
+    replaced = resource.replaced_terms
+    before = None if replaced is None else resources.digest_of_registration(resource, replaced)
+    annotate(session, before=before, after=resources.digest_of_registration(resource))
     if not new:
         response.status_code = status.HTTP_200_OK
 

@@ -10,11 +10,38 @@ from api.schemas.base import Body, Name
 from service.domain.json_values import StoredJson
 from service.domain.probes import PatchGrid
 from service.domain.prompts import PLACEHOLDER, Prompts
+from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
 
 
-class CheckpointIn(Body):
+class TermsIn(Body):
+    """What you state of what you register. It is no part of the content.
+
+    The same content registered again with other terms: they replace those of that version, and `replaced_terms` shows
+    what was stated before.
+    """
+
+    licence: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_LICENCE,
+        description="An SPDX identifier or free text. Left out: what was stated before, if anything.",
+        examples=["CC-BY-NC-4.0"],
+    )
+    allowed_purposes: list[Purpose] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=len(Purpose),
+        description="What jobs may use it for. Left out: what was stated before; if nothing, every purpose.",
+    )
+
+    def terms(self) -> Terms:
+        """The terms in the domain's words. Raises InvalidInput."""
+        return state_terms(self.licence, self.allowed_purposes)
+
+
+class CheckpointIn(TermsIn):
     """A weights file and the architecture it belongs to."""
 
     checkpoint: str = Field(description="Absolute path or file:// URI.", examples=["/models/b5-model-best.tar"])
@@ -48,7 +75,7 @@ class PromptsIn(Body):
         return Prompts.of(self.templates, synonyms=self.synonyms, subtract_empty=self.subtract_empty, field=field)
 
 
-class DissectorIn(Body):
+class DissectorIn(TermsIn):
     """A dissector directory to register."""
 
     name: Name = Field(examples=["mammo-clip-b5"])
@@ -65,7 +92,7 @@ class PatchesIn(Body):
     stride: int = Field(ge=1, le=16_384)
 
 
-class ProbeSetIn(Body):
+class ProbeSetIn(TermsIn):
     """A manifest of images to register."""
 
     name: Name = Field(examples=["vindr-test"])
@@ -82,7 +109,7 @@ class ProbeSetIn(Body):
         return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
 
 
-class ConceptSetIn(Body):
+class ConceptSetIn(TermsIn):
     """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
 
     name: Name = Field(examples=["my-concepts"])
@@ -93,8 +120,21 @@ class ConceptSetIn(Body):
     )
 
 
-class ResourceOut(BaseModel):
-    """One version of a registered resource."""
+class TermsOut(BaseModel):
+    """What is stated of a registered thing; `allowed_purposes_from` is `default` where nobody stated any."""
+
+    licence: str | None
+    allowed_purposes: list[Purpose]
+    allowed_purposes_from: StatedBy
+
+    @classmethod
+    def of(cls, terms: Terms) -> Self:
+        """The terms on the wire."""
+        return cls.model_validate(terms.as_dict())
+
+
+class VersionOut(BaseModel):
+    """One version of what is registered under a name."""
 
     id: UUID
     name: str
@@ -118,6 +158,29 @@ class ResourceOut(BaseModel):
             digest=resource.digest,
             created_at=resource.created_at,
             spec=spec,
+        )
+
+
+class ResourceOut(VersionOut):
+    """One version of a model, dissector, probe set or concept set, and what is stated of it.
+
+    `replaced_terms` is what was stated before, in the answer to the registration that changed it, and else null.
+    """
+
+    licence: str | None
+    allowed_purposes: list[Purpose]
+    allowed_purposes_from: StatedBy
+    replaced_terms: TermsOut | None = None
+
+    @classmethod
+    def of(cls, resource: Resource, *, brief: bool = False) -> Self:
+        """brief: a concept set's concepts are counted, not listed."""
+        version = VersionOut.of(resource, brief=brief)
+        replaced = resource.replaced_terms
+        return cls(
+            **version.model_dump(),
+            **resource.terms.as_dict(),
+            replaced_terms=None if replaced is None else TermsOut.of(replaced),
         )
 
 

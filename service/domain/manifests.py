@@ -9,6 +9,7 @@ from typing import TypedDict
 from service.domain.evidence import EvidenceFields
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
+from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
 
 
 class TargetEntry(TypedDict, total=False):
@@ -123,6 +124,17 @@ class JobManifest(TypedDict, total=False):
 
     evidence: StoredJson | None
     """See `JobEvidence`."""
+
+    purpose: str
+    """See `Purpose`."""
+
+    purpose_from: AskedBy
+
+    terms: dict[str, StoredTerms]
+    """What was stated of each part when the job was accepted."""
+
+    override_purpose: StoredOverride
+    """Only where a purpose was overridden."""
 
     replay: ReplayEntry
     """Only of a replay."""

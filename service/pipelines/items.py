@@ -168,6 +168,8 @@ class DissectionRunner:
             results=results,
             evidence=evidence,
         )
+        if plan.request.purpose is not None:
+            manifest = {**manifest, **plan.request.purpose.as_dict()}
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from service.concepts.builtin import BUILTIN, builtin_concept_set
+from service.concepts.builtin import BUILTIN, BUILTIN_TERMS, builtin_concept_set
 from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
@@ -19,6 +19,7 @@ from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.prompts import Prompts
+from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
 from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
 from service.domain.work import Preparation
@@ -32,7 +33,12 @@ from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
 
 Registered = tuple[Resource, bool]
-"""The resource, and whether this call made it (False: the same content was registered before)."""
+"""The resource, and whether this call made it (False: the same content was registered before).
+
+What such a call states in its `terms` then replaces what was stated before: see `Resource.replaced_terms`.
+"""
+
+NOTHING_STATED = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ def register_model(
     name: str | None,
     roots: DataRoots,
     readings: Readings = AT_ONCE,
+    terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a checkpoint as a target, and ask a worker to list its layers.
 
@@ -79,14 +86,23 @@ def register_model(
     spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": sha256}
     digest = digest_of({"architecture": checkpoint.architecture, "sha256": sha256})
     name = f"inline-{digest[:16]}" if name is None else name
-    model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
+    model, is_new = queries.add_resource(
+        session, ResourceKind.MODEL, name, digest, spec, place="checkpoint", terms=terms
+    )
     if is_new:
         prepare(session, queue, model, Preparation.INSPECT)
     return model, is_new
 
 
 def register_dissector(
-    session: Session, queue: JobQueue, *, name: str, path: str, roots: DataRoots, prompts: Prompts | None = None
+    session: Session,
+    queue: JobQueue,
+    *,
+    name: str,
+    path: str,
+    roots: DataRoots,
+    prompts: Prompts | None = None,
+    terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a dissector directory, and ask a worker whether it works.
 
@@ -110,7 +126,9 @@ def register_dissector(
         spec |= {"prompts": prompts.as_dict(), "content": digest}
         digest = digest_of({"dissector": digest, "prompts": prompts.as_dict()})
 
-    dissector, is_new = queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
+    dissector, is_new = queries.add_resource(
+        session, ResourceKind.DISSECTOR, name, digest, spec, place="path", terms=terms
+    )
     if is_new:
         prepare(session, queue, dissector, Preparation.INSPECT)
     return dissector, is_new
@@ -125,6 +143,7 @@ def register_probe_set(
     patches: PatchGrid | None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
+    terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches, ask a worker to read their sizes.
 
@@ -142,7 +161,7 @@ def register_probe_set(
         "merged_rows": probe_set.merged_rows,
     }
     digest = digest_of_probe_set(probe_set)
-    registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+    registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
     if patches is not None:
         prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
@@ -150,22 +169,33 @@ def register_probe_set(
 
 
 def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
-    """Register the part of a registered probe set that has one value of a stratum.
+    """Register the part of a registered probe set that has one value of a stratum, with what is stated of the set.
 
     probe_set: `probe_set_of` the whole set, which may be long to read.
     """
     part = probe_set.part(stratum, value)
     spec = {**queries.without_unmeasured(whole_set.spec), "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
-    registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)
+    digest = digest_of_probe_set(part)
+    registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=whole_set.terms)
     return registered
 
 
-def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
+def register_concept_set(session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED) -> Registered:
     """Register a parsed concept set."""
     check_name(concept_set.name)
     spec = {"concepts": [asdict(concept) for concept in concept_set.concepts]}
-    return queries.add_resource(session, ResourceKind.CONCEPT_SET, concept_set.name, concept_set.digest, spec)
+    name, digest = concept_set.name, concept_set.digest
+    return queries.add_resource(session, ResourceKind.CONCEPT_SET, name, digest, spec, terms=terms)
+
+
+def digest_of_registration(resource: Resource, terms: Terms | None = None) -> str:
+    """What the trail keeps of a registered version: its content's digest, with its terms where any are stated.
+
+    terms: other ones than it has now.
+    """
+    terms = resource.terms if terms is None else terms
+    return digest_of({"content": resource.digest, **terms.as_dict()}) if terms.stated else resource.digest
 
 
 def find_resource(session: Session, kind: ResourceKind, reference: str, *, field: str) -> Resource:
@@ -288,11 +318,14 @@ def _register_builtins(session: Session, kind: ResourceKind) -> None:
     for name in BUILTIN:
         newest = queries.find_resource(session, kind, name, None)
         if newest is None or _superseded(newest, None):
-            register_concept_set(session, builtin_concept_set(name))
+            register_concept_set(session, builtin_concept_set(name), BUILTIN_TERMS)
 
 
 def _superseded(resource: Resource, version: int | None) -> bool:
-    """Is it a built-in set as an earlier release had it, with no version asked for?"""
+    """Is it a built-in set as an earlier release had it, with no version asked for?
+
+    Earlier releases stated nothing of it.
+    """
     if resource.kind is not ResourceKind.CONCEPT_SET or resource.name not in BUILTIN or version is not None:
         return False
-    return resource.digest != builtin_concept_set(resource.name).digest
+    return not resource.terms.stated or resource.digest != builtin_concept_set(resource.name).digest

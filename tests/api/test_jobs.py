@@ -44,7 +44,7 @@ def body(sessions: Sessions) -> dict[str, Any]:
 
 def brief(job: dict[str, Any]) -> dict[str, Any]:
     """The job as lists have it."""
-    return {name: value for name, value in job.items() if name not in {"layers", "manifest"}}
+    return {name: value for name, value in job.items() if name not in {"layers", "terms", "manifest"}}
 
 
 def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:

@@ -92,10 +92,11 @@ def test_the_published_layout(folder: Path, tmp_path: Path, mammodissect: Callab
 
 def test_a_report_beside_the_result(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
     out, report = tmp_path / "neurons.json", tmp_path / "report.html"
-    assert mammodissect(*arguments(folder, out=str(out), report=str(report))).status == 0
+    assert mammodissect(*arguments(folder, out=str(out), report=str(report), purpose="clinical")).status == 0
     page = Page(report.read_text())
     assert {row[1] for row in page.rows["layers"][1:]} == set(LAYERS)
     assert "target.safetensors" in page.text
+    assert ["purpose", "clinical"] in page.rows["method"]
     assert str(folder) not in report.read_text(), "no path of this machine"
 
 

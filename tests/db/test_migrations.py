@@ -25,7 +25,7 @@ def test_up_down_up(database_url: str) -> None:
 
 
 def test_what_an_earlier_release_opened_has_no_state(database_url: str, sessions: Sessions) -> None:
-    downgrade(database_url, "0012")
+    downgrade(database_url, "0013")
     with transaction(sessions) as session:
         for number, status in enumerate(("done", "withdrawn", "ready")):
             model = resource(session, ResourceKind.MODEL, status, str(number), checkpoint="/x")

@@ -33,12 +33,12 @@ Check = Callable[..., Resource]
 def check(sessions: Sessions, settings: Settings, runner: DissectionRunner, folder: Path) -> Check:
     """Register the dissector in the folder, and have a worker open it."""
 
-    def registered(**changes: Prompts) -> Resource:
+    def registered(prompts: Prompts | None = None) -> Resource:
         path = str(folder / "dissector")
-        name = "prompted" if changes else "dissector"
+        name = "dissector" if prompts is None else "prompted"
         with transaction(sessions) as session:
             dissector, _ = register_dissector(
-                session, RecordingQueue(), name=name, path=path, roots=ANYWHERE, **changes
+                session, RecordingQueue(), name=name, path=path, roots=ANYWHERE, prompts=prompts
             )
         inline_host(sessions, settings, runner).work()
         return dissector

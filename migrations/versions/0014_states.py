@@ -5,8 +5,8 @@ A state follows from the preparation that opens a part. The layers of models, an
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
