@@ -11,6 +11,7 @@ from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
+    InputValueOut,
     LayerInfoOut,
     ModelIn,
     ModelOut,
@@ -19,7 +20,7 @@ from api.schemas.resources import (
     ResourceOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_inspection
+from service.db.resources import find_input, find_inspection
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
@@ -45,7 +46,7 @@ def register_model(
     model, new = resources.register_model(
         session,
         queue,
-        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
+        body.named(),
         name=body.name,
         roots=roots,
     )
@@ -187,7 +188,15 @@ def _model(session: Session, model: Resource) -> ModelOut:
     inspection = find_inspection(session, model.id)
     layers, problem = inspection if inspection is not None else (None, None)
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
-    return ModelOut(**ResourceOut.of(model).model_dump(), layers=layer_infos, problem=problem)
+    inspected = find_input(session, model.id)
+    values = None if inspected is None else inspected["values"]
+    return ModelOut(
+        **ResourceOut.of(model).model_dump(),
+        input=None if values is None else {name: InputValueOut(**value) for name, value in values.items()},
+        warnings=[] if inspected is None else inspected["warnings"],
+        layers=layer_infos,
+        problem=problem,
+    )
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

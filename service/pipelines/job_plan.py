@@ -15,7 +15,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.domain.specs import dissector_place, model_spec
+from service.domain.specs import dissector_place, input_of, model_spec
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
@@ -93,6 +93,7 @@ class JobPlans:
                 target["sha256"],
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
+                input=input_of(target),
             ),
             dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,

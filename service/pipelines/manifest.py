@@ -11,8 +11,9 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
-from service.domain.manifests import JobManifest
+from service.domain.manifests import JobManifest, TargetEntry
 from service.domain.probes import ProbeSet
+from service.engine.networks.protocols import Target
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
 from service.pipelines.keys import device_name
@@ -53,12 +54,7 @@ def describe(
     dissector = probing_pass.dissector
 
     return {
-        "target": {
-            "architecture": target.architecture,
-            "sha256": target.sha256,
-            "preprocessing": target.preprocessing.digest(),
-            "shuffled": target.shuffled,
-        },
+        "target": _target_entry(target),
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
         "probe_set": {
             "digest": probe_set.digest,
@@ -84,6 +80,19 @@ def describe(
         "drawn": options.evidence.as_dict(),
         "evidence": encode_evidence(evidence),
     }
+
+
+def _target_entry(target: Target) -> TargetEntry:
+    entry: TargetEntry = {
+        "architecture": target.architecture,
+        "sha256": target.sha256,
+        "preprocessing": target.preprocessing.digest(),
+        "shuffled": target.shuffled,
+    }
+    if target.input is not None:
+        entry["input"] = target.input.entries()
+        entry["warnings"] = list(target.input.warnings)
+    return entry
 
 
 def _versions() -> dict[str, str]:

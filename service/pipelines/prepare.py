@@ -11,7 +11,7 @@ from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
-from service.domain.specs import model_spec, probe_set_spec
+from service.domain.specs import input_of, model_spec, probe_set_spec
 from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.probing.hooks import list_layers
@@ -26,7 +26,7 @@ _ROWS_NAMED = 100
 
 
 def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
-    """The layers of a model. Raises what opening it raises."""
+    """The layers of a model, and how images reach it. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
 
@@ -36,11 +36,15 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         spec["architecture"],
         spec["sha256"],
         roots=roots,
+        input=input_of(spec),
     )
 
     target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    return {"layers": layers}
+    inspected: InspectionResult = {"layers": layers}
+    if target.input is not None:
+        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+    return inspected
 
 
 def measure_probe_set(

@@ -9,7 +9,7 @@ from service.analysis.coverage import Coverage
 from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.manifests import images_shown
+from service.domain.manifests import images_shown, input_warnings
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
@@ -72,6 +72,7 @@ def report_dissection(
         *missing_sentences(coverage),
         *watch_sentences(watched),
         untestable_sentence(evidence),
+        *input_warnings(provenance.manifest),
     )
 
     return DissectionReport(

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
+from service.domain.manifests import input_lines, input_warnings
 from service.reports import svg
 from service.reports.provenance import manifest_lines, method_words
 
@@ -48,6 +49,8 @@ def _environment() -> Environment:
         "signed": signed,
         "method_words": method_words,
         "manifest_lines": manifest_lines,
+        "input_lines": input_lines,
+        "input_warnings": input_warnings,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

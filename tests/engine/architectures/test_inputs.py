@@ -52,7 +52,8 @@ def test_a_part_is_filled_from_timm(tmp_path: Path) -> None:
 def test_timm_s_transformers_are_built_for_the_size(tmp_path: Path, size: dict[str, int], trained: bool) -> None:
     """Whether the checkpoint was trained at that size or at timm's own, whose embeddings timm resamples."""
     asked = (size.get("height", 160), size.get("width", 160))
-    network = timm.create_model("test_vit", **({"img_size": asked} if trained else {}))
+    options: dict[str, Any] = {"img_size": asked} if trained else {}
+    network = timm.create_model("test_vit", **options)
     target = opened(tmp_path, network, "timm/test_vit", size)
     assert (target.preprocessing.height, target.preprocessing.width) == asked
     assert target.preprocessing.resize == "bicubic"
