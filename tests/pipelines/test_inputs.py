@@ -54,8 +54,8 @@ def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Ca
     return lambda: inline_host(sessions, settings, runner).work()
 
 
-def post(client: TestClient, path: str, status: int = 201, **body: Any) -> Any:
-    response = client.post(path, json=body)
+def post(client: TestClient, collection: str, status: int = 201, **body: Any) -> Any:
+    response = client.post(collection, json=body)
     assert response.status_code == status, response.text
     return response.json()
 
@@ -65,11 +65,10 @@ def model_body(folder: Path, **more: Any) -> dict[str, Any]:
     return {"name": "target", "checkpoint": checkpoint, "architecture": ARCHITECTURE, **more}
 
 
-def dissected(client: TestClient, folder: Path, work: Callable[[], None], target: str) -> Any:
-    post(client, "/dissectors", 200 if target != "target@1" else 201, name="reader", path=str(folder / "dissector"))
+def dissected(client: TestClient, work: Callable[[], None], target: str) -> Any:
     parts = {"target": target, "dissector": "reader", "probe_set": "probes", "concept_set": "words"}
-    method = {"top_k": 4, "draws": 0}
-    job = post(client, "/jobs", 202, **parts, layers=list(LAYERS), **method)
+    how = {"method": {"top_k": 4}, "evidence": {"draws": 0}, "batch_size": 4, "shard_size": 4}
+    job = post(client, "/jobs", 202, **parts, layers=list(LAYERS), **how)
     work()
     ended = client.get(f"/jobs/{job['id']}").json()
     assert ended["status"] == "succeeded", ended["problem"]
@@ -79,6 +78,7 @@ def dissected(client: TestClient, folder: Path, work: Callable[[], None], target
 def test_a_contract_from_registration_to_the_report(client: TestClient, folder: Path, work: Callable[[], None]) -> None:
     post(client, "/probe-sets", name="probes", manifest=str(folder / "manifest.csv"))
     post(client, "/concept-sets", name="words", concepts=["mass", "calcification", "clip"])
+    post(client, "/dissectors", name="reader", path=str(folder / "dissector"))
     plain = post(client, "/models", **model_body(folder))
     assert (plain["input"], plain["warnings"], "input" in plain["spec"]) == (None, [], False)
     given = post(client, "/models", **model_body(folder, input=GIVEN))
@@ -100,8 +100,8 @@ def test_a_contract_from_registration_to_the_report(client: TestClient, folder: 
     }
     assert stated["warnings"] == []
 
-    first = dissected(client, folder, work, "target@1")
-    second = dissected(client, folder, work, "target@2")
+    first = dissected(client, work, "target@1")
+    second = dissected(client, work, "target@2")
     assert first["manifest"]["target"]["input"] == unstated["input"]
     assert first["manifest"]["target"]["warnings"] == [warning]
     assert second["manifest"]["target"]["input"] == stated["input"]

@@ -122,7 +122,7 @@ def test_padding_keeps_the_shape_and_fills_with_air(side: Any, expected: Any) ->
 def test_padding_shrinks_a_wide_image_and_puts_air_above_and_below() -> None:
     contract = replace(PLAIN, resize="pad", height=4, width=2, pad_side="right")
     result = prepared(raster([[51, 51, 204, 204], [51, 51, 204, 204]]), contract)
-    np.testing.assert_allclose(result[0], [[0, 0], [0.2, 0.8], [0, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(result[0], [[0.0, 0.0], [0.2, 0.8], [0.0, 0.0], [0.0, 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleCon
     entries = {name: config[name] for name in BundleConfig.model_fields if name in config}
     try:
         # As JSON: Python's own values would have to be tuples where JSON has lists.
-        return BundleConfig.model_validate_json(json.dumps(entries), strict=True)
+        checked = BundleConfig.model_validate_json(json.dumps(entries), strict=True)
+        _check_channels(folder, checked.preprocessing)
+        return checked
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
 
@@ -90,3 +92,15 @@ def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleCon
         value=folder.path / CONFIG,
         remedy="Correct the entry, or fit the dissector again.",
     )
+
+
+def _check_channels(folder: DissectorFolder, contract: Preprocessing) -> None:
+    for name in ("mean", "std"):
+        numbers = len(getattr(contract, name))
+        if numbers != contract.channels:
+            raise InvalidDissector(
+                f"The entry preprocessing.{name} of {CONFIG} has {numbers} numbers for {contract.channels} channels.",
+                field="dissector",
+                value=folder.path / CONFIG,
+                remedy="Correct the entry, or fit the dissector again.",
+            )

@@ -66,7 +66,7 @@ def test_a_window_counts_in_rescaled_values_of_signed_pixels(tmp_path: Path, syn
 
 
 def test_a_window_of_compressed_pixels(tmp_path: Path) -> None:
-    window = {"WindowCenter": 2000, "WindowWidth": 1500}
+    window: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 1500}
     plain = write_dicom(tmp_path / "a.dcm", film(12), bits=12, **window)
     compressed = write_dicom(tmp_path / "b.dcm", film(12), bits=12, syntax=JPEGLosslessSV1, **window)
     np.testing.assert_array_equal(displayed(compressed), displayed(plain))
