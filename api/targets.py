@@ -7,7 +7,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import NamedCheckpoint, find_resource, register_model
+from service.usecases.resources import find_resource, register_model
 
 
 def target_of(
@@ -29,7 +29,7 @@ def target_of(
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(target.checkpoint, target.architecture, target.sha256),
+        target.named(),
         name=name,
         roots=roots,
         readings=readings,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from cli import input_options
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import canonical_layer
+from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
@@ -45,6 +47,7 @@ def dissect(
         int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, with this seed.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
+    input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
@@ -89,7 +92,7 @@ def dissect(
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256, shuffled),
+        target=TargetSpec(checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values)),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,
@@ -118,6 +121,8 @@ def dissect(
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
     console.print(_inferred(result))
+    for warning in input_warnings(manifest):
+        console.print(warning)
     for line in _independent(probes, result):
         console.print(line)
     if result.images_skipped:

@@ -12,6 +12,7 @@ from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
     DissectorOut,
+    InputValueOut,
     LayerInfoOut,
     ModelIn,
     ModelOut,
@@ -21,7 +22,7 @@ from api.schemas.resources import (
     StatedOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_inspection
+from service.db.resources import find_input, find_inspection
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
@@ -51,7 +52,7 @@ def register_model(
     model, new = resources.register_model(
         session,
         queue,
-        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
+        body.named(),
         name=body.name,
         roots=roots,
         terms=body.terms(),
@@ -234,7 +235,16 @@ def _model(session: Session, model: Resource) -> ModelOut:
     layers, problem = inspection if inspection is not None else (None, None)
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
     state, _ = standing_of(session, model)
-    return ModelOut(**ResourceOut.of(model).model_dump(), state=state, layers=layer_infos, problem=problem)
+    inspected = find_input(session, model.id)
+    values = None if inspected is None else inspected["values"]
+    return ModelOut(
+        **ResourceOut.of(model).model_dump(),
+        state=state,
+        input=None if values is None else {name: InputValueOut(**value) for name, value in values.items()},
+        warnings=[] if inspected is None else inspected["warnings"],
+        layers=layer_infos,
+        problem=problem,
+    )
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

@@ -1,18 +1,62 @@
 """The JSON of registered things, and how it maps to the domain."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import Body, Name
+from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
 from service.domain.json_values import StoredJson
+from service.domain.preprocessing import Orientation, PadSide, Resize, Scale, Window
 from service.domain.probes import PatchGrid
 from service.domain.prompts import PLACEHOLDER, Prompts
 from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
+from service.usecases.resources import NamedCheckpoint
+
+
+class InputIn(Body):
+    """How images reach a network. Of what is given in part, the rest comes from the configuration of its library."""
+
+    height: int | None = Field(default=None, ge=LEAST_SIDE, le=GREATEST_SIDE, description="In pixels.")
+    width: int | None = Field(default=None, ge=LEAST_SIDE, le=GREATEST_SIDE, description="In pixels.")
+    channels: Literal[1, 3] | None = Field(default=None, description="All of them are the same grey image.")
+    resize: Resize | None = Field(
+        default=None, description="`pad` keeps the image's shape and fills with air; `none` leaves the image's size."
+    )
+    pad_side: PadSide | Literal["centre"] | None = Field(
+        default=None, description="Where `pad` puts air; `centre` is another word for `both`."
+    )
+    crop_to_breast: bool | None = Field(default=None, description="Cut the air around the breast off; only of DICOM.")
+    orientation: Orientation | None = Field(default=None, description="Which way breasts face; mirrored where need be.")
+    window: Window | None = Field(
+        default=None, description="`voi`: what the DICOM header's VOI table or window shows; `stored`: all values."
+    )
+    padding_as_air: bool | None = Field(default=None, description="Pixels with DICOM's Pixel Padding Value are air.")
+    scale: Scale | None = Field(
+        default=None,
+        description="`unit`: to 0 to 1; `min_max`: each image to 0 to 1; `range`: to range_low to range_high.",
+    )
+    range_low: float | None = Field(default=None, description="What black becomes.")
+    range_high: float | None = Field(default=None, description="What white becomes.")
+    mean: float | list[float] | None = Field(default=None, description="For all channels, or for each.")
+    std: float | list[float] | None = Field(default=None, description="For all channels, or for each.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def check(cls, values: object) -> object:
+        """Raises InvalidInput for what makes no contract, in the words that the command line uses, too."""
+        if isinstance(values, Mapping):
+            given_input(values)
+        return values
+
+    def given(self) -> GivenInput:
+        """The input in the domain's words."""
+        return given_input(self.model_dump())
 
 
 class TermsIn(Body):
@@ -49,6 +93,17 @@ class CheckpointIn(TermsIn):
     sha256: str | None = Field(
         default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."
     )
+    input: InputIn | None = Field(
+        default=None,
+        description="How images reach the network; another input makes another version. Without it, and where the "
+        "library's configuration is for photographs, the answer carries a warning.",
+        examples=[{"height": 384, "width": 240, "mean": 0.3, "std": 0.25}],
+    )
+
+    def named(self) -> NamedCheckpoint:
+        """The checkpoint in the service's words."""
+        given = None if self.input is None else self.input.given()
+        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, given)
 
 
 class ModelIn(CheckpointIn):
@@ -208,9 +263,22 @@ class LayerInfoOut(BaseModel):
     kind: str
 
 
-class ModelOut(StatedOut):
-    """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
+class InputValueOut(BaseModel):
+    """A value of how images reach a network, and where it is from."""
 
+    value: str | bool | int | float | list[float]
+    origin: Origin
+
+
+class ModelOut(StatedOut):
+    """A target; `layers` and `input` are null until a worker has opened it, `problem` says why it could not.
+
+    `input` has every field of how images reach it. Models that an earlier release opened have none until they are
+    inspected again. `warnings` says what of it was not given and may be wrong.
+    """
+
+    input: dict[str, InputValueOut] | None = None
+    warnings: list[str] = Field(default_factory=list)
     layers: list[LayerInfoOut] | None = None
     problem: dict[str, str] | None = None
 

@@ -15,7 +15,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.purposes import Terms, purposes_of
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import LayerListing, Preparation
+from service.domain.work import InspectedInput, LayerListing, Preparation
 from service.errors import ProblemFields
 
 _NOTHING_STATED = Terms()
@@ -178,15 +178,21 @@ def find_inspection(
     return None if row is None else (row.layers, row.problem)
 
 
+def find_input(session: Session, model_id: UUID) -> InspectedInput | None:
+    """How images reach a model; None while no worker has opened it, or only one of an earlier release."""
+    return session.scalar(select(InspectionRow.input).where(InspectionRow.model_id == model_id))
+
+
 def save_inspection(
     session: Session,
     model_id: UUID,
     *,
     layers: Sequence[LayerListing] | None = None,
+    input: InspectedInput | None = None,  # noqa: A002 - as it is called everywhere
     problem: ProblemFields | None = None,
 ) -> None:
     """Record what a worker found; a later inspection replaces an earlier one."""
-    values = {"layers": layers, "problem": problem, "inspected_at": func.now()}
+    values = {"layers": layers, "input": input, "problem": problem, "inspected_at": func.now()}
     statement = insert(InspectionRow).values(model_id=model_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.domain.input_contract import GivenInput
 from service.files import ANYWHERE, DataRoots
 
 
@@ -26,6 +27,9 @@ class TargetSpec:
 
     roots: DataRoots = ANYWHERE
     """The folders that the file must lie in when it is opened."""
+
+    input: GivenInput | None = None
+    """How images reach it, as far as somebody gave it; None for what there has always been."""
 
 
 DISSECTOR_FILES = ("dissector.json", "open_clip_config.json", "config.json")

@@ -2,7 +2,8 @@
 
 from typing import Literal, NotRequired, TypedDict, cast
 
-from service.domain.json_values import JsonObject
+from service.domain.input_contract import GivenInput, given_input
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 
@@ -18,6 +19,9 @@ class ModelSpec(TypedDict):
 
     sha256: str
     """Of the weights file."""
+
+    input: NotRequired[StoredJson]
+    """How images reach it, as far as it was given; see `GivenInput`."""
 
 
 class DissectorPlace(TypedDict):
@@ -88,6 +92,11 @@ class ConceptSetSpec(TypedDict):
 def model_spec(resource: Resource) -> ModelSpec:
     """What is stored of a target. Raises ValueError for another kind."""
     return cast("ModelSpec", _spec(resource, ResourceKind.MODEL))
+
+
+def input_of(spec: ModelSpec) -> GivenInput | None:
+    """What was given of how images reach a target; None where nothing was."""
+    return given_input(spec["input"]) if "input" in spec else None
 
 
 def dissector_place(resource: Resource) -> DissectorPlace:

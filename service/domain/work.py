@@ -6,9 +6,10 @@ Most are pieces of a job. The others prepare a registered thing for jobs.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
+from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
@@ -131,10 +132,21 @@ class LayerListing(TypedDict):
     kind: str
 
 
+class InspectedInput(TypedDict):
+    """How images reach a model."""
+
+    values: InputEntries
+    """Every field of its preprocessing, with where its value is from."""
+
+    warnings: list[str]
+
+
 class InspectionResult(TypedDict):
     """What opening a model found."""
 
     layers: list[LayerListing]
+
+    input: NotRequired[InspectedInput]
 
 
 class DissectorCheck(TypedDict):

@@ -15,7 +15,7 @@ from service.domain.jobs import JobRequest
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.domain.specs import model_spec
+from service.domain.specs import input_of, model_spec
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
@@ -92,6 +92,7 @@ class JobPlans:
                 target["sha256"],
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
+                input=input_of(target),
             ),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,

@@ -11,7 +11,7 @@ from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import Resource, ResourceKind
-from service.domain.specs import dissector_place, model_spec, probe_set_spec
+from service.domain.specs import dissector_place, input_of, model_spec, probe_set_spec
 from service.domain.work import DissectorCheck, InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
@@ -48,11 +48,15 @@ def _inspect_model(model: Resource, roots: DataRoots, device: torch.device) -> I
         spec["architecture"],
         spec["sha256"],
         roots=roots,
+        input=input_of(spec),
     )
 
     target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    return {"layers": layers}
+    inspected: InspectionResult = {"layers": layers}
+    if target.input is not None:
+        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+    return inspected
 
 
 def _check_dissector(resource: Resource, roots: DataRoots, device: torch.device) -> DissectorCheck:

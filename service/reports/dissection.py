@@ -9,7 +9,7 @@ from service.analysis.coverage import Coverage
 from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.manifests import images_shown
+from service.domain.manifests import images_shown, input_warnings
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
@@ -74,6 +74,7 @@ def report_dissection(
         *watch_sentences(watched),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
+        *input_warnings(provenance.manifest),
     )
 
     return DissectionReport(

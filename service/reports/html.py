@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
+from service.domain.manifests import input_lines, input_warnings
 from service.reports import svg
 from service.reports.provenance import manifest_lines, method_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
@@ -51,6 +52,8 @@ def _environment() -> Environment:
         "manifest_lines": manifest_lines,
         "purpose_lines": purpose_lines,
         "override_sentence": override_sentence,
+        "input_lines": input_lines,
+        "input_warnings": input_warnings,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

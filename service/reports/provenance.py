@@ -7,6 +7,8 @@ from datetime import datetime
 from service.domain.json_values import JsonObject
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 
+_SHOWN_APART = {"target.input", "target.warnings"}
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -42,10 +44,12 @@ def method_words(method: Method) -> str:
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """A manifest as pairs of dotted name and value."""
+    """A manifest as pairs of dotted name and value. How images reached the target is left to `input_lines`."""
     lines: list[tuple[str, str]] = []
 
     for name, value in manifest.items():
+        if prefix + name in _SHOWN_APART:
+            continue
         if isinstance(value, Mapping):
             lines += manifest_lines(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):

@@ -138,7 +138,8 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     _lock_held(session, lease)
     stored: JsonObject = {}
     if _is_model(session, lease):
-        save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
+        inspected = cast("InspectionResult", result)
+        save_inspection(session, lease.resource_id, layers=inspected["layers"], input=inspected.get("input"))
     elif lease.stage is Preparation.INSPECT:
         check = cast("DissectorCheck", result)
         stored = {"width": check["width"], "notes": check["notes"]}

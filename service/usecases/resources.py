@@ -14,6 +14,7 @@ from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
+from service.domain.input_contract import GivenInput
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
@@ -50,6 +51,9 @@ class NamedCheckpoint:
     sha256: str | None = None
     """What the caller says of its content."""
 
+    input: GivenInput | None = None
+    """How images reach the network, as far as the caller gives it."""
+
 
 def register_model(
     session: Session,
@@ -67,7 +71,7 @@ def register_model(
     For one that is in use there are `readings`.
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
-    another place is the same version, which is from then on read there.
+    another place is the same version, which is from then on read there; with another input it is another version.
     Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
     """
     if name is not None:
@@ -83,8 +87,11 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": sha256}
-    digest = digest_of({"architecture": checkpoint.architecture, "sha256": sha256})
+    content: StoredJson = {"architecture": checkpoint.architecture, "sha256": sha256}
+    if checkpoint.input is not None:
+        content["input"] = checkpoint.input.as_dict()
+    spec = {"checkpoint": str(path), **content}
+    digest = digest_of(content)
     name = f"inline-{digest[:16]}" if name is None else name
     model, is_new = queries.add_resource(
         session, ResourceKind.MODEL, name, digest, spec, place="checkpoint", terms=terms

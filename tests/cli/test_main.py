@@ -70,6 +70,22 @@ def arguments(folder: Path, **changes: str) -> list[str]:
     return ["dissect", *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
+def test_dissect_shows_images_as_it_is_told(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    given = ["--input", "height=96", "--input", "width=64", "--input", "orientation=left"]
+    report = tmp_path / "report.html"
+    options = arguments(folder, out=str(tmp_path / "neurons.json"), report=str(report), draws="0")
+    done = mammodissect(*options, *given)
+    assert done.status == 0, done.stderr
+    assert "mean and std are what timm has for photographs" in " ".join(done.stderr.split())
+    page = Page(report.read_text())
+    assert ["width", "64", "given"] in page.rows["method"]
+    assert ["mean", "0.5, 0.5, 0.5", "library"] in page.rows["method"]
+
+    refused = mammodissect(*options, "--input", "hight=96")
+    assert refused.status != 0
+    assert "Near matches: height" in " ".join(refused.stderr.split())
+
+
 def test_dissect_writes_every_neuron(folder: Path, tmp_path: Path) -> None:
     """In a process of its own, as people run it."""
     out = tmp_path / "neurons.csv"

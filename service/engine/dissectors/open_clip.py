@@ -14,7 +14,8 @@ from torch import Tensor
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.building import building_within
-from service.engine.architectures.libraries import ClipModel, build_open_clip, clip_preprocessing, needs_hub
+from service.engine.architectures.libraries import ClipModel, build_open_clip, needs_hub
+from service.engine.architectures.library_inputs import clip_preprocessing
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
 from service.errors import InvalidInput
 
@@ -16,7 +17,7 @@ class Target:
     """The network under examination, in eval mode on its device."""
 
     module: nn.Module
-    """Maps float32 [B, 3, H, W] to anything; its named modules are the layers."""
+    """Maps float32 [B, channels, H, W] to anything; its named modules are the layers."""
 
     architecture: str
     preprocessing: Preprocessing
@@ -32,6 +33,9 @@ class Target:
 
     shuffled: int | None = None
     """The seed by which the weights were shuffled, if they were."""
+
+    input: InputContract | None = None
+    """Where each value of the preprocessing is from; None where nobody says it."""
 
 
 @dataclass(frozen=True, slots=True)
