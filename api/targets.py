@@ -7,7 +7,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import NamedCheckpoint, find_resource, register_model
+from service.usecases.resources import check_content_known, find_resource, register_model
 
 
 def target_of(
@@ -26,12 +26,15 @@ def target_of(
     if isinstance(target, str):
         return find_resource(session, ResourceKind.MODEL, target, field="target")
 
+    checkpoint = target.named()
+    check_content_known(checkpoint)
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(target.checkpoint, target.architecture, target.sha256),
+        checkpoint,
         name=name,
         roots=roots,
         readings=readings,
+        terms=target.terms(),
     )
     return model

@@ -129,7 +129,7 @@ class Hospital:
         child = ChildProcess(settings, DISSECTION)
         self._host = WorkerHost(self._sessions, settings, self._queue, open_store(settings.artifacts_url), child)
         with transaction(self._sessions) as session:
-            register_dissector(session, name="dissector", path=str(dissector), roots=ANYWHERE)
+            register_dissector(session, self._queue, name="dissector", path=str(dissector), roots=ANYWHERE)
             register_policy(session, "screening", policy)
 
     def __enter__(self) -> "Hospital":

@@ -87,7 +87,7 @@ def _register(sessions: Sessions, files: Samples, few: Samples) -> None:
         register_model(
             session, queue, NamedCheckpoint(str(files.checkpoint), _ARCHITECTURE), name="target", roots=ANYWHERE
         )
-        register_dissector(session, name="dissector", path=str(files.dissector), roots=ANYWHERE)
+        register_dissector(session, queue, name="dissector", path=str(files.dissector), roots=ANYWHERE)
         for name, manifest in (("probes", files.phantoms), ("few", few.phantoms)):
             register_probe_set(
                 session,

@@ -80,7 +80,7 @@ def peak_megabytes(images: int) -> float:
 
     from service.domain.jobs import DissectionOptions
     from service.engine.dissect import dissect
-    from service.engine.networks.protocols import Target
+    from service.engine.networks.protocols import Target, TokenizedText
     from service.engine.probing.probe import ProbingPass
 
     class Pixels:
@@ -88,6 +88,7 @@ def peak_megabytes(images: int) -> float:
 
         preprocessing = Preprocessing(8, 8, (0.0,) * 3, (1.0,) * 3)
         digest = "0" * 64
+        notes = ()
         projection = torch.randn(192, 32, generator=torch.Generator().manual_seed(1))
 
         def embed_images(self, images: torch.Tensor) -> torch.Tensor:
@@ -96,6 +97,9 @@ def peak_megabytes(images: int) -> float:
         def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
             drawn = torch.randn(len(texts), 32, generator=torch.Generator().manual_seed(2))
             return nn.functional.normalize(drawn, dim=1)
+
+        def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+            return [TokenizedText(tuple(map(ord, text)), len(text), len(text)) for text in texts]
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, _UNITS, 3)).eval()

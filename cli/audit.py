@@ -11,9 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import input_options
 from cli.client import Answer, ServiceClient, path_of
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from cli.documents import write_document
+from service.domain.input_contract import GivenInput
 from service.domain.json_values import StoredJson
 from service.errors import InvalidInput, Unavailable
 from service.exits import ExitStatus
@@ -30,6 +32,10 @@ def audit(
         str | None, typer.Option(help="The checkpoint's architecture; default: that of the version in use.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the checkpoint must have.")] = None,
+    input_values: Annotated[
+        list[str] | None,
+        typer.Option("--input", help=f"{input_options.HELP} Default: that of the version in use."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The most seconds to wait.")] = 6 * 3600.0,
     strict: Annotated[bool, typer.Option(help="Treat WARN as FAIL.")] = False,
@@ -43,7 +49,11 @@ def audit(
     _check_folder(junit_file, "junit")
 
     client = connect(url, api_key_file)
-    target = None if checkpoint is None else _target(client, deployment, checkpoint, architecture, sha256)
+    target = (
+        None
+        if checkpoint is None
+        else _target(client, deployment, checkpoint, architecture, sha256, input_options.read_input(input_values))
+    )
     started = client.post("/audits", {"deployment": deployment, "target": target})
     console = Console(markup=False)
     console.print(f"Audit {started['id']} of {deployment} ({started['target']}) by policy {started['policy']}")
@@ -107,12 +117,24 @@ def junit(audit: Answer) -> str:
 
 
 def _target(
-    client: ServiceClient, deployment: str, checkpoint: str, architecture: str | None, sha256: str | None
+    client: ServiceClient,
+    deployment: str,
+    checkpoint: str,
+    architecture: str | None,
+    sha256: str | None,
+    given: GivenInput | None,
 ) -> StoredJson:
+    target: StoredJson = {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
+    if given is not None:
+        target["input"] = given.as_dict()
+
     if architecture is None:
-        in_use = client.get(path_of("deployments", deployment))["target"]
-        architecture = client.get(path_of("models", in_use))["spec"]["architecture"]
-    return {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
+        name = client.get(path_of("deployments", deployment))["target"]
+        in_use = client.get(path_of("models", name))["spec"]
+        target["architecture"] = in_use["architecture"]
+        if given is None and "input" in in_use:
+            target["input"] = in_use["input"]
+    return target
 
 
 def _ended(client: ServiceClient, audit_id: str, timeout: float) -> Answer:

@@ -32,6 +32,9 @@ NETWORKS = {
     "calcifications": ([FROZEN, *LATE, HEAD], "that one, tuned for calcifications alone"),
 }
 COMPARED = (("general", "mammography", "calcifications"), ("mammography", "calcifications"))
+RESEARCH = ["research"]
+"""Synthetic mammograms, what was trained on them, and eight real ones show how the software works, and no more."""
+
 PATCHES = {"size": 1024, "stride": 1024}
 TOP_K = {"phantoms": 24, "mammograms": 12}
 
@@ -127,12 +130,22 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
 def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -> None:
     for name, checkpoint in weights.items():
         client.post(
-            "/models", {"name": name, "checkpoint": str(checkpoint), "architecture": "efficientnet-lite0/384x240"}
+            "/models",
+            {
+                "name": name,
+                "checkpoint": str(checkpoint),
+                "architecture": "efficientnet-lite0/384x240",
+                "allowed_purposes": RESEARCH,
+            },
         )
 
-    client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector)})
-    client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms)})
-    client.post("/probe-sets", {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES})
+    ours: StoredJson = {"licence": "Apache-2.0", "allowed_purposes": RESEARCH}
+    client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector), **ours})
+    client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms), **ours})
+
+    published: StoredJson = {"licence": "CC-BY-3.0", "allowed_purposes": RESEARCH}
+    mammograms: StoredJson = {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES}
+    client.post("/probe-sets", {**mammograms, **published})
     client.wait_for_images("mammograms")
 
 

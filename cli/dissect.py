@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from cli import input_options
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import canonical_layer
+from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
+from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ def dissect(
         int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, with this seed.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
+    input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
@@ -56,9 +61,20 @@ def dissect(
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
     halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="Text with one {} for a concept's name; repeat it, and their embeddings are averaged."),
+    ] = None,
+    synonyms: Annotated[bool, typer.Option("--synonyms", help="A concept's synonyms count as its text does.")] = False,
+    subtract_empty: Annotated[
+        bool, typer.Option("--subtract-empty", help="Subtract the similarity to the templates without a name.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 8,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; each begins a new batch.")] = 256,
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="What it is for, as the report says it. Left out: research.")
+    ] = None,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
     from service.probes.measuring import read_patches
@@ -70,12 +86,13 @@ def dissect(
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
-    asked_method = Method.of(similarity, pooling=pooling, top_k=top_k)
+    prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
+    asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
     chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256, shuffled),
+        target=TargetSpec(checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values)),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,
@@ -93,7 +110,9 @@ def dissect(
 
     console = Console(stderr=True, markup=False)
     with ProgressBars(console) as bars:
-        result, manifest = run_dissection(plan, bars)
+        result, made = run_dissection(plan, bars)
+    job_purpose = JobPurpose(purpose or DEFAULT_PURPOSE, is_default=purpose is None)
+    manifest: JobManifest = {**made, **job_purpose.as_dict()}
 
     write_export(result, concepts, out, file_format)
     if report is not None:
@@ -102,10 +121,23 @@ def dissect(
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
     console.print(_inferred(result))
+    for warning in input_warnings(manifest):
+        console.print(warning)
     for line in _independent(probes, result):
         console.print(line)
     if result.images_skipped:
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
+
+
+def _prompts(
+    templates: list[str] | None, concepts: ConceptSet, *, synonyms: bool, subtract_empty: bool
+) -> Prompts | None:
+    """The prompts that were asked for, if any; what is wrong with them is better known before hours of work."""
+    prompts = Prompts.of(templates or (PLACEHOLDER,), synonyms=synonyms, subtract_empty=subtract_empty, field="prompts")
+    if prompts.are_plain:
+        return None
+    check_texts(concepts, prompts)
+    return prompts
 
 
 def _inferred(result: Dissection) -> str:

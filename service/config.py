@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         default=6 * 3600.0, gt=0, description="The longest time (seconds) for one work item."
     )
     inspect_time_limit_s: float = Field(
-        default=300.0, gt=0, description="The longest time (seconds) to open a registered model and list its layers."
+        default=300.0, gt=0, description="The longest time (seconds) to open a registered model or dissector."
     )
     memory_limit_mb: int = Field(
         default=0, ge=0, description="The most memory (MB) for a worker's computation; 0: 80 % of the machine's memory."

@@ -23,7 +23,9 @@
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     │   ├── NotMeasured           a probe set's images are still to be measured, for its patches
-    │   └── NotFetched            a model's source is still to be fetched
+    │   ├── NotFetched            a model's source is still to be fetched
+    │   ├── PartRefused           a worker could not open a registered model or dissector
+    │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
@@ -252,6 +254,18 @@ class NotFetched(Conflict):
     """A model's source is still to be fetched, so nobody knows its content."""
 
     code, title = "not-fetched", "Model not fetched yet"
+
+
+class PartRefused(Conflict):
+    """A worker could not open a registered model or dissector; the detail says why."""
+
+    code, title = "part-refused", "Refused when it was opened"
+
+
+class PurposeNotAllowed(Conflict):
+    """What is stated of a part of the job does not allow what the job is for; the detail names part and licence."""
+
+    code, title = "purpose-not-allowed", "Purpose not allowed"
 
 
 class Unauthorized(DissectError):

@@ -26,7 +26,9 @@ def post_audit(
     def start() -> Audit:
         deployment = deployments.find_deployment(session, body.deployment)
         target = None if body.target is None else target_of(session, queue, roots, body.target, readings=readings)
-        return audits.start_audit(session, queue, deployment, Occasion("request", target), roots, readings)
+        reason = None if body.override_purpose is None else body.override_purpose.reason
+        occasion = Occasion("request", target, override_reason=reason)
+        return audits.start_audit(session, queue, deployment, occasion, roots, readings)
 
     audit = readings.complete(session, start)
     response.headers["Location"] = f"/audits/{audit.id}"

@@ -84,7 +84,7 @@ def read_deployment(name: str, session: SessionDep) -> DeploymentOut:
 def change_deployment(
     name: str, body: DeploymentChangeIn, session: SessionDep, roots: RootsDep, readings: ReadingsDep
 ) -> DeploymentOut:
-    """Change the policy, alert budget or registry name. Running audits keep the policy they began with."""
+    """Change the policy, alert budget, registry name or purpose. Running audits keep what they began with."""
     change = partial(
         deployments.change_deployment,
         session,
@@ -92,6 +92,8 @@ def change_deployment(
         policy=body.policy,
         alert_budget=body.alert_budget,
         registered_model=body.registered_model,
+        purpose=body.purpose,
+        override_reason=None if body.override_purpose is None else body.override_purpose.reason,
         roots=roots,
         readings=readings,
     )
@@ -107,7 +109,10 @@ def deploy_version(
     def deploy() -> tuple[Deployment, Audit | None]:
         deployments.find_deployment(session, name)
         target = target_of(session, queue, roots, body.target, name=name, readings=readings)
-        deployment = deployments.deploy_version(session, name, target)
+        override = body.override_purpose
+        deployment = deployments.deploy_version(
+            session, name, target, override_reason=None if override is None else override.reason
+        )
         if not body.audit:
             return deployment, None
 

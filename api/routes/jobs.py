@@ -32,7 +32,10 @@ def post_job(
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> JobOut:
-    """Start a dissection. The answer comes at once; a worker runs the dissection."""
+    """Start a dissection. The answer comes at once; a worker runs the dissection.
+
+    409 `purpose-not-allowed` if a part may not be used for the job's purpose and nothing overrides that.
+    """
     target = body.target
     if isinstance(target, CheckpointIn):
         target = target_of(session, queue, roots, target).reference
@@ -40,7 +43,7 @@ def post_job(
         session,
         queue,
         body.submission(target, settings),
-        request=body.model_dump(mode="json"),
+        request=body.as_asked(),
         idempotency_key=idempotency_key,
     )
 

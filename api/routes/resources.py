@@ -11,19 +11,24 @@ from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
+    DissectorOut,
+    InputValueOut,
     LayerInfoOut,
     ModelIn,
     ModelOut,
     ProbeSetIn,
     ProbeSetOut,
     ResourceOut,
+    StatedOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_inspection
+from service.db.resources import find_input, find_inspection
+from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
 from service.usecases.preparations import measure_again, prepare, problem_of
+from service.usecases.states import standing_of, states_of
 from service.usecases.trail import annotate
 
 models = APIRouter(prefix="/models", tags=["models"], route_class=OneThreadRoute)
@@ -40,6 +45,8 @@ def register_model(
 ) -> ModelOut:
     """Register a checkpoint; a worker then lists its layers. The same content again returns that model with 200.
 
+    Other terms then replace those of that version.
+
     If the file has moved, the service reads it at its new path from then on. A source (s3://, https://, models:/,
     runs:/, mlflow-artifacts:/) without `sha256` is fetched by a worker first: until then `spec.sha256` is null, and
     requests for a dissection of the model get 409 `not-fetched`.
@@ -47,9 +54,10 @@ def register_model(
     model, new = resources.register_model(
         session,
         queue,
-        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
+        body.named(),
         name=body.name,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/models", model, new=new)
@@ -59,9 +67,9 @@ def register_model(
 @models.get("")
 def list_models(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[ResourceOut]:
+) -> PageOut[StatedOut]:
     """All models, newest first."""
-    return _page(session, ResourceKind.MODEL, request, response, limit, cursor)
+    return _stated_page(session, ResourceKind.MODEL, request, response, limit, cursor)
 
 
 @models.get("/{name}")
@@ -79,25 +87,42 @@ def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
 
 
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
-def register_dissector(body: DissectorIn, session: SessionDep, roots: RootsDep, response: Response) -> ResourceOut:
-    """Register a dissector directory. If it has moved, the service reads it at its new path from then on."""
-    dissector, new = resources.register_dissector(session, name=body.name, path=body.path, roots=roots)
+def register_dissector(
+    body: DissectorIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
+) -> DissectorOut:
+    """Register a dissector directory; a worker then opens it. Its `state` says whether that worked.
+
+    If it has moved, the service reads it at its new path from then on.
+    """
+    prompts = None if body.prompts is None else body.prompts.prompts("prompts")
+    dissector, new = resources.register_dissector(
+        session, queue, name=body.name, path=body.path, roots=roots, prompts=prompts, terms=body.terms()
+    )
+
     _describe(session, response, "/dissectors", dissector, new=new)
-    return ResourceOut.of(dissector)
+    return _dissector(session, dissector)
 
 
 @dissectors.get("")
 def list_dissectors(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[ResourceOut]:
+) -> PageOut[StatedOut]:
     """All dissectors, newest first."""
-    return _page(session, ResourceKind.DISSECTOR, request, response, limit, cursor)
+    return _stated_page(session, ResourceKind.DISSECTOR, request, response, limit, cursor)
 
 
 @dissectors.get("/{name}")
-def read_dissector(name: Ref, session: SessionDep) -> ResourceOut:
-    """One dissector."""
-    return ResourceOut.of(resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name"))
+def read_dissector(name: Ref, session: SessionDep) -> DissectorOut:
+    """One dissector, with the reason if a worker could not open it."""
+    return _dissector(session, resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name"))
+
+
+@dissectors.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
+def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> DissectorOut:
+    """Ask a worker to open the dissector again, unless one is doing so."""
+    dissector = resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name")
+    prepare(session, queue, dissector, Preparation.INSPECT)
+    return _dissector(session, dissector)
 
 
 @probe_sets.post("", status_code=status.HTTP_201_CREATED)
@@ -116,6 +141,7 @@ def register_probe_set(
         patches=body.grid(),
         on_unreadable=body.on_unreadable,
         roots=roots,
+        terms=body.terms(),
     )
 
     _describe(session, response, "/probe-sets", probe_set, new=new)
@@ -151,7 +177,8 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
 def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
     """Register a list of concepts."""
-    concept_set, new = resources.register_concept_set(session, concept_set_from_entries(body.name, body.concepts))
+    parsed = concept_set_from_entries(body.name, body.concepts)
+    concept_set, new = resources.register_concept_set(session, parsed, body.terms())
     _describe(session, response, "/concept-sets", concept_set, new=new)
     return ResourceOut.of(concept_set, brief=True)
 
@@ -172,7 +199,9 @@ def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
 
 def _describe(session: Session, response: Response, collection: str, resource: Resource, *, new: bool) -> None:
     response.headers["Location"] = f"{collection}/{resource.reference}"
-    annotate(session, after=resource.digest)
+    replaced = resource.replaced_terms
+    before = None if replaced is None else resources.digest_of_registration(resource, replaced)
+    annotate(session, before=before, after=resources.digest_of_registration(resource))
     if not new:
         response.status_code = status.HTTP_200_OK
 
@@ -185,11 +214,39 @@ def _page(
     return PageOut[ResourceOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
+def _stated_page(
+    session: Session, kind: ResourceKind, request: Request, response: Response, limit: int, cursor: str | None
+) -> PageOut[StatedOut]:
+    page = resources.list_resources(session, kind, limit=limit, after=decode_cursor(cursor))
+    states = states_of(session, page.items)
+    items = [
+        StatedOut(**ResourceOut.of(resource).model_dump(), state=states.get(resource.id)) for resource in page.items
+    ]
+    return PageOut[StatedOut](items=items, next=next_cursor(request, response, page.next_position))
+
+
+def _dissector(session: Session, dissector: Resource) -> DissectorOut:
+    state, problem = standing_of(session, dissector)
+    check = find_check(session, dissector.id)
+    notes = None if check is None else check["notes"]
+    return DissectorOut(**ResourceOut.of(dissector).model_dump(), state=state, problem=problem, notes=notes)
+
+
 def _model(session: Session, model: Resource) -> ModelOut:
     inspection = find_inspection(session, model.id)
     layers, problem = inspection if inspection is not None else (None, None)
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
-    return ModelOut(**ResourceOut.of(model).model_dump(), layers=layer_infos, problem=problem)
+    state, _ = standing_of(session, model)
+    inspected = find_input(session, model.id)
+    values = None if inspected is None else inspected["values"]
+    return ModelOut(
+        **ResourceOut.of(model).model_dump(),
+        state=state,
+        input=None if values is None else {name: InputValueOut(**value) for name, value in values.items()},
+        warnings=[] if inspected is None else inspected["warnings"],
+        layers=layer_infos,
+        problem=problem,
+    )
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.schemas.base import Body, GivenReason, Name, Person, Reference
+from api.schemas.base import Body, GivenReason, Name, OverrideIn, Person, Reference
 from api.schemas.resources import CheckpointIn
 from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
@@ -21,6 +21,7 @@ class AuditIn(Body):
 
     deployment: Name
     target: Reference | CheckpointIn | None = None
+    override_purpose: OverrideIn | None = None
 
 
 class AcknowledgementIn(Body):

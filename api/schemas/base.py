@@ -23,3 +23,9 @@ class FromDomain(BaseModel):
     """Part of an answer, read from the domain's own object."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class OverrideIn(Body):
+    """Use parts of a job for a purpose that their terms do not allow."""
+
+    reason: GivenReason

@@ -7,12 +7,13 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from api.schemas.audits import AuditBriefOut
-from api.schemas.base import Body, GivenReason, Name, Person, Reference
-from api.schemas.jobs import JobIn
+from api.schemas.base import Body, GivenReason, Name, OverrideIn, Person, Reference
+from api.schemas.jobs import JobIn, PurposeOut
 from api.schemas.resources import CheckpointIn
 from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, Trigger
 from service.domain.json_values import StoredJson
 from service.domain.policies import Verdict
+from service.domain.purposes import Purpose
 
 
 class DeploymentIn(Body):
@@ -37,6 +38,10 @@ class DeploymentChangeIn(Body):
     policy: Reference | None = None
     registered_model: str | None = Field(default=None, min_length=1, max_length=250)
     alert_budget: int | None = Field(default=None, ge=1, le=1_000)
+    purpose: Purpose | None = Field(default=None, description="What its audits are for; every part has to allow it.")
+    override_purpose: OverrideIn | None = Field(
+        default=None, description="Why parts are used that do not allow the purpose."
+    )
 
 
 class VersionIn(Body):
@@ -44,6 +49,9 @@ class VersionIn(Body):
 
     target: Reference | CheckpointIn
     audit: bool = True
+    override_purpose: OverrideIn | None = Field(
+        default=None, description="Why parts are used that do not allow the deployment's purpose."
+    )
 
 
 class BaselineIn(Body):
@@ -74,7 +82,7 @@ class SnoozeOut(BaseModel):
         return cls.model_validate(snooze, from_attributes=True)
 
 
-class DeploymentBriefOut(BaseModel):
+class DeploymentBriefOut(PurposeOut):
     """A deployed model and how it is audited. Its layers are in GET /deployments/{name}."""
 
     id: UUID
@@ -97,6 +105,7 @@ class DeploymentBriefOut(BaseModel):
         """The values of the fields that every deployment has on the wire."""
         request = deployment.request
         return {
+            **cls.purpose_fields_of(request.purpose),
             "id": deployment.id,
             "name": deployment.name,
             "target": deployment.target.reference,

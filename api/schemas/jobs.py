@@ -6,13 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.base import Body, LayerName, Name, Reference
-from api.schemas.resources import CheckpointIn
+from api.schemas.base import Body, LayerName, Name, OverrideIn, Reference
+from api.schemas.resources import CheckpointIn, PromptsIn, TermsOut
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.json_values import StoredJson
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
+from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
 from service.usecases.jobs import JobSubmission
 
 
@@ -30,11 +31,21 @@ class MethodIn(Body):
     )
     temperature: float | None = Field(default=None, gt=0, le=1_000, allow_inf_nan=False)
     lam: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
+    prompts: PromptsIn | None = Field(
+        default=None,
+        description="Left out: those that the dissector was registered with. A single template {}: the concepts' texts "
+        "alone, whatever the dissector was registered with.",
+    )
 
     def method(self) -> Method:
-        """The method in the domain's words."""
+        """The method in the domain's words. Raises InvalidInput for prompts that cannot be used."""
         return Method.of(
-            self.similarity, pooling=self.pooling, top_k=self.top_k, temperature=self.temperature, lam=self.lam
+            self.similarity,
+            pooling=self.pooling,
+            top_k=self.top_k,
+            temperature=self.temperature,
+            lam=self.lam,
+            prompts=None if self.prompts is None else self.prompts.prompts("method.prompts"),
         )
 
 
@@ -95,6 +106,18 @@ class JobIn(Body):
         default=0, ge=-100, le=100, description="Jobs with a higher priority go first, in whatever queue."
     )
 
+    purpose: Purpose | None = Field(
+        default=None, description=f"What it is for; every part has to allow it. Left out: {DEFAULT_PURPOSE}."
+    )
+    override_purpose: OverrideIn | None = Field(
+        default=None, description="Why parts are used that do not allow the purpose."
+    )
+
+    def as_asked(self) -> StoredJson:
+        """The request by which a repeated idempotency key is recognised, also one that an earlier release got."""
+        newer = {name for name in ("purpose", "override_purpose") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=newer)
+
     def submission(self, target: str, settings: Settings) -> JobSubmission:
         """The submission in the domain's words, on that registered target."""
         return JobSubmission(
@@ -113,7 +136,33 @@ class JobIn(Body):
             shard_size=self.shard_size or settings.shard_size,
             queue=self.queue,
             priority=self.priority,
+            purpose=self.purpose,
+            override_reason=None if self.override_purpose is None else self.override_purpose.reason,
         )
+
+
+class OverrideOut(BaseModel):
+    """Somebody used parts for a purpose that they do not allow: why, and which (none where all allow it)."""
+
+    reason: str
+    parts: list[str]
+
+
+class PurposeOut(BaseModel):
+    """What dissections are for; null where an earlier release, which asked for no purpose, stored it.
+
+    `purpose_from` is `default` where nobody said it.
+    """
+
+    purpose: Purpose | None
+    purpose_from: AskedBy | None
+    override_purpose: OverrideOut | None
+
+    @classmethod
+    def purpose_fields_of(cls, purpose: JobPurpose | None) -> StoredJson:
+        """The values of these fields."""
+        entries: StoredJson = {} if purpose is None else {**purpose.as_dict()}
+        return {name: entries.get(name) for name in ("purpose", "purpose_from", "override_purpose")}
 
 
 class StageOut(BaseModel):
@@ -130,7 +179,7 @@ class StageOut(BaseModel):
     expected_end: datetime | None
 
 
-class JobBriefOut(BaseModel):
+class JobBriefOut(PurposeOut):
     """A job's present state. GET /jobs/{id} has its layers and what produced its result."""
 
     id: UUID
@@ -161,6 +210,7 @@ class JobBriefOut(BaseModel):
         request = job.request
         options = request.options
         return {
+            **cls.purpose_fields_of(request.purpose),
             "id": job.id,
             "status": job.status,
             "replay_of": job.replay_of,
@@ -191,17 +241,21 @@ class JobBriefOut(BaseModel):
 
 
 class JobOut(JobBriefOut):
-    """A job with its layers and what produced its result."""
+    """A job with its layers, what was stated of its parts when it was accepted, and what produced its result."""
 
     layers: list[str] | Literal["all"]
+    terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The job on the wire."""
         layers = job.request.options.layers
+        purpose = job.request.purpose
+        terms = None if purpose is None else {part: TermsOut.of(stated) for part, stated in purpose.terms.items()}
         return cls(
             **cls.fields_of(job),
             layers="all" if layers is None else list(layers),
+            terms=terms,
             manifest=None if job.manifest is None else dict(job.manifest),
         )

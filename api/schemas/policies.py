@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from api.schemas.base import Body, Name
-from api.schemas.resources import ResourceOut
+from api.schemas.resources import VersionOut
 
 
 class PolicyIn(Body):
@@ -26,5 +26,5 @@ class PolicyIn(Body):
     )
 
 
-class PolicyOut(ResourceOut):
+class PolicyOut(VersionOut):
     """One version of a policy; `spec` is the policy. Lists count its rules."""

@@ -1,19 +1,91 @@
 """The JSON of registered things, and how it maps to the domain."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import Body, Name
+from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
 from service.domain.json_values import StoredJson
+from service.domain.preprocessing import Orientation, PadSide, Resize, Scale, Window
 from service.domain.probes import PatchGrid
-from service.domain.resources import Resource, ResourceKind
+from service.domain.prompts import PLACEHOLDER, Prompts
+from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
+from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
+from service.usecases.resources import NamedCheckpoint
 
 
-class CheckpointIn(Body):
+class InputIn(Body):
+    """How images reach a network. Of what is given in part, the rest comes from the configuration of its library."""
+
+    height: int | None = Field(default=None, ge=LEAST_SIDE, le=GREATEST_SIDE, description="In pixels.")
+    width: int | None = Field(default=None, ge=LEAST_SIDE, le=GREATEST_SIDE, description="In pixels.")
+    channels: Literal[1, 3] | None = Field(default=None, description="All of them are the same grey image.")
+    resize: Resize | None = Field(
+        default=None, description="`pad` keeps the image's shape and fills with air; `none` leaves the image's size."
+    )
+    pad_side: PadSide | Literal["centre"] | None = Field(
+        default=None, description="Where `pad` puts air; `centre` is another word for `both`."
+    )
+    crop_to_breast: bool | None = Field(default=None, description="Cut the air around the breast off; only of DICOM.")
+    orientation: Orientation | None = Field(default=None, description="Which way breasts face; mirrored where need be.")
+    window: Window | None = Field(
+        default=None, description="`voi`: what the DICOM header's VOI table or window shows; `stored`: all values."
+    )
+    padding_as_air: bool | None = Field(default=None, description="Pixels with DICOM's Pixel Padding Value are air.")
+    scale: Scale | None = Field(
+        default=None,
+        description="`unit`: to 0 to 1; `min_max`: each image to 0 to 1; `range`: to range_low to range_high.",
+    )
+    range_low: float | None = Field(default=None, description="What black becomes.")
+    range_high: float | None = Field(default=None, description="What white becomes.")
+    mean: float | list[float] | None = Field(default=None, description="For all channels, or for each.")
+    std: float | list[float] | None = Field(default=None, description="For all channels, or for each.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def check(cls, values: object) -> object:
+        """Raises InvalidInput for what makes no contract, in the words that the command line uses, too."""
+        if isinstance(values, Mapping):
+            given_input(values)
+        return values
+
+    def given(self) -> GivenInput:
+        """The input in the domain's words."""
+        return given_input(self.model_dump())
+
+
+class TermsIn(Body):
+    """What you state of what you register. It is no part of the content.
+
+    The same content registered again with other terms: they replace those of that version, and `replaced_terms` shows
+    what was stated before.
+    """
+
+    licence: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_LICENCE,
+        description="An SPDX identifier or free text. Left out: what was stated before, if anything.",
+        examples=["CC-BY-NC-4.0"],
+    )
+    allowed_purposes: list[Purpose] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=len(Purpose),
+        description="What jobs may use it for. Left out: what was stated before; if nothing, every purpose.",
+    )
+
+    def terms(self) -> Terms:
+        """The terms in the domain's words. Raises InvalidInput."""
+        return state_terms(self.licence, self.allowed_purposes)
+
+
+class CheckpointIn(TermsIn):
     """A weights file and the architecture it belongs to."""
 
     checkpoint: str = Field(
@@ -25,6 +97,17 @@ class CheckpointIn(Body):
     sha256: str | None = Field(
         default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."
     )
+    input: InputIn | None = Field(
+        default=None,
+        description="How images reach the network; another input makes another version. Without it, and where the "
+        "library's configuration is for photographs, the answer carries a warning.",
+        examples=[{"height": 384, "width": 240, "mean": 0.3, "std": 0.25}],
+    )
+
+    def named(self) -> NamedCheckpoint:
+        """The checkpoint in the service's words."""
+        given = None if self.input is None else self.input.given()
+        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, given)
 
 
 class ModelIn(CheckpointIn):
@@ -33,11 +116,32 @@ class ModelIn(CheckpointIn):
     name: Name = Field(examples=["screening-b5"])
 
 
-class DissectorIn(Body):
+class PromptsIn(Body):
+    """How the names of concepts become the texts that the dissector reads. Their embeddings are averaged."""
+
+    templates: list[str] = Field(
+        default=[PLACEHOLDER],
+        description="Each with one {} for a concept's name.",
+        examples=[["a mammogram showing {}", "{} in the breast"]],
+    )
+    synonyms: bool = Field(default=False, description="Whether a concept's synonyms count as its text does.")
+    subtract_empty: bool = Field(
+        default=False, description="Subtract the similarity to the templates without a name (adaptive cosine)."
+    )
+
+    def prompts(self, field: str) -> Prompts:
+        """The prompts in the domain's words. field: what the caller calls them. Raises InvalidInput."""
+        return Prompts.of(self.templates, synonyms=self.synonyms, subtract_empty=self.subtract_empty, field=field)
+
+
+class DissectorIn(TermsIn):
     """A dissector directory to register."""
 
     name: Name = Field(examples=["mammo-clip-b5"])
     path: str = Field(description="Absolute path of the directory.", examples=["/dissectors/mammo-clip-b5"])
+    prompts: PromptsIn | None = Field(
+        default=None, description="The prompts of jobs that give none. They are part of the content."
+    )
 
 
 class PatchesIn(Body):
@@ -47,7 +151,7 @@ class PatchesIn(Body):
     stride: int = Field(ge=1, le=16_384)
 
 
-class ProbeSetIn(Body):
+class ProbeSetIn(TermsIn):
     """A manifest of images to register."""
 
     name: Name = Field(examples=["vindr-test"])
@@ -64,7 +168,7 @@ class ProbeSetIn(Body):
         return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
 
 
-class ConceptSetIn(Body):
+class ConceptSetIn(TermsIn):
     """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
 
     name: Name = Field(examples=["my-concepts"])
@@ -75,8 +179,21 @@ class ConceptSetIn(Body):
     )
 
 
-class ResourceOut(BaseModel):
-    """One version of a registered resource."""
+class TermsOut(BaseModel):
+    """What is stated of a registered thing; `allowed_purposes_from` is `default` where nobody stated any."""
+
+    licence: str | None
+    allowed_purposes: list[Purpose]
+    allowed_purposes_from: StatedBy
+
+    @classmethod
+    def of(cls, terms: Terms) -> Self:
+        """The terms on the wire."""
+        return cls.model_validate(terms.as_dict())
+
+
+class VersionOut(BaseModel):
+    """One version of what is registered under a name."""
 
     id: UUID
     name: str
@@ -103,6 +220,45 @@ class ResourceOut(BaseModel):
         )
 
 
+class ResourceOut(VersionOut):
+    """One version of a model, dissector, probe set or concept set, and what is stated of it.
+
+    `replaced_terms` is what was stated before, in the answer to the registration that changed it, and else null.
+    """
+
+    licence: str | None
+    allowed_purposes: list[Purpose]
+    allowed_purposes_from: StatedBy
+    replaced_terms: TermsOut | None = None
+
+    @classmethod
+    def of(cls, resource: Resource, *, brief: bool = False) -> Self:
+        """brief: a concept set's concepts are counted, not listed."""
+        version = VersionOut.of(resource, brief=brief)
+        replaced = resource.replaced_terms
+        return cls(
+            **version.model_dump(),
+            **resource.terms.as_dict(),
+            replaced_terms=None if replaced is None else TermsOut.of(replaced),
+        )
+
+
+class StatedOut(ResourceOut):
+    """A model or a dissector with its `state`: whether a worker could open it.
+
+    Null where this release has not been asked to: then it may be used, and a job finds out.
+    """
+
+    state: ResourceState | None = None
+
+
+class DissectorOut(StatedOut):
+    """A dissector; `problem` says why a worker refused it, `notes` what one that opened it concluded or decided."""
+
+    problem: dict[str, str] | None = None
+    notes: list[str] | None = None
+
+
 class LayerInfoOut(BaseModel):
     """A layer that can be dissected."""
 
@@ -111,9 +267,22 @@ class LayerInfoOut(BaseModel):
     kind: str
 
 
-class ModelOut(ResourceOut):
-    """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
+class InputValueOut(BaseModel):
+    """A value of how images reach a network, and where it is from."""
 
+    value: str | bool | int | float | list[float]
+    origin: Origin
+
+
+class ModelOut(StatedOut):
+    """A target; `layers` and `input` are null until a worker has opened it, `problem` says why it could not.
+
+    `input` has every field of how images reach it. Models that an earlier release opened have none until they are
+    inspected again. `warnings` says what of it was not given and may be wrong.
+    """
+
+    input: dict[str, InputValueOut] | None = None
+    warnings: list[str] = Field(default_factory=list)
     layers: list[LayerInfoOut] | None = None
     problem: dict[str, str] | None = None
 

@@ -97,6 +97,9 @@ def _parts(job: Job) -> dict[str, _Part]:
     request = job.request
     evidence = request.options.evidence
 
+    method = request.options.method
+    numbers = {name: value for name, value in method.as_dict().items() if name != "prompts"}
+
     digests = {
         "dissector": (_within(manifest, "dissector", "digest"), request.dissector),
         "probe_set": (_within(manifest, "probe_set", "digest"), request.probe_set),
@@ -104,7 +107,8 @@ def _parts(job: Job) -> dict[str, _Part]:
     }
     plain = {
         "probe_set.images": _within(manifest, "probe_set", "images"),
-        **{f"method.{name}": value for name, value in request.options.method.as_dict().items()},
+        **{f"method.{name}": value for name, value in numbers.items()},
+        "method.prompts": "none" if method.prompts is None else method.prompts.words,
         "evidence.resamples": evidence.resamples,
         "evidence.halves": evidence.halves,
         "seed": _within(manifest, "seed"),

@@ -5,10 +5,13 @@ from importlib.resources import files
 
 from service.concepts.parse import parse_concept_set
 from service.domain.concepts import ConceptSet
+from service.domain.purposes import Purpose, Terms
 from service.errors import NotFound
 
 _FILES = {"bi-rads": "bi_rads.csv"}
 BUILTIN: tuple[str, ...] = tuple(_FILES)
+BUILTIN_TERMS = Terms("Apache-2.0", tuple(Purpose))
+"""They were written for this software and have its licence."""
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 from uuid import UUID
 
 from sqlalchemy import Row, Table, func, select, update
@@ -27,6 +27,7 @@ from service.domain.jobs import (
 )
 from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
+from service.domain.purposes import JobPurpose, PurposeEntries
 from service.domain.resources import Resource
 
 _JOBS = cast("Table", JobRow.__table__)
@@ -190,11 +191,14 @@ class StoredRequest(TypedDict):
     queue: str
     priority: int
 
+    purpose: NotRequired[PurposeEntries]
+    """Earlier releases wrote none."""
+
 
 def request_as_json(request: JobRequest) -> StoredRequest:
     """JSON values that `request_from_json` turns into an equal request."""
     options = request.options
-    return {
+    stored: StoredRequest = {
         "target": request.target,
         "dissector": request.dissector,
         "probe_set": request.probe_set,
@@ -210,14 +214,18 @@ def request_as_json(request: JobRequest) -> StoredRequest:
         "queue": request.queue,
         "priority": request.priority,
     }
+    if request.purpose is not None:
+        stored["purpose"] = request.purpose.as_dict()
+    return stored
 
 
 def request_from_json(stored: StoredRequest) -> JobRequest:
     """The request that was stored."""
     layers = stored["layers"]
+    purpose = stored.get("purpose")
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
-        method=Method(**stored["method"]),
+        method=Method.from_dict(stored["method"]),
         concepts_per_neuron=stored["concepts_per_neuron"],
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),
@@ -233,6 +241,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
         shard_size=stored["shard_size"],
         queue=stored["queue"],
         priority=stored["priority"],
+        purpose=None if purpose is None else JobPurpose.from_dict(purpose),
     )
 
 

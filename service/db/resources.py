@@ -1,10 +1,11 @@
 """Queries on registered resources and model inspections."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, or_, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.orm import Session
 
@@ -13,18 +14,30 @@ from service.db.tables import InspectionRow, ResourceRow
 from service.domain.digests import digest_of
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
+from service.domain.purposes import Terms, purposes_of
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import LayerListing, Preparation
+from service.domain.work import InspectedInput, LayerListing, Preparation
 from service.errors import ProblemFields
+
+_NOTHING_STATED = Terms()
 
 
 def add_resource(
-    session: Session, kind: ResourceKind, name: str, digest: str, spec: JsonObject, *, place: str | None = None
+    session: Session,
+    kind: ResourceKind,
+    name: str,
+    digest: str,
+    spec: JsonObject,
+    *,
+    place: str | None = None,
+    terms: Terms = _NOTHING_STATED,
 ) -> tuple[Resource, bool]:
     """Register content under a name: the version that already holds it, or a new one. Second value: is it new?
 
     place: the entry of the specification that says where the content lies. It is no content: a version that already
     holds the content is from then on read where it was seen last. Only for content of which every byte was digested.
+    terms: what is stated of it; what they say replaces what was stated of the version before, which is then its
+    `replaced_terms`. A new version of which nothing is stated has the terms of the same content under another name.
     """
     _lock_name(session, kind, name)
 
@@ -36,10 +49,11 @@ def add_resource(
             kept = {name: value for name, value in existing.spec.items() if name not in _OF_PLACE}
             existing.spec = {**kept, place: spec[place]}
             session.flush()
-        return _resource(existing), False
+        return _restated(session, existing, terms), False
 
     newest = session.scalar(select(func.max(ResourceRow.version)).where(*same_name)) or 0
     row = ResourceRow(kind=kind, name=name, version=newest + 1, digest=digest, spec=spec)
+    _state(row, terms if terms.stated else _terms_of_content(session, kind, digest))
     session.add(row)
     session.flush()
     return _resource(row), True
@@ -75,6 +89,32 @@ def note_content(session: Session, identifier: UUID, digest: str, spec: JsonObje
     return _resource(row)
 
 
+def _restated(session: Session, row: ResourceRow, statement: Terms) -> Resource:
+    before = _terms(row.licence, row.allowed_purposes)
+    after = before.changed_by(statement)
+    if after == before:
+        return _resource(row)
+
+    _state(row, after)
+    session.flush()
+    return replace(_resource(row), replaced_terms=before)
+
+
+def _state(row: ResourceRow, terms: Terms) -> None:
+    row.licence = terms.licence
+    row.allowed_purposes = None if terms.allowed_purposes is None else list(map(str, terms.allowed_purposes))
+
+
+def _terms_of_content(session: Session, kind: ResourceKind, digest: str) -> Terms:
+    """What was stated last of that content, under whatever name."""
+    stated = or_(ResourceRow.licence.is_not(None), ResourceRow.allowed_purposes.is_not(None))
+    query = select(ResourceRow.licence, ResourceRow.allowed_purposes).where(
+        ResourceRow.kind == kind, ResourceRow.digest == digest, stated
+    )
+    row = session.execute(query.order_by(ResourceRow.id.desc()).limit(1)).first()
+    return _NOTHING_STATED if row is None else _terms(row.licence, row.allowed_purposes)
+
+
 def find_resource(session: Session, kind: ResourceKind, name: str, version: int | None) -> Resource | None:
     """That version of a name, or its newest."""
     query = select(ResourceRow).where(ResourceRow.kind == kind, ResourceRow.name == name)
@@ -87,7 +127,7 @@ def find_resource(session: Session, kind: ResourceKind, name: str, version: int 
 _FIND = text(
     """
     SELECT DISTINCT ON (kind) id, kind, name, resources.version, digest,
-      CASE kind WHEN 'concept_set' THEN '{}'::jsonb ELSE spec END, created_at
+      CASE kind WHEN 'concept_set' THEN '{}'::jsonb ELSE spec END AS spec, created_at, licence, allowed_purposes
     FROM resources
       JOIN unnest(CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:versions AS int[]))
         AS wanted (kind, name, version)
@@ -111,7 +151,7 @@ def find_resources(
         "versions": [version for _, version in versions.values()],
     }
     rows = session.execute(_FIND, parameters)
-    return {ResourceKind(kind): Resource(id_, ResourceKind(kind), *columns) for id_, kind, *columns in rows}
+    return {ResourceKind(row.kind): _resource(row) for row in rows}
 
 
 def get_resource(session: Session, identifier: UUID) -> Resource:
@@ -143,6 +183,8 @@ _BESIDE_SPEC = (
     ResourceRow.version,
     ResourceRow.digest,
     ResourceRow.created_at,
+    ResourceRow.licence,
+    ResourceRow.allowed_purposes,
 )
 
 
@@ -167,15 +209,21 @@ def find_inspection(
     return None if row is None else (row.layers, row.problem)
 
 
+def find_input(session: Session, model_id: UUID) -> InspectedInput | None:
+    """How images reach a model; None while no worker has opened it, or only one of an earlier release."""
+    return session.scalar(select(InspectionRow.input).where(InspectionRow.model_id == model_id))
+
+
 def save_inspection(
     session: Session,
     model_id: UUID,
     *,
     layers: Sequence[LayerListing] | None = None,
+    input: InspectedInput | None = None,  # noqa: A002 - as it is called everywhere
     problem: ProblemFields | None = None,
 ) -> None:
     """Record what a worker found; a later inspection replaces an earlier one."""
-    values = {"layers": layers, "problem": problem, "inspected_at": func.now()}
+    values = {"layers": layers, "input": input, "problem": problem, "inspected_at": func.now()}
     statement = insert(InspectionRow).values(model_id=model_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
 
@@ -269,4 +317,9 @@ def _resource(row: ResourceRow | Row[Any]) -> Resource:
         digest=row.digest,
         spec=row.spec,
         created_at=row.created_at,
+        terms=_terms(row.licence, row.allowed_purposes),
     )
+
+
+def _terms(licence: str | None, allowed_purposes: Sequence[str] | None) -> Terms:
+    return Terms(licence, None if allowed_purposes is None else purposes_of(allowed_purposes))

@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
-from service.domain.work import ItemStatus, LayerListing, Preparation
+from service.domain.work import InspectedInput, ItemStatus, LayerListing, Preparation
 from service.errors import ProblemFields
 
 _NAMES = {
@@ -60,7 +60,8 @@ class Base(DeclarativeBase):
 class ResourceRow(Base):
     """One version of a registered model, dissector, probe set, concept set or policy.
 
-    Immutable but for its place, and for the number of a probe set's patches, which a worker counts once.
+    Immutable but for its place, for what is stated of it, and for the number of a probe set's patches, which a worker
+    counts once.
     """
 
     __tablename__ = "resources"
@@ -76,6 +77,13 @@ class ResourceRow(Base):
     version: Mapped[int]
     digest: Mapped[str]
     spec: Mapped[StoredJson]
+
+    licence: Mapped[str | None]
+    """None where nobody stated one."""
+
+    allowed_purposes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """None where nobody stated any."""
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -87,6 +95,7 @@ class InspectionRow(Base):
     model_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
     layers: Mapped[Sequence[LayerListing] | None] = mapped_column(JSONB)
     problem: Mapped[ProblemFields | None]
+    input: Mapped[InspectedInput | None] = mapped_column(JSONB)
     inspected_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

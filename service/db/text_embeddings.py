@@ -14,7 +14,7 @@ _STORED = np.dtype("<f4")
 
 
 def has_texts(session: Session, dissector: str, concept_set: str, device: str) -> bool:
-    """Are the embeddings kept? dissector, concept_set: digests."""
+    """Are the embeddings kept? dissector: its digest; concept_set: see `texts_digest`."""
     key = exists().where(
         TextEmbeddingsRow.dissector == dissector,
         TextEmbeddingsRow.concept_set == concept_set,

@@ -17,7 +17,7 @@ class TextEmbeddingsRow(Base):
     """Digest of the dissector."""
 
     concept_set: Mapped[str] = mapped_column(primary_key=True)
-    """Digest of the concept set."""
+    """See `texts_digest`: the digest of the concept set, where there are no prompts."""
 
     device: Mapped[str] = mapped_column(primary_key=True)
     width: Mapped[int]

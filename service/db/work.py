@@ -14,6 +14,7 @@ from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.work import (
     AnyLease,
+    DissectorCheck,
     FinishedItem,
     ItemStatus,
     Lease,
@@ -110,6 +111,25 @@ def find_preparation(
     query = select(WorkItemRow.status, WorkItemRow.problem)
     row = session.execute(query.where(WorkItemRow.resource_id == resource_id, WorkItemRow.stage == stage)).first()
     return None if row is None else (ItemStatus(row.status), row.problem)
+
+
+def find_preparations(
+    session: Session, resource_ids: Sequence[UUID], stage: Preparation
+) -> dict[UUID, tuple[ItemStatus, ProblemFields | None]]:
+    """`find_preparation` of several; no entry where nobody has asked for it."""
+    owner = WorkItemRow.resource_id.label("owner")
+    query = select(owner, WorkItemRow.status, WorkItemRow.problem)
+    rows = session.execute(query.where(owner.in_(resource_ids), WorkItemRow.stage == stage))
+    return {row.owner: (ItemStatus(row.status), row.problem) for row in rows}
+
+
+def find_check(session: Session, dissector_id: UUID) -> DissectorCheck | None:
+    """What opening a dissector has found; None where nobody has opened it, or it is being opened again."""
+    query = select(WorkItemRow.result).where(
+        WorkItemRow.resource_id == dissector_id, WorkItemRow.stage == Preparation.INSPECT
+    )
+    result = session.scalar(query)
+    return cast("DissectorCheck", result) if result else None
 
 
 def lock_preparation(session: Session, lease: PreparationLease) -> bool:

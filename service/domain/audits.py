@@ -66,6 +66,8 @@ class Occasion:
     """A candidate for deployment; None for the version in use."""
     schedule: UUID | None = None
     fire_time: datetime | None = None
+    override_reason: str | None = None
+    """Why parts are used that do not allow the deployment's purpose."""
 
 
 @dataclass(frozen=True, slots=True)

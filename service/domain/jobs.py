@@ -9,6 +9,7 @@ from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.manifests import JobManifest
 from service.domain.methods import Method
+from service.domain.purposes import JobPurpose
 from service.errors import Conflict, ProblemFields
 
 BATCH_SIZE = 8
@@ -112,6 +113,9 @@ class JobRequest:
 
     priority: int = 0
     """A job with a higher priority goes first, whatever its queue's turn."""
+
+    purpose: JobPurpose | None = None
+    """What it is for; no result follows it. None for what an earlier release stored."""
 
 
 @dataclass(frozen=True, slots=True)

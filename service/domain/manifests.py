@@ -4,11 +4,14 @@ Earlier releases wrote fewer entries, so a reader asks for them with `get`.
 """
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from service.domain.evidence import EvidenceFields
+from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
+from service.domain.preprocessing import Preprocessing
+from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
 
 
 class SourceEntry(TypedDict, total=False):
@@ -38,6 +41,11 @@ class TargetEntry(TypedDict, total=False):
 
     source: SourceEntry
     """Only where the weights were fetched."""
+    input: InputEntries
+    """How images reach it: every field with where its value is from."""
+
+    warnings: list[str]
+    """What is to be known of that."""
 
 
 class DissectorEntry(TypedDict, total=False):
@@ -47,6 +55,21 @@ class DissectorEntry(TypedDict, total=False):
 
     preprocessing: str
     """Digest of how images reach it."""
+
+    notes: list[str]
+    """What was concluded or decided when it was opened; only where there was anything."""
+
+
+class CutText(TypedDict):
+    """A text that stands for a concept, longer than what the dissector reads."""
+
+    text: str
+
+    tokens: int
+    """How many it has."""
+
+    read: int
+    """How many of these the dissector reads."""
 
 
 class ProbeSetEntry(TypedDict, total=False):
@@ -89,6 +112,9 @@ class JobManifest(TypedDict, total=False):
     concept_set: str
     """Its digest."""
 
+    texts_cut: list[CutText]
+    """Only where the dissector cuts any."""
+
     layers: list[str]
 
     method: MethodFields
@@ -122,6 +148,17 @@ class JobManifest(TypedDict, total=False):
     evidence: StoredJson | None
     """See `JobEvidence`."""
 
+    purpose: str
+    """See `Purpose`."""
+
+    purpose_from: AskedBy
+
+    terms: dict[str, StoredTerms]
+    """What was stated of each part when the job was accepted."""
+
+    override_purpose: StoredOverride
+    """Only where a purpose was overridden."""
+
     replay: ReplayEntry
     """Only of a replay."""
 
@@ -130,6 +167,36 @@ def entries_of(manifest: JsonObject | None, name: str) -> JsonObject:
     """The entries of one part of a manifest, as of its target; none where nobody wrote that part."""
     part = (manifest or {}).get(name)
     return part if isinstance(part, Mapping) else {}
+
+
+def contract_of(manifest: JsonObject | None) -> Preprocessing | None:
+    """How images reached the target of a dissection; None where its manifest does not say it in full."""
+    entries: Any = entries_of(manifest, "target").get("input")
+    if not entries:
+        return None
+    values: dict[str, Any] = {
+        name: tuple(entry["value"]) if isinstance(entry["value"], list) else entry["value"]
+        for name, entry in entries.items()
+    }
+    return Preprocessing(**values)
+
+
+def input_lines(manifest: JsonObject | None) -> list[tuple[str, str, str]]:
+    """How images reached the target: name, value and origin of each field; none where nobody wrote it down."""
+    entries: Any = entries_of(manifest, "target").get("input") or {}
+    return [(name, _shown(entry["value"]), str(entry["origin"])) for name, entry in entries.items()]
+
+
+def input_warnings(manifest: JsonObject | None) -> tuple[str, ...]:
+    """What is to be known of how images reached the target."""
+    warnings = entries_of(manifest, "target").get("warnings")
+    return tuple(map(str, warnings)) if isinstance(warnings, list | tuple) else ()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def images_shown(manifest: JsonObject | None) -> int | None:

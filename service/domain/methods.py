@@ -1,7 +1,9 @@
 """How a neuron's activations are compared with concept scores."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from service.domain.prompts import PromptFields, Prompts
 
 Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast", "contrast_scan"]
 Pooling = Literal["avg", "max"]
@@ -28,6 +30,9 @@ class MethodFields(TypedDict):
     temperature: float
     lam: float
 
+    prompts: NotRequired[PromptFields]
+    """Only where there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -43,6 +48,9 @@ class Method:
     temperature: float = 10.0
     lam: float = 1.0
 
+    prompts: Prompts | None = None
+    """How concepts become texts; None where each concept's text is embedded as it stands."""
+
     @classmethod
     def of(
         cls,
@@ -52,6 +60,7 @@ class Method:
         top_k: int | None = None,
         temperature: float | None = None,
         lam: float | None = None,
+        prompts: Prompts | None = None,
     ) -> "Method":
         """A method with the defaults (published, but for ours) of its similarity where a parameter is not given."""
         default_top_k, default_temperature, default_lam = _DEFAULTS.get(similarity, (100, 10.0, 1.0))
@@ -61,7 +70,15 @@ class Method:
             top_k=default_top_k if top_k is None else top_k,
             temperature=default_temperature if temperature is None else temperature,
             lam=default_lam if lam is None else lam,
+            prompts=prompts,
         )
+
+    @classmethod
+    def from_dict(cls, stored: MethodFields) -> "Method":
+        """What `as_dict` gave, also in an earlier release."""
+        prompts = stored.get("prompts")
+        fields = {**stored, "prompts": None if prompts is None else Prompts.from_dict(prompts)}
+        return cls(**cast("dict[str, Any]", fields))
 
     def fitted_to(self, images: int) -> "Method":
         """contrast with an eighth of so many images as top-k, 10 to 100; contrast_scan with a quarter, 10 to 400.
@@ -74,5 +91,9 @@ class Method:
         return replace(self, top_k=min(most, max(10, images // divisor)))
 
     def as_dict(self) -> MethodFields:
-        """JSON form, part of every content key."""
-        return cast("MethodFields", asdict(self))
+        """JSON form, part of every content key. Without prompts it is what it was before there were any."""
+        fields = asdict(replace(self, prompts=None))
+        del fields["prompts"]
+        if self.prompts is not None:
+            fields["prompts"] = self.prompts.as_dict()
+        return cast("MethodFields", fields)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.domain.input_contract import GivenInput
 from service.files import ANYWHERE, DataRoots
 
 
@@ -27,10 +28,17 @@ class TargetSpec:
     roots: DataRoots = ANYWHERE
     """The folders that the file must lie in when it is opened."""
 
+    input: GivenInput | None = None
+    """How images reach it, as far as somebody gave it; None for what there has always been."""
+
+
+DISSECTOR_FILES = ("dissector.json", "open_clip_config.json", "config.json")
+"""What says what a dissector is: a file of ours, or the one that open_clip or transformers writes. One is enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class DissectorSpec:
-    """A dissector directory (`dissector.json` plus its files) and the digest of its content (if known).
+    """A dissector directory (one of DISSECTOR_FILES, and what it names) and the digest of its content (if known).
 
     roots: the folders that the directory must lie in when it is opened.
     """

@@ -1,12 +1,13 @@
 """Registered things: models, dissectors, probe sets, concept sets and policies, each in immutable versions."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from service.domain.json_values import JsonObject
+from service.domain.purposes import Terms
 from service.errors import InvalidInput
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -33,6 +34,14 @@ class ResourceKind(StrEnum):
         return "/policies" if self is ResourceKind.POLICY else f"/{self.value.replace('_', '-')}s"
 
 
+class ResourceState(StrEnum):
+    """Whether a model or a dissector can be used, as far as a worker has looked."""
+
+    CHECKING = "checking"
+    READY = "ready"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One immutable version."""
@@ -49,6 +58,12 @@ class Resource:
     """What a worker needs to open it, in the form that `service.domain.specs` (or `policy_from`) gives its kind."""
 
     created_at: datetime
+
+    terms: Terms = field(default_factory=Terms)
+    """What is stated of it; that may change, unlike all else."""
+
+    replaced_terms: Terms | None = None
+    """What was stated before, where the registration that gave this object has changed it."""
 
     @property
     def reference(self) -> str:

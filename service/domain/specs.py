@@ -3,7 +3,9 @@
 from typing import Literal, NotRequired, TypedDict, cast
 
 from service.domain.digests import digest_of
-from service.domain.json_values import JsonObject
+from service.domain.input_contract import GivenInput, given_input
+from service.domain.json_values import JsonObject, StoredJson
+from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 
 
@@ -37,12 +39,21 @@ class ModelSpec(TypedDict):
     same_as: NotRequired[str]
     """Another version of the name, which has the content that this one's source turned out to have."""
 
+    input: NotRequired[StoredJson]
+    """How images reach it, as far as it was given; see `GivenInput`."""
+
 
 class DissectorPlace(TypedDict):
     """A dissector."""
 
     path: str
     """Of its folder."""
+
+    prompts: NotRequired[PromptFields]
+    """Of jobs that give none; then the resource's digest covers the prompts, too."""
+
+    content: NotRequired[str]
+    """Digest of the folder, where that is not the resource's digest."""
 
 
 class PatchSpec(TypedDict):
@@ -104,14 +115,24 @@ def model_spec(resource: Resource) -> ModelSpec:
 
 def digest_of_model(spec: ModelSpec) -> str:
     """The digest of a target's content; while that is not known, of the source that is still to be fetched."""
+    content: StoredJson = {"architecture": spec["architecture"]}
     if spec["sha256"] is None:
-        return digest_of({"architecture": spec["architecture"], "source": spec["checkpoint"]})
-    return digest_of({"architecture": spec["architecture"], "sha256": spec["sha256"]})
+        content["source"] = spec["checkpoint"]
+    else:
+        content["sha256"] = spec["sha256"]
+    if "input" in spec:
+        content["input"] = spec["input"]
+    return digest_of(content)
 
 
 def is_fetched(resource: Resource) -> bool:
     """Is the content of a target known? Only that of a source may not be yet."""
     return model_spec(resource).get("sha256", "") is not None
+
+
+def input_of(spec: ModelSpec) -> GivenInput | None:
+    """What was given of how images reach a target; None where nothing was."""
+    return given_input(spec["input"]) if "input" in spec else None
 
 
 def dissector_place(resource: Resource) -> DissectorPlace:

@@ -6,9 +6,10 @@ Most are pieces of a job. The others prepare a registered thing for jobs.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
+from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
@@ -27,8 +28,8 @@ class ItemStatus(StrEnum):
 class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
-    Inspect: the layers of a model. Measure: the sizes of a probe set's images, which decide its patches. Fetch: the
-    content of a source.
+    Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
+    decide its patches. Fetch: the content of a source.
     """
 
     INSPECT = "inspect"
@@ -132,10 +133,31 @@ class LayerListing(TypedDict):
     kind: str
 
 
+class InspectedInput(TypedDict):
+    """How images reach a model."""
+
+    values: InputEntries
+    """Every field of its preprocessing, with where its value is from."""
+
+    warnings: list[str]
+
+
 class InspectionResult(TypedDict):
     """What opening a model found."""
 
     layers: list[LayerListing]
+
+    input: NotRequired[InspectedInput]
+
+
+class DissectorCheck(TypedDict):
+    """What opening a dissector found."""
+
+    width: int
+    """Of its embeddings."""
+
+    notes: list[str]
+    """See `Dissector`."""
 
 
 class FetchResult(TypedDict):

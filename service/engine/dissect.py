@@ -16,7 +16,8 @@ from service.engine.evidence.job import job_evidence
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.probing.shards import gather_embeddings, shard_spans
-from service.engine.scoring import check_enough_images, embed_concepts, score_layer
+from service.engine.prompting import embed_concept_set
+from service.engine.scoring import check_enough_images, score_layer
 from service.ports import ProgressListener
 
 
@@ -48,7 +49,8 @@ def dissect(
     InvalidConceptSet, UnreadableImage, InvalidActivations; ValueError for a target that is not in eval mode.
     """
     with torch.inference_mode():
-        concept_embeddings = embed_concepts(probing_pass.dissector, concept_set.texts)
+        prompts = probing_pass.options.method.prompts
+        concept_embeddings = embed_concept_set(probing_pass.dissector, concept_set, prompts)
 
     probing = show_images(probing_pass, shard_size=shard_size, progress=progress)
     return name_neurons(
@@ -96,7 +98,7 @@ def name_neurons(
     """Name the neurons from what `show_images` left, and judge the names.
 
     items: the probe set's.
-    concept_embeddings: `embed_concepts` of the set.
+    concept_embeddings: `embed_concept_set` of the set.
     options: those of the probing, but for a method that keeps no more of it (the prior methods may stand in for each
     other) and less evidence.
     finding_of_concept: as for `dissect`.

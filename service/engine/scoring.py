@@ -11,6 +11,7 @@ from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import ProbeItem
 from service.engine import similarity
+from service.engine.concept_texts import check_distinguishable
 from service.engine.evidence.judging import LayerTop, judge_labels, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
 from service.engine.evidence.scoring_context import ScoringContext
@@ -67,14 +68,20 @@ def _check_concepts(concepts: Sequence[str]) -> None:
 def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
     """The concepts' embeddings, float32 [C, D], on the dissector's device.
 
-    Raises InvalidConceptSet when there are none, when one is empty or there twice or its embedding is not finite.
+    Raises InvalidConceptSet when there are none, when one is empty or there twice, when the dissector reads two of
+    them as the same tokens, or an embedding is not finite.
     """
     _check_concepts(concepts)
+    check_distinguishable(dissector, concepts)
+    return embed_texts(dissector, concepts)
 
-    embeddings = dissector.embed_texts(concepts)
+
+def embed_texts(dissector: Dissector, texts: Sequence[str]) -> Tensor:
+    """Embeddings, float32 [T, D], on the dissector's device. Raises InvalidConceptSet where one is not finite."""
+    embeddings = dissector.embed_texts(texts)
     finite = torch.isfinite(embeddings).all(dim=1)
     if not bool(finite.all()):
-        worst = concepts[int((~finite).nonzero()[0, 0])]
+        worst = texts[int((~finite).nonzero()[0, 0])]
         raise InvalidConceptSet(
             f"The dissector's embedding of '{worst}' is not finite.",
             field="concept_set",

@@ -21,6 +21,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
+from service.domain.prompts import texts_digest
 from service.domain.work import DissectionResult, Lease, StoredLayer
 from service.errors import LeaseLost
 from service.pipelines.picture_codec import decode_pictures
@@ -59,7 +60,8 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
 def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResult) -> None:
     manifest = result["manifest"]
     stored = result["texts"]
-    key = (manifest["dissector"]["digest"], manifest["concept_set"], manifest["device"])
+    texts = texts_digest(manifest["concept_set"], manifest["method"].get("prompts"))
+    key = (manifest["dissector"]["digest"], texts, manifest["device"])
     with transaction(sessions) as session:
         known = has_texts(session, *key)
     if known:

@@ -21,8 +21,6 @@ from service.domain.work import (
     AnyLease,
     DissectionResult,
     FinishedItem,
-    InspectionResult,
-    MeasuringResult,
     Preparation,
     PreparationLease,
     ShardResult,
@@ -34,7 +32,8 @@ from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import ProbingPass, merge_records
 from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
-from service.engine.scoring import check_enough_images, embed_concepts, score_layer
+from service.engine.prompting import embed_concept_set
+from service.engine.scoring import check_enough_images, score_layer
 from service.errors import ImageChanged
 from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
@@ -44,7 +43,7 @@ from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
 from service.pipelines.manifest import ShownImages, describe
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
-from service.pipelines.prepare import inspect_model, measure_probe_set
+from service.pipelines.prepare import inspect, measure_probe_set
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.ports import ProbeImages
@@ -93,9 +92,9 @@ class DissectionRunner:
                 return self._store(plan, report_progress)
         raise ValueError(f"there are no items of stage {lease.stage}")
 
-    def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> InspectionResult | MeasuringResult:
+    def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> JsonObject:
         if lease.stage is Preparation.INSPECT:
-            return inspect_model(self._sessions, self._roots, self._fetched_files, self._device, lease.resource_id)
+            return inspect(self._sessions, self._roots, self._fetched_files, self._device, lease.resource_id)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
@@ -173,6 +172,8 @@ class DissectionRunner:
         )
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
+        if plan.request.purpose is not None:
+            manifest = {**manifest, **plan.request.purpose.as_dict()}
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 
@@ -289,7 +290,8 @@ class DissectionRunner:
         dissector = self.networks.dissector(plan.dissector)
 
         def embed() -> bytes:
-            embeddings = embed_concepts(dissector, plan.concept_set.texts).cpu().contiguous()
+            prompts = plan.request.options.method.prompts
+            embeddings = embed_concept_set(dissector, plan.concept_set, prompts).cpu().contiguous()
             data: bytes = safetensors.torch.save({TEXTS: embeddings})
             return data
 

@@ -16,11 +16,10 @@ from service.domain.manifests import SourceEntry
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
-from service.domain.specs import dissector_place
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
-from service.pipelines.prepare import keep_sizes_of
+from service.pipelines.prepare import dissector_spec, keep_sizes_of
 from service.pipelines.targets import source_of, target_of
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
@@ -89,14 +88,13 @@ class JobPlans:
             parts = parts_of(session, job_id)
 
         probe_set = self._probe_set(parts.probe_set, report_progress)
-        dissector = dissector_place(parts.dissector)
 
         return JobPlan(
             job_id=job_id,
             request=job.request,
             target=target_of(parts.target, self._roots, self._fetched_files, shuffled=job.request.options.shuffled),
             source=source_of(parts.target),
-            dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
+            dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,

@@ -50,7 +50,13 @@ def shard_key(
 
 
 def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
-    """Key of the concepts' embeddings."""
+    """Key of the concepts' embeddings; without prompts it is what it was before there were any."""
+    prompts = plan.request.options.method.prompts
+    prompted: dict[str, object] = {}
+    if prompts is not None:
+        names = [prompts.names(concept) for concept in plan.concept_set.concepts]
+        prompted = {"prompts": prompts.as_dict(), "names": names}
+
     return _key(
         plan,
         device,
@@ -58,6 +64,7 @@ def texts_key(plan: JobPlan, dissector: Dissector, device: torch.device) -> str:
         versions=versions_of(*TEXTS),
         dissector=_dissector(dissector),
         texts=plan.concept_set.texts,
+        **prompted,
     )
 
 

@@ -11,8 +11,11 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
-from service.domain.manifests import JobManifest
+from service.domain.manifests import DissectorEntry, JobManifest, TargetEntry
 from service.domain.probes import ProbeSet
+from service.domain.prompts import texts_of
+from service.engine.concept_texts import cut_texts
+from service.engine.networks.protocols import Target
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
 from service.pipelines.keys import device_name
@@ -52,14 +55,16 @@ def describe(
     target = probing_pass.target
     dissector = probing_pass.dissector
 
-    return {
-        "target": {
-            "architecture": target.architecture,
-            "sha256": target.sha256,
-            "preprocessing": target.preprocessing.digest(),
-            "shuffled": target.shuffled,
-        },
-        "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
+    dissector_entry: DissectorEntry = {
+        "digest": dissector.digest,
+        "preprocessing": dissector.preprocessing.digest(),
+    }
+    if dissector.notes:
+        dissector_entry["notes"] = list(dissector.notes)
+
+    manifest: JobManifest = {
+        "target": _target_entry(target),
+        "dissector": dissector_entry,
         "probe_set": {
             "digest": probe_set.digest,
             "images": digest_of(list(shown.digests)),
@@ -84,6 +89,23 @@ def describe(
         "drawn": options.evidence.as_dict(),
         "evidence": encode_evidence(evidence),
     }
+    texts_cut = cut_texts(dissector, [text for _, text in texts_of(concept_set, options.method.prompts)])
+    if texts_cut:
+        manifest["texts_cut"] = texts_cut
+    return manifest
+
+
+def _target_entry(target: Target) -> TargetEntry:
+    entry: TargetEntry = {
+        "architecture": target.architecture,
+        "sha256": target.sha256,
+        "preprocessing": target.preprocessing.digest(),
+        "shuffled": target.shuffled,
+    }
+    if target.input is not None:
+        entry["input"] = target.input.entries()
+        entry["warnings"] = list(target.input.warnings)
+    return entry
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a worker's child finds out about a registered thing: the layers of a model, the patches of a probe set."""
+"""What a worker's child finds out about a registered thing: a model's layers, a dissector's fitness, patches."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,32 +9,75 @@ import torch
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
-from service.domain.resources import Resource
-from service.domain.specs import probe_set_spec
-from service.domain.work import InspectionResult, LayerListing, MeasuringResult
+from service.domain.models import DissectorSpec
+from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import dissector_place, probe_set_spec
+from service.domain.work import DissectorCheck, InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
+from service.engine.dissectors import open_dissector
 from service.engine.probing.hooks import list_layers
-from service.errors import DigestMismatch
+from service.errors import DigestMismatch, InvalidDissector
 from service.files import DataRoots
 from service.pipelines.targets import target_of
 from service.probes.measuring import measure
 from service.probes.patches import cut
 from service.usecases.resources import digest_of_probe_set, listed_probe_set
 
+_TEXT = "a mammogram"
+"""Any will do."""
+
 _ROWS_NAMED = 100
 """Rows of images that could not be measured: a probe set may have a million."""
 
 
-def inspect_model(
-    sessions: Sessions, roots: DataRoots, fetched_files: Path, device: torch.device, model_id: UUID
-) -> InspectionResult:
-    """The layers of a model. Raises what opening it raises."""
+def inspect(
+    sessions: Sessions, roots: DataRoots, fetched_files: Path, device: torch.device, resource_id: UUID
+) -> InspectionResult | DissectorCheck:
+    """Open a model or a dissector. Raises what opening it raises."""
     with transaction(sessions) as session:
-        model = get_resource(session, model_id)
+        resource = get_resource(session, resource_id)
 
+    if resource.kind is ResourceKind.DISSECTOR:
+        return _check_dissector(resource, roots, device)
+    return _inspect_model(resource, roots, fetched_files, device)
+
+
+def _inspect_model(model: Resource, roots: DataRoots, fetched_files: Path, device: torch.device) -> InspectionResult:
     target = open_target(target_of(model, roots, fetched_files), device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    return {"layers": layers}
+    inspected: InspectionResult = {"layers": layers}
+    if target.input is not None:
+        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+    return inspected
+
+
+def _check_dissector(resource: Resource, roots: DataRoots, device: torch.device) -> DissectorCheck:
+    """Have a dissector embed a text and an image, as a job would."""
+    dissector = open_dissector(dissector_spec(resource, roots), device)
+    text = dissector.embed_texts([_TEXT])
+    size = (dissector.preprocessing.height, dissector.preprocessing.width)
+    image = dissector.embed_images(torch.zeros(1, 3, *size, device=device))
+
+    if text.shape != image.shape:
+        raise _unfit(resource, f"it has {text.shape[-1]} numbers for a text and {image.shape[-1]} for an image")
+    if not (bool(torch.isfinite(text).all()) and bool(torch.isfinite(image).all())):
+        raise _unfit(resource, "an embedding is not finite")
+    return {"width": text.shape[-1], "notes": list(dissector.notes)}
+
+
+def dissector_spec(resource: Resource, roots: DataRoots) -> DissectorSpec:
+    """How a registered dissector is opened."""
+    place = dissector_place(resource)
+    return DissectorSpec(Path(place["path"]), place.get("content", resource.digest), roots)
+
+
+def _unfit(dissector: Resource, why: str) -> InvalidDissector:
+    return InvalidDissector(
+        f"Dissector {dissector.reference} cannot compare texts with images: {why}.",
+        field="dissector",
+        value=dissector.reference,
+        remedy="Check its weights, and whether both towers are of one model.",
+    )
 
 
 def measure_probe_set(

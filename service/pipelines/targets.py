@@ -5,7 +5,7 @@ from pathlib import Path
 from service.domain.manifests import SourceEntry
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
-from service.domain.specs import model_spec
+from service.domain.specs import input_of, model_spec
 from service.files import DataRoots
 from service.sources.uris import is_remote
 
@@ -18,7 +18,14 @@ def target_of(model: Resource, roots: DataRoots, fetched_files: Path, *, shuffle
         assert spec["sha256"] is not None  # noqa: S101 - no job and no inspection begins before it is known
         path = fetched_files / spec["sha256"]
         roots = DataRoots.of([fetched_files], most=roots.most)
-    return TargetSpec(path, spec["architecture"], spec["sha256"], shuffled=shuffled, roots=roots)
+    return TargetSpec(
+        path,
+        spec["architecture"],
+        spec["sha256"],
+        shuffled=shuffled,
+        roots=roots,
+        input=input_of(spec),
+    )
 
 
 def source_of(model: Resource) -> SourceEntry | None:

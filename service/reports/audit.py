@@ -13,7 +13,7 @@ from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, RuleOutcome
 from service.domain.audits import Acknowledgement, Audit, AuditStatus, Trigger
 from service.domain.json_values import JsonObject
-from service.domain.manifests import images_shown
+from service.domain.manifests import images_shown, input_warnings
 from service.domain.policies import Severity, Verdict
 from service.domain.resources import Resource
 from service.reports.audit_figures import (
@@ -178,7 +178,7 @@ def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditRe
         problem=audit.problem,
         facts=facts,
         manifest=manifest,
-        limits=audit_limits(audit.policy, outcomes, images_shown(manifest)),
+        limits=(*audit_limits(audit.policy, outcomes, images_shown(manifest)), *input_warnings(manifest)),
     )
 
 

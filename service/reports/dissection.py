@@ -9,7 +9,7 @@ from service.analysis.coverage import Coverage
 from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.manifests import images_shown
+from service.domain.manifests import images_shown, input_warnings
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
@@ -20,6 +20,7 @@ from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
 from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.wording import (
+    dissector_sentences,
     limits,
     missing_by_reason,
     missing_sentences,
@@ -72,6 +73,8 @@ def report_dissection(
         *missing_sentences(coverage),
         *watch_sentences(watched),
         untestable_sentence(evidence),
+        *dissector_sentences(provenance.manifest),
+        *input_warnings(provenance.manifest),
     )
 
     return DissectionReport(

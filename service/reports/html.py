@@ -9,8 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
+from service.domain.manifests import input_lines, input_warnings
 from service.reports import svg
 from service.reports.provenance import manifest_lines, method_words
+from service.reports.purpose_lines import override_sentence, purpose_lines
 
 _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -48,6 +50,10 @@ def _environment() -> Environment:
         "signed": signed,
         "method_words": method_words,
         "manifest_lines": manifest_lines,
+        "purpose_lines": purpose_lines,
+        "override_sentence": override_sentence,
+        "input_lines": input_lines,
+        "input_warnings": input_warnings,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

@@ -6,6 +6,7 @@ from service.domain.manifests import entries_of
 from service.reports.audit import AuditReport
 from service.reports.audit_wording import measure, verdict_word
 from service.reports.markdown import code, escaped, table
+from service.reports.purpose_lines import purpose_lines
 
 _GAP = "_To be written by the deployer. This service does not know it._"
 
@@ -34,6 +35,7 @@ def model_card(report: AuditReport) -> str:
         *_verdict(report),
         *_measured(report),
         *_strata(report),
+        *_purpose(report),
         "## Limits",
         "",
         *(f"* {escaped(sentence)}" for sentence in report.limits),
@@ -89,6 +91,14 @@ def _strata(report: AuditReport) -> Iterator[str]:
         for line in report.strata
     ]
     yield from (*table(("exams with", "exams", "significant", "respond to watched", "stability", "note"), rows), "")
+
+
+def _purpose(report: AuditReport) -> Iterator[str]:
+    if report.manifest is None:
+        return
+    yield from ("## What the audit was for, and licences", "")
+    yield from (f"* {escaped(name)}: {escaped(words)}" for name, words in purpose_lines(report.manifest))
+    yield ""
 
 
 def _digests(report: AuditReport) -> Iterator[str]:

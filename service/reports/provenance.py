@@ -7,6 +7,8 @@ from datetime import datetime
 from service.domain.json_values import JsonObject
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 
+_SHOWN_APART = {"target.input", "target.warnings"}
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -25,31 +27,40 @@ class Provenance:
 
 
 def method_words(method: Method) -> str:
-    """The scoring of neurons in one sentence, with the parameters that it has."""
+    """The scoring of neurons in one sentence, with the parameters that it has; one more on the prompts, if any."""
     name = method.similarity.replace("_", " ")
     pooling = "average" if method.pooling == "avg" else "maximum"
     where = f"after {pooling} pooling"
+    prompts = "" if method.prompts is None else f" {method.prompts.words}"
     if method.similarity not in PRIOR_METHODS:
-        return f"Neurons are scored by {name} over all images, {where}."
+        return f"Neurons are scored by {name} over all images, {where}.{prompts}"
 
     temperature = "" if method.similarity in CONTRASTS else f"temperature {method.temperature:g}, "
     published = ", the method of Mammo-CLIP Dissect (arXiv 2509.21102)" if method.similarity == "soft_wpmi" else ""
     return (
         f"Neurons are scored by {name} over their {method.top_k} most activating images "
-        f"({temperature}lambda {method.lam:g}), {where}{published}."
+        f"({temperature}lambda {method.lam:g}), {where}{published}.{prompts}"
     )
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """A manifest as pairs of dotted name and value."""
+    """A manifest as pairs of dotted name and value. How images reached the target is left to `input_lines`."""
     lines: list[tuple[str, str]] = []
 
     for name, value in manifest.items():
+        if prefix + name in _SHOWN_APART:
+            continue
         if isinstance(value, Mapping):
             lines += manifest_lines(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
-            lines.append((prefix + name, ", ".join(map(str, value)) or "none"))
+            lines.append((prefix + name, ", ".join(map(_in_words, value)) or "none"))
         else:
             lines.append((prefix + name, str(value)))
 
     return lines
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {entry}" for name, entry in value.items())
+    return str(value)

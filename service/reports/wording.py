@@ -1,9 +1,11 @@
 """The sentences of a report on a dissection, for readers who are not statisticians."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.analysis.coverage import Coverage, Reason
 from service.domain.evidence import LEVEL, JobEvidence
+from service.domain.json_values import JsonObject
+from service.domain.manifests import entries_of
 from service.reports.layers import LayerLine, total_composition
 from service.reports.watching import WatchSummary
 
@@ -216,3 +218,15 @@ def _significance(lines: Sequence[LayerLine], living: int, not_tested_reason: st
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def dissector_sentences(manifest: JsonObject) -> Iterator[str]:
+    """Which texts the dissector read only in part, and what was concluded or decided when it was opened."""
+    cut = manifest.get("texts_cut")
+    for entry in cut if isinstance(cut, list | tuple) else ():
+        if isinstance(entry, Mapping):
+            yield f"Of '{entry.get('text')}' the dissector reads {entry.get('read')} of {entry.get('tokens')} tokens."
+
+    notes = entries_of(manifest, "dissector").get("notes")
+    for note in notes if isinstance(notes, list | tuple) else ():
+        yield f"About the dissector: {note}"

@@ -33,8 +33,10 @@ from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
+from service.usecases.purposes import judge_purpose
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
+from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 
 log = structlog.get_logger()
@@ -86,15 +88,15 @@ def begin_audit(
     if read.files != files_of_audit(session, deployment, occasion.target):
         raise FilesNeeded
     try:
-        plan = _plan(session, deployment, read)
+        plan = _plan(session, deployment, occasion, read)
     except (NotMeasured, NotFetched, Unavailable):
         raise
     except DissectError as error:
         return refuse_audit(session, deployment, occasion, error)
 
     audit_id = queries.add_audit(session, deployment, occasion, plan.policy)
-    job = _submit(session, queue, audit_id, plan.parts, deployment.request, replay_of=plan.replay_of)
-    strata = [_dissect_stratum(session, queue, audit_id, deployment, plan, stratum) for stratum in _strata(plan)]
+    job = _submit(session, queue, audit_id, plan.parts, plan.request, replay_of=plan.replay_of)
+    strata = [_dissect_stratum(session, queue, audit_id, plan, stratum) for stratum in _strata(plan)]
     queries.set_jobs(session, audit_id, job.id, strata)
     return find_audit(session, audit_id)
 
@@ -181,6 +183,7 @@ class _Plan:
     """What an audit will examine."""
 
     parts: JobParts
+    request: JobRequest
     policy: Policy
     probe_set: ProbeSet
 
@@ -191,22 +194,31 @@ class _Plan:
     """The baseline where the target is its network."""
 
 
-def _plan(session: Session, deployment: Deployment, read: FilesRead) -> _Plan:
-    """Raises the problem that the files have, InvalidPolicy, NotMeasured, and NotFetched."""
-    check_fetched(session, read.files.target)
+def _plan(session: Session, deployment: Deployment, occasion: Occasion, read: FilesRead) -> _Plan:
+    """Raises the files' problem, PartRefused, InvalidPolicy, PurposeNotAllowed, NotMeasured and NotFetched."""
     if read.problem is not None:
         raise read.problem
     assert read.listed is not None  # noqa: S101 - one or the other
 
     target = read.files.target
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
+    check_not_refused(session, parts)
+    check_fetched(session, target)
     probe_set = with_patches(session, read.files.probe_set, read.listed)
     exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
 
+    purpose = judge_purpose(
+        parts,
+        None,
+        reason=occasion.override_reason,
+        earlier=deployment.request.purpose,
+        where="the deployment",
+    )
+    request = replace(deployment.request, purpose=purpose)
     baseline = deployment.baseline
     is_baseline_network = baseline is not None and parts_of(session, baseline).target.digest == target.digest
-    return _Plan(parts, policy, probe_set, exams, baseline if is_baseline_network else None)
+    return _Plan(parts, request, policy, probe_set, exams, baseline if is_baseline_network else None)
 
 
 def _check_file(target: Resource, roots: DataRoots, readings: Readings) -> None:
@@ -268,9 +280,7 @@ def _strata(plan: _Plan) -> Iterator[_Stratum]:
             yield _Stratum(name, value, exams)
 
 
-def _dissect_stratum(
-    session: Session, queue: JobQueue, audit_id: UUID, deployment: Deployment, plan: _Plan, stratum: _Stratum
-) -> StratumJob:
+def _dissect_stratum(session: Session, queue: JobQueue, audit_id: UUID, plan: _Plan, stratum: _Stratum) -> StratumJob:
     """Its top-k follows its size, as if nobody had chosen one for fewer images."""
     least = plan.policy.least_exams(stratum.name)
     if stratum.exams < least:
@@ -279,7 +289,7 @@ def _dissect_stratum(
 
     part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
     images = image_count(session, part)
-    request = deployment.request
+    request = plan.request
     method = request.options.method
     if method.similarity in PRIOR_METHODS:
         method = replace(method, top_k=min(method.top_k, method.fitted_to(images).top_k, images))

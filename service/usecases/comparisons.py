@@ -19,6 +19,7 @@ from service.domain.comparisons import StoredComparison
 from service.domain.digests import digest_of
 from service.domain.jobs import Job
 from service.domain.pages import Page, Position
+from service.domain.prompts import texts_digest
 from service.errors import InvalidInput, NotFound
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import choose_job, find_job
@@ -93,9 +94,9 @@ def _concept_embeddings(session: Session, jobs: Sequence[Job]) -> NDArray[np.flo
     """The dissector's embeddings of the concepts, which comparable jobs share; the first job's device comes first."""
     manifests = [job.manifest or {} for job in jobs]
     dissector = manifests[0]["dissector"]["digest"]
-    concept_set = manifests[0]["concept_set"]
+    texts = texts_digest(manifests[0]["concept_set"], jobs[0].request.options.method.as_dict().get("prompts"))
     devices = [str(manifest.get("device")) for manifest in manifests]
-    return find_texts(session, dissector, concept_set, devices)
+    return find_texts(session, dissector, texts, devices)
 
 
 def _not_tested_reason(job: Job) -> str | None:

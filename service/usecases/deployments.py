@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 
 from service.db import deployments as queries
 from service.db.columns import ColumnValues
-from service.db.jobs import JobParts, parts_of
+from service.db.jobs import JobParts, parts_of, request_as_json
 from service.domain.audits import Deployment, Snooze
 from service.domain.digests import digest_of
 from service.domain.groups import exams_by_stratum
 from service.domain.jobs import Job, JobRequest
+from service.domain.json_values import StoredJson
 from service.domain.pages import Page, Position
+from service.domain.purposes import JobPurpose, Purpose
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.errors import Conflict, InvalidInput, NotFound
 from service.files import DataRoots
@@ -22,6 +24,7 @@ from service.usecases.jobs import JobSubmission, check_layers, choose_job, find_
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched
+from service.usecases.purposes import judge_purpose
 from service.usecases.readings import Readings
 from service.usecases.resources import concept_set_of, find_resource, probe_set_of
 from service.usecases.trail import annotate
@@ -52,7 +55,7 @@ def create_deployment(
 
     Raises InvalidInput unless exactly one is given and for a job with shuffled weights, NotFound, UnknownLayer,
     InvalidPolicy where the policy could not be applied, Conflict for a name that is taken or a job without a result,
-    FileOutOfReach where the manifest cannot be read now, and NotRead.
+    PurposeNotAllowed, FileOutOfReach where the manifest cannot be read now, and NotRead.
     """
     name = submission.name
     baseline = submission.baseline
@@ -70,7 +73,7 @@ def create_deployment(
     else:
         job = _baseline(session, baseline)
         parts = parts_of(session, job.id)
-        request = job.request
+        request = replace(job.request, purpose=judge_purpose(parts, None, earlier=job.request.purpose))
     policy = find_resource(session, ResourceKind.POLICY, submission.policy, field="policy")
     _check_policy(session, policy, parts, roots, readings)
 
@@ -115,16 +118,25 @@ def list_deployments(session: Session, *, limit: int, after: Position | None) ->
     return queries.list_deployments(session, limit=limit, after=after)
 
 
-def deploy_version(session: Session, name: str, target: Resource) -> Deployment:
+def deploy_version(session: Session, name: str, target: Resource, *, override_reason: str | None = None) -> Deployment:
     """Take that target into use.
 
-    Raises NotFound, NotFetched, Conflict where it cannot be fetched, and UnknownLayer where it is known to lack a
-    dissected layer.
+    override_reason: why parts are used that do not allow the deployment's purpose. Raises NotFound, UnknownLayer where
+    it is known to lack a dissected layer, PurposeNotAllowed, NotFetched, and Conflict where
+    it cannot be fetched.
     """
     deployment = find_deployment(session, name)
     check_fetched(session, target)
     check_layers(session, target, deployment.request.options.layers or ())
-    return _changed(session, deployment, {"target_id": target.id})
+
+    values: ColumnValues = {"target_id": target.id}
+    parts = replace(queries.parts_of_deployment(session, deployment.id), target=target)
+    purpose = judge_purpose(
+        parts, None, reason=override_reason, earlier=deployment.request.purpose, where="the deployment"
+    )
+    if override_reason is not None:
+        values["options"] = _with_purpose(deployment, purpose)
+    return _changed(session, deployment, values)
 
 
 def change_deployment(
@@ -134,13 +146,15 @@ def change_deployment(
     policy: str | None,
     alert_budget: int | None,
     registered_model: str | None,
+    purpose: Purpose | None = None,
+    override_reason: str | None = None,
     roots: DataRoots,
     readings: Readings,
 ) -> Deployment:
-    """Give it another policy, alert budget or registry name; None leaves a thing as it is.
+    """Give it another policy, alert budget, registry name or purpose; None leaves a thing as it is.
 
-    Raises NotFound, InvalidPolicy where the policy could not be applied, FileOutOfReach where the manifest cannot be
-    read now, and NotRead.
+    override_reason: why parts are used that do not allow its purpose. Raises NotFound, InvalidPolicy where the policy
+    could not be applied, PurposeNotAllowed, FileOutOfReach where the manifest cannot be read now, and NotRead.
     """
     deployment = find_deployment(session, name)
     values: ColumnValues = {}
@@ -154,6 +168,12 @@ def change_deployment(
         values["alert_budget"] = alert_budget
     if registered_model is not None:
         values["registered_model"] = registered_model
+    if purpose is not None or override_reason is not None:
+        parts = queries.parts_of_deployment(session, deployment.id)
+        new_purpose = judge_purpose(
+            parts, purpose, reason=override_reason, earlier=deployment.request.purpose, where="the deployment"
+        )
+        values["options"] = _with_purpose(deployment, new_purpose)
 
     return _changed(session, deployment, values)
 
@@ -197,8 +217,11 @@ def snooze_deployment(session: Session, name: str, snooze: Snooze | None, now: d
 
 def digest_of_deployment(deployment: Deployment) -> str:
     """What the trail keeps of a deployment: the digest of everything about it that can change."""
+    purpose = deployment.request.purpose
+    entries: StoredJson = {} if purpose is None else {"purpose": purpose.as_dict()}
     return digest_of(
         {
+            **entries,
             "target": deployment.target.digest,
             "policy": deployment.policy.digest,
             "baseline": str(deployment.baseline),
@@ -207,6 +230,10 @@ def digest_of_deployment(deployment: Deployment) -> str:
             "snooze": queries.snooze_as_json(deployment.snooze),
         }
     )
+
+
+def _with_purpose(deployment: Deployment, purpose: JobPurpose) -> StoredJson:
+    return {**request_as_json(replace(deployment.request, purpose=purpose))}
 
 
 def _changed(session: Session, deployment: Deployment, values: ColumnValues) -> Deployment:

@@ -28,12 +28,16 @@ from service.domain.jobs import (
 from service.domain.layers import canonical_layer, unknown_layer
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
+from service.domain.purposes import JobPurpose, Purpose
 from service.domain.resources import Resource, ResourceKind, parse_reference
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
 from service.usecases.preparations import check_fetched, image_count
+from service.usecases.prompts import with_prompts
+from service.usecases.purposes import judge_purpose
 from service.usecases.resources import find_parts, find_resource
+from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 from service.usecases.wake import wake_worker
 
@@ -61,6 +65,12 @@ class JobSubmission:
     queue: str = "default"
     priority: int = 0
 
+    purpose: Purpose | None = None
+    """None where nobody says it: then it is the default."""
+
+    override_reason: str | None = None
+    """Why parts are used that do not allow the purpose."""
+
 
 def submit_job(
     session: Session, queue: JobQueue, submission: JobSubmission, *, request: object, idempotency_key: str | None = None
@@ -68,8 +78,9 @@ def submit_job(
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, NotFetched, Conflict for a probe set that cannot be
-    measured or a model that cannot be fetched, and InvalidInput where the key came with another request before.
+    Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, NotFetched, Conflict for a probe set that
+    cannot be measured, InvalidConceptSet where two concepts have a text in common by the prompts, PurposeNotAllowed,
+    and InvalidInput where the key came with another request before.
     """
     digest = digest_of(request)
     annotate(session, after=digest)
@@ -77,6 +88,7 @@ def submit_job(
         return _same_request(earlier, digest, idempotency_key)
 
     parts, resolved = resolve(session, submission)
+    annotate(session, after=_digest_for_trail(digest, resolved.purpose))
     job = queries.add_job(session, parts, resolved, request_digest=digest, idempotency_key=idempotency_key)
     if job is None:  # somebody posted the same key between our look and our insert
         earlier = queries.find_job_by_key(session, str(idempotency_key))
@@ -88,8 +100,9 @@ def submit_job(
 def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobParts, JobRequest]:
     """Registered parts and request that a submission amounts to.
 
-    Raises NotFound, UnknownLayer, TooFewImages, NotMeasured, NotFetched, and Conflict for a probe set that cannot be
-    measured or a model that cannot be fetched.
+    Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, NotFetched, PurposeNotAllowed, Conflict
+    for a probe set that cannot be measured, and InvalidConceptSet where two concepts have a text in common by the
+    prompts.
     """
     resources = find_parts(
         session,
@@ -107,7 +120,10 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         concept_set=resources[ResourceKind.CONCEPT_SET],
     )
 
+    check_not_refused(session, parts)
     check_fetched(session, parts.target)
+    submission = replace(submission, method=with_prompts(session, parts, submission.method))
+
     images = image_count(session, parts.probe_set)
     if submission.fit_top_k:
         submission = replace(submission, method=submission.method.fitted_to(images))
@@ -117,7 +133,9 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
     if submission.layers is not None:
         layers = tuple(dict.fromkeys(map(canonical_layer, submission.layers)))
         check_layers(session, parts.target, layers)
-    return parts, _request(parts, submission, layers)
+
+    purpose = judge_purpose(parts, submission.purpose, reason=submission.override_reason)
+    return parts, replace(_request(parts, submission, layers), purpose=purpose)
 
 
 def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> None:
@@ -150,7 +168,11 @@ def submit_parts(
 
 
 def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
-    """Queue a job that computes a succeeded one's result from scratch and compares. Raises NotFound, Conflict."""
+    """Queue a job that computes a succeeded one's result from scratch and compares.
+
+    It is for what the other was for, under the terms that were stated then: whoever checks a result does not use it.
+    Raises NotFound, Conflict, and PartRefused where a worker could not open its target or dissector.
+    """
     original = find_job(session, job_id)
     if original.status is not JobStatus.SUCCEEDED:
         raise Conflict(
@@ -163,6 +185,7 @@ def replay_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     digest = digest_of({"replay_of": str(job_id)})
     annotate(session, after=digest)
     parts = queries.parts_of(session, job_id)
+    check_not_refused(session, parts)
     return submit_parts(session, queue, parts, original.request, request_digest=digest, replay_of=job_id)
 
 
@@ -202,6 +225,13 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
         queue=submission.queue,
         priority=submission.priority,
     )
+
+
+def _digest_for_trail(request_digest: str, purpose: JobPurpose | None) -> str:
+    """What the trail keeps of a job: its request's digest, with the override that it was accepted under, if any."""
+    if purpose is None or purpose.override is None:
+        return request_digest
+    return digest_of({"request": request_digest, "override_purpose": purpose.override.as_dict()})
 
 
 def find_job(session: Session, job_id: UUID) -> Job:

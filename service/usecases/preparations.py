@@ -1,4 +1,4 @@
-"""What workers find out about registered things: the layers of models, the sizes of images that are cut into patches.
+"""What workers find out about registered things: the layers of models, whether dissectors work, the sizes of images.
 
 A preparation is a work item like those of jobs: one for each thing, held under a lease, tried a bounded number of
 times, in turns with the jobs. Every function is one transaction's work, and whoever writes for a holder checks its
@@ -28,6 +28,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import Fetched, ModelSpec, digest_of_model, is_fetched, model_spec, probe_set_spec
 from service.domain.trail import SCHEDULER
 from service.domain.work import (
+    DissectorCheck,
     FetchResult,
     InspectionResult,
     ItemStatus,
@@ -45,15 +46,14 @@ _QUEUE = "_preparations"
 """No job's queue may have this name, so that preparations take turns with all of them."""
 
 _ASK_AGAIN = {
-    Preparation.INSPECT: "POST /models/{reference}/inspect tries again.",
-    Preparation.MEASURE: "POST /probe-sets/{reference}/measure tries again.",
-    Preparation.FETCH: "POST /models/{reference}/inspect tries again.",
+    Preparation.INSPECT: "POST {collection}/{reference}/inspect tries again.",
+    Preparation.MEASURE: "POST {collection}/{reference}/measure tries again.",
+    Preparation.FETCH: "POST {collection}/{reference}/inspect tries again.",
 }
 _LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
 """What reaches one twice running would do so for ever, and hold up a worker each time."""
 
 _TRIED = {Preparation.INSPECT: "opened", Preparation.MEASURE: "measured", Preparation.FETCH: "fetched"}
-_SHOWN_BY_MODEL = {Preparation.INSPECT, Preparation.FETCH}
 
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
@@ -167,10 +167,15 @@ def problem_of(session: Session, resource: Resource, stage: Preparation) -> Prob
 def complete_preparation(session: Session, lease: PreparationLease, result: JsonObject) -> None:
     """Store what a worker has found out. Raises LeaseLost."""
     _lock_held(session, lease)
-    if lease.stage is Preparation.INSPECT:
-        save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
+    stored: JsonObject = {}
+    if _is_model(session, lease):
+        inspected = cast("InspectionResult", result)
+        save_inspection(session, lease.resource_id, layers=inspected["layers"], input=inspected.get("input"))
     elif lease.stage is Preparation.FETCH:
         _note_fetched(session, lease.resource_id, cast("FetchResult", result))
+    elif lease.stage is Preparation.INSPECT:
+        check = cast("DissectorCheck", result)
+        stored = {"width": check["width"], "notes": check["notes"]}
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(
@@ -180,7 +185,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
             unmeasured=measured["unmeasured"],
             unmeasured_rows=measured["unmeasured_rows"],
         )
-    queries.finish_item(session, lease, {})
+    queries.finish_item(session, lease, stored)
 
 
 def fail_preparation(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
@@ -257,8 +262,12 @@ def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemF
 
 def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
     queries.give_up_item(session, lease, problem)
-    if lease.stage in _SHOWN_BY_MODEL:
+    if lease.stage is Preparation.FETCH or _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
+
+
+def _is_model(session: Session, lease: PreparationLease) -> bool:
+    return lease.stage is Preparation.INSPECT and get_resource(session, lease.resource_id).kind is ResourceKind.MODEL
 
 
 def _tried_too_often(resource: Resource, lease: PreparationLease, problem: ProblemFields) -> ProblemFields:
@@ -275,7 +284,7 @@ def _tried_too_often(resource: Resource, lease: PreparationLease, problem: Probl
 
 
 def _ask_again(resource: Resource, stage: Preparation) -> str:
-    return _ASK_AGAIN[stage].format(reference=resource.reference)
+    return _ASK_AGAIN[stage].format(collection=resource.kind.collection, reference=resource.reference)
 
 
 def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:

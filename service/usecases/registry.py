@@ -32,7 +32,7 @@ from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, Deployment, Occasion
 from service.domain.digests import files_below
 from service.domain.resources import Resource
-from service.domain.specs import model_spec
+from service.domain.specs import input_of, model_spec
 from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
@@ -238,7 +238,8 @@ def _deploy(
 def _register(
     session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, deployment: Deployment
 ) -> Resource:
-    """The version as a model of the deployment's name, in the architecture that is in use."""
+    """The version as a model of the deployment's name, in the architecture and with the input that are in use."""
+    in_use = model_spec(deployment.target)
     source = version.source
     weights = source
     if not is_remote(source):
@@ -246,7 +247,7 @@ def _register(
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(weights, model_spec(deployment.target)["architecture"]),
+        NamedCheckpoint(weights, in_use["architecture"], input=input_of(in_use)),
         name=deployment.name,
         roots=files.roots,
         readings=files.readings,

@@ -9,14 +9,18 @@ from typing import Literal, cast
 
 from sqlalchemy.orm import Session
 
-from service.concepts.builtin import BUILTIN, builtin_concept_set
+from service.concepts.builtin import BUILTIN, BUILTIN_TERMS, builtin_concept_set
 from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory, files_below, is_snapshot
-from service.domain.json_values import JsonObject
+from service.domain.input_contract import GivenInput
+from service.domain.json_values import JsonObject, StoredJson
+from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.prompts import Prompts
+from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
 from service.domain.specs import ConceptSpec, ModelSpec, concept_set_spec, digest_of_model, is_fetched, probe_set_spec
 from service.domain.work import Preparation
@@ -32,7 +36,12 @@ from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
 
 Registered = tuple[Resource, bool]
-"""The resource, and whether this call made it (False: the same content was registered before)."""
+"""The resource, and whether this call made it (False: the same content was registered before).
+
+What such a call states in its `terms` then replaces what was stated before: see `Resource.replaced_terms`.
+"""
+
+NOTHING_STATED = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,9 @@ class NamedCheckpoint:
     sha256: str | None = None
     """What the caller says of its content."""
 
+    input: GivenInput | None = None
+    """How images reach the network, as far as the caller gives it."""
+
 
 def register_model(
     session: Session,
@@ -55,6 +67,7 @@ def register_model(
     name: str | None,
     roots: DataRoots,
     readings: Readings = AT_ONCE,
+    terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a checkpoint as a target, and ask a worker to list its layers.
 
@@ -62,7 +75,7 @@ def register_model(
     For one that is in use there are `readings`.
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
-    another place is the same version, which is from then on read there.
+    another place is the same version, which is from then on read there; with another input it is another version.
     A source is not looked at here: a worker fetches it. Where nobody gave its digest, the model has none until then.
     Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
     """
@@ -70,7 +83,7 @@ def register_model(
         check_name(name)
 
     if is_remote(checkpoint.path):
-        return _register_source(session, queue, checkpoint, name)
+        return _register_source(session, queue, checkpoint, name, terms)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
     path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
@@ -83,7 +96,7 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    return _add_model(session, queue, str(path), checkpoint.architecture, sha256, name)
+    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms)
 
 
 def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
@@ -99,50 +112,89 @@ def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
     return (path / choose_weights(names, checkpoint.path)).resolve()
 
 
-def _register_source(session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None) -> Registered:
+def _register_source(
+    session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None, terms: Terms
+) -> Registered:
     """Register what workers fetch. Without its digest it gets one, and may turn out to be a known version, then."""
     source = check_source(checkpoint.path, field="checkpoint")
     sha256 = None if checkpoint.sha256 is None else checkpoint.sha256.lower()
-    if name is None and sha256 is None:
+    if name is None:
+        check_content_known(checkpoint)
+    return _add_model(session, queue, checkpoint, source, sha256, name, terms)
+
+
+def check_content_known(checkpoint: NamedCheckpoint) -> None:
+    """Raise InvalidInput for a source without a digest, which no job or audit can begin with."""
+    if is_remote(checkpoint.path) and checkpoint.sha256 is None:
         raise InvalidInput(
             "Nobody knows yet what the source holds, so nothing can be begun with it.",
             field="sha256",
             remedy="Give its sha256 as well; or register it with POST /models, and name the model here.",
         )
-    return _add_model(session, queue, source, checkpoint.architecture, sha256, name)
 
 
 def _add_model(
-    session: Session, queue: JobQueue, place: str, architecture: str, sha256: str | None, name: str | None
+    session: Session,
+    queue: JobQueue,
+    checkpoint: NamedCheckpoint,
+    place: str,
+    sha256: str | None,
+    name: str | None,
+    terms: Terms,
 ) -> Registered:
-    spec: ModelSpec = {"checkpoint": place, "architecture": architecture, "sha256": sha256}
+    spec: ModelSpec = {"checkpoint": place, "architecture": checkpoint.architecture, "sha256": sha256}
+    if checkpoint.input is not None:
+        spec["input"] = checkpoint.input.as_dict()
+
     digest = digest_of_model(spec)
     name = f"inline-{digest[:16]}" if name is None else name
     stored = cast("JsonObject", spec)
-    model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, stored, place="checkpoint")
+    model, is_new = queries.add_resource(
+        session, ResourceKind.MODEL, name, digest, stored, place="checkpoint", terms=terms
+    )
     if is_new or not is_fetched(model):
         prepare(session, queue, model, Preparation.INSPECT)
     return model, is_new
 
 
-def register_dissector(session: Session, *, name: str, path: str, roots: DataRoots) -> Registered:
-    """Register a dissector directory.
+def register_dissector(
+    session: Session,
+    queue: JobQueue,
+    *,
+    name: str,
+    path: str,
+    roots: DataRoots,
+    prompts: Prompts | None = None,
+    terms: Terms = NOTHING_STATED,
+) -> Registered:
+    """Register a dissector directory, and ask a worker whether it works.
 
+    prompts: of jobs that give none. They are part of the content: other prompts are another version.
     Raises InvalidDissector where it is none, InvalidInput where it is unreadable, FileOutOfReach where it is for now.
     """
     check_name(name)
     directory = locate(path, roots, field="path")
-    if not (directory / "dissector.json").is_file():
+    if not any((directory / name).is_file() for name in DISSECTOR_FILES):
         raise InvalidDissector(
-            "The folder has no dissector.json.",
+            f"The folder has none of {', '.join(DISSECTOR_FILES)}.",
             field="path",
             value=path,
-            remedy="Name a folder made by `mammodissect fit-dissector`, or write one as docs/dissectors.md describes.",
+            remedy="Name a folder made by `mammodissect fit-dissector`, or one that open_clip or transformers wrote; "
+            "or write a dissector.json as docs/dissectors.md describes.",
         )
 
     digest = read_located(partial(digest_of_directory, directory, roots), field="path", value=path)
-    spec = {"path": str(directory)}
-    return queries.add_resource(session, ResourceKind.DISSECTOR, name, digest, spec, place="path")
+    spec: StoredJson = {"path": str(directory)}
+    if prompts is not None and not prompts.are_plain:
+        spec |= {"prompts": prompts.as_dict(), "content": digest}
+        digest = digest_of({"dissector": digest, "prompts": prompts.as_dict()})
+
+    dissector, is_new = queries.add_resource(
+        session, ResourceKind.DISSECTOR, name, digest, spec, place="path", terms=terms
+    )
+    if is_new:
+        prepare(session, queue, dissector, Preparation.INSPECT)
+    return dissector, is_new
 
 
 def register_probe_set(
@@ -154,6 +206,7 @@ def register_probe_set(
     patches: PatchGrid | None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
+    terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches, ask a worker to read their sizes.
 
@@ -171,7 +224,7 @@ def register_probe_set(
         "merged_rows": probe_set.merged_rows,
     }
     digest = digest_of_probe_set(probe_set)
-    registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec)
+    registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
     if patches is not None:
         prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
@@ -179,22 +232,33 @@ def register_probe_set(
 
 
 def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
-    """Register the part of a registered probe set that has one value of a stratum.
+    """Register the part of a registered probe set that has one value of a stratum, with what is stated of the set.
 
     probe_set: `probe_set_of` the whole set, which may be long to read.
     """
     part = probe_set.part(stratum, value)
     spec = {**queries.without_unmeasured(whole_set.spec), "part": [stratum, value], "images": len(part.items)}
     name = f"stratum-{part.digest[:16]}"
-    registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest_of_probe_set(part), spec)
+    digest = digest_of_probe_set(part)
+    registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=whole_set.terms)
     return registered
 
 
-def register_concept_set(session: Session, concept_set: ConceptSet) -> Registered:
+def register_concept_set(session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED) -> Registered:
     """Register a parsed concept set."""
     check_name(concept_set.name)
     spec = {"concepts": [asdict(concept) for concept in concept_set.concepts]}
-    return queries.add_resource(session, ResourceKind.CONCEPT_SET, concept_set.name, concept_set.digest, spec)
+    name, digest = concept_set.name, concept_set.digest
+    return queries.add_resource(session, ResourceKind.CONCEPT_SET, name, digest, spec, terms=terms)
+
+
+def digest_of_registration(resource: Resource, terms: Terms | None = None) -> str:
+    """What the trail keeps of a registered version: its content's digest, with its terms where any are stated.
+
+    terms: other ones than it has now.
+    """
+    terms = resource.terms if terms is None else terms
+    return digest_of({"content": resource.digest, **terms.as_dict()}) if terms.stated else resource.digest
 
 
 def find_resource(session: Session, kind: ResourceKind, reference: str, *, field: str) -> Resource:
@@ -320,11 +384,14 @@ def _register_builtins(session: Session, kind: ResourceKind) -> None:
     for name in BUILTIN:
         newest = queries.find_resource(session, kind, name, None)
         if newest is None or _superseded(newest, None):
-            register_concept_set(session, builtin_concept_set(name))
+            register_concept_set(session, builtin_concept_set(name), BUILTIN_TERMS)
 
 
 def _superseded(resource: Resource, version: int | None) -> bool:
-    """Is it a built-in set as an earlier release had it, with no version asked for?"""
+    """Is it a built-in set as an earlier release had it, with no version asked for?
+
+    Earlier releases stated nothing of it.
+    """
     if resource.kind is not ResourceKind.CONCEPT_SET or resource.name not in BUILTIN or version is not None:
         return False
-    return resource.digest != builtin_concept_set(resource.name).digest
+    return not resource.terms.stated or resource.digest != builtin_concept_set(resource.name).digest

@@ -11,14 +11,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from service.db.jobs import move_job
-from service.db.resources import save_inspection
+from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.errors import Unavailable
 from service.ports import WORK_TASK
 from tests.api.test_problems import problem
-from tests.usecases.factories import RecordingQueue, resource
+from tests.usecases.factories import RecordingQueue, refuse, resource
 
 Post = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def body(sessions: Sessions) -> dict[str, Any]:
 
 def brief(job: dict[str, Any]) -> dict[str, Any]:
     """The job as lists have it."""
-    return {name: value for name, value in job.items() if name not in {"layers", "manifest"}}
+    return {name: value for name, value in job.items() if name not in {"layers", "terms", "manifest"}}
 
 
 def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:
@@ -79,6 +79,76 @@ def test_the_published_defaults_belong_to_the_similarity(client: TestClient, bod
 def test_contrast_scan_looks_as_deep_as_a_quarter_of_the_images(client: TestClient, body: dict[str, Any]) -> None:
     job = client.post("/jobs", json=body | {"method": {"similarity": "contrast_scan"}}).json()
     assert (job["method"]["similarity"], job["method"]["top_k"]) == ("contrast_scan", 30)
+
+
+@pytest.mark.parametrize(("field", "kind"), [("target", ResourceKind.MODEL), ("dissector", ResourceKind.DISSECTOR)])
+def test_a_part_that_was_refused_takes_no_job(
+    client: TestClient, sessions: Sessions, body: dict[str, Any], field: str, kind: ResourceKind
+) -> None:
+    name = body[field].partition("@")[0]
+    done = client.post("/jobs", json=body)
+    with transaction(sessions) as session:
+        part = find_resource(session, kind, name, None)
+        assert part is not None
+        assert move_job(session, UUID(done.json()["id"]), JobStatus.RUNNING)
+        assert move_job(session, UUID(done.json()["id"]), JobStatus.SUCCEEDED)
+        refuse(session, part)
+
+    for refusal in (client.post("/jobs", json=body), client.post(f"/jobs/{done.json()['id']}/replay")):
+        told = problem(refusal, 409)
+        assert told["type"].endswith(":part-refused")
+        assert (told["field"], told["value"]) == (field, f"{name}@1")
+        assert "It has no weights." in told["detail"]
+        assert told["remedy"] == f"Add them. POST {kind.collection}/{name}@1/inspect tries again."
+
+    assert client.post(f"{kind.collection}/{name}@1/inspect").status_code == 202
+    assert client.post("/jobs", json=body).status_code == 202, "it is being opened again, and the job finds out"
+
+
+PROMPTS = {"templates": ["a {}", "{} seen"], "synonyms": True, "subtract_empty": False}
+
+
+def test_prompts_of_a_job_and_of_its_dissector(client: TestClient, sessions: Sessions, body: dict[str, Any]) -> None:
+    with transaction(sessions) as session:
+        registered = {"path": "/x", "content": "0", "prompts": {**PROMPTS, "synonyms": False}}
+        resource(session, ResourceKind.DISSECTOR, "prompted", "1", **registered)
+
+    def prompts(dissector: str, **method: Any) -> Any:
+        response = client.post("/jobs", json=body | {"dissector": dissector, "method": method})
+        assert response.status_code == 202, response.text
+        return response.json()["method"].get("prompts")
+
+    assert prompts("reader") is None
+    assert prompts("reader", prompts=PROMPTS) == PROMPTS
+    assert prompts("reader", prompts={"templates": ["{}"]}) is None
+    assert prompts("prompted") == {**PROMPTS, "synonyms": False}
+    assert prompts("prompted", prompts=PROMPTS) == PROMPTS
+    assert prompts("prompted", prompts={"templates": ["{}"]}) is None, "each concept's text alone"
+    (newest,) = client.get("/jobs", params={"limit": 1}).json()["items"]
+    assert "prompts" not in newest["method"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "field", "value"),
+    [
+        ({"templates": ["a mammogram"]}, "method.prompts.templates", "a mammogram"),
+        ({"templates": ["{} and {}"]}, "method.prompts.templates", "{} and {}"),
+        ({"templates": []}, "method.prompts.templates", "0"),
+        ({"templates": ["{}"], "subtract_empty": True}, "method.prompts.templates", "{}"),
+        ({"synonyms": True}, "concept_set", "Lesion"),
+        ({"templates": ["{}", "left {}"]}, "concept_set", "left mass"),
+    ],
+)
+def test_prompts_that_cannot_be_used(
+    client: TestClient, body: dict[str, Any], prompts: dict[str, Any], field: str, value: str
+) -> None:
+    concepts = [{"text": "mass", "synonyms": ["lesion"]}, "Lesion", "left mass"]
+    assert client.post("/concept-sets", json={"name": "alike", "concepts": concepts}).status_code == 201
+    asked = body | {"concept_set": "alike", "method": {"prompts": prompts}}
+    told = problem(client.post("/jobs", json=asked), 422)
+    assert (told["field"], told["value"]) == (field, value)
+    assert told["remedy"]
+    assert client.get("/jobs").json()["items"] == []
 
 
 def test_an_idempotency_key_makes_one_job(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:

@@ -106,6 +106,20 @@ def test_a_new_version_is_audited_as_a_candidate_once(registry: TestClient, data
     assert send(registry, created(data_root)).json() == {"audits": []}
 
 
+def test_a_new_version_is_shown_images_as_the_one_in_use_is(registry: TestClient, data_root: Path) -> None:
+    in_use = registry.get("/models/screening@1").json()["spec"]
+    given = {"height": 384, "mean": [0.25]}
+    shown = {"checkpoint": in_use["checkpoint"], "architecture": in_use["architecture"], "input": given}
+    deployed_version = registry.post("/deployments/east/versions", json={"target": shown})
+    assert deployed_version.status_code == 202, deployed_version.text
+
+    (audit,) = send(registry, created(data_root)).json()["audits"]
+    candidate = registry.get(f"/audits/{audit}").json()["target"]
+    spec = registry.get(f"/models/{candidate}").json()["spec"]
+    assert spec["checkpoint"] == str(data_root / "v2" / "model.safetensors")
+    assert spec["input"] == given
+
+
 def test_a_version_that_gets_the_alias_is_deployed_and_audited_once(registry: TestClient, data_root: Path) -> None:
     send(registry, created(data_root))
     (audit,) = send(registry, alias()).json()["audits"]

@@ -23,7 +23,7 @@ from service.ports import WORK_TASK
 from service.usecases.preparations import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
 from tests.api.test_problems import problem
-from tests.usecases.factories import RecordingQueue, resource, without_preparations
+from tests.usecases.factories import RecordingQueue, refuse, resource, without_preparations
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -107,7 +107,7 @@ def test_the_layers_appear_once_a_worker_has_looked(
         ({"sha256": "0" * 64}, "sha256"),
         ({"sha256": "12"}, "sha256"),
         ({"checkpoint": "relative/path"}, "checkpoint"),
-        ({"checkpoint": "https://example.org/x"}, "checkpoint"),
+        ({"checkpoint": "https://user@example.org/x"}, "checkpoint"),
         ({"checkpoint": "/etc/passwd"}, "checkpoint"),
     ],
 )
@@ -155,6 +155,60 @@ def test_dissectors(client: TestClient, data_root: Path) -> None:
     again = client.post("/dissectors", json=body | {"path": str(moved)})
     assert (again.status_code, again.json()) == (200, second | {"spec": {"path": str(moved)}})
     assert client.get("/dissectors/reader@2").json() == again.json()
+
+
+def test_dissectors_with_prompts(client: TestClient, data_root: Path, queue: RecordingQueue) -> None:
+    """They are content: other prompts are another version, which a worker opens, too."""
+    folder = data_root / "reader"
+    folder.mkdir()
+    (folder / "dissector.json").write_text('{"kind": "projected"}')
+    body = {"name": "reader", "path": str(folder)}
+    plain = client.post("/dissectors", json=body).json()
+    given = {"templates": ["a mammogram showing {}"]}
+    prompted = client.post("/dissectors", json=body | {"prompts": given}).json()
+    assert prompted["spec"] == {
+        "path": str(folder),
+        "prompts": {**given, "synonyms": False, "subtract_empty": False},
+        "content": plain["digest"],
+    }
+    assert (prompted["version"], prompted["state"], len(queue.published)) == (2, "checking", 2)
+    assert prompted["digest"] != plain["digest"]
+
+    moved = folder.rename(data_root / "moved")
+    again = client.post("/dissectors", json=body | {"path": str(moved), "prompts": given})
+    assert (again.status_code, again.json()) == (200, prompted | {"spec": prompted["spec"] | {"path": str(moved)}})
+    in_vain = client.post("/dissectors", json=body | {"path": str(moved), "prompts": {"templates": ["{}"]}})
+    assert (in_vain.status_code, in_vain.json()["reference"]) == (200, "reader@1"), "each text alone: no prompts"
+    wrong = problem(client.post("/dissectors", json=body | {"prompts": {"templates": ["a mammogram"]}}), 422)
+    assert (wrong["field"], wrong["value"]) == ("prompts.templates", "a mammogram")
+
+
+@pytest.mark.parametrize("kind", [ResourceKind.MODEL, ResourceKind.DISSECTOR])
+def test_states(client: TestClient, sessions: Sessions, queue: RecordingQueue, kind: ResourceKind) -> None:
+    with transaction(sessions) as session:
+        part = resource(session, kind, "old", checkpoint="/x", architecture="a", sha256="0", path="/x")
+
+    def states() -> tuple[str | None, str | None]:
+        (listed,) = client.get(kind.collection).json()["items"]
+        state: str | None = client.get(f"{kind.collection}/old").json()["state"]
+        return state, listed["state"]
+
+    assert states() == (None, None), "nobody has asked this release"
+    asked = client.post(f"{kind.collection}/old/inspect")
+    assert (asked.status_code, asked.json()["state"]) == (202, "checking")
+    assert queue.published == [(WORK_TASK, part.id)]
+    assert client.post(f"{kind.collection}/old/inspect").json()["state"] == "checking"
+    assert len(queue.published) == 1, "it is being opened already"
+    assert states() == ("checking", "checking")
+
+    with transaction(sessions) as session:
+        refuse(session, part)
+    assert states() == ("refused", "refused")
+    assert client.post(f"{kind.collection}/old/inspect").json()["state"] == "checking"
+    with transaction(sessions) as session:
+        without_preparations(session)
+    assert states() == ("ready", "ready")
+    assert client.get(f"{kind.collection}/old").json()["problem"] is None
 
 
 def test_a_manifest_elsewhere_whose_images_have_the_same_sizes_is_not_taken_for_the_registered_one(

@@ -107,6 +107,12 @@ def inspect_model(caller: Caller) -> Any:
     return caller.post("/models/m/inspect")
 
 
+def inspect_dissector(caller: Caller) -> Any:
+    with transaction(caller.sessions) as session:
+        resource(session, ResourceKind.DISSECTOR, "d", path="/x")
+    return caller.post("/dissectors/d/inspect")
+
+
 def measure_probe_set(caller: Caller) -> Any:
     grid = {"size": 16, "stride": 16}
     with transaction(caller.sessions) as session:
@@ -195,6 +201,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /models/{name}/inspect": inspect_model,
     "POST /probe-sets/{name}/measure": measure_probe_set,
     "POST /dissectors": post_dissector,
+    "POST /dissectors/{name}/inspect": inspect_dissector,
     "POST /probe-sets": post_probe_set,
     "POST /concept-sets": lambda caller: caller.post("/concept-sets", {"name": "c", "concepts": ["mass"]}),
     "POST /jobs": post_job,

@@ -65,7 +65,7 @@ def _register(field: Field, files: Samples) -> None:
             name="lite0",
             roots=ANYWHERE,
         )
-        register_dissector(session, name="reader", path=str(files.dissector), roots=ANYWHERE)
+        register_dissector(session, field.queue, name="reader", path=str(files.dissector), roots=ANYWHERE)
         register_probe_set(
             session,
             field.queue,

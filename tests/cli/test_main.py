@@ -70,6 +70,22 @@ def arguments(folder: Path, **changes: str) -> list[str]:
     return ["dissect", *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
+def test_dissect_shows_images_as_it_is_told(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    given = ["--input", "height=96", "--input", "width=64", "--input", "orientation=left"]
+    report = tmp_path / "report.html"
+    options = arguments(folder, out=str(tmp_path / "neurons.json"), report=str(report), draws="0")
+    done = mammodissect(*options, *given)
+    assert done.status == 0, done.stderr
+    assert "mean and std are what timm has for photographs" in " ".join(done.stderr.split())
+    page = Page(report.read_text())
+    assert ["width", "64", "given"] in page.rows["method"]
+    assert ["mean", "0.5, 0.5, 0.5", "library"] in page.rows["method"]
+
+    refused = mammodissect(*options, "--input", "hight=96")
+    assert refused.status != 0
+    assert "Near matches: height" in " ".join(refused.stderr.split())
+
+
 def test_dissect_writes_every_neuron(folder: Path, tmp_path: Path) -> None:
     """In a process of its own, as people run it."""
     out = tmp_path / "neurons.csv"
@@ -92,10 +108,11 @@ def test_the_published_layout(folder: Path, tmp_path: Path, mammodissect: Callab
 
 def test_a_report_beside_the_result(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
     out, report = tmp_path / "neurons.json", tmp_path / "report.html"
-    assert mammodissect(*arguments(folder, out=str(out), report=str(report))).status == 0
+    assert mammodissect(*arguments(folder, out=str(out), report=str(report), purpose="clinical")).status == 0
     page = Page(report.read_text())
     assert {row[1] for row in page.rows["layers"][1:]} == set(LAYERS)
     assert "target.safetensors" in page.text
+    assert ["purpose", "clinical"] in page.rows["method"]
     assert str(folder) not in report.read_text(), "no path of this machine"
 
 
@@ -103,6 +120,14 @@ def test_json_by_another_similarity(folder: Path, tmp_path: Path, mammodissect: 
     out = tmp_path / "neurons.json"
     assert mammodissect(*arguments(folder, out=str(out), similarity="cosine_cubed", layers=LAYERS[0])).status == 0
     assert LAYERS[0] in json.dumps(json.loads(out.read_text()))
+
+
+def test_prompts(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    out, report = tmp_path / "neurons.json", tmp_path / "report.html"
+    options = arguments(folder, out=str(out), report=str(report), layers=LAYERS[0], draws="0")
+    templates = ("--template", "a mammogram showing {}", "--template", "{} in the breast")
+    assert mammodissect(*options, *templates, "--synonyms", "--subtract-empty").status == 0
+    assert "2 templates &#39;a mammogram showing {}&#39;" in report.read_text()
 
 
 def test_shards_that_batches_fill_change_no_name(
@@ -132,6 +157,7 @@ def test_shards_that_batches_fill_change_no_name(
         ({"probe-set": "none.csv"}, "manifest"),
         ({"concept-set": "birads"}, "bi-rads"),
         ({"device": "gpu"}, "auto, cpu or cuda:N"),
+        ({"template": "a mammogram"}, "Write {} once"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(

@@ -12,7 +12,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.jobs import Progress
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
-from service.engine.networks.protocols import Target
+from service.engine.networks.protocols import Target, TokenizedText
 from service.errors import UnreadableImage
 
 CONTRACT = Preprocessing(height=2, width=2, mean=(0.0,) * 3, std=(1.0,) * 3, resize="none")
@@ -60,10 +60,16 @@ class Conv(nn.Module):
         return images
 
 
+def as_letters(text: str) -> TokenizedText:
+    """A text whose tokens are its letters."""
+    return TokenizedText(tuple(map(ord, text)), len(text), len(text))
+
+
 class GreyDissector:
     """Embeds an image at the angle (mean grey level) and the texts "0.5", "1.2" ... at the angle they name."""
 
     digest = "0" * 64
+    notes = ()
 
     def __init__(self, device: torch.device, preprocessing: Preprocessing = CONTRACT) -> None:
         self.preprocessing = preprocessing
@@ -74,6 +80,9 @@ class GreyDissector:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         return self._at(torch.tensor([float(text) for text in texts], device=self._device))
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return [as_letters(text) for text in texts]
 
     @staticmethod
     def _at(angles: Tensor) -> Tensor:
@@ -99,6 +108,7 @@ class Stored:
     """A dissector whose embeddings are ready."""
 
     digest = "0" * 64
+    notes = ()
 
     def __init__(self, images: Tensor, texts: Tensor) -> None:
         self.preprocessing = CONTRACT
@@ -109,6 +119,9 @@ class Stored:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         return self._texts[[int(text) for text in texts]]
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        return [as_letters(text) for text in texts]
 
 
 def target_of(module: nn.Module, device: torch.device, *layers: str, prefix: str = "") -> Target:

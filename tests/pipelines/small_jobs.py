@@ -66,7 +66,7 @@ def register(
     register_model(
         session, queue, NamedCheckpoint(str(folder / "target.safetensors"), ARCHITECTURE), name="target", roots=ANYWHERE
     )
-    register_dissector(session, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
+    register_dissector(session, queue, name="dissector", path=str(folder / "dissector"), roots=ANYWHERE)
     register_concept_set(session, CONCEPTS)
     wanted = {"patches": None, "on_unreadable": "fail", "roots": ANYWHERE} | dict(probe_set)
     return register_probe_set(session, queue, name="probes", manifest=str(folder / "manifest.csv"), **wanted)[0]

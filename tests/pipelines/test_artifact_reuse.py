@@ -22,6 +22,7 @@ from service.domain.jobs import JobStatus, Stage
 from service.domain.methods import Method
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
+from service.domain.prompts import Prompts
 from service.domain.work import DissectionResult, Lease, ShardResult
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
@@ -66,6 +67,7 @@ REUSED_AFTER = [
     ({"method": Method.of(top_k=5)}, {"texts"}),
     ({"method": Method.of(top_k=4, pooling="max")}, {"texts"}),
     ({"method": Method.of("cosine", top_k=4)}, {"texts"}),
+    ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard"}),
     ({"layers": LAYERS[:1]}, {"texts"}),
     ({"shard_size": 5}, {"texts"}),
     # Shards of its own, with the same bytes where the same images were used: then the layers are the same.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
@@ -26,6 +27,7 @@ from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.layers import canonical_layer
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.purposes import Purpose
 from service.domain.work import AnyLease, LayerListing, Preparation
 from service.engine.dissectors import open_dissector
 from service.errors import ProblemFields
@@ -145,10 +147,24 @@ def test_a_second_message_changes_nothing(sessions: Sessions, folder: Path, run:
     assert run(first) == first
 
 
-def test_the_same_job_twice_gives_the_same_neurons(sessions: Sessions, folder: Path, run: Run) -> None:
-    jobs = [run(submit(sessions, folder)) for _ in range(2)]
+def test_the_same_job_twice_gives_the_same_neurons_whatever_it_is_for(
+    sessions: Sessions, folder: Path, run: Run
+) -> None:
+    jobs = [run(submit(sessions, folder))]
+    with transaction(sessions) as session:
+        computed = session.execute(text("SELECT key FROM artifacts ORDER BY key")).all()
+    jobs.append(run(submit(sessions, folder, purpose=Purpose.CLINICAL, override_reason="For a test.")))
     assert jobs[0].id != jobs[1].id
-    assert jobs[0].manifest == jobs[1].manifest
+
+    unstated = {"licence": None, "allowed_purposes": ["clinical", "research"], "allowed_purposes_from": "default"}
+    terms = dict.fromkeys(("target", "dissector", "probe_set", "concept_set"), unstated)
+    clinical = {"purpose": "clinical", "purpose_from": "request", "terms": terms}
+    override = {"override_purpose": {"reason": "For a test.", "parts": []}}
+    assert jobs[0].manifest is not None
+    assert jobs[0].manifest | {**clinical, **override} == jobs[1].manifest
+    assert (jobs[0].manifest["purpose"], jobs[0].manifest["purpose_from"]) == ("research", "default")
+    with transaction(sessions) as session:
+        assert session.execute(text("SELECT key FROM artifacts ORDER BY key")).all() == computed
     with transaction(sessions) as session:
         first, second = (list(read_layers(session, job.id)) for job in jobs)
     assert first == second
@@ -301,8 +317,9 @@ def test_a_result_that_is_not_what_its_stage_gives_ends_the_item_at_once(
         assert job.status is JobStatus.FAILED
     assert problem is not None
     assert (problem["code"], "cannot be stored" in problem["detail"]) == ("internal", True)
-    (told,) = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
-    assert told["exc_info"]
+    told = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
+    assert len(told) == (2 if stage is Preparation.INSPECT else 1), "of the model and the dissector"
+    assert all(entry["exc_info"] for entry in told)
     assert leased(sessions) == 0
 
 
@@ -345,7 +362,8 @@ def test_workers_and_one_process_give_the_same_result(
         shard_size=shard_size,
     )
     _, manifest = run_dissection(plan, lambda _: None)
-    assert job.manifest == manifest
+    assert job.request.purpose is not None
+    assert job.manifest == {**manifest, **job.request.purpose.as_dict()}
 
 
 def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, run: Run) -> None:

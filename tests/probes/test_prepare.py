@@ -113,7 +113,7 @@ def test_bicubic_resizing_is_what_networks_are_trained_with() -> None:
         ("both", [[0, 0.2, 0.4, 0], [0, 0.6, 0.8, 0]]),
     ],
 )
-def test_padding_keeps_the_shape_and_fills_with_air(side: Any, expected: list[list[float]]) -> None:
+def test_padding_keeps_the_shape_and_fills_with_air(side: Any, expected: Any) -> None:
     contract = replace(PLAIN, resize="pad", height=2, width=4, pad_side=side)
     result = prepared(raster([[51, 102], [153, 204]]), contract)
     np.testing.assert_allclose(result, [expected] * 3, atol=1e-6)
@@ -122,7 +122,7 @@ def test_padding_keeps_the_shape_and_fills_with_air(side: Any, expected: list[li
 def test_padding_shrinks_a_wide_image_and_puts_air_above_and_below() -> None:
     contract = replace(PLAIN, resize="pad", height=4, width=2, pad_side="right")
     result = prepared(raster([[51, 51, 204, 204], [51, 51, 204, 204]]), contract)
-    np.testing.assert_allclose(result[0], [[0, 0], [0.2, 0.8], [0, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(result[0], [[0.0, 0.0], [0.2, 0.8], [0.0, 0.0], [0.0, 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,8 @@ def test_a_patch_is_mirrored_with_its_whole_image() -> None:
 
 
 def test_an_image_that_faces_neither_way_stays_as_it_is() -> None:
-    for values in ([[7, 9, 7]], [[5]], [[3, 3]]):
+    images: list[Any] = [[[7, 9, 7]], [[5]], [[3, 3]]]
+    for values in images:
         result = prepared(raster(values), replace(PLAIN, orientation="left"))
         np.testing.assert_allclose(result[0], np.array(values) / 255)
 

@@ -21,6 +21,7 @@ from service.domain.methods import Method
 from service.domain.neurons import LayerDissection, RankedConcept
 from service.domain.preprocessing import MAMMO_CLIP
 from service.domain.probes import Box, ImagePlace
+from service.domain.prompts import Prompts
 from service.probes.manifest import read_manifest
 from service.reports.cards import CARDS, CARDS_PER_LAYER
 from service.reports.dissection import DissectionReport, dissection_html, dissection_json, report_dissection
@@ -257,6 +258,11 @@ def test_without_living_neurons_there_is_a_report_all_the_same(shown: Sequence[L
         (Method.of("contrast", lam=0.5), "contrast over their 100 most activating images (lambda 0.5)"),
         (Method.of("contrast_scan"), "contrast scan over their 400 most activating images (lambda 1)"),
         (Method.of("cosine_cubed", pooling="max"), "cosine cubed over all images, after maximum pooling."),
+        (
+            Method.of("cosine", prompts=Prompts.of(["a {}"])),
+            "pooling. A concept's text is put into the template 'a {}'.",
+        ),
+        (Method.of(prompts=Prompts.of(synonyms=True)), "pooling. A concept's text and its synonyms are put into the"),
     ],
 )
 def test_the_method_is_told_with_the_parameters_it_has(report: DissectionReport, method: Method, words: str) -> None:

@@ -133,6 +133,7 @@ def test_a_source_without_a_digest_gets_it_from_the_worker_and_gives_the_results
 def test_with_its_digest_a_source_is_the_version_that_has_it_and_it_is_checked_at_every_fetch(
     folder: Path, sessions: Sessions, settings: Settings, work: Work, web: str, answers: Answers
 ) -> None:
+    work()
     digest = hashlib.sha256(weights(folder)).hexdigest()
     same = registered(sessions, f"{web}/w.safetensors", name="target", sha256=digest.upper())
     assert (same.reference, same.spec["checkpoint"]) == ("target@1", f"{web}/w.safetensors")

@@ -1,5 +1,6 @@
 """Rows for tests: resources, jobs and stored dissections, made through the same functions as in production."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from service.db.jobs import JobParts, add_job, move_job
 from service.db.neurons import add_layer
 from service.db.resources import add_resource, save_inspection
 from service.db.session import Sessions, transaction
-from service.db.work import claim_item
+from service.db.work import add_preparation, claim_item
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import Evidence, JobEvidence, LabelStability, Quality, Significance, Watched
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
@@ -24,7 +25,7 @@ from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import Lease, PreparationLease
+from service.domain.work import Lease, Preparation, PreparationLease
 from service.usecases.jobs import enqueue
 from service.usecases.resources import register_concept_set
 
@@ -183,6 +184,21 @@ def dissected_job(
     }
     assert move_job(session, job.id, JobStatus.SUCCEEDED, manifest={**made, **(manifest or {})})
     return job.id
+
+
+def refuse(session: Session, opened: Resource) -> None:
+    """Have a worker refuse a model or dissector, which somebody asked to open."""
+    add_preparation(session, opened.id, Preparation.INSPECT, queue="_preparations", turn=0, total=1)
+    problem = {
+        "code": "x",
+        "title": "X",
+        "detail": "It has no weights.",
+        "remedy": f"Add them. POST {opened.kind.collection}/{opened.reference}/inspect tries again.",
+    }
+    session.execute(
+        text("UPDATE work_items SET status = 'withdrawn', problem = CAST(:problem AS jsonb) WHERE resource_id = :id"),
+        {"problem": json.dumps(problem), "id": opened.id},
+    )
 
 
 def taken(session: Session, worker: str = "tester", lease: timedelta = timedelta(seconds=60)) -> Lease | None:

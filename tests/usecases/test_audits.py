@@ -50,7 +50,7 @@ from service.usecases.schedules import create_schedule, list_fires
 from tests.engine.small_networks import ARCHITECTURE
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import SUBMISSION, submit, write_folder
-from tests.usecases.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue, refuse, without_preparations
 
 IMAGES = 44
 DENSITY = ["a"] * 24 + ["b"] * 20
@@ -193,6 +193,12 @@ def test_a_candidate_is_compared_with_the_baseline_and_not_deployed(hospital: Ho
     with transaction(hospital.sessions) as session:
         assert find_deployment(session, "east").target == deployment.target
 
+    audit = _audit_of_a_refused_candidate(hospital)
+    assert (audit.status, audit.job) == (AuditStatus.ERROR, None)
+    assert audit.problem is not None
+    assert (audit.problem["code"], audit.problem["value"]) == ("part-refused", "other@1")
+    assert "It has no weights." in audit.problem["detail"]
+
 
 def test_a_new_version_is_what_audits_look_at_from_then_on(hospital: Hospital) -> None:
     hospital.policy("policy")
@@ -203,6 +209,14 @@ def test_a_new_version_is_what_audits_look_at_from_then_on(hospital: Hospital) -
         deploy_version(session, "east", version)
     audit = hospital.begin()
     assert (audit.target, audit.candidate) == (version, False)
+
+
+def _audit_of_a_refused_candidate(hospital: Hospital) -> Audit:
+    candidate = hospital.register("other")
+    with transaction(hospital.sessions) as session:
+        without_preparations(session)
+        refuse(session, candidate)
+    return hospital.begin(candidate)
 
 
 def test_without_a_baseline_the_first_audit_proposes_one(hospital: Hospital) -> None:

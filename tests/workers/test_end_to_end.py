@@ -105,8 +105,45 @@ def ended(client: TestClient, job: str) -> dict[str, Any]:
     raise AssertionError(f"the job has not ended: {seen}")
 
 
-def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: Samples) -> None:
+def register_broken(client: TestClient, folder: Path) -> None:
+    """A dissector whose weights are missing, and a model whose weights are none."""
+    folder.mkdir()
+    (folder / "dissector.json").write_text('{"kind": "open_clip", "checkpoint": "weights.safetensors"}')
+    (folder / "weights.pt").write_bytes(b"no weights")
+    response = client.post("/dissectors", json={"name": "blind", "path": str(folder)})
+    assert (response.status_code, response.json()["state"]) == (201, "checking"), response.text
+    checkpoint = {"checkpoint": str(folder / "weights.pt"), "architecture": "efficientnet-lite0"}
+    assert client.post("/models", json={"name": "broken", **checkpoint}).status_code == 201
+
+
+def states(client: TestClient, collection: str) -> dict[str, str]:
+    """Of all that is registered, once a worker has looked."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        seen = {part["name"]: part["state"] for part in client.get(f"/{collection}").json()["items"]}
+        if "checking" not in seen.values():
+            return seen
+        time.sleep(0.1)
+    raise AssertionError(f"nobody has looked: {seen}")
+
+
+def check_states(client: TestClient) -> None:
+    """What a worker could open is ready; what it could not is refused, and takes no job."""
+    for collection, field, good, bad in (
+        ("models", "target", "lite0", "broken"),
+        ("dissectors", "dissector", "reader", "blind"),
+    ):
+        assert states(client, collection) == {good: "ready", bad: "refused"}
+        reason = client.get(f"/{collection}/{bad}").json()["problem"]
+        told = client.post("/jobs", json=body(**{field: bad}))
+        assert (told.status_code, told.json()["field"]) == (409, field)
+        assert reason["detail"] in told.json()["detail"]
+        assert f"POST /{collection}/{bad}@1/inspect" in told.json()["remedy"]
+
+
+def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: Samples, tmp_path: Path) -> None:
     register(client, files)
+    register_broken(client, tmp_path / "broken")
     job = ended(client, post(client))
     assert job["status"] == "succeeded", job["problem"]
     assert [(stage["stage"], stage["done"] == stage["total"]) for stage in job["progress"]] == [
@@ -136,6 +173,7 @@ def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: 
         {k: layer[k] for k in ("name", "units")} for layer in model["layers"]
     ]
     assert "_blocks.1" in refusal(client, layers=["_blocks[16]"])["remedy"]
+    check_states(client)
 
 
 def test_a_running_job_stops_when_it_is_cancelled(client: TestClient, worker: None, files: Samples) -> None:

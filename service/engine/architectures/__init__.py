@@ -6,11 +6,13 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
+from service.domain.input_contract import GivenInput, resolve_input
 from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
 from service.engine.architectures import efficientnets, libraries
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.building import building_within
+from service.engine.architectures.input_check import check_takes, stem_channels
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
 from service.engine.networks.checkpoints import open_checkpoint
@@ -26,13 +28,14 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
 
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
     that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
-    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch.
+    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch; InvalidInput where what was given
+    of the input contradicts the network.
     """
     family, model = _find(spec.architecture)
     checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
     weights = checkpoint.weights
     with building_within(weights, spec.architecture):
-        blueprint = family.draw(model, weights)
+        blueprint = family.draw(model, weights, spec.input or GivenInput())
 
     network = blueprint.module
     load_strictly(network, blueprint.weights, spec.architecture)
@@ -40,6 +43,10 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         shuffle_weights(network, spec.shuffled)
 
     module = network.get_submodule(blueprint.tower).eval()
+    contract = resolve_input(spec.input, blueprint.input, stem=stem_channels(module))
+    if spec.input is not None:
+        check_takes(module, contract.preprocessing)
+
     if keep_layers is not None:
         fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
     module.to(device).to(memory_format=torch.channels_last)
@@ -47,7 +54,8 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     return Target(
         module=module,
         architecture=spec.architecture,
-        preprocessing=blueprint.preprocessing,
+        preprocessing=contract.preprocessing,
+        input=contract,
         sha256=checkpoint.sha256,
         layer_prefix=blueprint.layer_prefix,
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from service.domain.preprocessing import Preprocessing
+from service.domain.input_contract import GivenInput, LibraryInput
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Blueprint:
     weights: Mapping[str, Tensor]
     """The checkpoint's weights that belong into `module`, under its own names."""
 
-    preprocessing: Preprocessing
+    input: LibraryInput
+    """What its library says of how images reach it."""
 
     tower: str = ""
     """The part of `module` that is the target; empty for all of it."""
@@ -32,7 +33,9 @@ class Family:
     """Architectures that are built alike: how their names are listed, and how one is built for given weights."""
 
     models: Callable[[], Sequence[str]]
-    draw: Callable[[str, Mapping[str, Tensor]], Blueprint]
+
+    draw: Callable[[str, Mapping[str, Tensor], GivenInput], Blueprint]
+    """Takes the model's name, the weights, and what was given of the input: some networks are built for one size."""
 
 
 def rows(weights: Mapping[str, Tensor], key: str) -> int | None:

@@ -5,14 +5,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from service.domain.input_contract import GivenInput
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.blueprint import Blueprint, Family, rows
+from service.engine.architectures.library_inputs import published_input
 from service.engine.networks.efficientnet import LITE0, EfficientNet
 from service.engine.networks.mammo_clip import VARIANTS
 
 _IMAGE_ENCODER = "image_encoder."
 _HEAD_WEIGHT = "classifier.classification_head.weight"
 _BESIDE_THE_IMAGE_ENCODER = ("text_encoder.", "image_projection.", "text_projection.", "logit_scale")
+
+_MAMMO_CLIP_INPUT = published_input("Mammo-CLIP", MAMMO_CLIP)
 
 _LITE0_SIZES = {"": (224, 224), "384x240": (384, 240)}
 """Height and width of the input: as published, and one in which a mammogram keeps its shape and small findings."""
@@ -32,20 +36,20 @@ class MammoClipClassifier(nn.Module):
         return logits
 
 
-def _draw_image_tower(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+def _draw_image_tower(model: str, weights: Mapping[str, Tensor], _given: GivenInput) -> Blueprint:
     own = {
         key.removeprefix(_IMAGE_ENCODER): value
         for key, value in weights.items()
         if not key.startswith(_BESIDE_THE_IMAGE_ENCODER)
     }
     with torch.device("meta"):
-        return Blueprint(EfficientNet(VARIANTS[model]), own, MAMMO_CLIP, layer_prefix=_IMAGE_ENCODER)
+        return Blueprint(EfficientNet(VARIANTS[model]), own, _MAMMO_CLIP_INPUT, layer_prefix=_IMAGE_ENCODER)
 
 
-def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+def _draw_classifier(model: str, weights: Mapping[str, Tensor], _given: GivenInput) -> Blueprint:
     with torch.device("meta"):
         classifier = MammoClipClassifier(model, rows(weights, _HEAD_WEIGHT) or 1)
-    return Blueprint(classifier, weights, MAMMO_CLIP)
+    return Blueprint(classifier, weights, _MAMMO_CLIP_INPUT)
 
 
 def lite0_preprocessing(model: str) -> Preprocessing:
@@ -54,10 +58,10 @@ def lite0_preprocessing(model: str) -> Preprocessing:
     return Preprocessing(height, width, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
-def _draw_lite0(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+def _draw_lite0(model: str, weights: Mapping[str, Tensor], _given: GivenInput) -> Blueprint:
     with torch.device("meta"):
         network = EfficientNet(LITE0, classes=rows(weights, "_fc.weight"))
-    return Blueprint(network, weights, lite0_preprocessing(model))
+    return Blueprint(network, weights, published_input("EfficientNet-Lite", lite0_preprocessing(model)))
 
 
 FAMILIES = {

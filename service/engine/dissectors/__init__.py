@@ -1,27 +1,33 @@
-"""The one door to dissectors: a directory with `dissector.json` makes a `Dissector`."""
+"""The one door to dissectors: a directory makes a `Dissector`."""
 
 from collections.abc import Callable
 
 import torch
 
-from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
+from service.engine.dissectors.layouts import Layout, read_layout
 from service.engine.dissectors.mammo_clip import open_mammo_clip
 from service.engine.dissectors.open_clip import open_open_clip
+from service.engine.dissectors.transformers_clip import open_transformers
 from service.engine.networks.protocols import Dissector
 from service.errors import DigestMismatch, InvalidDissector
 
 
-def _open_projected(folder: DissectorFolder, config: JsonObject, device: torch.device) -> Dissector:
+def _open_projected(folder: DissectorFolder, layout: Layout, device: torch.device) -> Dissector:
     from service.engine.dissectors.projected import open_projected
 
-    return open_projected(folder, config, device)
+    return open_projected(folder, layout.config, device)
 
 
-_KINDS: dict[str, Callable[[DissectorFolder, JsonObject, torch.device], Dissector]] = {
-    "mammo-clip": open_mammo_clip,
+def _open_mammo_clip(folder: DissectorFolder, layout: Layout, device: torch.device) -> Dissector:
+    return open_mammo_clip(folder, layout.config, device)
+
+
+_KINDS: dict[str, Callable[[DissectorFolder, Layout, torch.device], Dissector]] = {
+    "mammo-clip": _open_mammo_clip,
     "open_clip": open_open_clip,
+    "transformers": open_transformers,
     "projected": _open_projected,
 }
 
@@ -43,8 +49,8 @@ def open_dissector(spec: DissectorSpec, device: torch.device) -> Dissector:
             remedy="Restore the directory, or register it again under a new name.",
         )
 
-    config = folder.read_config()
-    kind = config.get("kind")
+    layout = read_layout(folder)
+    kind = layout.kind
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InvalidDissector(
             f"{CONFIG} does not name a known kind of dissector.",
@@ -52,4 +58,4 @@ def open_dissector(spec: DissectorSpec, device: torch.device) -> Dissector:
             value=kind,
             remedy=f'Set "kind" to one of {", ".join(_KINDS)}.',
         )
-    return _KINDS[kind](folder, config, device)
+    return _KINDS[kind](folder, layout, device)

@@ -13,6 +13,7 @@ from service.errors import InvalidDissector
 from service.wrong_values import expected_of
 
 _MOST_TOKENS = 8192
+_COLOURS = 3
 
 
 class _Object(BaseModel):
@@ -72,9 +73,12 @@ def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleCon
     entries = {name: config[name] for name in BundleConfig.model_fields if name in config}
     try:
         # As JSON: Python's own values would have to be tuples where JSON has lists.
-        return BundleConfig.model_validate_json(json.dumps(entries), strict=True)
+        bundle = BundleConfig.model_validate_json(json.dumps(entries), strict=True)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
+    else:
+        _check_colours(bundle.preprocessing, folder)
+        return bundle
 
     entry = ".".join(f"{step!s:.40}" for step in wrong["loc"])
     match wrong["type"]:
@@ -90,3 +94,17 @@ def read_bundle_config(folder: DissectorFolder, config: JsonObject) -> BundleCon
         value=folder.path / CONFIG,
         remedy="Correct the entry, or fit the dissector again.",
     )
+
+
+def _check_colours(contract: Preprocessing, folder: DissectorFolder) -> None:
+    """Raise InvalidDissector where images would not have the three channels that the image encoder takes."""
+    counts = {"mean": len(contract.mean), "std": len(contract.std), "channels": contract.channels}
+    for name, count in counts.items():
+        if count == _COLOURS:
+            continue
+        raise InvalidDissector(
+            f"The entry preprocessing.{name} of {CONFIG} must be for {_COLOURS} channels, not {count}.",
+            field="dissector",
+            value=folder.path / CONFIG,
+            remedy="Correct the entry, or fit the dissector again.",
+        )

@@ -9,13 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from service.domain.json_values import JsonObject
 from service.engine.dissectors.directory import DissectorFolder
+from service.engine.dissectors.image_contract import ResizeMode, numbers_of, word_of
 from service.errors import InvalidDissector
 
 MODEL_CONFIG = "open_clip_config.json"
+
+_Interpolation = Literal["bicubic", "bilinear", "random"]
 
 _LARGEST_NUMBER = 1_000_000
 _MOST_LAYERS = 256
@@ -121,8 +124,19 @@ _TEXT: _Entries = {
     "no_causal_mask": _FLAG,
     "proj_bias": _FLAG,
     "proj_type": _WORD,
-    "tokenizer_kwargs": {"clean": _WORD, "reduction_mask": _WORD},
+    "tokenizer_kwargs": {"clean": _WORD, "reduction_mask": _WORD, "strip_sep_token": _FLAG},
+    "tokenizer_mode": _WORD,
 }
+_NAMED_TEXT: _Entries = {
+    **_TEXT,
+    "hf_model_name": _WORD,
+    "hf_model_pretrained": _FLAG,
+    "hf_tokenizer_name": _WORD,
+    "hf_proj_type": _WORD,
+    "hf_pooler_type": _WORD,
+}
+"""Of a text tower that is called by its name on a model hub. Its files are looked for in the folder."""
+
 _MODEL: _Entries = {
     "embed_dim": _NUMBER,
     "quick_gelu": _FLAG,
@@ -131,7 +145,7 @@ _MODEL: _Entries = {
     "init_logit_bias": _NUMBER,
     "nonscalar_logit_scale": _FLAG,
     "vision_cfg": _VISION,
-    "text_cfg": _TEXT,
+    "text_cfg": _NAMED_TEXT,
     "multimodal_cfg": {**_TEXT, "dim_head": _NUMBER, "n_queries": _NUMBER, "attn_pooler_heads": _NUMBER},
 }
 
@@ -140,7 +154,8 @@ def read_model_config(folder: DissectorFolder) -> JsonObject:
     """What describes the model, and nothing else of the file.
 
     Raises InvalidDissector, naming the entry, where it describes no model, asks for something from a model hub or from
-    another file, or for a network of absurd size.
+    another file, or for a network of absurd size. A text tower and a tokenizer may be named: whoever builds the
+    model looks for them in the folder.
     """
     description = folder.read_json(MODEL_CONFIG)
     model = description.get("model_cfg")
@@ -154,14 +169,7 @@ def read_model_config(folder: DissectorFolder) -> JsonObject:
     _check_object("model_cfg", model, _MODEL, folder)
     _check_timm(model["vision_cfg"], folder)
 
-    contract = description.get("preprocess_cfg")
-    colours: dict[str, list[float]] = {}
-    if isinstance(contract, dict):
-        for key in ("mean", "std"):
-            if key in contract:
-                colours[key] = _three(contract[key], key, folder)
-
-    return {"model_cfg": model, "preprocess_cfg": colours}
+    return {"model_cfg": model, "preprocess_cfg": _image_settings(description.get("preprocess_cfg"), folder)}
 
 
 def write_model_config(description: JsonObject, directory: Path) -> str:
@@ -178,7 +186,7 @@ def _check_object(path: str, value: JsonObject, entries: _Entries, folder: Disse
             raise _refused(
                 f"{MODEL_CONFIG} has the entry {name}, which may need a model hub or another file.",
                 folder,
-                "Use a model whose text tower and tokenizer are part of open_clip, and leave the entry out.",
+                "Leave the entry out, where the model does without it.",
             )
 
         if entry is None:
@@ -219,11 +227,19 @@ def _check_timm(vision: JsonObject, folder: DissectorFolder) -> None:
         )
 
 
-def _three(values: object, name: str, folder: DissectorFolder) -> list[float]:
-    numbers = values if isinstance(values, list) else []
-    if len(numbers) != 3 or not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-        raise _refused(f"preprocess_cfg.{name} of {MODEL_CONFIG} is not three numbers.", folder, "Give one per colour.")
-    return numbers
+def _image_settings(settings: object, folder: DissectorFolder) -> JsonObject:
+    stated = settings if isinstance(settings, dict) else {}
+    checked: dict[str, object] = {}
+    for key in ("mean", "std"):
+        value = stated.get(key)
+        if value is not None:
+            several = [value] * 3 if type(value) in (int, float) else value
+            checked[key] = list(numbers_of(several, f"preprocess_cfg.{key} of {MODEL_CONFIG}", folder))
+
+    for key, words in (("interpolation", _Interpolation), ("resize_mode", ResizeMode)):
+        if stated.get(key) is not None:
+            checked[key] = word_of(stated[key], words, f"preprocess_cfg.{key} of {MODEL_CONFIG}")
+    return checked
 
 
 def _refused(detail: str, folder: DissectorFolder, remedy: str) -> InvalidDissector:

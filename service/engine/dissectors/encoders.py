@@ -16,6 +16,7 @@ from torch.nn import functional
 from service.domain.digests import digest_of_file
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
+from service.engine.networks.protocols import TokenizedText
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import ANYWHERE, DataRoots
 
@@ -185,6 +186,14 @@ class SentenceEncoder:
             embedded[[rows[text] for text in batch]] = self._embed(batch)
 
         return embedded[[rows[text] for text in texts]]
+
+    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
+        """The texts as word pieces, cut at the most that the encoder reads."""
+        whole = self._tokenizer(list(texts), verbose=False).input_ids
+        kept = self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens).input_ids
+        return [
+            TokenizedText(tuple(read), len(all_of_it), len(read)) for read, all_of_it in zip(kept, whole, strict=True)
+        ]
 
     def _embed(self, texts: list[str]) -> Tensor:
         tokens = self._tokenizer(

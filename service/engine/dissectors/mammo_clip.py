@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, Encoding
 from torch import Tensor
 
 from service.domain.json_values import JsonObject
@@ -13,6 +13,7 @@ from service.engine.dissectors.directory import CONFIG, DissectorFolder
 from service.engine.networks.checkpoints import Checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.mammo_clip import VARIANTS, VOCABULARY, MammoClip
+from service.engine.networks.protocols import TokenizedText
 from service.errors import InvalidDissector
 
 _ENCODER_NAMES = {"tf_efficientnet_b5_ns-detect": "b5", "tf_efficientnetv2-detect": "b2"}
@@ -43,6 +44,11 @@ class MammoClipDissector:
         """Content digest of the dissector's directory."""
         return self._digest
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """None: the published files say everything."""
+        return ()
+
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
         """float32 [B, 3, H, W] -> unit-length, float32 [B, 512]."""
@@ -58,6 +64,17 @@ class MammoClipDissector:
             mask = torch.tensor([text.attention_mask for text in encoded], device=self._device)
             parts.append(self._network.embed_tokens(ids, mask))
         return torch.cat(parts)
+
+    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
+        """The texts as word pieces, cut at 256."""
+        return [_as_read(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+def _as_read(encoding: Encoding) -> TokenizedText:
+    kept = tuple(token for token, is_text in zip(encoding.ids, encoding.attention_mask, strict=True) if is_text)
+    # Each part that was cut off carries marks of its own for start and end.
+    cut_off = sum(part.special_tokens_mask.count(0) for part in encoding.overflowing)
+    return TokenizedText(kept, len(kept) + cut_off, len(kept))
 
 
 def open_mammo_clip(folder: DissectorFolder, config: JsonObject, device: torch.device) -> MammoClipDissector:

@@ -1,48 +1,72 @@
-"""Dissector kind `open_clip`: any open_clip model whose tokenizer comes with the library."""
+"""Dissector kind `open_clip`: an open_clip model, with its text tower and tokenizer from the library or the folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from service.domain.json_values import JsonObject
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.building import building_within
-from service.engine.architectures.libraries import ClipModel, build_open_clip, clip_preprocessing, open_clip_models
+from service.engine.architectures.libraries import ClipModel, build_open_clip, needs_hub
+from service.engine.architectures.library_inputs import clip_preprocessing
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
+from service.engine.dissectors.image_contract import ImageContract, contract_of, overridden
+from service.engine.dissectors.layouts import OPEN_CLIP, Layout
+from service.engine.dissectors.text_files import copy_tokenizer, has_tokenizer
+from service.engine.dissectors.text_tower import find_text_tower
+from service.engine.dissectors.tokens import Tokenizer, clip_tokenizer, open_clip_tokenizer
+from service.engine.networks.protocols import TokenizedText
 from service.errors import DissectError, InvalidDissector
 from service.memory import is_out_of_memory
 
 _TEXTS_PER_BATCH = 64
 _LONGEST_NAME = 100
+_CONTEXT_LENGTH = 77
+_VOCABULARY = 49408
 
 
 class OpenClipDissector:
     """Scores by an open_clip model's embeddings, in eval mode."""
 
     def __init__(
-        self, model: ClipModel, tokenizer: Callable[[list[str]], Tensor], digest: str, device: torch.device
+        self,
+        model: ClipModel,
+        tokenizer: Tokenizer,
+        contract: ImageContract,
+        digest: str,
+        device: torch.device,
+        notes: Sequence[str],
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._preprocessing = clip_preprocessing(model.visual)
+        self._contract = contract
         self._digest = digest
         self._device = device
+        self._notes = (*notes, *contract.notes)
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The model's own image size, mean and standard deviation."""
-        return self._preprocessing
+        """The model's own image size, mean and standard deviation, and the resizing that its folder asks for."""
+        return self._contract.preprocessing
 
     @property
     def digest(self) -> str:
         """Content digest of the dissector's directory."""
         return self._digest
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Where text tower and tokenizer come from, and which of the folder's settings cannot be honoured."""
+        return self._notes
 
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
@@ -53,38 +77,158 @@ class OpenClipDissector:
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """C texts, cut at the model's context length -> unit-length, float32 [C, D]."""
         starts = range(0, len(texts), _TEXTS_PER_BATCH)
-        batches = (self._tokenizer(list(texts[start : start + _TEXTS_PER_BATCH])) for start in starts)
+        batches = (self._tokenizer(texts[start : start + _TEXTS_PER_BATCH]) for start in starts)
         return torch.cat([self._model.encode_text(batch.to(self._device), normalize=True) for batch in batches])
 
+    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
+        """The texts as the model's tokenizer cuts them."""
+        return self._tokenizer.tokenize(texts)
 
-def open_open_clip(folder: DissectorFolder, config: JsonObject, device: torch.device) -> OpenClipDissector:
-    """Open `checkpoint` as the open_clip model `model`, or as what `open_clip_config.json` beside it describes.
+
+@dataclass(frozen=True)
+class _Description:
+    """What open_clip is to build. model: the `model_cfg`. images: the `preprocess_cfg`, as far as it is stated."""
+
+    title: str
+    model: StoredJson
+    images: JsonObject
+
+    opened_before: bool = False
+    """Whether it needs nothing but its weights: then images are averaged where nothing else is stated."""
+
+    @property
+    def text(self) -> Mapping[str, Any]:
+        text: Mapping[str, Any] = self.model["text_cfg"]  # type: ignore[assignment]
+        return text
+
+    @property
+    def hub_name(self) -> str | None:
+        """What its text tower is called on a model hub, if that is not one of open_clip's own."""
+        return self.text.get("hf_model_name") or None
+
+    @property
+    def needs_tokenizer(self) -> bool:
+        """Does its tokenizer not come with open_clip?"""
+        return bool(self.hub_name or self.text.get("hf_tokenizer_name"))
+
+
+def open_open_clip(folder: DissectorFolder, layout: Layout, device: torch.device) -> OpenClipDissector:
+    """Open the weights as the open_clip model `model` of dissector.json, or as what `open_clip_config.json` describes.
 
     Raises InvalidDissector, InvalidCheckpoint or UnsafeCheckpoint.
     """
-    file = folder.named_file(config, "checkpoint")
-    model = config.get("model")
-
-    if model is not None or MODEL_CONFIG not in folder.sha256:
-        name = _known_model(model)
-        return _open(name, f"open_clip {name}", folder.open_checkpoint(file).weights, folder, device)
-
-    description = read_model_config(folder)
+    config = layout.config
+    file, taken = layout.checkpoint(folder, OPEN_CLIP)
+    description = _describe(folder, config)
     weights = folder.open_checkpoint(file).weights
-    with TemporaryDirectory() as place:
-        name = write_model_config(description, Path(place))
-        return _open(name, f"open_clip {MODEL_CONFIG}", weights, folder, device)
+    notes = [*layout.notes, *taken]
+
+    with TemporaryDirectory() as directory:
+        place = Path(directory)
+        tokenizer = _open_tokenizer(description, folder, place, notes)
+        model = _build(description, folder, config, weights, place, notes)
+
+    contract = _contract(description, clip_preprocessing(model.visual))
+    contract = overridden(contract, config, folder)
+    check_image_size(contract.preprocessing)
+
+    load_strictly(model, _as_library_reads(weights, model), description.title)
+    return OpenClipDissector(model.eval().to(device), tokenizer, contract, folder.digest, device, notes)
 
 
-def _open(
-    name: str, title: str, weights: Mapping[str, Tensor], folder: DissectorFolder, device: torch.device
-) -> OpenClipDissector:
+def _describe(folder: DissectorFolder, config: JsonObject) -> _Description:
+    if config.get("model") is not None or MODEL_CONFIG not in folder.sha256:
+        return _describe_known(folder, config.get("model"))
+
+    content = read_model_config(folder)
+    model = _as_stored(content["model_cfg"])
+    description = _Description(f"open_clip {MODEL_CONFIG}", model, _as_stored(content["preprocess_cfg"]))
+    return replace(description, opened_before=CONFIG in folder.sha256 and not description.needs_tokenizer)
+
+
+def _describe_known(folder: DissectorFolder, name: object) -> _Description:
+    """The model of this name. Raises InvalidDissector where there is none, or the folder lacks what it needs."""
     import open_clip
 
+    models = open_clip.list_models()
+    from_library = [model for model in models if not needs_hub(model, open_clip.get_model_config(model))]
+    usable = models if has_tokenizer(folder) else from_library
+    if isinstance(name, str) and name in usable:
+        model = _as_stored(open_clip.get_model_config(name))
+        is_own = name in from_library
+        return _Description(f"open_clip {name}", model, {} if is_own else _published_images(name), opened_before=is_own)
+
+    near = get_close_matches(name[:_LONGEST_NAME], usable, n=5) if isinstance(name, str) else []
+    remedy = f"Near matches: {', '.join(near)}." if near else f'Add "model", or put {MODEL_CONFIG} beside it.'
+    if isinstance(name, str) and name in models:
+        remedy = (
+            f"'{name}' needs its tokenizer.json in the folder; of those that do without, "
+            + remedy[0].lower()
+            + remedy[1:]
+        )
+    raise InvalidDissector(
+        f"{CONFIG} does not name a usable open_clip model.", field="dissector", value=name, remedy=remedy
+    )
+
+
+def _published_images(name: str) -> JsonObject:
+    """How images reach the published weights of a model, as far as all of them agree."""
+    import open_clip
+
+    settings = [open_clip.get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)]
+    entries = {
+        key: [setting.get(key) for setting in settings] for key in ("mean", "std", "interpolation", "resize_mode")
+    }
+    return {key: values[0] for key, values in entries.items() if values and all(value == values[0] for value in values)}
+
+
+def _open_tokenizer(description: _Description, folder: DissectorFolder, place: Path, notes: list[str]) -> Tokenizer:
+    text = description.text
+    options = dict(text.get("tokenizer_kwargs") or {})
+    if options.pop("reduction_mask", None):
+        notes.append("Long texts are cut at their end; the description's reduction_mask leaves out words at random.")
+
+    context_length = int(text.get("context_length") or _CONTEXT_LENGTH)
+    vocabulary = int(text.get("vocab_size") or _VOCABULARY)
+    if not description.needs_tokenizer:
+        return clip_tokenizer(context_length, options.get("clean"), vocabulary)
+
+    named = text.get("hf_tokenizer_name") or description.hub_name
+    asked_by = f"{description.title} names a tokenizer of a model hub, '{named:.100}'"
+    files = place / "tokenizer"
+    files.mkdir()
+    notes.append(copy_tokenizer(folder, files, asked_by=asked_by))
+    return open_clip_tokenizer(
+        files,
+        context_length,
+        None if description.hub_name else vocabulary,
+        mode=text.get("tokenizer_mode"),
+        options={name: value for name, value in options.items() if value is not None},
+    )
+
+
+def _build(
+    description: _Description,
+    folder: DissectorFolder,
+    config: JsonObject,
+    weights: Mapping[str, Tensor],
+    place: Path,
+    notes: list[str],
+) -> Any:
+    model = _as_stored(description.model)
+    text: StoredJson = model["text_cfg"]  # type: ignore[assignment]
+    text.pop("hf_tokenizer_name", None)
+    if description.hub_name is not None:
+        tower = find_text_tower(folder, config, description.hub_name, weights)
+        tower.write(place / "text-tower")
+        notes.append(tower.note)
+        text["hf_model_name"] = str(place / "text-tower")
+
+    colours = {key: value for key, value in description.images.items() if key in {"mean", "std"}}
+    name = write_model_config({"model_cfg": model, "preprocess_cfg": colours}, place)
     try:
-        with building_within(weights, title):
-            model = build_open_clip(name)
-        tokenizer = open_clip.get_tokenizer(name)
+        with building_within(weights, description.title):
+            return build_open_clip(name)
     except DissectError:
         raise
     except Exception as error:  # open_clip checks nothing; whatever it stumbles over is in the description
@@ -97,21 +241,44 @@ def _open(
             remedy="Correct the description, or name the model.",
         ) from error
 
-    check_image_size(clip_preprocessing(model.visual))
-    load_strictly(model, weights, title)
-    return OpenClipDissector(model.eval().to(device), tokenizer, folder.digest, device)
 
+def _contract(description: _Description, preprocessing: Preprocessing) -> ImageContract:
+    mode, interpolation = (description.images.get(key) for key in ("resize_mode", "interpolation"))
+    if description.opened_before and mode is None and interpolation is None:
+        return ImageContract(preprocessing)
 
-def _known_model(name: object) -> str:
-    """A model's name as open_clip takes it. Raises InvalidDissector where it is none, or needs a model hub."""
-    models = open_clip_models()
-    if isinstance(name, str) and name in models:
-        return name
-
-    near = get_close_matches(name[:_LONGEST_NAME], models, n=5) if isinstance(name, str) else []
-    raise InvalidDissector(
-        f"{CONFIG} does not name a usable open_clip model.",
-        field="dissector",
-        value=name,
-        remedy=f"Near matches: {', '.join(near)}." if near else f'Add "model", or put {MODEL_CONFIG} beside it.',
+    by_library = interpolation in {None, "random"}  # random is bicubic where nothing is trained
+    return contract_of(
+        preprocessing,
+        mode or "shortest",  # type: ignore[arg-type]
+        "bicubic" if by_library else interpolation,  # type: ignore[arg-type]
+        says=description.title,
     )
+
+
+def _as_library_reads(weights: Mapping[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """The weights under the names that the model has now: what open_clip itself does when it opens a file."""
+    from open_clip.model import convert_to_custom_text_state_dict
+
+    renamed: dict[str, Tensor] = dict(weights)
+    if "positional_embedding" in renamed and not hasattr(model, "positional_embedding"):
+        renamed = convert_to_custom_text_state_dict(renamed)
+
+    expected = model.state_dict()
+    renamed = {key: value for key, value in renamed.items() if not _is_constant(key) or key in expected}
+    for key in ("logit_scale", "logit_bias"):
+        if key in renamed and key in expected and renamed[key].numel() == expected[key].numel():
+            renamed[key] = renamed[key].reshape(expected[key].shape)
+    if "logit_bias" in expected and "logit_bias" not in renamed:
+        renamed["logit_bias"] = torch.zeros_like(expected["logit_bias"])
+    return renamed
+
+
+def _is_constant(key: str) -> bool:
+    return key.endswith("embeddings.position_ids")  # saved by transformers before 4.31
+
+
+def _as_stored(value: object) -> StoredJson:
+    """A copy of a JSON object that may be changed."""
+    stored: StoredJson = json.loads(json.dumps(value))
+    return stored

@@ -26,6 +26,7 @@ from service.engine.dissectors.bundle_config import HeadsEntry, ImageEncoderEntr
 from service.engine.dissectors.directory import DissectorFolder, check_image_size
 from service.engine.dissectors.encoders import ImageEncoderSpec, ImageFeatures, SentenceEncoder, TextEncoderSpec
 from service.engine.dissectors.heads import Heads
+from service.engine.networks.protocols import TokenizedText
 from service.errors import InvalidDissector, InvalidInput
 
 KIND = "projected"
@@ -56,6 +57,11 @@ class ProjectedDissector:
         """Content digest of encoders' weights, preprocessing, layers and heads; figures and provenance do not count."""
         return self._digest
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """None: its description says everything."""
+        return ()
+
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
         """float32 [B, 3, H, W] -> unit-length embeddings, float32 [B, D]."""
@@ -65,6 +71,10 @@ class ProjectedDissector:
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """C texts -> unit-length embeddings, float32 [C, D], on the dissector's device."""
         return self._heads.embed_sentences(self._sentences(texts))
+
+    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
+        """The texts as the sentence encoder reads them."""
+        return self._sentences.tokenize(texts)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
 from service.errors import InvalidInput
 
@@ -16,7 +17,7 @@ class Target:
     """The network under examination, in eval mode on its device."""
 
     module: nn.Module
-    """Maps float32 [B, 3, H, W] to anything; its named modules are the layers."""
+    """Maps float32 [B, channels, H, W] to anything; its named modules are the layers."""
 
     architecture: str
     preprocessing: Preprocessing
@@ -33,6 +34,28 @@ class Target:
     shuffled: int | None = None
     """The seed by which the weights were shuffled, if they were."""
 
+    input: InputContract | None = None
+    """Where each value of the preprocessing is from; None where nobody says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text as a dissector reads it."""
+
+    tokens: tuple[int, ...]
+    """What its text encoder sees: two texts with equal tokens are one to it."""
+
+    whole: int
+    """How many tokens the whole text has, with those that mark its start and its end."""
+
+    read: int
+    """How many of these the encoder sees."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Does the encoder see only a part of it?"""
+        return self.whole > self.read
+
 
 class Dissector(Protocol):
     """An image-text model that scores image against concept by the cosine of their embeddings."""
@@ -47,12 +70,21 @@ class Dissector(Protocol):
         """Content digest of everything that decides its embeddings."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was concluded or decided when it was opened, in whole sentences."""
+        ...
+
     def embed_images(self, images: Tensor) -> Tensor:
         """float32 [B, 3, H, W] -> unit-length embeddings, float32 [B, D]."""
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """C texts -> unit-length embeddings, float32 [C, D], on the dissector's device."""
+        ...
+
+    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
+        """The texts as its text encoder reads them."""
         ...
 
 

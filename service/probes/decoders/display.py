@@ -76,12 +76,13 @@ def _modality_values(dicom: DicomFile, stored: NDArray[np.int64]) -> NDArray[np.
     table = dicom.lookup_table("ModalityLUTSequence")
     if table is not None:
         return _looked_up(table, stored.astype(np.float64))
-    return stored * dicom.real_or("RescaleSlope", 1.0) + dicom.real_or("RescaleIntercept", 0.0)
+    return stored.astype(np.float64) * dicom.real_or("RescaleSlope", 1.0) + dicom.real_or("RescaleIntercept", 0.0)
 
 
 def _looked_up(table: LookupTable, values: NDArray[np.float64]) -> NDArray[np.float64]:
     places = np.clip(np.floor(values) - _signed_as(table.first, values), 0, len(table.entries) - 1).astype(np.int64)
-    return table.entries[places].astype(np.float64)
+    entries: NDArray[np.float64] = table.entries[places].astype(np.float64)
+    return entries
 
 
 def _windowed(dicom: DicomFile, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.domain.digests import digest_of_file
+from service.domain.input_contract import GivenInput
 from service.domain.models import TargetSpec
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures import FAMILIES, architectures, open_target
@@ -229,7 +230,7 @@ def test_classes_are_told_by_the_last_layer_whatever_the_order_of_the_file(model
     import torchvision.models
 
     tuned = torchvision.models.get_model(model, weights=None, num_classes=3).state_dict()
-    blueprint = FAMILIES["torchvision"].draw(model, dict(sorted(tuned.items())))
+    blueprint = FAMILIES["torchvision"].draw(model, dict(sorted(tuned.items())), GivenInput())
     built = {key: value.shape for key, value in blueprint.module.state_dict().items()}
     assert built == {key: value.shape for key, value in tuned.items()}
 

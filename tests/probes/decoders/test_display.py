@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1
 
 from service.errors import UnreadableImage
@@ -60,13 +60,13 @@ def test_windows_are_applied_as_pydicom_does(tmp_path: Path, photometric: str, e
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_a_window_counts_in_rescaled_values_of_signed_pixels(tmp_path: Path, syntax: Any) -> None:
-    rescaled = {"RescaleSlope": 2, "RescaleIntercept": 100, "WindowCenter": 300, "WindowWidth": 3000}
+    rescaled: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": 100, "WindowCenter": 300, "WindowWidth": 3000}
     path = write_dicom(tmp_path / "a.dcm", SIGNED, bits=12, syntax=syntax, **rescaled)
     np.testing.assert_allclose(displayed(path), by_pydicom(path, -2048 * 2 + 100, 2047 * 2 + 100), atol=1)
 
 
 def test_a_window_of_compressed_pixels(tmp_path: Path) -> None:
-    window = {"WindowCenter": 2000, "WindowWidth": 1500}
+    window: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 1500}
     plain = write_dicom(tmp_path / "a.dcm", film(12), bits=12, **window)
     compressed = write_dicom(tmp_path / "b.dcm", film(12), bits=12, syntax=JPEGLosslessSV1, **window)
     np.testing.assert_array_equal(displayed(compressed), displayed(plain))
@@ -163,7 +163,7 @@ def test_padding_as_air_gives_tissue_the_levels_that_it_has_without(tmp_path: Pa
 def test_padding_of_inverted_and_of_signed_images(tmp_path: Path) -> None:
     stored, is_padding = padded_film(0, 12)
     film_like = np.where(is_padding, 0, 4095 - stored).astype(np.uint16)
-    inverted = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 0}
+    inverted: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 0}
     path = write_dicom(tmp_path / "a.dcm", film_like, bits=12, **inverted)
     expected = to_eight_bit(decode(write_dicom(tmp_path / "b.dcm", stored, bits=12), row=1))
     shown = to_eight_bit(decode(path, row=1, with_display=True), padding_as_air=True)
@@ -180,7 +180,12 @@ def test_padding_of_inverted_and_of_signed_images(tmp_path: Path) -> None:
 def test_padding_in_a_range_and_with_a_window(tmp_path: Path) -> None:
     stored, is_padding = padded_film(4000, 12)
     stored[0:5, 30:] = 4095
-    ranged = {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 3900, "WindowCenter": 1000, "WindowWidth": 2000}
+    ranged: dict[str, Any] = {
+        "PixelPaddingValue": 4095,
+        "PixelPaddingRangeLimit": 3900,
+        "WindowCenter": 1000,
+        "WindowWidth": 2000,
+    }
     path = write_dicom(tmp_path / "a.dcm", stored, bits=12, **ranged)
     image = decode(path, row=1, with_display=True)
     assert image.display.padding == (3900, 4095)

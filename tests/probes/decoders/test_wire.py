@@ -140,7 +140,7 @@ def test_how_an_image_is_shown_arrives_with_it(
     image = receive_answer(parent, 5, with_display=True)
     assert isinstance(image, DecodedImage)
     assert image.display.padding == padding
-    np.testing.assert_array_equal(image.display.window, window)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(image.display.window, window)
 
 
 @pytest.mark.parametrize("display", [(2, 0, 0, 0), (0, 7, 0, 0), (1, 0, 3, 2), (1, 0, 0, 256)])

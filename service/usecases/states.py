@@ -1,0 +1,62 @@
+"""Whether what was registered can be used, as far as a worker has looked: checking, ready or refused."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.db.jobs import JobParts
+from service.db.work import find_preparations
+from service.domain.resources import Resource, ResourceState
+from service.domain.work import ItemStatus, Preparation
+from service.errors import PartRefused, ProblemFields
+
+_STATES = {
+    ItemStatus.READY: ResourceState.CHECKING,
+    ItemStatus.LEASED: ResourceState.CHECKING,
+    ItemStatus.DONE: ResourceState.READY,
+    ItemStatus.WITHDRAWN: ResourceState.REFUSED,
+}
+
+
+def states_of(session: Session, resources: Sequence[Resource]) -> dict[UUID, ResourceState]:
+    """The states of models and dissectors. Those that no worker of this release was asked to open have none."""
+    preparations = _openings(session, [resource.id for resource in resources])
+    return {resource_id: _STATES[status] for resource_id, (status, _) in preparations.items()}
+
+
+def standing_of(session: Session, resource: Resource) -> tuple[ResourceState | None, ProblemFields | None]:
+    """The state of a model or dissector, None where it has none; and why it was refused, where it was."""
+    preparation = _openings(session, [resource.id]).get(resource.id)
+    if preparation is None:
+        return None, None
+
+    status, problem = preparation
+    state = _STATES[status]
+    return state, problem if state is ResourceState.REFUSED else None
+
+
+def check_not_refused(session: Session, parts: JobParts) -> None:
+    """Raise PartRefused where a worker could not open the target or the dissector.
+
+    One that is still being opened, or that nobody was asked to open, may be used: the job opens it itself.
+    """
+    opened = {"target": parts.target, "dissector": parts.dissector}
+    preparations = _openings(session, [part.id for part in opened.values()])
+
+    for field, part in opened.items():
+        status, problem = preparations.get(part.id, (None, None))
+        if status is ItemStatus.WITHDRAWN and problem is not None:
+            raise PartRefused(
+                f"{part.kind.words.capitalize()} {part.reference} was refused when a worker opened it. "
+                f"{problem['detail']}",
+                field=field,
+                value=part.reference,
+                remedy=problem.get("remedy"),
+            )
+
+
+def _openings(session: Session, resource_ids: Sequence[UUID]) -> dict[UUID, tuple[ItemStatus, ProblemFields | None]]:
+    """Where the opening of each stands; for what has to be fetched first, where that stands."""
+    fetched = find_preparations(session, resource_ids, Preparation.FETCH)
+    return fetched | find_preparations(session, resource_ids, Preparation.INSPECT)
