@@ -27,3 +27,18 @@ def unknown_layer(name: str, known_layers: Iterable[str]) -> UnknownLayer:
     else:
         remedy = f"Layers have names like {next(iter(known_layers), '-')}."
     return UnknownLayer(f"The target has no layer '{name[:120]}'.", field="layers", value=name, remedy=remedy)
+
+
+def is_left_out(name: str, left_out: Iterable[str]) -> bool:
+    """Whether a layer is one of those left out, or inside of one."""
+    return any(name == part or name.startswith(f"{part}.") for part in left_out)
+
+
+def layer_without_weights(name: str) -> UnknownLayer:
+    """The error for a layer of the architecture that the checkpoint has no fitting weights for."""
+    return UnknownLayer(
+        f"The target was opened without the layer '{name[:120]}', because its checkpoint has no weights that fit it.",
+        field="layers",
+        value=name,
+        remedy="Name a layer in front of it, or register a checkpoint with weights for it.",
+    )

@@ -27,6 +27,9 @@ class TargetSpec:
     roots: DataRoots = ANYWHERE
     """The folders that the file must lie in when it is opened."""
 
+    weights: str | None = None
+    """Which of the file's sets of weights is meant, where it holds several (`state_dict_ema`); None for the default."""
+
 
 @dataclass(frozen=True, slots=True)
 class DissectorSpec:

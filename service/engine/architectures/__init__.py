@@ -10,9 +10,8 @@ from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
 from service.engine.architectures import efficientnets, libraries
 from service.engine.architectures.blueprint import Family
-from service.engine.architectures.building import building_within
-from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
+from service.engine.architectures.reading import load
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
@@ -22,7 +21,7 @@ FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
 
 def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:
-    """Build the architecture, load the checkpoint strictly, and return the network in eval mode on `device`.
+    """Build the architecture, load the weights strictly, and return the network in eval mode on `device`.
 
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
     that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
@@ -30,12 +29,9 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     """
     family, model = _find(spec.architecture)
     checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
-    weights = checkpoint.weights
-    with building_within(weights, spec.architecture):
-        blueprint = family.draw(model, weights)
-
+    loaded = load(family, model, checkpoint, spec.weights, spec.architecture)
+    blueprint = loaded.blueprint
     network = blueprint.module
-    load_strictly(network, blueprint.weights, spec.architecture)
     if spec.shuffled is not None:
         shuffle_weights(network, spec.shuffled)
 
@@ -52,6 +48,9 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         layer_prefix=blueprint.layer_prefix,
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
         shuffled=spec.shuffled,
+        weights=spec.weights,
+        reading=loaded.reading,
+        left_out=tuple(blueprint.layer_prefix + name for name in loaded.left_out),
     )
 
 

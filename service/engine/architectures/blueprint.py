@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
+from service.engine.architectures.mending import Rename
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Blueprint:
     layer_prefix: str = ""
     """See `Target`."""
 
+    heads: Sequence[str] = ()
+    """Names of the classifiers in `module`, which weights of another task or of none have no entries for."""
+
+    renames: Sequence[Rename] = ()
+    """What the library does itself with older or foreign files."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -33,6 +40,9 @@ class Family:
 
     models: Callable[[], Sequence[str]]
     draw: Callable[[str, Mapping[str, Tensor]], Blueprint]
+
+    inner_prefix: str = ""
+    """What stands before the module's own names in the weights that `draw` takes."""
 
 
 def rows(weights: Mapping[str, Tensor], key: str) -> int | None:

@@ -45,7 +45,7 @@ def _draw_image_tower(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
 def _draw_classifier(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     with torch.device("meta"):
         classifier = MammoClipClassifier(model, rows(weights, _HEAD_WEIGHT) or 1)
-    return Blueprint(classifier, weights, MAMMO_CLIP)
+    return Blueprint(classifier, weights, MAMMO_CLIP, heads=("classifier.classification_head",))
 
 
 def lite0_preprocessing(model: str) -> Preprocessing:
@@ -57,11 +57,11 @@ def lite0_preprocessing(model: str) -> Preprocessing:
 def _draw_lite0(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     with torch.device("meta"):
         network = EfficientNet(LITE0, classes=rows(weights, "_fc.weight"))
-    return Blueprint(network, weights, lite0_preprocessing(model))
+    return Blueprint(network, weights, lite0_preprocessing(model), heads=("_fc",))
 
 
 FAMILIES = {
-    "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower),
+    "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower, inner_prefix=_IMAGE_ENCODER),
     "mammo-clip-classifier": Family(lambda: tuple(VARIANTS), _draw_classifier),
     "efficientnet-lite0": Family(lambda: tuple(_LITE0_SIZES), _draw_lite0),
 }

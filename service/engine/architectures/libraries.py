@@ -1,16 +1,20 @@
 """Architectures of timm, torchvision and open_clip. Their weights come from the given file; nothing is downloaded."""
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.blueprint import Blueprint, Family, rows
+from service.engine.architectures.mending import Rename
 
 _IMAGENET = Preprocessing(height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _VISUAL = "visual."
+_TIMM_FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained", "pretrained_filter_fn")
 _SLOW_TO_INITIALISE = {"googlenet", "inception_v3"}
 
 
@@ -46,10 +50,31 @@ def _draw_timm(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     import timm
 
     config: Any = timm.get_pretrained_cfg(model)
-    last = config.classifier if isinstance(config.classifier, str) else ""
-    network = timm.create_model(model, pretrained=False, **_classes(weights, f"{last}.weight"))
+    heads = _heads_of(config)
+    network = timm.create_model(model, pretrained=False, **_classes(weights, f"{heads[0] if heads else ''}.weight"))
     _, height, width = config.input_size
-    return Blueprint(network, weights, Preprocessing(height, width, config.mean, config.std))
+    return Blueprint(
+        network,
+        weights,
+        Preprocessing(height, width, config.mean, config.std),
+        heads=heads,
+        renames=_timm_renames(model),
+    )
+
+
+def _heads_of(config: Any) -> tuple[str, ...]:
+    classifier = config.classifier
+    return (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
+
+
+def _timm_renames(model: str) -> list[Rename]:
+    """The filter through which timm puts files of this architecture before it loads them."""
+    from timm.models import model_entrypoint
+
+    module = sys.modules[model_entrypoint(model.partition(".")[0]).__module__]
+    filters = (getattr(module, name, None) for name in _TIMM_FILTERS)
+    found = next((each for each in filters if each is not None), None)
+    return [] if found is None else [lambda network, weights: found(dict(weights), network)]
 
 
 def _torchvision_models() -> Sequence[str]:
@@ -62,18 +87,59 @@ def _torchvision_models() -> Sequence[str]:
 def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     import torchvision.models
 
-    options = {"init_weights": False} if model in _SLOW_TO_INITIALISE else {}
+    options: dict[str, Any] = {}
+    if model in _SLOW_TO_INITIALISE:
+        has_side_classifiers = any(key.lower().startswith("aux") for key in weights)
+        options = {"init_weights": False, "aux_logits": has_side_classifiers}
     network = torchvision.models.get_model(model, weights=None, **options)
 
     published = network.state_dict()
     # Not the file's last matrix: its keys may have another order than the layers.
-    last = next((key for key in reversed(published) if published[key].ndim == 2), "")
+    matrices = [key for key in published if published[key].ndim == 2] or [
+        key for key in published if published[key].ndim == 4
+    ]
+    last = matrices[-1] if matrices else ""
     tuned = _classes(weights, last)
     if tuned and tuned != _classes(published, last):
         del network, published  # two of a large network may not fit into memory
         network = torchvision.models.get_model(model, weights=None, **options, **tuned)
 
-    return Blueprint(network, weights, _IMAGENET)
+    return Blueprint(
+        network, weights, _IMAGENET, heads=(last.removesuffix(".weight"),), renames=_torchvision_renames(network)
+    )
+
+
+class _Given:
+    """Weights as torchvision's own loaders ask for them."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._weights = weights
+
+    def get_state_dict(self, **_: object) -> dict[str, Tensor]:
+        return dict(self._weights)
+
+
+class _Taken:
+    """A network as torchvision's own loaders fill it."""
+
+    weights: Mapping[str, Tensor]
+
+    def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
+        self.weights = weights
+
+
+def _torchvision_renames(network: nn.Module) -> list[Rename]:
+    """What torchvision's module of this architecture does with published files before it loads them."""
+    loader = getattr(sys.modules[type(network).__module__], "_load_state_dict", None)
+    if loader is None:
+        return []
+
+    def rename(_: nn.Module, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        taken = _Taken()
+        loader(taken, _Given(weights), progress=False)
+        return taken.weights
+
+    return [rename]
 
 
 def _classes(weights: Mapping[str, Tensor], last: str) -> dict[str, Any]:
@@ -109,7 +175,16 @@ def build_open_clip(name: str) -> Any:
 def _draw_open_clip(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     visual = build_open_clip(model).visual
     own = {key.removeprefix(_VISUAL): value for key, value in weights.items() if key.startswith(_VISUAL)}
-    return Blueprint(visual, own, clip_preprocessing(visual))
+    return Blueprint(visual, own, clip_preprocessing(visual), renames=[_resize_clip_positions])
+
+
+def _resize_clip_positions(visual: nn.Module, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The table of positions at the tower's size, as open_clip does it for whole models."""
+    from open_clip.model import resize_pos_embed
+
+    state = {_VISUAL + key: value for key, value in weights.items()}
+    resize_pos_embed(state, SimpleNamespace(visual=visual))
+    return {key.removeprefix(_VISUAL): value for key, value in state.items()}
 
 
 def clip_preprocessing(visual: ClipTower) -> Preprocessing:
@@ -123,5 +198,5 @@ def clip_preprocessing(visual: ClipTower) -> Preprocessing:
 FAMILIES = {
     "timm": Family(_timm_models, _draw_timm),
     "torchvision": Family(_torchvision_models, _draw_torchvision),
-    "open_clip": Family(open_clip_models, _draw_open_clip),
+    "open_clip": Family(open_clip_models, _draw_open_clip, inner_prefix=_VISUAL),
 }

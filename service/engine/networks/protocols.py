@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
+from service.domain.weights_reading import WeightsReading
 from service.errors import InvalidInput
 
 
@@ -32,6 +33,15 @@ class Target:
 
     shuffled: int | None = None
     """The seed by which the weights were shuffled, if they were."""
+
+    weights: str | None = None
+    """Which of the file's sets of weights was asked for, if any was."""
+
+    reading: WeightsReading | None = None
+    """How the weights were read; None for a network that comes from no file."""
+
+    left_out: tuple[str, ...] = ()
+    """Layers that the file has no fitting weights for, with prefix. An identity takes their place."""
 
 
 class Dissector(Protocol):
