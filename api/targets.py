@@ -29,7 +29,7 @@ def target_of(
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(target.checkpoint, target.architecture, target.sha256),
+        NamedCheckpoint(target.checkpoint, target.architecture, target.sha256, target.weights),
         name=name,
         roots=roots,
         readings=readings,

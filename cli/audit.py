@@ -30,6 +30,9 @@ def audit(
         str | None, typer.Option(help="The checkpoint's architecture; default: that of the version in use.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the checkpoint must have.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the checkpoint's sets of weights; default: as in the version in use.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The most seconds to wait.")] = 6 * 3600.0,
     strict: Annotated[bool, typer.Option(help="Treat WARN as FAIL.")] = False,
@@ -43,7 +46,7 @@ def audit(
     _check_folder(junit_file, "junit")
 
     client = connect(url, api_key_file)
-    target = None if checkpoint is None else _target(client, deployment, checkpoint, architecture, sha256)
+    target = None if checkpoint is None else _target(client, deployment, checkpoint, architecture, sha256, weights)
     started = client.post("/audits", {"deployment": deployment, "target": target})
     console = Console(markup=False)
     console.print(f"Audit {started['id']} of {deployment} ({started['target']}) by policy {started['policy']}")
@@ -107,12 +110,20 @@ def junit(audit: Answer) -> str:
 
 
 def _target(
-    client: ServiceClient, deployment: str, checkpoint: str, architecture: str | None, sha256: str | None
+    client: ServiceClient,
+    deployment: str,
+    checkpoint: str,
+    architecture: str | None,
+    sha256: str | None,
+    weights: str | None,
 ) -> StoredJson:
     if architecture is None:
         in_use = client.get(path_of("deployments", deployment))["target"]
-        architecture = client.get(path_of("models", in_use))["spec"]["architecture"]
-    return {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
+        spec = client.get(path_of("models", in_use))["spec"]
+        architecture = spec["architecture"]
+        weights = weights or spec.get("weights")
+    target = {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
+    return target if weights is None else {**target, "weights": weights}
 
 
 def _ended(client: ServiceClient, audit_id: str, timeout: float) -> Answer:

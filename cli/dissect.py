@@ -43,6 +43,9 @@ def dissect(
         int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, with this seed.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
+    ] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
@@ -75,7 +78,7 @@ def dissect(
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256, shuffled),
+        target=TargetSpec(checkpoint, architecture, sha256, shuffled, weights=weights),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,

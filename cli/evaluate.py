@@ -40,6 +40,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder to write dissector, figures and reports to.")] = Path(".evaluation"),
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the target; default: ImageNet's Lite0.")] = None,
     architecture: Annotated[str, typer.Option(help="Architecture of the target, for example mammo-clip/b5.")] = _LITE0,
+    weights: Annotated[str | None, typer.Option(help="Which of the checkpoint's sets of weights.")] = None,
     layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron; default: an eighth.")] = None,
     height: Annotated[int, typer.Option(min=32, help="The dissector resizes to this height, in pixels.")] = 512,
@@ -57,7 +58,7 @@ def evaluate(
     from service.studies.evaluation import evaluate as run
     from service.studies.fit_dissector import FitOptions, fit_dissector
 
-    target = _target(checkpoint, architecture)
+    target = _target(checkpoint, architecture, weights)
     halves = halve_patients(_read(data), seed)
     torch_device = choose_device(device)
 
@@ -110,12 +111,12 @@ def _read(data: Path) -> ProbeSet:
     return read_manifest(manifest, name=manifest.absolute().parent.name)
 
 
-def _target(checkpoint: Path | None, architecture: str) -> TargetSpec:
+def _target(checkpoint: Path | None, architecture: str, weights: str | None) -> TargetSpec:
     if checkpoint is None and architecture != _LITE0:
         raise InvalidInput(
             f"No weights are bundled for {architecture}.", field="checkpoint", remedy="Name the weights file."
         )
-    return TargetSpec(checkpoint or lite0_weights(), architecture)
+    return TargetSpec(checkpoint or lite0_weights(), architecture, weights=weights)
 
 
 def _write(

@@ -19,7 +19,7 @@ from api.schemas.resources import (
     ResourceOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_inspection
+from service.db.resources import find_inspection, find_reading
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
@@ -45,7 +45,7 @@ def register_model(
     model, new = resources.register_model(
         session,
         queue,
-        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256),
+        resources.NamedCheckpoint(body.checkpoint, body.architecture, body.sha256, body.weights),
         name=body.name,
         roots=roots,
     )
@@ -187,7 +187,12 @@ def _model(session: Session, model: Resource) -> ModelOut:
     inspection = find_inspection(session, model.id)
     layers, problem = inspection if inspection is not None else (None, None)
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
-    return ModelOut(**ResourceOut.of(model).model_dump(), layers=layer_infos, problem=problem)
+    return ModelOut(
+        **ResourceOut.of(model).model_dump(),
+        layers=layer_infos,
+        problem=problem,
+        reading=find_reading(session, model.id),
+    )
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

@@ -21,6 +21,13 @@ class CheckpointIn(Body):
     sha256: str | None = Field(
         default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that the file must have."
     )
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="Which of the file's sets of weights is meant, where it holds several.",
+        examples=["state_dict_ema"],
+    )
 
 
 class ModelIn(CheckpointIn):
@@ -107,11 +114,37 @@ class LayerInfoOut(BaseModel):
     kind: str
 
 
+class ListedOut(BaseModel):
+    """Entries of a weights file: how many, and the first names."""
+
+    count: int
+    names: list[str]
+
+
+class ReadingOut(BaseModel):
+    """Which weights of its file a target has, and how they were brought into its network."""
+
+    entry: str = Field(description="The set that was taken, by its entries; `.` is the file's own dictionary.")
+    chosen: Literal["only", "default", "given"] = Field(
+        description="Whether it was the only set that fits, the default among several, or asked for."
+    )
+    sets: list[str] = Field(description="Every set that fits the architecture, by the names that `weights` takes.")
+    prefix: str = Field(description="What stood before the network's own names, and was taken off.")
+    renamed: ListedOut = Field(description="Renamed or reshaped as the architecture's library does.")
+    filled_in: ListedOut = Field(description="Not in the file, and nothing learned.")
+    left_out: ListedOut = Field(description="Layers without fitting weights, which cannot be dissected.")
+    unused: ListedOut = Field(description="In the set, but not part of the network.")
+    channels: Literal[1, 3] = Field(description="Channels of the network's first convolution.")
+
+
 class ModelOut(ResourceOut):
     """A target; `layers` is null until a worker has opened it, `problem` says why it could not."""
 
     layers: list[LayerInfoOut] | None = None
     problem: dict[str, str] | None = None
+    reading: ReadingOut | None = Field(
+        default=None, description="Null until a worker has opened the target, and for one opened by an earlier release."
+    )
 
 
 class ProbeSetOut(ResourceOut):

@@ -1,9 +1,10 @@
 """Layer names: `image_encoder._blocks[38]` and `image_encoder._blocks.38` are the same layer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+from service.domain.weights_reading import WeightsReading
 from service.errors import UnknownLayer
 
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -27,6 +28,17 @@ def unknown_layer(name: str, known_layers: Iterable[str]) -> UnknownLayer:
     else:
         remedy = f"Layers have names like {next(iter(known_layers), '-')}."
     return UnknownLayer(f"The target has no layer '{name[:120]}'.", field="layers", value=name, remedy=remedy)
+
+
+def check_known_layers(layers: Iterable[str], known_layers: Collection[str], reading: WeightsReading | None) -> None:
+    """Raises UnknownLayer for a layer that a target is known to lack. reading: how its weights were read, if known."""
+    left_out = () if reading is None else reading["left_out"]["names"]
+    for layer in layers:
+        if layer in known_layers:
+            continue
+        if is_left_out(layer, left_out):
+            raise layer_without_weights(layer)
+        raise unknown_layer(layer, known_layers)
 
 
 def is_left_out(name: str, left_out: Iterable[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import TypedDict
 from service.domain.evidence import EvidenceFields
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
+from service.domain.weights_reading import WeightsReading
 
 
 class TargetEntry(TypedDict, total=False):
@@ -22,6 +23,9 @@ class TargetEntry(TypedDict, total=False):
 
     shuffled: int | None
     """See `TargetSpec`."""
+
+    weights: WeightsReading
+    """Which weights of the file they are, and how they were read."""
 
 
 class DissectorEntry(TypedDict, total=False):

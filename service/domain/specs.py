@@ -18,6 +18,9 @@ class ModelSpec(TypedDict):
     sha256: str
     """Of the weights file."""
 
+    weights: NotRequired[str]
+    """Which of the file's sets of weights is meant, where that was asked for."""
+
 
 class DissectorPlace(TypedDict):
     """A dissector."""

@@ -6,13 +6,14 @@ Most are pieces of a job. The others prepare a registered thing for jobs.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.neurons import RegionsOfLayers
+from service.domain.weights_reading import WeightsReading
 
 
 class ItemStatus(StrEnum):
@@ -134,6 +135,9 @@ class InspectionResult(TypedDict):
     """What opening a model found."""
 
     layers: list[LayerListing]
+
+    reading: NotRequired[WeightsReading | None]
+    """How its weights were read."""
 
 
 class MeasuringResult(TypedDict):

@@ -11,7 +11,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
-from service.domain.manifests import JobManifest
+from service.domain.manifests import JobManifest, TargetEntry
 from service.domain.probes import ProbeSet
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
@@ -52,13 +52,17 @@ def describe(
     target = probing_pass.target
     dissector = probing_pass.dissector
 
+    target_entry: TargetEntry = {
+        "architecture": target.architecture,
+        "sha256": target.sha256,
+        "preprocessing": target.preprocessing.digest(),
+        "shuffled": target.shuffled,
+    }
+    if target.reading is not None:
+        target_entry["weights"] = target.reading
+
     return {
-        "target": {
-            "architecture": target.architecture,
-            "sha256": target.sha256,
-            "preprocessing": target.preprocessing.digest(),
-            "shuffled": target.shuffled,
-        },
+        "target": target_entry,
         "dissector": {"digest": dissector.digest, "preprocessing": dissector.preprocessing.digest()},
         "probe_set": {
             "digest": probe_set.digest,

@@ -26,7 +26,7 @@ _ROWS_NAMED = 100
 
 
 def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
-    """The layers of a model. Raises what opening it raises."""
+    """The layers of a model, and how its weights were read. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
 
@@ -36,11 +36,12 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         spec["architecture"],
         spec["sha256"],
         roots=roots,
+        weights=spec.get("weights"),
     )
 
     target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    return {"layers": layers}
+    return {"layers": layers, "reading": target.reading}
 
 
 def measure_probe_set(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
 from service.reports import svg
-from service.reports.provenance import manifest_lines, method_words
+from service.reports.provenance import manifest_lines, method_words, weights_words
 
 _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -48,6 +48,7 @@ def _environment() -> Environment:
         "signed": signed,
         "method_words": method_words,
         "manifest_lines": manifest_lines,
+        "weights_words": weights_words,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

@@ -130,7 +130,8 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     """Store what a worker has found out. Raises LeaseLost."""
     _lock_held(session, lease)
     if lease.stage is Preparation.INSPECT:
-        save_inspection(session, lease.resource_id, layers=cast("InspectionResult", result)["layers"])
+        inspected = cast("InspectionResult", result)
+        save_inspection(session, lease.resource_id, layers=inspected["layers"], reading=inspected.get("reading"))
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(

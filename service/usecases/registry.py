@@ -235,13 +235,14 @@ def _deploy(
 
 
 def _register(session: Session, queue: JobQueue, version: _Version, files: _Files, deployment: Deployment) -> Resource:
-    """The version as a model of the deployment's name, in the architecture that is in use."""
+    """The version as a model of the deployment's name, its architecture and set of weights as in use."""
     source = version.source
     weights = files.readings.of(("weights", source), partial(_weights, source, files.roots))
+    in_use = model_spec(deployment.target)
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(weights, model_spec(deployment.target)["architecture"]),
+        NamedCheckpoint(weights, in_use["architecture"], weights=in_use.get("weights")),
         name=deployment.name,
         roots=files.roots,
         readings=files.readings,

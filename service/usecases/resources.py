@@ -40,6 +40,8 @@ class NamedCheckpoint:
     architecture: str
     sha256: str | None = None
     """What the caller says of its content."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant; None for the default."""
 
 
 def register_model(
@@ -73,8 +75,12 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    spec = {"checkpoint": str(path), "architecture": checkpoint.architecture, "sha256": sha256}
-    digest = digest_of({"architecture": checkpoint.architecture, "sha256": sha256})
+    content = {"architecture": checkpoint.architecture, "sha256": sha256}
+    if checkpoint.weights is not None:
+        content["weights"] = checkpoint.weights
+
+    spec = {"checkpoint": str(path), **content}
+    digest = digest_of(content)
     name = f"inline-{digest[:16]}" if name is None else name
     model, is_new = queries.add_resource(session, ResourceKind.MODEL, name, digest, spec, place="checkpoint")
     if is_new:

@@ -1,7 +1,7 @@
 """Which of a file's sets of weights a network gets, and what stands in front of the network's names in it.
 
-Wrappers (multi-GPU training, compilation, training frameworks, students beside teachers) put a prefix of their own before
-the names of the network inside. No list of prefixes could be complete, so the network's own names decide.
+Whatever wraps a network (training on many devices, compilation, a framework, a teacher beside a student) puts a
+prefix of its own before the network's names. No list of prefixes could be complete, so those names decide.
 """
 
 import re

@@ -14,6 +14,8 @@ Rename = Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]]
 """What a library does with older or foreign files of a network before it loads them."""
 
 _COLOURS = 3
+_BATCHES = "num_batches_tracked"
+"""Counted in training, and of no use afterwards."""
 _COUNTERS = ("total_ops", "total_params")
 """What profilers leave in modules."""
 
@@ -87,6 +89,8 @@ def _misfits(network: nn.Module, weights: Mapping[str, Tensor]) -> int:
     """How far the weights are from the network: an entry of another shape is nearer than none."""
     misfits = 0
     for key, value in network.state_dict().items():
+        if key.endswith(_BATCHES):
+            continue
         if key not in weights:
             misfits += 2
         elif weights[key].shape != value.shape:
@@ -126,9 +130,9 @@ def _fill_in(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[Mapping
         if key not in weights and key in buffers and not buffers[key].is_floating_point()
     }
     added = {
-        key: torch.zeros((), dtype=value.dtype) if key.endswith("num_batches_tracked") else value.clone()
+        key: torch.zeros((), dtype=value.dtype) if key.endswith(_BATCHES) else value.clone()
         for key, value in missing.items()
-        if not value.is_meta or key.endswith("num_batches_tracked")
+        if not value.is_meta or key.endswith(_BATCHES)
     }
     return {**weights, **added}, tuple(added)
 

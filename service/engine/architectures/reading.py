@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.domain.weights_reading import WeightsReading, listed
 from service.engine.architectures.blueprint import Blueprint, Family
@@ -95,18 +95,10 @@ def _draw(family: Family, model: str, weights: Mapping[str, Tensor], architectur
 
 
 def _with_one_channel(blueprint: Blueprint) -> Blueprint:
-    """A network with one channel sees the first of the three, which are the same grey plane before they are scaled."""
-    network = blueprint.module.get_submodule(blueprint.tower)
-    network.register_forward_pre_hook(_first_channel)
-
+    """A network with one channel sees the grey plane, scaled by the average of the three channels."""
     contract = blueprint.preprocessing
     mean, std = (sum(values) / len(values) for values in (contract.mean, contract.std))
-    return replace(blueprint, preprocessing=replace(contract, mean=(mean,) * 3, std=(std,) * 3))
-
-
-def _first_channel(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    images, *others = arguments
-    return images[:, :1], *others
+    return replace(blueprint, preprocessing=replace(contract, channels=1, mean=(mean,), std=(std,)))
 
 
 def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:

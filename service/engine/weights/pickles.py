@@ -69,7 +69,7 @@ class ForeignName:
 
     @property
     def makes_objects(self) -> bool:
-        """Whether the name is written as those of classes are, or of the functions that libraries rebuild objects by."""
+        """Whether it is written as names of classes are, or of functions that rebuild objects of a library."""
         name = self.full_name.rpartition(".")[2].lstrip("_")
         return name[:1].isupper() or any(word in name for word in _REBUILDING)
 
