@@ -20,7 +20,11 @@ from service.errors import InvalidCheckpoint
 _NEARLY = 0.9
 _DEFAULTS = ("model", "state_dict")
 _AVERAGE = re.compile(r"(?<![a-z])(ema|swa|average|averaged|avg|shadow)(?![a-z])")
+_HARDLY = 0.2
 _MOST_SHOWN = 20
+_LONGEST_KEY = 1000
+_DEEPEST_KEY = 40
+"""Characters and parts of a key that is looked at. No network has longer ones, and each part costs a look-up."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -71,15 +75,7 @@ def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Ch
     if len(fitting) == 1:
         return Choice(fitting[0], "only", names)
 
-    default = _default(fitting)
-    if default is None:
-        raise InvalidCheckpoint(
-            f"The checkpoint holds {len(fitting)} sets of weights that fit, and none of them is the default: "
-            f"{_show(names)}.",
-            field="weights",
-            remedy=f"Choose one of them, for example with weights: {names[0]}",
-        )
-    return Choice(default, "default", names)
+    return Choice(_default_of(fitting), "default", names)
 
 
 def _candidates(source: WeightsSet, shapes: Shapes) -> list[Candidate]:
@@ -92,7 +88,10 @@ def _candidates(source: WeightsSet, shapes: Shapes) -> list[Candidate]:
         return []
 
     most = max(fitting.values())
-    prefixes = [prefix for prefix, count in fitting.items() if count >= _NEARLY * most]
+    if most < _HARDLY * len(shapes):  # a few names that all networks have, say: no sign of several networks
+        prefixes = [max(fitting, key=lambda prefix: fitting[prefix])]
+    else:
+        prefixes = [prefix for prefix, count in fitting.items() if count >= _NEARLY * most]
     surplus = {prefix: _count_surplus(source.weights, prefix, shapes) for prefix in prefixes}
     if not all(surplus.values()):
         prefixes = [prefix for prefix in prefixes if not surplus[prefix]]
@@ -105,9 +104,14 @@ def _candidates(source: WeightsSet, shapes: Shapes) -> list[Candidate]:
 
 def _splits(key: str) -> Iterable[tuple[str, str]]:
     """Every way to read a key as a prefix and a name."""
+    if len(key) > _LONGEST_KEY:
+        return
+
     yield "", key
     position = key.find(".")
-    while position >= 0:
+    for _ in range(_DEEPEST_KEY):
+        if position < 0:
+            return
         yield key[: position + 1], key[position + 1 :]
         position = key.find(".", position + 1)
 
@@ -152,6 +156,19 @@ def _default(candidates: Sequence[Candidate]) -> Candidate | None:
     return next((by_name[name] for name in _DEFAULTS if name in by_name), None)
 
 
+def _default_of(candidates: Sequence[Candidate]) -> Candidate:
+    default = _default(candidates)
+    if default is not None:
+        return default
+
+    names = [candidate.name for candidate in candidates]
+    raise InvalidCheckpoint(
+        f"The checkpoint holds {len(names)} sets of weights that fit, and none of them is the default: {_show(names)}.",
+        field="weights",
+        remedy=f"Choose one of them, for example with weights: {names[0]}",
+    )
+
+
 def _named(wanted: str, candidates: Sequence[Candidate], sets: Sequence[WeightsSet], names: Sequence[str]) -> Candidate:
     for candidate in candidates:
         if candidate.name == wanted:
@@ -159,7 +176,7 @@ def _named(wanted: str, candidates: Sequence[Candidate], sets: Sequence[WeightsS
     for source in sets:
         if source.name == wanted:
             inside = [candidate for candidate in candidates if candidate.source is source]
-            return _default(inside) or Candidate(wanted, source, "", 0, 0)
+            return _default_of(inside) if inside else Candidate(wanted, source, "", 0, 0)
 
     known = names or [source.name for source in sets]
     near = get_close_matches(wanted, known, n=3, cutoff=0.4)

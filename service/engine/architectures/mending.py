@@ -108,8 +108,9 @@ def _as_modules_do(network: nn.Module, weights: Mapping[str, Tensor]) -> Mapping
 
 def _fit_classes(network: nn.Module, weights: Mapping[str, Tensor], heads: Sequence[str]) -> None:
     """Give classifiers as many classes as the weights have, where only the renamed weights say it."""
+    modules = dict(network.named_modules())
     for head in heads:
-        module = network.get_submodule(head) if head else None
+        module = modules.get(head)
         weight = weights.get(f"{head}.weight")
         if not isinstance(module, nn.Linear) or weight is None or weight.ndim != module.weight.ndim:
             continue

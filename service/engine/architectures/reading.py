@@ -14,6 +14,8 @@ from service.engine.architectures.mending import Mended, mend
 from service.engine.networks.checkpoints import Checkpoint, WeightsSet
 from service.engine.weights.sets import WHOLE_FILE
 
+_MOST_WRAPPINGS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -59,7 +61,8 @@ def _likely_weights(checkpoint: Checkpoint, wanted: str | None) -> Mapping[str, 
     named = [source for source in checkpoint.sets if source.name == wanted]
     largest = max(named or checkpoint.sets, key=_bytes_of)
     weights = largest.weights
-    while prefix := _common_prefix(weights):
+    for _ in range(_MOST_WRAPPINGS):
+        prefix = _common_prefix(weights)
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights
 

@@ -12,6 +12,8 @@ WHOLE_FILE = "."
 
 _DEEPEST = 4
 _MOST_SETS = 64
+_LONGEST_NAME = 200
+"""Of an entry that is followed: a file may have a few long names, and many dictionaries below each."""
 _NO_WEIGHTS = ("optim", "sched")
 """Parts of entries' names: what optimizers keep is named after the weights, and has their shapes."""
 
@@ -76,7 +78,9 @@ def _set_of(name: str, dictionary: Mapping[Any, object]) -> Iterator[FoundSet]:
 
 def _dictionaries_in(name: str, dictionary: Mapping[Any, object]) -> Iterator[tuple[str, Mapping[Any, object]]]:
     for key, value in dictionary.items():
-        if type(key) is str and type(value) is dict and not any(part in key.lower() for part in _NO_WEIGHTS):
+        if type(key) is not str or type(value) is not dict or len(key) > _LONGEST_NAME:
+            continue
+        if not any(part in key.lower() for part in _NO_WEIGHTS):
             yield (f"{name}/{key}" if name else key), value
 
 

