@@ -46,6 +46,9 @@ def dissect(
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
     input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
+    ] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
@@ -77,8 +80,12 @@ def dissect(
     chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
+    given = input_options.read_input(input_values)
+
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values)),
+        target=TargetSpec(
+            checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values), weights=weights
+        ),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,

@@ -11,6 +11,7 @@ from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
+from service.domain.weights_reading import WeightsReading
 
 
 class TargetEntry(TypedDict, total=False):
@@ -30,6 +31,8 @@ class TargetEntry(TypedDict, total=False):
 
     warnings: list[str]
     """What is to be known of that."""
+    weights: WeightsReading
+    """Which weights of the file they are, and how they were read."""
 
 
 class DissectorEntry(TypedDict, total=False):

@@ -30,6 +30,8 @@ class TargetSpec:
 
     input: GivenInput | None = None
     """How images reach it, as far as somebody gave it; None for what there has always been."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant, where it holds several (`state_dict_ema`); None for the default."""
 
 
 @dataclass(frozen=True, slots=True)

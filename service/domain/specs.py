@@ -21,6 +21,8 @@ class ModelSpec(TypedDict):
 
     input: NotRequired[StoredJson]
     """How images reach it, as far as it was given; see `GivenInput`."""
+    weights: NotRequired[str]
+    """Which of the file's sets of weights is meant, where that was asked for."""
 
 
 class DissectorPlace(TypedDict):

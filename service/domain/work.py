@@ -14,6 +14,7 @@ from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.neurons import RegionsOfLayers
+from service.domain.weights_reading import WeightsReading
 
 
 class ItemStatus(StrEnum):
@@ -146,6 +147,8 @@ class InspectionResult(TypedDict):
     layers: list[LayerListing]
 
     input: NotRequired[InspectedInput]
+    reading: NotRequired[WeightsReading | None]
+    """How its weights were read."""
 
 
 class MeasuringResult(TypedDict):

@@ -94,6 +94,7 @@ class JobPlans:
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
                 input=input_of(target),
+                weights=target.get("weights"),
             ),
             dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,

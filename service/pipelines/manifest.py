@@ -92,6 +92,8 @@ def _target_entry(target: Target) -> TargetEntry:
     if target.input is not None:
         entry["input"] = target.input.entries()
         entry["warnings"] = list(target.input.warnings)
+    if target.reading is not None:
+        entry["weights"] = target.reading
     return entry
 
 

@@ -26,7 +26,7 @@ _ROWS_NAMED = 100
 
 
 def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, model_id: UUID) -> InspectionResult:
-    """The layers of a model, and how images reach it. Raises what opening it raises."""
+    """The layers of a model, how images reach it, and how its weights were read. Raises what opening it raises."""
     with transaction(sessions) as session:
         model = get_resource(session, model_id)
 
@@ -37,11 +37,12 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         spec["sha256"],
         roots=roots,
         input=input_of(spec),
+        weights=spec.get("weights"),
     )
 
     target = open_target(network, device)
     layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    inspected: InspectionResult = {"layers": layers}
+    inspected: InspectionResult = {"layers": layers, "reading": target.reading}
     if target.input is not None:
         inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
     return inspected

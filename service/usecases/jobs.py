@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.db import jobs as queries
 from service.db.events import add_event, events_after, events_of_many
-from service.db.resources import find_inspection
+from service.db.resources import find_inspection, find_reading
 from service.db.session import on_commit
 from service.db.work import add_items, next_turn, restore_items, stage_progress, withdraw_items
 from service.domain.digests import digest_of
@@ -25,7 +25,7 @@ from service.domain.jobs import (
     check_move,
     digest_of_status,
 )
-from service.domain.layers import canonical_layer, unknown_layer
+from service.domain.layers import canonical_layer, check_known_layers
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.resources import Resource, ResourceKind, parse_reference
@@ -125,9 +125,7 @@ def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> N
         return
 
     known_layers = [listing["name"] for listing in inspection[0]]
-    for layer in layers:
-        if layer not in known_layers:
-            raise unknown_layer(layer, known_layers)
+    check_known_layers(layers, known_layers, find_reading(session, target.id))
 
 
 def submit_parts(

@@ -131,7 +131,13 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     _lock_held(session, lease)
     if lease.stage is Preparation.INSPECT:
         inspected = cast("InspectionResult", result)
-        save_inspection(session, lease.resource_id, layers=inspected["layers"], input=inspected.get("input"))
+        save_inspection(
+            session,
+            lease.resource_id,
+            layers=inspected["layers"],
+            input=inspected.get("input"),
+            reading=inspected.get("reading"),
+        )
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(

@@ -42,6 +42,8 @@ class NamedCheckpoint:
     architecture: str
     sha256: str | None = None
     """What the caller says of its content."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant; None for the default."""
 
     input: GivenInput | None = None
     """How images reach the network, as far as the caller gives it."""
@@ -81,6 +83,8 @@ def register_model(
     content: StoredJson = {"architecture": checkpoint.architecture, "sha256": sha256}
     if checkpoint.input is not None:
         content["input"] = checkpoint.input.as_dict()
+    if checkpoint.weights is not None:
+        content["weights"] = checkpoint.weights
     spec = {"checkpoint": str(path), **content}
     digest = digest_of(content)
     name = f"inline-{digest[:16]}" if name is None else name

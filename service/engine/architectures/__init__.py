@@ -6,15 +6,14 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from service.domain.input_contract import GivenInput, resolve_input
+from service.domain.input_contract import resolve_input
 from service.domain.layers import canonical_layer
 from service.domain.models import TargetSpec
 from service.engine.architectures import efficientnets, libraries
 from service.engine.architectures.blueprint import Family
-from service.engine.architectures.building import building_within
 from service.engine.architectures.input_check import check_takes, stem_channels
-from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
+from service.engine.architectures.reading import load
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
@@ -24,7 +23,7 @@ FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
 
 def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:
-    """Build the architecture, load the checkpoint strictly, and return the network in eval mode on `device`.
+    """Build the architecture, load the weights strictly, and return the network in eval mode on `device`.
 
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
     that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
@@ -33,17 +32,16 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     """
     family, model = _find(spec.architecture)
     checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
-    weights = checkpoint.weights
-    with building_within(weights, spec.architecture):
-        blueprint = family.draw(model, weights, spec.input or GivenInput())
-
+    loaded = load(family, model, checkpoint, spec)
+    blueprint = loaded.blueprint
     network = blueprint.module
-    load_strictly(network, blueprint.weights, spec.architecture)
     if spec.shuffled is not None:
         shuffle_weights(network, spec.shuffled)
 
     module = network.get_submodule(blueprint.tower).eval()
-    contract = resolve_input(spec.input, blueprint.input, stem=stem_channels(module))
+    contract = resolve_input(
+        spec.input, blueprint.input, stem=1 if loaded.reading["channels"] == 1 else stem_channels(module)
+    )
     if spec.input is not None:
         check_takes(module, contract.preprocessing)
 
@@ -60,6 +58,9 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         layer_prefix=blueprint.layer_prefix,
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
         shuffled=spec.shuffled,
+        weights=spec.weights,
+        reading=loaded.reading,
+        left_out=tuple(blueprint.layer_prefix + name for name in loaded.left_out),
     )
 
 

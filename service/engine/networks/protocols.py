@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
+from service.domain.weights_reading import WeightsReading
 from service.errors import InvalidInput
 
 
@@ -36,6 +37,14 @@ class Target:
 
     input: InputContract | None = None
     """Where each value of the preprocessing is from; None where nobody says it."""
+    weights: str | None = None
+    """Which of the file's sets of weights was asked for, if any was."""
+
+    reading: WeightsReading | None = None
+    """How the weights were read; None for a network that comes from no file."""
+
+    left_out: tuple[str, ...] = ()
+    """Layers that the file has no fitting weights for, with prefix. An identity takes their place."""
 
 
 class Dissector(Protocol):
