@@ -14,7 +14,7 @@ from service.domain.resources import Resource
 from service.domain.specs import model_spec, probe_set_spec
 from service.domain.work import InspectionResult, LayerListing, MeasuringResult
 from service.engine.architectures import open_target
-from service.engine.probing.hooks import list_layers
+from service.engine.probing.listing import list_layers
 from service.errors import DigestMismatch
 from service.files import DataRoots
 from service.probes.measuring import measure
