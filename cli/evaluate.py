@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.fit_dissector import show_figures
+from cli.layers import LayersOption, read_layers
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
 from service.domain.evidence import EvidenceOptions
 from service.domain.json_values import JsonObject
-from service.domain.layers import canonical_layer
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.errors import InvalidInput, InvalidManifest
@@ -40,7 +40,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder to write dissector, figures and reports to.")] = Path(".evaluation"),
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the target; default: ImageNet's Lite0.")] = None,
     architecture: Annotated[str, typer.Option(help="Architecture of the target, for example mammo-clip/b5.")] = _LITE0,
-    layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
+    layers: LayersOption = "all",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron; default: an eighth.")] = None,
     height: Annotated[int, typer.Option(min=32, help="The dissector resizes to this height, in pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="The dissector resizes to this width, in pixels.")] = 320,
@@ -81,7 +81,7 @@ def evaluate(
         target=target,
         dissector=DissectorSpec(fitted.path),
         probe_set=halves.dissected,
-        layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
+        layers=read_layers(layers),
         top_k=top_k,
         evidence=EvidenceOptions(draws, resamples, halves=1),
         device=torch_device,

@@ -6,7 +6,7 @@ Most are pieces of a job. The others prepare a registered thing for jobs.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 from service.domain.jobs import JobStatus, Stage, StageProgress
@@ -127,7 +127,24 @@ class LayerListing(TypedDict):
 
     name: str
     units: int
+
     kind: str
+    """Its module's class."""
+
+    shape: NotRequired[list[int]]
+    """What it returns for one image."""
+
+    multiply_adds: NotRequired[int]
+    """What one image costs up to this layer: multiply-adds of matrix products, convolutions and attention."""
+
+    share: NotRequired[float]
+    """The same as a share of the whole forward pass."""
+
+    is_main: NotRequired[bool]
+    """Whether `all` means it."""
+
+    ends_stage: NotRequired[bool]
+    """Whether `stages` means it."""
 
 
 class InspectionResult(TypedDict):

@@ -1,6 +1,7 @@
 """The one door to target networks: an architecture's name and a weights file make a `Target`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 import torch
@@ -16,6 +17,7 @@ from service.engine.architectures.main_layers import main_layers
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
+from service.engine.probing.listing import choose_layers
 from service.errors import UnknownArchitecture
 
 FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
@@ -25,8 +27,10 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     """Build the architecture, load the checkpoint strictly, and return the network in eval mode on `device`.
 
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
-    that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
-    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch.
+    that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer. Names, patterns
+    and STAGES, as a request has them.
+    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch, and UnknownLayer for a pattern
+    that no layer fits.
     """
     family, model = _find(spec.architecture)
     checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
@@ -40,11 +44,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         shuffle_weights(network, spec.shuffled)
 
     module = network.get_submodule(blueprint.tower).eval()
-    if keep_layers is not None:
-        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
-    module.to(device).to(memory_format=torch.channels_last)
-
-    return Target(
+    target = Target(
         module=module,
         architecture=spec.architecture,
         preprocessing=blueprint.preprocessing,
@@ -53,6 +53,14 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
         shuffled=spec.shuffled,
     )
+    if keep_layers is not None:
+        # Patterns are of the whole network: folding takes layers away.
+        chosen = choose_layers(target, keep_layers)
+        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in chosen})
+        target = replace(target, chosen_layers=chosen)
+
+    module.to(device).to(memory_format=torch.channels_last)
+    return target
 
 
 def shuffle_weights(network: nn.Module, seed: int) -> None:

@@ -11,7 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from service.domain.layers import canonical_layer
+from service.domain.layers import canonical_layer, expand_layers, is_selector
+from service.domain.work import LayerListing
 from service.engine.networks.protocols import Target
 from service.engine.probing.hooks import pool_output
 from service.engine.probing.layers import named_layers
@@ -48,6 +49,20 @@ class LayerInfo:
 
     ends_stage: bool = field(default=False, compare=False)
     """Whether `stages` means it."""
+
+
+def listing_of(layer: LayerInfo) -> LayerListing:
+    """The layer as it is stored and sent."""
+    return {
+        "name": layer.name,
+        "units": layer.units,
+        "kind": layer.kind,
+        "shape": list(layer.shape),
+        "multiply_adds": layer.multiply_adds,
+        "share": round(layer.share, 6),
+        "is_main": layer.is_main,
+        "ends_stage": layer.ends_stage,
+    }
 
 
 @dataclass(slots=True)
@@ -114,6 +129,13 @@ def _forward(
     with torch.no_grad(), hooked(modules, record), FakeTensorMode(allow_non_fake_inputs=True), work:
         target.module(blank_images(target, _BLANK_IMAGES, height, width))
     return seen, work.flops
+
+
+def choose_layers(target: Target, asked: Sequence[str]) -> tuple[str, ...]:
+    """The layers that names, patterns and STAGES stand for. Raises UnknownLayer."""
+    if not any(map(is_selector, asked)):
+        return tuple(asked)
+    return expand_layers(asked, {layer.name: layer.ends_stage for layer in list_layers(target)})
 
 
 class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
