@@ -11,7 +11,7 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`.
+    `torchvision/<model>`, `open_clip/<model>`, `transformers/<anything>` for what config.json beside the weights says.
     """
 
     checkpoint: Path
@@ -26,6 +26,9 @@ class TargetSpec:
 
     roots: DataRoots = ANYWHERE
     """The folders that the file must lie in when it is opened."""
+
+    described_by: str | None = None
+    """Digest that the files beside the weights must have, where these describe the network (if known)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ class ModelSpec(TypedDict):
     sha256: str
     """Of the weights file."""
 
+    described_by: NotRequired[str]
+    """See `TargetSpec`."""
+
 
 class DissectorPlace(TypedDict):
     """A dissector."""

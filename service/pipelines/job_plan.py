@@ -93,6 +93,7 @@ class JobPlans:
                 target["sha256"],
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
+                described_by=target.get("described_by"),
             ),
             dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,

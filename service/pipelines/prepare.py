@@ -36,6 +36,7 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         spec["architecture"],
         spec["sha256"],
         roots=roots,
+        described_by=spec.get("described_by"),
     )
 
     target = open_target(network, device)

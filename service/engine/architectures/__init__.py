@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from service.domain.layers import canonical_layer
+from service.domain.model_folders import FAMILY, is_described_by_files, read_descriptions, weights_in
 from service.domain.models import TargetSpec
-from service.engine.architectures import efficientnets, libraries
+from service.engine.architectures import efficientnets, libraries, transformers_models
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.building import building_within
 from service.engine.architectures.loading import load_strictly
@@ -18,7 +20,8 @@ from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
 from service.engine.probing.listing import choose_layers
-from service.errors import UnknownArchitecture
+from service.errors import DigestMismatch, InvalidCheckpoint, UnknownArchitecture
+from service.files import remedy_for
 
 FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
@@ -32,8 +35,13 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint or DigestMismatch, and UnknownLayer for a pattern
     that no layer fits.
     """
-    family, model = _find(spec.architecture)
-    checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
+    path = spec.checkpoint
+    if is_described_by_files(spec.architecture):
+        path = weights_in(path)
+        family, model = _described(spec, path), ""
+    else:
+        family, model = _find(spec.architecture)
+    checkpoint = open_checkpoint(path, sha256=spec.sha256, roots=spec.roots)
     weights = checkpoint.weights
     with building_within(weights, spec.architecture):
         blueprint = family.draw(model, weights)
@@ -81,6 +89,28 @@ def architectures() -> list[str]:
     return [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
 
 
+def _described(spec: TargetSpec, weights: Path) -> Family:
+    """The network that the files beside its weights describe. Raises InvalidCheckpoint, DigestMismatch."""
+    try:
+        descriptions, digest = read_descriptions(weights, spec.roots)
+    except (OSError, ValueError) as error:
+        raise InvalidCheckpoint(
+            "The files beside the weights cannot be read.",
+            field="checkpoint",
+            value=weights,
+            remedy=remedy_for(error, "Name a folder that the service may read, inside DATA_ROOTS where these are set."),
+        ) from error
+
+    if spec.described_by is not None and digest != spec.described_by:
+        raise DigestMismatch(
+            "The config.json or preprocessor_config.json beside the weights is not what was registered.",
+            field="checkpoint",
+            value=weights,
+            remedy="Put the registered files back, or register the folder again.",
+        )
+    return transformers_models.family_of(descriptions)
+
+
 def _find(architecture: str) -> tuple[Family, str]:
     name, _, model = architecture.partition("/")
     family = FAMILIES.get(name)
@@ -92,5 +122,5 @@ def _find(architecture: str) -> tuple[Family, str]:
         f"There is no architecture '{architecture[:120]}'.",
         field="architecture",
         value=architecture,
-        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join(FAMILIES)}.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join((*FAMILIES, FAMILY))}.",
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -11,6 +12,9 @@ from service.engine.architectures.blueprint import Blueprint, Family, rows
 
 _IMAGENET = Preprocessing(height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _VISUAL = "visual."
+_BACKBONE = "backbone."
+_SEGMENTED = 520
+"""The side that torchvision brings images to before it segments them."""
 _SLOW_TO_INITIALISE = {"googlenet", "inception_v3"}
 
 
@@ -56,11 +60,46 @@ def _torchvision_models() -> Sequence[str]:
     import torchvision.models
 
     models: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return [*models, *_models_with_backbone()]
+
+
+def _models_with_backbone() -> list[str]:
+    """Detection and segmentation: what follows the backbone takes lists of images or gives no units."""
+    from torchvision.models import detection, list_models, segmentation
+
+    models: list[str] = [*list_models(module=detection), *list_models(module=segmentation)]
     return models
+
+
+def _draw_backbone(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    """The backbone of a network that detects or segments, with what else of the file belongs to its heads left out."""
+    import torchvision.models
+
+    network = torchvision.models.get_model(model, weights=None, weights_backbone=None)
+    backbone = network.backbone
+    own = {key.removeprefix(_BACKBONE): value for key, value in weights.items() if key.startswith(_BACKBONE)}
+
+    # Networks that were trained with frozen norms have none, and they are no part of what a norm computes.
+    for key, value in backbone.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            own.setdefault(key, value)
+
+    return Blueprint(backbone, own, _backbone_input(getattr(network, "transform", None)), layer_prefix=_BACKBONE)
+
+
+def _backbone_input(transform: Any) -> Preprocessing:
+    """The size that torchvision shows: fixed, or the shorter side that it brings images to."""
+    if transform is None:
+        return replace(_IMAGENET, height=_SEGMENTED, width=_SEGMENTED)
+    width, height = transform.fixed_size or (transform.min_size[-1], transform.min_size[-1])
+    return Preprocessing(height, width, tuple(transform.image_mean), tuple(transform.image_std))
 
 
 def _draw_torchvision(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
     import torchvision.models
+
+    if model in _models_with_backbone():
+        return _draw_backbone(model, weights)
 
     options = {"init_weights": False} if model in _SLOW_TO_INITIALISE else {}
     network = torchvision.models.get_model(model, weights=None, **options)
