@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from cli import input_options
+from cli.layers import LayersOption, read_layers
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
-from service.domain.layers import canonical_layer
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -37,7 +37,7 @@ def dissect(
         typer.Option(help="Columns of a .csv: one line per concept, or those of the paper."),
     ] = "tidy",
     report: Annotated[Path | None, typer.Option(help="Report to write as well: one .html file.")] = None,
-    layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
+    layers: LayersOption = "all",
     concept_set: Annotated[
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
     ] = "bi-rads",
@@ -77,10 +77,7 @@ def dissect(
     concepts = _concept_set(concept_set)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
     asked_method = Method.of(similarity, pooling=pooling, top_k=top_k)
-    chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
-
-    given = input_options.read_input(input_values)
 
     plan = DissectionPlan(
         target=TargetSpec(
@@ -90,7 +87,7 @@ def dissect(
         probe_set=probes,
         concept_set=concepts,
         options=DissectionOptions(
-            layers=chosen_layers,
+            layers=read_layers(layers),
             method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,

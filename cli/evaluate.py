@@ -12,12 +12,12 @@ from rich.table import Table
 
 from cli import input_options
 from cli.fit_dissector import show_figures
+from cli.layers import LayersOption, read_layers
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
 from service.domain.evidence import EvidenceOptions
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
-from service.domain.layers import canonical_layer
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.errors import InvalidInput, InvalidManifest
@@ -44,7 +44,7 @@ def evaluate(
     architecture: Annotated[str, typer.Option(help="Architecture of the target, for example mammo-clip/b5.")] = _LITE0,
     input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
     weights: Annotated[str | None, typer.Option(help="Which of the checkpoint's sets of weights.")] = None,
-    layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
+    layers: LayersOption = "all",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron; default: an eighth.")] = None,
     height: Annotated[int, typer.Option(min=32, help="The dissector resizes to this height, in pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="The dissector resizes to this width, in pixels.")] = 320,
@@ -85,7 +85,7 @@ def evaluate(
         target=target,
         dissector=DissectorSpec(fitted.path),
         probe_set=halves.dissected,
-        layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
+        layers=read_layers(layers),
         top_k=top_k,
         evidence=EvidenceOptions(draws, resamples, halves=1),
         device=torch_device,

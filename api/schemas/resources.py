@@ -163,11 +163,19 @@ class ResourceOut(BaseModel):
 
 
 class LayerInfoOut(BaseModel):
-    """A layer that can be dissected."""
+    """A layer that can be dissected. What an inspection by an earlier release has not noted is null."""
 
     name: str
     units: int
     kind: str
+    shape: list[int] | None = Field(default=None, description="What it returns for one image.")
+    multiply_adds: int | None = Field(
+        default=None,
+        description="What one image costs up to this layer: those of matrix products, convolutions and attention.",
+    )
+    share: float | None = Field(default=None, description="The same as a share of the whole forward pass.")
+    is_main: bool | None = Field(default=None, description="Whether `all` means it.")
+    ends_stage: bool | None = Field(default=None, description="Whether `stages` means it.")
 
 
 class InputValueOut(BaseModel):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 from uuid import UUID
 
 from sqlalchemy import Row, Table, func, select, update
@@ -177,6 +177,9 @@ class StoredRequest(TypedDict):
     concept_set: str
     layers: list[str] | None
 
+    layers_asked: NotRequired[list[str]]
+    """See `DissectionOptions`."""
+
     method: MethodFields
 
     concepts_per_neuron: int
@@ -194,7 +197,7 @@ class StoredRequest(TypedDict):
 def request_as_json(request: JobRequest) -> StoredRequest:
     """JSON values that `request_from_json` turns into an equal request."""
     options = request.options
-    return {
+    stored: StoredRequest = {
         "target": request.target,
         "dissector": request.dissector,
         "probe_set": request.probe_set,
@@ -210,11 +213,15 @@ def request_as_json(request: JobRequest) -> StoredRequest:
         "queue": request.queue,
         "priority": request.priority,
     }
+    if options.layers_asked is not None:
+        stored["layers_asked"] = list(options.layers_asked)
+    return stored
 
 
 def request_from_json(stored: StoredRequest) -> JobRequest:
     """The request that was stored."""
     layers = stored["layers"]
+    layers_asked = stored.get("layers_asked")
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
         method=Method(**stored["method"]),
@@ -222,6 +229,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),
         shuffled=stored["shuffled"],
+        layers_asked=None if layers_asked is None else tuple(layers_asked),
     )
     return JobRequest(
         target=stored["target"],

@@ -86,6 +86,9 @@ class JobManifest(TypedDict, total=False):
 
     layers: list[str]
 
+    layers_asked: list[str]
+    """What they were asked by: names and patterns, `stages` or `all`."""
+
     method: MethodFields
     """See `Method`."""
 

@@ -129,7 +129,24 @@ class LayerListing(TypedDict):
 
     name: str
     units: int
+
     kind: str
+    """Its module's class."""
+
+    shape: NotRequired[list[int]]
+    """What it returns for one image."""
+
+    multiply_adds: NotRequired[int]
+    """What one image costs up to this layer: multiply-adds of matrix products, convolutions and attention."""
+
+    share: NotRequired[float]
+    """The same as a share of the whole forward pass."""
+
+    is_main: NotRequired[bool]
+    """Whether `all` means it."""
+
+    ends_stage: NotRequired[bool]
+    """Whether `stages` means it."""
 
 
 class InspectedInput(TypedDict):

@@ -95,6 +95,7 @@ class JobPlans:
                 roots=self._roots,
                 input=input_of(target),
                 weights=target.get("weights"),
+                described_by=target.get("described_by"),
             ),
             dissector=DissectorSpec(Path(dissector["path"]), parts.dissector.digest, self._roots),
             probe_set=probe_set,

@@ -12,9 +12,9 @@ from service.db.session import Sessions, transaction
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
 from service.domain.specs import input_of, model_spec, probe_set_spec
-from service.domain.work import InspectionResult, LayerListing, MeasuringResult
+from service.domain.work import InspectionResult, MeasuringResult
 from service.engine.architectures import open_target
-from service.engine.probing.hooks import list_layers
+from service.engine.probing.listing import list_layers, listing_of
 from service.errors import DigestMismatch
 from service.files import DataRoots
 from service.probes.measuring import measure
@@ -38,10 +38,11 @@ def inspect_model(sessions: Sessions, roots: DataRoots, device: torch.device, mo
         roots=roots,
         input=input_of(spec),
         weights=spec.get("weights"),
+        described_by=spec.get("described_by"),
     )
 
     target = open_target(network, device)
-    layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
+    layers = [listing_of(layer) for layer in list_layers(target)]
     inspected: InspectionResult = {"layers": layers, "reading": target.reading}
     if target.input is not None:
         inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}

@@ -34,6 +34,9 @@ class Blueprint:
     renames: Sequence[Rename] = ()
     """What the library does itself with older or foreign files."""
 
+    unused: Sequence[str] | None = None
+    """Entries of the file that the library left aside, where it put the weights into the network itself."""
+
 
 @dataclass(frozen=True)
 class Family:

@@ -11,11 +11,18 @@ from torch import Tensor, nn
 
 from service.domain.input_contract import GivenInput
 from service.engine.architectures.blueprint import Blueprint, Family, rows
-from service.engine.architectures.library_inputs import ClipTower, clip_input, timm_input, torchvision_input
+from service.engine.architectures.library_inputs import (
+    ClipTower,
+    backbone_input,
+    clip_input,
+    timm_input,
+    torchvision_input,
+)
 from service.engine.architectures.mending import Rename
 
 _VISUAL = "visual."
 _TIMM_FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained", "pretrained_filter_fn")
+_BACKBONE = "backbone."
 _SLOW_TO_INITIALISE = {"googlenet", "inception_v3"}
 
 
@@ -83,11 +90,33 @@ def _torchvision_models() -> Sequence[str]:
     import torchvision.models
 
     models: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return [*models, *_models_with_backbone()]
+
+
+def _models_with_backbone() -> list[str]:
+    """Detection and segmentation: what follows the backbone takes lists of images or gives no units."""
+    from torchvision.models import detection, list_models, segmentation
+
+    models: list[str] = [*list_models(module=detection), *list_models(module=segmentation)]
     return models
+
+
+def _draw_backbone(model: str, weights: Mapping[str, Tensor]) -> Blueprint:
+    """The backbone of a network that detects or segments, with what else of the file belongs to its heads left out."""
+    import torchvision.models
+
+    network = torchvision.models.get_model(model, weights=None, weights_backbone=None)
+    backbone = network.backbone
+    own = {key.removeprefix(_BACKBONE): value for key, value in weights.items() if key.startswith(_BACKBONE)}
+    said = backbone_input(getattr(network, "transform", None))
+    return Blueprint(backbone, own or weights, said, layer_prefix=_BACKBONE)
 
 
 def _draw_torchvision(model: str, weights: Mapping[str, Tensor], given: GivenInput) -> Blueprint:
     import torchvision.models
+
+    if model in _models_with_backbone():
+        return _draw_backbone(model, weights)
 
     said = torchvision_input(model)
     options: dict[str, Any] = {}

@@ -102,6 +102,9 @@ def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
     if choice is None:
         return []
     source = choice.candidate.source
+    if blueprint.unused is not None:
+        return [*blueprint.unused, *source.others]
+
     own = {id(value) for value in blueprint.weights.values()}
     return [*(key for key, value in source.weights.items() if id(value) not in own), *source.others]
 

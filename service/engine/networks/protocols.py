@@ -32,6 +32,9 @@ class Target:
     main_layers: tuple[str, ...] = ()
     """What a request for "all" layers stands for (the network's blocks), in forward order, with prefix."""
 
+    chosen_layers: tuple[str, ...] | None = None
+    """What the names and patterns that it was opened for stand for; None where it was opened for none."""
+
     shuffled: int | None = None
     """The seed by which the weights were shuffled, if they were."""
 

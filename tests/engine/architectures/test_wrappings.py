@@ -27,8 +27,8 @@ from service.domain.models import TargetSpec
 from service.domain.weights_reading import reading_in_words
 from service.engine.architectures import open_target
 from service.engine.networks.protocols import Target
-from service.engine.probing.hooks import list_layers
 from service.engine.probing.layers import find_layers
+from service.engine.probing.listing import list_layers
 from service.errors import InvalidCheckpoint, UnknownLayer, UnsafeCheckpoint
 
 CPU = torch.device("cpu")
