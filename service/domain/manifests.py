@@ -12,6 +12,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
 from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
+from service.domain.weights_reading import WeightsReading
 
 
 class TargetEntry(TypedDict, total=False):
@@ -31,6 +32,8 @@ class TargetEntry(TypedDict, total=False):
 
     warnings: list[str]
     """What is to be known of that."""
+    weights: WeightsReading
+    """Which weights of the file they are, and how they were read."""
 
 
 class DissectorEntry(TypedDict, total=False):
@@ -101,6 +104,9 @@ class JobManifest(TypedDict, total=False):
     """Only where the dissector cuts any."""
 
     layers: list[str]
+
+    layers_asked: list[str]
+    """What they were asked by: names and patterns, `stages` or `all`."""
 
     method: MethodFields
     """See `Method`."""

@@ -22,6 +22,10 @@ class ModelSpec(TypedDict):
 
     input: NotRequired[StoredJson]
     """How images reach it, as far as it was given; see `GivenInput`."""
+    weights: NotRequired[str]
+    """Which of the file's sets of weights is meant, where that was asked for."""
+    described_by: NotRequired[str]
+    """See `TargetSpec`."""
 
 
 class DissectorPlace(TypedDict):

@@ -93,6 +93,8 @@ class JobPlans:
                 shuffled=job.request.options.shuffled,
                 roots=self._roots,
                 input=input_of(target),
+                weights=target.get("weights"),
+                described_by=target.get("described_by"),
             ),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,

@@ -139,7 +139,13 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     stored: JsonObject = {}
     if _is_model(session, lease):
         inspected = cast("InspectionResult", result)
-        save_inspection(session, lease.resource_id, layers=inspected["layers"], input=inspected.get("input"))
+        save_inspection(
+            session,
+            lease.resource_id,
+            layers=inspected["layers"],
+            input=inspected.get("input"),
+            reading=inspected.get("reading"),
+        )
     elif lease.stage is Preparation.INSPECT:
         check = cast("DissectorCheck", result)
         stored = {"width": check["width"], "notes": check["notes"]}

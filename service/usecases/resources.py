@@ -16,6 +16,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import StoredJson
+from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
@@ -50,6 +51,8 @@ class NamedCheckpoint:
     architecture: str
     sha256: str | None = None
     """What the caller says of its content."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant; None for the default."""
 
     input: GivenInput | None = None
     """How images reach the network, as far as the caller gives it."""
@@ -72,12 +75,18 @@ def register_model(
 
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there; with another input it is another version.
-    Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
+    Raises DigestMismatch, InvalidInput, InvalidCheckpoint, FileOutOfReach, NotRead.
     """
     if name is not None:
         check_name(name)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
+    described_by = None
+    if is_described_by_files(checkpoint.architecture):
+        path, described_by = readings.of(
+            ("descriptions", str(path)),
+            partial(read_located, partial(_described, path, roots), field="checkpoint", value=checkpoint.path),
+        )
     sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
     if checkpoint.sha256 is not None and checkpoint.sha256.lower() != sha256:
         raise DigestMismatch(
@@ -90,6 +99,10 @@ def register_model(
     content: StoredJson = {"architecture": checkpoint.architecture, "sha256": sha256}
     if checkpoint.input is not None:
         content["input"] = checkpoint.input.as_dict()
+    if checkpoint.weights is not None:
+        content["weights"] = checkpoint.weights
+    if described_by is not None:
+        content["described_by"] = described_by
     spec = {"checkpoint": str(path), **content}
     digest = digest_of(content)
     name = f"inline-{digest[:16]}" if name is None else name
@@ -99,6 +112,11 @@ def register_model(
     if is_new:
         prepare(session, queue, model, Preparation.INSPECT)
     return model, is_new
+
+
+def _described(path: Path, roots: DataRoots) -> tuple[Path, str]:
+    weights = weights_in(path)
+    return weights, read_descriptions(weights, roots)[1]
 
 
 def register_dissector(
