@@ -36,6 +36,9 @@ def audit(
         list[str] | None,
         typer.Option("--input", help=f"{input_options.HELP} Default: that of the version in use."),
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the checkpoint's sets of weights; default: as in the version in use.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The most seconds to wait.")] = 6 * 3600.0,
     strict: Annotated[bool, typer.Option(help="Treat WARN as FAIL.")] = False,
@@ -52,7 +55,9 @@ def audit(
     target = (
         None
         if checkpoint is None
-        else _target(client, deployment, checkpoint, architecture, sha256, input_options.read_input(input_values))
+        else _target(
+            client, deployment, checkpoint, architecture, sha256, input_options.read_input(input_values), weights
+        )
     )
     started = client.post("/audits", {"deployment": deployment, "target": target})
     console = Console(markup=False)
@@ -123,17 +128,22 @@ def _target(
     architecture: str | None,
     sha256: str | None,
     given: GivenInput | None,
+    weights: str | None,
 ) -> StoredJson:
     target: StoredJson = {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
     if given is not None:
         target["input"] = given.as_dict()
 
+    if weights is not None:
+        target["weights"] = weights
+
     if architecture is None:
         name = client.get(path_of("deployments", deployment))["target"]
         in_use = client.get(path_of("models", name))["spec"]
         target["architecture"] = in_use["architecture"]
-        if given is None and "input" in in_use:
-            target["input"] = in_use["input"]
+        for field in ("input", "weights"):
+            if field in in_use:
+                target.setdefault(field, in_use[field])
     return target
 
 

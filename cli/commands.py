@@ -12,6 +12,7 @@ from cli.dissect import dissect
 from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
 from cli.fit_phantom_targets import fit_phantom_targets
+from cli.inspect import inspect
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
@@ -40,6 +41,7 @@ def take_global_options(
 
 app.add_typer(admin)
 app.command()(dissect)
+app.command()(inspect)
 app.command()(fit_dissector)
 app.command()(evaluate)
 app.command()(fit_phantom_targets)

@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from cli import input_options
+from cli.layers import LayersOption, read_layers
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
-from service.domain.layers import canonical_layer
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -39,7 +39,7 @@ def dissect(
         typer.Option(help="Columns of a .csv: one line per concept, or those of the paper."),
     ] = "tidy",
     report: Annotated[Path | None, typer.Option(help="Report to write as well: one .html file.")] = None,
-    layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
+    layers: LayersOption = "all",
     concept_set: Annotated[
         str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
     ] = "bi-rads",
@@ -48,6 +48,9 @@ def dissect(
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
     input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
+    ] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     on_unreadable: Annotated[
@@ -88,16 +91,17 @@ def dissect(
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
     prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
     asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
-    chosen_layers = None if layers == "all" else tuple(map(canonical_layer, layers.split(",")))
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
 
     plan = DissectionPlan(
-        target=TargetSpec(checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values)),
+        target=TargetSpec(
+            checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values), weights=weights
+        ),
         dissector=DissectorSpec(dissector),
         probe_set=probes,
         concept_set=concepts,
         options=DissectionOptions(
-            layers=chosen_layers,
+            layers=read_layers(layers),
             method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from cli import input_options
 from cli.fit_dissector import show_figures
+from cli.layers import LayersOption, read_layers
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
 from service.domain.evidence import EvidenceOptions
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
-from service.domain.layers import canonical_layer
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.errors import InvalidInput, InvalidManifest
@@ -43,7 +43,8 @@ def evaluate(
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of the target; default: ImageNet's Lite0.")] = None,
     architecture: Annotated[str, typer.Option(help="Architecture of the target, for example mammo-clip/b5.")] = _LITE0,
     input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
-    layers: Annotated[str, typer.Option(help="Comma-separated layer names, or all.")] = "all",
+    weights: Annotated[str | None, typer.Option(help="Which of the checkpoint's sets of weights.")] = None,
+    layers: LayersOption = "all",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron; default: an eighth.")] = None,
     height: Annotated[int, typer.Option(min=32, help="The dissector resizes to this height, in pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="The dissector resizes to this width, in pixels.")] = 320,
@@ -60,7 +61,7 @@ def evaluate(
     from service.studies.evaluation import evaluate as run
     from service.studies.fit_dissector import FitOptions, fit_dissector
 
-    target = _target(checkpoint, architecture, input_options.read_input(input_values))
+    target = _target(checkpoint, architecture, input_options.read_input(input_values), weights)
     halves = halve_patients(_read(data), seed)
     torch_device = choose_device(device)
 
@@ -84,7 +85,7 @@ def evaluate(
         target=target,
         dissector=DissectorSpec(fitted.path),
         probe_set=halves.dissected,
-        layers=None if layers == "all" else tuple(map(canonical_layer, layers.split(","))),
+        layers=read_layers(layers),
         top_k=top_k,
         evidence=EvidenceOptions(draws, resamples, halves=1),
         device=torch_device,
@@ -113,12 +114,12 @@ def _read(data: Path) -> ProbeSet:
     return read_manifest(manifest, name=manifest.absolute().parent.name)
 
 
-def _target(checkpoint: Path | None, architecture: str, given: GivenInput | None) -> TargetSpec:
+def _target(checkpoint: Path | None, architecture: str, given: GivenInput | None, weights: str | None) -> TargetSpec:
     if checkpoint is None and architecture != _LITE0:
         raise InvalidInput(
             f"No weights are bundled for {architecture}.", field="checkpoint", remedy="Name the weights file."
         )
-    return TargetSpec(checkpoint or lite0_weights(), architecture, input=given)
+    return TargetSpec(checkpoint or lite0_weights(), architecture, input=given, weights=weights)
 
 
 def _write(

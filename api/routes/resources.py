@@ -22,7 +22,7 @@ from api.schemas.resources import (
     StatedOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_input, find_inspection
+from service.db.resources import find_input, find_inspection, find_reading
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
@@ -246,6 +246,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
         warnings=[] if inspected is None else inspected["warnings"],
         layers=layer_infos,
         problem=problem,
+        reading=find_reading(session, model.id),
     )
 
 

@@ -12,6 +12,7 @@ from api.schemas.jobs import JobIn, PurposeOut
 from api.schemas.resources import CheckpointIn
 from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, Trigger
 from service.domain.json_values import StoredJson
+from service.domain.layers import words_of_layers
 from service.domain.policies import Verdict
 from service.domain.purposes import Purpose
 
@@ -137,7 +138,7 @@ class DeploymentOut(DeploymentBriefOut):
     def of(cls, deployment: Deployment) -> Self:
         """The deployment on the wire."""
         layers = deployment.request.options.layers
-        return cls(**cls.fields_of(deployment), layers=None if layers is None else list(layers))
+        return cls(**cls.fields_of(deployment), layers=None if layers is None else words_of_layers(layers))
 
 
 class DeployedOut(BaseModel):

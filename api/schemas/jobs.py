@@ -12,6 +12,7 @@ from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.json_values import StoredJson
+from service.domain.layers import asked_layers, words_of_layers
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
 from service.usecases.jobs import JobSubmission
@@ -77,7 +78,10 @@ class JobIn(Body):
     )
 
     target: Reference | CheckpointIn
-    layers: Annotated[list[LayerName], Field(min_length=1, max_length=2_000)] | Literal["all"]
+    layers: Annotated[list[LayerName], Field(min_length=1, max_length=2_000)] | Literal["all", "stages"] = Field(
+        description="Names and patterns (`*` is one part of a name, `**` any parts, `?` a character), `all` for the "
+        "network's blocks, or `stages` for the ends of its stages."
+    )
     concept_set: Reference
     probe_set: Reference
     dissector: Reference
@@ -125,7 +129,7 @@ class JobIn(Body):
             dissector=self.dissector,
             probe_set=self.probe_set,
             concept_set=self.concept_set,
-            layers=None if self.layers == "all" else tuple(self.layers),
+            layers=asked_layers(self.layers),
             method=self.method.method(),
             fit_top_k=self.method.top_k is None,
             concepts_per_neuron=self.concepts_per_neuron,
@@ -241,21 +245,26 @@ class JobBriefOut(PurposeOut):
 
 
 class JobOut(JobBriefOut):
-    """A job with its layers, what was stated of its parts when it was accepted, and what produced its result."""
+    """A job with its layers, what was stated of its parts when it was accepted, and what produced its result.
+
+    `layers_asked`: the names and patterns that `layers` came from.
+    """
 
     layers: list[str] | Literal["all"]
+    layers_asked: list[str]
     terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The job on the wire."""
-        layers = job.request.options.layers
+        options = job.request.options
         purpose = job.request.purpose
         terms = None if purpose is None else {part: TermsOut.of(stated) for part, stated in purpose.terms.items()}
         return cls(
             **cls.fields_of(job),
-            layers="all" if layers is None else list(layers),
+            layers="all" if options.layers is None else words_of_layers(options.layers),
+            layers_asked=words_of_layers(options.layers if options.layers_asked is None else options.layers_asked),
             terms=terms,
             manifest=None if job.manifest is None else dict(job.manifest),
         )

@@ -104,10 +104,18 @@ class CheckpointIn(TermsIn):
         examples=[{"height": 384, "width": 240, "mean": 0.3, "std": 0.25}],
     )
 
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="Which of the file's sets of weights is meant, where it holds several.",
+        examples=["state_dict_ema"],
+    )
+
     def named(self) -> NamedCheckpoint:
         """The checkpoint in the service's words."""
         given = None if self.input is None else self.input.given()
-        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, given)
+        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, self.weights, given)
 
 
 class ModelIn(CheckpointIn):
@@ -260,11 +268,19 @@ class DissectorOut(StatedOut):
 
 
 class LayerInfoOut(BaseModel):
-    """A layer that can be dissected."""
+    """A layer that can be dissected. What an inspection by an earlier release has not noted is null."""
 
     name: str
     units: int
     kind: str
+    shape: list[int] | None = Field(default=None, description="What it returns for one image.")
+    multiply_adds: int | None = Field(
+        default=None,
+        description="What one image costs up to this layer: those of matrix products, convolutions and attention.",
+    )
+    share: float | None = Field(default=None, description="The same as a share of the whole forward pass.")
+    is_main: bool | None = Field(default=None, description="Whether `all` means it.")
+    ends_stage: bool | None = Field(default=None, description="Whether `stages` means it.")
 
 
 class InputValueOut(BaseModel):
@@ -272,6 +288,29 @@ class InputValueOut(BaseModel):
 
     value: str | bool | int | float | list[float]
     origin: Origin
+
+
+class ListedOut(BaseModel):
+    """Entries of a weights file: how many, and the first names."""
+
+    count: int
+    names: list[str]
+
+
+class ReadingOut(BaseModel):
+    """Which weights of its file a target has, and how they were brought into its network."""
+
+    entry: str = Field(description="The set that was taken, by its entries; `.` is the file's own dictionary.")
+    chosen: Literal["only", "default", "given"] = Field(
+        description="Whether it was the only set that fits, the default among several, or asked for."
+    )
+    sets: list[str] = Field(description="Every set that fits the architecture, by the names that `weights` takes.")
+    prefix: str = Field(description="What stood before the network's own names, and was taken off.")
+    renamed: ListedOut = Field(description="Renamed or reshaped as the architecture's library does.")
+    filled_in: ListedOut = Field(description="Not in the file, and nothing learned.")
+    left_out: ListedOut = Field(description="Layers without fitting weights, which cannot be dissected.")
+    unused: ListedOut = Field(description="In the set, but not part of the network.")
+    channels: Literal[1, 3] = Field(description="Channels of the network's first convolution.")
 
 
 class ModelOut(StatedOut):
@@ -285,6 +324,9 @@ class ModelOut(StatedOut):
     warnings: list[str] = Field(default_factory=list)
     layers: list[LayerInfoOut] | None = None
     problem: dict[str, str] | None = None
+    reading: ReadingOut | None = Field(
+        default=None, description="Null until a worker has opened the target, and for one opened by an earlier release."
+    )
 
 
 class ProbeSetOut(ResourceOut):

@@ -178,6 +178,9 @@ class StoredRequest(TypedDict):
     concept_set: str
     layers: list[str] | None
 
+    layers_asked: NotRequired[list[str]]
+    """See `DissectionOptions`."""
+
     method: MethodFields
 
     concepts_per_neuron: int
@@ -216,6 +219,8 @@ def request_as_json(request: JobRequest) -> StoredRequest:
     }
     if request.purpose is not None:
         stored["purpose"] = request.purpose.as_dict()
+    if options.layers_asked is not None:
+        stored["layers_asked"] = list(options.layers_asked)
     return stored
 
 
@@ -223,6 +228,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
     """The request that was stored."""
     layers = stored["layers"]
     purpose = stored.get("purpose")
+    layers_asked = stored.get("layers_asked")
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
         method=Method.from_dict(stored["method"]),
@@ -230,6 +236,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),
         shuffled=stored["shuffled"],
+        layers_asked=None if layers_asked is None else tuple(layers_asked),
     )
     return JobRequest(
         target=stored["target"],

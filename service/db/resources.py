@@ -16,6 +16,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.pages import Page, Position
 from service.domain.purposes import Terms, purposes_of
 from service.domain.resources import Resource, ResourceKind
+from service.domain.weights_reading import WeightsReading
 from service.domain.work import InspectedInput, LayerListing, Preparation
 from service.errors import ProblemFields
 
@@ -214,16 +215,28 @@ def find_input(session: Session, model_id: UUID) -> InspectedInput | None:
     return session.scalar(select(InspectionRow.input).where(InspectionRow.model_id == model_id))
 
 
+def find_reading(session: Session, model_id: UUID) -> WeightsReading | None:
+    """How a model's weights were read; None while no worker has looked since this is kept."""
+    return session.scalar(select(InspectionRow.reading).where(InspectionRow.model_id == model_id))
+
+
 def save_inspection(
     session: Session,
     model_id: UUID,
     *,
     layers: Sequence[LayerListing] | None = None,
     input: InspectedInput | None = None,  # noqa: A002 - as it is called everywhere
+    reading: WeightsReading | None = None,
     problem: ProblemFields | None = None,
 ) -> None:
     """Record what a worker found; a later inspection replaces an earlier one."""
-    values = {"layers": layers, "input": input, "problem": problem, "inspected_at": func.now()}
+    values = {
+        "layers": layers,
+        "input": input,
+        "reading": reading,
+        "problem": problem,
+        "inspected_at": func.now(),
+    }
     statement = insert(InspectionRow).values(model_id=model_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[InspectionRow.model_id], set_=values))
 

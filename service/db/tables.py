@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
+from service.domain.weights_reading import WeightsReading
 from service.domain.work import InspectedInput, ItemStatus, LayerListing, Preparation
 from service.errors import ProblemFields
 
@@ -96,6 +97,7 @@ class InspectionRow(Base):
     layers: Mapped[Sequence[LayerListing] | None] = mapped_column(JSONB)
     problem: Mapped[ProblemFields | None]
     input: Mapped[InspectedInput | None] = mapped_column(JSONB)
+    reading: Mapped[WeightsReading | None] = mapped_column(JSONB)
     inspected_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -81,7 +81,10 @@ class DissectionOptions:
     """What a job asks of the engine."""
 
     layers: tuple[str, ...] | None
-    """Names of layers; None for the target's main layers."""
+    """Names of layers; None for the target's main layers.
+
+    Patterns and STAGES are among them only until a worker has listed the target's layers.
+    """
 
     method: Method = field(default_factory=Method)
     concepts_per_neuron: int = 10
@@ -90,6 +93,9 @@ class DissectionOptions:
 
     shuffled: int | None = None
     """The seed that shuffles the network's weights before it is dissected, as a null: see `TargetSpec`."""
+
+    layers_asked: tuple[str, ...] | None = field(default=None, compare=False)
+    """The patterns and names that `layers` came from, where these are not the same."""
 
 
 @dataclass(frozen=True, slots=True)

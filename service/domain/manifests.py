@@ -12,6 +12,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
 from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
+from service.domain.weights_reading import WeightsReading
 
 
 class SourceEntry(TypedDict, total=False):
@@ -46,6 +47,8 @@ class TargetEntry(TypedDict, total=False):
 
     warnings: list[str]
     """What is to be known of that."""
+    weights: WeightsReading
+    """Which weights of the file they are, and how they were read."""
 
 
 class DissectorEntry(TypedDict, total=False):
@@ -116,6 +119,9 @@ class JobManifest(TypedDict, total=False):
     """Only where the dissector cuts any."""
 
     layers: list[str]
+
+    layers_asked: list[str]
+    """What they were asked by: names and patterns, `stages` or `all`."""
 
     method: MethodFields
     """See `Method`."""

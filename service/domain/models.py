@@ -12,7 +12,7 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`.
+    `torchvision/<model>`, `open_clip/<model>`, `transformers/<anything>` for what config.json beside the weights says.
     """
 
     checkpoint: Path
@@ -30,6 +30,10 @@ class TargetSpec:
 
     input: GivenInput | None = None
     """How images reach it, as far as somebody gave it; None for what there has always been."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant, where it holds several (`state_dict_ema`); None for the default."""
+    described_by: str | None = None
+    """Digest that the files beside the weights must have, where these describe the network (if known)."""
 
 
 DISSECTOR_FILES = ("dissector.json", "open_clip_config.json", "config.json")

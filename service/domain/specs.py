@@ -41,6 +41,10 @@ class ModelSpec(TypedDict):
 
     input: NotRequired[StoredJson]
     """How images reach it, as far as it was given; see `GivenInput`."""
+    weights: NotRequired[str]
+    """Which of the file's sets of weights is meant, where that was asked for."""
+    described_by: NotRequired[str]
+    """See `TargetSpec`."""
 
 
 class DissectorPlace(TypedDict):
@@ -122,6 +126,10 @@ def digest_of_model(spec: ModelSpec) -> str:
         content["sha256"] = spec["sha256"]
     if "input" in spec:
         content["input"] = spec["input"]
+    if "weights" in spec:
+        content["weights"] = spec["weights"]
+    if "described_by" in spec:
+        content["described_by"] = spec["described_by"]
     return digest_of(content)
 
 

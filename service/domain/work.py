@@ -14,6 +14,7 @@ from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.neurons import RegionsOfLayers
+from service.domain.weights_reading import WeightsReading
 
 
 class ItemStatus(StrEnum):
@@ -130,7 +131,24 @@ class LayerListing(TypedDict):
 
     name: str
     units: int
+
     kind: str
+    """Its module's class."""
+
+    shape: NotRequired[list[int]]
+    """What it returns for one image."""
+
+    multiply_adds: NotRequired[int]
+    """What one image costs up to this layer: multiply-adds of matrix products, convolutions and attention."""
+
+    share: NotRequired[float]
+    """The same as a share of the whole forward pass."""
+
+    is_main: NotRequired[bool]
+    """Whether `all` means it."""
+
+    ends_stage: NotRequired[bool]
+    """Whether `stages` means it."""
 
 
 class InspectedInput(TypedDict):
@@ -148,6 +166,8 @@ class InspectionResult(TypedDict):
     layers: list[LayerListing]
 
     input: NotRequired[InspectedInput]
+    reading: NotRequired[WeightsReading | None]
+    """How its weights were read."""
 
 
 class DissectorCheck(TypedDict):

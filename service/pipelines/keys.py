@@ -37,6 +37,7 @@ def shard_key(
             "architecture": target.architecture,
             "preprocessing": target.preprocessing.digest(),
             "shuffled": target.shuffled,
+            **({} if target.weights is None else {"weights": target.weights}),
         },
         dissector=_dissector(dissector),
         layers=layers,

@@ -11,6 +11,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import DissectionOptions
+from service.domain.layers import words_of_layers
 from service.domain.manifests import DissectorEntry, JobManifest, TargetEntry
 from service.domain.probes import ProbeSet
 from service.domain.prompts import texts_of
@@ -72,6 +73,7 @@ def describe(
         },
         "concept_set": concept_set.digest,
         "layers": list(results),
+        "layers_asked": words_of_layers(options.layers if options.layers_asked is None else options.layers_asked),
         "method": options.method.as_dict(),
         "concepts_per_neuron": options.concepts_per_neuron,
         "images_per_neuron": options.images_per_neuron,
@@ -105,6 +107,8 @@ def _target_entry(target: Target) -> TargetEntry:
     if target.input is not None:
         entry["input"] = target.input.entries()
         entry["warnings"] = list(target.input.warnings)
+    if target.reading is not None:
+        entry["weights"] = target.reading
     return entry
 
 

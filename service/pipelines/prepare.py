@@ -12,10 +12,10 @@ from service.db.session import Sessions, transaction
 from service.domain.models import DissectorSpec
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import dissector_place, probe_set_spec
-from service.domain.work import DissectorCheck, InspectionResult, LayerListing, MeasuringResult
+from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
-from service.engine.probing.hooks import list_layers
+from service.engine.probing.listing import list_layers, listing_of
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import DataRoots
 from service.pipelines.targets import target_of
@@ -44,8 +44,8 @@ def inspect(
 
 def _inspect_model(model: Resource, roots: DataRoots, fetched_files: Path, device: torch.device) -> InspectionResult:
     target = open_target(target_of(model, roots, fetched_files), device)
-    layers = [LayerListing(name=layer.name, units=layer.units, kind=layer.kind) for layer in list_layers(target)]
-    inspected: InspectionResult = {"layers": layers}
+    layers = [listing_of(layer) for layer in list_layers(target)]
+    inspected: InspectionResult = {"layers": layers, "reading": target.reading}
     if target.input is not None:
         inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
     return inspected

@@ -25,6 +25,8 @@ def target_of(model: Resource, roots: DataRoots, fetched_files: Path, *, shuffle
         shuffled=shuffled,
         roots=roots,
         input=input_of(spec),
+        weights=spec.get("weights"),
+        described_by=spec.get("described_by"),
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from service.domain.comparisons import beyond_noise
 from service.domain.manifests import input_lines, input_warnings
 from service.reports import svg
-from service.reports.provenance import manifest_lines, method_words
+from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
 
 _NONE = "\N{EN DASH}"
@@ -54,6 +54,7 @@ def _environment() -> Environment:
         "override_sentence": override_sentence,
         "input_lines": input_lines,
         "input_warnings": input_warnings,
+        "weights_words": weights_words,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

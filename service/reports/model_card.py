@@ -6,6 +6,7 @@ from service.domain.manifests import entries_of
 from service.reports.audit import AuditReport
 from service.reports.audit_wording import measure, verdict_word
 from service.reports.markdown import code, escaped, table
+from service.reports.provenance import weights_words
 from service.reports.purpose_lines import purpose_lines
 
 _GAP = "_To be written by the deployer. This service does not know it._"
@@ -103,12 +104,17 @@ def _purpose(report: AuditReport) -> Iterator[str]:
 
 def _digests(report: AuditReport) -> Iterator[str]:
     yield from ("## Digests", "")
+    weights = weights_words(report.manifest)
+    if weights:
+        yield from (escaped(" ".join(weights)), "")
 
     rows = [(escaped(part.part), escaped(part.reference), code(part.digest)) for part in report.parts]
     rows.append(("policy", escaped(report.policy.reference), code(report.policy.digest)))
 
     target = entries_of(report.manifest, "target")
-    rows += [(f"target, {escaped(name)}", "", code(value)) for name, value in target.items() if value is not None]
+    rows += [
+        (f"target, {escaped(name)}", "", code(value)) for name, value in target.items() if isinstance(value, str | int)
+    ]
 
     versions = entries_of(report.manifest, "versions")
     rows += [(f"version of {escaped(name)}", "", code(value)) for name, value in versions.items()]

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from service.domain.json_values import JsonObject
+from service.domain.manifests import entries_of
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
+from service.domain.weights_reading import WeightsReading, reading_in_words
 
 _SHOWN_APART = {"target.input", "target.warnings"}
 
@@ -41,6 +44,12 @@ def method_words(method: Method) -> str:
         f"Neurons are scored by {name} over their {method.top_k} most activating images "
         f"({temperature}lambda {method.lam:g}), {where}{published}.{prompts}"
     )
+
+
+def weights_words(manifest: JsonObject | None) -> list[str]:
+    """Which weights the target has, in sentences; none where the manifest does not say it."""
+    reading = entries_of(manifest, "target").get("weights")
+    return reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:

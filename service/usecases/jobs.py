@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.db import jobs as queries
 from service.db.events import add_event, events_after, events_of_many
-from service.db.resources import find_inspection
+from service.db.resources import find_inspection, find_reading
 from service.db.session import on_commit
 from service.db.work import add_items, next_turn, restore_items, stage_progress, withdraw_items
 from service.domain.digests import digest_of
@@ -25,7 +25,7 @@ from service.domain.jobs import (
     check_move,
     digest_of_status,
 )
-from service.domain.layers import canonical_layer, unknown_layer
+from service.domain.layers import expand_layers
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.purposes import JobPurpose, Purpose
@@ -44,7 +44,7 @@ from service.usecases.wake import wake_worker
 
 @dataclass(frozen=True, slots=True)
 class JobSubmission:
-    """A job as posted: references, layers by name (None: all), and how it is cut, queued and ranked.
+    """A job as posted: references, layers, and how it is cut, queued and ranked.
 
     fit_top_k: nobody chose the method's top-k, so it follows the probe set's size.
     """
@@ -54,6 +54,7 @@ class JobSubmission:
     probe_set: str
     concept_set: str
     layers: tuple[str, ...] | None
+    """See `asked_layers`."""
     method: Method
     concepts_per_neuron: int
     images_per_neuron: int
@@ -131,23 +132,24 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
 
     layers = None
     if submission.layers is not None:
-        layers = tuple(dict.fromkeys(map(canonical_layer, submission.layers)))
-        check_layers(session, parts.target, layers)
+        layers = check_layers(session, parts.target, submission.layers)
 
     purpose = judge_purpose(parts, submission.purpose, reason=submission.override_reason)
     return parts, replace(_request(parts, submission, layers), purpose=purpose)
 
 
-def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> None:
-    """Raise UnknownLayer for the first that the target lacks, if a worker has listed its layers; else the job does."""
+def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> tuple[str, ...]:
+    """The layers that names and patterns stand for, if a worker has listed the target's; else as they are, for the job.
+
+    Raises UnknownLayer for the first that no layer of the target fits.
+    """
     inspection = find_inspection(session, target.id)
     if inspection is None or inspection[0] is None:
-        return
+        return tuple(layers)
 
-    known_layers = [listing["name"] for listing in inspection[0]]
-    for layer in layers:
-        if layer not in known_layers:
-            raise unknown_layer(layer, known_layers)
+    reading = find_reading(session, target.id)
+    left_out = () if reading is None else reading["left_out"]["names"]
+    return expand_layers(layers, {listing["name"]: listing.get("ends_stage") for listing in inspection[0]}, left_out)
 
 
 def submit_parts(
@@ -219,6 +221,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
             images_per_neuron=submission.images_per_neuron,
             evidence=submission.evidence,
             shuffled=submission.shuffled,
+            layers_asked=None if layers == submission.layers else submission.layers,
         ),
         batch_size=submission.batch_size,
         shard_size=submission.shard_size,

@@ -170,7 +170,13 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     stored: JsonObject = {}
     if _is_model(session, lease):
         inspected = cast("InspectionResult", result)
-        save_inspection(session, lease.resource_id, layers=inspected["layers"], input=inspected.get("input"))
+        save_inspection(
+            session,
+            lease.resource_id,
+            layers=inspected["layers"],
+            input=inspected.get("input"),
+            reading=inspected.get("reading"),
+        )
     elif lease.stage is Preparation.FETCH:
         _note_fetched(session, lease.resource_id, cast("FetchResult", result))
     elif lease.stage is Preparation.INSPECT:

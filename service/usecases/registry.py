@@ -238,7 +238,7 @@ def _deploy(
 def _register(
     session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, deployment: Deployment
 ) -> Resource:
-    """The version as a model of the deployment's name, in the architecture and with the input that are in use."""
+    """The version as a model of the deployment's name, with architecture, input and set of weights as in use."""
     in_use = model_spec(deployment.target)
     source = version.source
     weights = source
@@ -247,7 +247,7 @@ def _register(
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(weights, in_use["architecture"], input=input_of(in_use)),
+        NamedCheckpoint(weights, in_use["architecture"], input=input_of(in_use), weights=in_use.get("weights")),
         name=deployment.name,
         roots=files.roots,
         readings=files.readings,

@@ -16,6 +16,7 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory, files_below, is_snapshot
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject, StoredJson
+from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
 from service.domain.probes import PatchGrid, ProbeSet
@@ -54,6 +55,8 @@ class NamedCheckpoint:
     architecture: str
     sha256: str | None = None
     """What the caller says of its content."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant; None for the default."""
 
     input: GivenInput | None = None
     """How images reach the network, as far as the caller gives it."""
@@ -77,7 +80,7 @@ def register_model(
     name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
     another place is the same version, which is from then on read there; with another input it is another version.
     A source is not looked at here: a worker fetches it. Where nobody gave its digest, the model has none until then.
-    Raises DigestMismatch, InvalidInput, FileOutOfReach, NotRead.
+    Raises DigestMismatch, InvalidInput, InvalidCheckpoint, FileOutOfReach, NotRead.
     """
     if name is not None:
         check_name(name)
@@ -86,7 +89,14 @@ def register_model(
         return _register_source(session, queue, checkpoint, name, terms)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
-    path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
+    described_by = None
+    if is_described_by_files(checkpoint.architecture):
+        path, described_by = readings.of(
+            ("descriptions", str(path)),
+            partial(read_located, partial(_described, path, roots), field="checkpoint", value=checkpoint.path),
+        )
+    else:
+        path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
     sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
     if checkpoint.sha256 is not None and checkpoint.sha256.lower() != sha256:
         raise DigestMismatch(
@@ -96,7 +106,7 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms)
+    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms, described_by)
 
 
 def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
@@ -104,7 +114,7 @@ def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
 
     Raises InvalidInput where there is not one, FileOutOfReach.
     """
-    if not is_snapshot(path) or checkpoint.architecture.startswith("transformers/"):  # which takes a whole folder
+    if not is_snapshot(path):
         return path
 
     files = read_located(partial(files_below, path), field="checkpoint", value=checkpoint.path)
@@ -117,6 +127,14 @@ def _register_source(
 ) -> Registered:
     """Register what workers fetch. Without its digest it gets one, and may turn out to be a known version, then."""
     source = check_source(checkpoint.path, field="checkpoint")
+    if is_described_by_files(checkpoint.architecture):
+        raise InvalidInput(
+            f"The architecture {checkpoint.architecture} is described by files beside its weights, and a source is one "
+            "file.",
+            field="checkpoint",
+            value=source,
+            remedy="Put its folder below the data roots, and name that.",
+        )
     sha256 = None if checkpoint.sha256 is None else checkpoint.sha256.lower()
     if name is None:
         check_content_known(checkpoint)
@@ -141,10 +159,15 @@ def _add_model(
     sha256: str | None,
     name: str | None,
     terms: Terms,
+    described_by: str | None = None,
 ) -> Registered:
     spec: ModelSpec = {"checkpoint": place, "architecture": checkpoint.architecture, "sha256": sha256}
     if checkpoint.input is not None:
         spec["input"] = checkpoint.input.as_dict()
+    if checkpoint.weights is not None:
+        spec["weights"] = checkpoint.weights
+    if described_by is not None:
+        spec["described_by"] = described_by
 
     digest = digest_of_model(spec)
     name = f"inline-{digest[:16]}" if name is None else name
@@ -155,6 +178,11 @@ def _add_model(
     if is_new or not is_fetched(model):
         prepare(session, queue, model, Preparation.INSPECT)
     return model, is_new
+
+
+def _described(path: Path, roots: DataRoots) -> tuple[Path, str]:
+    weights = weights_in(path)
+    return weights, read_descriptions(weights, roots)[1]
 
 
 def register_dissector(

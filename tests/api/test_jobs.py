@@ -15,6 +15,7 @@ from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
+from service.domain.work import LayerListing
 from service.errors import Unavailable
 from service.ports import WORK_TASK
 from tests.api.test_problems import problem
@@ -44,7 +45,44 @@ def body(sessions: Sessions) -> dict[str, Any]:
 
 def brief(job: dict[str, Any]) -> dict[str, Any]:
     """The job as lists have it."""
-    return {name: value for name, value in job.items() if name not in {"layers", "terms", "manifest"}}
+    return {name: value for name, value in job.items() if name not in {"layers", "layers_asked", "terms", "manifest"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "layers"),
+    [
+        (["blocks.*"], ["blocks.0", "blocks.1", "blocks.2"]),
+        (["blocks[2]", "blocks.?"], ["blocks.2", "blocks.0", "blocks.1"]),
+        ("stages", ["blocks.0", "blocks.2"]),
+    ],
+)
+def test_patterns_and_stages_become_names_before_the_job_is_stored(
+    client: TestClient, sessions: Sessions, body: dict[str, Any], asked: Any, layers: list[str]
+) -> None:
+    with transaction(sessions) as session:
+        model = resource(session, ResourceKind.MODEL, "staged", checkpoint="/y", architecture="a", sha256="1")
+        listings = [
+            LayerListing(name=f"blocks.{i}", units=8, kind="Conv2d", shape=[8, 4, 4], ends_stage=i != 1)
+            for i in range(3)
+        ]
+        save_inspection(session, model.id, layers=listings)
+    job = client.post("/jobs", json=body | {"target": "staged", "layers": asked}).json()
+    assert job["layers"] == layers
+    assert job["layers_asked"] == [name.replace("[2]", ".2") for name in ([asked] if asked == "stages" else asked)]
+    assert client.get(f"/jobs/{job['id']}").json() == job
+    shown = client.get("/models/staged").json()["layers"][0]
+    assert (shown["shape"], shown["ends_stage"], shown["share"]) == ([8, 4, 4], True, None)
+
+
+def test_a_pattern_that_no_layer_fits_is_refused_and_stages_wait_where_they_are_not_known(
+    client: TestClient, body: dict[str, Any]
+) -> None:
+    refused = client.post("/jobs", json=body | {"layers": ["block.*"]})
+    assert refused.status_code == 422
+    assert (refused.json()["field"], refused.json()["value"]) == ("layers", "block.*")
+    assert "blocks.0" in refused.json()["remedy"]
+    waiting = client.post("/jobs", json=body | {"layers": "stages"}).json()
+    assert (waiting["layers"], waiting["layers_asked"]) == (["stages"], ["stages"])
 
 
 def test_a_posted_job_waits_for_a_worker(client: TestClient, queue: RecordingQueue, body: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ def test_an_image_that_could_not_be_read_has_no_picture(client: TestClient, sess
     page = Page(client.get(f"/jobs/{job}/report").text)
     assert page.attributes("src") == []
     assert "image not available here" in page.text
-    assert "an earlier release" not in page.text
+    assert f"POST /jobs/{job}/replay" not in page.text
 
 
 def test_a_result_of_an_earlier_release_says_how_to_get_pictures(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from service.domain.jobs import DissectionOptions, Progress, Stage
 from service.domain.methods import Method
@@ -158,7 +159,8 @@ def test_all_layers_are_probed_in_one_pass() -> None:
 
     class Counting(Conv):
         def forward(self, images: Tensor) -> Tensor:
-            passes.append(len(images))
+            if not isinstance(images, FakeTensor):
+                passes.append(len(images))
             return super().forward(images)
 
     result = run(target_of(Counting(WEIGHTS, BIASES), CPU), grey_images(*LEVELS), layers=("blocks.1", "blocks[0]"))

@@ -24,7 +24,7 @@ from service.db.session import Sessions, transaction
 from service.db.text_embeddings import find_texts
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus, Stage
-from service.domain.layers import canonical_layer
+from service.domain.layers import STAGES, canonical_layer
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.purposes import Purpose
@@ -207,6 +207,20 @@ def test_a_checkpoint_compared_with_itself_differs_by_exactly_nothing(
     assert not any("semantic" in note for note in result.notes)
 
 
+def test_layers_asked_by_pattern_before_they_are_known_are_those_of_their_names(
+    sessions: Sessions, folder: Path, run: Run
+) -> None:
+    asked = run(submit(sessions, folder, layers=(STAGES, "layer4.?")))
+    assert asked.manifest is not None, asked.problem
+    assert asked.manifest["layers"] == ["act1", "layer1", "layer2", "layer3", "layer4", "layer4.0"]
+    assert asked.manifest["layers_asked"] == ["stages", "layer4.?"]
+
+    named = run(submit(sessions, folder, layers=(STAGES, "layer4.?")))
+    assert named.request.options.layers == tuple(asked.manifest["layers"])
+    assert named.manifest is not None, named.problem
+    assert named.manifest == asked.manifest
+
+
 def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
     failure = problem(run(submit(sessions, folder, layers=("layer1.7",))))
     assert (failure["code"], failure["field"]) == ("unknown-layer", "layers")
@@ -252,7 +266,7 @@ def test_nan_activations(sessions: Sessions, folder: Path, run: Run) -> None:
     path = folder / "target.safetensors"
     weights = load_file(path)
     name = next(key for key in weights if key.startswith("layer1.0.") and key.endswith(".weight"))
-    save_file(weights | {name: torch.full_like(weights[name], torch.nan)}, path)
+    save_file(weights | {name: torch.full_like(weights[name], 3e38)}, path)  # finite, but what they make is not
     failure = problem(run(submit(sessions, folder)))
     assert failure["code"] == "invalid-activations"
     assert "layer1.0" in failure["detail"]
@@ -377,6 +391,8 @@ def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, run: Run)
     names = [layer["name"] for layer in layers]
     assert "layer4.0" in names
     assert names == [canonical_layer(name) for name in names]
+    assert layers[0]["multiply_adds"] < layers[-1]["multiply_adds"]
+    assert layers[-1]["share"] == 1
 
     (folder / "target.safetensors").write_bytes(b"other")
     with transaction(sessions) as session:

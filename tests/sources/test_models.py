@@ -211,3 +211,10 @@ def test_what_fetches_runs_in_a_process_of_its_own(
     host.work()
     host.close()
     assert model(sessions, made.reference).spec["sha256"] == hashlib.sha256(weights(folder)).hexdigest()
+
+
+def test_a_network_that_other_files_describe_is_no_single_file(sessions: Sessions) -> None:
+    checkpoint = NamedCheckpoint("s3://bucket/model.safetensors", "transformers/vit", "0" * 64)
+    with transaction(sessions) as session, pytest.raises(InvalidInput, match="files beside its weights") as refused:
+        register_model(session, RecordingQueue(), checkpoint, name="m", roots=ANYWHERE)
+    assert "data roots" in str(refused.value.remedy)

@@ -9,7 +9,7 @@ from service.domain.jobs import Progress, Stage
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
 from service.engine.fitting.fine_tuning import TuningOptions
-from service.engine.probing.hooks import list_layers
+from service.engine.probing.listing import list_layers
 from service.probes.phantoms import FINDINGS
 from service.studies.phantom_targets import (
     ARCHITECTURE,

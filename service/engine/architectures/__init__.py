@@ -1,57 +1,61 @@
 """The one door to target networks: an architecture's name and a weights file make a `Target`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from service.domain.input_contract import GivenInput, resolve_input
+from service.domain.input_contract import resolve_input
 from service.domain.layers import canonical_layer
+from service.domain.model_folders import FAMILY, is_described_by_files, read_descriptions, weights_in
 from service.domain.models import TargetSpec
-from service.engine.architectures import efficientnets, libraries
+from service.engine.architectures import efficientnets, libraries, transformers_models
 from service.engine.architectures.blueprint import Family
-from service.engine.architectures.building import building_within
 from service.engine.architectures.input_check import check_takes, stem_channels
-from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.main_layers import main_layers
+from service.engine.architectures.reading import load
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
-from service.errors import UnknownArchitecture
+from service.engine.probing.listing import choose_layers
+from service.errors import DigestMismatch, InvalidCheckpoint, UnknownArchitecture
+from service.files import remedy_for
 
 FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
 
 def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:
-    """Build the architecture, load the checkpoint strictly, and return the network in eval mode on `device`.
+    """Build the architecture, load the weights strictly, and return the network in eval mode on `device`.
 
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
-    that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer.
+    that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer. Names, patterns
+    and STAGES, as a request has them.
     Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch; InvalidInput where what was given
-    of the input contradicts the network.
+    of the input contradicts the network; UnknownLayer for a pattern that no layer fits.
     """
-    family, model = _find(spec.architecture)
-    checkpoint = open_checkpoint(spec.checkpoint, sha256=spec.sha256, roots=spec.roots)
-    weights = checkpoint.weights
-    with building_within(weights, spec.architecture):
-        blueprint = family.draw(model, weights, spec.input or GivenInput())
-
+    path = spec.checkpoint
+    if is_described_by_files(spec.architecture):
+        path = weights_in(path)
+        family, model = _described(spec, path), ""
+    else:
+        family, model = _find(spec.architecture)
+    checkpoint = open_checkpoint(path, sha256=spec.sha256, roots=spec.roots)
+    loaded = load(family, model, checkpoint, spec)
+    blueprint = loaded.blueprint
     network = blueprint.module
-    load_strictly(network, blueprint.weights, spec.architecture)
     if spec.shuffled is not None:
         shuffle_weights(network, spec.shuffled)
 
     module = network.get_submodule(blueprint.tower).eval()
-    contract = resolve_input(spec.input, blueprint.input, stem=stem_channels(module))
+    stem = 1 if loaded.reading["channels"] == 1 else stem_channels(module)
+    contract = resolve_input(spec.input, blueprint.input, stem=stem)
     if spec.input is not None:
         check_takes(module, contract.preprocessing)
 
-    if keep_layers is not None:
-        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in keep_layers})
-    module.to(device).to(memory_format=torch.channels_last)
-
-    return Target(
+    target = Target(
         module=module,
         architecture=spec.architecture,
         preprocessing=contract.preprocessing,
@@ -60,7 +64,18 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         layer_prefix=blueprint.layer_prefix,
         main_layers=tuple(blueprint.layer_prefix + name for name in main_layers(module)),
         shuffled=spec.shuffled,
+        weights=spec.weights,
+        reading=loaded.reading,
+        left_out=tuple(blueprint.layer_prefix + name for name in loaded.left_out),
     )
+    if keep_layers is not None:
+        # Patterns are of the whole network: folding takes layers away.
+        chosen = choose_layers(target, keep_layers)
+        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in chosen})
+        target = replace(target, chosen_layers=chosen)
+
+    module.to(device).to(memory_format=torch.channels_last)
+    return target
 
 
 def shuffle_weights(network: nn.Module, seed: int) -> None:
@@ -81,6 +96,28 @@ def architectures() -> list[str]:
     return [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
 
 
+def _described(spec: TargetSpec, weights: Path) -> Family:
+    """The network that the files beside its weights describe. Raises InvalidCheckpoint, DigestMismatch."""
+    try:
+        descriptions, digest = read_descriptions(weights, spec.roots)
+    except (OSError, ValueError) as error:
+        raise InvalidCheckpoint(
+            "The files beside the weights cannot be read.",
+            field="checkpoint",
+            value=weights,
+            remedy=remedy_for(error, "Name a folder that the service may read, inside DATA_ROOTS where these are set."),
+        ) from error
+
+    if spec.described_by is not None and digest != spec.described_by:
+        raise DigestMismatch(
+            "The config.json or preprocessor_config.json beside the weights is not what was registered.",
+            field="checkpoint",
+            value=weights,
+            remedy="Put the registered files back, or register the folder again.",
+        )
+    return transformers_models.family_of(descriptions)
+
+
 def _find(architecture: str) -> tuple[Family, str]:
     name, _, model = architecture.partition("/")
     family = FAMILIES.get(name)
@@ -92,5 +129,5 @@ def _find(architecture: str) -> tuple[Family, str]:
         f"There is no architecture '{architecture[:120]}'.",
         field="architecture",
         value=architecture,
-        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join(FAMILIES)}.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join((*FAMILIES, FAMILY))}.",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from service.domain.input_contract import GivenInput, LibraryInput
+from service.engine.architectures.mending import Rename
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,15 @@ class Blueprint:
     layer_prefix: str = ""
     """See `Target`."""
 
+    heads: Sequence[str] = ()
+    """Names of the classifiers in `module`, which weights of another task or of none have no entries for."""
+
+    renames: Sequence[Rename] = ()
+    """What the library does itself with older or foreign files."""
+
+    unused: Sequence[str] | None = None
+    """Entries of the file that the library left aside, where it put the weights into the network itself."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -36,6 +46,9 @@ class Family:
 
     draw: Callable[[str, Mapping[str, Tensor], GivenInput], Blueprint]
     """Takes the model's name, the weights, and what was given of the input: some networks are built for one size."""
+
+    inner_prefix: str = ""
+    """What stands before the module's own names in the weights that `draw` takes."""
 
 
 def rows(weights: Mapping[str, Tensor], key: str) -> int | None:

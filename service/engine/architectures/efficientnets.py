@@ -49,7 +49,7 @@ def _draw_image_tower(model: str, weights: Mapping[str, Tensor], _given: GivenIn
 def _draw_classifier(model: str, weights: Mapping[str, Tensor], _given: GivenInput) -> Blueprint:
     with torch.device("meta"):
         classifier = MammoClipClassifier(model, rows(weights, _HEAD_WEIGHT) or 1)
-    return Blueprint(classifier, weights, _MAMMO_CLIP_INPUT)
+    return Blueprint(classifier, weights, _MAMMO_CLIP_INPUT, heads=("classifier.classification_head",))
 
 
 def lite0_preprocessing(model: str) -> Preprocessing:
@@ -61,11 +61,12 @@ def lite0_preprocessing(model: str) -> Preprocessing:
 def _draw_lite0(model: str, weights: Mapping[str, Tensor], _given: GivenInput) -> Blueprint:
     with torch.device("meta"):
         network = EfficientNet(LITE0, classes=rows(weights, "_fc.weight"))
-    return Blueprint(network, weights, published_input("EfficientNet-Lite", lite0_preprocessing(model)))
+    said = published_input("EfficientNet-Lite", lite0_preprocessing(model))
+    return Blueprint(network, weights, said, heads=("_fc",))
 
 
 FAMILIES = {
-    "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower),
+    "mammo-clip": Family(lambda: tuple(VARIANTS), _draw_image_tower, inner_prefix=_IMAGE_ENCODER),
     "mammo-clip-classifier": Family(lambda: tuple(VARIANTS), _draw_classifier),
     "efficientnet-lite0": Family(lambda: tuple(_LITE0_SIZES), _draw_lite0),
 }

@@ -1,12 +1,17 @@
 """What the libraries' own configurations say of a network's input."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from service.domain.input_contract import LibraryInput
 from service.domain.preprocessing import Preprocessing
 
 _IMAGENET = Preprocessing(height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+_SEGMENTED = 520
+"""The side that torchvision brings images to before it segments them."""
 
 
 class ClipTower(Protocol):
@@ -40,6 +45,25 @@ def torchvision_input(model: str) -> LibraryInput:
     except (KeyError, ValueError, AttributeError):  # no weights were published, or they take other images
         return _general("torchvision", _IMAGENET, {})
     return _general("torchvision", _IMAGENET, _stated(contract, transforms.interpolation.value))
+
+
+def backbone_input(transform: Any) -> LibraryInput:
+    """transform: torchvision's for a detector, with a fixed size or the shorter side that it brings images to; or None.
+
+    Segmenters have none.
+    """
+    if transform is None:
+        contract = replace(_IMAGENET, height=_SEGMENTED, width=_SEGMENTED)
+        return _general("torchvision", contract, {})
+    width, height = transform.fixed_size or (transform.min_size[-1], transform.min_size[-1])
+    contract = Preprocessing(height, width, tuple(transform.image_mean), tuple(transform.image_std))
+    return _general("torchvision", contract, _stated(contract, "bilinear"))
+
+
+def transformers_input(unstated: Preprocessing, stated: Sequence[str], interpolation: str) -> LibraryInput:
+    """By the files beside the weights. stated: the fields that they have."""
+    every = _stated(unstated, interpolation)
+    return _general("transformers", unstated, {name: every[name] for name in every if name in {*stated, "resize"}})
 
 
 def clip_input(visual: ClipTower) -> LibraryInput:

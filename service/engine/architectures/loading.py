@@ -1,6 +1,6 @@
 """Putting weights into a network, all of them or none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ _NAMED = 3
 def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture: str) -> None:
     """Copy `weights` into `module` as float32 where they are floating point; every key and every shape must match.
 
-    Raises InvalidCheckpoint that counts the missing, unexpected and mis-shaped keys and names the first of each.
+    Raises InvalidCheckpoint that counts the missing, unexpected and mis-shaped keys and names the first of each, and
+    where parameters or running statistics are not finite.
     """
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     missing = [key for key in expected if key not in weights]
@@ -38,6 +39,35 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
         module.to_empty(device="cpu")
     with torch.no_grad():
         module.load_state_dict(weights)
+    _refuse_not_finite(module, architecture)
+
+
+def _refuse_not_finite(module: nn.Module, architecture: str) -> None:
+    """One such number makes everything behind it useless: a unit that never answers, or one that answers nothing else.
+
+    They come from training that failed, and from numbers too large for half precision.
+    """
+    faulty = [key for key, value in _learned(module) if not _is_usable(key, value)]
+    if faulty:
+        raise InvalidCheckpoint(
+            f"The checkpoint's weights are not finite numbers, or are variances below zero, in "
+            f"{_list('entries', faulty)}.",
+            field="checkpoint",
+            value=architecture,
+            remedy="Give a checkpoint from before the training failed, saved in float32 where float16 was too small.",
+        )
+
+
+def _learned(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and running statistics. Other buffers, such as masks, may hold infinity for a reason."""
+    yield from module.named_parameters()
+    yield from ((key, value) for key, value in module.named_buffers() if "running_" in key)
+
+
+def _is_usable(key: str, value: Tensor) -> bool:
+    # The sum is quick, and is finite only where every number is; it may overflow where they are large.
+    finite = bool(value.sum().isfinite()) or bool(value.isfinite().all())
+    return finite and not (key.endswith("running_var") and bool((value < 0).any()))
 
 
 def _list(kind: str, keys: list[str]) -> str:

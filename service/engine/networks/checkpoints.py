@@ -1,7 +1,7 @@
 """Opening weights files without running anything that they carry.
 
-Safetensors, or files of `torch.save`. The published Mammo-CLIP files hold a few objects besides tensors (their
-configuration's OmegaConf lists, numpy predictions and scores): they come out as objects that do nothing.
+Safetensors, or files of `torch.save`. Many of these hold objects besides tensors (configurations, hyperparameters,
+paths, scores): they come out as objects that do nothing.
 """
 
 import struct
@@ -17,6 +17,7 @@ from service.engine.weights import torch_archive, torch_legacy
 from service.engine.weights.faults import Changed, Damaged, Fault, Program, Unsupported
 from service.engine.weights.hashed_file import HashedFile
 from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
+from service.engine.weights.sets import WHOLE_FILE, FoundSet, find_sets, whole_object_in
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
 from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, remedy_for
@@ -33,6 +34,15 @@ _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, Overf
 
 
 @dataclass(frozen=True)
+class WeightsSet:
+    """One set of weights of a file; see `FoundSet`."""
+
+    name: str
+    weights: Mapping[str, Tensor]
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What a weights file holds, on the CPU and independent of the file."""
 
@@ -44,6 +54,9 @@ class Checkpoint:
 
     sha256: str
     """Digest of the bytes that `contents` was read from."""
+
+    sets: tuple[WeightsSet, ...] = ()
+    """Every set of weights in the file, for architectures to choose from."""
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -70,15 +83,15 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots = ANYWHERE) -> Checkpoint:
-    """Read a weights file: safetensors, or a `torch.save` file of tensors and the few allowed objects.
+    """Read a weights file: safetensors, or a `torch.save` file of tensors and objects that do nothing.
 
     The file is opened once, and the digest is that of the bytes that were read.
 
     sha256: the digest the file must have.
     roots: the folders that the file must lie in.
     Raises InvalidCheckpoint (missing, not a regular file, damaged, another format), DigestMismatch, UnsafeCheckpoint
-    (TorchScript, exported programs, full pickles: whatever would run code, or anything not on the list of allowed
-    objects), or FileOutOfReach (written to meanwhile, trouble of the disk or the machine).
+    (TorchScript, exported programs, whole networks instead of their weights, calls of functions: whatever would run
+    code), or FileOutOfReach (written to meanwhile, trouble of the disk or the machine).
     """
     try:
         with roots.open(path) as file:
@@ -142,10 +155,10 @@ def _read(file: BinaryIO) -> Checkpoint:
         raise Damaged from error
 
     if not isinstance(contents.value, dict):
+        _refuse_whole_object(contents.value)
         raise Unsupported(f"The weights file holds a {_kind_of(contents.value)}, not a dictionary.", _GIVE_WEIGHTS)
 
-    digest, value = _load_weights(source, contents, contents.value)
-    return Checkpoint(contents=value, sha256=digest)
+    return _load_weights(source, contents, contents.value)
 
 
 def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
@@ -161,19 +174,46 @@ def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
     raise Unsupported("The weights file is neither a safetensors file nor one of torch.save.", _GIVE_WEIGHTS)
 
 
-def _load_weights(source: HashedFile, contents: Contents, value: dict[str, object]) -> tuple[str, dict[str, object]]:
-    """The digest, and the file's dictionary with tensors where its weights were stored ones."""
+def _load_weights(source: HashedFile, contents: Contents, value: dict[str, object]) -> Checkpoint:
+    """The file's dictionary and its sets of weights, with tensors in place of the stored ones."""
+    sets = find_sets(value)
     weights = _weights_in(value)
-    stored = [tensor for tensor in weights.values() if isinstance(tensor, StoredTensor)]
+    stored = [tensor for found in sets for tensor in found.entries.values()]
+    if all(found.name == WHOLE_FILE for found in sets):
+        _refuse_whole_object(value)
+
     try:
         digest, tensors = load_tensors(source, contents.places, stored)
     except _MALFORMED as error:
         raise Damaged from error
 
-    loaded = {key: tensors[entry] if isinstance(entry, StoredTensor) else entry for key, entry in weights.items()}
-    if weights is value:
-        return digest, loaded
-    return digest, {key: loaded if entry is weights else entry for key, entry in value.items()}
+    loaded = {
+        key: tensors.get(entry, entry) if isinstance(entry, StoredTensor) else entry for key, entry in weights.items()
+    }
+    whole = loaded if weights is value else {key: loaded if part is weights else part for key, part in value.items()}
+    loaded_sets = [_loaded(found, tensors) for found in sets]
+    return Checkpoint(contents=whole, sha256=digest, sets=tuple(loaded_sets))
+
+
+def _loaded(found: FoundSet, tensors: Mapping[StoredTensor, Tensor]) -> WeightsSet:
+    weights = {key: tensors[stored] for key, stored in found.entries.items()}
+    return WeightsSet(found.name, weights, found.others)
+
+
+def _refuse_whole_object(value: object) -> None:
+    """A network that was saved whole has its weights inside of an object, which only its own code can open."""
+    found = whole_object_in(value)
+    if found is None:
+        return
+
+    entry, class_name = found
+    place = f"['{entry}']" if entry else ""
+    where = f"The weights file's entry '{entry:.100}'" if entry else "The weights file"
+    raise Program(
+        f"{where} is a whole object ({class_name}), not weights: opening it would run code.",
+        f"Where the file is trusted, run there: torch.save(torch.load(PATH, weights_only=False){place}.state_dict(), "
+        "'weights.pt'), and register the new file.",
+    )
 
 
 def _weights_in(contents: Mapping[str, object]) -> Mapping[str, object]:
@@ -198,7 +238,7 @@ def _without_weights(detail: str) -> InvalidCheckpoint:
 
 def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint | FileOutOfReach:
     if isinstance(fault, Program):
-        return UnsafeCheckpoint(fault.detail, field="checkpoint", value=path, remedy=_CONVERT)
+        return UnsafeCheckpoint(fault.detail, field="checkpoint", value=path, remedy=fault.remedy or _CONVERT)
 
     if isinstance(fault, Changed):
         remedy = "Try again when no other process writes to it."

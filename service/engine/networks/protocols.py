@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
+from service.domain.weights_reading import WeightsReading
 from service.errors import InvalidInput
 
 
@@ -31,11 +32,22 @@ class Target:
     main_layers: tuple[str, ...] = ()
     """What a request for "all" layers stands for (the network's blocks), in forward order, with prefix."""
 
+    chosen_layers: tuple[str, ...] | None = None
+    """What the names and patterns that it was opened for stand for; None where it was opened for none."""
+
     shuffled: int | None = None
     """The seed by which the weights were shuffled, if they were."""
 
     input: InputContract | None = None
     """Where each value of the preprocessing is from; None where nobody says it."""
+    weights: str | None = None
+    """Which of the file's sets of weights was asked for, if any was."""
+
+    reading: WeightsReading | None = None
+    """How the weights were read; None for a network that comes from no file."""
+
+    left_out: tuple[str, ...] = ()
+    """Layers that the file has no fitting weights for, with prefix. An identity takes their place."""
 
 
 @dataclass(frozen=True, slots=True)

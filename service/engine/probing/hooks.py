@@ -2,45 +2,45 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor
 
 from service.domain.methods import Pooling
 from service.engine.networks.protocols import Target
-from service.engine.probing.layers import find_layers, named_layers
-from service.engine.probing.tokens import Tokens, tokens_of
+from service.engine.probing.layers import find_layers
+from service.engine.probing.layouts import UNITS_FIRST, Layout, first_tensor, layouts_of
+from service.engine.probing.listening import hooked
+from service.engine.probing.tokens import Tokens
 from service.errors import LayerWithoutTensor
-
-_BLANK_IMAGES = 2  # one would hide that a layer mixes up batch and units
 
 PooledForward = Callable[[Tensor], Mapping[str, Tensor]]
 
 
-def pool_output(output: object, pooling: Pooling, *, square: bool, tokens: Tokens | None) -> Tensor | None:
+def pool_output(output: object, pooling: Pooling, layout: Layout, height: int, width: int) -> Tensor | None:
     """One number per image and unit, float32 [B, U], from a layer's output; None when it cannot be pooled.
 
-    [B, U, H, W]: mean or maximum over space. [B, T, U]: the class token, index 0; where there is none, mean or maximum
-    over the patches' tokens. [B, U]: as it is. tokens: see `tokens_of`; None: those of this layer cannot be told apart.
-    square: the images are. Then a map that is not square keeps its channels last ([B, H, W, U], as Swin does), and
-    pooling its last two axes would mix units with columns. From other images' maps this cannot be told.
+    [B, U, H, W] and [B, H, W, U]: mean or maximum over space. [B, T, U]: the class token, index 0; where there is none,
+    mean or maximum over the patches' tokens. [B, U]: as it is. Of several tensors together, the first.
+    height, width: of the images.
     """
-    if not isinstance(output, Tensor) or not output.is_floating_point() or not 2 <= output.ndim <= 4:
-        return None
-    if 0 in output.shape:
-        return None
-    if output.ndim == 4 and square and output.shape[2] != output.shape[3]:
+    tensor = first_tensor(output)
+    if tensor is None or not tensor.is_floating_point() or not 2 <= tensor.ndim <= 4 or 0 in tensor.shape:
         return None
 
-    output = output.float()
-    if output.ndim == 4:
-        return output.mean(dim=(2, 3)) if pooling == "avg" else output.amax(dim=(2, 3))
-    if output.ndim == 3:
-        return _pool_tokens(output, pooling, tokens)
+    values = tensor.float()
+    shape = tuple(values.shape)
+    if values.ndim == 4:
+        axis = layout.unit_axis(shape, height, width)
+        return None if axis is None else _pool_space(values, pooling, (2, 3) if axis == UNITS_FIRST else (1, 2))
+    if values.ndim == 3:
+        axis, tokens = layout.tokens_in(shape)
+        return _pool_tokens(values, pooling, tokens) if axis == 2 else _pool_space(values, pooling, (2,))
     # A copy: what follows the layer may work in place (ReLU) and would change what was seen.
-    return output.clone()
+    return values.clone()
+
+
+def _pool_space(values: Tensor, pooling: Pooling, axes: tuple[int, ...]) -> Tensor:
+    return values.mean(dim=axes) if pooling == "avg" else values.amax(dim=axes)
 
 
 def _pool_tokens(output: Tensor, pooling: Pooling, tokens: Tokens | None) -> Tensor | None:
@@ -50,26 +50,7 @@ def _pool_tokens(output: Tensor, pooling: Pooling, tokens: Tokens | None) -> Ten
     if tokens.has_class:
         return output[:, 0].clone()
 
-    patches = output[:, tokens.registers :]
-    return patches.mean(dim=1) if pooling == "avg" else patches.amax(dim=1)
-
-
-@contextmanager
-def hooked(modules: Mapping[str, nn.Module], hook: Callable[[str, object], None]) -> Iterator[None]:
-    """Call `hook(name, output)` after each forward call of each module; the hooks are gone when the block is left."""
-    handles = []
-    try:
-        for name, module in modules.items():
-
-            def listen(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-                hook(name, output)
-
-            handles.append(module.register_forward_hook(listen))
-
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return _pool_space(output[:, tokens.registers :], pooling, (1,))
 
 
 @contextmanager
@@ -81,10 +62,10 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
     a layer that the forward pass skips or runs more than once (a shared activation, say) has no one output.
     """
     captured: dict[str, Tensor] = {}
-    square = False
+    height = width = 0
     listening = False  # the dissector may run the very same module, and its pass is none of ours
     modules = find_layers(target, layers)
-    tokens = tokens_of(target, modules)
+    layouts = layouts_of(target, modules)
 
     def capture(layer: str, output: object) -> None:
         if not listening:
@@ -92,15 +73,15 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
         if layer in captured:
             raise _without_tensor(layer, "runs more than once in a forward pass")
 
-        pooled = pool_output(output, pooling, square=square, tokens=tokens[layer])
+        pooled = pool_output(output, pooling, layouts[layer], height, width)
         if pooled is None:
-            raise _without_tensor(layer, f"returns {_describe(output, tokens[layer])}")
+            raise _without_tensor(layer, f"returns {_describe(output, layouts[layer])}")
         captured[layer] = pooled
 
     def forward(images: Tensor) -> Mapping[str, Tensor]:
-        nonlocal listening, square
+        nonlocal listening, height, width
         captured.clear()
-        square = images.shape[2] == images.shape[3]
+        height, width = images.shape[2:]
         listening = True
         try:
             target.module(images)
@@ -118,52 +99,25 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
         yield forward
 
 
-@dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """A layer that can be dissected: its name with prefix, how many units it has, and its module's class."""
-
-    name: str
-    units: int
-    kind: str
-
-
-def list_layers(target: Target) -> tuple[LayerInfo, ...]:
-    """Every layer that can be dissected, in the order in which the forward pass leaves them.
-
-    Found by a forward pass of shapes alone (no arithmetic, no memory for the maps) at the target's nominal size.
-    Layers that run more than once, or whose output is not one float tensor of a shape that can be pooled, are left out.
-    """
-    modules = named_layers(target)
-    tokens = tokens_of(target, modules)
-    pooled: dict[str, list[Tensor | None]] = {}
-
-    def record(name: str, output: object) -> None:
-        square = contract.height == contract.width
-        pooled.setdefault(name, []).append(pool_output(output, "avg", square=square, tokens=tokens[name]))
-
-    contract = target.preprocessing
-    device = next(target.module.parameters(), torch.empty(0)).device
-    with torch.inference_mode(), hooked(modules, record), FakeTensorMode(allow_non_fake_inputs=True):
-        target.module(torch.zeros(_BLANK_IMAGES, contract.channels, contract.height, contract.width, device=device))
-
-    return tuple(
-        LayerInfo(name, outputs[0].shape[1], type(modules[name]).__name__)
-        for name, outputs in pooled.items()
-        if len(outputs) == 1 and outputs[0] is not None and len(outputs[0]) == _BLANK_IMAGES
-    )
-
-
 def _without_tensor(layer: str, what: str) -> LayerWithoutTensor:
     return LayerWithoutTensor(
         f"Layer '{layer}' {what}, so it cannot be dissected.",
         field="layers",
         value=layer,
-        remedy="Choose a layer that runs once and returns one float tensor [B, U], [B, T, U] or [B, U, H, W].",
+        remedy="Choose a layer that `mammodissect inspect` or GET /models/{name} lists: those run once and return a "
+        "float tensor [B, U], [B, T, U], [B, U, H, W] or [B, H, W, U].",
     )
 
 
-def _describe(output: object, tokens: Tokens | None) -> str:
-    if isinstance(output, Tensor):
-        unknown = ", and no token is known to be the class token" if output.ndim == 3 and tokens is None else ""
-        return f"a {str(output.dtype).removeprefix('torch.')} tensor of shape {list(output.shape)}{unknown}"
-    return f"a {type(output).__name__}"
+def _describe(output: object, layout: Layout) -> str:
+    tensor = first_tensor(output)
+    if tensor is None:
+        return f"a {type(output).__name__}"
+
+    shape = tuple(tensor.shape)
+    unknown = ""
+    if len(shape) == 3 and layout.tokens_in(shape)[1] is None:
+        unknown = ", and no token is known to be the class token"
+    elif len(shape) == 4:
+        unknown = ", of which nothing says which axis holds the units"
+    return f"a {str(tensor.dtype).removeprefix('torch.')} tensor of shape {list(shape)}{unknown}"

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from service.domain.jobs import BATCH_SIZE, DissectionOptions
+from service.domain.layers import is_selector
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
 from service.engine.probing.hooks import PooledForward, pooled_layers
+from service.engine.probing.listing import choose_layers
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
 from service.ports import ProbeImages
@@ -111,7 +113,11 @@ class ProbingPass:
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of the layers that are watched: those asked for, else the target's main layers."""
-        return self.target.main_layers if self.options.layers is None else self.options.layers
+        if self.options.layers is None:
+            return self.target.main_layers
+        if not any(map(is_selector, self.options.layers)):
+            return self.options.layers
+        return self.target.chosen_layers or choose_layers(self.target, self.options.layers)
 
     def run(self, span: range, progress: Callable[[int], None]) -> Probing:
         """Show the probe items in `span` to both networks; the outcome does not say where in the probe set they lie.

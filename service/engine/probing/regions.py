@@ -10,8 +10,9 @@ from torch import Tensor
 
 from service.domain.neurons import Region
 from service.engine.networks.protocols import Target
-from service.engine.probing.hooks import hooked
 from service.engine.probing.layers import find_layers
+from service.engine.probing.layouts import first_tensor, layouts_of
+from service.engine.probing.listening import hooked
 from service.errors import ImageChanged, UnreadableImage
 from service.ports import ProbeImages
 
@@ -41,9 +42,16 @@ def find_regions(
     modules = find_layers(target, sorted(layers))
     maps: dict[str, Tensor] = {}
 
+    layouts = layouts_of(target, modules)
+    height, width = target.preprocessing.height, target.preprocessing.width
+
     def keep(layer: str, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            maps[layer] = output[0].float().clone()
+        tensor = first_tensor(output)
+        if tensor is None or tensor.ndim != 4:
+            return
+        axis = layouts[layer].unit_axis(tuple(tensor.shape), height, width)
+        if axis is not None:
+            maps[layer] = tensor.movedim(axis, 1)[0].float().clone()
 
     regions: dict[Spot, Region] = {}
     with torch.inference_mode(), hooked(modules, keep):

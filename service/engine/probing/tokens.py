@@ -15,9 +15,9 @@ from service.domain.layers import canonical_layer
 from service.engine.networks.protocols import Target
 
 _CLASS_TOKEN = re.compile(r"(cls_token|class_token|class_embedding)(_?\d)?")
-_REGISTERS = "reg_token"
-_LIBRARIES = frozenset({"timm", "torchvision", "open_clip"})
-_BEFORE = re.compile(r"(^|\.)(patch_embed\d?|embeds\.(norm_input|proj|norm))(\.|$)")
+_REGISTERS = {"reg_token", "register_tokens"}
+_LIBRARIES = frozenset({"timm", "torchvision", "open_clip", "transformers"})
+_BEFORE = re.compile(r"(^|\.)(patch_embed\d?|patch_embeddings?|embeds\.(norm_input|proj|norm))(\.|$)")
 _WITHOUT_REGISTERS = re.compile(_BEFORE.pattern + r"|(^|\.)attn_pool(\.|$)")
 
 
@@ -41,7 +41,7 @@ def tokens_of(target: Target, layers: Iterable[str]) -> dict[str, Tokens | None]
     network = target.module
     parameters = [(*key.rpartition(".")[::2], value) for key, value in network.named_parameters()]
     holder = next((path for path, name, _ in parameters if _CLASS_TOKEN.fullmatch(name)), None)
-    registers = sum(value.shape[1] for _, name, value in parameters if name == _REGISTERS)
+    registers = sum(value.shape[1] for _, name, value in parameters if name in _REGISTERS)
     known = holder is not None or type(network).__module__.partition(".")[0] in _LIBRARIES
 
     def find(layer: str) -> Tokens | None:

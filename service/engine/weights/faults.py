@@ -31,7 +31,11 @@ class Changed(Fault):
 
 
 class Program(Fault):
-    """Opening the file would run code that it carries."""
+    """Opening the file would run code that it carries. remedy: empty for the usual one."""
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(detail)
+        self.remedy = remedy
 
 
 class Unsupported(Fault):

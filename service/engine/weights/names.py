@@ -1,14 +1,19 @@
-"""The allow-list: every name that a pickle of weights may hold, and what of ours stands for it."""
+"""The names that a pickle of weights may hold, and what of ours stands for each of them.
+
+The allow-list has the names that say something about tensors, and the functions that harmless objects are rebuilt with.
+Any other class becomes an inert stand-in, which is never imported; any other function is refused.
+"""
 
 from collections.abc import Mapping
 
 import torch
 
-from service.engine.weights.faults import Damaged, Program
-from service.engine.weights.pickles import Inert, Name, checked_key
+from service.engine.weights.faults import Damaged
+from service.engine.weights.pickles import ForeignName, Inert, Name, checked_key, would_run
 from service.engine.weights.tensors import DTYPES, STORAGE_TYPES, Storage, StoredTensor, unsupported_tensor
 
 _OTHER_TENSORS = "torch._utils._rebuild_"
+_LONGEST_NAME = 1024
 
 _INERT = (
     # What the published Mammo-CLIP files hold of their configuration.
@@ -18,8 +23,29 @@ _INERT = (
     "omegaconf.listconfig.ListConfig",
     "omegaconf.nodes.AnyNode",
     "typing.Any",
+    "builtins.bool",
+    "builtins.float",
+    "builtins.frozenset",
     "builtins.int",
     "builtins.list",
+    "builtins.object",
+    "builtins.range",
+    "builtins.slice",
+    "builtins.str",
+    "builtins.tuple",
+    "builtins.type",
+    "builtins.xrange",
+    # Objects whose names are not written as those of classes.
+    "collections.deque",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.time",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "functools.partial",
+    "numpy.random._pickle.__bit_generator_ctor",
+    "numpy.random._pickle.__generator_ctor",
+    "numpy.random._pickle.__randomstate_ctor",
     # Their predictions and scores. numpy 2 and numpy 1 call the same functions differently.
     "numpy.ndarray",
     "numpy.dtype",
@@ -39,6 +65,26 @@ _INERT = (
     "torch.serialization._get_layout",
 )
 
+_RUN_CODE = {
+    *("_posixsubprocess", "asyncio", "builtins", "cloudpickle", "code", "codeop", "commands", "ctypes", "dill", "imp"),
+    *(
+        "importlib",
+        "io",
+        "joblib",
+        "marshal",
+        "multiprocessing",
+        "nt",
+        "os",
+        "pdb",
+        "pickle",
+        "pip",
+        "pkgutil",
+        "posix",
+    ),
+    *("pty", "runpy", "shutil", "signal", "socket", "subprocess", "sys", "threading", "timeit", "types", "webbrowser"),
+}
+"""Packages that no object of a checkpoint comes from. A file that names them is refused, whatever it does with them."""
+
 
 class StorageType(Name):
     """A class of storages, as a value. dtype: None where the storage's tensors say it."""
@@ -56,6 +102,18 @@ def _refuse_storage(*_: object) -> object:
 
 def _inert(*_: object) -> object:
     return Inert()
+
+
+def _instance(base: object = None, *_: object) -> object:
+    """`copyreg._reconstructor`: an instance of a class."""
+    return Inert(base.full_name if type(base) is ForeignName else "")
+
+
+def _attribute(owner: object = None, name: object = None, *_: object) -> object:
+    """`getattr`, which pickles use for classes inside classes only."""
+    if type(owner) is not ForeignName or type(name) is not str or len(owner.full_name) + len(name) > _LONGEST_NAME:
+        raise would_run("getattr")
+    return ForeignName(f"{owner.full_name}.{name}")
 
 
 def _dictionary(*arguments: object) -> object:
@@ -84,7 +142,7 @@ def _take_pairs(pairs: object) -> dict[object, object]:
 
 def _dictionary_with_default(factory: object = None, *arguments: object) -> object:
     """defaultdict. What it would make of missing keys is of no use here."""
-    if factory is not None and type(factory) is not Name:
+    if factory is not None and type(factory) not in (Name, ForeignName):
         raise Damaged
     return _dictionary(*arguments)
 
@@ -153,6 +211,9 @@ def _subclass(make: object, _class: object, arguments: object, _state: object) -
 NAMES: Mapping[str, object] = {
     **{name: Name(_inert) for name in _INERT},
     **{name: Name(_dictionary) for name in ("builtins.dict", "collections.OrderedDict", "collections.Counter")},
+    "copyreg._reconstructor": Name(_instance),
+    "copy_reg._reconstructor": Name(_instance),
+    "builtins.getattr": Name(_attribute),
     "collections.defaultdict": Name(_dictionary_with_default),
     **{f"torch.{name}": dtype for name, dtype in DTYPES.items()},
     **{f"torch.{name}": StorageType(dtype) for name, dtype in STORAGE_TYPES.items()},
@@ -167,17 +228,23 @@ NAMES: Mapping[str, object] = {
 
 
 def look_up(name: str) -> object:
-    """What stands for a full name. Raises Program where it is not on the list, Unsupported for an unusual tensor."""
+    """What stands for a full name. Raises Program where it runs code, Unsupported for an unusual tensor."""
     if name in NAMES:
         return NAMES[name]
     if name.startswith(_OTHER_TENSORS):
         raise unsupported_tensor(name)
-    shown = name.removeprefix("builtins.")
-    raise Program(f"Opening the weights file would run code: it asks for {shown}.")
+    if name.partition(".")[0] in _RUN_CODE:
+        raise would_run(name)
+    return ForeignName(name)
 
 
-def storage_of(reference: tuple[object, ...]) -> Storage:
-    """A reference to a storage: `("storage", class, key, device, elements)`, in old files with a sixth entry, None."""
+def storage_of(reference: tuple[object, ...]) -> Storage | ForeignName:
+    """A reference to a storage: `("storage", class, key, device, elements)`, in old files with a sixth entry, None.
+
+    Files of whole networks, in the old format, refer to the network's class in this way: `("module", class, ...)`.
+    """
+    if len(reference) > 1 and reference[0] == "module" and type(reference[1]) is ForeignName:
+        return reference[1]
     kind, storage_type, key, _, elements, *view = reference
     if kind != "storage" or type(storage_type) is not StorageType or type(key) is not str or view not in ([], [None]):
         raise Damaged

@@ -1,7 +1,8 @@
 """Pickles read by an interpreter of our own: the instructions that `torch.save` writes, and no way to call Python.
 
 Names in a pickle are looked up among our own makers only, so there is no object of Python's or of a library's that a
-file could get hold of. Whatever a file does not describe with plain values or tensors becomes an `Inert`.
+file could get hold of. No name is ever imported. Whatever a file does not describe with plain values or tensors becomes
+an `Inert`, and a name that nobody knows a `ForeignName`.
 """
 
 import pickle
@@ -29,13 +30,17 @@ _CONSTANTS: dict[bytes, object] = {
 }
 _PYTHON_2 = {"__builtin__.long": "builtins.int", "__builtin__.unicode": "builtins.str"}
 """Names of today that are written as they were when protocol 2 was new."""
+_REBUILDING = ("unpickle", "reconstruct", "rebuild")
 _TUPLES = {pickle.TUPLE1: 1, pickle.TUPLE2: 2, pickle.TUPLE3: 3}
 
 
 class Inert:
-    """Stands in for an object of a name that is on the list but of no use here. It keeps nothing, and does nothing."""
+    """Stands in for an object that is of no use here. It keeps nothing but the name of its class, and does nothing."""
 
-    __slots__ = ()
+    __slots__ = ("class_name",)
+
+    def __init__(self, class_name: str = "") -> None:
+        self.class_name = class_name
 
 
 class Name:
@@ -52,6 +57,21 @@ class Name:
         if type(arguments) is not tuple or len(arguments) > _MOST_ARGUMENTS:
             raise Damaged
         return self._make(*arguments)
+
+
+class ForeignName:
+    """A name that is not on the allow-list, as a value. Its instances are inert, and a function is never called."""
+
+    __slots__ = ("full_name",)
+
+    def __init__(self, full_name: str) -> None:
+        self.full_name = full_name
+
+    @property
+    def makes_objects(self) -> bool:
+        """Whether it is written as names of classes are, or of functions that rebuild objects of a library."""
+        name = self.full_name.rpartition(".")[2].lstrip("_")
+        return name[:1].isupper() or any(word in name for word in _REBUILDING)
 
 
 class PickleReader:
@@ -135,7 +155,7 @@ class PickleReader:
             case pickle.GLOBAL:
                 self._stack.append(self._look_up(self._full_name()))
             case pickle.REDUCE | pickle.NEWOBJ:
-                self._make()
+                self._make(is_instance=instruction == pickle.NEWOBJ)
             case pickle.BUILD:
                 self._build()
             case pickle.BINPERSID:
@@ -192,11 +212,14 @@ class PickleReader:
                 raise Damaged
         return line.decode()
 
-    def _make(self) -> None:
+    def _make(self, *, is_instance: bool) -> None:
         arguments, name = self._stack.pop(), self._stack.pop()
-        if type(name) is not Name:
+        if type(name) is ForeignName:
+            self._stack.append(_stand_in(name, arguments, is_instance=is_instance))
+        elif type(name) is Name:
+            self._stack.append(name.make(arguments))
+        else:
             raise Program(f"Opening the weights file would run code: it asks for {_type_of(name)} to be called.")
-        self._stack.append(name.make(arguments))
 
     def _build(self) -> None:
         self._stack.pop()
@@ -218,6 +241,20 @@ class PickleReader:
             )
 
 
+def _stand_in(name: ForeignName, arguments: object, *, is_instance: bool) -> Inert:
+    """What stands for an instance of a class that is not known here. Raises Program where a function is called."""
+    if type(arguments) is not tuple:
+        raise Damaged
+    if not (is_instance or name.makes_objects):
+        raise would_run(name.full_name)
+    return Inert(name.full_name)
+
+
+def would_run(name: str) -> Program:
+    """The fault of a file that asks for a function."""
+    return Program(f"Opening the weights file would run code: it asks for {name.removeprefix('builtins.')}.")
+
+
 def checked_key(key: object) -> object:
     """A dictionary's key, unless a file can choose it so that it is slow to look up: nested tuples, huge integers.
 
@@ -225,7 +262,7 @@ def checked_key(key: object) -> object:
     """
     if type(key) is int and not -(2**63) <= key < 2**63:
         raise Damaged
-    if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert):
+    if type(key) not in (str, int, float, bool, type(None), torch.dtype, Inert, ForeignName):
         raise Damaged("The weights file holds a dictionary whose keys are neither words nor numbers.")
     return key
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from service.engine.weights.faults import Damaged, Unsupported
 from service.engine.weights.hashed_file import HashedFile, Place
 from service.engine.weights.names import look_up, storage_of
-from service.engine.weights.pickles import PickleReader
+from service.engine.weights.pickles import ForeignName, PickleReader
 from service.engine.weights.tensors import Contents, Storage
 
 MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -44,8 +44,10 @@ def read_legacy(file: HashedFile) -> Contents:
     stream = _Stream(file)
     storages: dict[str, Storage] = {}
 
-    def referred(reference: tuple[object, ...]) -> Storage:
+    def referred(reference: tuple[object, ...]) -> Storage | ForeignName:
         storage = storage_of(reference)
+        if isinstance(storage, ForeignName):
+            return storage
         return storages.setdefault(storage.key, storage)
 
     def next_pickle(referred_storage: Callable[[tuple[object, ...]], object] = _refuse) -> object:

@@ -23,6 +23,7 @@ from service.engine.architectures import FAMILIES, architectures, open_target
 from service.engine.architectures.building import building_within
 from service.engine.architectures.main_layers import main_layers
 from service.engine.networks.protocols import Target
+from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.layers import find_layers
 from service.errors import DigestMismatch, InvalidCheckpoint, UnknownArchitecture, UnknownLayer
 from tests.engine.published import image_encoder_weights, images_of, pretraining_file, recipe_weights
@@ -233,6 +234,41 @@ def test_classes_are_told_by_the_last_layer_whatever_the_order_of_the_file(model
     blueprint = FAMILIES["torchvision"].draw(model, dict(sorted(tuned.items())), GivenInput())
     built = {key: value.shape for key, value in blueprint.module.state_dict().items()}
     assert built == {key: value.shape for key, value in tuned.items()}
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "size"),
+    [
+        ("retinanet_resnet50_fpn", ["backbone.body.layer4.2", "backbone.fpn.layer_blocks.0"], (800, 800)),
+        ("fcn_resnet50", ["backbone.layer4.2"], (520, 520)),
+        ("ssdlite320_mobilenet_v3_large", ["backbone.features.0.12", "backbone.extra.0"], (320, 320)),
+    ],
+)
+def test_networks_that_detect_and_segment_open_as_their_backbone(
+    tmp_path: Path, model: str, layers: list[str], size: tuple[int, int]
+) -> None:
+    import torchvision.models
+
+    torch.manual_seed(1)
+    network = torchvision.models.get_model(model, weights=None, weights_backbone=None, num_classes=3).eval()
+    path = tmp_path / "weights.safetensors"
+    counters = {key for key in network.state_dict() if key.endswith("num_batches_tracked")}
+    save_file({key: value for key, value in network.state_dict().items() if key not in counters}, path)
+    target = open_target(TargetSpec(path, f"torchvision/{model}"), CPU)
+    assert (target.preprocessing.height, target.preprocessing.width) == size
+
+    network.to(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 64, 96)
+    outputs: dict[str, Tensor] = {}
+    for layer in layers:
+        network.get_submodule(layer).register_forward_hook(
+            lambda _module, _inputs, output, layer=layer: outputs.update({layer: output.mean(dim=(2, 3))})
+        )
+    with torch.inference_mode(), pooled_layers(target, layers, "avg") as forward:
+        activations = forward(images)
+        network.backbone(images)
+    for layer in layers:
+        torch.testing.assert_close(activations[layer], outputs[layer], rtol=1e-5, atol=1e-5)
 
 
 def test_an_open_clip_checkpoint_opens_as_its_image_tower(tmp_path: Path) -> None:

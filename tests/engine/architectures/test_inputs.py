@@ -17,7 +17,7 @@ from service.domain.preprocessing import Preprocessing
 from service.engine.architectures import open_target
 from service.engine.networks.efficientnet import LITE0, EfficientNet
 from service.engine.networks.protocols import Target
-from service.engine.probing.hooks import list_layers
+from service.engine.probing.listing import list_layers
 from service.errors import InvalidInput
 
 CPU = torch.device("cpu")

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.methods import Pooling
-from service.engine.probing.hooks import LayerInfo, list_layers, pool_output, pooled_layers
+from service.engine.probing.hooks import pool_output, pooled_layers
+from service.engine.probing.layouts import UNITS_FIRST, Layout
+from service.engine.probing.listing import LayerInfo, list_layers
 from service.engine.probing.tokens import Tokens
 from service.errors import InvalidInput, LayerWithoutTensor, UnknownLayer
 from tests.engine.toys import Conv, hooks_left, target_of
@@ -15,6 +17,9 @@ from tests.engine.toys import Conv, hooks_left, target_of
 # One image, its first channel [[1, 2], [3, 6]]: mean 3, maximum 6.
 IMAGE = torch.zeros(1, 3, 2, 2)
 IMAGE[0, 0] = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+
+MAP = Layout(module=UNITS_FIRST, library=None, grown=None, tokens=None)
+REGISTER = Layout(module=None, library=None, grown=None, tokens=Tokens(has_class=False, registers=1))
 
 
 class Returning(nn.Module):
@@ -93,14 +98,14 @@ def test_tokens_give_the_class_token_and_features_stay() -> None:
 @pytest.mark.parametrize(("pooling", "expected"), [("avg", [4.0, 7.0]), ("max", [6.0, 9.0])])
 def test_tokens_without_class_token_are_pooled_but_for_registers(pooling: Pooling, expected: list[float]) -> None:
     tokens = torch.tensor([[[100.0, 100.0], [2.0, 9.0], [6.0, 5.0]]])
-    pooled = pool_output(tokens, pooling, square=False, tokens=Tokens(has_class=False, registers=1))
+    pooled = pool_output(tokens, pooling, REGISTER, 2, 2)
     assert pooled is not None
     assert pooled.tolist() == [expected]
-    assert pool_output(tokens[:, :1], pooling, square=False, tokens=Tokens(has_class=False, registers=1)) is None
+    assert pool_output(tokens[:, :1], pooling, REGISTER, 2, 2) is None
 
 
 def test_outputs_of_lower_precision_are_pooled_in_float32() -> None:
-    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg", square=False, tokens=None)
+    pooled = pool_output(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), "avg", MAP, 2, 2)
     assert pooled is not None
     assert pooled.dtype == torch.float32
 
@@ -145,7 +150,8 @@ def test_no_layer_and_one_layer_twice_are_refused(layers: list[str], said: str) 
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        (Returning((torch.zeros(1, 2),)), "returns a tuple"),
+        (Returning(()), "returns a tuple"),
+        (Returning({"loss": None}), "returns a dict"),
         (Returning(None), "returns a NoneType"),
         (Returning(torch.zeros(1, 2, dtype=torch.int64)), r"returns a int64 tensor of shape \[1, 2\]"),
         (Returning(torch.zeros(1)), r"returns a float32 tensor of shape \[1\]"),
@@ -191,17 +197,9 @@ def test_layers_are_listed_with_units_in_forward_order(device: torch.device) -> 
 
 def test_layers_that_cannot_be_dissected_are_not_listed() -> None:
     for module in (
-        Returning((torch.zeros(2, 2),)),
+        Returning(()),
         Returning(torch.zeros(2, 2), calls=2),
         Returning(torch.zeros(3, 2)),
     ):
         assert list_layers(target_of(module, torch.device("cpu"))) == ()
     assert len(list_layers(target_of(Returning(torch.zeros(2, 2)), torch.device("cpu")))) == 1
-
-
-def test_a_map_with_its_channels_last_is_refused_where_it_can_be_told() -> None:
-    channels_last = torch.rand(1, 4, 4, 7)
-    assert pool_output(channels_last, "avg", square=True, tokens=None) is None
-    assert pool_output(channels_last.permute(0, 3, 1, 2), "avg", square=True, tokens=None) is not None
-    with pytest.raises(LayerWithoutTensor, match="layer"):
-        forward_once(Returning(channels_last), ["layer"])

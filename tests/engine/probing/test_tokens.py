@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.protocols import Target
-from service.engine.probing.hooks import list_layers, pooled_layers
+from service.engine.probing.hooks import pooled_layers
+from service.engine.probing.listing import list_layers
 from service.engine.probing.tokens import Tokens, tokens_of
 
 SIDE = 32

@@ -20,7 +20,12 @@ DTYPES = """
 """
 STORAGES = "BFloat16 Bool Byte Char ComplexDouble ComplexFloat Double Float Half Int Long Short"
 OTHERS = """
-    _codecs.encode builtins.bytearray builtins.complex builtins.dict builtins.int builtins.list builtins.set
+    _codecs.encode builtins.bool builtins.bytearray builtins.complex builtins.dict builtins.float builtins.frozenset
+    builtins.getattr builtins.int builtins.list builtins.object builtins.range builtins.set builtins.slice builtins.str
+    builtins.tuple builtins.type builtins.xrange copy_reg._reconstructor copyreg._reconstructor
+    collections.deque datetime.date datetime.datetime datetime.time datetime.timedelta datetime.timezone
+    functools.partial numpy.random._pickle.__bit_generator_ctor numpy.random._pickle.__generator_ctor
+    numpy.random._pickle.__randomstate_ctor
     collections.Counter collections.OrderedDict collections.defaultdict
     numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar
     numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar numpy.dtype numpy.ndarray

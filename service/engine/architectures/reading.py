@@ -1,0 +1,124 @@
+"""From a weights file to a network with its weights in it, and an account of what was decided on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from service.domain.input_contract import GivenInput
+from service.domain.models import TargetSpec
+from service.domain.weights_reading import WeightsReading, listed
+from service.engine.architectures.blueprint import Blueprint, Family
+from service.engine.architectures.building import building_within
+from service.engine.architectures.choosing import Candidate, Choice, choose
+from service.engine.architectures.loading import load_strictly
+from service.engine.architectures.mending import Mended, mend
+from service.engine.networks.checkpoints import Checkpoint, WeightsSet
+from service.engine.weights.sets import WHOLE_FILE
+
+_MOST_WRAPPINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network with its weights, on the CPU."""
+
+    blueprint: Blueprint
+    reading: WeightsReading
+
+    left_out: tuple[str, ...]
+    """Names of modules that the file has no weights for."""
+
+
+def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -> Loaded:
+    """Build the architecture, choose the weights, and load them strictly.
+
+    model: the architecture's name within its family.
+    Raises InvalidCheckpoint where the choice is not possible, or where the weights do not fit or are not finite.
+    """
+    first = _likely_weights(checkpoint, spec.weights)
+    blueprint = _draw(family, model, first, spec)
+    shapes = {key: tuple(value.shape) for key, value in blueprint.module.state_dict().items()}
+
+    choice = choose(checkpoint.sets, shapes, spec.weights)
+    weights = first if choice is None else _own(choice.candidate, family.inner_prefix)
+    if not _are_the_same(weights, first):
+        del blueprint  # two of a large network may not fit into memory
+        blueprint = _draw(family, model, weights, spec)
+
+    mended = mend(blueprint.module, blueprint.weights, blueprint.renames, blueprint.heads)
+    load_strictly(blueprint.module, mended.weights, spec.architecture)
+
+    reading = _reading(choice, mended, _left_aside(choice, blueprint))
+    return Loaded(blueprint, reading, mended.left_out)
+
+
+def _likely_weights(checkpoint: Checkpoint, wanted: str | None) -> Mapping[str, Tensor]:
+    """Those that the network is built for at first: it need not be built again where the guess is right."""
+    if not checkpoint.sets:
+        return checkpoint.weights
+
+    named = [source for source in checkpoint.sets if source.name == wanted]
+    largest = max(named or checkpoint.sets, key=_bytes_of)
+    weights = largest.weights
+    for _ in range(_MOST_WRAPPINGS):
+        prefix = _common_prefix(weights)
+        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    return weights
+
+
+def _bytes_of(source: WeightsSet) -> int:
+    return sum(value.nbytes for value in source.weights.values())
+
+
+def _common_prefix(weights: Mapping[str, Tensor]) -> str:
+    """The first part of every name, with its full stop, where it is the same one."""
+    parts = {key.partition(".")[0] for key in weights}
+    dotted = all("." in key for key in weights)
+    return f"{parts.pop()}." if dotted and len(parts) == 1 else ""
+
+
+def _own(candidate: Candidate, inner_prefix: str) -> dict[str, Tensor]:
+    """The entries of one network under the names that its family knows."""
+    weights, prefix = candidate.source.weights, candidate.prefix
+    if inner_prefix and not prefix.endswith(inner_prefix):
+        return {inner_prefix + key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
+
+    outer = prefix.removesuffix(inner_prefix)
+    return {key.removeprefix(outer): value for key, value in weights.items() if key.startswith(outer)}
+
+
+def _are_the_same(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return weights.keys() == others.keys() and all(weights[key] is others[key] for key in weights)
+
+
+def _draw(family: Family, model: str, weights: Mapping[str, Tensor], spec: TargetSpec) -> Blueprint:
+    with building_within(weights, spec.architecture):
+        return family.draw(model, weights, spec.input or GivenInput())
+
+
+def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
+    """Entries of the chosen set that are not the network's, before its own are looked at."""
+    if choice is None:
+        return []
+    source = choice.candidate.source
+    if blueprint.unused is not None:
+        return [*blueprint.unused, *source.others]
+
+    own = {id(value) for value in blueprint.weights.values()}
+    return [*(key for key, value in source.weights.items() if id(value) not in own), *source.others]
+
+
+def _reading(choice: Choice | None, mended: Mended, left_aside: list[str]) -> WeightsReading:
+    candidate = None if choice is None else choice.candidate
+    return {
+        "entry": WHOLE_FILE if candidate is None else candidate.name,
+        "chosen": "only" if choice is None else choice.chosen,
+        "sets": [] if choice is None else list(choice.names),
+        "prefix": "" if candidate is None else candidate.prefix,
+        "renamed": listed(mended.renamed),
+        "filled_in": listed(mended.filled_in),
+        "left_out": listed(mended.left_out),
+        "unused": listed([*left_aside, *mended.unused]),
+        "channels": 1 if mended.channels == 1 else 3,
+    }

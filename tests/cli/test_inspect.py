@@ -1,0 +1,59 @@
+"""`mammodissect inspect` and what `dissect` makes of patterns."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from service.domain.digests import digest_of_file
+from tests.engine.small_networks import ARCHITECTURE, write_target
+from tests.pipelines.small_jobs import write_folder
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["mammodissect", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_every_layer_is_listed_with_kind_units_shape_and_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = write_target(tmp_path).checkpoint
+    assert command(monkeypatch, "inspect", str(checkpoint), ARCHITECTURE, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["architecture"], printed["sha256"]) == (ARCHITECTURE, digest_of_file(checkpoint))
+    layers = {layer["name"]: layer for layer in printed["layers"]}
+    first = layers["conv1.0"]
+    channels, height, width = first["shape"]
+    assert (first["kind"], first["units"]) == ("Conv2d", channels)
+    assert first["multiply_adds"] == 3 * 3 * 3 * channels * height * width
+    assert [name for name, layer in layers.items() if layer["ends_stage"]] == [
+        "act1", "layer1", "layer2", "layer3", "layer4"
+    ]  # fmt: skip
+    assert layers["fc"]["share"] == 1
+
+    monkeypatch.setenv("COLUMNS", "150")
+    assert command(monkeypatch, "inspect", str(checkpoint), ARCHITECTURE) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("layer4.0 ") and line.endswith(" all") for line in lines)
+    assert any(line.startswith("layer4 Sequential") and line.endswith("% stages") for line in lines)
+
+
+def test_dissect_takes_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path)
+    arguments = [
+        "dissect", "--checkpoint", str(folder / "target.safetensors"), "--architecture", ARCHITECTURE,
+        "--dissector", str(folder / "dissector"), "--probe-set", str(folder / "manifest.csv"), "--draws", "0",
+        "--resamples", "0", "--halves", "0", "--out", str(folder / "result.json"),
+    ]  # fmt: skip
+    assert command(monkeypatch, *arguments, "--layers", "layer[34].?") != 0
+    assert "No layer of the target fits" in capsys.readouterr().err
+    assert command(monkeypatch, *arguments, "--layers", "layer?.0,fc") == 0
+    written = (folder / "result.json").read_text()
+    for layer in ("layer1.0", "layer2.0", "layer3.0", "layer4.0", "fc"):
+        assert f'"{layer}"' in written
