@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from service.domain.weights_reading import WeightsReading, listed
 from service.engine.architectures.blueprint import Blueprint, Family
 from service.engine.architectures.building import building_within
 from service.engine.architectures.choosing import Candidate, Choice, choose
+from service.engine.architectures.input_check import stem_channels
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.mending import Mended, mend
 from service.engine.networks.checkpoints import Checkpoint, WeightsSet
@@ -49,7 +51,9 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
     mended = mend(blueprint.module, blueprint.weights, blueprint.renames, blueprint.heads)
     load_strictly(blueprint.module, mended.weights, spec.architecture)
 
-    reading = _reading(choice, mended, _left_aside(choice, blueprint))
+    # A library may have built it for one channel itself.
+    channels: Literal[1, 3] = 1 if mended.channels == 1 or stem_channels(blueprint.module) == 1 else 3
+    reading = _reading(choice, mended, _left_aside(choice, blueprint), channels)
     return Loaded(blueprint, reading, mended.left_out)
 
 
@@ -109,7 +113,7 @@ def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
     return [*(key for key, value in source.weights.items() if id(value) not in own), *source.others]
 
 
-def _reading(choice: Choice | None, mended: Mended, left_aside: list[str]) -> WeightsReading:
+def _reading(choice: Choice | None, mended: Mended, left_aside: list[str], channels: Literal[1, 3]) -> WeightsReading:
     candidate = None if choice is None else choice.candidate
     return {
         "entry": WHOLE_FILE if candidate is None else candidate.name,
@@ -120,5 +124,5 @@ def _reading(choice: Choice | None, mended: Mended, left_aside: list[str]) -> We
         "filled_in": listed(mended.filled_in),
         "left_out": listed(mended.left_out),
         "unused": listed([*left_aside, *mended.unused]),
-        "channels": 1 if mended.channels == 1 else 3,
+        "channels": channels,
     }

@@ -135,7 +135,8 @@ def choose_layers(target: Target, asked: Sequence[str]) -> tuple[str, ...]:
     """The layers that names, patterns and STAGES stand for. Raises UnknownLayer."""
     if not any(map(is_selector, asked)):
         return tuple(asked)
-    return expand_layers(asked, {layer.name: layer.ends_stage for layer in list_layers(target)})
+    known = {layer.name: layer.ends_stage for layer in list_layers(target)}
+    return expand_layers(asked, known, target.left_out)
 
 
 class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
