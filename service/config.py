@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     max_file_gb: int = Field(
         default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
     )
+    architecture_packages: str = Field(
+        default="",
+        description="Installed packages, comma-separated, whose architectures (`own/<name>`) the worker may import.",
+    )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret of MLflow's webhooks to /registry-events. Empty: the API refuses these webhooks.",
@@ -141,6 +145,12 @@ class Settings(BaseSettings):
         if level.upper() not in levels:
             raise ValueError(f"it is not one of {', '.join(levels)}")
         return level
+
+    @property
+    def architecture_packages_named(self) -> tuple[str, ...]:
+        """The names in `architecture_packages`."""
+        names = (name.strip() for name in self.architecture_packages.split(","))
+        return tuple(name for name in names if name)
 
     @property
     def signing_key_path(self) -> Path | None:

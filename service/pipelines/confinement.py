@@ -18,7 +18,7 @@ import psutil
 from service.config import Settings
 
 _SETTINGS = {
-    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "device"),
+    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "architecture_packages", "device"),
     *("memory_limit_mb", "model_cache_mb", "log_level"),
 }
 """Settings that a computation needs; the child gets the defaults of all others, which are empty or harmless."""

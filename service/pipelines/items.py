@@ -73,7 +73,8 @@ class DissectionRunner:
         self._device = choose_device(settings.device)
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
         self._roots = data_roots(settings)
-        self._plans = JobPlans(self._sessions, self._roots)
+        self._packages = settings.architecture_packages_named
+        self._plans = JobPlans(self._sessions, self._roots, self._packages)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
@@ -92,7 +93,7 @@ class DissectionRunner:
 
     def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> JsonObject:
         if lease.stage is Preparation.INSPECT:
-            return inspect(self._sessions, self._roots, self._device, lease.resource_id)
+            return inspect(self._sessions, self._roots, self._device, lease.resource_id, packages=self._packages)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:

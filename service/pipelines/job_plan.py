@@ -53,11 +53,15 @@ class JobPlan:
 
 
 class JobPlans:
-    """The plans of the jobs that were worked on last. roots: what their files must lie in."""
+    """The plans of the jobs that were worked on last.
 
-    def __init__(self, sessions: Sessions, roots: DataRoots) -> None:
+    roots: what their files must lie in. packages: see `TargetSpec`.
+    """
+
+    def __init__(self, sessions: Sessions, roots: DataRoots, packages: tuple[str, ...] = ()) -> None:
         self._sessions = sessions
         self._roots = roots
+        self._packages = packages
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
     def of(self, job_id: UUID, report_progress: Callable[[int], None]) -> JobPlan:
@@ -95,6 +99,8 @@ class JobPlans:
                 input=input_of(target),
                 weights=target.get("weights"),
                 described_by=target.get("described_by"),
+                data=target.get("data"),
+                packages=self._packages,
             ),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,

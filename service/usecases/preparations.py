@@ -17,6 +17,7 @@ from service.db.resources import (
     get_resource,
     image_count_for_job,
     lock_unused_sets,
+    note_of_model,
     save_inspection,
     set_image_count,
 )
@@ -146,6 +147,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
             input=inspected.get("input"),
             reading=inspected.get("reading"),
         )
+        note_of_model(session, lease.resource_id, inspected.get("notes", {}))
     elif lease.stage is Preparation.INSPECT:
         check = cast("DissectorCheck", result)
         stored = {"width": check["width"], "notes": check["notes"]}
