@@ -24,7 +24,9 @@ def keys(origin: Mapping[str, object] = MappingProxyType({})) -> dict[str, str]:
         probe_set=SimpleNamespace(on_unreadable="fail", items=(), digest="p"),
         concept_set=SimpleNamespace(texts=("a mass",), digest="c"),
     )
-    target: Any = SimpleNamespace(sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False, origin=origin)
+    target: Any = SimpleNamespace(
+        sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False, weights=None, origin=origin
+    )
     dissector: Any = SimpleNamespace(digest="d", preprocessing=MAMMO_CLIP)
     return {
         "shard": shard_key(plan, target, dissector, CPU, images="i", layers=("layer",)),

@@ -145,12 +145,11 @@ def _find(architecture: str) -> tuple[Family, str]:
     if family is not None and model in family.models():
         return family, model
 
+    families = ", ".join((*FAMILIES, FAMILY, OWN, ONNX))
     near = get_close_matches(architecture, architectures(), n=5, cutoff=0.5)
     raise UnknownArchitecture(
         f"There is no architecture '{architecture[:120]}'.",
         field="architecture",
         value=architecture,
-        remedy=f"Near matches: {', '.join(near)}."
-        if near
-        else f"Families: {', '.join((*FAMILIES, FAMILY, OWN, ONNX))}.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {families}.",
     )
