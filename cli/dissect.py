@@ -80,6 +80,7 @@ def dissect(
     ] = None,
 ) -> None:
     """Run one dissection in this process and write its neurons to a file."""
+    from service.config import read_settings
     from service.probes.measuring import read_patches
     from service.studies.dissection import DissectionPlan, run_dissection
 
@@ -95,7 +96,13 @@ def dissect(
 
     plan = DissectionPlan(
         target=TargetSpec(
-            checkpoint, architecture, sha256, shuffled, input=input_options.read_input(input_values), weights=weights
+            checkpoint,
+            architecture,
+            sha256,
+            shuffled,
+            input=input_options.read_input(input_values),
+            packages=read_settings().architecture_packages_named,
+            weights=weights,
         ),
         dissector=DissectorSpec(dissector),
         probe_set=probes,

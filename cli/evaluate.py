@@ -15,6 +15,7 @@ from cli.fit_dissector import show_figures
 from cli.layers import LayersOption, read_layers
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
+from service.config import read_settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
@@ -119,7 +120,8 @@ def _target(checkpoint: Path | None, architecture: str, given: GivenInput | None
         raise InvalidInput(
             f"No weights are bundled for {architecture}.", field="checkpoint", remedy="Name the weights file."
         )
-    return TargetSpec(checkpoint or lite0_weights(), architecture, input=given, weights=weights)
+    packages = read_settings().architecture_packages_named
+    return TargetSpec(checkpoint or lite0_weights(), architecture, input=given, weights=weights, packages=packages)
 
 
 def _write(

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.config import read_settings
 from service.domain.models import TargetSpec
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def inspect(
     from service.engine.architectures import open_target
     from service.engine.probing.listing import list_layers, listing_of
 
-    target = open_target(TargetSpec(checkpoint, architecture, sha256), torch.device("cpu"))
+    spec = TargetSpec(checkpoint, architecture, sha256, packages=read_settings().architecture_packages_named)
+    target = open_target(spec, torch.device("cpu"))
     layers = [listing_of(layer) for layer in list_layers(target)]
 
     if as_json:

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     max_file_gb: int = Field(
         default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
     )
+<<<<<<< HEAD
     source_hosts: str = Field(
         default="",
         description="Hosts that workers may fetch https:// sources from, comma-separated: names, `*.suffix`, "
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     )
     source_cache_gb: int = Field(
         default=64, ge=1, le=65_536, description="The most (GB) that the fetched files of a machine may take."
+=======
+    architecture_packages: str = Field(
+        default="",
+        description="Installed packages, comma-separated, whose architectures (`own/<name>`) the worker may import.",
+>>>>>>> nD
     )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
@@ -153,6 +159,12 @@ class Settings(BaseSettings):
         if level.upper() not in levels:
             raise ValueError(f"it is not one of {', '.join(levels)}")
         return level
+
+    @property
+    def architecture_packages_named(self) -> tuple[str, ...]:
+        """The names in `architecture_packages`."""
+        names = (name.strip() for name in self.architecture_packages.split(","))
+        return tuple(name for name in names if name)
 
     @property
     def signing_key_path(self) -> Path | None:

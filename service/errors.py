@@ -10,6 +10,7 @@
     │   ├── InvalidPolicy         a policy with an unknown rule, or a threshold that nothing can reach
     │   ├── UnreadableImage       an image of the probe set cannot be decoded
     │   ├── UnknownArchitecture   no loader for that architecture name
+    │   ├── InvalidArchitecture   an installed package's architecture cannot be built, or fails
     │   ├── InvalidCheckpoint     a weights file that is missing, damaged or does not fit its architecture
     │   │   ├── UnsafeCheckpoint  opening it would run code
     │   │   └── DigestMismatch    its SHA-256 is not the one that was promised
@@ -170,6 +171,12 @@ class UnknownArchitecture(InvalidInput):
     """No loader for that architecture name; the detail lists the families there are."""
 
     code, title = "unknown-architecture", "Unknown architecture"
+
+
+class InvalidArchitecture(InvalidInput):
+    """An installed package's architecture cannot be built, is no network, or fails when it is shown images."""
+
+    code, title = "invalid-architecture", "Invalid architecture"
 
 
 class InvalidCheckpoint(InvalidInput):

@@ -17,7 +17,7 @@ from service.domain.pages import Page, Position
 from service.domain.purposes import Terms, purposes_of
 from service.domain.resources import Resource, ResourceKind
 from service.domain.weights_reading import WeightsReading
-from service.domain.work import InspectedInput, LayerListing, Preparation
+from service.domain.work import InspectedInput, LayerListing, ModelNotes, Preparation
 from service.errors import ProblemFields
 
 _NOTHING_STATED = Terms()
@@ -266,6 +266,16 @@ def unprepared_resources(session: Session) -> list[tuple[UUID, Preparation]]:
     Releases that knew no preparations have left such ones.
     """
     return [(resource_id, Preparation(stage)) for resource_id, stage in session.execute(_UNPREPARED)]
+
+
+def note_of_model(session: Session, model_id: UUID, notes: ModelNotes) -> None:
+    """Put what a worker told of a model into its spec; what an earlier one told of the same entries goes."""
+    row = session.get_one(ResourceRow, model_id, with_for_update={"key_share": True}, populate_existing=True)
+    kept = {name: value for name, value in row.spec.items() if name not in ModelNotes.__annotations__}
+    noted = {**kept, **notes}
+    if noted != row.spec:
+        row.spec = noted
+        session.flush()
 
 
 def set_image_count(

@@ -50,6 +50,9 @@ class TargetEntry(TypedDict, total=False):
     weights: WeightsReading
     """Which weights of the file they are, and how they were read."""
 
+    origin: dict[str, object]
+    """See `Target`. Left out where nothing but weights, architecture and this software decide the network."""
+
 
 class DissectorEntry(TypedDict, total=False):
     """The dissector."""

@@ -1,5 +1,6 @@
 """What identifies a target network and a dissector."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`, `transformers/<anything>` for what config.json beside the weights says.
+    `torchvision/<model>`, `open_clip/<model>`, `transformers/<anything>` for what config.json beside the weights says,
+    `own/<entry point>`, `onnx`.
     """
 
     checkpoint: Path
@@ -34,6 +36,12 @@ class TargetSpec:
     """Which of the file's sets of weights is meant, where it holds several (`state_dict_ema`); None for the default."""
     described_by: str | None = None
     """Digest that the files beside the weights must have, where these describe the network (if known)."""
+
+    data: Mapping[str, str] | None = None
+    """SHA-256 by name of the files that must lie beside the weights file; None where they are not known yet."""
+
+    packages: tuple[str, ...] = ()
+    """Installed packages whose code may be imported for the architecture (ARCHITECTURE_PACKAGES)."""
 
 
 DISSECTOR_FILES = ("dissector.json", "open_clip_config.json", "config.json")

@@ -46,6 +46,12 @@ class ModelSpec(TypedDict):
     described_by: NotRequired[str]
     """See `TargetSpec`."""
 
+    origin: NotRequired[dict[str, object]]
+    """What else decides the network, as the worker found it that opened it last: see `Target`."""
+
+    data: NotRequired[dict[str, str]]
+    """SHA-256 of the files beside the weights file, by name, as they were when it was first opened."""
+
 
 class DissectorPlace(TypedDict):
     """A dissector."""

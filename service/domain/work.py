@@ -160,6 +160,13 @@ class InspectedInput(TypedDict):
     warnings: list[str]
 
 
+class ModelNotes(TypedDict, total=False):
+    """What opening a model told beside its layers: entries of `ModelSpec`, left out where there are none."""
+
+    origin: dict[str, object]
+    data: dict[str, str]
+
+
 class InspectionResult(TypedDict):
     """What opening a model found."""
 
@@ -168,6 +175,8 @@ class InspectionResult(TypedDict):
     input: NotRequired[InspectedInput]
     reading: NotRequired[WeightsReading | None]
     """How its weights were read."""
+
+    notes: NotRequired[ModelNotes]
 
 
 class DissectorCheck(TypedDict):

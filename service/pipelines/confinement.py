@@ -18,7 +18,7 @@ import psutil
 from service.config import Settings
 
 _SETTINGS = {
-    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "device"),
+    *("database_url", "artifacts_url", "data_roots", "max_file_gb", "architecture_packages", "device"),
     *("memory_limit_mb", "model_cache_mb", "log_level"),
     *("source_hosts", "source_cache_dir", "source_cache_gb"),
 }

@@ -75,7 +75,8 @@ class DissectionRunner:
         self.networks = NetworkCache(self._device, settings.model_cache_mb << 20)
         self._roots = data_roots(settings)
         self._fetched_files = cache_folder(settings)
-        self._plans = JobPlans(self._sessions, self._roots, self._fetched_files)
+        self._packages = settings.architecture_packages_named
+        self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
@@ -94,7 +95,14 @@ class DissectionRunner:
 
     def _prepare(self, lease: PreparationLease, report_progress: ReportProgress) -> JsonObject:
         if lease.stage is Preparation.INSPECT:
-            return inspect(self._sessions, self._roots, self._fetched_files, self._device, lease.resource_id)
+            return inspect(
+                self._sessions,
+                self._roots,
+                self._fetched_files,
+                self._device,
+                lease.resource_id,
+                packages=self._packages,
+            )
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:

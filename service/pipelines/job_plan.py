@@ -58,13 +58,16 @@ class JobPlan:
 class JobPlans:
     """The plans of the jobs that were worked on last.
 
-    roots: what their files must lie in. fetched_files: the folder of fetched ones.
+    roots: what their files must lie in. fetched_files: the folder of fetched ones. packages: see `TargetSpec`.
     """
 
-    def __init__(self, sessions: Sessions, roots: DataRoots, fetched_files: Path) -> None:
+    def __init__(
+        self, sessions: Sessions, roots: DataRoots, fetched_files: Path, packages: tuple[str, ...] = ()
+    ) -> None:
         self._sessions = sessions
         self._roots = roots
         self._fetched_files = fetched_files
+        self._packages = packages
         self._plans: OrderedDict[UUID, JobPlan] = OrderedDict()
 
     def of(self, job_id: UUID, report_progress: Callable[[int], None]) -> JobPlan:
@@ -92,7 +95,13 @@ class JobPlans:
         return JobPlan(
             job_id=job_id,
             request=job.request,
-            target=target_of(parts.target, self._roots, self._fetched_files, shuffled=job.request.options.shuffled),
+            target=target_of(
+                parts.target,
+                self._roots,
+                self._fetched_files,
+                shuffled=job.request.options.shuffled,
+                packages=self._packages,
+            ),
             source=source_of(parts.target),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,

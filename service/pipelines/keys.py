@@ -38,6 +38,7 @@ def shard_key(
             "preprocessing": target.preprocessing.digest(),
             "shuffled": target.shuffled,
             **({} if target.weights is None else {"weights": target.weights}),
+            **({"origin": dict(target.origin)} if target.origin else {}),
         },
         dissector=_dissector(dissector),
         layers=layers,

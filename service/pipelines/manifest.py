@@ -109,6 +109,8 @@ def _target_entry(target: Target) -> TargetEntry:
         entry["warnings"] = list(target.input.warnings)
     if target.reading is not None:
         entry["weights"] = target.reading
+    if target.origin:
+        entry["origin"] = dict(target.origin)
     return entry
 
 

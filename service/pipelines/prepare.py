@@ -9,12 +9,13 @@ import torch
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
-from service.domain.models import DissectorSpec
+from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import dissector_place, probe_set_spec
-from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult
+from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult, ModelNotes
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
+from service.engine.networks.protocols import Target
 from service.engine.probing.listing import list_layers, listing_of
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import DataRoots
@@ -31,24 +32,40 @@ _ROWS_NAMED = 100
 
 
 def inspect(
-    sessions: Sessions, roots: DataRoots, fetched_files: Path, device: torch.device, resource_id: UUID
+    sessions: Sessions,
+    roots: DataRoots,
+    fetched_files: Path,
+    device: torch.device,
+    resource_id: UUID,
+    *,
+    packages: tuple[str, ...] = (),
 ) -> InspectionResult | DissectorCheck:
-    """Open a model or a dissector. Raises what opening it raises."""
+    """Open a model or a dissector. packages: see `TargetSpec`. Raises what opening it raises."""
     with transaction(sessions) as session:
         resource = get_resource(session, resource_id)
 
     if resource.kind is ResourceKind.DISSECTOR:
         return _check_dissector(resource, roots, device)
-    return _inspect_model(resource, roots, fetched_files, device)
+    return _inspect_model(target_of(resource, roots, fetched_files, packages=packages), device)
 
 
-def _inspect_model(model: Resource, roots: DataRoots, fetched_files: Path, device: torch.device) -> InspectionResult:
-    target = open_target(target_of(model, roots, fetched_files), device)
+def _inspect_model(network: TargetSpec, device: torch.device) -> InspectionResult:
+    target = open_target(network, device)
     layers = [listing_of(layer) for layer in list_layers(target)]
-    inspected: InspectionResult = {"layers": layers, "reading": target.reading}
+    inspected: InspectionResult = {"layers": layers, "reading": target.reading, "notes": _notes(target)}
     if target.input is not None:
         inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
     return inspected
+
+
+def _notes(target: Target) -> ModelNotes:
+    notes: ModelNotes = {}
+    others = {name: value for name, value in target.origin.items() if name != "data"}
+    if others:
+        notes["origin"] = others
+    if isinstance(data := target.origin.get("data"), dict):
+        notes["data"] = data
+    return notes
 
 
 def _check_dissector(resource: Resource, roots: DataRoots, device: torch.device) -> DissectorCheck:

@@ -10,8 +10,13 @@ from service.files import DataRoots
 from service.sources.uris import is_remote
 
 
-def target_of(model: Resource, roots: DataRoots, fetched_files: Path, *, shuffled: int | None = None) -> TargetSpec:
-    """What is opened for a registered model. fetched_files: the cache's folder, where the host has put a source."""
+def target_of(
+    model: Resource, roots: DataRoots, fetched_files: Path, *, shuffled: int | None = None, packages: tuple[str, ...] = ()
+) -> TargetSpec:
+    """What is opened for a registered model.
+
+    fetched_files: the cache's folder, where the host has put a source. packages: see `TargetSpec`.
+    """
     spec = model_spec(model)
     path = Path(spec["checkpoint"])
     if is_remote(spec["checkpoint"]):
@@ -27,6 +32,8 @@ def target_of(model: Resource, roots: DataRoots, fetched_files: Path, *, shuffle
         input=input_of(spec),
         weights=spec.get("weights"),
         described_by=spec.get("described_by"),
+        data=spec.get("data"),
+        packages=packages,
     )
 
 

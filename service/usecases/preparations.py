@@ -19,6 +19,7 @@ from service.db.resources import (
     image_count_for_job,
     lock_unused_sets,
     note_content,
+    note_of_model,
     save_inspection,
     set_image_count,
 )
@@ -177,6 +178,7 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
             input=inspected.get("input"),
             reading=inspected.get("reading"),
         )
+        note_of_model(session, lease.resource_id, inspected.get("notes", {}))
     elif lease.stage is Preparation.FETCH:
         _note_fetched(session, lease.resource_id, cast("FetchResult", result))
     elif lease.stage is Preparation.INSPECT:

@@ -1,4 +1,5 @@
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from service.pipelines.versions import versions_of
 CPU = torch.device("cpu")
 
 
-def keys() -> dict[str, str]:
+def keys(origin: Mapping[str, object] = MappingProxyType({})) -> dict[str, str]:
     options = DissectionOptions(layers=None)
     plan: Any = SimpleNamespace(
         job_id=UUID(int=1),
@@ -23,7 +24,9 @@ def keys() -> dict[str, str]:
         probe_set=SimpleNamespace(on_unreadable="fail", items=(), digest="p"),
         concept_set=SimpleNamespace(texts=("a mass",), digest="c"),
     )
-    target: Any = SimpleNamespace(sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False)
+    target: Any = SimpleNamespace(
+        sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False, weights=None, origin=origin
+    )
     dissector: Any = SimpleNamespace(digest="d", preprocessing=MAMMO_CLIP)
     return {
         "shard": shard_key(plan, target, dissector, CPU, images="i", layers=("layer",)),
@@ -79,3 +82,9 @@ def test_a_decoder_that_is_installed_later_makes_other_keys(monkeypatch: pytest.
 def test_what_is_not_installed_is_left_out() -> None:
     known = versions_of("numpy", "a-package-that-nobody-has")
     assert list(known) == ["numpy"]
+
+
+def test_another_version_of_the_package_that_built_the_target_makes_another_shard() -> None:
+    first, second = keys({"package": "ward", "version": "1"}), keys({"package": "ward", "version": "2"})
+    assert len({keys()["shard"], first["shard"], second["shard"]}) == 3
+    assert keys()["texts"] == first["texts"] == second["texts"]

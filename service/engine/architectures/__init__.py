@@ -16,6 +16,8 @@ from service.engine.architectures import efficientnets, libraries, transformers_
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.input_check import check_takes, stem_channels
 from service.engine.architectures.main_layers import main_layers
+from service.engine.architectures.onnx_targets import ONNX, open_onnx_target
+from service.engine.architectures.own import OWN, InstalledArchitecture, find_own, own_names
 from service.engine.architectures.reading import load
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
@@ -33,11 +35,19 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     keep_layers: the layers that will be looked at. Convolutions that are not among them may be folded into the norm
     that follows, and vanish from the layers; blocks, norms and the output stay. None keeps every layer. Names, patterns
     and STAGES, as a request has them.
-    Raises UnknownArchitecture, InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch; InvalidInput where what was given
-    of the input contradicts the network; UnknownLayer for a pattern that no layer fits.
+    Raises UnknownArchitecture, InvalidArchitecture, InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch; InvalidInput
+    where what was given of the input contradicts the network, or an extra is missing; UnknownLayer for a pattern that
+    no layer fits.
     """
+    if spec.architecture == ONNX:
+        graph = open_onnx_target(spec, device)
+        return graph if keep_layers is None else replace(graph, chosen_layers=choose_layers(graph, keep_layers))
+
     path = spec.checkpoint
-    if is_described_by_files(spec.architecture):
+    own = _find_own(spec)
+    if own is not None:
+        family, model = _family_of(own), own.name
+    elif is_described_by_files(spec.architecture):
         path = weights_in(path)
         family, model = _described(spec, path), ""
     else:
@@ -50,7 +60,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         shuffle_weights(network, spec.shuffled)
 
     module = network.get_submodule(blueprint.tower).eval()
-    stem = 1 if loaded.reading["channels"] == 1 else stem_channels(module)
+    stem = 1 if loaded.reading["channels"] == 1 else blueprint.channels or stem_channels(module)
     contract = resolve_input(spec.input, blueprint.input, stem=stem)
     if spec.input is not None:
         check_takes(module, contract.preprocessing)
@@ -67,6 +77,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         weights=spec.weights,
         reading=loaded.reading,
         left_out=tuple(blueprint.layer_prefix + name for name in loaded.left_out),
+        origin={} if own is None else own.origin,
     )
     if keep_layers is not None:
         # Patterns are of the whole network: folding takes layers away.
@@ -92,8 +103,18 @@ def shuffle_weights(network: nn.Module, seed: int) -> None:
 
 
 def architectures() -> list[str]:
-    """Every architecture's name."""
-    return [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
+    """Every architecture's name, those of installed packages that are not allowed included."""
+    names = [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
+    return [*names, *(f"{OWN}/{name}" for name in own_names()), ONNX]
+
+
+def _find_own(spec: TargetSpec) -> InstalledArchitecture | None:
+    family, _, name = spec.architecture.partition("/")
+    return find_own(name, spec.packages) if family == OWN else None
+
+
+def _family_of(own: InstalledArchitecture) -> Family:
+    return Family(lambda: (own.name,), lambda _, weights, _given: own.draw(weights))
 
 
 def _described(spec: TargetSpec, weights: Path) -> Family:
@@ -124,10 +145,11 @@ def _find(architecture: str) -> tuple[Family, str]:
     if family is not None and model in family.models():
         return family, model
 
+    families = ", ".join((*FAMILIES, FAMILY, OWN, ONNX))
     near = get_close_matches(architecture, architectures(), n=5, cutoff=0.5)
     raise UnknownArchitecture(
         f"There is no architecture '{architecture[:120]}'.",
         field="architecture",
         value=architecture,
-        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {', '.join((*FAMILIES, FAMILY))}.",
+        remedy=f"Near matches: {', '.join(near)}." if near else f"Families: {families}.",
     )

@@ -37,6 +37,9 @@ class Blueprint:
     unused: Sequence[str] | None = None
     """Entries of the file that the library left aside, where it put the weights into the network itself."""
 
+    channels: int | None = None
+    """The channels that images must have, where its library says it; None for those of the first convolution."""
+
 
 @dataclass(frozen=True)
 class Family:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from service.domain.digests import digest_of_file
 from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
+from service.engine.architectures.onnx_targets import ONNX
 from service.engine.networks.protocols import TokenizedText
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import ANYWHERE, DataRoots
@@ -94,6 +95,13 @@ class ImageFeatures(nn.Module):
         """
         super().__init__()
         source = installed_file(spec.package, spec.file) if checkpoint is None else checkpoint
+        if trainable and spec.architecture == ONNX:
+            raise InvalidDissector(
+                "An ONNX network cannot be fitted: it has no gradients.",
+                field="architecture",
+                value=spec.architecture,
+                remedy="Give the network's weights and the architecture that they belong to.",
+            )
         target_spec = TargetSpec(source, spec.architecture, sha256, roots=roots)
         target = open_target(target_spec, device, keep_layers=None if trainable else spec.layers)
 

@@ -27,7 +27,7 @@ _WEIGHTS_ENTRIES = ("model", "state_dict")
 _GIVE_WEIGHTS = "Give a .safetensors file or a state dict saved by torch.save."
 _CONVERT = (
     "Where the file is trusted, open it there, save the weights alone with safetensors.torch.save_file(weights, path), "
-    "and register the new file."
+    "and register the new file; or export the network to ONNX and register that with the architecture 'onnx'."
 )
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, struct.error)
 """What a reader meets in a file that is not what its format says, besides what it looks for."""

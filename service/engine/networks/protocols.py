@@ -1,7 +1,7 @@
 """The two networks of a dissection, loaded and ready: the target and the dissector."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,6 +11,26 @@ from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
 from service.domain.weights_reading import WeightsReading
 from service.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReading:
+    """How a layer's output is to be read, where the network itself says it."""
+
+    unit_axis: int
+    """The axis of the units; 0 is that of the images."""
+
+    has_class: bool = False
+    """Whether the first token of [B, T, U] is a class token."""
+
+    registers: int = 0
+    """How many of the first tokens are of no patch."""
+
+
+def reading_of(module: nn.Module) -> OutputReading | None:
+    """How the output of a layer is to be read, where its module carries that as `output_reading`."""
+    reading = getattr(module, "output_reading", None)
+    return reading if isinstance(reading, OutputReading) else None
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,12 @@ class Target:
 
     left_out: tuple[str, ...] = ()
     """Layers that the file has no fitting weights for, with prefix. An identity takes their place."""
+
+    origin: Mapping[str, object] = field(default_factory=dict)
+    """What else decides the network: the package that built it with its version, files beside the weights file.
+
+    As JSON. Stored in manifests, and a part of content keys.
+    """
 
 
 @dataclass(frozen=True, slots=True)

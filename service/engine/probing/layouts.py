@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from service.engine.networks.efficientnet import EfficientNet
-from service.engine.networks.protocols import Target
+from service.engine.networks.protocols import Target, reading_of
 from service.engine.probing.listening import hooked
 from service.engine.probing.tokens import Tokens, tokens_of
 
@@ -209,6 +209,8 @@ def _has_proportions(space: tuple[int, int], height: int, width: int) -> bool:
 def _said_of(network: nn.Module, name: str) -> int | None:
     """What a module's class says of it, or that it is a part of our own EfficientNets."""
     module = network.get_submodule(name)
+    if reading_of(module) is not None:  # which puts its units behind the images, whatever made them
+        return UNITS_FIRST
     if any(isinstance(part, EfficientNet) for part in _around(network, name)):
         return UNITS_FIRST
     if any(_OF_TWO_DIMENSIONS.fullmatch(kind.__name__) for kind in type(module).__mro__) or isinstance(module, _FIRST):

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from service.domain.layers import canonical_layer
-from service.engine.networks.protocols import Target
+from service.engine.networks.protocols import Target, reading_of
 
 _CLASS_TOKEN = re.compile(r"(cls_token|class_token|class_embedding)(_?\d)?")
 _REGISTERS = {"reg_token", "register_tokens"}
@@ -51,7 +51,12 @@ def tokens_of(target: Target, layers: Iterable[str]) -> dict[str, Tokens | None]
             return None
         return Tokens(has_class=False, registers=0 if _WITHOUT_REGISTERS.search(layer) else registers)
 
-    return {layer: find(canonical_layer(layer).removeprefix(target.layer_prefix)) for layer in layers}
+    tokens = {}
+    for layer in layers:
+        name = canonical_layer(layer).removeprefix(target.layer_prefix)
+        reading = reading_of(network.get_submodule(name))
+        tokens[layer] = find(name) if reading is None else Tokens(reading.has_class, reading.registers)
+    return tokens
 
 
 def _has_class_token(holder: nn.Module, path: str, layer: str) -> bool:

@@ -1,0 +1,1 @@
+"""Networks in the ONNX format: read without running code, run by onnxruntime, their tensors seen as layers."""
