@@ -46,7 +46,6 @@ class Settings(BaseSettings):
     max_file_gb: int = Field(
         default=32, ge=1, le=4096, description="The largest checkpoint or dissector's folder (GB) that is read."
     )
-<<<<<<< HEAD
     source_hosts: str = Field(
         default="",
         description="Hosts that workers may fetch https:// sources from, comma-separated: names, `*.suffix`, "
@@ -58,11 +57,10 @@ class Settings(BaseSettings):
     )
     source_cache_gb: int = Field(
         default=64, ge=1, le=65_536, description="The most (GB) that the fetched files of a machine may take."
-=======
+    )
     architecture_packages: str = Field(
         default="",
         description="Installed packages, comma-separated, whose architectures (`own/<name>`) the worker may import.",
->>>>>>> nD
     )
     mlflow_webhook_secret: SecretStr = Field(
         default=SecretStr(""),

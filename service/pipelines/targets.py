@@ -11,7 +11,12 @@ from service.sources.uris import is_remote
 
 
 def target_of(
-    model: Resource, roots: DataRoots, fetched_files: Path, *, shuffled: int | None = None, packages: tuple[str, ...] = ()
+    model: Resource,
+    roots: DataRoots,
+    fetched_files: Path,
+    *,
+    shuffled: int | None = None,
+    packages: tuple[str, ...] = (),
 ) -> TargetSpec:
     """What is opened for a registered model.
 
