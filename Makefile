@@ -40,6 +40,7 @@ check: setup ## Formatting, lint, types, import direction, dependencies, docstri
 	$(BIN)/deptry $(PACKAGES)
 	$(BIN)/deptry --ignore DEP002,DEP004 $(PACKAGES) benchmarks checks tests website
 	$(BIN)/python -m checks.docstrings
+	$(BIN)/python -m checks.compatibility
 	$(BIN)/python -m website build/docs
 
 docs: setup ## Build the documentation as a website into build/docs; a warning is an error

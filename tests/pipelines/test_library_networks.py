@@ -59,6 +59,7 @@ def tokens(output: tuple[Tensor, ...]) -> Tensor:
     ],
     ids=["transformers Swin", "timm ConvNeXt"],
 )
+@pytest.mark.proves("architecture", "{}, registered and dissected by a worker")
 def test_top_images_are_those_of_a_hand_written_hook(
     sessions: Sessions,
     folder: Path,

@@ -104,6 +104,7 @@ def starting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WEBHOOK_CACHE_TTL": "0",
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
@@ -154,6 +155,7 @@ def registry_environment(monkeypatch: pytest.MonkeyPatch, starting_server: str) 
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
 
 
+@pytest.mark.proves("source", "models:/name/version, models:/name@alias, models:/m-id, runs:/, mlflow-artifacts:/")
 def test_what_a_registry_leads_to_is_fetched(logged: Logged, open_fetcher: OpenFetcher) -> None:
     artifacts = f"mlflow-artifacts:/0/{logged.run}/artifacts"
     beside = f"mlflow-artifacts:/0/models/{logged.both}/artifacts/extra_files/w.safetensors"
@@ -271,6 +273,7 @@ def audits(client: TestClient) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.mark.proves("source", "events of a real MLflow server, audit, tags written back")
 def test_a_version_and_its_alias_become_audits_whose_verdict_the_registry_then_shows(
     mlflow_server: str, client: TestClient, hospital: Hospital, sessions: Sessions, settings: Settings, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     resource.meta.client.close()
 
 
+@pytest.mark.proves("source", "s3://")
 def test_an_object_is_fetched_at_the_version_that_it_had(bucket: Any, open_fetcher: OpenFetcher) -> None:
     bucket.Versioning().enable()
     version = bucket.put_object(Key="a b/w.pt", Body=DATA).version_id

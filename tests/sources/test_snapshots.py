@@ -25,6 +25,7 @@ def snapshot(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("named", ["", "model.safetensors"])
+@pytest.mark.proves("source", "a snapshot of a Hugging Face cache")
 def test_the_weights_of_a_snapshot_are_a_checkpoint(snapshot: Path, sessions: Sessions, named: str) -> None:
     checkpoint = NamedCheckpoint(str(snapshot / named), "timm/resnet18")
     with transaction(sessions) as session:

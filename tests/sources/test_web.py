@@ -16,6 +16,7 @@ DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
+@pytest.mark.proves("source", "https://")
 def test_a_file_is_fetched_with_its_digest(web: str, answers: Answers, open_fetcher: OpenFetcher) -> None:
     answers["/v1/w.pt"] = (200, {"ETag": '"abc"'}, DATA)
     fetcher = open_fetcher()

@@ -128,6 +128,7 @@ def dissected(client: TestClient, target: str, layer: str) -> tuple[dict[str, An
     return job["manifest"], sorted((neuron["unit"], neuron["concept"]) for neuron in neurons)
 
 
+@pytest.mark.proves("architecture", "own and its ONNX export, through API and worker")
 def test_an_own_network_and_its_onnx_export_have_the_same_labels(
     client: TestClient, worker: None, folder: Path
 ) -> None:

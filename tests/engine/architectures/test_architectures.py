@@ -243,7 +243,9 @@ def test_classes_are_told_by_the_last_layer_whatever_the_order_of_the_file(model
         ("fcn_resnet50", ["backbone.layer4.2"], (520, 520)),
         ("ssdlite320_mobilenet_v3_large", ["backbone.features.0.12", "backbone.extra.0"], (320, 320)),
     ],
+    ids=["RetinaNet", "FCN", "SSDlite"],
 )
+@pytest.mark.proves("architecture", "torchvision detectors and segmenters, as backbone: {}")
 def test_networks_that_detect_and_segment_open_as_their_backbone(
     tmp_path: Path, model: str, layers: list[str], size: tuple[int, int]
 ) -> None:

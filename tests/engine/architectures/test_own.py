@@ -77,6 +77,7 @@ def refusal(weights: Path, name: str = "two_views", packages: tuple[str, ...] = 
 
 
 @pytest.mark.parametrize("named", ["ward-networks", "Ward_Networks", "ward.networks"])
+@pytest.mark.proves("architecture", "own, by an entry point, with arguments of its own")
 def test_a_network_of_two_views(module: str, weights: Path, named: str) -> None:
     target = opened(weights, packages=("other", named))
     assert (target.preprocessing.height, target.preprocessing.channels) == (32, 1)

@@ -88,6 +88,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Callable[[Tensor], Tensor]]] = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.proves("architecture", "transformers {}")
 def test_pooled_activations_equal_a_hand_written_hook(name: str, tmp_path: Path) -> None:
     build, pool = NETWORKS[name]
     torch.manual_seed(3)

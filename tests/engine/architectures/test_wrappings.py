@@ -164,6 +164,7 @@ WRAPPINGS: dict[str, tuple[Callable[[State], object], str, str]] = {
 
 
 @pytest.mark.parametrize(("wrap", "entry", "prefix"), WRAPPINGS.values(), ids=WRAPPINGS)
+@pytest.mark.proves("wrapping", "{}")
 def test_whatever_is_around_the_weights_is_found_out(
     tmp_path: Path, wrap: Callable[[State], object], entry: str, prefix: str
 ) -> None:
@@ -216,6 +217,7 @@ SEVERAL: dict[str, tuple[Callable[[], object], str | None, list[str]]] = {
 
 
 @pytest.mark.parametrize(("contents", "default", "names"), SEVERAL.values(), ids=SEVERAL)
+@pytest.mark.proves("wrapping", "several sets of weights: {}")
 def test_several_sets_are_listed_and_each_can_be_chosen(
     tmp_path: Path, contents: Callable[[], object], default: str | None, names: list[str]
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_whole_network_is_refused_and_the_remedy_opens(tmp_path: Path) -> None
             assert_is(open_target(TargetSpec(weights, f"timm/{NAME}"), CPU), network())
 
 
+@pytest.mark.proves("wrapping", "without num_batches_tracked")
 def test_the_counts_of_batches_are_not_needed(tmp_path: Path) -> None:
     weights = {key: value for key, value in state().items() if not key.endswith("num_batches_tracked")}
     target = opened(tmp_path, weights)
@@ -291,6 +294,7 @@ def headless(weights: State, head: str) -> dict[str, Tensor]:
     ],
     ids=["none", "another width", "several layers", "another name"],
 )
+@pytest.mark.proves("wrapping", "a foreign head: {}")
 def test_a_foreign_head_is_left_out_and_the_layers_before_it_are_there(tmp_path: Path, head: dict[str, Tensor]) -> None:
     target = opened(tmp_path, {**headless(state(), "fc"), **head})
     whole = opened(tmp_path, state())
@@ -334,6 +338,7 @@ def test_weights_of_a_deeper_network_are_refused(tmp_path: Path, key: str) -> No
         opened(tmp_path, {**state(), key: torch.zeros(3, 3)})
 
 
+@pytest.mark.proves("wrapping", "names of old releases: DenseNet")
 def test_densenet_opens_under_its_published_names(tmp_path: Path) -> None:
     torch.manual_seed(1)
     tuned = torchvision.models.densenet121(weights=None, num_classes=3).eval()
@@ -347,6 +352,7 @@ def test_densenet_opens_under_its_published_names(tmp_path: Path) -> None:
     assert reading_of(target)["renamed"]["count"] > 500
 
 
+@pytest.mark.proves("wrapping", "names of old releases: Swin")
 def test_swin_opens_under_its_old_names(tmp_path: Path) -> None:
     torch.manual_seed(1)
     tuned = timm.create_model("swin_tiny_patch4_window7_224", num_classes=3).eval()
@@ -383,6 +389,7 @@ def test_clip_positions_are_resized_as_open_clip_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", [f"timm/{NAME}", "torchvision/resnet18", "timm/test_vit"])
+@pytest.mark.proves("wrapping", "a first convolution of one channel: {}")
 def test_a_first_convolution_with_one_channel_sees_the_grey_plane(tmp_path: Path, architecture: str) -> None:
     family, model = architecture.split("/")
     torch.manual_seed(1)

@@ -106,6 +106,7 @@ Expected = Callable[[Path, int], tuple[Tensor, Tensor]]
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("side", [32, 96])
+@pytest.mark.proves("dissector", "a folder as its library writes it: image side {}")
 def test_a_folder_embeds_as_its_library_does(tmp_path: Path, layout: Expected, side: int) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -120,6 +121,7 @@ def test_a_folder_embeds_as_its_library_does(tmp_path: Path, layout: Expected, s
     assert any("The folder has no dissector.json" in note for note in dissector.notes)
 
 
+@pytest.mark.proves("dissector", "BiomedCLIP's folder without a configuration of its text tower")
 def test_biomed_clip_opens_as_it_is_published_and_says_what_was_concluded(tmp_path: Path) -> None:
     folders.biomed_clip(tmp_path)
     dissector = opened(tmp_path)

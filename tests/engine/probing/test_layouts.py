@@ -119,6 +119,7 @@ def pooled(target: Target, images: Tensor, layers: list[str], pooling: Pooling =
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 64)], ids=["square", "high"])
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.proves("architecture", "{}")
 def test_pooled_activations_equal_a_hand_written_hook(name: str, height: int, width: int) -> None:
     build, pools = NETWORKS[name]
     torch.manual_seed(3)

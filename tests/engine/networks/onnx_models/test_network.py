@@ -57,6 +57,7 @@ def small(name: str) -> nn.Module:
     ],
     ids=["resnet", "vit", "convnext"],
 )
+@pytest.mark.proves("architecture", "ONNX export: {}")
 def test_pooled_activations_are_those_of_torch(tmp_path: Path, name: str, blocks: tuple[str, ...], kept: slice) -> None:
     network = small(name)
     ours = Target(network, "timm/" + name, CONTRACT, "0" * 64)
