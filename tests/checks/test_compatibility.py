@@ -39,10 +39,11 @@ def test_each_case_of_a_test_is_a_row(tests_file: Path) -> None:
     }
 
 
-def test_tests_that_cannot_be_collected_make_no_page(tests_file: Path) -> None:
-    tests_file.write_text("import no_such_module_at_all")
+def test_tests_that_cannot_be_collected_make_no_page(tmp_path: Path) -> None:
+    broken = tmp_path / "test_broken.py"
+    broken.write_text("import no_such_module_at_all")
     with pytest.raises(ValueError, match="no_such_module_at_all"):
-        collect([tests_file])
+        collect([broken])
 
 
 def test_the_page_has_every_table_and_each_row_in_its_own() -> None:
