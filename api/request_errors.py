@@ -105,9 +105,8 @@ def _wrong_field(fault: _Fault) -> WrongField:
             return _of_discriminator(fault, context)
 
     forms = list(dict.fromkeys(expected_of(form["type"], form.get("ctx") or {}) for form in fault.errors))
-    if len(forms) > 1:
-        forms = [form.replace(" or ", ", ") for form in forms]
-    expected = " or ".join(forms)
+    *first, last = " or ".join(forms).split(" or ")
+    expected = f"{', '.join(first)} or {last}" if first else last
     name = "The body" if field == "body" else field
     return WrongField(field, f"{name} must be {expected}.", f"Send {expected}.", _shown(fault))
 

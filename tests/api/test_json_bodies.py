@@ -134,7 +134,7 @@ def test_policies_in_yaml_have_the_same_bounds(client: TestClient, text: str, hi
 @pytest.mark.parametrize(
     ("method", "path", "body", "field", "remedy"),
     [
-        ("POST", "/jobs", {"layers": "blocks.1"}, "layers", "Send a list or 'all'."),
+        ("POST", "/jobs", {"layers": "blocks.1"}, "layers", "Send a list, 'all' or 'stages'."),
         ("POST", "/jobs", {"layers": [1]}, "layers.0", "Send a text."),
         ("POST", "/jobs", {"target": {"checkpoint": "/x"}}, "target.architecture", "Send it."),
         ("POST", "/jobs", {"target": 7}, "target", "Send a text or an object."),

@@ -65,6 +65,7 @@ class HashingRunner:
                 "evidence": None,
                 "dissector": {"digest": "0"},
                 "concept_set": "0",
+                "method": request.options.method.as_dict(),
                 "device": "none",
             },
             "regions": {},

@@ -51,6 +51,7 @@ def test_what_is_in_use_is_not_removed(tmp_path: Path) -> None:
             keep(SourceCache(tmp_path, 2 * SIZE), number)
         assert held is not None
         assert held.read_bytes() == data(0)
+    os.utime(cache.path(digest(0)), (0, 0))
     keep(cache, 4)
     keep(cache, 5)
     assert not there(cache, 0)
