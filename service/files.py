@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 from service.config import Settings
-from service.errors import InvalidInput
+from service.errors import FileOutOfReach, InvalidInput
 
 _GB = 1 << 30
 
@@ -205,6 +205,17 @@ def remedy_for(error: Exception, otherwise: str) -> str:
     if isinstance(error, TooLargeForService):
         return "Name the right file or folder, or ask an administrator to raise MAX_FILE_GB."
     return otherwise
+
+
+def out_of_reach(what: str, error: OSError, *, field: str, value: object = None) -> FileOutOfReach:
+    """What to raise where not the file is to blame, but the disk, the machine or who writes to it.
+
+    what: the file as it reads in a sentence, for example `weights file`.
+    """
+    remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
+    if isinstance(error, WrittenMeanwhile):
+        remedy = "Leave it alone while it is read, and try again."
+    return FileOutOfReach(f"The {what} cannot be read now: {error.strerror}.", field=field, value=value, remedy=remedy)
 
 
 class FileVersion(NamedTuple):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from service.errors import FileOutOfReach, InvalidManifest
-from service.files import ANYWHERE, DataRoots, is_lasting
+from service.errors import InvalidManifest
+from service.files import ANYWHERE, DataRoots, is_lasting, out_of_reach
 from service.probes.json_list import KeyTwice, NotAList, TooLong, list_entries, without_repeats
 
 Row = dict[str, str]
@@ -54,11 +54,7 @@ def read_rows(path: Path, roots: DataRoots = ANYWHERE) -> Iterator[Row]:
         ) from None
     except OSError as error:
         if not is_lasting(error):
-            raise FileOutOfReach(
-                f"The manifest cannot be read now: {error.strerror}.",
-                field="manifest",
-                remedy="Check the disk that it is on, and this machine's memory and limits on open files.",
-            ) from None
+            raise out_of_reach("manifest", error, field="manifest") from None
         raise InvalidManifest(
             f"The manifest cannot be opened: {error.strerror}.",
             field="manifest",

@@ -24,11 +24,11 @@ from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
 from service.domain.specs import model_spec
 from service.errors import Conflict, DigestMismatch, DissectError, NotFetched, NotFound, NotMeasured, Unavailable
-from service.files import DataRoots, is_lasting, remedy_for
+from service.files import DataRoots, is_lasting, out_of_reach, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.sources.uris import is_remote
 from service.usecases.audit_alerts import tell_of_audit
-from service.usecases.files import digest_key, out_of_reach
+from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy

@@ -7,8 +7,8 @@ from typing import TypeVar
 from urllib.parse import unquote, urlparse
 
 from service.domain.digests import digest_of_file
-from service.errors import FileOutOfReach, InvalidInput
-from service.files import DataRoots, WrittenMeanwhile, is_lasting, remedy_for
+from service.errors import InvalidInput
+from service.files import DataRoots, is_lasting, out_of_reach, remedy_for
 from service.usecases.readings import AT_ONCE, Key, Readings
 
 Result = TypeVar("Result")
@@ -88,14 +88,6 @@ def read_located(read: Callable[[], Result], *, field: str, value: str) -> Resul
             value=value,
             remedy=remedy_for(error, "Name a file or folder that this machine can read."),
         ) from None
-
-
-def out_of_reach(what: str, error: OSError, *, field: str, value: str) -> FileOutOfReach:
-    """What to raise where not the file is to blame, but the disk, the machine or who writes to it."""
-    remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
-    if isinstance(error, WrittenMeanwhile):
-        remedy = "Leave it alone while it is read, and try again."
-    return FileOutOfReach(f"The {what} cannot be read now: {error.strerror}.", field=field, value=value, remedy=remedy)
 
 
 def _nothing(uri: str, field: str) -> InvalidInput:

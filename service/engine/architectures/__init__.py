@@ -24,7 +24,7 @@ from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
 from service.engine.probing.listing import choose_layers
 from service.errors import DigestMismatch, InvalidCheckpoint, UnknownArchitecture
-from service.files import remedy_for
+from service.files import is_lasting, out_of_reach, remedy_for
 
 FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
 
@@ -122,6 +122,8 @@ def _described(spec: TargetSpec, weights: Path) -> Family:
     try:
         descriptions, digest = read_descriptions(weights, spec.roots)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and not is_lasting(error):
+            raise out_of_reach("description beside the weights", error, field="checkpoint", value=weights) from error
         raise InvalidCheckpoint(
             "The files beside the weights cannot be read.",
             field="checkpoint",

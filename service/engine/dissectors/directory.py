@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from service.domain.digests import TooManyFiles, digest_of, digests_in_directory, places_of
+from service.domain.digests import digest_of, digests_in_directory, places_of
 from service.domain.json_text import parse_json
 from service.domain.json_values import JsonObject
 from service.domain.models import DissectorSpec
 from service.domain.preprocessing import Preprocessing
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
-from service.errors import DigestMismatch, FileOutOfReach, InvalidDissector, InvalidInput
-from service.files import DataRoots, TooLarge, WrittenMeanwhile, is_lasting, remedy_for
+from service.errors import DigestMismatch, InvalidDissector, InvalidInput
+from service.files import DataRoots, TooLarge, is_lasting, out_of_reach, remedy_for
 
 CONFIG = "dissector.json"
 
@@ -44,8 +44,8 @@ class DissectorFolder:
             path = spec.path.resolve()
             return cls(path, digests_in_directory(path, spec.roots), spec.roots.most)
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and _may_pass(error):
-                raise _out_of_reach("The dissector's directory", spec.path, error) from error
+            if isinstance(error, OSError) and not is_lasting(error):
+                raise out_of_reach("dissector's directory", error, field="dissector", value=spec.path) from error
             reason = error.strerror if isinstance(error, OSError) else "it is not a path"
             raise InvalidDissector(
                 f"The dissector's directory cannot be used: {reason}.",
@@ -85,8 +85,9 @@ class DissectorFolder:
                 remedy=remedy_for(error, "Replace it with the right file."),
             ) from error
         except OSError as error:
-            if _may_pass(error):
-                raise _out_of_reach(f"The dissector's file '{name}'", self.path / name, error) from error
+            if not is_lasting(error):
+                what = f"dissector's file '{name}'"
+                raise out_of_reach(what, error, field="dissector", value=self.path / name) from error
             raise self._missing(name) from error
 
         if hashlib.sha256(content).hexdigest() != self.sha256[name]:
@@ -183,20 +184,6 @@ class DissectorFolder:
             value=name,
             remedy="Copy the whole directory again.",
         )
-
-
-def _may_pass(error: OSError) -> bool:
-    return not (is_lasting(error) or isinstance(error, TooManyFiles))
-
-
-def _out_of_reach(subject: str, path: Path, error: OSError) -> FileOutOfReach:
-    if isinstance(error, WrittenMeanwhile):
-        remedy = "Try again when no other process writes to the directory."
-    else:
-        remedy = "Check the disk that it is on, and this machine's memory and limits on open files; then try again."
-    return FileOutOfReach(
-        f"{subject} cannot be read now: {error.strerror}.", field="dissector", value=path, remedy=remedy
-    )
 
 
 def check_image_size(contract: Preprocessing) -> None:

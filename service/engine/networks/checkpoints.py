@@ -20,7 +20,7 @@ from service.engine.weights.safetensors_file import looks_like_safetensors, read
 from service.engine.weights.sets import WHOLE_FILE, FoundSet, find_sets, whole_object_in
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, remedy_for
+from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, out_of_reach, remedy_for
 
 _PICKLE = b"\x80"
 _WEIGHTS_ENTRIES = ("model", "state_dict")
@@ -117,13 +117,7 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
         raise _as_error(Changed(), path) from error
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and not is_lasting(error):
-            raise FileOutOfReach(
-                f"The weights file cannot be read now: {error.strerror}.",
-                field="checkpoint",
-                value=path,
-                remedy="Check the disk that it is on, and this machine's memory and limits on open files; "
-                "then try again.",
-            ) from error
+            raise out_of_reach("weights file", error, field="checkpoint", value=path) from error
         reason = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise InvalidCheckpoint(
             f"The weights file cannot be read: {reason}.",

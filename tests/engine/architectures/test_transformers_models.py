@@ -1,6 +1,8 @@
 """Folders of transformers open without a network, and their layers pool as hooks written for them do."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
 from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import list_layers
-from service.errors import DigestMismatch, DissectError, InvalidCheckpoint
+from service.errors import DigestMismatch, DissectError, FileOutOfReach, InvalidCheckpoint
+from service.files import DataRoots
 
 CPU = torch.device("cpu")
 SIDE = 32
@@ -178,6 +181,21 @@ def test_other_descriptions_than_were_registered_are_refused(tmp_path: Path) -> 
     folder = saved(vit(), tmp_path)
     with pytest.raises(DigestMismatch, match=r"config\.json"):
         open_target(TargetSpec(folder, "transformers/any", described_by="0" * 64), CPU)
+
+
+class FailingDescriptions(DataRoots):
+    """A disk that fails beside the weights."""
+
+    def open(self, path: Path, *, most: int | None = None) -> Any:
+        if path.suffix == ".json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().open(path, most=most)
+
+
+def test_a_disk_that_fails_does_not_blame_the_descriptions(tmp_path: Path) -> None:
+    folder = saved(vit(), tmp_path)
+    with pytest.raises(FileOutOfReach, match="cannot be read now: Input/output error"):
+        open_target(TargetSpec(folder, "transformers/any", roots=FailingDescriptions()), CPU)
 
 
 def test_errors_are_of_our_own_tree() -> None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from service.engine.networks.onnx_models.faults import needed, refused
 from service.errors import DigestMismatch
-from service.files import DataRoots, FileVersion, OutsideRoots, WrittenMeanwhile, is_lasting, remedy_for
+from service.files import DataRoots, FileVersion, OutsideRoots, WrittenMeanwhile, is_lasting, out_of_reach, remedy_for
 
 Model = Any
 """An `onnx.ModelProto`; onnx itself is loaded only where a file is opened."""
@@ -107,13 +107,13 @@ def _content(path: Path, named: Path, roots: DataRoots) -> bytes:
             "Put it, and what it links to, into its model's folder inside DATA_ROOTS.",
         ) from error
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and not is_lasting(error) and not isinstance(error, WrittenMeanwhile):
-            raise
+        if isinstance(error, OSError) and not is_lasting(error):
+            raise out_of_reach(f"file {path.name}", error, field="checkpoint", value=named) from error
         reason = error.strerror if isinstance(error, OSError) else "it is not a path"
         raise refused(
             named,
             f"The file {path.name} cannot be read: {reason}.",
-            remedy_for(error, "Name a regular file of at most 2 GB that no other process writes to."),
+            remedy_for(error, "Name a regular file of at most 2 GB."),
         ) from error
 
 

@@ -1,5 +1,7 @@
 """ONNX files that cannot be used: each says what is wrong with which file, and what helps."""
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from service.domain.models import TargetSpec
 from service.engine.architectures import open_target
 from service.engine.networks.protocols import Target
 from service.engine.probing.hooks import pooled_layers
-from service.errors import DigestMismatch, InvalidCheckpoint, InvalidInput
+from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, InvalidInput
 from service.files import DataRoots
 from tests.engine.onnx_files import conv_weights, move_out, write_graph
 
@@ -184,6 +186,15 @@ def test_data_that_is_cut_short(tmp_path: Path) -> None:
 def test_another_digest_than_promised(tmp_path: Path) -> None:
     with pytest.raises(DigestMismatch, match="SHA-256"):
         opened(write_graph(tmp_path / "network.onnx"), sha256="0" * 64)
+
+
+def test_a_disk_that_fails_does_not_blame_the_file(tmp_path: Path) -> None:
+    class FailingRoots(DataRoots):
+        def open(self, path: Path, *, most: int | None = None) -> Any:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(FileOutOfReach, match="cannot be read now: Input/output error"):
+        opened(tmp_path / "w.onnx", roots=FailingRoots())
 
 
 def test_too_large_for_the_service(tmp_path: Path) -> None:
