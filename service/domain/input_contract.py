@@ -4,7 +4,6 @@ The rest of a contract that somebody gives in part comes from the library; of a 
 are those that there have always been, so that results stay what they were.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -172,7 +171,8 @@ def _for_channels(name: str, numbers: tuple[float, ...], channels: int) -> tuple
     if len(numbers) == 1:
         return numbers * channels
     if len(numbers) != channels:
-        _refuse(name, list(numbers), f"has {len(numbers)} numbers", f"Give 1 number, or {channels}, one a channel.")
+        remedy = "Give 1 number." if channels == 1 else f"Give 1 number, or {channels}, one for each channel."
+        _refuse(name, list(numbers), f"has {len(numbers)} numbers", remedy)
     return numbers
 
 
@@ -217,14 +217,14 @@ def _check_together(given: GivenInput) -> None:
 
 def _side(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not LEAST_SIDE <= value <= GREATEST_SIDE:
-        _refuse(name, value, "is no size", f"Give a whole number of pixels, {LEAST_SIDE} to {GREATEST_SIDE}.")
+        _refuse(name, value, "is not a valid size", f"Give a whole number of pixels, {LEAST_SIDE} to {GREATEST_SIDE}.")
     return value
 
 
 def _channel_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or value not in _CHANNELS:
-        _refuse(name, value, "cannot be", "Give 1 or 3.")
-    return int(str(value))
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _CHANNELS:
+        _refuse(name, value, "is not a valid number of channels", "Give 1 or 3.")
+    return value
 
 
 def _flag(name: str, value: object) -> bool:
@@ -253,15 +253,15 @@ def _pad_side(name: str, value: object) -> object:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(name, value, "is not a number", "Give a number.")
-    if not math.isfinite(value) or abs(value) > _GREATEST_NUMBER:
-        _refuse(name, value, "is too large", f"Give a number between {-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}.")
+    if not -_GREATEST_NUMBER <= value <= _GREATEST_NUMBER:  # NaN neither; an int may be too long for a float
+        _refuse(name, value, "is out of range", f"Give a number between {-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}.")
     return float(value)
 
 
 def _numbers(name: str, value: object) -> tuple[float, ...]:
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if len(listed) not in _CHANNELS:
-        _refuse(name, value, f"has {len(listed)} numbers", "Give 1 number, or 3, one a channel.")
+        _refuse(name, value, f"has {len(listed)} numbers", "Give 1 number, or 3, one for each channel.")
     return tuple(_number(name, number) for number in listed)
 
 

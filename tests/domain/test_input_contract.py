@@ -114,7 +114,11 @@ def test_null_is_not_given() -> None:
         ({"mean": []}, "input.mean", "1 number, or 3"),
         ({"mean": float("nan")}, "input.mean", "between"),
         ({"mean": [0.1, None, 0.2]}, "input.mean", "number"),
-        ({"channels": 1, "mean": [0.1, 0.2, 0.3]}, "input.mean", "Give 1 number, or 1"),
+        ({"channels": 1, "mean": [0.1, 0.2, 0.3]}, "input.mean", "Give 1 number."),
+        ({"channels": 3.0}, "input.channels", "Give 1 or 3"),
+        ({"mean": 10**400}, "input.mean", "between"),
+        ({"scale": "range", "range_low": -(10**400), "range_high": 1}, "input.range_low", "between"),
+        ({"mean": float("-inf")}, "input.mean", "between"),
     ],
 )
 def test_what_makes_no_contract_is_refused_by_name(values: dict[str, Any], field: str, remedy: str) -> None:
