@@ -254,7 +254,8 @@ def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(name, value, "is not a number", "Give a number.")
     if not -_GREATEST_NUMBER <= value <= _GREATEST_NUMBER:  # NaN neither; an int may be too long for a float
-        _refuse(name, value, "is out of range", f"Give a number between {-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}.")
+        bounds = f"{-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}"
+        _refuse(name, value, "is out of range", f"Give a number between {bounds}.")
     return float(value)
 
 
