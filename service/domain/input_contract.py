@@ -179,18 +179,26 @@ def _for_channels(name: str, numbers: tuple[float, ...], channels: int) -> tuple
 _TRAINED = ("height", "width", "mean", "std")
 """What a network's training decides, and what nothing in its weights says."""
 
+_WITHOUT_WINDOW = (
+    "The window is `voi`: DICOM images whose header has neither a VOI lookup table nor a window are shown as with "
+    "`stored`, and they are not counted."
+)
+
 
 def _warnings(given: GivenInput, said: LibraryInput) -> tuple[str, ...]:
+    warnings = []
     left_out = [name for name in _TRAINED if getattr(given, name) is None]
-    if not said.general_purpose or not left_out:
-        return ()
+    if said.general_purpose and left_out:
+        words = " and ".join(filter(None, [", ".join(left_out[:-1]), left_out[-1]]))
+        warnings.append(
+            f"How images reach this network was not given in full: {words} are what {said.library} has for "
+            "photographs. A network that was trained on mammograms with other values is not shown what it knows. "
+            f"Register it with `input`, giving {words} as in its training (for example from its training script)."
+        )
 
-    words = " and ".join(filter(None, [", ".join(left_out[:-1]), left_out[-1]]))
-    return (
-        f"How images reach this network was not given in full: {words} are what {said.library} has for photographs. "
-        f"A network that was trained on mammograms with other values is not shown what it knows. "
-        f"Register it with `input`, giving {words} as in its training (for example from its training script).",
-    )
+    if given.window == "voi":
+        warnings.append(_WITHOUT_WINDOW)
+    return tuple(warnings)
 
 
 def _check_together(given: GivenInput) -> None:

@@ -36,7 +36,11 @@ def test_a_whole_contract_is_what_was_given() -> None:
     contract = resolve_input(given, GENERAL, stem=3)
     assert set(contract.origins.values()) == {"given"}
     assert {name: entry["value"] for name, entry in contract.entries().items()} == WHOLE
-    assert contract.warnings == ()
+
+    (warning,) = contract.warnings
+    assert "neither a VOI lookup table nor a window are shown as with `stored`" in warning
+    stored = resolve_input(given_input({**WHOLE, "window": "stored"}), GENERAL, stem=3)
+    assert stored.warnings == ()
 
 
 def test_nothing_given_stays_what_it_was_and_is_warned_of() -> None:
