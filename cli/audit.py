@@ -21,6 +21,7 @@ from service.errors import InvalidInput, Unavailable
 from service.exits import ExitStatus
 
 _POLL_S = 1.0
+_AS_IN_USE = "as in the version in use, if that has the same architecture"
 
 
 def audit(
@@ -34,10 +35,10 @@ def audit(
     sha256: Annotated[str | None, typer.Option(help="The digest that the checkpoint must have.")] = None,
     input_values: Annotated[
         list[str] | None,
-        typer.Option("--input", help=f"{input_options.HELP} Default: that of the version in use."),
+        typer.Option("--input", help=f"{input_options.HELP} Default: {_AS_IN_USE}."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Which of the checkpoint's sets of weights; default: as in the version in use.")
+        str | None, typer.Option(help=f"Which of the checkpoint's sets of weights; default: {_AS_IN_USE}.")
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The most seconds to wait.")] = 6 * 3600.0,
@@ -130,20 +131,17 @@ def _target(
     given: GivenInput | None,
     weights: str | None,
 ) -> StoredJson:
+    name = client.get(path_of("deployments", deployment))["target"]
+    in_use = client.get(path_of("models", name))["spec"]
+
     target: StoredJson = {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
+    if architecture in {None, in_use["architecture"]}:
+        target |= {field: in_use[field] for field in ("architecture", "input", "weights") if field in in_use}
+
     if given is not None:
         target["input"] = given.as_dict()
-
     if weights is not None:
         target["weights"] = weights
-
-    if architecture is None:
-        name = client.get(path_of("deployments", deployment))["target"]
-        in_use = client.get(path_of("models", name))["spec"]
-        target["architecture"] = in_use["architecture"]
-        for field in ("input", "weights"):
-            if field in in_use:
-                target.setdefault(field, in_use[field])
     return target
 
 

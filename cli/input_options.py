@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cli.documents import read_document
 from service.domain.input_contract import GivenInput, given_input
 from service.errors import InvalidInput
+from service.plain_yaml import parse_yaml
 
 HELP = (
     "How images reach the target: name=value, as in height=384 or mean=0.5,0.25,0.125, or a .yaml or .json file; "
@@ -66,15 +65,17 @@ def _values(option: str) -> dict[str, object]:
 
 
 def _parsed(text: str, option: str) -> Any:
+    return _with_numbers(parse_yaml(text, "input", value=option, remedy="Write it as in YAML or JSON."))
+
+
+def _with_numbers(value: Any) -> Any:
+    """The value with numbers in place of texts such as 1e-06, which JSON and people write and YAML takes for texts."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(entry) for entry in value]
+
     try:
-        if "&" in text or "*" in text:  # no value needs an anchor, and a few bytes of them can become gigabytes
-            raise ValueError
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise InvalidInput(
-            "The value cannot be read.", field="input", value=option, remedy="Write it as in YAML or JSON."
-        ) from None
-    try:
-        return float(value) if isinstance(value, str) else value  # to YAML, 1e-3 is a text
+        return float(value) if isinstance(value, str) else value
     except ValueError:
         return value

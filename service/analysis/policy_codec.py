@@ -3,7 +3,6 @@
 from difflib import get_close_matches
 from typing import get_args
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -11,37 +10,17 @@ from service.domain.json_text import check_values
 from service.domain.json_values import StoredJson
 from service.domain.policies import Policy, Rule
 from service.errors import InvalidPolicy
+from service.plain_yaml import parse_yaml
 from service.wrong_values import expected_of
 
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
 _KINDS = tuple(kind.__dataclass_fields__["rule"].default for kind in get_args(get_args(Rule)[0]))
-_MALFORMED = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What PyYAML raises: its own errors, and those of malformed numbers, dates or truth values and of deep nesting."""
-
 _REMEDY = "GET /policies/schema has the schema, docs/audits.md an example."
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """A loader without aliases: with them a text of some hundred bytes stands for a document of any size."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node, unless it repeats another."""
-        if self.check_event(yaml.AliasEvent):
-            raise InvalidPolicy(
-                "The policy refers to a part of itself.", field="policy", remedy="Write the part again."
-            )
-        return super().compose_node(parent, index)
 
 
 def parse_policy(content: str) -> Policy:
     """A policy from YAML, of which JSON is a part. Raises InvalidPolicy."""
-    try:
-        document = yaml.load(content, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except _MALFORMED as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        raise InvalidPolicy(f"The policy is not valid YAML{where}.", field="policy", remedy=_REMEDY) from None
-
+    document = parse_yaml(content, "policy", remedy=_REMEDY, error=InvalidPolicy)
     check_values(document, "policy", within="policy")
     return policy_from(document)
 

@@ -4,7 +4,6 @@ The rest of a contract that somebody gives in part comes from the library; of a 
 are those that there have always been, so that results stay what they were.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -172,25 +171,34 @@ def _for_channels(name: str, numbers: tuple[float, ...], channels: int) -> tuple
     if len(numbers) == 1:
         return numbers * channels
     if len(numbers) != channels:
-        _refuse(name, list(numbers), f"has {len(numbers)} numbers", f"Give 1 number, or {channels}, one a channel.")
+        remedy = "Give 1 number." if channels == 1 else f"Give 1 number, or {channels}, one for each channel."
+        _refuse(name, list(numbers), f"has {len(numbers)} numbers", remedy)
     return numbers
 
 
 _TRAINED = ("height", "width", "mean", "std")
 """What a network's training decides, and what nothing in its weights says."""
 
+_WITHOUT_WINDOW = (
+    "The window is `voi`: DICOM images whose header has neither a VOI lookup table nor a window are shown as with "
+    "`stored`, and they are not counted."
+)
+
 
 def _warnings(given: GivenInput, said: LibraryInput) -> tuple[str, ...]:
+    warnings = []
     left_out = [name for name in _TRAINED if getattr(given, name) is None]
-    if not said.general_purpose or not left_out:
-        return ()
+    if said.general_purpose and left_out:
+        words = " and ".join(filter(None, [", ".join(left_out[:-1]), left_out[-1]]))
+        warnings.append(
+            f"How images reach this network was not given in full: {words} are what {said.library} has for "
+            "photographs. A network that was trained on mammograms with other values is not shown what it knows. "
+            f"Register it with `input`, giving {words} as in its training (for example from its training script)."
+        )
 
-    words = " and ".join(filter(None, [", ".join(left_out[:-1]), left_out[-1]]))
-    return (
-        f"How images reach this network was not given in full: {words} are what {said.library} has for photographs. "
-        f"A network that was trained on mammograms with other values is not shown what it knows. "
-        f"Register it with `input`, giving {words} as in its training (for example from its training script).",
-    )
+    if given.window == "voi":
+        warnings.append(_WITHOUT_WINDOW)
+    return tuple(warnings)
 
 
 def _check_together(given: GivenInput) -> None:
@@ -217,14 +225,14 @@ def _check_together(given: GivenInput) -> None:
 
 def _side(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not LEAST_SIDE <= value <= GREATEST_SIDE:
-        _refuse(name, value, "is no size", f"Give a whole number of pixels, {LEAST_SIDE} to {GREATEST_SIDE}.")
+        _refuse(name, value, "is not a valid size", f"Give a whole number of pixels, {LEAST_SIDE} to {GREATEST_SIDE}.")
     return value
 
 
 def _channel_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or value not in _CHANNELS:
-        _refuse(name, value, "cannot be", "Give 1 or 3.")
-    return int(str(value))
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _CHANNELS:
+        _refuse(name, value, "is not a valid number of channels", "Give 1 or 3.")
+    return value
 
 
 def _flag(name: str, value: object) -> bool:
@@ -253,15 +261,16 @@ def _pad_side(name: str, value: object) -> object:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(name, value, "is not a number", "Give a number.")
-    if not math.isfinite(value) or abs(value) > _GREATEST_NUMBER:
-        _refuse(name, value, "is too large", f"Give a number between {-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}.")
+    if not -_GREATEST_NUMBER <= value <= _GREATEST_NUMBER:  # NaN neither; an int may be too long for a float
+        bounds = f"{-_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}"
+        _refuse(name, value, "is out of range", f"Give a number between {bounds}.")
     return float(value)
 
 
 def _numbers(name: str, value: object) -> tuple[float, ...]:
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if len(listed) not in _CHANNELS:
-        _refuse(name, value, f"has {len(listed)} numbers", "Give 1 number, or 3, one a channel.")
+        _refuse(name, value, f"has {len(listed)} numbers", "Give 1 number, or 3, one for each channel.")
     return tuple(_number(name, number) for number in listed)
 
 

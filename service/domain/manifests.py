@@ -42,11 +42,13 @@ class TargetEntry(TypedDict, total=False):
 
     source: SourceEntry
     """Only where the weights were fetched."""
+
     input: InputEntries
     """How images reach it: every field with where its value is from."""
 
     warnings: list[str]
     """What is to be known of that."""
+
     weights: WeightsReading
     """Which weights of the file they are, and how they were read."""
 

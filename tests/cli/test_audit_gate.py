@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -94,6 +95,42 @@ def test_without_waiting_it_is_an_error_that_the_audit_could_not_begin(
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == status
     assert ("NO VERDICT: The dissection failed." in result.output) == (status is ExitStatus.ERROR)
+
+
+IN_USE = {"architecture": "timm/resnet18", "input": {"height": 96, "window": "voi"}, "weights": "state_dict_ema"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], IN_USE),
+        (["--architecture", "timm/resnet18"], IN_USE),
+        (["--input", "height=64"], {**IN_USE, "input": {"height": 64}}),
+        (["--weights", "state_dict"], {**IN_USE, "weights": "state_dict"}),
+        (["--architecture", "timm/resnet50"], {"architecture": "timm/resnet50"}),
+        (
+            ["--architecture", "timm/resnet50", "--input", "height=64", "--weights", "model"],
+            {"architecture": "timm/resnet50", "input": {"height": 64}, "weights": "model"},
+        ),
+    ],
+)
+def test_a_candidate_is_read_as_the_version_in_use_unless_the_options_say_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], expected: dict[str, Any]
+) -> None:
+    answers = {"/deployments/east": {"target": "target@1"}, "/models/target@1": {"spec": IN_USE}}
+    posted: list[dict[str, Any]] = []
+
+    def post(_: ServiceClient, __: str, body: dict[str, Any]) -> dict[str, Any]:
+        posted.append(body["target"])
+        return {**judged("pass"), "target": "target@2", "policy": "lenient@1", "finished_at": None}
+
+    monkeypatch.setattr(ServiceClient, "get", lambda _, path: answers[unquote(path)])
+    monkeypatch.setattr(ServiceClient, "post", post)
+    (tmp_path / "key").write_text("key")
+    command = ["audit", "--deployment", "east", "--checkpoint", "new.pth", "--no-wait"]
+    result = CliRunner().invoke(app, [*command, "--api-key-file", str(tmp_path / "key"), *options])
+    assert result.exit_code == 0, result.output
+    assert posted == [{"checkpoint": "new.pth", "sha256": None, **expected}]
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ def test_no_option_gives_nothing_and_an_empty_file_leaves_it_to_the_library(tmp_
         (["hight=384"], "input.hight"),
         (["mean=[0.5"], "input"),
         (["mean=[&a 1, *a]"], "input"),
+        (["crop_to_breast=!!bool perhaps"], "input"),
         (["mean=a,b,c"], "input.mean"),
         (["height="], None),
     ],
@@ -47,6 +48,14 @@ def test_what_cannot_be_read_is_refused(options: list[str], field: str | None) -
         read_input(options)
     assert caught.value.field == field
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text", ['{"mean": [1e-05, 2, 0.5], "std": 1e-06}', "# 2 * 3\nmean: [1e-5, 2, 0.5]\nstd: 1e-06\n"]
+)
+def test_numbers_with_an_exponent_are_numbers_in_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "input.yaml").write_text(text)
+    assert read_input([str(tmp_path / "input.yaml")]) == GivenInput(mean=(1e-5, 2, 0.5), std=(1e-6,))
 
 
 def test_a_file_without_names_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from cli.main import main
 from tests.engine.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
@@ -84,6 +86,29 @@ def test_dissect_shows_images_as_it_is_told(folder: Path, tmp_path: Path, mammod
     refused = mammodissect(*options, "--input", "hight=96")
     assert refused.status != 0
     assert "Near matches: height" in " ".join(refused.stderr.split())
+
+
+def test_dissect_takes_the_set_of_weights_that_it_is_told(
+    folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]
+) -> None:
+    weights = load_file(folder / "target.safetensors")
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+    checkpoint = tmp_path / "trained.pt"
+    torch.save({"state_dict": weights, "state_dict_ema": zeros}, checkpoint)
+
+    dead = []
+    for entry in ("state_dict", "state_dict_ema"):
+        out, report = tmp_path / f"{entry}.csv", tmp_path / f"{entry}.html"
+        changes = {"checkpoint": str(checkpoint), "weights": entry, "out": str(out), "report": str(report)}
+        done = mammodissect(*arguments(folder, draws="0", layers="layer1.*", **changes))
+        assert done.status == 0, done.stderr
+        page = Page(report.read_text())
+        assert f"The weights are those of the entry '{entry}'" in page.text
+        assert ["layers_asked", "layer1.*"] in page.rows["method"]
+        with out.open() as file:
+            dead.append([row["dead"] for row in csv.DictReader(file)])
+    assert "false" in dead[0]
+    assert set(dead[1]) == {"true"}, "all weights of that entry are zero"
 
 
 def test_dissect_writes_every_neuron(folder: Path, tmp_path: Path) -> None:

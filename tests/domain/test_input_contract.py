@@ -36,7 +36,11 @@ def test_a_whole_contract_is_what_was_given() -> None:
     contract = resolve_input(given, GENERAL, stem=3)
     assert set(contract.origins.values()) == {"given"}
     assert {name: entry["value"] for name, entry in contract.entries().items()} == WHOLE
-    assert contract.warnings == ()
+
+    (warning,) = contract.warnings
+    assert "neither a VOI lookup table nor a window are shown as with `stored`" in warning
+    stored = resolve_input(given_input({**WHOLE, "window": "stored"}), GENERAL, stem=3)
+    assert stored.warnings == ()
 
 
 def test_nothing_given_stays_what_it_was_and_is_warned_of() -> None:
@@ -114,7 +118,11 @@ def test_null_is_not_given() -> None:
         ({"mean": []}, "input.mean", "1 number, or 3"),
         ({"mean": float("nan")}, "input.mean", "between"),
         ({"mean": [0.1, None, 0.2]}, "input.mean", "number"),
-        ({"channels": 1, "mean": [0.1, 0.2, 0.3]}, "input.mean", "Give 1 number, or 1"),
+        ({"channels": 1, "mean": [0.1, 0.2, 0.3]}, "input.mean", "Give 1 number."),
+        ({"channels": 3.0}, "input.channels", "Give 1 or 3"),
+        ({"mean": 10**400}, "input.mean", "between"),
+        ({"scale": "range", "range_low": -(10**400), "range_high": 1}, "input.range_low", "between"),
+        ({"mean": float("-inf")}, "input.mean", "between"),
     ],
 )
 def test_what_makes_no_contract_is_refused_by_name(values: dict[str, Any], field: str, remedy: str) -> None:

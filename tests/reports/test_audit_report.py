@@ -10,7 +10,11 @@ import pytest
 
 from service.domain.audit_facts import AuditFacts, StratumFacts
 from service.domain.audits import Acknowledgement, AuditStatus
+from service.domain.input_contract import LibraryInput, given_input, resolve_input
+from service.domain.preprocessing import Preprocessing
 from service.reports.audit import AUDIT_REPORT, AuditReport, audit_html, audit_json, report_audit
+from service.reports.markdown import escaped
+from service.reports.model_card import model_card
 from tests.reports.audit_examples import (
     FAILED_FACTS,
     FAILED_NETWORK,
@@ -24,6 +28,8 @@ from tests.reports.audit_examples import (
 )
 from tests.reports.page import Page
 
+CONTRACT = Preprocessing(224, 224, (0.5,) * 3, (0.25,) * 3)
+LIBRARY = LibraryInput("timm", CONTRACT, {"height": 224, "width": 224}, general_purpose=True)
 SHARE: dict[str, Any] = {"rule": "significant-share", "at_least": 0.3}
 
 
@@ -234,3 +240,25 @@ def test_the_file_needs_nothing_else_and_no_text_becomes_markup() -> None:
     assert page.text.count(evil) > 12
     assert page.attributes("src") == page.attributes("style") == []
     assert {link.removeprefix("#") for link in page.attributes("href")} <= set(page.attributes("id"))
+
+
+def test_how_images_reached_the_network_and_what_is_to_be_known_of_it() -> None:
+    contract = resolve_input(given_input({"height": 96, "window": "voi"}), LIBRARY, stem=3)
+    target = {**MANIFEST["target"], "input": contract.entries(), "warnings": list(contract.warnings)}
+    manifest = {**MANIFEST, "target": target, "layers_asked": ["stages", "_blocks.1?"]}
+    report = report_audit(example_audit(), example_parts(manifest=manifest), None)
+    page = Page(audit_html(report))
+    rows = [row for section in page.rows.values() for row in section]
+
+    assert len(contract.warnings) == 2
+    assert report.limits[-2:] == contract.warnings
+    assert [warning for warning in contract.warnings if warning not in page.text] == []
+    assert ["height", "96", "given"] in rows
+    assert ["width", "224", "library"] in rows
+    assert ["crop_to_breast", "no", "default"] in rows
+    assert ["layers_asked", "stages, _blocks.1?"] in rows
+    assert [warning for warning in contract.warnings if escaped(warning) not in model_card(report)] == []
+
+
+def test_without_a_contract_in_the_manifest_there_is_no_table_of_it(page: Page) -> None:
+    assert "How images reached the network" not in page.text
