@@ -68,7 +68,7 @@ class Prompts:
         """The prompts, checked. field: what the caller calls them.
 
         Raises InvalidInput for no template or more than a hundred, for one that is too long, has not just one {},
-        other braces or characters that cannot be seen, or stands twice, and where nothing is left to subtract.
+        other braces or characters that cannot be seen, or is a duplicate, and where nothing is left to subtract.
         """
         field = f"{field}.templates"
         if not 1 <= len(templates) <= MOST_TEMPLATES:
@@ -195,7 +195,7 @@ def _check_distinct(templates: Sequence[str], field: str) -> None:
     for template in templates:
         if folded(template) in first_with:
             same = first_with[folded(template)]
-            what = "stands twice" if same == template else f"repeats '{same}' but for case or blanks"
+            what = "stands twice in the list" if same == template else f"repeats '{same}' but for case or blanks"
             raise _unusable(template, field, what, "Give each template once.")
         first_with[folded(template)] = template
 

@@ -31,7 +31,7 @@ def concepts(*entries: Concept) -> ConceptSet:
         (["x" * 299 + "{}"], "301 characters", ["x" * 298 + "{}"]),
         (["a\u200b {}"], "U+200B", ["a {}"]),
         (["a\n{}"], "U+000A", ["a {}"]),
-        (["a {}", "a {}"], "stands twice", ["a {}"]),
+        (["a {}", "a {}"], "stands twice in the list", ["a {}"]),
         (["a {}", "b {}", " A  {}"], "repeats 'a {}' but for case or blanks", ["a {}", "b {}"]),
     ],
 )

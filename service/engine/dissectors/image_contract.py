@@ -1,16 +1,14 @@
 """How images reach a dissector whose folder says it in the terms of its library, and what cannot be done as it says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
-
+from service.domain.input_contract import GivenInput, given_input
 from service.domain.json_values import JsonObject
-from service.domain.preprocessing import Orientation, PadSide, Preprocessing, Resize, Scale, Window
+from service.domain.preprocessing import Preprocessing, Resize
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
-from service.errors import InvalidDissector
-from service.wrong_values import expected_of
+from service.errors import InvalidDissector, InvalidInput
 
 ResizeMode = Literal["shortest", "squash", "longest"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "area", "hamming", "random"]
@@ -18,6 +16,8 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "area", "ha
 OVERRIDES = "preprocessing"
 """The entry of dissector.json that says otherwise."""
 
+_FROM_MODEL = ("height", "width", "channels")
+_STATED_HERE = tuple(field.name for field in fields(GivenInput) if field.name not in _FROM_MODEL)
 _THREE = 3
 
 
@@ -29,22 +29,6 @@ class ImageContract:
 
     notes: tuple[str, ...] = ()
     """Where that is not what its folder asks for, in whole sentences."""
-
-
-class _Overrides(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    resize: Resize | None = None
-    pad_side: PadSide | None = None
-    crop_to_breast: bool | None = None
-    orientation: Orientation | None = None
-    window: Window | None = None
-    padding_as_air: bool | None = None
-    scale: Scale | None = None
-    range_low: FiniteFloat | None = None
-    range_high: FiniteFloat | None = None
-    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
-    std: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
 
 
 def contract_of(
@@ -86,9 +70,7 @@ def overridden(contract: ImageContract, config: JsonObject, folder: DissectorFol
     entries = ", ".join(f"{name} {value}" for name, value in stated.items())
     said = f"{CONFIG} states how images reach the dissector: {entries}."
     kept = () if "resize" in stated else contract.notes
-    preprocessing = replace(contract.preprocessing, **stated)
-    _check_deviation(preprocessing.std, f"{CONFIG} has {OVERRIDES}.std", folder)
-    return ImageContract(preprocessing, (*kept, said))
+    return ImageContract(replace(contract.preprocessing, **stated), (*kept, said))
 
 
 def read_overrides(config: JsonObject, folder: DissectorFolder) -> dict[str, Any]:
@@ -96,20 +78,31 @@ def read_overrides(config: JsonObject, folder: DissectorFolder) -> dict[str, Any
     entry = config.get(OVERRIDES)
     if entry is None:
         return {}
-    try:
-        stated: dict[str, Any] = _Overrides.model_validate(entry).model_dump(exclude_none=True)
-        return stated
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)[0]
+    if not isinstance(entry, Mapping):
+        raise _unusable(OVERRIDES, "is not an object.", "Give an object in braces, or leave it out.", folder)
 
-    name = ".".join([OVERRIDES, *(f"{step!s:.40}" for step in wrong["loc"])])
-    known = ", ".join(_Overrides.model_fields)
-    if wrong["type"] == "extra_forbidden":
-        problem, remedy = "is not known", f"The entries are {known}; height and width come from the model."
-    else:
-        problem, remedy = f"must be {expected_of(wrong['type'], wrong.get('ctx', {}))}", "Correct the entry."
-    raise InvalidDissector(
-        f"The entry {name} of {CONFIG} {problem}.", field="dissector", value=folder.path / CONFIG, remedy=remedy
+    for name in entry:
+        if name not in _STATED_HERE:
+            remedy = f"The entries are {', '.join(_STATED_HERE)}; {', '.join(_FROM_MODEL)} come from the model."
+            raise _unusable(f"{OVERRIDES}.{name:.40}", "is not known.", remedy, folder)
+
+    try:
+        given = given_input({**entry, "channels": _THREE})
+    except InvalidInput as error:
+        name = str(error.field).removeprefix("input.")
+        raise _unusable(f"{OVERRIDES}.{name}", f"cannot be used. {error.detail}", error.remedy, folder) from error
+
+    values = asdict(given)
+    stated = {name: values[name] for name in _STATED_HERE if values[name] is not None}
+    for name in ("mean", "std"):
+        if name in stated and len(stated[name]) == 1:
+            stated[name] *= _THREE
+    return stated
+
+
+def _unusable(entry: str, problem: str, remedy: str | None, folder: DissectorFolder) -> InvalidDissector:
+    return InvalidDissector(
+        f"The entry {entry} of {CONFIG} {problem}", field="dissector", value=folder.path / CONFIG, remedy=remedy
     )
 
 
@@ -123,8 +116,13 @@ def numbers_of(values: object, name: str, folder: DissectorFolder) -> tuple[floa
         )
 
     triple = tuple(float(number) for number in numbers)
-    if "std" in name:
-        _check_deviation(triple, name, folder)
+    if "std" in name and min(triple) <= 0:
+        raise InvalidDissector(
+            f"{name} is not greater than zero; each channel is divided by it.",
+            field="dissector",
+            value=folder.path,
+            remedy="Give the deviation of each colour.",
+        )
     return triple
 
 
@@ -139,13 +137,3 @@ def word_of(value: object, allowed: object, name: str) -> str:
         value=value,
         remedy=f'Correct it, or state "{OVERRIDES}": {{"resize": "bicubic"}} in {CONFIG}.',
     )
-
-
-def _check_deviation(std: Sequence[float], name: str, folder: DissectorFolder) -> None:
-    if any(number == 0 for number in std):
-        raise InvalidDissector(
-            f"{name} has a zero, by which nothing can be divided.",
-            field="dissector",
-            value=folder.path,
-            remedy="Give the deviation of each colour.",
-        )

@@ -71,8 +71,17 @@ class Tokenizer:
 
 
 def clip_tokenizer(context_length: int, clean: str | None, vocabulary: int) -> Tokenizer:
-    """The tokenizer that comes with open_clip."""
+    """The tokenizer that comes with open_clip. Raises InvalidDissector where it does not know `clean`."""
     import open_clip
+
+    known = ("lower", "whitespace", "canonicalize")
+    if clean is not None and clean not in known:
+        raise InvalidDissector(
+            f"open_clip has no way to clean texts that is called '{clean:.100}'.",
+            field="dissector",
+            value=clean,
+            remedy=f"In tokenizer_kwargs set clean to one of {', '.join(known)}, or leave it out.",
+        )
 
     options = {} if clean is None else {"clean": clean}
     tokenizer: Any = open_clip.SimpleTokenizer(context_length=context_length, **options)

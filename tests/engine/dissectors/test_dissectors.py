@@ -262,6 +262,7 @@ def edited(directory: Path, part: str, **entries: Any) -> Path:
         ("text_cfg", {"hf_model_name": "someone/something", "hf_model_pretrained": True}, "model hub"),
         ("text_cfg", {"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "another file"),
         ("text_cfg", {"tokenizer_kwargs": {"clean": {"bpe_path": "x"}}}, "clean .* is not a word"),
+        ("text_cfg", {"tokenizer_kwargs": {"clean": "none_such"}}, "clean texts .*canonicalize"),
         ("text_cfg", {"act_kwargs": 5}, "act_kwargs .* is not an object.*Give an object in braces"),
         ("vision_cfg", {"timm_model_name": "hf-hub:someone/something"}, "the library does not have"),
         ("vision_cfg", {"timm_model_name": "local-dir:/tmp"}, "the library does not have"),
