@@ -68,7 +68,7 @@ def _check_concepts(concepts: Sequence[str]) -> None:
 def embed_concepts(dissector: Dissector, concepts: Sequence[str]) -> Tensor:
     """The concepts' embeddings, float32 [C, D], on the dissector's device.
 
-    Raises InvalidConceptSet when there are none, when one is empty or there twice, when the dissector reads two of
+    Raises InvalidConceptSet when there are none, when one is empty or a duplicate, when the dissector reads two of
     them as the same tokens, or an embedding is not finite.
     """
     _check_concepts(concepts)

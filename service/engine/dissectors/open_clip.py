@@ -21,52 +21,20 @@ from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_confi
 from service.engine.dissectors.directory import CONFIG, DissectorFolder, check_image_size
 from service.engine.dissectors.image_contract import ImageContract, contract_of, overridden
 from service.engine.dissectors.layouts import OPEN_CLIP, Layout
+from service.engine.dissectors.library_dissector import LibraryDissector
 from service.engine.dissectors.text_files import copy_tokenizer, has_tokenizer
 from service.engine.dissectors.text_tower import find_text_tower
 from service.engine.dissectors.tokens import Tokenizer, clip_tokenizer, open_clip_tokenizer
-from service.engine.networks.protocols import TokenizedText
 from service.errors import DissectError, InvalidDissector
 from service.memory import is_out_of_memory
 
-_TEXTS_PER_BATCH = 64
 _LONGEST_NAME = 100
 _CONTEXT_LENGTH = 77
 _VOCABULARY = 49408
 
 
-class OpenClipDissector:
+class OpenClipDissector(LibraryDissector[ClipModel]):
     """Scores by an open_clip model's embeddings, in eval mode."""
-
-    def __init__(
-        self,
-        model: ClipModel,
-        tokenizer: Tokenizer,
-        contract: ImageContract,
-        digest: str,
-        device: torch.device,
-        notes: Sequence[str],
-    ) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._contract = contract
-        self._digest = digest
-        self._device = device
-        self._notes = (*notes, *contract.notes)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The model's own image size, mean and standard deviation, and the resizing that its folder asks for."""
-        return self._contract.preprocessing
-
-    @property
-    def digest(self) -> str:
-        """Content digest of the dissector's directory."""
-        return self._digest
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """Where text tower and tokenizer come from, and which of the folder's settings cannot be honoured."""
-        return self._notes
 
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
@@ -76,13 +44,8 @@ class OpenClipDissector:
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """C texts, cut at the model's context length -> unit-length, float32 [C, D]."""
-        starts = range(0, len(texts), _TEXTS_PER_BATCH)
-        batches = (self._tokenizer(texts[start : start + _TEXTS_PER_BATCH]) for start in starts)
+        batches = map(self._tokenizer, self.batches_of(texts))
         return torch.cat([self._model.encode_text(batch.to(self._device), normalize=True) for batch in batches])
-
-    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
-        """The texts as the model's tokenizer cuts them."""
-        return self._tokenizer.tokenize(texts)
 
 
 @dataclass(frozen=True)

@@ -12,60 +12,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from service.domain.json_values import JsonObject
-from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.building import building_within
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.directory import DissectorFolder, check_image_size
-from service.engine.dissectors.image_contract import ImageContract, overridden
+from service.engine.dissectors.image_contract import overridden
 from service.engine.dissectors.layouts import TRANSFORMERS, Layout
+from service.engine.dissectors.library_dissector import LibraryDissector
 from service.engine.dissectors.processor_config import read_image_contract
 from service.engine.dissectors.text_files import copy_tokenizer, refuse_code, tokenizer_class
 from service.engine.dissectors.text_tower import shaping_entries
 from service.engine.dissectors.tokens import Tokenizer, transformers_tokenizer
-from service.engine.networks.protocols import TokenizedText
 from service.errors import DissectError, InvalidDissector
 from service.memory import is_out_of_memory
 
 MODEL_CONFIG = TRANSFORMERS.description
 _KINDS = ("clip", "siglip")
-_TEXTS_PER_BATCH = 64
 _TOWERS = ("text_config", "vision_config")
 _COLOURS = 3
 
 
-class TransformersDissector:
+class TransformersDissector(LibraryDissector[Any]):
     """Scores by the embeddings of a CLIP or SigLIP model of transformers, in eval mode."""
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Tokenizer,
-        contract: ImageContract,
-        digest: str,
-        device: torch.device,
-        notes: Sequence[str],
-    ) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._contract = contract
-        self._digest = digest
-        self._device = device
-        self._notes = (*notes, *contract.notes)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What the folder's image processor says, for the model's image size."""
-        return self._contract.preprocessing
-
-    @property
-    def digest(self) -> str:
-        """Content digest of the dissector's directory."""
-        return self._digest
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the folder was taken for, and which of its settings cannot be honoured."""
-        return self._notes
 
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
@@ -77,17 +44,13 @@ class TransformersDissector:
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """C texts, cut at the model's context length -> unit-length, float32 [C, D]."""
         parts = []
-        for start in range(0, len(texts), _TEXTS_PER_BATCH):
-            ids, mask = self._tokenizer.encode(texts[start : start + _TEXTS_PER_BATCH])
+        for batch in self.batches_of(texts):
+            ids, mask = self._tokenizer.encode(batch)
             # Whether padding is masked, the tokenizer's files say (model_input_names): SigLIP was trained to see it.
             given = None if mask is None else mask.to(self._device)
             features = self._model.get_text_features(input_ids=ids.to(self._device), attention_mask=given)
             parts.append(functional.normalize(features.pooler_output, dim=1))
         return torch.cat(parts)
-
-    def tokenize(self, texts: Sequence[str]) -> Sequence[TokenizedText]:
-        """The texts as the folder's tokenizer cuts them."""
-        return self._tokenizer.tokenize(texts)
 
 
 def open_transformers(folder: DissectorFolder, layout: Layout, device: torch.device) -> TransformersDissector:
