@@ -106,14 +106,14 @@ def _inert(*_: object) -> object:
 
 def _instance(base: object = None, *_: object) -> object:
     """`copyreg._reconstructor`: an instance of a class."""
-    return Inert(base.full_name if type(base) is ForeignName else "")
+    return Inert(base if type(base) is ForeignName else None)
 
 
 def _attribute(owner: object = None, name: object = None, *_: object) -> object:
     """`getattr`, which pickles use for classes inside classes only."""
-    if type(owner) is not ForeignName or type(name) is not str or len(owner.full_name) + len(name) > _LONGEST_NAME:
+    if type(owner) is not ForeignName or type(name) is not str or owner.length + len(name) > _LONGEST_NAME:
         raise would_run("getattr")
-    return ForeignName(f"{owner.full_name}.{name}")
+    return ForeignName(name, owner)
 
 
 def _dictionary(*arguments: object) -> object:

@@ -34,15 +34,6 @@ _REBUILDING = ("unpickle", "reconstruct", "rebuild")
 _TUPLES = {pickle.TUPLE1: 1, pickle.TUPLE2: 2, pickle.TUPLE3: 3}
 
 
-class Inert:
-    """Stands in for an object that is of no use here. It keeps nothing but the name of its class, and does nothing."""
-
-    __slots__ = ("class_name",)
-
-    def __init__(self, class_name: str = "") -> None:
-        self.class_name = class_name
-
-
 class Name:
     """A name of the allow-list, as a value. make: what is done where the file calls it or makes an instance of it."""
 
@@ -60,18 +51,48 @@ class Name:
 
 
 class ForeignName:
-    """A name that is not on the allow-list, as a value. Its instances are inert, and a function is never called."""
+    """A name that is not on the allow-list, as a value. Its instances are inert, and a function is never called.
 
-    __slots__ = ("full_name",)
+    owner: where it was looked up; None for a name that stands in the file as it is. It is kept apart: a file can name
+    the same two texts together as often as it has instructions.
+    """
 
-    def __init__(self, full_name: str) -> None:
-        self.full_name = full_name
+    __slots__ = ("_name", "_owner", "length")
+
+    def __init__(self, name: str, owner: "ForeignName | None" = None) -> None:
+        self._name = name
+        self._owner = owner
+        self.length: int = len(name) + (0 if owner is None else owner.length + 1)
+
+    @property
+    def full_name(self) -> str:
+        """With the names of all owners."""
+        parts = [self._name]
+        owner = self._owner
+        while owner is not None:
+            parts.append(owner._name)
+            owner = owner._owner
+        return ".".join(reversed(parts))
 
     @property
     def makes_objects(self) -> bool:
         """Whether it is written as names of classes are, or of functions that rebuild objects of a library."""
-        name = self.full_name.rpartition(".")[2].lstrip("_")
+        name = self._name.rpartition(".")[2].lstrip("_")
         return name[:1].isupper() or any(word in name for word in _REBUILDING)
+
+
+class Inert:
+    """Stands in for an object that is of no use here. It keeps nothing but its class, and does nothing."""
+
+    __slots__ = ("_class",)
+
+    def __init__(self, of_class: ForeignName | None = None) -> None:
+        self._class = of_class
+
+    @property
+    def class_name(self) -> str:
+        """Empty where the class is one of the allow-list."""
+        return "" if self._class is None else self._class.full_name
 
 
 class PickleReader:
@@ -247,7 +268,7 @@ def _stand_in(name: ForeignName, arguments: object, *, is_instance: bool) -> Ine
         raise Damaged
     if not (is_instance or name.makes_objects):
         raise would_run(name.full_name)
-    return Inert(name.full_name)
+    return Inert(name)
 
 
 def would_run(name: str) -> Program:

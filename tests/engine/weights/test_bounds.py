@@ -17,7 +17,7 @@ from torch import Tensor
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.weights.tensors import STORAGE_TYPES
 from service.errors import InvalidCheckpoint
-from tests.engine.weights.pickled import MAGIC, called, plain, tensor, write_archive
+from tests.engine.weights.pickled import MAGIC, called, plain, reduced, tensor, write_archive
 
 WIDE = 2**40
 
@@ -258,3 +258,29 @@ def test_safetensors_of_every_type_come_back(tmp_path: Path, dtype: torch.dtype)
 def test_an_unknown_type_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(safetensors({"w": entry([2], [0, 1], "F4")}, bytes(1)))
     refuses(tmp_path / "w.safetensors", "type F4")
+
+
+def test_names_inside_names_are_not_written_out_as_often_as_a_file_asks(tmp_path: Path) -> None:
+    def again(place: int) -> bytes:
+        return pickle.BINGET + bytes([place])
+
+    known = [
+        called("builtins.getattr") + pickle.BINPUT + b"\1",
+        called(f"ward.{'A' * 400}") + pickle.BINPUT + b"\2",
+        plain("B" * 500) + pickle.BINPUT + b"\3",
+    ]
+    inner = again(1) + again(2) + again(3) + pickle.TUPLE2 + pickle.REDUCE
+    made = inner + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+    path = write_archive(tmp_path / "w.pt", plain({"model": {}, "known": known, "extra": [inner, made] * 20_000}))
+
+    tracemalloc.start()
+    try:
+        assert list(open_checkpoint(path).contents) == ["model", "known", "extra"]
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_class_inside_a_class_is_named_whole(tmp_path: Path) -> None:
+    inner = reduced("builtins.getattr", called("ward.Outer"), "Inner") + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+    refuses(write_archive(tmp_path / "w.pt", plain({"model": inner})), r"ward\.Outer\.Inner")
