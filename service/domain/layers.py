@@ -9,13 +9,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from service.errors import UnknownLayer
+from service.errors import InvalidInput, UnknownLayer
 
 STAGES = "@stages"
 
 _INDEX = re.compile(r"\[(\d+)\]")
-_WILDCARDS = {"**": r".*", "*": r"[^.]*", "?": r"[^.]"}
-_WILDCARD = re.compile(r"\*\*|\*|\?")
+_WILDCARDS = frozenset({"**", "*", "?"})
+_WILDCARD = re.compile(r"(\*\*|\*|\?)")
+_MOST_WILDCARDS = 8
+_MOST_PATTERNS = 32
 
 
 def canonical_layer(name: str) -> str:
@@ -52,15 +54,23 @@ def expand_layers(
     known: the layers that can be dissected, and whether each ends a stage; None where that is not known, so that STAGES
     stays for who knows it.
     left_out: layers that were left out for want of weights, which an error for one of them says.
-    Raises UnknownLayer for a name that no layer has, and for a pattern that none fits.
+    Raises UnknownLayer for a name that no layer has, and for a pattern that none fits; InvalidInput for too many
+    patterns, or wildcards in one.
     """
+    if sum(map(is_selector, asked)) > _MOST_PATTERNS:
+        raise InvalidInput(
+            f"More than {_MOST_PATTERNS} patterns are given.",
+            field="layers",
+            remedy="Name the layers, or use fewer patterns that stand for more of them.",
+        )
+
     chosen: dict[str, None] = {}
     for name in asked:
         if name == STAGES:
             stages = [layer for layer, ends_stage in known.items() if ends_stage]
             chosen.update(dict.fromkeys(stages if None not in known.values() else [STAGES]))
         elif is_selector(name):
-            chosen.update(dict.fromkeys(_fitting(name, known)))
+            chosen.update(dict.fromkeys(_fitting(name, known, left_out)))
         elif canonical_layer(name) in known:
             chosen[name] = None
         elif is_left_out(canonical_layer(name), left_out):
@@ -80,20 +90,57 @@ def unknown_layer(name: str, known_layers: Iterable[str]) -> UnknownLayer:
     return _unknown(f"The target has no layer '{name[:120]}'.", name, known_layers)
 
 
-def _fitting(pattern: str, known: Iterable[str]) -> list[str]:
+def _fitting(pattern: str, known: Iterable[str], left_out: Collection[str]) -> list[str]:
     """The layers that a pattern stands for. Raises UnknownLayer where there are none."""
     known = list(known)
-    expression = ""
-    position = 0
-    for wildcard in _WILDCARD.finditer(pattern):
-        expression += re.escape(pattern[position : wildcard.start()]) + _WILDCARDS[wildcard[0]]
-        position = wildcard.end()
-    expression += re.escape(pattern[position:])
+    tokens = _tokens_of(pattern)
+    fitting = [layer for layer in known if _fits(tokens, layer)]
+    if fitting:
+        return fitting
+    if is_left_out(pattern, left_out) or any(_fits(tokens, layer) for layer in left_out):
+        raise layer_without_weights(pattern)
+    raise _unknown(f"No layer of the target fits '{pattern[:120]}'.", pattern, known)
 
-    fitting = [layer for layer in known if re.fullmatch(expression, layer)]
-    if not fitting:
-        raise _unknown(f"No layer of the target fits '{pattern[:120]}'.", pattern, known)
-    return fitting
+
+def _tokens_of(pattern: str) -> list[str]:
+    """A pattern's wildcards and what stands between them. Raises InvalidInput where it has too many wildcards."""
+    tokens = [token for token in _WILDCARD.split(pattern) if token]
+    if sum(token in _WILDCARDS for token in tokens) > _MOST_WILDCARDS:
+        raise InvalidInput(
+            f"The pattern '{pattern[:120]}' has more than {_MOST_WILDCARDS} wildcards.",
+            field="layers",
+            value=pattern,
+            remedy="Name the layers, or use several patterns.",
+        )
+    return tokens
+
+
+def _fits(tokens: Sequence[str], layer: str) -> bool:
+    """Whether a layer's name is what the tokens stand for.
+
+    All places that the tokens so far may lead to are followed at once. A regular expression would try them one after
+    another, which takes ages for some patterns.
+    """
+    places = {0}
+    for token in tokens:
+        match token:
+            case "**":
+                places = set(range(min(places), len(layer) + 1))
+            case "*":
+                places = {end for place in places for end in range(place, _end_of_part(layer, place) + 1)}
+            case "?":
+                places = {place + 1 for place in places if layer[place : place + 1] not in {"", "."}}
+            case _:
+                places = {place + len(token) for place in places if layer.startswith(token, place)}
+
+        if not places:
+            return False
+    return len(layer) in places
+
+
+def _end_of_part(layer: str, place: int) -> int:
+    end = layer.find(".", place)
+    return len(layer) if end < 0 else end
 
 
 def _unknown(detail: str, name: str, known_layers: Iterable[str]) -> UnknownLayer:
