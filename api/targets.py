@@ -6,8 +6,9 @@ from api.schemas.resources import CheckpointIn
 from service.domain.resources import Resource, ResourceKind
 from service.files import DataRoots
 from service.ports import JobQueue
+from service.usecases.models import check_content_known, register_model
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import check_content_known, find_resource, register_model
+from service.usecases.resources import find_resource
 
 
 def target_of(

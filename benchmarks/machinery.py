@@ -24,7 +24,8 @@ from service.probes.manifest import read_manifest
 from service.storage import open_store
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.jobs import JobSubmission, find_job, submit_job
-from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
+from service.usecases.models import NamedCheckpoint, register_model
+from service.usecases.resources import register_dissector, register_probe_set
 from tests.usecases.factories import RecordingQueue
 
 _SHARDS = 20

@@ -27,6 +27,7 @@ from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.usecases import resources
+from service.usecases.models import register_model as register_target
 from service.usecases.preparations import measure_again, prepare, problem_of
 from service.usecases.states import standing_of, states_of
 from service.usecases.trail import annotate
@@ -51,7 +52,7 @@ def register_model(
     runs:/, mlflow-artifacts:/) without `sha256` is fetched by a worker first: until then `spec.sha256` is null, and
     requests for a dissection of the model get 409 `not-fetched`.
     """
-    model, new = resources.register_model(
+    model, new = register_target(
         session,
         queue,
         body.named(),

@@ -16,7 +16,7 @@ from service.domain.prompts import PLACEHOLDER, Prompts
 from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
-from service.usecases.resources import NamedCheckpoint
+from service.usecases.models import NamedCheckpoint
 
 
 class InputIn(Body):

@@ -43,9 +43,9 @@ from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
 from service.usecases.followings import RegisteredVersion, await_source, not_followed, note_audit
+from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.readings import Key, NotRead, Readings
 from service.usecases.registry_events import ALIAS_CREATED, FOLLOWED, VERSION_CREATED, RegistryEvent, read_event
-from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.trail import record
 
 PATIENCE = timedelta(minutes=10)

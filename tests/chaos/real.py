@@ -13,7 +13,8 @@ from service.domain.jobs import JobStatus
 from service.domain.methods import Method
 from service.files import ANYWHERE
 from service.usecases.jobs import submit_job
-from service.usecases.resources import NamedCheckpoint, register_dissector, register_model, register_probe_set
+from service.usecases.models import NamedCheckpoint, register_model
+from service.usecases.resources import register_dissector, register_probe_set
 from tests.chaos.field import SUBMISSION, Field, open_field
 
 REAL_WORKER = (sys.executable, "-m", "workers")

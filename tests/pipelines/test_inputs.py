@@ -20,7 +20,7 @@ from service.domain.preprocessing import Preprocessing
 from service.domain.resources import Resource, ResourceKind
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
-from service.usecases.resources import NamedCheckpoint, register_model
+from service.usecases.models import NamedCheckpoint, register_model
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
 from tests.pipelines.inline_child import inline_host
 from tests.reports.page import Page

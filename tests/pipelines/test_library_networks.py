@@ -21,8 +21,8 @@ from service.engine.architectures import open_target
 from service.files import ANYWHERE
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
+from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.neurons import read_layers
-from service.usecases.resources import NamedCheckpoint, register_model
 from tests.pipelines.conftest import Run
 from tests.pipelines.small_jobs import IMAGES, submit
 from tests.usecases.factories import RecordingQueue

@@ -16,8 +16,8 @@ from service.domain.jobs import Job, JobStatus
 from service.errors import UnknownLayer
 from service.files import ANYWHERE
 from service.usecases.jobs import submit_job
+from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.reports import read_report, write_html
-from service.usecases.resources import NamedCheckpoint, register_model
 from tests.engine.small_networks import ARCHITECTURE
 from tests.pipelines.conftest import Run
 from tests.pipelines.small_jobs import SUBMISSION, register

@@ -26,8 +26,9 @@ from service.sources.cache import open_cache
 from service.sources.fetch import Fetcher
 from service.storage import open_store
 from service.usecases.jobs import find_job, submit_job
+from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.preparations import prepare
-from service.usecases.resources import NamedCheckpoint, find_resource, register_model
+from service.usecases.resources import find_resource
 from tests.engine.small_networks import ARCHITECTURE
 from tests.pipelines.inline_child import InlineChild
 from tests.pipelines.small_jobs import SUBMISSION, register, write_folder

@@ -8,7 +8,7 @@ from service.db.session import Sessions, transaction
 from service.domain.digests import digest_of_directory
 from service.errors import InvalidInput
 from service.files import DataRoots, OutsideRoots
-from service.usecases.resources import NamedCheckpoint, register_model
+from service.usecases.models import NamedCheckpoint, register_model
 from tests.usecases.factories import RecordingQueue
 
 

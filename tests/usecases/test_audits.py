@@ -42,9 +42,9 @@ from service.usecases.deployments import (
 )
 from service.usecases.fires import Begin, decide, files_to_read
 from service.usecases.jobs import cancel_job, find_job
+from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.policies import register_policy
 from service.usecases.readings import AT_ONCE
-from service.usecases.resources import NamedCheckpoint, register_model
 from service.usecases.scheduled_audits import open_audits
 from service.usecases.schedules import create_schedule, list_fires
 from tests.engine.small_networks import ARCHITECTURE

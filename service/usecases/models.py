@@ -1,0 +1,167 @@
+"""Registering targets: checkpoints of this machine, snapshots, and sources that workers fetch."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy.orm import Session
+
+from service.db import resources as queries
+from service.domain.digests import files_below, is_snapshot
+from service.domain.input_contract import GivenInput
+from service.domain.json_values import JsonObject
+from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
+from service.domain.purposes import Terms
+from service.domain.resources import ResourceKind, check_name
+from service.domain.specs import ModelSpec, digest_of_model, is_fetched
+from service.domain.work import Preparation
+from service.errors import DigestMismatch, InvalidInput
+from service.files import DataRoots
+from service.ports import JobQueue
+from service.sources.uris import check_source, is_remote
+from service.sources.weights_file import choose_weights
+from service.usecases.files import digest_of_located, locate, read_located
+from service.usecases.preparations import prepare
+from service.usecases.readings import AT_ONCE, Readings
+from service.usecases.resources import NOTHING_STATED, Registered
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCheckpoint:
+    """A weights file as a caller names it, which nobody has looked at yet."""
+
+    path: str
+    """A path, or the URI of a source that workers fetch."""
+
+    architecture: str
+    sha256: str | None = None
+    """What the caller says of its content."""
+    weights: str | None = None
+    """Which of the file's sets of weights is meant; None for the default."""
+
+    input: GivenInput | None = None
+    """How images reach the network, as far as the caller gives it."""
+
+
+def register_model(
+    session: Session,
+    queue: JobQueue,
+    checkpoint: NamedCheckpoint,
+    *,
+    name: str | None,
+    roots: DataRoots,
+    readings: Readings = AT_ONCE,
+    terms: Terms = NOTHING_STATED,
+) -> Registered:
+    """Register a checkpoint as a target, and ask a worker to list its layers.
+
+    The file is read before the session is used: one that is not in use yet holds no connection for that long.
+    For one that is in use there are `readings`.
+
+    name: None for a checkpoint that came inside a job; it is then named after its digest. The same checkpoint in
+    another place is the same version, which is from then on read there; with another input it is another version.
+    A source is not looked at here: a worker fetches it. Where nobody gave its digest, the model has none until then.
+    Raises DigestMismatch, InvalidInput, InvalidCheckpoint, FileOutOfReach, NotRead.
+    """
+    if name is not None:
+        check_name(name)
+
+    if is_remote(checkpoint.path):
+        return _register_source(session, queue, checkpoint, name, terms)
+
+    path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
+    described_by = None
+    if is_described_by_files(checkpoint.architecture):
+        path, described_by = readings.of(
+            ("descriptions", str(path)),
+            partial(read_located, partial(_described, path, roots), field="checkpoint", value=checkpoint.path),
+        )
+    else:
+        path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
+    sha256 = digest_of_located(path, roots, field="checkpoint", value=checkpoint.path, readings=readings)
+    if checkpoint.sha256 is not None and checkpoint.sha256.lower() != sha256:
+        raise DigestMismatch(
+            f"The file's SHA-256 is {sha256}.",
+            field="sha256",
+            value=checkpoint.sha256,
+            remedy="Copy the checkpoint again, or correct the digest.",
+        )
+
+    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms, described_by)
+
+
+def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
+    """The one file of weights in a revision of a Hugging Face cache; any other path as it is.
+
+    Raises InvalidInput where there is not one, FileOutOfReach.
+    """
+    if not is_snapshot(path):
+        return path
+
+    files = read_located(partial(files_below, path), field="checkpoint", value=checkpoint.path)
+    names = [file.relative_to(path).as_posix() for file in files]
+    return (path / choose_weights(names, checkpoint.path)).resolve()
+
+
+def _register_source(
+    session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None, terms: Terms
+) -> Registered:
+    """Register what workers fetch. Without its digest it gets one, and may turn out to be a known version, then."""
+    source = check_source(checkpoint.path, field="checkpoint")
+    if is_described_by_files(checkpoint.architecture):
+        raise InvalidInput(
+            f"The architecture {checkpoint.architecture} is described by files beside its weights, and a source is one "
+            "file.",
+            field="checkpoint",
+            value=source,
+            remedy="Put its folder below the data roots, and name that.",
+        )
+    sha256 = None if checkpoint.sha256 is None else checkpoint.sha256.lower()
+    if name is None:
+        check_content_known(checkpoint)
+    return _add_model(session, queue, checkpoint, source, sha256, name, terms)
+
+
+def check_content_known(checkpoint: NamedCheckpoint) -> None:
+    """Raise InvalidInput for a source without a digest, which no job or audit can begin with."""
+    if is_remote(checkpoint.path) and checkpoint.sha256 is None:
+        raise InvalidInput(
+            "Nobody knows yet what the source holds, so nothing can be begun with it.",
+            field="sha256",
+            remedy="Give its sha256 as well; or register it with POST /models, and name the model here.",
+        )
+
+
+def _add_model(
+    session: Session,
+    queue: JobQueue,
+    checkpoint: NamedCheckpoint,
+    place: str,
+    sha256: str | None,
+    name: str | None,
+    terms: Terms,
+    described_by: str | None = None,
+) -> Registered:
+    spec: ModelSpec = {"checkpoint": place, "architecture": checkpoint.architecture, "sha256": sha256}
+    if checkpoint.input is not None:
+        spec["input"] = checkpoint.input.as_dict()
+    if checkpoint.weights is not None:
+        spec["weights"] = checkpoint.weights
+    if described_by is not None:
+        spec["described_by"] = described_by
+
+    digest = digest_of_model(spec)
+    name = f"inline-{digest[:16]}" if name is None else name
+    stored = cast("JsonObject", spec)
+    model, is_new = queries.add_resource(
+        session, ResourceKind.MODEL, name, digest, stored, place="checkpoint", terms=terms
+    )
+    if is_new or not is_fetched(model):
+        prepare(session, queue, model, Preparation.INSPECT)
+    return model, is_new
+
+
+def _described(path: Path, roots: DataRoots) -> tuple[Path, str]:
+    weights = weights_in(path)
+    return weights, read_descriptions(weights, roots)[1]
