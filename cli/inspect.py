@@ -1,6 +1,7 @@
 """`mammodissect inspect`: the layers of a network, without any server."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import input_options
 from service.config import read_settings
 from service.domain.models import TargetSpec
+from service.domain.weights_reading import reading_in_words
 
 if TYPE_CHECKING:
     from service.domain.work import LayerListing
+    from service.engine.networks.protocols import Target
 
 
 def inspect(
@@ -20,8 +24,14 @@ def inspect(
     architecture: Annotated[str, typer.Argument(help="For example mammo-clip/b5, timm/resnet50.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as GET /models/{name} shows it.")] = False,
     sha256: Annotated[str | None, typer.Option(help="The digest that the weights file must have.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
+    ] = None,
+    input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
 ) -> None:
-    """List the layers that can be dissected: kind, units, shape for one image, and what they cost.
+    """List the layers that can be dissected, how the weights were read, and how images reach the network.
+
+    Of each layer: kind, units, shape for one image, and what it costs.
 
     Cost is that of the forward pass up to the layer, in multiply-adds of matrix products, convolutions and attention.
     """
@@ -30,14 +40,45 @@ def inspect(
     from service.engine.architectures import open_target
     from service.engine.probing.listing import list_layers, listing_of
 
-    spec = TargetSpec(checkpoint, architecture, sha256, packages=read_settings().architecture_packages_named)
+    spec = TargetSpec(
+        checkpoint,
+        architecture,
+        sha256,
+        input=input_options.read_input(input_values),
+        packages=read_settings().architecture_packages_named,
+        weights=weights,
+    )
     target = open_target(spec, torch.device("cpu"))
     layers = [listing_of(layer) for layer in list_layers(target)]
 
     if as_json:
-        typer.echo(json.dumps({"architecture": architecture, "sha256": target.sha256, "layers": layers}, indent=1))
+        printed = {
+            "architecture": architecture,
+            "sha256": target.sha256,
+            "reading": target.reading,
+            "input": None if target.input is None else target.input.entries(),
+            "warnings": [] if target.input is None else list(target.input.warnings),
+            "layers": layers,
+        }
+        typer.echo(json.dumps(printed, indent=1))
         return
-    Console(markup=False).print(_table(layers))
+
+    console = Console(markup=False)
+    console.print(_table(layers))
+    for sentence in _said_of(target):
+        console.print(sentence)
+
+
+def _said_of(target: "Target") -> Iterator[str]:
+    """What was decided when the network was opened, in whole sentences."""
+    if target.reading is not None:
+        yield from reading_in_words(target.reading)
+    if target.input is not None:
+        values = ", ".join(
+            f"{name} {entry['value']} ({entry['origin']})" for name, entry in target.input.entries().items()
+        )
+        yield f"Images reach the network with {values}."
+        yield from target.input.warnings
 
 
 def _table(layers: "list[LayerListing]") -> Table:

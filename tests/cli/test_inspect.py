@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from cli.main import main
 from service.domain.digests import digest_of_file
@@ -40,6 +42,31 @@ def test_every_layer_is_listed_with_kind_units_shape_and_cost(
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert any(line.startswith("layer4.0 ") and line.endswith(" all") for line in lines)
     assert any(line.startswith("layer4 Sequential") and line.endswith("% stages") for line in lines)
+
+
+def test_what_was_decided_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = load_file(write_target(tmp_path).checkpoint)
+    checkpoint = tmp_path / "trained.pt"
+    torch.save({"state_dict": weights, "state_dict_ema": dict(weights)}, checkpoint)
+    asked = ["inspect", str(checkpoint), ARCHITECTURE, "--input", "height=96", "--input", "width=64"]
+
+    assert command(monkeypatch, *asked, "--weights", "state_dict_ema", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["reading"]["entry"], printed["reading"]["chosen"]) == ("state_dict_ema", "given")
+    assert printed["input"]["height"] == {"value": 96, "origin": "given"}
+    assert printed["layers"][0]["shape"][1:] == [48, 32]
+    assert any("mean" in warning for warning in printed["warnings"])
+
+    monkeypatch.setenv("COLUMNS", "400")
+    assert command(monkeypatch, *asked) == 0
+    said = capsys.readouterr().out
+    assert "state_dict_ema" in said
+    assert "height 96 (given), width 64 (given)" in said
+
+    assert command(monkeypatch, *asked, "--weights", "ema") != 0
+    assert "state_dict_ema" in capsys.readouterr().err
 
 
 def test_dissect_takes_patterns(
