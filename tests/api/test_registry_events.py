@@ -439,6 +439,22 @@ def test_a_source_that_cannot_be_fetched_is_an_audit_that_ended_in_an_error(
     assert followed(registry, sessions, data_root) == [], "it is told of once"
 
 
+def test_a_source_that_is_fetched_again_is_not_judged_by_the_last_attempt(
+    registry: TestClient, sessions: Sessions, data_root: Path
+) -> None:
+    send(registry, created(data_root, source="s3://bucket/v2"))
+    send(registry, alias())
+    end_fetching(sessions, {"code": "unavailable", "title": "T", "detail": "It is away.", "remedy": "Wait."})
+    assert len(followed(registry, sessions, data_root)) == 2
+
+    send(registry, alias(at="2026-01-02"))
+    assert registry.get("/models/west@1").json()["state"] == "checking"
+    assert followed(registry, sessions, data_root) == [], "it is being fetched"
+    end_fetching(sessions)
+    assert [audit["deployment"] for audit in followed(registry, sessions, data_root)] == ["west"]
+    assert in_use(registry) == "west@1"
+
+
 def test_a_source_is_followed_once_it_was_fetched_and_its_model_says_what_it_is(
     registry: TestClient, sessions: Sessions, data_root: Path
 ) -> None:
