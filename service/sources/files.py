@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from service.domain.digests import files_below
 from service.errors import DissectError
 from service.files import DataRoots, is_lasting
 from service.sources.content import PIECE, Content, away, refused
 from service.sources.uris import scheme_of
-from service.sources.weights_file import choose_weights
+from service.sources.weights_file import weights_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,7 @@ class FileReader:
                     "Ask an administrator to add that folder to DATA_ROOTS of the workers.",
                 )
             if path.is_dir():
-                names = [file.relative_to(path).as_posix() for file in files_below(path)]
-                path /= choose_weights(names, uri)
+                path = weights_below(path, uri)
             return path, self.roots.open(path)
         except (OSError, ValueError, RuntimeError) as error:
             raise _failed(error, uri) from None

@@ -254,6 +254,21 @@ def test_a_source_is_what_it_says_whatever_characters_it_has(
     assert model.spec["sha256"] == hashlib.sha256(name.encode()).hexdigest()
 
 
+def test_a_folder_has_its_weights_chosen_as_sources_have(registry: TestClient, data_root: Path) -> None:
+    (data_root / "v2" / "optimizer.pt").write_bytes(b"of training")
+    (audit,) = send(registry, created(data_root)).json()["audits"]
+    assert registry.get(f"/audits/{audit}").json()["target"] == "east@1"
+    model = registry.get("/models/east@1").json()
+    assert model["spec"]["checkpoint"] == str(data_root / "v2" / "model.safetensors")
+
+    (data_root / "v3" / "data").mkdir(parents=True)
+    (data_root / "v3" / "data" / "model.pth").write_bytes(b"a program")
+    (data_root / "v3" / "MLmodel").touch()
+    (audit,) = refused(registry, created(data_root, version="3", source=str(data_root / "v3")))
+    assert "saved the model as a program" in audit["problem"]["detail"]
+    assert audit["problem"]["field"] == "data.source"
+
+
 def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_root: Path, tmp_path: Path) -> None:
     """A folder elsewhere that is there is answered like one that is not."""
     (tmp_path / "elsewhere").mkdir()
