@@ -13,7 +13,7 @@ from service.concepts.builtin import BUILTIN, BUILTIN_TERMS, builtin_concept_set
 from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.digests import digest_of, digest_of_directory, is_snapshot
+from service.domain.digests import digest_of, digest_of_directory, files_below, is_snapshot
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
@@ -31,7 +31,7 @@ from service.ports import JobQueue
 from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 from service.sources.uris import check_source, is_remote
-from service.sources.weights_file import weights_below
+from service.sources.weights_file import choose_weights
 from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
@@ -117,8 +117,9 @@ def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
     if not is_snapshot(path):
         return path
 
-    weights = read_located(partial(weights_below, path, checkpoint.path), field="checkpoint", value=checkpoint.path)
-    return weights.resolve()
+    files = read_located(partial(files_below, path), field="checkpoint", value=checkpoint.path)
+    names = [file.relative_to(path).as_posix() for file in files]
+    return (path / choose_weights(names, checkpoint.path)).resolve()
 
 
 def _register_source(
