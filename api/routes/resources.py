@@ -26,6 +26,7 @@ from service.db.resources import find_input, find_inspection, find_reading
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
+from service.ports import JobQueue
 from service.usecases import resources
 from service.usecases.models import register_model as register_target
 from service.usecases.preparations import measure_again, prepare, problem_of
@@ -82,9 +83,7 @@ def read_model(name: Ref, session: SessionDep) -> ModelOut:
 @models.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
 def inspect_model(name: Ref, session: SessionDep, queue: QueueDep) -> ModelOut:
     """Ask a worker to list the layers again, unless one is doing so. The answer shows what is known so far."""
-    model = resources.find_resource(session, ResourceKind.MODEL, name, field="name")
-    prepare(session, queue, model, Preparation.INSPECT)
-    return _model(session, model)
+    return _model(session, _inspected_again(session, queue, ResourceKind.MODEL, name))
 
 
 @dissectors.post("", status_code=status.HTTP_201_CREATED)
@@ -121,9 +120,7 @@ def read_dissector(name: Ref, session: SessionDep) -> DissectorOut:
 @dissectors.post("/{name}/inspect", status_code=status.HTTP_202_ACCEPTED)
 def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> DissectorOut:
     """Ask a worker to open the dissector again, unless one is doing so."""
-    dissector = resources.find_resource(session, ResourceKind.DISSECTOR, name, field="name")
-    prepare(session, queue, dissector, Preparation.INSPECT)
-    return _dissector(session, dissector)
+    return _dissector(session, _inspected_again(session, queue, ResourceKind.DISSECTOR, name))
 
 
 @probe_sets.post("", status_code=status.HTTP_201_CREATED)
@@ -205,6 +202,12 @@ def _describe(session: Session, response: Response, collection: str, resource: R
     annotate(session, before=before, after=resources.digest_of_registration(resource))
     if not new:
         response.status_code = status.HTTP_200_OK
+
+
+def _inspected_again(session: Session, queue: JobQueue, kind: ResourceKind, name: str) -> Resource:
+    resource = resources.find_resource(session, kind, name, field="name")
+    prepare(session, queue, resource, Preparation.INSPECT)
+    return resource
 
 
 def _page(

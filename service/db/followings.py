@@ -4,15 +4,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import AuditRow, RegistryFollowingRow
-from service.db.tables import InspectionRow, ResourceRow
+from service.db.tables import InspectionRow, ResourceRow, WorkItemRow
 from service.domain.audits import AuditStatus
+from service.domain.work import ItemStatus
 
 _NOW = func.clock_timestamp()
+
+_WAITS = RegistryFollowingRow.status == "waiting"
+
+_OPENED = and_(
+    or_(
+        exists().where(InspectionRow.model_id == RegistryFollowingRow.target_id),
+        exists().where(ResourceRow.id == RegistryFollowingRow.target_id, ResourceRow.spec.has_key("same_as")),
+    ),
+    ~exists().where(
+        WorkItemRow.resource_id == RegistryFollowingRow.target_id,
+        WorkItemRow.status.in_([ItemStatus.READY, ItemStatus.LEASED]),
+    ),
+)
+"""Was the target opened, or is it another version? What an earlier attempt met says nothing while it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +63,16 @@ def add_following(
 
 def followings_with_target(session: Session) -> list[UUID]:
     """Those that wait, and whose target was opened meanwhile, or could not be; the oldest first."""
-    is_known = exists().where(InspectionRow.model_id == RegistryFollowingRow.target_id)
-    is_another = exists().where(ResourceRow.id == RegistryFollowingRow.target_id, ResourceRow.spec.has_key("same_as"))
-    query = select(RegistryFollowingRow.id).where(RegistryFollowingRow.status == "waiting", or_(is_known, is_another))
+    query = select(RegistryFollowingRow.id).where(_WAITS, _OPENED)
     return list(session.scalars(query.order_by(RegistryFollowingRow.id)))
 
 
 def take_waiting(session: Session, following_id: UUID) -> Following | None:
-    """That one, which nobody else takes until this transaction ends; None where another has it, or had."""
-    query = select(RegistryFollowingRow).where(
-        RegistryFollowingRow.id == following_id, RegistryFollowingRow.status == "waiting"
-    )
+    """That one, which nobody else takes until this transaction ends; None where another has it, or had.
+
+    None also where its target is being fetched or opened again.
+    """
+    query = select(RegistryFollowingRow).where(RegistryFollowingRow.id == following_id, _WAITS, _OPENED)
     row = session.scalar(
         query.with_for_update(skip_locked=True, key_share=True).execution_options(populate_existing=True)
     )

@@ -4,6 +4,8 @@ import fnmatch
 import os
 from collections.abc import Mapping
 
+from service.config import Settings
+
 FETCHING = "service.pipelines.fetching:open_runner"
 """The runner of fetches."""
 
@@ -14,9 +16,12 @@ _VARIABLES = (
 
 
 def fetching_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What the fetching process gets of the worker's environment, besides what every child gets."""
+    """What the fetching process gets of the worker's environment, besides what every child gets.
+
+    No setting of ours is among it: MLFLOW_WEBHOOK_SECRET is the API's.
+    """
     return {
         name: value
         for name, value in environment.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in _VARIABLES)
+        if name.lower() not in Settings.model_fields and any(fnmatch.fnmatchcase(name, form) for form in _VARIABLES)
     }

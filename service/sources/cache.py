@@ -111,7 +111,8 @@ class SourceCache:
                 return
 
             with suppress(OSError):
-                os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
+                # Not by its path, where a copy may be by now that somebody else is reading.
+                os.utime(file.fileno(), ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
             yield path
 
     def keep(self, pieces: Iterable[bytes], *, size: int | None, most: int, sha256: str | None) -> Kept | str:

@@ -37,9 +37,9 @@ class Reader(Protocol):
         ...
 
 
-def refused(detail: str, uri: str, remedy: str) -> InvalidInput:
+def refused(detail: str, uri: str, remedy: str, *, field: str = FIELD) -> InvalidInput:
     """What is raised for a source that cannot be used, now or later."""
-    return InvalidInput(detail, field=FIELD, value=uri, remedy=remedy)
+    return InvalidInput(detail, field=field, value=uri, remedy=remedy)
 
 
 def away(detail: str, uri: str) -> Unavailable:

@@ -1,5 +1,6 @@
 """Files of this machine that a registry leads to: where it keeps its artifacts on a drive that workers see."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,12 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from service.domain.digests import files_below
 from service.errors import DissectError
 from service.files import DataRoots, is_lasting
 from service.sources.content import PIECE, Content, away, refused
 from service.sources.uris import scheme_of
-from service.sources.weights_file import choose_weights
+from service.sources.weights_file import weights_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,11 @@ class FileReader:
     @contextmanager
     def open(self, uri: str) -> Iterator[Content]:
         """See `Reader.open`. A folder stands for the one file of weights in it."""
+        path, file = self._opened(uri)
+        with file:
+            yield Content(_pieces(file, uri), os.fstat(file.fileno()).st_size, path.as_uri())
+
+    def _opened(self, uri: str) -> tuple[Path, BinaryIO]:
         path = Path(unquote(urlsplit(uri).path) if scheme_of(uri) == "file" else uri)
         try:
             path = path.resolve()
@@ -34,18 +39,18 @@ class FileReader:
                     "Ask an administrator to add that folder to DATA_ROOTS of the workers.",
                 )
             if path.is_dir():
-                names = [file.relative_to(path).as_posix() for file in files_below(path)]
-                path /= choose_weights(names, uri)
-            with self.roots.open(path) as file:
-                size = Path(f"/proc/self/fd/{file.fileno()}").stat().st_size
-                yield Content(_pieces(file), size, path.as_uri())
+                path = weights_below(path, uri)
+            return path, self.roots.open(path)
         except (OSError, ValueError, RuntimeError) as error:
             raise _failed(error, uri) from None
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece
+def _pieces(file: BinaryIO, uri: str) -> Iterator[bytes]:
+    try:
+        while piece := file.read(PIECE):
+            yield piece
+    except OSError as error:
+        raise _failed(error, uri) from None
 
 
 def _failed(error: Exception, uri: str) -> DissectError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from service.errors import InvalidInput, Unavailable
+from service.key_files import check_key
 
 _SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
 _TIMEOUT_S = 20.0
@@ -26,13 +27,20 @@ class MlflowTags:
     def of(cls, environment: Mapping[str, str]) -> "MlflowTags | None":
         """The registry of MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI; None where neither is a web server.
 
-        Raises InvalidInput where MLFLOW_TRACKING_SERVER_CERT_PATH cannot be used.
+        Raises InvalidInput where MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_SERVER_CERT_PATH cannot be used.
         """
         address = environment.get("MLFLOW_REGISTRY_URI") or environment.get("MLFLOW_TRACKING_URI") or ""
         if not address.startswith(("http://", "https://")):
             return None
 
         token = environment.get("MLFLOW_TRACKING_TOKEN")
+        if token:
+            check_key(
+                token,
+                what="MLFLOW_TRACKING_TOKEN",
+                field="mlflow_tracking_token",
+                remedy="Write the token on one line, with nothing around it.",
+            )
         user = environment.get("MLFLOW_TRACKING_USERNAME")
         return cls(
             address.rstrip("/"),

@@ -103,12 +103,12 @@ def _pieces(response: httpx.Response, uri: str) -> Iterator[bytes]:
 
 
 def _redirected(url: str, response: httpx.Response, uri: str) -> str:
-    location = urljoin(url, str(response.headers.get("location", "")))
     before = urlsplit(url)
     try:
+        location = urljoin(url, str(response.headers.get("location", "")))
         after = urlsplit(location)
         is_same_host = (after.scheme, after.hostname, after.port) == (before.scheme, before.hostname, before.port)
-    except ValueError:
+    except ValueError:  # it is no URL
         is_same_host = False
     if not is_same_host:
         raise refused("The server redirects to another host.", uri, "Name the file's final address.")

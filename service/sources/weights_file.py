@@ -1,10 +1,11 @@
 """Which file of a folder is the checkpoint: of a logged model, of a run's artifacts, of a prefix in an object store."""
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from service.domain.digests import files_below
 from service.errors import InvalidInput
-from service.sources.content import refused
+from service.sources.content import FIELD, refused
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".tar", ".bin")
 """What files of weights are called."""
@@ -21,7 +22,13 @@ _LOG_WEIGHTS = (
 )
 
 
-def choose_weights(paths: Sequence[str], uri: str) -> str:
+def weights_below(folder: Path, uri: str, *, field: str = FIELD) -> Path:
+    """The one file of weights in a folder of this machine. Raises what `choose_weights` and `files_below` raise."""
+    names = [file.relative_to(folder).as_posix() for file in files_below(folder)]
+    return folder / choose_weights(names, uri, field=field)
+
+
+def choose_weights(paths: Sequence[str], uri: str, *, field: str = FIELD) -> str:
     """The one file of weights among those of a folder, by their paths in it.
 
     One `.safetensors` goes before everything else. Raises InvalidInput where there is none, or several.
@@ -39,8 +46,9 @@ def choose_weights(paths: Sequence[str], uri: str) -> str:
             f"MLflow has saved the model as a program, {programs[0]}, which runs code when it is opened.",
             uri,
             _LOG_WEIGHTS,
+            field=field,
         )
-    raise _not_one(candidates, uri)
+    raise _not_one(candidates, uri, field)
 
 
 def check_listing(paths: Sequence[str], uri: str) -> None:
@@ -57,13 +65,14 @@ def _is_program(path: str, paths: Sequence[str]) -> bool:
     return str(PurePosixPath(*parts[:-2], "MLmodel")) in paths
 
 
-def _not_one(candidates: Sequence[str], uri: str) -> InvalidInput:
+def _not_one(candidates: Sequence[str], uri: str, field: str) -> InvalidInput:
     if not candidates:
-        return refused("The folder holds no file of weights.", uri, _LOG_WEIGHTS)
+        return refused("The folder holds no file of weights.", uri, _LOG_WEIGHTS, field=field)
 
     listed = ", ".join(candidates[:5])
     return refused(
         f"The folder holds {len(candidates)} files of weights: {listed}.",
         uri,
         f"Name one of them: {uri.rstrip('/')}/{candidates[0]}",
+        field=field,
     )

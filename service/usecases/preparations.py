@@ -119,12 +119,7 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     """Why the patches of a probe set are not known: NotMeasured, or the problem that a worker met."""
     problem = problem_of(session, probe_set, Preparation.MEASURE)
     if problem is not None:
-        return Conflict(
-            f"Probe set {probe_set.reference} cannot be cut into patches. {problem['detail']}",
-            field="probe_set",
-            value=probe_set.reference,
-            remedy=problem.get("remedy"),
-        )
+        return _given_up(probe_set, "cannot be cut into patches", problem, field="probe_set")
     return NotMeasured(
         f"A worker has not yet read the image sizes that the patches of probe set {probe_set.reference} need.",
         field="probe_set",
@@ -140,18 +135,22 @@ def check_fetched(session: Session, model: Resource) -> None:
 
     problem = problem_of(session, model, Preparation.FETCH)
     if problem is not None:
-        raise Conflict(
-            f"Model {model.reference} cannot be fetched. {problem['detail']}",
-            field="target",
-            value=model.reference,
-            remedy=problem.get("remedy"),
-        )
+        raise _given_up(model, "cannot be fetched", problem, field="target")
     raise NotFetched(
         f"A worker has not yet fetched model {model.reference} from its source, so nobody knows its content.",
         field="target",
         value=model.reference,
         remedy=f"Wait until GET /models/{model.reference} shows spec.sha256, "
         "or register the source together with its sha256.",
+    )
+
+
+def _given_up(resource: Resource, what: str, problem: ProblemFields, *, field: str) -> Conflict:
+    return Conflict(
+        f"{resource.kind.words.capitalize()} {resource.reference} {what}. {problem['detail']}",
+        field=field,
+        value=resource.reference,
+        remedy=problem.get("remedy"),
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import structlog
 from sqlalchemy.orm import Session
@@ -30,7 +29,6 @@ from service.db.registry import (
 )
 from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, Deployment, Occasion
-from service.domain.digests import files_below
 from service.domain.resources import Resource
 from service.domain.specs import input_of, model_spec
 from service.domain.trail import SCHEDULER
@@ -38,7 +36,7 @@ from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.sources.uris import is_remote
-from service.sources.weights_file import SUFFIXES
+from service.sources.weights_file import weights_below
 from service.usecases.audits import refuse_audit, start_audit
 from service.usecases.deployments import deploy_version
 from service.usecases.files import locate, read_located
@@ -258,19 +256,18 @@ def _register(
 def _weights(source: str, roots: DataRoots) -> str:
     """The file of weights that a source (a path or file:// URI of a file, or of a folder with one) stands for."""
     if source == _UNKNOWN:
-        raise _unusable(source, "the registry has not said where they are")
+        raise InvalidInput(
+            "The version's weights cannot be found: the registry has not said where they are.",
+            field="data.source",
+            value=source,
+            remedy="Register versions with a source that this service can read, or POST /deployments/{name}/versions.",
+        )
     path = locate(source, roots, field="data.source")
     if not path.is_dir():
         return str(path)
 
-    files = read_located(partial(_weights_in, path), field="data.source", value=source)
-    if len(files) != 1:
-        raise _unusable(source, f"the folder holds {len(files)} files of weights")
-    return str(files[0])
-
-
-def _weights_in(folder: Path) -> list[Path]:
-    return [file for file in files_below(folder) if file.suffix in SUFFIXES and file.is_file()]
+    choose = partial(weights_below, path, source, field="data.source")
+    return str(read_located(choose, field="data.source", value=source))
 
 
 def _never_told(model: str, alias: str, version: str) -> InvalidInput:
@@ -279,14 +276,4 @@ def _never_told(model: str, alias: str, version: str) -> InvalidInput:
         field="data.version",
         value=version,
         remedy="Send model_version.created to /registry-events as well, or POST /deployments/{name}/versions.",
-    )
-
-
-def _unusable(source: str, why: str) -> InvalidInput:
-    return InvalidInput(
-        f"The version's weights cannot be found: {why}.",
-        field="data.source",
-        value=source,
-        remedy="Register versions whose source is a folder with one file of weights that this machine can read, "
-        "or POST /deployments/{name}/versions.",
     )

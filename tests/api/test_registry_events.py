@@ -254,6 +254,21 @@ def test_a_source_is_what_it_says_whatever_characters_it_has(
     assert model.spec["sha256"] == hashlib.sha256(name.encode()).hexdigest()
 
 
+def test_a_folder_has_its_weights_chosen_as_sources_have(registry: TestClient, data_root: Path) -> None:
+    (data_root / "v2" / "optimizer.pt").write_bytes(b"of training")
+    (audit,) = send(registry, created(data_root)).json()["audits"]
+    assert registry.get(f"/audits/{audit}").json()["target"] == "east@1"
+    model = registry.get("/models/east@1").json()
+    assert model["spec"]["checkpoint"] == str(data_root / "v2" / "model.safetensors")
+
+    (data_root / "v3" / "data").mkdir(parents=True)
+    (data_root / "v3" / "data" / "model.pth").write_bytes(b"a program")
+    (data_root / "v3" / "MLmodel").touch()
+    (audit,) = refused(registry, created(data_root, version="3", source=str(data_root / "v3")))
+    assert "saved the model as a program" in audit["problem"]["detail"]
+    assert audit["problem"]["field"] == "data.source"
+
+
 def test_nothing_outside_the_data_roots_is_looked_at(registry: TestClient, data_root: Path, tmp_path: Path) -> None:
     """A folder elsewhere that is there is answered like one that is not."""
     (tmp_path / "elsewhere").mkdir()
@@ -437,6 +452,22 @@ def test_a_source_that_cannot_be_fetched_is_an_audit_that_ended_in_an_error(
     assert [entry["reason"] for entry in warnings] == [reason] * 2
     assert in_use(registry) == before
     assert followed(registry, sessions, data_root) == [], "it is told of once"
+
+
+def test_a_source_that_is_fetched_again_is_not_judged_by_the_last_attempt(
+    registry: TestClient, sessions: Sessions, data_root: Path
+) -> None:
+    send(registry, created(data_root, source="s3://bucket/v2"))
+    send(registry, alias())
+    end_fetching(sessions, {"code": "unavailable", "title": "T", "detail": "It is away.", "remedy": "Wait."})
+    assert len(followed(registry, sessions, data_root)) == 2
+
+    send(registry, alias(at="2026-01-02"))
+    assert registry.get("/models/west@1").json()["state"] == "checking"
+    assert followed(registry, sessions, data_root) == [], "it is being fetched"
+    end_fetching(sessions)
+    assert [audit["deployment"] for audit in followed(registry, sessions, data_root)] == ["west"]
+    assert in_use(registry) == "west@1"
 
 
 def test_a_source_is_followed_once_it_was_fetched_and_its_model_says_what_it_is(

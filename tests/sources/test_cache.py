@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from service.config import Settings
+from service.domain.digests import digest_of_open_file
 from service.errors import InvalidInput
 from service.sources.cache import Kept, SourceCache, TooMuch, open_cache
 
@@ -88,6 +90,24 @@ def test_several_that_fetch_the_same_at_once_leave_it_whole(tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(fetch, range(40)))
     assert [path.name for path in tmp_path.iterdir()] == [digest(0)]
+
+
+def test_who_uses_a_file_leaves_a_copy_that_came_meanwhile_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SourceCache(tmp_path, 2 * SIZE)
+    keep(cache, 0)
+    path = cache.path(digest(0))
+
+    def replaced(file: BinaryIO) -> str:
+        sha256 = digest_of_open_file(file)
+        keep(SourceCache(tmp_path, 2 * SIZE), 0)
+        os.utime(path, ns=(1, 1))
+        return sha256
+
+    monkeypatch.setattr("service.sources.cache.digest_of_open_file", replaced)
+    assert there(cache, 0)
+    assert path.stat().st_mtime_ns == 1, "else who reads that copy would take it for one that is being written"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

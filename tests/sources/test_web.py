@@ -42,7 +42,8 @@ def test_a_redirect_is_followed_on_the_same_host_alone(web: str, answers: Answer
     answers["/round.pt"] = (302, {"Location": "/round.pt"}, b"")
     answers["/away.pt"] = (302, {"Location": "http://localhost:9/w.pt"}, b"")
     assert open_fetcher().fetch(f"{web}/to.pt", sha256=DIGEST)["sha256"] == DIGEST
-    for path, said in (("/round.pt", "again and again"), ("/away.pt", "another host")):
+    answers["/odd.pt"] = (302, {"Location": "http://["}, b"")
+    for path, said in (("/round.pt", "again and again"), ("/away.pt", "another host"), ("/odd.pt", "another host")):
         with pytest.raises(InvalidInput, match=said):
             open_fetcher().fetch(web + path, sha256=None)
 
