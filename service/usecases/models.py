@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy.orm import Session
 
 from service.db import resources as queries
-from service.domain.digests import files_below, is_snapshot
+from service.domain.digests import is_snapshot
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
 from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
@@ -20,7 +20,7 @@ from service.errors import DigestMismatch, InvalidInput
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.sources.uris import check_source, is_remote
-from service.sources.weights_file import choose_weights
+from service.sources.weights_file import weights_below
 from service.usecases.files import digest_of_located, locate, read_located
 from service.usecases.preparations import prepare
 from service.usecases.readings import AT_ONCE, Readings
@@ -99,9 +99,8 @@ def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
     if not is_snapshot(path):
         return path
 
-    files = read_located(partial(files_below, path), field="checkpoint", value=checkpoint.path)
-    names = [file.relative_to(path).as_posix() for file in files]
-    return (path / choose_weights(names, checkpoint.path)).resolve()
+    find = partial(weights_below, path, checkpoint.path)
+    return read_located(find, field="checkpoint", value=checkpoint.path).resolve()
 
 
 def _register_source(
