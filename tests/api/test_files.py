@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from service.db.session import Sessions, transaction
 from service.files import WrittenMeanwhile
-from service.usecases import audits, files, resources
+from service.usecases import audits, files, models, resources
 from service.usecases.schedules import pause_schedule
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import problem
@@ -76,8 +76,12 @@ def test_no_connection_is_held_while_files_are_read(
 
         return wrapped
 
-    for name in ("digest_of_located", "read_manifest", "digest_of_directory"):
-        monkeypatch.setattr(resources, name, watched(getattr(resources, name)))
+    for module, name in (
+        (models, "digest_of_located"),
+        (resources, "read_manifest"),
+        (resources, "digest_of_directory"),
+    ):
+        monkeypatch.setattr(module, name, watched(getattr(module, name)))
     path = data_root / "d" if route == "/dissectors" else data_root / "m.csv"
     answer = client.post(route, json=bodies(data_root, path)[route])
     assert answer.status_code == 201, answer.text
