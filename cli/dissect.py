@@ -165,6 +165,7 @@ def _inferred(result: Dissection) -> str:
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
     """What counts as independent, and what was taken together."""
+    yield from (f"The manifest: {note}" for note in probes.table_notes)
     if probes.merged_rows:
         yield f"{probes.merged_rows} rows of the manifest were merged with earlier rows about the same image"
 

@@ -91,6 +91,9 @@ class ProbeSetEntry(TypedDict, total=False):
     merged_rows: int
     """See `ProbeSet`."""
 
+    table_notes: list[str]
+    """See `ProbeSet`; where there are any."""
+
 
 class Processor(TypedDict):
     """What added the numbers up."""

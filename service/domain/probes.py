@@ -87,6 +87,9 @@ class ProbeSet:
     merged_rows: int = 0
     """How many rows of the whole manifest are about an image of an earlier row, and were merged with that one."""
 
+    table_notes: tuple[str, ...] = ()
+    """What was decided for the user where the manifest was read, a sentence each; empty for the usual."""
+
     roots: DataRoots = ANYWHERE
     """The folders that every image must be in at the moment when it is opened."""
 

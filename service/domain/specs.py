@@ -91,6 +91,9 @@ class ProbeSetSpec(TypedDict):
     merged_rows: int
     """See `ProbeSet`."""
 
+    table_notes: NotRequired[list[str]]
+    """See `ProbeSet`; where there are any."""
+
     unmeasured: NotRequired[int]
     """Images that are skipped because they cannot be measured."""
 

@@ -17,10 +17,14 @@ from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideR
 from service.probes.image_file import MAX_BYTES, digest_and_version, out_of_reach
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid
-from service.probes.rows import Row, read_rows
+from service.tables.cells import NotReadable, listed
+from service.tables.read import read_table
+from service.tables.table import Row, Table
 
 _NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
 _NOTHING = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
+_LONGEST_NAME = 60
+_MOST_NAMES = 20
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -32,7 +36,7 @@ def read_manifest(
     on_unreadable: Literal["fail", "skip"] = "fail",
     roots: DataRoots = ANYWHERE,
 ) -> ProbeSet:
-    """Read a .csv, .json or .jsonl manifest (docs/probe-sets.md has the columns); images are not decoded here.
+    """Read a manifest, a table in any of its formats (docs/probe-sets.md has the columns); images are not decoded here.
 
     With `patches`, the images are still to be cut: `service.probes.patches.cut` does it once their sizes are known,
     and `service.probes.measuring` reads these. The digest covers the fields of every row, the images' paths as written
@@ -48,7 +52,8 @@ def read_manifest(
 
     grid = asdict(patches) if patches else None
     sha = hashlib.sha256(_canonical(grid).encode())
-    merged = merge_rows(_rows(path, roots, sha))
+    with read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED) as table:
+        merged = merge_rows(_rows(table, path.parent, roots, sha))
     if merged.later_rows:
         # Links and other spellings show in no field of a row, and may lead elsewhere tomorrow.
         sha.update(_canonical({"merged": merged.later_rows}).encode())
@@ -63,6 +68,7 @@ def read_manifest(
         sha.hexdigest(),
         on_unreadable,
         merged_rows=len(merged.later_rows),
+        table_notes=table.notes,
         patches=patches,
         roots=roots,
     )
@@ -117,13 +123,13 @@ def _content(item: ProbeItem, roots: DataRoots) -> tuple[str | None, FileVersion
         return None, None
 
 
-def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
+def _rows(table: Table, folder: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[ManifestRow]:
     """Every row; all that counts goes into the digest on the way."""
     strata = _Strata()
-    for number, row in enumerate(read_rows(path, roots), start=1):
+    for number, row in table.rows:
         fields = {name: value for name, value in row.items() if value or name == "findings"}
-        image = path.parent / _image_name(number, fields)
-        findings = _findings(fields)
+        image = folder / _image_name(number, fields, table.header)
+        findings = _findings(number, fields)
 
         item = ProbeItem(
             image_id=fields.get("image_id") or image.stem,
@@ -145,15 +151,16 @@ def _rows(path: Path, roots: DataRoots, sha: "hashlib._Hash") -> Iterator[Manife
         yield ManifestRow(item, "image_id" in fields, (status.st_dev, status.st_ino))
 
 
-def _image_name(number: int, fields: Row) -> str:
+def _image_name(number: int, fields: Row, header: Sequence[str]) -> str:
     if "image" in fields:
         return fields["image"]
-    raise InvalidManifest(
-        f"Row {number} names no image.",
-        field="image",
-        value=f"row {number}",
-        remedy="Give each row the path of its file in the column 'image'; columns of a .csv are separated by commas.",
-    )
+
+    remedy = "Give each row the path of its file in the column 'image'."
+    if "image" not in header:
+        columns = ", ".join(f"'{name[:_LONGEST_NAME]}'" for name in header[:_MOST_NAMES])
+        more = ", …" if len(header) > _MOST_NAMES else ""
+        remedy = f"Give each row the path of its file in a column 'image'; the columns are {columns}{more}."
+    raise InvalidManifest(f"Row {number} names no image.", field="image", value=f"row {number}", remedy=remedy)
 
 
 def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
@@ -182,11 +189,22 @@ def _check_bytes(size: int, number: int) -> None:
         )
 
 
-def _findings(fields: Row) -> frozenset[str] | None:
+def _findings(number: int, fields: Row) -> frozenset[str] | None:
     if "findings" not in fields:
         return None
 
-    stripped = [part.strip() for part in fields["findings"].split("|")]
+    cell = fields["findings"]
+    try:
+        parts = listed(cell)
+    except NotReadable:
+        raise InvalidManifest(
+            f"Row {number} has findings that begin as a list and are none.",
+            field="findings",
+            value=f"row {number}",
+            remedy="Write ['mass', 'asymmetry'], or mass|asymmetry.",
+        ) from None
+
+    stripped = [part.strip() for part in (cell.split("|") if parts is None else parts)]
     return frozenset(sys.intern(finding) for finding in stripped if finding)
 
 

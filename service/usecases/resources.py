@@ -100,13 +100,15 @@ def register_probe_set(
     path = locate(manifest, roots, field="manifest")
     probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
 
-    spec = {
+    spec: StoredJson = {
         "manifest": str(path),
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
         "images": len(probe_set.items) if patches is None else None,
         "merged_rows": probe_set.merged_rows,
     }
+    if probe_set.table_notes:
+        spec["table_notes"] = list(probe_set.table_notes)
     digest = digest_of_probe_set(probe_set)
     registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 

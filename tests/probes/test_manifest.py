@@ -189,7 +189,7 @@ BAD_CSV = {
     "empty": ("", "manifest", "no images"),
     "header only": ("image\n", "manifest", "no images"),
     "no image column": ("file\na.png\n", "image", "Row 1 names no image"),
-    "semicolons": ("image;view\na.png;CC\n", "image", "Row 1 names no image"),
+    "two separators": ("image,view\na.png;CC\n", "manifest", "Row 1 is separated by semicolons, the header by commas"),
     "empty image cell": ("image,view\na.png,CC\n,CC\n", "image", "Row 2 names no image"),
     "missing file": ("image\na.png\nDoe-Jane.png\n", "image", "The image of row 2 does not exist"),
     "folder": ("image\nb\n", "image", "The image of row 1 is not a regular file"),
@@ -249,7 +249,7 @@ BAD_JSON = {
     "lists": ("m.json", '[{"image": ' + "[" * 500 + "]" * 500 + "}]", "Row 1 has lists nested more than two deep"),
     "NaN in a line": ("m.jsonl", '{"image": "a.png", "text": NaN}\n', "Row 1 is not JSON: it holds NaN"),
     "infinity in a list": ("m.jsonl", '{"image": "a.png", "findings": ["mass", -Infinity]}\n', "Row 1 is not JSON"),
-    "suffix": ("m.xlsx", "x", "cannot be a '.xlsx' file"),
+    "suffix": ("m.ods", "x", "cannot be a '.ods' file"),
 }
 
 
@@ -260,10 +260,20 @@ def test_bad_json(folder: Path, name: str, content: str, detail: str) -> None:
     assert detail in problem.detail
 
 
-def test_other_encodings_are_refused(folder: Path) -> None:
-    for encoding in ("utf-16", "latin-1"):
+def test_what_is_no_text_is_refused(folder: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be", "cp037"):
         (folder / "m.csv").write_bytes("image,text\na.png,Ärztin\n".encode(encoding))
         assert "UTF-8" in refused(folder / "m.csv").detail
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_read_and_told_of(folder: Path, encoding: str) -> None:
+    plain = read_manifest(write(folder, "image,text\na.png,Ärztin\n"), name="p")
+    (folder / "m.csv").write_bytes("image,text\na.png,Ärztin\n".encode(encoding))
+
+    probe = read_manifest(folder / "m.csv", name="p")
+    assert (probe.items, probe.digest) == (plain.items, plain.digest)
+    assert [note[:16] for note in probe.table_notes] == ["Its text is read"]
 
 
 def test_a_manifest_that_is_not_there(folder: Path) -> None:

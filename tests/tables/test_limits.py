@@ -1,4 +1,4 @@
-"""Manifests of any size take a bounded time and memory; what is too large is refused by its row."""
+"""Tables of any size take a bounded time and memory; what is too large is refused by its row."""
 
 import io
 import json
@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidManifest
-from service.probes import json_list, rows
-from service.probes.json_list import NotAList, TooLong, list_entries
-from service.probes.rows import read_rows
+from service.tables import json_list, table
+from service.tables.json_list import NotAList, TooLong, list_entries
+from service.tables.read import read_table
+from service.tables.table import Row
+
+
+def rows_of(path: Path) -> list[Row]:
+    with read_table(path, field="manifest", error=InvalidManifest) as opened:
+        return [row for _, row in opened.rows]
+
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -23,10 +30,10 @@ VALUES = st.recursive(
 
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MAX_ROWS", 3)
-    monkeypatch.setattr(rows, "MAX_BYTES", 4_000)
-    monkeypatch.setattr(rows, "MAX_ROW_CHARACTERS", 200)
-    monkeypatch.setattr(rows, "MAX_COLUMNS", 5)
+    monkeypatch.setattr(table, "MAX_ROWS", 3)
+    monkeypatch.setattr(table, "MAX_BYTES", 4_000)
+    monkeypatch.setattr(table, "MAX_ROW_CHARACTERS", 200)
+    monkeypatch.setattr(table, "MAX_COLUMNS", 5)
 
 
 def written(folder: Path, ending: str, table: list[dict[str, Any]]) -> Path:
@@ -53,7 +60,7 @@ def written(folder: Path, ending: str, table: list[dict[str, Any]]) -> Path:
 )
 def test_more_than_the_limits_is_refused(tmp_path: Path, ending: str, table: list[Any], message: str) -> None:
     with pytest.raises(InvalidManifest, match=message) as refused:
-        list(read_rows(written(tmp_path, ending, table)))
+        rows_of(written(tmp_path, ending, table))
     assert refused.value.remedy
 
 
@@ -63,14 +70,14 @@ def test_more_than_the_limits_is_refused(tmp_path: Path, ending: str, table: lis
 def test_what_has_no_end_is_not_read_to_its_end(tmp_path: Path, ending: str, endless: str) -> None:
     (tmp_path / f"m.{ending}").write_text("image\na.png\n" * (ending == "csv") + endless * 5_000)
     with pytest.raises(InvalidManifest):
-        list(read_rows(tmp_path / f"m.{ending}"))
+        rows_of(tmp_path / f"m.{ending}")
 
 
 @pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
 def test_as_much_as_the_limits_allow_is_read(tmp_path: Path, ending: str) -> None:
     table = [{"image": "a.png", "b": "x" * 100, "c": 1, "d": 2, "e": 3}] * 3
-    assert len(list(read_rows(written(tmp_path, ending, table)))) == 3
+    assert len(rows_of(written(tmp_path, ending, table))) == 3
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl"])
@@ -79,7 +86,7 @@ def test_what_python_cannot_take_names_its_row(tmp_path: Path, ending: str, valu
     good, bad = '{"image": "a.png"}', f'{{"image": {value}}}'
     (tmp_path / f"m.{ending}").write_text(f"[{good}, {bad}]" if ending == "json" else f"{good}\n{bad}\n")
     with pytest.raises(InvalidManifest, match=r"Row 2|\(line 1\)"):
-        list(read_rows(tmp_path / f"m.{ending}"))
+        rows_of(tmp_path / f"m.{ending}")
 
 
 @given(st.lists(VALUES, max_size=6), st.sampled_from([None, 0, 2]), st.integers(1, 9))

@@ -1,0 +1,1 @@
+"""Tables that users bring: one reader for manifests, concept sets, annotations and targets."""

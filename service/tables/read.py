@@ -1,0 +1,100 @@
+"""Opening a table, whichever of the formats it has."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from service.errors import InvalidInput
+from service.files import ANYWHERE, DataRoots
+from service.tables import table, workbook
+from service.tables.columnar import parquet_table
+from service.tables.objects import json_table, jsonl_table
+from service.tables.separated import separated_table
+from service.tables.table import Complaints, RawTable, Row, Table
+from service.tables.workbook import workbook_table
+
+
+def read_table(
+    path: Path,
+    roots: DataRoots = ANYWHERE,
+    *,
+    field: str,
+    error: type[InvalidInput],
+    noun: str | None = None,
+    known: Collection[str] = (),
+) -> Table:
+    """Open a .csv, .tsv, .txt, .json, .jsonl, .parquet or .xlsx file; its rows are read as they are asked for.
+
+    Rows that hold nothing are passed over and not counted. Use it in a `with`, which closes the file.
+    field, noun: what errors name and call the table, as `findings_map` and `findings map`; error: their class.
+    known: names of columns that the caller looks for. Where they stand in the first row and not in the header, rows
+    above the header are told of; and they decide where a header can be read in two ways.
+    Raises `error`, naming the row where there is one: also for anything but a regular file below the roots, and for
+    more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), 1,000 columns, or 1,048,576 characters in a row. Raises
+    FileOutOfReach where the disk or the machine fails.
+    """
+    complaints = Complaints(field, noun or field.replace("_", " "), error)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise complaints.table(f"cannot be a '{path.suffix}' file", f"Use {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+
+    with ExitStack() as stack, complaints.about_the_file():
+        most = workbook.MAX_BYTES if read is _READERS[".xlsx"] else None
+        file = stack.enter_context(roots.open(path, most=most))
+        raw = read(file, complaints, known)
+        open_file = stack.pop_all()
+    return Table(raw.header, _numbered(raw, complaints, known, open_file), raw.notes, open_file)
+
+
+def _numbered(
+    raw: RawTable, complaints: Complaints, known: Collection[str], open_file: ExitStack
+) -> Iterator[tuple[int, Row]]:
+    with open_file, complaints.about_the_file():
+        for row in raw.rows:
+            if not any(row.values()):
+                continue
+
+            if complaints.rows_before == 0:
+                _check_first_row(raw.header, row, known, complaints)
+            _check_row(raw.header, row, complaints)
+            complaints.rows_before += 1
+            yield complaints.rows_before, row
+
+
+def _check_row(header: tuple[str, ...], row: Row, complaints: Complaints) -> None:
+    if complaints.rows_before >= table.MAX_ROWS:
+        raise complaints.row(f"is beyond the limit of {table.MAX_ROWS:,} rows", "Split the table.")
+
+    for name, value in row.items():
+        if "\0" in value:
+            raise complaints.row("holds a NUL character", "Remove it.", f"'{name}'")
+    if len(row) > 1 and tuple(row.values()) == header:
+        raise complaints.row("repeats the header", "Keep one header, at the top of the table.")
+
+
+def _check_first_row(header: tuple[str, ...], row: Row, known: Collection[str], complaints: Complaints) -> None:
+    stands_below = any(value in known for value in row.values())
+    if stands_below and not any(name in known for name in header):
+        raise complaints.row(
+            "holds the names of the columns, and the header stands above it",
+            "Delete the rows above the names of the columns.",
+        )
+
+
+def _without_known(
+    read: Callable[[BinaryIO, Complaints], RawTable],
+) -> Callable[[BinaryIO, Complaints, Collection[str]], RawTable]:
+    return lambda file, complaints, _: read(file, complaints)
+
+
+_READERS: dict[str, Callable[[BinaryIO, Complaints, Collection[str]], RawTable]] = {
+    ".csv": separated_table(","),
+    ".tsv": separated_table("\t"),
+    ".txt": separated_table(","),
+    ".json": _without_known(json_table),
+    ".jsonl": _without_known(jsonl_table),
+    ".parquet": _without_known(parquet_table),
+    ".xlsx": _without_known(workbook_table),
+}
+ENDINGS = tuple(_READERS)
