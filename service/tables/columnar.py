@@ -10,6 +10,10 @@ from service.tables.table import Complaints, RawTable, Row
 
 _BATCH = 4_096
 _MAX_SCHEMA_BYTES = 16 << 20
+_MAX_SCHEMA_ENTRIES = 1_000_000
+_MAX_VALUES = 100_000_000
+_MAX_PYTHON_BYTES = 64 << 20
+_OTHER_VALUE_BYTES = 32
 _DAMAGED = "is damaged, or is no parquet file"
 _WRITE_AGAIN = "Write it again, or save it as .csv."
 
@@ -23,14 +27,15 @@ def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
         source = parquet.ParquetFile(
             file,
             thrift_string_size_limit=_MAX_SCHEMA_BYTES,
-            thrift_container_size_limit=1_000_000,
+            thrift_container_size_limit=_MAX_SCHEMA_ENTRIES,
             page_checksum_verification=True,
         )
         _check_size(source.metadata, complaints)
-        names = source.schema_arrow.names
-        texts = [field.name for field in source.schema_arrow if pa.types.is_string(field.type)]
-        # A dictionary stays one: a short file can stand for many copies of a long text.
+        # What a file holds as a dictionary stays one: a short file can stand for many copies of a long text.
+        leaves = (source.schema.column(index) for index in range(len(source.schema)))
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         source = parquet.ParquetFile(file, read_dictionary=texts, page_checksum_verification=True)
+        names = source.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError, NotImplementedError):
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
@@ -41,8 +46,10 @@ def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
 
 def _check_size(metadata: Any, complaints: Complaints) -> None:
     """Row groups are read whole, and say how many bytes they become."""
-    groups = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
-    if sum(groups) > table.MAX_BYTES or any(size < 0 for size in groups):
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    sizes = [group.total_byte_size for group in groups]
+    values = [group.column(index).num_values for group in groups for index in range(group.num_columns)]
+    if sum(sizes) > table.MAX_BYTES or min(sizes, default=0) < 0 or max(values, default=0) > _MAX_VALUES:
         raise complaints.file_too_large()
     if metadata.num_rows > table.MAX_ROWS:
         raise complaints.table(
@@ -55,11 +62,35 @@ def _rows(source: Any, header: list[str], complaints: Complaints) -> Iterator[Ro
 
     try:
         for batch in source.iter_batches(batch_size=_BATCH, use_threads=False):
-            columns = [column.to_pylist() for column in batch.columns]
-            for values in zip(*columns, strict=True):
-                yield _row(header, values, complaints)
+            step = _rows_at_once(batch, complaints)
+            for start in range(0, batch.num_rows, step):
+                columns = [column.to_pylist() for column in batch.slice(start, step).columns]
+                for values in zip(*columns, strict=True):
+                    yield _row(header, values, complaints)
     except (pa.ArrowException, UnicodeDecodeError, NotImplementedError):
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+
+
+def _rows_at_once(batch: Any, complaints: Complaints) -> int:
+    """How many rows become Python's texts at a time: few where they may be long."""
+    longest = sum(map(_longest, batch.columns))
+    if longest > _MAX_PYTHON_BYTES:
+        raise complaints.row_too_long()
+    return max(1, min(_BATCH, _MAX_PYTHON_BYTES // max(longest, 1)))
+
+
+def _longest(column: Any) -> int:
+    """At least the bytes of the column's longest value."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_dictionary(column.type):
+        return _longest(column.dictionary)
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        return compute.max(compute.binary_length(column)).as_py() or 0
+    if pa.types.is_list(column.type):
+        return (compute.max(compute.list_value_length(column)).as_py() or 0) * max(1, _longest(column.values))
+    return _OTHER_VALUE_BYTES
 
 
 def _row(header: list[str], values: tuple[object, ...], complaints: Complaints) -> Row:

@@ -1,0 +1,76 @@
+"""Reading a manifest of 1,000,000 rows as registering one does: its time and its memory in each format, images empty."""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from benchmarks.table import Row
+from service.probes.manifest import read_manifest
+
+_ROWS = 1_000_000
+_FOLDER_SIZE = 1_000
+_GOAL_SECONDS = 60
+_GOAL_MB = 1_500
+_COLUMNS = ("image", "image_id", "patient_id", "exam_id", "view", "laterality", "findings", "density", "device")
+_FINDINGS = ("", "mass", "mass|suspicious calcification", "asymmetry")
+
+
+def run() -> list[Row]:
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for manifest in _write(Path(folder)):
+            with context.Pool(1) as child:
+                seconds, megabytes = child.apply(_read, (manifest,))
+            name = f"a manifest of {_ROWS:,} rows, {manifest.suffix}"
+            rows += [
+                _row_of(f"{name}: time", _GOAL_SECONDS, seconds, "s"),
+                _row_of(f"{name}: memory", _GOAL_MB, megabytes, "MB"),
+            ]
+    return rows
+
+
+def _row_of(name: str, goal: float, measured: float, unit: str) -> Row:
+    return Row(name, goal, measured, unit, measured / goal, f"at most {goal:g} {unit}", measured <= goal)
+
+
+def _read(manifest: Path) -> tuple[float, float]:
+    begun = time.perf_counter()
+    assert len(read_manifest(manifest, name="p").items) == _ROWS  # noqa: S101
+    return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
+
+
+def _write(folder: Path) -> Iterator[Path]:
+    for number in range(_ROWS // _FOLDER_SIZE):
+        (folder / f"images/{number}").mkdir(parents=True)
+    rows = [_row(number) for number in range(_ROWS)]
+    for row in rows:
+        (folder / row[0]).touch()
+
+    columns = list(zip(*rows, strict=True))
+    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), folder / "m.parquet")
+    lines = [",".join(_COLUMNS), *(",".join(row) for row in rows)]
+    (folder / "m.csv").write_text("\n".join(lines))
+    yield folder / "m.csv"
+    yield folder / "m.parquet"
+
+
+def _row(number: int) -> tuple[str, ...]:
+    exam, patient = number // 4, number // 8
+    return (
+        f"images/{number // _FOLDER_SIZE}/{number:032x}.dcm",
+        f"{number:032x}",
+        f"patient-{patient}",
+        f"exam-{exam}",
+        ("CC", "MLO")[number % 2],
+        ("L", "R")[number // 2 % 2],
+        _FINDINGS[exam % len(_FINDINGS)],
+        "ABCD"[patient % 4],
+        f"device {patient % 7}",
+    )
