@@ -129,10 +129,12 @@ class Dissector(Protocol):
 def choose_device(setting: str) -> torch.device:
     """`auto` is the first CUDA device where there is one, else the CPU; `cpu` and `cuda:N` are taken at their word.
 
-    Turns off TF32 in cuDNN's convolutions, which would round their inputs to 10 bits: float32 means float32.
+    Turns off TF32, which would round the inputs of convolutions and of matrix products to 10 bits: float32 means
+    float32, whatever the environment or another library has set (as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE does).
     Raises InvalidInput when the setting is none of these or names a CUDA device that is not there.
     """
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
     if setting == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
