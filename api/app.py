@@ -24,6 +24,7 @@ from api.routes import (
     health,
     jobs,
     neurons,
+    paper,
     policies,
     registry,
     reports,
@@ -129,6 +130,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         alerts.router,
         audit_reports.router,
         schedules.router,
+        paper.jobs,
+        paper.comparisons,
+        paper.side_by_side,
     ):
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
     app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])

@@ -67,7 +67,7 @@ class ServiceClient:
         """The JSON that answers a POST. Raises ServiceError, Unavailable."""
         return self._call("POST", path, body=body)
 
-    def download(self, path: str, out: Path, **params: Parameter) -> None:
+    def download(self, path: str, out: Path, **params: Parameter | list[str]) -> None:
         """Write the body at a path to a file, whole or not at all. Raises ServiceError, Unavailable, InvalidInput."""
         response = self._send("GET", path, params=params, timeout_s=_DOWNLOAD_S)
         write_document(out, response.content, field="out")
@@ -99,7 +99,7 @@ class ServiceClient:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Parameter] | None = None,
+        params: Mapping[str, Parameter | list[str]] | None = None,
         body: JsonObject | None = None,
     ) -> Answer:
         answer = _object(self._send(method, path, params=params, body=body))
@@ -118,7 +118,7 @@ class ServiceClient:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Parameter] | None = None,
+        params: Mapping[str, Parameter | list[str]] | None = None,
         body: JsonObject | None = None,
         timeout_s: float = _ANSWER_S,
     ) -> httpx.Response:

@@ -13,6 +13,7 @@ from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
 from cli.fit_phantom_targets import fit_phantom_targets
 from cli.inspect import inspect
+from cli.paper import paper
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
 from cli.samples import samples
@@ -52,6 +53,7 @@ app.command()(samples)
 app.command()(coverage)
 app.command()(watch_list)
 app.command()(compare)
+app.command()(paper)
 app.command()(audit)
 
 

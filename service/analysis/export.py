@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import numpy as np
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT
+from service.domain.layers import published_layer
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 from service.errors import InvalidInput
 from service.files import written_whole
@@ -45,7 +45,6 @@ TIDY_COLUMNS = (
     "images",
 )
 _ROWS_PER_GROUP = 50_000
-_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 def write_export(
@@ -130,7 +129,7 @@ def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Pat
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(PUBLISHED_COLUMNS)
         for layer in dissection.layers:
-            name = _INDEX.sub(r"[\1]", layer.layer)
+            name = published_layer(layer.layer)
             lines.writerows([name, *_published_cells(neuron)] for neuron in layer.neurons)
 
 

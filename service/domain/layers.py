@@ -14,6 +14,7 @@ from service.errors import InvalidInput, UnknownLayer
 STAGES = "@stages"
 
 _INDEX = re.compile(r"\[(\d+)\]")
+_DOTTED_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 _WILDCARDS = frozenset({"**", "*", "?"})
 _WILDCARD = re.compile(r"(\*\*|\*|\?)")
 _MOST_WILDCARDS = 8
@@ -23,6 +24,11 @@ _MOST_PATTERNS = 32
 def canonical_layer(name: str) -> str:
     """The dotted form of a layer name, in which torch names its modules."""
     return _INDEX.sub(r".\1", name.strip())
+
+
+def published_layer(name: str) -> str:
+    """A dotted name in the spelling of Mammo-CLIP Dissect's result files: `blocks[2]`."""
+    return _DOTTED_INDEX.sub(r"[\1]", name)
 
 
 def asked_layers(words: str | Sequence[str]) -> tuple[str, ...] | None:

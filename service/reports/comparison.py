@@ -1,11 +1,11 @@
 """The report on a comparison: its content, as HTML and as JSON."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from service.analysis.paper import distinct_names
 from service.domain.comparisons import CategoryRow, Comparison, Composition, Scope, beyond_noise
 from service.reports.comparison_wording import anything_changed, comparison_limits, comparison_sentences
 from service.reports.coverage_map import column_groups
@@ -44,7 +44,7 @@ _REPORT = TypeAdapter(ComparisonReport)
 
 def report_comparison(identifier: str, networks: Sequence[Provenance], result: Comparison) -> ComparisonReport:
     """Sum up a comparison of networks in its order."""
-    network_names = _names(networks)
+    network_names = distinct_names([network.target for network in networks])
     return ComparisonReport(
         id=identifier,
         names=network_names,
@@ -108,12 +108,3 @@ def _gain_cells(composition: Composition, other: int) -> dict[str, GainCell]:
 
 def _by_gain(rows: Sequence[CategoryRow], other: int) -> list[CategoryRow]:
     return sorted(rows, key=lambda row: -row.changes[other].gain)
-
-
-def _names(networks: Sequence[Provenance]) -> tuple[str, ...]:
-    targets = [network.target for network in networks]
-    occurrences = Counter(targets)
-    return tuple(
-        target if occurrences[target] == 1 else f"{target} (no. {number})"
-        for number, target in enumerate(targets, start=1)
-    )

@@ -1,0 +1,83 @@
+"""`mammodissect paper`: the tables of Mammo-CLIP Dissect, from a service or from result files alone."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.client import Parameter, path_of
+from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.documents import write_document
+from service.analysis.paper import paper_tables
+from service.analysis.published import read_result_files
+from service.concepts.builtin import concept_set_named
+from service.errors import InvalidInput
+from service.reports.paper import PaperFormat, paper_file
+
+_FORMATS: dict[str, PaperFormat] = {".json": "json", ".csv": "csv", ".html": "html"}
+
+
+def paper(
+    out: Annotated[Path, typer.Option(help="File to write: .json, .csv (a line for each unit) or .html (figures).")],
+    job: Annotated[list[str] | None, typer.Option(help="Id of a succeeded job; repeat it.")] = None,
+    comparison: Annotated[str | None, typer.Option(help="Instead of jobs and tables: id of a comparison.")] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="Result file in the layout of Mammo-CLIP Dissect or CLIP-Dissect; repeat it."),
+    ] = None,
+    concept_set: Annotated[
+        str | None,
+        typer.Option(help="Whose categories count: a registered set; with tables alone a built-in set or a file."),
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="In a .csv, a line for each layer.")] = False,
+    url: Url = URL,
+    api_key_file: KeyFile = KEY_FILE,
+) -> None:
+    """Write what the published notebooks compute. With tables alone, no service is asked."""
+    form = _format(out, layers=layers)
+    if (comparison is None) == (not job and not table):
+        raise InvalidInput(
+            "Say which tables are meant.", field="job", remedy="Give --job and --table, or --comparison alone."
+        )
+
+    if table and not job:
+        write_document(out, _of_files(table, concept_set, form), field="out")
+    else:
+        asked: dict[str, Parameter | list[str]] = {"format": form}
+        if comparison is None:
+            asked |= {"job": job or [], "table": [str(path.absolute()) for path in table or []]}
+        if concept_set is not None:
+            asked["concept_set"] = concept_set
+
+        path = "/paper" if comparison is None else path_of("comparisons", comparison, "paper")
+        with closing(connect(url, api_key_file)) as client:
+            client.download(path, out, **asked)
+
+    typer.echo(f"Tables written to {out}", err=True)
+
+
+def _of_files(paths: list[Path], concept_set: str | None, form: PaperFormat) -> bytes:
+    """The tables of result files, without a service."""
+    if concept_set is None:
+        raise InvalidInput(
+            "Nothing says which categories the concepts have.",
+            field="concept_set",
+            remedy="Name a built-in set or a file with --concept-set.",
+        )
+
+    concepts = concept_set_named(concept_set)
+    networks, notes = read_result_files(paths, field="table")
+    return paper_file(paper_tables(networks, concepts, notes), concepts.name, form)
+
+
+def _format(out: Path, *, layers: bool) -> PaperFormat:
+    form = _FORMATS.get(out.suffix)
+    if form is None:
+        raise InvalidInput(
+            f"'{out.name}' does not end in a known format.",
+            field="out",
+            value=out,
+            remedy=f"End it in {', '.join(_FORMATS)}.",
+        )
+    return "csv-layers" if layers and form == "csv" else form
