@@ -50,7 +50,7 @@ def dissection(network: Network, concepts: ConceptSet) -> Dissection:
             dead=False,
             activation=ActivationSummary(0.5, 0.25, 0.0, 1.0),
             concepts=tuple(RankedConcept(index[text], text, score) for text, score in ranked),
-            images=tuple(TopImage(f"i{number}", int(number), 1.0) for number in row["images"].strip("[]").split()),
+            images=tuple(TopImage(f"i{number}", int(number) + 1, 1.0) for number in row["images"].strip("[]").split()),
         )
         layers[canonical_layer(row["layer"])].append(neuron)
     return Dissection(tuple(LayerDissection(name, tuple(units)) for name, units in layers.items()), 1_000, ())

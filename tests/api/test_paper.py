@@ -40,7 +40,7 @@ def check_golden(tables: dict[str, Any], names: dict[str, Network]) -> None:
             for layer in network["layers"]
         }
         top = {
-            layer["layer"]: sorted([count["category"], count["units"]] for count in layer["top_broad_categories"])
+            layer["layer"]: sorted([count["category"].strip(), count["units"]] for count in layer["top_broad_categories"])
             for layer in network["layers"]
         }
 
@@ -48,7 +48,7 @@ def check_golden(tables: dict[str, Any], names: dict[str, Network]) -> None:
         assert greatest == pytest.approx(golden["thresholds"]["global"], abs=1e-7)
         assert counts == golden["counts_global_threshold"][published]
         assert top == {
-            layer: sorted(categories)
+            layer: sorted([category.strip(), units] for category, units in categories)
             for layer, categories in golden["top3_broad_categories_global_threshold"][published].items()
         }
 
