@@ -68,7 +68,7 @@ def test_the_published_layout_spells_layers_with_brackets_and_leaves_dead_neuron
         "unit": "0",
         "description": str(["mass, 'round'", 'the "halo" sign', "grünes Blatt"]),
         "similarity": "[12.345679    0.33333334 -0.1       ]",
-        "images": "[ 7 12]",
+        "images": "[ 6 11]",
     }
     assert [dead[column] for column in PUBLISHED_COLUMNS] == ["blocks[2].conv[0]", "1", "[]", "[]", "[]"]
     assert (other["layer"], other["unit"]) == ("head", "5")
