@@ -13,8 +13,8 @@ class TargetSpec:
     """The network under examination: weights file, architecture name, and the digest the file must have (if known).
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
-    `torchvision/<model>`, `open_clip/<model>`, `transformers/<anything>` for what config.json beside the weights says,
-    `own/<entry point>`, `onnx`.
+    `torchvision/<model>`, `open_clip/<model>`, `monai/<class>[/<argument>=<value>,...]`, `transformers/<anything>` for
+    what config.json beside the weights says, `own/<entry point>`, `onnx`.
     """
 
     checkpoint: Path

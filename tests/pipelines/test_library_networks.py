@@ -1,6 +1,7 @@
 """Networks whose layers are read in other ways than a convolution's, from registration to top images."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.pipelines.conftest import Run
 from tests.pipelines.small_jobs import IMAGES, submit
 from tests.usecases.factories import RecordingQueue
 
+nets: Any = import_module("monai.networks.nets")
+
 
 def transformers_swin(folder: Path) -> tuple[Path, Any]:
     config = transformers.SwinConfig(
@@ -43,8 +46,26 @@ def timm_convnext(folder: Path) -> tuple[Path, Any]:
     return folder / "other.safetensors", network
 
 
+def monai_densenet(folder: Path) -> tuple[Path, Any]:
+    network = nets.DenseNet121(2, 1, 2, init_features=8, growth_rate=4, block_config=(2, 2))
+    save_file(network.state_dict(), folder / "other.safetensors")
+    return folder / "other.safetensors", network
+
+
+def monai_vit(folder: Path) -> tuple[Path, Any]:
+    network = nets.ViT(
+        1, 64, 16, hidden_size=12, mlp_dim=24, num_layers=2, num_heads=2, classification=True, spatial_dims=2
+    )
+    save_file(network.state_dict(), folder / "other.safetensors")
+    return folder / "other.safetensors", network
+
+
 def maps(output: Tensor) -> Tensor:
     return output.mean(dim=(2, 3))
+
+
+def class_token(output: Tensor) -> Tensor:
+    return output[:, 0]
 
 
 def tokens(output: tuple[Tensor, ...]) -> Tensor:
@@ -56,8 +77,10 @@ def tokens(output: tuple[Tensor, ...]) -> Tensor:
     [
         (transformers_swin, "transformers/swin", "encoder.layers.*", tokens),
         (timm_convnext, "timm/test_convnext", STAGES, maps),
+        (monai_densenet, "monai/DenseNet121", "features.denseblock*", maps),
+        (monai_vit, "monai/ViT/num_heads=2", "blocks.*", class_token),
     ],
-    ids=["transformers Swin", "timm ConvNeXt"],
+    ids=["transformers Swin", "timm ConvNeXt", "MONAI's DenseNet121", "MONAI's ViT"],
 )
 @pytest.mark.proves("architecture", "{}, registered and dissected by a worker")
 def test_top_images_are_those_of_a_hand_written_hook(
@@ -88,7 +111,7 @@ def test_top_images_are_those_of_a_hand_written_hook(
             lambda _module, _inputs, output, name=name: outputs.update({name: pool(output)})
         )
     described_by = spec.get("described_by")
-    assert (described_by is None) == (architecture == "timm/test_convnext")
+    assert (described_by is None) == (architecture != "transformers/swin")
     contract = open_target(
         TargetSpec(Path(spec["checkpoint"]), architecture, described_by=described_by), torch.device("cpu")
     ).preprocessing

@@ -12,7 +12,7 @@ from service.domain.input_contract import resolve_input
 from service.domain.layers import canonical_layer
 from service.domain.model_folders import FAMILY, is_described_by_files, read_descriptions, weights_in
 from service.domain.models import TargetSpec
-from service.engine.architectures import efficientnets, libraries, transformers_models
+from service.engine.architectures import efficientnets, libraries, monai_networks, transformers_models
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.input_check import check_takes, stem_channels
 from service.engine.architectures.main_layers import main_layers
@@ -26,7 +26,7 @@ from service.engine.probing.listing import choose_layers
 from service.errors import DigestMismatch, InvalidCheckpoint, UnknownArchitecture
 from service.files import is_lasting, out_of_reach, remedy_for
 
-FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES}
+FAMILIES: dict[str, Family] = {**efficientnets.FAMILIES, **libraries.FAMILIES, **monai_networks.FAMILIES}
 
 
 def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[str] | None = None) -> Target:
@@ -62,6 +62,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     module = network.get_submodule(blueprint.tower).eval()
     stem = 1 if loaded.reading["channels"] == 1 else blueprint.channels or stem_channels(module)
     contract = resolve_input(spec.input, blueprint.input, stem=stem)
+    contract = replace(contract, warnings=(*contract.warnings, *blueprint.warnings))
     if spec.input is not None:
         check_takes(module, contract.preprocessing)
 
@@ -144,7 +145,8 @@ def _described(spec: TargetSpec, weights: Path) -> Family:
 def _find(architecture: str) -> tuple[Family, str]:
     name, _, model = architecture.partition("/")
     family = FAMILIES.get(name)
-    if family is not None and model in family.models():
+    listed = model.partition("/")[0] if family is not None and family.takes_arguments else model
+    if family is not None and listed in family.models():
         return family, model
 
     families = ", ".join((*FAMILIES, FAMILY, OWN, ONNX))

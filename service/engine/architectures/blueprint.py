@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from service.domain.input_contract import GivenInput, LibraryInput
 from service.engine.architectures.mending import Rename
 
+FITTING_WEIGHTS = "Give the weights of this architecture, or name the architecture that the weights belong to."
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -40,6 +42,12 @@ class Blueprint:
     channels: int | None = None
     """The channels that images must have, where its library says it; None for those of the first convolution."""
 
+    warnings: Sequence[str] = ()
+    """What whoever reads results has to know of how it was built."""
+
+    remedy: str = FITTING_WEIGHTS
+    """What to do where the weights do not fit it."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -49,6 +57,9 @@ class Family:
 
     draw: Callable[[str, Mapping[str, Tensor], GivenInput], Blueprint]
     """Takes the model's name, the weights, and what was given of the input: some networks are built for one size."""
+
+    takes_arguments: bool = False
+    """May a slash and arguments of the network follow the model's name? `draw` reads them."""
 
     inner_prefix: str = ""
     """What stands before the module's own names in the weights that `draw` takes."""

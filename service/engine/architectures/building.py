@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from service.engine.architectures.blueprint import FITTING_WEIGHTS
 from service.errors import InvalidCheckpoint
 from service.memory import bytes_refused
 
@@ -79,7 +80,7 @@ class _Limit(TorchDispatchMode):  # type: ignore[no-untyped-call]
             f"The checkpoint does not fit {self._architecture}: the network is many times larger.",
             field="checkpoint",
             value=self._architecture,
-            remedy="Give the weights of this architecture, or name the architecture that the weights belong to.",
+            remedy=FITTING_WEIGHTS,
         )
 
 

@@ -5,14 +5,18 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from service.engine.architectures.blueprint import FITTING_WEIGHTS
 from service.errors import InvalidCheckpoint
 
 _NAMED = 3
 
 
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture: str) -> None:
+def load_strictly(
+    module: nn.Module, weights: Mapping[str, Tensor], architecture: str, remedy: str = FITTING_WEIGHTS
+) -> None:
     """Copy `weights` into `module` as float32 where they are floating point; every key and every shape must match.
 
+    remedy: for weights that do not fit.
     Raises InvalidCheckpoint that counts the missing, unexpected and mis-shaped keys and names the first of each, and
     where parameters or running statistics are not finite.
     """
@@ -32,7 +36,7 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], architecture
             f"The checkpoint does not fit {architecture}: {listed}.",
             field="checkpoint",
             value=architecture,
-            remedy="Give the weights of this architecture, or name the architecture that the weights belong to.",
+            remedy=remedy,
         )
 
     if any(parameter.is_meta for parameter in module.parameters()):

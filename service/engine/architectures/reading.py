@@ -49,7 +49,7 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
         blueprint = _draw(family, model, weights, spec)
 
     mended = mend(blueprint.module, blueprint.weights, blueprint.renames, blueprint.heads)
-    load_strictly(blueprint.module, mended.weights, spec.architecture)
+    load_strictly(blueprint.module, mended.weights, spec.architecture, blueprint.remedy)
 
     # A library may have built it for one channel itself.
     channels: Literal[1, 3] = 1 if mended.channels == 1 or stem_channels(blueprint.module) == 1 else 3

@@ -16,7 +16,7 @@ from service.engine.networks.protocols import Target, reading_of
 
 _CLASS_TOKEN = re.compile(r"(cls_token|class_token|class_embedding)(_?\d)?")
 _REGISTERS = {"reg_token", "register_tokens"}
-_LIBRARIES = frozenset({"timm", "torchvision", "open_clip", "transformers"})
+_LIBRARIES = frozenset({"timm", "torchvision", "open_clip", "transformers", "monai"})
 _BEFORE = re.compile(r"(^|\.)(patch_embed\d?|patch_embeddings?|embeds\.(norm_input|proj|norm))(\.|$)")
 _WITHOUT_REGISTERS = re.compile(_BEFORE.pattern + r"|(^|\.)attn_pool(\.|$)")
 
