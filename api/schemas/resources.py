@@ -305,6 +305,9 @@ class ReadingOut(BaseModel):
         description="Whether it was the only set that fits, the default among several, or asked for."
     )
     sets: list[str] = Field(description="Every set that fits the architecture, by the names that `weights` takes.")
+    same: list[str] | None = Field(
+        default=None, description="Other names that the file has for that very set; null where it has none."
+    )
     prefix: str = Field(description="What stood before the network's own names, and was taken off.")
     renamed: ListedOut = Field(description="Renamed or reshaped as the architecture's library does.")
     filled_in: ListedOut = Field(description="Not in the file, and nothing learned.")

@@ -1,7 +1,7 @@
 """Which weights of a file a target has, and how they were brought into its network."""
 
 from collections.abc import Iterable
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 _NAMED = 5
 
@@ -25,6 +25,9 @@ class WeightsReading(TypedDict):
     sets: list[str]
     """Every set of the file that fits the architecture, by the names that `weights` takes."""
 
+    same: NotRequired[list[str]]
+    """Other names that the file has for the set that was taken. Left out where it has none."""
+
     prefix: str
     """What stands before the network's own names in the file's keys."""
 
@@ -35,7 +38,7 @@ class WeightsReading(TypedDict):
     """Entries of the network that the file lacks and that hold nothing learned."""
 
     left_out: Listed
-    """Layers of the network that the file has no fitting weights for, which cannot be dissected."""
+    """Layers of the network that the file has no fitting weights for, which cannot be dissected: all of them."""
 
     unused: Listed
     """Entries of the set that are no part of the network."""
@@ -44,16 +47,19 @@ class WeightsReading(TypedDict):
     """Colour channels of the network's first convolution."""
 
 
-def listed(names: Iterable[str]) -> Listed:
-    """The number of names, and the first few."""
+def listed(names: Iterable[str], most: int | None = _NAMED) -> Listed:
+    """The number of names, and the first few; all of them where `most` is None."""
     every = list(names)
-    return {"count": len(every), "names": [name[:200] for name in every[:_NAMED]]}
+    return {"count": len(every), "names": [name[:200] for name in every[:most]]}
 
 
 def reading_in_words(reading: WeightsReading) -> list[str]:
     """Sentences for a report."""
     set_name = "the file's own dictionary" if reading["entry"] == "." else f"the entry '{reading['entry']}'"
     sentences = [f"The weights are those of {set_name}{_chosen(reading)}."]
+    same = reading.get("same")
+    if same:
+        sentences.append(f"The file has the same weights under {', '.join(map(repr, same))}, too.")
     if reading["prefix"]:
         sentences.append(f"Their names begin with '{reading['prefix']}', which was taken off.")
 

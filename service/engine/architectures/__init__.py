@@ -52,7 +52,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         family, model = _described(spec, path), ""
     else:
         family, model = _find(spec.architecture)
-    checkpoint = open_checkpoint(path, sha256=spec.sha256, roots=spec.roots)
+    checkpoint = open_checkpoint(path, sha256=spec.sha256, roots=spec.roots, wanted=spec.weights)
     loaded = load(family, model, checkpoint, spec)
     blueprint = loaded.blueprint
     network = blueprint.module

@@ -13,15 +13,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from service.engine.networks.checkpoints import WeightsSet
-from service.engine.weights.sets import WHOLE_FILE
+from service.engine.networks.checkpoints import Checkpoint, WeightsSet
+from service.engine.weights.sets import DEFAULTS, WHOLE_FILE, is_average
 from service.errors import InvalidCheckpoint
 
 _NEARLY = 0.9
-_DEFAULTS = ("model", "state_dict")
-_AVERAGE = re.compile(r"(?<![a-z])(ema|swa|average|averaged|avg|shadow)(?![a-z])")
 _HARDLY = 0.2
 _MOST_SHOWN = 20
+_MOST_WRAPPINGS = 5
 _LONGEST_KEY = 1000
 _DEEPEST_KEY = 40
 """Characters and parts of a key that is looked at. No network has longer ones, and each part costs a look-up."""
@@ -76,6 +75,25 @@ def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Ch
         return Choice(fitting[0], "only", names)
 
     return Choice(_default_of(fitting), "default", names)
+
+
+def likely_weights(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+    """The weights that were loaded, without what stands before every name: a network can be built for them.
+
+    Raises InvalidCheckpoint where there are none.
+    """
+    weights: Mapping[str, Tensor] = checkpoint.weights
+    for _ in range(_MOST_WRAPPINGS):
+        prefix = _common_prefix(weights)
+        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    return weights
+
+
+def _common_prefix(weights: Mapping[str, Tensor]) -> str:
+    """The first part of every name, with its full stop, where it is the same one."""
+    parts = {key.partition(".")[0] for key in weights}
+    dotted = all("." in key for key in weights)
+    return f"{parts.pop()}." if dotted and len(parts) == 1 else ""
 
 
 def _candidates(source: WeightsSet, shapes: Shapes) -> list[Candidate]:
@@ -148,12 +166,12 @@ def _best(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _default(candidates: Sequence[Candidate]) -> Candidate | None:
     """The weights as they were trained rather than their average; `model` and `state_dict` before other entries."""
-    trained = [candidate for candidate in candidates if not _AVERAGE.search(candidate.name.lower())]
+    trained = [candidate for candidate in candidates if not is_average(candidate.name)]
     if len(trained) == 1:
         return trained[0]
 
     by_name = {candidate.name: candidate for candidate in trained}
-    return next((by_name[name] for name in _DEFAULTS if name in by_name), None)
+    return next((by_name[name] for name in DEFAULTS if name in by_name), None)
 
 
 def _default_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -174,7 +192,7 @@ def _named(wanted: str, candidates: Sequence[Candidate], sets: Sequence[WeightsS
         if candidate.name == wanted:
             return candidate
     for source in sets:
-        if source.name == wanted:
+        if wanted in {source.name, *source.also}:
             inside = [candidate for candidate in candidates if candidate.source is source]
             return _default_of(inside) if inside else Candidate(wanted, source, "", 0, 0)
 

@@ -1,7 +1,7 @@
 """From a weights file to a network with its weights in it, and an account of what was decided on the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -11,14 +11,12 @@ from service.domain.models import TargetSpec
 from service.domain.weights_reading import WeightsReading, listed
 from service.engine.architectures.blueprint import Blueprint, Family
 from service.engine.architectures.building import building_within
-from service.engine.architectures.choosing import Candidate, Choice, choose
+from service.engine.architectures.choosing import Candidate, Choice, choose, likely_weights
 from service.engine.architectures.input_check import stem_channels
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.mending import Mended, mend
-from service.engine.networks.checkpoints import Checkpoint, WeightsSet
+from service.engine.networks.checkpoints import Checkpoint
 from service.engine.weights.sets import WHOLE_FILE
-
-_MOST_WRAPPINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +34,19 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
     """Build the architecture, choose the weights, and load them strictly.
 
     model: the architecture's name within its family.
+    checkpoint: opened with the weights that are likely; others are fetched where these are not chosen.
     Raises InvalidCheckpoint where the choice is not possible, or where the weights do not fit or are not finite.
     """
-    first = _likely_weights(checkpoint, spec.weights)
-    blueprint = _draw(family, model, first, spec)
+    likely = likely_weights(checkpoint)
+    blueprint = _draw(family, model, likely, spec)
     shapes = {key: tuple(value.shape) for key, value in blueprint.module.state_dict().items()}
 
     choice = choose(checkpoint.sets, shapes, spec.weights)
-    weights = first if choice is None else _own(choice.candidate, family.inner_prefix)
-    if not _are_the_same(weights, first):
-        del blueprint  # two of a large network may not fit into memory
+    if choice is not None:
+        choice = replace(choice, candidate=_fetched(choice.candidate, checkpoint))
+    weights = likely if choice is None else _own(choice.candidate, family.inner_prefix)
+    if not _are_the_same(weights, likely):
+        del blueprint, likely  # two of a large network may not fit into memory
         blueprint = _draw(family, model, weights, spec)
 
     mended = mend(blueprint.module, blueprint.weights, blueprint.renames, blueprint.heads)
@@ -53,33 +54,13 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
 
     # A library may have built it for one channel itself.
     channels: Literal[1, 3] = 1 if mended.channels == 1 or stem_channels(blueprint.module) == 1 else 3
-    reading = _reading(choice, mended, _left_aside(choice, blueprint), channels)
+    reading = _reading(choice, mended, _left_aside(choice, blueprint), channels, blueprint.layer_prefix)
     return Loaded(blueprint, reading, mended.left_out)
 
 
-def _likely_weights(checkpoint: Checkpoint, wanted: str | None) -> Mapping[str, Tensor]:
-    """Those that the network is built for at first: it need not be built again where the guess is right."""
-    if not checkpoint.sets:
-        return checkpoint.weights
-
-    named = [source for source in checkpoint.sets if source.name == wanted]
-    largest = max(named or checkpoint.sets, key=_bytes_of)
-    weights = largest.weights
-    for _ in range(_MOST_WRAPPINGS):
-        prefix = _common_prefix(weights)
-        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
-
-
-def _bytes_of(source: WeightsSet) -> int:
-    return sum(value.nbytes for value in source.weights.values())
-
-
-def _common_prefix(weights: Mapping[str, Tensor]) -> str:
-    """The first part of every name, with its full stop, where it is the same one."""
-    parts = {key.partition(".")[0] for key in weights}
-    dotted = all("." in key for key in weights)
-    return f"{parts.pop()}." if dotted and len(parts) == 1 else ""
+def _fetched(candidate: Candidate, checkpoint: Checkpoint) -> Candidate:
+    source = candidate.source
+    return candidate if source.is_loaded else replace(candidate, source=checkpoint.fetch(source.name))
 
 
 def _own(candidate: Candidate, inner_prefix: str) -> dict[str, Tensor]:
@@ -113,16 +94,21 @@ def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
     return [*(key for key, value in source.weights.items() if id(value) not in own), *source.others]
 
 
-def _reading(choice: Choice | None, mended: Mended, left_aside: list[str], channels: Literal[1, 3]) -> WeightsReading:
+def _reading(
+    choice: Choice | None, mended: Mended, left_aside: list[str], channels: Literal[1, 3], layer_prefix: str
+) -> WeightsReading:
     candidate = None if choice is None else choice.candidate
-    return {
+    reading: WeightsReading = {
         "entry": WHOLE_FILE if candidate is None else candidate.name,
         "chosen": "only" if choice is None else choice.chosen,
         "sets": [] if choice is None else list(choice.names),
         "prefix": "" if candidate is None else candidate.prefix,
         "renamed": listed(mended.renamed),
         "filled_in": listed(mended.filled_in),
-        "left_out": listed(mended.left_out),
+        "left_out": listed((layer_prefix + name for name in mended.left_out), None),
         "unused": listed([*left_aside, *mended.unused]),
         "channels": channels,
     }
+    if candidate is not None and candidate.source.also:
+        reading["same"] = list(candidate.source.also)
+    return reading

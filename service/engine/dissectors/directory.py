@@ -134,10 +134,10 @@ class DissectorFolder:
             )
         return self.read_json(CONFIG)
 
-    def open_checkpoint(self, name: str) -> Checkpoint:
+    def open_checkpoint(self, name: str, wanted: str | None = None) -> Checkpoint:
         """Open a weights file of the directory. Raises InvalidDissector, and as `open_checkpoint` does."""
         self.require(name)
-        return open_checkpoint(self.path / name, sha256=self.sha256[name], roots=self.roots)
+        return open_checkpoint(self.path / name, sha256=self.sha256[name], roots=self.roots, wanted=wanted)
 
     def require(self, name: str) -> None:
         """Raise InvalidDissector where the directory has no such file."""

@@ -10,6 +10,7 @@ from service.domain.json_values import JsonObject
 from service.domain.preprocessing import MAMMO_CLIP, Preprocessing
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.directory import CONFIG, DissectorFolder
+from service.engine.dissectors.weights_files import fitting_weights, open_weights
 from service.engine.networks.checkpoints import Checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.mammo_clip import VARIANTS, VOCABULARY, MammoClip
@@ -27,9 +28,15 @@ class MammoClipDissector:
     """Scores by Mammo-CLIP's embeddings, with every part in eval mode."""
 
     def __init__(
-        self, network: MammoClip, tokenizer: BertWordPieceTokenizer, digest: str, device: torch.device
+        self,
+        network: MammoClip,
+        tokenizer: BertWordPieceTokenizer,
+        digest: str,
+        device: torch.device,
+        notes: Sequence[str] = (),
     ) -> None:
         self._network = network
+        self._notes = notes
         self._tokenizer = tokenizer
         self._digest = digest
         self._device = device
@@ -46,8 +53,8 @@ class MammoClipDissector:
 
     @property
     def notes(self) -> Sequence[str]:
-        """None: the published files say everything."""
-        return ()
+        """What was decided of a file that is not as published."""
+        return self._notes
 
     @torch.inference_mode()
     def embed_images(self, images: Tensor) -> Tensor:
@@ -85,16 +92,17 @@ def open_mammo_clip(folder: DissectorFolder, config: JsonObject, device: torch.d
     name = folder.named_file(config, "checkpoint")
     vocabulary = folder.named_file(config, "vocab")
     tokenizer = _open_tokenizer(folder.read(vocabulary), vocabulary)
-    checkpoint = folder.open_checkpoint(name)
+    checkpoint = open_weights(folder, name, config)
 
     model = _model(config, checkpoint)
     network = MammoClip(model)
-    weights = {key: value for key, value in checkpoint.weights.items() if key != _NO_WEIGHT}
+    weights, notes = fitting_weights(checkpoint, network, config, folder)
+    weights = {key: value for key, value in weights.items() if key != _NO_WEIGHT}
     load_strictly(network, weights, f"Mammo-CLIP {model}")
 
     fold_norms(network.eval(), keep=())
     network.to(device).to(memory_format=torch.channels_last)
-    return MammoClipDissector(network, tokenizer, folder.digest, device)
+    return MammoClipDissector(network, tokenizer, folder.digest, device, notes)
 
 
 def _model(config: JsonObject, checkpoint: Checkpoint) -> str:

@@ -25,10 +25,13 @@ from service.engine.dissectors.library_dissector import LibraryDissector
 from service.engine.dissectors.text_files import copy_tokenizer, has_tokenizer
 from service.engine.dissectors.text_tower import find_text_tower
 from service.engine.dissectors.tokens import Tokenizer, clip_tokenizer, open_clip_tokenizer
+from service.engine.dissectors.weights_files import fitting_weights, open_weights
+from service.engine.networks.checkpoints import Checkpoint
 from service.errors import DissectError, InvalidDissector
 from service.memory import is_out_of_memory
 
 _LONGEST_NAME = 100
+_SCALE = "logit_scale"
 _CONTEXT_LENGTH = 77
 _VOCABULARY = 49408
 
@@ -83,18 +86,20 @@ def open_open_clip(folder: DissectorFolder, layout: Layout, device: torch.device
     config = layout.config
     file, taken = layout.checkpoint(folder, OPEN_CLIP)
     description = _describe(folder, config)
-    weights = folder.open_checkpoint(file).weights
+    checkpoint = open_weights(folder, file, config)
     notes = [*layout.notes, *taken]
 
     with TemporaryDirectory() as directory:
         place = Path(directory)
         tokenizer = _open_tokenizer(description, folder, place, notes)
-        model = _build(description, folder, config, weights, place, notes)
+        model = _build(description, folder, config, _likely_weights(checkpoint), place, notes)
 
     contract = _contract(description, clip_preprocessing(model.visual))
     contract = overridden(contract, config, folder)
     check_image_size(contract.preprocessing)
 
+    weights, said = fitting_weights(checkpoint, model, config, folder)
+    notes.extend(said)
     load_strictly(model, _as_library_reads(weights, model), description.title)
     return OpenClipDissector(model.eval().to(device), tokenizer, contract, folder.digest, device, notes)
 
@@ -203,6 +208,14 @@ def _build(
             value=folder.path,
             remedy="Correct the description, or name the model.",
         ) from error
+
+
+def _likely_weights(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+    """The weights that were loaded, without what stands before their names: every model has a scale at its top."""
+    weights = checkpoint.weights
+    scale = next((key for key in weights if f".{key}".endswith(f".{_SCALE}")), _SCALE)
+    prefix = scale.removesuffix(_SCALE)
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def _contract(description: _Description, preprocessing: Preprocessing) -> ImageContract:

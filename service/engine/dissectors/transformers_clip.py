@@ -22,6 +22,7 @@ from service.engine.dissectors.processor_config import read_image_contract
 from service.engine.dissectors.text_files import copy_tokenizer, refuse_code, tokenizer_class
 from service.engine.dissectors.text_tower import shaping_entries
 from service.engine.dissectors.tokens import Tokenizer, transformers_tokenizer
+from service.engine.dissectors.weights_files import fitting_weights, open_weights
 from service.errors import DissectError, InvalidDissector
 from service.memory import is_out_of_memory
 
@@ -60,20 +61,21 @@ def open_transformers(folder: DissectorFolder, layout: Layout, device: torch.dev
     """
     kind, entries = _read_model(folder)
     file, taken = layout.checkpoint(folder, TRANSFORMERS)
-    weights = folder.open_checkpoint(file).weights
+    checkpoint = open_weights(folder, file, layout.config)
 
     title = f"the {kind} model of {MODEL_CONFIG}"
-    model = _build(kind, entries, weights, title, folder)
+    model = _build(kind, entries, checkpoint.weights, title, folder)
     contract = read_image_contract(folder, layout.config, model.config.vision_config.image_size, kind)
     contract = overridden(contract, layout.config, folder)
     check_image_size(contract.preprocessing)
 
     tokenizer, note = _open_tokenizer(folder, kind, model.config.text_config)
+    weights, said = fitting_weights(checkpoint, model, layout.config, folder)
     expected = model.state_dict()
     kept = {key: value for key, value in weights.items() if key in expected or not key.endswith(".position_ids")}
     load_strictly(model, kept, title)
     return TransformersDissector(
-        model.eval().to(device), tokenizer, contract, folder.digest, device, [*layout.notes, *taken, note]
+        model.eval().to(device), tokenizer, contract, folder.digest, device, [*layout.notes, *taken, note, *said]
     )
 
 

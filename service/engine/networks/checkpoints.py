@@ -6,10 +6,11 @@ paths, scores): they come out as objects that do nothing.
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from torch import Tensor
 
 from service.domain.digests import digest_of_open_file
@@ -17,13 +18,12 @@ from service.engine.weights import torch_archive, torch_legacy
 from service.engine.weights.faults import Changed, Damaged, Fault, Program, Unsupported
 from service.engine.weights.hashed_file import HashedFile
 from service.engine.weights.safetensors_file import looks_like_safetensors, read_safetensors
-from service.engine.weights.sets import WHOLE_FILE, FoundSet, find_sets, whole_object_in
+from service.engine.weights.sets import WHOLE_FILE, FoundSet, find_sets, likely_set, whole_object_in
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
 from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, out_of_reach, remedy_for
 
 _PICKLE = b"\x80"
-_WEIGHTS_ENTRIES = ("model", "state_dict")
 _GIVE_WEIGHTS = "Give a .safetensors file or a state dict saved by torch.save."
 _CONVERT = (
     "Where the file is trusted, open it there, save the weights alone with safetensors.torch.save_file(weights, path), "
@@ -38,8 +38,13 @@ class WeightsSet:
     """One set of weights of a file; see `FoundSet`."""
 
     name: str
+
     weights: Mapping[str, Tensor]
+    """Its tensors, which are on the meta device where it was left in the file."""
+
     others: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    is_loaded: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,48 +52,45 @@ class Checkpoint:
     """What a weights file holds, on the CPU and independent of the file."""
 
     contents: Mapping[str, Any]
-    """The file's dictionary.
-
-    Tensors that are no part of the weights are left in the file, as StoredTensors.
-    """
+    """The file's dictionary. Its tensors are StoredTensors."""
 
     sha256: str
-    """Digest of the bytes that `contents` was read from."""
+    """Digest of the bytes that were read."""
 
-    sets: tuple[WeightsSet, ...] = ()
-    """Every set of weights in the file, for architectures to choose from."""
+    sets: tuple[WeightsSet, ...]
+    """Every set of weights in the file, for architectures to choose from. The likely one is loaded."""
+
+    reopen: Callable[[str], "Checkpoint"] = field(repr=False, compare=False)
+    """Opens the same file for the set of that name."""
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The state dict: the entry `model` or `state_dict` where there is one, else the whole file.
+        """Those that were loaded. Raises InvalidCheckpoint where the file has none."""
+        for source in self.sets:
+            if source.is_loaded:
+                return dict(source.weights)
 
-        The `module.` that multi-GPU training puts in front of every key is taken off.
-        Raises InvalidCheckpoint when something in it is no tensor.
-        """
-        weights = _weights_in(self.contents)
-        if not weights:
-            raise _without_weights("The checkpoint holds no weights.")
+        raise InvalidCheckpoint(
+            "The checkpoint holds no weights: no dictionary in it has tensors with names.",
+            field="checkpoint",
+            remedy="The file must be a state dict, or a dictionary with one in it, under 'state_dict' for example.",
+        )
 
-        tensors = {key: value for key, value in weights.items() if isinstance(key, str) and isinstance(value, Tensor)}
-        strangers = [key for key in weights if key not in tensors]
-        if strangers:
-            raise _without_weights(
-                f"The checkpoint's weights hold {len(strangers)} entries that are not named tensors; the first is "
-                f"'{strangers[0]!s:.120}'."
-            )
-
-        if all(key.startswith("module.") for key in tensors):
-            return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
-        return tensors
+    def fetch(self, name: str) -> WeightsSet:
+        """The set of that name with its tensors. The file is read again; raises as `open_checkpoint` does."""
+        return next(source for source in self.reopen(name).sets if source.is_loaded)
 
 
-def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots = ANYWHERE) -> Checkpoint:
+def open_checkpoint(
+    path: Path, *, sha256: str | None = None, roots: DataRoots = ANYWHERE, wanted: str | None = None
+) -> Checkpoint:
     """Read a weights file: safetensors, or a `torch.save` file of tensors and objects that do nothing.
 
     The file is opened once, and the digest is that of the bytes that were read.
 
     sha256: the digest the file must have.
     roots: the folders that the file must lie in.
+    wanted: the set of weights that is loaded, by its name; None for the likely one. The others stay in the file.
     Raises InvalidCheckpoint (missing, not a regular file, damaged, another format), DigestMismatch, UnsafeCheckpoint
     (TorchScript, exported programs, whole networks instead of their weights, calls of functions: whatever would run
     code), or FileOutOfReach (written to meanwhile, trouble of the disk or the machine).
@@ -96,7 +98,7 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
     try:
         with roots.open(path) as file:
             try:
-                checkpoint = _read(file)
+                digest, contents, sets = _read(file, wanted)
             except Changed:
                 raise
             except Fault:
@@ -106,8 +108,10 @@ def open_checkpoint(path: Path, *, sha256: str | None = None, roots: DataRoots =
                 raise
 
         if sha256 is not None:
-            _check_digest(sha256, checkpoint.sha256)
-        return checkpoint
+            _check_digest(sha256, digest)
+        return Checkpoint(
+            contents, digest, sets, lambda name: open_checkpoint(path, sha256=digest, roots=roots, wanted=name)
+        )
 
     except FileNotFoundError as error:
         raise InvalidCheckpoint(
@@ -141,7 +145,7 @@ def _check_digest(promised: str, digest: str) -> None:
         )
 
 
-def _read(file: BinaryIO) -> Checkpoint:
+def _read(file: BinaryIO, wanted: str | None) -> tuple[str, dict[str, Any], tuple[WeightsSet, ...]]:
     source = HashedFile(file)
     try:
         contents = _reader_of(source)(source)
@@ -152,7 +156,8 @@ def _read(file: BinaryIO) -> Checkpoint:
         _refuse_whole_object(contents.value)
         raise Unsupported(f"The weights file holds a {_kind_of(contents.value)}, not a dictionary.", _GIVE_WEIGHTS)
 
-    return _load_weights(source, contents, contents.value)
+    digest, sets = _load_weights(source, contents, contents.value, wanted)
+    return digest, contents.value, sets
 
 
 def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
@@ -168,30 +173,33 @@ def _reader_of(source: HashedFile) -> Callable[[HashedFile], Contents]:
     raise Unsupported("The weights file is neither a safetensors file nor one of torch.save.", _GIVE_WEIGHTS)
 
 
-def _load_weights(source: HashedFile, contents: Contents, value: dict[str, object]) -> Checkpoint:
-    """The file's dictionary and its sets of weights, with tensors in place of the stored ones."""
+def _load_weights(
+    source: HashedFile, contents: Contents, value: dict[str, object], wanted: str | None
+) -> tuple[str, tuple[WeightsSet, ...]]:
+    """The file's digest and its sets of weights, with tensors in place of the stored ones in one of them."""
     sets = find_sets(value)
-    weights = _weights_in(value)
-    stored = [tensor for found in sets for tensor in found.entries.values()]
     if all(found.name == WHOLE_FILE for found in sets):
         _refuse_whole_object(value)
 
+    likely = likely_set(sets, wanted)
     try:
-        digest, tensors = load_tensors(source, contents.places, stored)
+        digest, tensors = load_tensors(source, contents.places, likely.entries.values() if likely else ())
     except _MALFORMED as error:
         raise Damaged from error
-
-    loaded = {
-        key: tensors.get(entry, entry) if isinstance(entry, StoredTensor) else entry for key, entry in weights.items()
-    }
-    whole = loaded if weights is value else {key: loaded if part is weights else part for key, part in value.items()}
-    loaded_sets = [_loaded(found, tensors) for found in sets]
-    return Checkpoint(contents=whole, sha256=digest, sets=tuple(loaded_sets))
+    return digest, tuple(_loaded(found, tensors) if found is likely else _left(found) for found in sets)
 
 
 def _loaded(found: FoundSet, tensors: Mapping[StoredTensor, Tensor]) -> WeightsSet:
     weights = {key: tensors[stored] for key, stored in found.entries.items()}
-    return WeightsSet(found.name, weights, found.others)
+    return WeightsSet(found.name, weights, found.others, found.also)
+
+
+def _left(found: FoundSet) -> WeightsSet:
+    weights = {
+        key: torch.empty_strided(stored.shape, stored.strides, dtype=stored.dtype, device="meta")
+        for key, stored in found.entries.items()
+    }
+    return WeightsSet(found.name, weights, found.others, found.also, is_loaded=False)
 
 
 def _refuse_whole_object(value: object) -> None:
@@ -210,24 +218,8 @@ def _refuse_whole_object(value: object) -> None:
     )
 
 
-def _weights_in(contents: Mapping[str, object]) -> Mapping[str, object]:
-    for name in _WEIGHTS_ENTRIES:
-        entry = contents.get(name)
-        if isinstance(entry, Mapping):
-            return entry
-    return contents
-
-
 def _kind_of(value: object) -> str:
     return "tensor" if isinstance(value, StoredTensor) else type(value).__name__
-
-
-def _without_weights(detail: str) -> InvalidCheckpoint:
-    return InvalidCheckpoint(
-        detail,
-        field="checkpoint",
-        remedy="The file must be a state dict, or a dictionary with one under 'model' or 'state_dict'.",
-    )
 
 
 def _as_error(fault: Fault, path: Path) -> InvalidCheckpoint | FileOutOfReach:

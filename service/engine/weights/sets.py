@@ -1,7 +1,8 @@
 """The sets of weights in a weights file: each dictionary of named tensors, wherever the file's dictionaries hold it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.engine.weights.pickles import Inert
@@ -10,10 +11,15 @@ from service.engine.weights.tensors import StoredTensor
 WHOLE_FILE = "."
 """The name of the set that is the file's own dictionary."""
 
+DEFAULTS = ("model", "state_dict")
+"""Entries whose weights are taken before others."""
+
 _DEEPEST = 4
 _MOST_SETS = 64
 _LONGEST_NAME = 200
 """Of an entry that is followed: a file may have a few long names, and many dictionaries below each."""
+_AVERAGE = re.compile(r"(?<![a-z])(ema|swa|average|averaged|avg|shadow)(?![a-z])")
+_NEARLY = 0.9
 _NO_WEIGHTS = ("optim", "sched")
 """Parts of entries' names: what optimizers keep is named after the weights, and has their shapes."""
 
@@ -45,25 +51,59 @@ class FoundSet:
     others: tuple[str, ...]
     """Entries beside them that are neither tensors nor dictionaries."""
 
+    also: tuple[str, ...] = ()
+    """Other names that the file has for the very same dictionary."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of copies of its tensors."""
+        return sum(tensor.size for tensor in self.entries.values())
+
 
 def find_sets(contents: Mapping[Any, object]) -> list[FoundSet]:
     """The sets in the order of the file, the outer ones first. A file's dictionaries may hold each other."""
-    seen: set[int] = set()
+    seen: dict[int, str] = {}
+    also: dict[str, list[str]] = {}
     found: list[FoundSet] = []
     level = [("", contents)]
 
     for _ in range(_DEEPEST):
         inner: list[tuple[str, Mapping[Any, object]]] = []
         for name, dictionary in level:
-            if id(dictionary) in seen or "param_groups" in dictionary:
+            if id(dictionary) in seen:
+                also.setdefault(seen[id(dictionary)], []).append(name)
+                continue
+            if "param_groups" in dictionary:
                 continue
 
-            seen.add(id(dictionary))
+            seen[id(dictionary)] = name or WHOLE_FILE
             found.extend(_set_of(name, dictionary))
             inner.extend(_dictionaries_in(name, dictionary))
         level = inner
 
-    return found[:_MOST_SETS]
+    return [replace(each, also=tuple(also.get(each.name, ())[:_MOST_SETS])) for each in found[:_MOST_SETS]]
+
+
+def is_average(name: str) -> bool:
+    """Whether a set is called as averages of weights over the training are."""
+    return _AVERAGE.search(name.lower()) is not None
+
+
+def likely_set(sets: Sequence[FoundSet], wanted: str | None) -> FoundSet | None:
+    """The set that a network probably gets, of which only its names and sizes are looked at.
+
+    wanted: what was asked for: a set's name, or with a prefix behind it.
+    """
+    if wanted is not None:
+        named = [each for each in sets if wanted in {each.name, *each.also}]
+        around = [each for each in sets if wanted.startswith(f"{each.name}/")]
+        if named or around:
+            return max(named or around, key=lambda each: len(each.name))
+
+    large = max((each.size for each in sets), default=0)
+    good = [each for each in sets if each.size >= _NEARLY * large]
+    trained = [each for each in good if not is_average(each.name)]
+    return max(trained or good, key=lambda each: each.name in DEFAULTS, default=None)
 
 
 def _set_of(name: str, dictionary: Mapping[Any, object]) -> Iterator[FoundSet]:

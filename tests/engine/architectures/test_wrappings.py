@@ -244,6 +244,22 @@ def test_several_sets_are_listed_and_each_can_be_chosen(
     assert not torch.equal(*outputs)
 
 
+def test_two_names_of_one_dictionary_are_one_set_and_said(tmp_path: Path) -> None:
+    weights = state(1)
+    target = opened(tmp_path, {"model": weights, "best": weights, "epoch": 3})
+    reading = reading_of(target)
+    assert (reading["entry"], reading["chosen"], reading["same"]) == ("model", "only", ["best"])
+    assert "The file has the same weights under 'best', too." in reading_in_words(reading)
+
+    asked_for = opened(tmp_path, {"model": weights, "best": weights, "other": state(2)}, weights="best")
+    assert_is(asked_for, network(1))
+    assert reading_of(asked_for)["chosen"] == "given"
+
+
+def test_where_there_is_one_name_none_is_said_to_be_the_same(tmp_path: Path) -> None:
+    assert "same" not in reading_of(opened(tmp_path, {"model": state(1)}))
+
+
 def test_a_set_that_does_not_fit_is_no_choice(tmp_path: Path) -> None:
     other = timm.create_model("test_vit", num_classes=2).state_dict()
     reading = reading_of(opened(tmp_path, {"generator": state(), "discriminator": other}))
