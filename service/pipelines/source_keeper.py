@@ -1,7 +1,8 @@
 """The host's part in fetching: have a model's source in the cache before its item is computed, and hold it there."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from service.config import Settings
 from service.db.jobs import parts_of
@@ -12,6 +13,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import ModelSpec, model_spec
 from service.domain.work import AnyLease, Preparation, PreparationLease
 from service.errors import DissectError, ProblemFields
+from service.files import out_of_reach
 from service.pipelines import messages
 from service.sources.cache import SourceCache, open_cache
 from service.sources.uris import is_remote
@@ -58,17 +60,20 @@ class SourceKeeper:
             return
 
         sha256 = str(source["sha256"])
-        with cache.held(sha256) as path:
-            if path is not None:
-                yield None
+        with _held(cache, sha256) as at_hand:
+            if at_hand is not None:
+                yield at_hand if isinstance(at_hand, messages.Failed) else None
                 return
 
         answer = fetch()
         if isinstance(answer, messages.Failed):
             yield answer
             return
-        with cache.held(sha256) as path:
-            yield None if path is not None else messages.Failed(_GONE, lasting=False)
+        with _held(cache, sha256) as at_hand:
+            if at_hand is None:
+                yield messages.Failed(_GONE, lasting=False)
+            else:
+                yield at_hand if isinstance(at_hand, messages.Failed) else None
 
     def _opened_cache(self) -> SourceCache:
         if self._cache is None:
@@ -87,3 +92,16 @@ class SourceKeeper:
             return None
         spec = model_spec(resource)
         return spec if is_remote(spec["checkpoint"]) else None
+
+
+@contextmanager
+def _held(cache: SourceCache, sha256: str) -> Iterator[Path | messages.Failed | None]:
+    """The file while it is held, or None; where the disk or the machine fails, what becomes of the item."""
+    with ExitStack() as holding:
+        at_hand: Path | messages.Failed | None
+        try:
+            at_hand = holding.enter_context(cache.held(sha256))
+        except OSError as error:
+            problem = out_of_reach("fetched file", error, field="checkpoint", value=sha256).as_problem()
+            at_hand = messages.Failed(problem, lasting=False)
+        yield at_hand

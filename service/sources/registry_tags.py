@@ -1,5 +1,6 @@
 """Writing tags of a model version to an MLflow registry, by its REST API: the scheduler needs no MLflow for it."""
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ class MlflowTags:
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
     login: tuple[str, str] | None = field(repr=False, default=None)
     verify: ssl.SSLContext | bool = True
+
+    longest_s: float = 60.0
+    """For all tags of a version, however slowly it answers: a timeout of reads begins anew with every byte."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "MlflowTags | None":
@@ -52,13 +56,22 @@ class MlflowTags:
     def write(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """See `RegistryTags.write`."""
         try:
-            with httpx.Client(verify=self.verify, timeout=_TIMEOUT_S, trust_env=False, auth=self.login) as client:
-                for key, value in tags.items():
-                    body = {"name": name, "version": version, "key": key, "value": value}
-                    response = client.post(f"{self.address}{_SET_TAG}", json=body, headers=dict(self.headers))
-                    _check(response.status_code, name, version)
+            asyncio.run(self._write(name, version, tags))
+        except TimeoutError:
+            raise _away(f"The model registry gave no answer within {self.longest_s:g} s.") from None
         except (httpx.HTTPError, httpx.InvalidURL):
             raise _away("The model registry cannot be reached.") from None
+
+    async def _write(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        async with (
+            asyncio.timeout(self.longest_s),
+            httpx.AsyncClient(verify=self.verify, timeout=_TIMEOUT_S, trust_env=False, auth=self.login) as client,
+        ):
+            for key, value in tags.items():
+                body = {"name": name, "version": version, "key": key, "value": value}
+                address = f"{self.address}{_SET_TAG}"
+                async with client.stream("POST", address, json=body, headers=dict(self.headers)) as response:
+                    _check(response.status_code, name, version)  # what else it answers is not waited for
 
 
 def _check(status: int, name: str, version: str) -> None:

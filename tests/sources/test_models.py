@@ -1,10 +1,11 @@
 """Models from sources: registered, fetched, inspected and dissected; known at once where their digest is given."""
 
+import errno
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from service.files import ANYWHERE
 from service.pipelines.fetching import FetchRunner
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
+from service.sources import cache
 from service.sources.cache import open_cache
 from service.sources.fetch import Fetcher
 from service.storage import open_store
@@ -157,6 +159,30 @@ def test_with_its_digest_a_source_is_the_version_that_has_it_and_it_is_checked_a
     work()
     with transaction(sessions) as session:
         assert [find_job(session, one.id).status for one in (job, again)] == [JobStatus.SUCCEEDED] * 2
+
+
+def test_a_failing_disk_below_the_cache_hands_the_item_back(
+    folder: Path, sessions: Sessions, work: Work, web: str, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers["/w.safetensors"] = (200, {}, weights(folder))
+    registered(sessions, f"{web}/w.safetensors")
+    work()
+    opened_and_locked = cache._opened_and_locked
+    failures = [OSError(errno.EIO, "Input/output error"), OSError(errno.ENOLCK, "No locks available")]
+
+    def fail(path: Path) -> BinaryIO | None:
+        if failures:
+            raise failures.pop()
+        return opened_and_locked(path)
+
+    monkeypatch.setattr(cache, "_opened_and_locked", fail)
+    job = submitted(sessions, "remote")
+    for _ in range(3):
+        work()
+
+    assert failures == []
+    with transaction(sessions) as session:
+        assert find_job(session, job.id).status is JobStatus.SUCCEEDED
 
 
 def test_a_source_that_turns_out_to_hold_a_known_version_is_that_version(

@@ -4,6 +4,8 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -90,6 +92,38 @@ def test_what_the_registry_may_take_later(address: str, status: list[int], reque
     with pytest.raises(Unavailable, match=f"answered {answered}"):
         opened({"MLFLOW_TRACKING_URI": address}).write("screening", "2", TOLD)
     assert len(requests) == 1, "the next tag is not tried, and no redirect is followed"
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_registry_that_drips_holds_nobody(part: str) -> None:
+    ended = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n"
+            self.wfile.write(head if part == "head" else head + b"\r\n")
+            with suppress(OSError):
+                while not ended.wait(0.02):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+    thread.start()
+    try:
+        tags = replace(opened({"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}"}), longest_s=0.3)
+        if part == "body":
+            tags.write("screening", "2", TOLD)  # the answer's head says all
+        else:
+            with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+                tags.write("screening", "2", TOLD)
+    finally:
+        ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize("answered", [400, 404])

@@ -45,7 +45,7 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
     if choice is not None:
         choice = replace(choice, candidate=_fetched(choice.candidate, checkpoint))
     weights = likely if choice is None else _own(choice.candidate, family.inner_prefix)
-    if not _are_the_same(weights, likely):
+    if not _are_the_same(weights, likely) and not _are_the_same(weights, blueprint.weights):
         del blueprint, likely  # two of a large network may not fit into memory
         blueprint = _draw(family, model, weights, spec)
 

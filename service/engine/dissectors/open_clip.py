@@ -32,6 +32,7 @@ from service.memory import is_out_of_memory
 
 _LONGEST_NAME = 100
 _SCALE = "logit_scale"
+_TOKENIZER_MODES = (None, "clips")
 _CONTEXT_LENGTH = 77
 _VOCABULARY = 49408
 
@@ -161,6 +162,17 @@ def _open_tokenizer(description: _Description, folder: DissectorFolder, place: P
     if not description.needs_tokenizer:
         return clip_tokenizer(context_length, options.get("clean"), vocabulary)
 
+    mode = text.get("tokenizer_mode") or None
+    if mode not in _TOKENIZER_MODES:
+        raise InvalidDissector(
+            f"{description.title} asks for the tokenizer_mode '{mode!s:.60}', which open_clip does not have: it would "
+            "read texts as if nothing had been asked for.",
+            field="dissector",
+            value=folder.path,
+            remedy=f'Write "clips" into the text_cfg of {MODEL_CONFIG}, or leave tokenizer_mode out, as it was in '
+            "training.",
+        )
+
     named = text.get("hf_tokenizer_name") or description.hub_name
     asked_by = f"{description.title} names a tokenizer of a model hub, '{named:.100}'"
     files = place / "tokenizer"
@@ -170,7 +182,7 @@ def _open_tokenizer(description: _Description, folder: DissectorFolder, place: P
         files,
         context_length,
         None if description.hub_name else vocabulary,
-        mode=text.get("tokenizer_mode"),
+        mode=mode,
         options={name: value for name, value in options.items() if value is not None},
     )
 

@@ -319,6 +319,15 @@ def test_weights_are_found_in_whatever_is_around_them(tmp_path: Path, layout: st
     assert note in " ".join(dissector.notes)
 
 
+@pytest.mark.parametrize("mode", ["bert_clips", "CLIPS"])
+def test_a_tokenizer_mode_that_open_clip_does_not_have_is_refused(tmp_path: Path, mode: object) -> None:
+    folders.biomed_clip(tmp_path, tokenizer_mode=mode)
+    with pytest.raises(InvalidDissector, match=f"tokenizer_mode '{mode}'"):
+        opened(tmp_path)
+    text_config(tmp_path, tokenizer_mode=None)
+    opened(tmp_path)
+
+
 def test_of_several_sets_of_weights_dissector_json_chooses_one(tmp_path: Path) -> None:
     folders.transformers_clip(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
