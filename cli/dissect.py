@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cli import input_options
 from cli.layers import LayersOption, read_layers
+from cli.local_files import check_local
 from cli.progress import ProgressBars
 from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
@@ -84,6 +85,7 @@ def dissect(
     from service.probes.measuring import read_patches
     from service.studies.dissection import DissectionPlan, run_dissection
 
+    check_local(checkpoint)
     file_format = _format(out, csv_layout)
     _check_report(report)
 

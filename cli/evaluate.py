@@ -13,6 +13,7 @@ from rich.table import Table
 from cli import input_options
 from cli.fit_dissector import show_figures
 from cli.layers import LayersOption, read_layers
+from cli.local_files import check_local
 from cli.progress import FITTING, ProgressBars
 from cli.samples import lite0_weights
 from service.config import read_settings
@@ -56,6 +57,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
 ) -> None:
     """Fit a dissector on half of the patients, dissect a network on the others, and say what that is worth."""
+    import torch
+
+    from service.engine.architectures import open_target
     from service.engine.networks.protocols import choose_device
     from service.probes.images import open_images
     from service.studies.evaluation import EvaluationPlan, halve_patients
@@ -65,6 +69,7 @@ def evaluate(
     target = _target(checkpoint, architecture, input_options.read_input(input_values), weights)
     halves = halve_patients(_read(data), seed)
     torch_device = choose_device(device)
+    open_target(target, torch.device("cpu"))  # before the fit, which may take hours
 
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, markup=False)
@@ -120,6 +125,8 @@ def _target(checkpoint: Path | None, architecture: str, given: GivenInput | None
         raise InvalidInput(
             f"No weights are bundled for {architecture}.", field="checkpoint", remedy="Name the weights file."
         )
+    if checkpoint is not None:
+        check_local(checkpoint)
     packages = read_settings().architecture_packages_named
     return TargetSpec(checkpoint or lite0_weights(), architecture, input=given, weights=weights, packages=packages)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import input_options
+from cli.local_files import check_local
 from service.config import read_settings
 from service.domain.models import TargetSpec
 from service.domain.weights_reading import reading_in_words
@@ -40,6 +41,7 @@ def inspect(
     from service.engine.architectures import open_target
     from service.engine.probing.listing import list_layers, listing_of
 
+    check_local(checkpoint)
     spec = TargetSpec(
         checkpoint,
         architecture,

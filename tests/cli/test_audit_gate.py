@@ -179,6 +179,28 @@ def test_a_pipeline_deploys_what_passes_and_stops_what_fails(stack: tuple[StackI
     assert [case.get("name") for case in suite] == ["reproducibility", "significant-share"]
 
 
+@pytest.mark.parametrize(
+    ("source", "digest", "hint"),
+    [
+        ("s3://bucket/w.pt", [], "Give its sha256 as well"),
+        ("ftp://host/w.pt", [], "ftp"),
+        ("https://example.invalid/w.pt", ["--sha256", "0" * 64], "NO VERDICT"),
+    ],
+)
+def test_a_candidate_that_is_a_source_is_fetched_or_refused_clearly(
+    stack: tuple[StackInfo, Path], source: str, digest: list[str], hint: str
+) -> None:
+    info, _ = stack
+    options = ["--checkpoint", source, *digest, "--url", info.url, "--api-key-file", str(info.api_key_file)]
+    result = subprocess.run(
+        [sys.executable, "-m", "cli.main", "audit", "--deployment", "lenient", *options],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == ExitStatus.ERROR, "no verdict is never a FAIL"
+    assert hint in " ".join((result.stdout + result.stderr).split())
+    assert "Traceback" not in result.stderr
+
+
 def test_a_pipeline_asks_where_there_is_no_verdict(stack: tuple[StackInfo, Path]) -> None:
     printed = _pipeline(stack, "lenient", "broken.safetensors")
     assert printed.startswith("ask\n")

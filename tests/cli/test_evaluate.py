@@ -116,3 +116,23 @@ def test_a_folder_without_manifest_and_an_architecture_without_weights_are_refus
 ) -> None:
     assert "neither a folder with a manifest.csv nor a manifest" in evaluate(str(tmp_path))[1]
     assert "Name the weights file" in evaluate(str(manifest), "--architecture", "timm/resnet50")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--checkpoint", "s3://bucket/w.pt", "--architecture", ARCHITECTURE], "opens files of this machine only"),
+        (["--checkpoint", "models:/screening/3", "--architecture", ARCHITECTURE], "a worker fetches it"),
+        (["--weights", "state_dict_ema"], "has no set of weights 'state_dict_ema'"),
+        (["--input", "channels=1"], "Give channels 3"),
+        (["--input", "height=tall"], "height"),
+    ],
+)
+def test_a_target_that_cannot_be_opened_is_refused_before_any_work(
+    tmp_path: Path, manifest: Path, evaluate: Callable[..., tuple[int, str]], options: list[str], hint: str
+) -> None:
+    out = tmp_path / "out"
+    status, printed = evaluate(str(manifest), "--out", str(out), *options)
+    assert status == 2
+    assert hint in " ".join(printed.split())
+    assert not out.exists()

@@ -84,3 +84,13 @@ def test_dissect_takes_patterns(
     written = (folder / "result.json").read_text()
     for layer in ("layer1.0", "layer2.0", "layer3.0", "layer4.0", "fc"):
         assert f'"{layer}"' in written
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/w.pt", "https://host/w.pt?key=hidden", "models:/screening@champion"])
+def test_a_source_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    assert command(monkeypatch, "inspect", source, ARCHITECTURE) == 2
+    printed = capsys.readouterr().err
+    assert "POST /models" in printed
+    assert "hidden" not in printed
