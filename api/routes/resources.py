@@ -22,7 +22,7 @@ from api.schemas.resources import (
     StatedOut,
 )
 from service.concepts.parse import concept_set_from_entries
-from service.db.resources import find_input, find_inspection, find_reading
+from service.db.resources import find_inspected
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
@@ -237,20 +237,19 @@ def _dissector(session: Session, dissector: Resource) -> DissectorOut:
 
 
 def _model(session: Session, model: Resource) -> ModelOut:
-    inspection = find_inspection(session, model.id)
-    layers, problem = inspection if inspection is not None else (None, None)
+    inspected = find_inspected(session, model.id)
+    layers, inputs = inspected.layers, inspected.input
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
     state, _ = standing_of(session, model)
-    inspected = find_input(session, model.id)
-    values = None if inspected is None else inspected["values"]
+    values = None if inputs is None else inputs["values"]
     return ModelOut(
         **ResourceOut.of(model).model_dump(),
         state=state,
         input=None if values is None else {name: InputValueOut(**value) for name, value in values.items()},
-        warnings=[] if inspected is None else inspected["warnings"],
+        warnings=[] if inputs is None else inputs["warnings"],
         layers=layer_infos,
-        problem=problem,
-        reading=find_reading(session, model.id),
+        problem=inspected.problem,
+        reading=inspected.reading,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, bindparam, delete, func, or_, select, text, type_coerce
@@ -210,9 +210,20 @@ def find_inspection(
     return None if row is None else (row.layers, row.problem)
 
 
-def find_input(session: Session, model_id: UUID) -> InspectedInput | None:
-    """How images reach a model; None while no worker has opened it, or only one of an earlier release."""
-    return session.scalar(select(InspectionRow.input).where(InspectionRow.model_id == model_id))
+class Inspected(NamedTuple):
+    """All that a worker noted of a model; each part is None where it noted none, as earlier releases did."""
+
+    layers: Sequence[LayerListing] | None
+    problem: ProblemFields | None
+    input: InspectedInput | None
+    reading: WeightsReading | None
+
+
+def find_inspected(session: Session, model_id: UUID) -> Inspected:
+    """The whole inspection of a model; nothing but None while no worker has looked yet."""
+    columns = (InspectionRow.layers, InspectionRow.problem, InspectionRow.input, InspectionRow.reading)
+    row = session.execute(select(*columns).where(InspectionRow.model_id == model_id)).first()
+    return Inspected(None, None, None, None) if row is None else Inspected(*row)
 
 
 def find_reading(session: Session, model_id: UUID) -> WeightsReading | None:
