@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -247,7 +248,7 @@ def test_classes_are_told_by_the_last_layer_whatever_the_order_of_the_file(model
 )
 @pytest.mark.proves("architecture", "torchvision detectors and segmenters, as backbone: {}")
 def test_networks_that_detect_and_segment_open_as_their_backbone(
-    tmp_path: Path, model: str, layers: list[str], size: tuple[int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, layers: list[str], size: tuple[int, int]
 ) -> None:
     import torchvision.models
 
@@ -256,7 +257,10 @@ def test_networks_that_detect_and_segment_open_as_their_backbone(
     path = tmp_path / "weights.safetensors"
     counters = {key for key in network.state_dict() if key.endswith("num_batches_tracked")}
     save_file({key: value for key, value in network.state_dict().items() if key not in counters}, path)
+    get_model = Mock(wraps=torchvision.models.get_model)
+    monkeypatch.setattr(torchvision.models, "get_model", get_model)
     target = open_target(TargetSpec(path, f"torchvision/{model}"), CPU)
+    get_model.assert_called_once()  # although its weights have a prefix
     assert (target.preprocessing.height, target.preprocessing.width) == size
 
     network.to(memory_format=torch.channels_last)

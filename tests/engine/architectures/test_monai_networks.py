@@ -238,6 +238,7 @@ def test_entries_that_old_releases_left_in_transformers_do_no_harm(tmp_path: Pat
         (lambda: resnet(spatial_dims=3), "resnet10", InvalidCheckpoint, "checkpoint", "spatial_dims=2"),
         (lambda: vit(spatial_dims=3, img_size=32), "ViT/num_heads=3", InvalidCheckpoint, "checkpoint", "volumes"),
         (lambda: resnet(n_input_channels=2), "resnet10", InvalidCheckpoint, "checkpoint", "takes 2 channels"),
+        (densenet, f"BasicUNet/features={'x'.join(['65536'] * 6)}", InvalidCheckpoint, "checkpoint", "times larger"),
         (densenet, "DenseNet", UnknownArchitecture, "architecture", "monai/DenseNet121"),
         (densenet, "VISTA3D", UnknownArchitecture, "architecture", "monai"),
     ],
