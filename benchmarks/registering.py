@@ -1,4 +1,4 @@
-"""Reading a manifest of 1,000,000 rows as registering one does: its time and its memory in each format, images empty."""
+"""Reading a manifest of 1,000,000 rows as registering does: its time and its memory in each format, images empty."""
 
 import multiprocessing
 import resource

@@ -56,8 +56,8 @@ def write_export(
     """Write the whole dissection to `path`, or nothing: a reader never sees half a file.
 
     `published`: one line a neuron in the layout of Mammo-CLIP Dissect: layer (as `blocks[2]`), unit, its concepts as a
-    Python list, its scores and its top images as numpy prints them. Images are numbered from 0, as published: an image's
-    number is its manifest row less 1.
+    Python list, its scores and its top images as numpy prints them. As published, images are numbered from 0: by their
+    manifest row less 1.
     `csv` and `parquet`: one line for each neuron and rank, a dead neuron one line without a concept.
     `json`: everything, the concept set included.
     Raises InvalidInput for an unknown format and for a file that cannot be written.

@@ -76,7 +76,7 @@ def check_archive(file: BinaryIO, complaints: Complaints) -> None:
 
 
 def scan_parts(archive: ZipFile, complaints: Complaints) -> dict[str, SheetFacts]:
-    """The facts of each sheet by its part's name. Raises for too many parts, and for too large or tightly packed ones."""
+    """The facts of each sheet by its part's name. Raises for too many parts, too large or too tightly packed."""
     parts = archive.infolist()
     if len(parts) > MAX_PARTS:
         raise complaints.table(f"has {len(parts):,} parts; {MAX_PARTS:,} are the limit", _ALONE)

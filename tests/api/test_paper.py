@@ -1,4 +1,4 @@
-"""GET /jobs/{id}/paper, /comparisons/{id}/paper and /paper: the golden tables through HTTP, the command line included."""
+"""GET /jobs/{id}/paper, /comparisons/{id}/paper and /paper: the golden tables through HTTP, and by the command line."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def check_golden(tables: dict[str, Any], names: dict[str, Network]) -> None:
             for layer in network["layers"]
         }
         top = {
-            layer["layer"]: sorted([count["category"].strip(), count["units"]] for count in layer["top_broad_categories"])
+            layer["layer"]: sorted([top["category"].strip(), top["units"]] for top in layer["top_broad_categories"])
             for layer in network["layers"]
         }
 
