@@ -26,6 +26,17 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingRegion:
+    """Where a finding lies in its image, in the pixels of the stored image: a box, a mask, or both."""
+
+    finding: str
+    box: Box | None = None
+
+    mask: Path | None = None
+    """An image of the same size, in which the finding is what is not black."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePlace:
     """An image of a probe set by its manifest row, and where in it; box: None for the whole image."""
 
@@ -54,6 +65,9 @@ class ProbeItem:
 
     findings: frozenset[str] | None = None
     """None where the manifest knows nothing; empty where it says there are none."""
+
+    regions: tuple[FindingRegion, ...] = ()
+    """Where findings lie, as far as the manifest says so."""
 
     strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
     box: Box | None = None
