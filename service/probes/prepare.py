@@ -112,23 +112,48 @@ def prepare(image: EightBitImage, contract: Preprocessing, box: Box | None = Non
     return (scaled[None] - mean) / std
 
 
+@dataclass(frozen=True, slots=True)
+class ShownPart:
+    """The rows and columns of an image that a network is shown, and whether they are mirrored."""
+
+    rows: slice
+    columns: slice
+    mirrored: bool
+
+
 def shown_part(image: EightBitImage, box: Box | None, contract: Preprocessing) -> NDArray[np.uint8]:
-    """What a network sees of an image: uint8 [H, W], not yet resized.
+    """What a network sees of an image: uint8 [H, W], not yet resized. See `part_shown`."""
+    part = part_shown(image, box, contract)
+    pixels = image.pixels[part.rows, part.columns]
+    return np.ascontiguousarray(pixels[:, ::-1]) if part.mirrored else pixels
+
+
+def part_shown(image: EightBitImage, box: Box | None, contract: Preprocessing) -> ShownPart:
+    """Which part of an image a network sees.
 
     The box, if there is one; else the whole image, of a DICOM image without its frame and, if asked for, without air.
     Either is mirrored where the whole image faces another way than the contract says.
     """
-    whole = _without_border(image.pixels) if image.from_dicom else image.pixels
-    if box is not None:
-        pixels = image.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
-    elif image.from_dicom and contract.crop_to_breast:
-        pixels = crop_to_breast(whole)
-    else:
-        pixels = whole
+    height, width = image.pixels.shape
+    border = border_of(image)
+    whole = image.pixels[border : height - border, border : width - border]
+    rows, columns = slice(border, height - border), slice(border, width - border)
 
-    if contract.orientation != "as_acquired" and facing(whole) not in {contract.orientation, None}:
-        pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return pixels
+    if box is not None:
+        rows = slice(box.top, box.top + box.height)
+        columns = slice(box.left, box.left + box.width)
+    elif image.from_dicom and contract.crop_to_breast:
+        breast_rows, breast_columns = breast_part(whole)
+        rows = slice(border + breast_rows.start, border + breast_rows.stop)
+        columns = slice(border + breast_columns.start, border + breast_columns.stop)
+
+    turned = contract.orientation != "as_acquired" and facing(whole) not in {contract.orientation, None}
+    return ShownPart(rows, columns, mirrored=turned)
+
+
+def border_of(image: EightBitImage) -> int:
+    """Pixels of each side that are the frame of an acquired image."""
+    return BORDER if image.from_dicom and _has_border(image.pixels) else 0
 
 
 def picture(image: EightBitImage, box: Box | None, contract: Preprocessing) -> NDArray[np.uint8]:
@@ -161,7 +186,12 @@ def facing(pixels: NDArray[np.uint8]) -> Literal["left", "right"] | None:
 
 
 def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut to the longest run of columns that vary and then of rows that vary; values up to 40 count as 0.
+    """Cut to `breast_part`."""
+    return pixels[breast_part(pixels)]
+
+
+def breast_part(pixels: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The longest run of columns that vary, and in them that of rows that vary; values up to 40 count as 0.
 
     Columns are judged on the middle 80 % of the rows, rows on the middle 80 % of the columns that are left, so that
     markers at the edge do not count. The first of equally long runs is taken; where nothing varies, nothing is cut.
@@ -175,13 +205,15 @@ def crop_to_breast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     middle_columns = tissue[:, _middle(tissue.shape[1])]
     rows = _longest_run(np.ptp(middle_columns, axis=1) > 0)
-    return pixels[rows, columns]
+    return rows, columns
 
 
 def _without_border(pixels: NDArray[_Depth]) -> NDArray[_Depth]:
-    if min(pixels.shape) <= 2 * BORDER:
-        return pixels
-    return pixels[BORDER:-BORDER, BORDER:-BORDER]
+    return pixels[BORDER:-BORDER, BORDER:-BORDER] if _has_border(pixels) else pixels
+
+
+def _has_border(pixels: NDArray[np.generic]) -> bool:
+    return min(pixels.shape) > 2 * BORDER
 
 
 def _middle(length: int) -> slice:
@@ -194,7 +226,7 @@ def _longest_run(varies: NDArray[np.bool_]) -> slice:
     bounded = np.concatenate(([False], varies, [False])).astype(np.int8)
     edges = np.flatnonzero(np.diff(bounded))
     if not edges.size:
-        return slice(None)
+        return slice(0, len(varies))
 
     starts = edges[::2]
     stops = edges[1::2]
@@ -203,10 +235,8 @@ def _longest_run(varies: NDArray[np.bool_]) -> slice:
 
 
 def _resize(pixels: NDArray[np.uint8], contract: Preprocessing) -> NDArray[np.uint8]:
-    height, width = contract.height, contract.width
-    if contract.resize == "pad":
-        height, width = _fitted(pixels.shape[0], pixels.shape[1], contract)
-    if contract.resize == "none" or pixels.shape == (height, width):
+    height, width = resized(pixels.shape[0], pixels.shape[1], contract)
+    if pixels.shape == (height, width):
         return pixels
 
     if contract.resize == "bicubic":
@@ -220,6 +250,16 @@ def _resize(pixels: NDArray[np.uint8], contract: Preprocessing) -> NDArray[np.ui
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def resized(height: int, width: int, contract: Preprocessing) -> tuple[int, int]:
+    """Height and width that a part of that size is resized to, before anything is padded."""
+    match contract.resize:
+        case "none":
+            return height, width
+        case "pad":
+            return _fitted(height, width, contract)
+    return contract.height, contract.width
+
+
 def _fitted(height: int, width: int, contract: Preprocessing) -> tuple[int, int]:
     """The largest size of the same shape that fits into the contract's."""
     ratio = min(contract.height / height, contract.width / width)
@@ -230,10 +270,13 @@ def _fitted(height: int, width: int, contract: Preprocessing) -> tuple[int, int]
 
 def _padded(pixels: NDArray[_Value], height: int, width: int, side: PadSide, darkest: float) -> NDArray[_Value]:
     own_height, own_width = pixels.shape
-    top = (height - own_height) // 2
-    spare = width - own_width
-    left = {"left": spare, "right": 0, "both": spare // 2}[side]
+    left, top = padding_before(height - own_height, width - own_width, side)
 
     padded = np.full((height, width), darkest, dtype=pixels.dtype)
     padded[top : top + own_height, left : left + own_width] = pixels
     return padded
+
+
+def padding_before(spare_rows: int, spare_columns: int, side: PadSide) -> tuple[int, int]:
+    """How many columns are left of the image and how many rows are above it."""
+    return {"left": spare_columns, "right": 0, "both": spare_columns // 2}[side], spare_rows // 2
