@@ -4,13 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.domain.digests import digest_of
 from service.files import ANYWHERE, DataRoots, FileVersion
 
-ImageSize = tuple[int, int]
-"""Height and width of a decoded image."""
+Frames = Literal["middle", "all", "projection"]
+"""What is taken of an image with several frames, for example a tomosynthesis.
+
+`middle`: one frame; `all`: each as an image of its own; `projection`: of each pixel the brightest value of all frames.
+"""
+
+FrameOfImage = int | Literal["middle", "projection"]
+"""What an item shows of several frames: one, counted from 1, or what `Frames` says."""
+
+
+class ImageSize(NamedTuple):
+    """Height and width of a decoded image, and how many frames its file has."""
+
+    height: int
+    width: int
+    frames: int = 1
+
 
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
 
@@ -38,10 +53,15 @@ class FindingRegion:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
-    """An image of a probe set by its manifest row, and where in it; box: None for the whole image."""
+    """An image of a probe set by its manifest row, and where in it."""
 
     row: int
+
     box: Box | None
+    """None for the whole image."""
+
+    frame: int | None = None
+    """The frame, where each of several is an image of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,10 @@ class ProbeItem:
     """Where findings lie, as far as the manifest says so."""
 
     strata: Mapping[str, str] = field(default_factory=lambda: NO_STRATA)
+
+    frame: FrameOfImage | None = None
+    """What is shown of several frames; None where an image may have one only."""
+
     box: Box | None = None
 
     sha256: str | None = None
@@ -77,6 +101,11 @@ class ProbeItem:
 
     version: FileVersion | None = None
     """Version of the file when it was digested; None where another version could not be told from it."""
+
+    @property
+    def frame_number(self) -> int | None:
+        """The frame, where each of several is an item of its own."""
+        return self.frame if isinstance(self.frame, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +141,21 @@ class ProbeSet:
 
     Where there is a grid, an item without a box is an image whose patches are not known, and is never shown.
     """
+
+    frames: Frames | None = None
+    """What is taken of images with several frames; None where there may be none such.
+
+    With `all`, an item without a frame is an image whose frames are not known, and is never shown.
+    """
+
+    @property
+    def is_cut(self) -> bool:
+        """Are the items known only once the images' sizes and frames are?"""
+        return self.patches is not None or self.frames == "all"
+
+    def is_uncut(self, item: ProbeItem) -> bool:
+        """Is an item an image whose patches or frames are not known?"""
+        return (self.patches is not None and item.box is None) or (self.frames == "all" and item.frame is None)
 
     def part(self, stratum: str, value: str) -> "ProbeSet":
         """The items with that value of the stratum, in order."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, NoReturn, TypeVar
 
+from service.domain.probes import FrameOfImage, ImageSize
 from service.errors import UnreadableImage
 from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, TooLarge, is_lasting
 from service.probes.decoders.pool import DecoderPool
@@ -30,24 +31,26 @@ def decode(
     sha256: str | None = None,
     version: FileVersion | None = None,
     with_display: bool = False,
+    frame: FrameOfImage | None = None,
 ) -> DecodedImage:
-    """Decode a DICOM, PNG or JPEG file, told apart by its first bytes. `row` is its manifest row, for the error.
+    """Decode an image file, told apart by its first bytes. `row` is its manifest row, for the error.
 
     roots: what the file must lie in when it is opened. sha256, version: what it must be, where that is known.
-    with_display: read also what the header of a DICOM file says of how it is to be shown.
+    with_display: read also what the header of a DICOM file says of how it is to be shown. frame: what is shown of
+    several frames; None where there may only be one.
     Raises UnreadableImage, also where the file crashes its decoder or takes too much memory or time; FileOutOfReach
     where the disk or the machine fails, which says nothing of the file, and ImageChanged where it is another file.
     """
 
     def image(file: BinaryIO) -> DecodedImage:
         with held_to_digest(file, sha256, version):
-            return decoder_pool().image(file, with_display=with_display)
+            return decoder_pool().image(file, with_display=with_display, frame=frame)
 
     return _open(path, row, roots, image)
 
 
-def image_size(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> tuple[int, int]:
-    """Height and width of the decoded image, read from the file's header. Raises what `decode` raises."""
+def image_size(path: Path, *, row: int, roots: DataRoots = ANYWHERE) -> ImageSize:
+    """Height, width and number of frames, read from the file's header. Raises what `decode` raises."""
     return _open(path, row, roots, lambda file: decoder_pool().size(file))
 
 

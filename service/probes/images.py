@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.preprocessing import Preprocessing, Window
-from service.domain.probes import Box, ProbeItem, ProbeSet
+from service.domain.probes import Box, FrameOfImage, ProbeItem, ProbeSet
 from service.errors import UnreadableImage
 from service.files import DataRoots
 from service.ports import ProbeImages
@@ -38,7 +38,7 @@ def open_images(probe_set: ProbeSet, *, digested: bool = False, cache_bytes: int
 class _FilesOnDisk:
     def __init__(self, probe_set: ProbeSet, digested: bool, cache_bytes: int) -> None:
         self._items = probe_set.items
-        self._patches_only = probe_set.patches is not None
+        self._is_uncut = probe_set.is_uncut
         self._digested = digested
         self._roots = probe_set.roots
         self._recent = _RecentImages(cache_bytes, probe_set.roots)
@@ -52,12 +52,12 @@ class _FilesOnDisk:
         if self._digested and item.sha256 is None:
             raise _undigested(item.row)
 
+        if self._is_uncut(item):
+            raise _unmeasured(item.row)
         if item.box is not None:
             images = {levels: self._recent.get(item, levels) for levels in dict.fromkeys(map(_Levels.of, contracts))}
             for image in images.values():
                 _check_box(image, item.box, item.row)
-        elif self._patches_only:
-            raise _unmeasured(item.row)
         else:
             images = _read(item, self._roots, dict.fromkeys(map(_Levels.of, contracts)))
 
@@ -85,6 +85,7 @@ def _read(item: ProbeItem, roots: DataRoots, wanted: Collection[_Levels]) -> dic
         sha256=item.sha256,
         version=item.version,
         with_display=with_display,
+        frame=item.frame,
     )
     return {
         levels: to_eight_bit(decoded, window=levels.window, padding_as_air=levels.padding_as_air) for levels in wanted
@@ -113,7 +114,7 @@ def _undigested(row: int) -> UnreadableImage:
 
 def _unmeasured(row: int) -> UnreadableImage:
     return UnreadableImage(
-        f"The image of manifest row {row} could not be read when the probe set was cut into patches.",
+        f"The image of manifest row {row} could not be read when the sizes and frames of the probe set's images were.",
         field="image",
         value=f"row {row}",
         remedy="Let the probe set skip unreadable images. Or replace the file, add a column to the manifest, for "
@@ -128,10 +129,10 @@ class _RecentImages:
         self._limit = limit
         self._roots = roots
         self._lock = Lock()
-        self._images: OrderedDict[tuple[Path, _Levels], Future[EightBitImage]] = OrderedDict()
+        self._images: OrderedDict[tuple[Path, FrameOfImage | None, _Levels], Future[EightBitImage]] = OrderedDict()
 
     def get(self, item: ProbeItem, levels: _Levels) -> EightBitImage:
-        key = (item.path, levels)
+        key = (item.path, item.frame, levels)
         with self._lock:
             being_decoded = self._images.get(key)
             if being_decoded is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patients
-from service.domain.probes import PatchGrid, ProbeItem, ProbeSet
+from service.domain.probes import Frames, PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
 from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, is_lasting
@@ -33,6 +33,7 @@ def read_manifest(
     *,
     name: str,
     patches: PatchGrid | None = None,
+    frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"] = "fail",
     roots: DataRoots = ANYWHERE,
 ) -> ProbeSet:
@@ -42,6 +43,7 @@ def read_manifest(
     and `service.probes.measuring` reads these. The digest covers the fields of every row, the images' paths as written
     and sizes in bytes, and the patch grid; not the folder that all lies in, and not the bytes of the images (see
     `digest_images`).
+    frames: what is taken of images with several; `all` of them are still to be counted, as patches are to be cut.
     Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
     images then name.
     roots: what manifest and images must lie in, now and whenever an image is opened.
@@ -52,6 +54,8 @@ def read_manifest(
 
     grid = asdict(patches) if patches else None
     sha = hashlib.sha256(_canonical(grid).encode())
+    if frames is not None:
+        sha.update(_canonical({"frames": frames}).encode())
     with read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED) as table:
         merged = merge_rows(_rows(table, path.parent, roots, sha))
     if merged.later_rows:
@@ -61,6 +65,8 @@ def read_manifest(
     items = _with_one_spelling(_with_unique_ids(merged))
     _check_patients(items)
     items = with_patients(items)
+    if frames in {"middle", "projection"}:
+        items = [replace(item, frame=frames) for item in items]
 
     return ProbeSet(
         name,
@@ -70,6 +76,7 @@ def read_manifest(
         merged_rows=len(merged.later_rows),
         table_notes=table.notes,
         patches=patches,
+        frames=frames,
         roots=roots,
     )
 
@@ -95,15 +102,17 @@ def with_digests(items: Iterable[ProbeItem], roots: DataRoots = ANYWHERE) -> tup
 
 
 def digest_images(items: Iterable[ProbeItem]) -> str:
-    """SHA-256 (hex) over the digests of every item's image file, as `with_digests` has them, and its box, in order.
+    """SHA-256 (hex) over every item's image file, its box and its frame, in order.
 
-    A file without a digest counts as 32 zero bytes.
+    A file counts as the digest that `with_digests` has found. A file without a digest counts as 32 zero bytes.
     """
     sha = hashlib.sha256()
     for item in items:
         sha.update(bytes(32) if item.sha256 is None else bytes.fromhex(item.sha256))
         if item.box is not None:
             sha.update(_canonical(asdict(item.box)).encode())
+        if item.frame is not None:
+            sha.update(_canonical({"frame": item.frame}).encode())
     return sha.hexdigest()
 
 

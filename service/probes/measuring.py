@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from service.domain.probes import ImageSize, PatchGrid, ProbeItem, ProbeSet
+from service.domain.probes import Frames, ImageSize, PatchGrid, ProbeItem, ProbeSet
 from service.errors import UnreadableImage
 from service.files import ANYWHERE, DataRoots
 from service.probes.decode import image_size
@@ -30,15 +30,16 @@ def read_patches(
     *,
     name: str,
     patches: PatchGrid | None,
+    frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"] = "fail",
     roots: DataRoots = ANYWHERE,
 ) -> ProbeSet:
-    """Read a manifest as `read_manifest` does, and cut its images into patches where a grid is given.
+    """Read a manifest as `read_manifest` does, and cut its images into frames and patches where these are asked for.
 
     Raises InvalidManifest, UnreadableImage.
     """
-    listed = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
-    return listed if patches is None else cut(listed, measure(listed))
+    listed = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    return cut(listed, measure(listed)) if listed.is_cut else listed
 
 
 def _size_of(item: ProbeItem, probe_set: ProbeSet) -> ImageSize | None:

@@ -1,4 +1,4 @@
-"""Cutting probe images into patches, each with its place in the image. No image is opened for it."""
+"""Cutting probe images into frames and patches, each with its place in the image. No image is opened for it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,16 +32,16 @@ def boxes(height: int, width: int, grid: PatchGrid) -> list[Box]:
 
 
 def cut(probe_set: ProbeSet, sizes: Sequence[ImageSize | None]) -> ProbeSet:
-    """The probe set with every image replaced by its patches.
+    """The probe set with every image replaced by its frames, where each is an image of its own, and its patches.
 
     sizes: of the images, in order; an image without one stays in as one item, which the job counts as skipped.
     Raises InvalidManifest when an image is smaller than a patch, has more than MAX_PATCHES_OF_IMAGE or all have more
     than MAX_PATCHES; ValueError when a size is missing or too many.
     """
-    grid = probe_set.patches
-    if grid is None:
+    if not probe_set.is_cut:
         return probe_set
 
+    grid = probe_set.patches
     items: list[ProbeItem] = []
     total = 0
     for item, size in zip(probe_set.items, sizes, strict=True):
@@ -49,11 +49,20 @@ def cut(probe_set: ProbeSet, sizes: Sequence[ImageSize | None]) -> ProbeSet:
             items.append(item)
             continue
 
-        patches = _patches_of(item, size, grid)
-        total += len(patches)
-        _check_total(total)
-        items.extend(patches)
+        frames = _frames_of(item, size) if probe_set.frames == "all" else [item]
+        for frame in frames:
+            parts = [frame] if grid is None else _patches_of(frame, size, grid)
+            total += len(parts)
+            _check_total(total)
+            items.extend(parts)
     return replace(probe_set, items=tuple(items))
+
+
+def _frames_of(item: ProbeItem, size: ImageSize) -> list[ProbeItem]:
+    """The frames of one image, with ids `<image_id>#<n>`, n from 1. The only one keeps the image's id."""
+    if size.frames == 1:
+        return [replace(item, frame=1)]
+    return [replace(item, image_id=f"{item.image_id}#{number}", frame=number) for number in range(1, size.frames + 1)]
 
 
 def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[ProbeItem]:
@@ -62,7 +71,7 @@ def _patches_of(item: ProbeItem, size: ImageSize, grid: PatchGrid) -> list[Probe
     All patches are kept, those of air too: which of them count as air would be one more thing that decides the result.
     Raises InvalidManifest when the image is smaller than a patch or has more than MAX_PATCHES_OF_IMAGE.
     """
-    height, width = size
+    height, width, _ = size
     count = _count(height, grid) * _count(width, grid)
     if count > MAX_PATCHES_OF_IMAGE:
         raise InvalidManifest(
@@ -90,10 +99,10 @@ def _check_total(patches: int) -> None:
     """Raises InvalidManifest for more patches than a probe set may have."""
     if patches > MAX_PATCHES:
         raise InvalidManifest(
-            f"The probe set has more than {MAX_PATCHES} patches.",
+            f"The probe set has more than {MAX_PATCHES} frames and patches.",
             field="patches",
             value=f"more than {MAX_PATCHES}",
-            remedy="Use a larger patch size and stride, or split the manifest.",
+            remedy="Use a larger patch size and stride, take one frame of each image, or split the manifest.",
         )
 
 

@@ -1,13 +1,19 @@
 """A decoded mammogram: what the decoders give and the preparation takes."""
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.probes import FrameOfImage
+
 MAX_PIXELS = 80_000_000
 """Larger images are refused before they are decoded; a digitised film has about 30 million pixels."""
+
+MAX_FRAMES = 1_000
+"""Of an image; a tomosynthesis has about a hundred."""
 
 
 class CannotDecode(Exception):
@@ -69,3 +75,52 @@ def check_size(height: int, width: int) -> None:
         raise CannotDecode("it has no pixels")
     if height * width > MAX_PIXELS:
         raise CannotDecode(f"{height} x {width} pixels are more than {MAX_PIXELS}")
+
+
+def shown_frames(count: int, frame: FrameOfImage | None) -> Sequence[int]:
+    """Which of so many frames are shown, counted from 0. Raises CannotDecode.
+
+    frame: one of them, counted from 1; the middle one, of two the later; all for the projection. None where there may
+    only be one.
+    """
+    if count > MAX_FRAMES:
+        raise too_many_frames(count)
+    if count == 1 and not isinstance(frame, int):
+        return [0]
+
+    match frame:
+        case None:
+            raise CannotDecode(
+                f"it has {count} frames, more than one frame",
+                "Register the probe set with `frames`: middle, all or projection.",
+            )
+        case "middle":
+            return [count // 2]
+        case "projection":
+            return range(count)
+    if not 1 <= frame <= count:
+        raise CannotDecode(f"it has {count} frames, fewer than when they were counted")
+    return [frame - 1]
+
+
+def too_many_frames(count: int) -> CannotDecode:
+    """What to raise for more than MAX_FRAMES."""
+    return CannotDecode(f"it has {count} frames, more than {MAX_FRAMES:,}")
+
+
+def brightest(
+    frames: Iterable[NDArray[np.uint8] | NDArray[np.uint16]],
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The maximum intensity projection of frames: of each pixel the brightest value. One frame is as it is."""
+    projection = None
+    for pixels in frames:
+        if projection is None:
+            projection = pixels
+        elif pixels.dtype == projection.dtype:
+            projection = np.maximum(projection, pixels)
+        else:
+            raise CannotDecode("its frames differ in depth")
+
+    if projection is None:
+        raise CannotDecode("it has no frames")
+    return projection

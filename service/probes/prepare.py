@@ -213,7 +213,7 @@ def _without_border(pixels: NDArray[_Depth]) -> NDArray[_Depth]:
 
 
 def _has_border(pixels: NDArray[np.generic]) -> bool:
-    return min(pixels.shape) > 2 * BORDER
+    return bool(min(pixels.shape) > 2 * BORDER)
 
 
 def _middle(length: int) -> slice:

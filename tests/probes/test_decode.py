@@ -20,6 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from service.domain.probes import ImageSize
 from service.errors import UnreadableImage
 from service.probes.decode import decode, image_size
 from service.probes.decoders import dicom
@@ -120,7 +121,7 @@ def test_signs_that_were_not_extended_are_understood(tmp_path: Path) -> None:
 
 def test_lossy_jpeg_of_twelve_bits_decodes() -> None:
     path = Path(str(get_testdata_file("JPGExtended.dcm", download=False)))
-    assert pixels_of(path).shape == image_size(path, row=1) == (1024, 256)
+    assert image_size(path, row=1) == ImageSize(*pixels_of(path).shape) == ImageSize(1024, 256)
     assert pixels_of(path).max() > 255
 
 
@@ -187,14 +188,14 @@ def test_size_is_read_from_the_header_alone(tmp_path: Path, name: str) -> None:
     whole = write_image(tmp_path / name, film(8, 300, 200)).read_bytes()
     head = tmp_path / "head"
     head.write_bytes(whole[: len(whole) // 10])
-    assert image_size(head, row=1) == (300, 200)
+    assert image_size(head, row=1) == ImageSize(300, 200)
 
 
 def test_size_of_a_dicom_is_read_from_the_header_alone(tmp_path: Path) -> None:
     whole = write_dicom(tmp_path / "a.dcm", film(12, 30, 20), bits=12).read_bytes()
     head = tmp_path / "head.dcm"
     head.write_bytes(whole[:-500])
-    assert image_size(head, row=1) == (30, 20)
+    assert image_size(head, row=1) == ImageSize(30, 20)
 
 
 def huge_png() -> bytes:
@@ -296,6 +297,6 @@ def test_other_files_are_unreadable(tmp_path: Path) -> None:
     assert "missing" in unreadable(path)
     for content in (b"", b"GIF89a", b"\0" * 200):
         path.write_bytes(content)
-        assert "neither DICOM nor PNG nor JPEG" in unreadable(path)
+        assert "no DICOM, PNG, JPEG, PGM or TIFF file" in unreadable(path)
     path.write_bytes(huge_png())
     unreadable(path)

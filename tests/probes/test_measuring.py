@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.probes import Box, PatchGrid
+from service.domain.probes import Box, ImageSize, PatchGrid
 from service.errors import InvalidManifest, JobCancelled, UnreadableImage
 from service.probes.images import open_images
 from service.probes.manifest import read_manifest
@@ -68,7 +68,7 @@ def test_an_image_without_known_patches_is_never_shown_whole(tmp_path: Path) -> 
 def test_an_image_that_has_shrunk_is_unreadable(tmp_path: Path) -> None:
     write_dicom(tmp_path / "x.dcm", film(12, 20, 20), bits=12)
     listed = read_manifest(write(tmp_path, "image\nx.dcm\n"), name="p", patches=GRID)
-    images = open_images(cut(listed, [(40, 20)]))
+    images = open_images(cut(listed, [ImageSize(40, 20)]))
     assert images.load(0, [SMALL])[0].shape == (3, 8, 8)
     with pytest.raises(UnreadableImage, match="row 1 is 20 x 20 pixels"):
         images.load(1, [SMALL])
@@ -79,7 +79,7 @@ def test_measuring_tells_how_far_it_is_and_may_be_stopped(tmp_path: Path) -> Non
         write_dicom(tmp_path / f"{name}.dcm", film(12, 20, 30), bits=12)
     listed = read_manifest(write(tmp_path, "image\nx.dcm\ny.dcm\n"), name="p", patches=GRID)
     told: list[int] = []
-    assert measure(listed, told.append) == [(20, 30), (20, 30)]
+    assert measure(listed, told.append) == [ImageSize(20, 30), ImageSize(20, 30)]
     assert told == [1, 2]
 
     def stop(_: int) -> None:

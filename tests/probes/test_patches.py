@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.probes import Box, PatchGrid, ProbeItem, ProbeSet
+from service.domain.probes import Box, ImageSize, PatchGrid, ProbeItem, ProbeSet
 from service.errors import InvalidManifest
 from service.probes import patches
 from service.probes.patches import boxes, cut
@@ -47,7 +47,7 @@ def probe_set(grid: PatchGrid, *, images: int = 1) -> ProbeSet:
 
 def test_an_image_with_too_many_patches_is_refused_before_any_is_made() -> None:
     with pytest.raises(InvalidManifest, match="row 2 has 64000000 patches of size 1 and stride 1") as caught:
-        cut(probe_set(PatchGrid(1, 1), images=2), [(8, 8), (8000, 8000)])
+        cut(probe_set(PatchGrid(1, 1), images=2), [ImageSize(8, 8), ImageSize(8000, 8000)])
     assert (caught.value.field, caught.value.value) == ("patches", "row 2")
 
 
@@ -57,16 +57,16 @@ def test_patches_are_counted_as_they_are_made(size: int, stride: int, monkeypatc
     places = boxes(48, 37, PatchGrid(size, stride))
     monkeypatch.setattr(patches, "MAX_PATCHES_OF_IMAGE", len(places))
     if places:
-        assert len(cut(whole, [(48, 37)]).items) == len(places)
+        assert len(cut(whole, [ImageSize(48, 37)]).items) == len(places)
         monkeypatch.setattr(patches, "MAX_PATCHES_OF_IMAGE", len(places) - 1)
     with pytest.raises(InvalidManifest):
-        cut(whole, [(48, 37)])
+        cut(whole, [ImageSize(48, 37)])
 
 
 def test_a_probe_set_has_not_too_many_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = PatchGrid(16, 16)
     whole = probe_set(grid, images=3)
-    sizes = [(48, 37), None, (48, 37)]
+    sizes = [ImageSize(48, 37), None, ImageSize(48, 37)]
     half = len(boxes(48, 37, grid))
 
     monkeypatch.setattr(patches, "MAX_PATCHES", 2 * half)
@@ -78,4 +78,4 @@ def test_a_probe_set_has_not_too_many_patches(monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_image_has_a_size_or_none() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        cut(probe_set(PatchGrid(16, 16), images=2), [(48, 37)])
+        cut(probe_set(PatchGrid(16, 16), images=2), [ImageSize(48, 37)])

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np  # noqa: F401 - before the limits, because the linear algebra under it starts threads
 
+from service.domain.probes import FrameOfImage
 from service.probes.decoders.formats import read_image, read_size
 from service.probes.decoders.limits import Limits, limit_process, limited_time
 from service.probes.decoders.wire import (
@@ -31,21 +32,21 @@ def main() -> None:
     limit_process(limits)
 
     with socket.socket(fileno=descriptor) as connection:
-        for question, file in receive_questions(connection):
+        for question, file, frame in receive_questions(connection):
             with file, limited_time(limits):
-                _answer(connection, question, file)
+                _answer(connection, question, file, frame)
 
 
-def _answer(connection: socket.socket, question: Question, file: BinaryIO) -> None:
+def _answer(connection: socket.socket, question: Question, file: BinaryIO, frame: FrameOfImage | None) -> None:
     try:
         if question is Question.IMAGE:
-            send_image(connection, read_image(file))
+            send_image(connection, read_image(file, frame=frame))
         elif question is Question.DISPLAYED_IMAGE:
-            image = read_image(file, with_display=True)
+            image = read_image(file, with_display=True, frame=frame)
             send_image(connection, image)
             send_display(connection, image.display)
         else:
-            send_size(connection, *read_size(file))
+            send_size(connection, read_size(file))
     except CannotDecode as refusal:
         send_refusal(connection, refusal)
     except CannotRead as trouble:

@@ -1,5 +1,6 @@
-"""DICOM mammograms: one grey frame of 8 to 16 bits, in any transfer syntax that the installed decoders know."""
+"""DICOM mammograms: grey frames of 8 to 16 bits, in any transfer syntax that the installed decoders know."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -8,17 +9,45 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
+from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders import display
-from service.probes.decoders.dicom_file import OVERLAY_BITS, DicomFile
-from service.probes.decoders.frames import encapsulated_frame, native_frame
-from service.probes.pixels import CannotDecode, DecodedImage, check_size
+from service.probes.decoders.dicom_file import FUNCTIONAL_GROUPS, OVERLAY_BITS, DicomFile
+from service.probes.decoders.dicom_frames import EXTENDED_OFFSETS, FramedPixelData
+from service.probes.decoders.frames import encapsulated_frame, native_frame, native_values, only_frame
+from service.probes.pixels import (
+    MAX_FRAMES,
+    CannotDecode,
+    DecodedImage,
+    Display,
+    brightest,
+    check_size,
+    shown_frames,
+    too_many_frames,
+)
 
 StoredPixels = NDArray[np.integer]
 
+_FRAMES = "NumberOfFrames"
 _SIZE: tuple[str, ...] = ("Rows", "Columns")
+_COLOURS = frozenset(
+    {
+        "MONOCHROME1",
+        "MONOCHROME2",
+        "PALETTE COLOR",
+        "RGB",
+        "YBR_FULL",
+        "YBR_FULL_422",
+        "YBR_PARTIAL_422",
+        "YBR_PARTIAL_420",
+        "YBR_ICT",
+        "YBR_RCT",
+        "XYB",
+    }
+)
+"""PS3.3, C.7.6.3.1.2. Other words in the file might be anything, also a name."""
 _ELEMENTS: tuple[str | int, ...] = (
     *_SIZE,
-    "NumberOfFrames",
+    _FRAMES,
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "BitsAllocated",
@@ -55,41 +84,104 @@ class PixelModule:
     """The bits of a pixel that overlays take."""
 
 
-def dicom_size(file: BinaryIO) -> tuple[int, int]:
-    """Height and width from the header alone. Raises CannotDecode."""
-    header = DicomFile(file, _SIZE, with_pixels=False)
-    return header.number("Rows"), header.number("Columns")
+def dicom_size(file: BinaryIO) -> ImageSize:
+    """Height, width and number of frames from the header alone. Raises CannotDecode."""
+    header = DicomFile(file, (*_SIZE, _FRAMES), with_pixels=False)
+    return ImageSize(header.number("Rows"), header.number("Columns"), _count_frames(header))
 
 
-def decode_dicom(file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
-    """Decode the stored values of a single grey frame.
+def decode_dicom(file: BinaryIO, *, with_display: bool = False, frame: FrameOfImage | None = None) -> DecodedImage:
+    """Decode the stored values of a grey frame.
 
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
     are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
     the preparation stretches the full stored range, or applies what is read of them here.
-    with_display: read the window and the padding value as well.
+    with_display: read the window and the padding value as well. frame: what is shown where the file has several frames;
+    a projection has the window of the middle one.
     Raises CannotDecode for anything else than such an image.
     """
     elements = (*_ELEMENTS, *display.ELEMENTS) if with_display else _ELEMENTS
+    if frame is not None:
+        header = DicomFile(file, (*elements, *EXTENDED_OFFSETS, *FUNCTIONAL_GROUPS), with_pixels=False)
+        count = _count_frames(header)
+        if count > 1:
+            return _decode_frames(header, count, frame, with_display=with_display)
+        file.seek(0)
+
     dicom = DicomFile(file, elements, with_pixels=True)
     decoder = _decoder(dicom.syntax)
+    dicom.pixel_data()
+    shown_frames(_count_frames(dicom), frame)
     pixels = _pixel_module(dicom)
+    _check_compression(dicom.syntax, is_encapsulated=dicom.is_pixel_data_encapsulated)
 
     if dicom.syntax.is_encapsulated:
-        stored, precision = _decode_frame(decoder, dicom, pixels)
+        stored, precision = _decode_frame(decoder, dicom.syntax, only_frame(dicom), pixels)
     else:
         stored, precision = native_frame(dicom, pixels.height, pixels.width, pixels.allocated), None
 
-    stored = _without_overlays(stored, pixels.overlay_bits)
-    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
-    levels = _levels(stored, pixels, bits)
-    if not with_display:
-        return DecodedImage(levels, from_dicom=True)
+    levels, bits = _brought_to_levels(stored, pixels, precision)
+    return DecodedImage(levels, from_dicom=True, display=_display(dicom, pixels, bits) if with_display else Display())
 
-    stored_of_level = _stored_values(pixels, bits)
+
+def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, *, with_display: bool) -> DecodedImage:
+    """One of several frames, or the projection of all."""
+    decoder = _decoder(header.syntax)
+    numbers = shown_frames(count, frame)
+    middle = header.of_frame(numbers[len(numbers) // 2])
+    pixels = _pixel_module(middle)
+
+    data = FramedPixelData(header, count)
+    _check_compression(header.syntax, is_encapsulated=data.is_encapsulated)
+    depths = set()
+
+    def levels_of_frames() -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
+        for stored, precision in _stored_frames(decoder, header.syntax, data, numbers, pixels):
+            levels, bits = _brought_to_levels(stored, pixels, precision)
+            depths.add(bits)
+            yield levels
+
+    projection = brightest(levels_of_frames())
+    if len(depths) > 1:
+        raise CannotDecode(
+            "its frames need more or fewer bits than BitsStored (0028,0101) says", "Correct BitsStored (0028,0101)."
+        )
+    shown = _display(middle, pixels, depths.pop()) if with_display else Display()
+    return DecodedImage(projection, from_dicom=True, display=shown)
+
+
+def _stored_frames(
+    decoder: Decoder, syntax: UID, data: FramedPixelData, numbers: Sequence[int], pixels: PixelModule
+) -> Iterator[tuple[StoredPixels, int | None]]:
+    """Each frame [H, W], and the precision of its codestream, where it has one."""
+    if syntax.is_encapsulated:
+        for encoded in data.encapsulated(numbers):
+            yield _decode_frame(decoder, syntax, encoded, pixels)
+        return
+
+    size = pixels.height * pixels.width * pixels.allocated // 8
+    if not syntax.is_little_endian and pixels.allocated == 8 and data.vr == "OW" and size % 2:
+        raise CannotDecode("its frames begin in the middle of big endian words", _CONVERT)
+    for number in numbers:
+        values = native_values(
+            data.native(number, size), size, pixels.allocated, syntax, signed=pixels.signed, vr=data.vr
+        )
+        yield values.reshape(pixels.height, pixels.width), None
+
+
+def _count_frames(dicom: DicomFile) -> int:
+    count = dicom.number_or(_FRAMES, 1)
+    if count < 0:
+        raise CannotDecode(f"NumberOfFrames (0028,0008) is {count}")
+    if count > MAX_FRAMES:
+        raise too_many_frames(count)
+    return max(count, 1)
+
+
+def _display(dicom: DicomFile, pixels: PixelModule, bits: int) -> Display:
     monochrome1 = dicom.text("PhotometricInterpretation") == "MONOCHROME1"
-    shown = display.read_display(dicom, stored_of_level, np.iinfo(levels.dtype).max + 1, monochrome1=monochrome1)
-    return DecodedImage(levels, from_dicom=True, display=shown)
+    levels = 1 << (8 if bits <= 8 else 16)
+    return display.read_display(dicom, _stored_values(pixels, bits), levels, monochrome1=monochrome1)
 
 
 def _decoder(syntax: UID) -> Decoder:
@@ -103,18 +195,32 @@ def _decoder(syntax: UID) -> Decoder:
     return decoder
 
 
+def _check_compression(syntax: UID, *, is_encapsulated: bool) -> None:
+    if is_encapsulated == syntax.is_encapsulated:
+        return
+    if is_encapsulated:
+        raise CannotDecode(
+            f"its pixel data are encapsulated, as compressed ones are, but TransferSyntaxUID (0002,0010) is missing or "
+            f"says {syntax.name}",
+            "Correct TransferSyntaxUID (0002,0010), or export the image again as a DICOM file (PS3.10).",
+        )
+    raise CannotDecode(f"its pixel data are not encapsulated, as {syntax.name} needs them")
+
+
 def _named(syntax: UID) -> str:
     return str(syntax) if syntax.name == str(syntax) else f"{syntax.name} ({syntax})"
 
 
 def _pixel_module(dicom: DicomFile) -> PixelModule:
-    dicom.pixel_data()
-    if dicom.number_or("NumberOfFrames", 1) not in {0, 1}:
-        raise CannotDecode("it has more than one frame")
-
     photometric = dicom.text("PhotometricInterpretation")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"} or dicom.number("SamplesPerPixel") != 1:
-        raise CannotDecode("it is not MONOCHROME1 or MONOCHROME2 with one sample a pixel")
+    samples = dicom.number("SamplesPerPixel")
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"} or samples != 1:
+        named = photometric if photometric in _COLOURS else "of another kind"
+        raise CannotDecode(
+            f"PhotometricInterpretation (0028,0004) is {named} with {samples} samples a pixel (0028,0002): "
+            "it is not MONOCHROME1 or MONOCHROME2 with one",
+            "Export the image as MONOCHROME2, or as grey PNG.",
+        )
 
     height = dicom.number("Rows")
     width = dicom.number("Columns")
@@ -123,9 +229,16 @@ def _pixel_module(dicom: DicomFile) -> PixelModule:
     allocated = dicom.number("BitsAllocated")
     stored = dicom.number("BitsStored")
     if allocated not in {8, 16} or not 8 <= stored <= allocated:
-        raise CannotDecode(f"it stores {stored} bits in {allocated} a pixel, not 8 to 16 bits in 8 or 16")
+        raise CannotDecode(
+            f"it stores {stored} bits (BitsStored (0028,0101)) in {allocated} a pixel (BitsAllocated (0028,0100)), not "
+            "8 to 16 bits in 8 or 16",
+            "Export the image with 8 or 16 bits allocated.",
+        )
     if dicom.number_or("HighBit", stored - 1) != stored - 1:
-        raise CannotDecode("its pixels are not in the low bits")
+        raise CannotDecode(
+            "its pixels are not in the low bits, where HighBit (0028,0102) is BitsStored (0028,0101) - 1",
+            "Export the image again with its values in the low bits.",
+        )
 
     representation = dicom.number("PixelRepresentation")
     if representation not in {0, 1}:
@@ -142,11 +255,11 @@ def _pixel_module(dicom: DicomFile) -> PixelModule:
     )
 
 
-def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tuple[StoredPixels, int | None]:
+def _decode_frame(decoder: Decoder, syntax: UID, data: bytes, pixels: PixelModule) -> tuple[StoredPixels, int | None]:
     """The decoded frame [H, W], and the precision of its codestream, which counts more than what the header says."""
-    frame = encapsulated_frame(dicom, pixels.height, pixels.width, pixels.allocated)
+    frame = encapsulated_frame(data, syntax, pixels.height, pixels.width, pixels.allocated)
     precision = frame.precision
-    if dicom.syntax == JPEGExtended12Bit and (precision or 0) > 8 and "pylibjpeg" not in decoder.available_plugins:
+    if syntax == JPEGExtended12Bit and (precision or 0) > 8 and "pylibjpeg" not in decoder.available_plugins:
         raise CannotDecode(f"lossy JPEG of {precision} bits needs the extra jpeg-extended", _INSTALL_EXTENDED)
 
     options: dict[str, Any] = {
@@ -168,11 +281,20 @@ def _decode_frame(decoder: Decoder, dicom: DicomFile, pixels: PixelModule) -> tu
         raise
     except Exception:  # the decoders raise whatever they like
         raise CannotDecode(
-            f"its frame in {_named(dicom.syntax)} is damaged, of a kind that the installed decoders do not know, or "
+            f"its frame in {_named(syntax)} is damaged, of a kind that the installed decoders do not know, or "
             "takes more memory than allowed"
         ) from None
 
     return stored, precision
+
+
+def _brought_to_levels(
+    stored: StoredPixels, pixels: PixelModule, precision: int | None
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
+    """Levels from zero, brighter where denser, and the bits that hold them."""
+    stored = _without_overlays(stored, pixels.overlay_bits)
+    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
+    return _levels(stored, pixels, bits), bits
 
 
 def _without_overlays(stored: StoredPixels, bits: frozenset[int]) -> StoredPixels:

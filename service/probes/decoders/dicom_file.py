@@ -4,7 +4,8 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,7 +15,14 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pydicom.valuerep import VR
 
 from service.probes.pixels import MAX_PIXELS, CannotDecode
 
@@ -23,9 +31,17 @@ _PREFIX = b"DICM"
 _META_GROUP, _DATA_GROUP = b"\x02\x00", b"\x08\x00"
 _TRANSFER_SYNTAX = 0x0002_0010
 _PIXEL_DATA = 0x7FE0_0010
-_HEADER_BYTES = 64 << 20
+_VRS = frozenset(vr.encode() for vr in VR)
+HEADER_BYTES = 64 << 20
 _UID = re.compile(r"[0-9.]{1,64}")
 _NUMBER = re.compile(r"[-+0-9.,eE ]{1,16}")
+
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_OF_FRAME = {
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope"),
+}
+"""What a file of several frames says in its functional groups, by the sequence that it is in."""
 
 OVERLAY_BITS = tuple(0x6000_0102 + (group << 16) for group in range(0, 0x20, 2))
 """Tags of the bit that an overlay takes in the pixels, one for each overlay that there may be."""
@@ -120,10 +136,12 @@ class DicomFile:
     """
 
     def __init__(self, file: BinaryIO, elements: Sequence[str | int], *, with_pixels: bool) -> None:
-        stream = ClampedFile(file)
-        _pass_preamble(stream)
-        self.syntax = _transfer_syntax(stream)
-        self._dataset = _read_elements(stream, self.syntax, elements, with_pixels=with_pixels)
+        plain = ClampedFile(file)
+        self.syntax = _transfer_syntax(plain) if _pass_preamble(plain) else _guessed_syntax(plain)
+        most = HEADER_BYTES + (2 * MAX_PIXELS if with_pixels else 0)
+        self.stream = InflatedFile(plain, most) if self.syntax == DeflatedExplicitVRLittleEndian else plain
+        """The file behind its meta information, inflated; at the pixel data, where these were not asked for."""
+        self._dataset = _read_elements(self.stream, self.syntax, elements, with_pixels=with_pixels)
 
     def number(self, keyword: str) -> int:
         """The whole number that a required element holds. Raises CannotDecode when it is missing or holds no number."""
@@ -177,6 +195,42 @@ class DicomFile:
             raise CannotDecode(
                 f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
             ) from None
+
+    def bytes_or_none(self, keyword: str) -> bytes | None:
+        """The bytes that an element holds; None where it is missing or empty."""
+        value = None if self._is_empty(keyword) else self._value(keyword)
+        return value if isinstance(value, bytes) else None
+
+    def of_frame(self, frame: int) -> "DicomFile":
+        """The same with what the functional groups say of a frame, counted from 0 (PS3.3, C.7.6.16).
+
+        Raises CannotDecode where they are damaged.
+        """
+        dataset = Dataset()
+        dataset.update(self._dataset)
+        try:
+            for groups in self._functional_groups(frame):
+                for sequence, keywords in _OF_FRAME.items():
+                    items = groups[sequence].value if sequence in groups else []
+                    for keyword in keywords:
+                        if len(items) and keyword in items[0]:
+                            dataset.add(items[0][keyword])
+        except (CannotDecode, MemoryError, OSError):
+            raise
+        except Exception:  # pydicom has many ways to say that a value is not what its element holds
+            raise CannotDecode("its functional groups (5200,9229) and (5200,9230) are damaged") from None
+
+        _set_encoding(dataset, self.syntax)
+        view = copy(self)
+        view._dataset = dataset
+        return view
+
+    def _functional_groups(self, frame: int) -> Iterator[Dataset]:
+        """Those of all frames, then those of one, which count more."""
+        for keyword, number in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
+            items = [] if self._is_empty(keyword) else self._dataset[keyword].value
+            if number < len(items):
+                yield items[number]
 
     def text(self, keyword: str) -> str:
         """The text of a required element. Raises CannotDecode when it is missing."""
@@ -269,23 +323,43 @@ def _tag(element: str | int) -> BaseTag:
     return BaseTag(element if isinstance(element, int) else tag_for_keyword(element) or 0)
 
 
-def _pass_preamble(stream: ClampedFile) -> None:
-    """To the first element. Some writers leave the preamble out, or the prefix behind it as well."""
-    head = stream.read(_PREAMBLE + len(_PREFIX))
-    if len(head) == _PREAMBLE + len(_PREFIX) and head.endswith(_PREFIX):
-        return
+def _pass_preamble(stream: ClampedFile) -> bool:
+    """To the first element: is it one of the file meta information?
 
-    if head.startswith(_PREFIX):
-        stream.seek(len(_PREFIX))
-    elif head.startswith(_META_GROUP) and head[3:4] == b"\0":
-        stream.seek(0)
-    elif head.startswith(_DATA_GROUP) and head[3:4] == b"\0":
-        raise CannotDecode(
-            "it is a DICOM data set without file meta information, so its transfer syntax is not known",
-            "Export it as a DICOM file (PS3.10).",
-        )
+    Some writers leave the preamble out, or the prefix behind it as well, or the meta information.
+    """
+    head = stream.read(_PREAMBLE + len(_PREFIX))
+    if head.endswith(_PREFIX) and len(head) == _PREAMBLE + len(_PREFIX):
+        start = len(head)
     else:
-        raise CannotDecode("it is neither DICOM nor PNG nor JPEG")
+        start = len(_PREFIX) if head.startswith(_PREFIX) else 0
+
+    stream.seek(start)
+    first = stream.read(6)
+    stream.seek(start)
+    if start or (first.startswith(_META_GROUP) and first[3:4] == b"\0"):
+        return not _begins_data_set(first)
+    if _begins_data_set(first):
+        return False
+    raise CannotDecode("it is no DICOM, PNG, JPEG, PGM or TIFF file")
+
+
+def _begins_data_set(first: bytes) -> bool:
+    """Is it the first element of group 0008, in either order of bytes?"""
+    little_endian = first.startswith(_DATA_GROUP) and first[3:4] == b"\0"
+    big_endian = first.startswith(_DATA_GROUP[::-1]) and first[2:3] == b"\0" and first[4:6].isalpha()
+    return little_endian or big_endian
+
+
+def _guessed_syntax(stream: ClampedFile) -> UID:
+    """The transfer syntax of a data set without file meta information, by its first element; it is not compressed."""
+    place = stream.tell()
+    first = stream.read(6)
+    stream.seek(place)
+
+    if first.startswith(_DATA_GROUP[::-1]):
+        return ExplicitVRBigEndian
+    return ExplicitVRLittleEndian if first[4:6] in _VRS else ImplicitVRLittleEndian
 
 
 def _transfer_syntax(stream: ClampedFile) -> UID:
@@ -310,21 +384,30 @@ def _transfer_syntax(stream: ClampedFile) -> UID:
     return UID(named)
 
 
-def _read_elements(stream: ClampedFile, syntax: UID, elements: Sequence[str | int], *, with_pixels: bool) -> Dataset:
-    most = _HEADER_BYTES + (2 * MAX_PIXELS if with_pixels else 0)
-    inflated = InflatedFile(stream, most) if syntax == DeflatedExplicitVRLittleEndian else stream
-    is_private = syntax.is_private or not syntax.is_transfer_syntax
+def _read_elements(
+    stream: ClampedFile | InflatedFile, syntax: UID, elements: Sequence[str | int], *, with_pixels: bool
+) -> Dataset:
+    is_implicit, is_little_endian = _encoding(syntax)
     tags: list[BaseTag | int] = [_tag(element) for element in elements]
 
     dataset = read_dataset(
-        inflated,  # type: ignore[arg-type]
-        is_implicit_VR=False if is_private else syntax.is_implicit_VR,
-        is_little_endian=True if is_private else syntax.is_little_endian,
+        stream,  # type: ignore[arg-type]
+        is_implicit_VR=is_implicit,
+        is_little_endian=is_little_endian,
         stop_when=lambda tag, _vr, _length: tag > _PIXEL_DATA or (tag == _PIXEL_DATA and not with_pixels),
         specific_tags=tags,
     )
-    dataset.set_original_encoding(
-        is_implicit_vr=False if is_private else syntax.is_implicit_VR,
-        is_little_endian=True if is_private else syntax.is_little_endian,
-    )
+    _set_encoding(dataset, syntax)
     return dataset
+
+
+def _set_encoding(dataset: Dataset, syntax: UID) -> None:
+    is_implicit, is_little_endian = _encoding(syntax)
+    dataset.set_original_encoding(is_implicit_vr=is_implicit, is_little_endian=is_little_endian)
+
+
+def _encoding(syntax: UID) -> tuple[bool, bool]:
+    """Are value representations left out, and do low bytes come first? Private syntaxes are read as most are."""
+    if syntax.is_private or not syntax.is_transfer_syntax:
+        return False, True
+    return syntax.is_implicit_VR, syntax.is_little_endian

@@ -5,26 +5,32 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, TypeVar
 
+from service.domain.probes import FrameOfImage, ImageSize
 from service.files import is_lasting
+from service.probes.decoders.gzipped import inflated, is_gzipped
+from service.probes.decoders.pgm import decode_pgm, is_netpbm, pgm_size
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, check_size
 
 _Result = TypeVar("_Result")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PREAMBLE = 128
 _RUST_PANIC = "pyo3_runtime"  # module of the BaseException that a decoder written in Rust raises when it panics
 
 
-def read_image(file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
-    """Decode a DICOM, PNG or JPEG file, told apart by its first bytes.
+def read_image(file: BinaryIO, *, with_display: bool = False, frame: FrameOfImage | None = None) -> DecodedImage:
+    """Decode a DICOM, PNG, JPEG, PGM or TIFF file, told apart by its first bytes, compressed with gzip or not.
 
-    with_display: read also what the header of a DICOM file says of how it is to be shown.
+    frame: what is shown of several frames; None where there may only be one. with_display: read also
+    what the header of a DICOM file says of how it is to be shown.
     Raises CannotDecode, CannotRead, MemoryError.
     """
-    return _in_plain_words(file, partial(_image, with_display=with_display))
+    return _in_plain_words(file, partial(_image, with_display=with_display, frame=frame))
 
 
-def read_size(file: BinaryIO) -> tuple[int, int]:
-    """Height and width of the decoded image, from the file's header. Raises CannotDecode, CannotRead, MemoryError."""
+def read_size(file: BinaryIO) -> ImageSize:
+    """Height, width and number of frames, from the file's header. Raises CannotDecode, CannotRead, MemoryError."""
     return _in_plain_words(file, _size)
 
 
@@ -49,8 +55,8 @@ def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Res
         raise CannotDecode("the file is damaged or cut short") from None
 
 
-def _image(file: BinaryIO, *, with_display: bool) -> DecodedImage:
-    head = _head(file)
+def _image(file: BinaryIO, *, with_display: bool, frame: FrameOfImage | None) -> DecodedImage:
+    file, head = _decompressed(file)
     if head.startswith(_PNG):
         from service.probes.decoders.raster import decode_png
 
@@ -59,32 +65,59 @@ def _image(file: BinaryIO, *, with_display: bool) -> DecodedImage:
         from service.probes.decoders.raster import decode_jpeg
 
         return decode_jpeg(file)
+    if is_netpbm(head):
+        return decode_pgm(file)
+    if head.startswith(_TIFF) and not _is_dicom(head):
+        from service.probes.decoders.tiff import decode_tiff
+
+        return decode_tiff(file, frame)
 
     from service.probes.decoders.dicom import decode_dicom
 
-    return decode_dicom(file, with_display=with_display)
+    return decode_dicom(file, with_display=with_display, frame=frame)
 
 
-def _size(file: BinaryIO) -> tuple[int, int]:
-    head = _head(file)
+def _size(file: BinaryIO) -> ImageSize:
+    file, head = _decompressed(file)
     if head.startswith(_PNG):
         from service.probes.decoders.png import png_size
 
-        size = png_size(file)
+        size = ImageSize(*png_size(file))
     elif head.startswith(_JPEG):
         from service.probes.decoders.jpeg import jpeg_size
 
-        size = jpeg_size(file)
+        size = ImageSize(*jpeg_size(file))
+    elif is_netpbm(head):
+        size = ImageSize(*pgm_size(file))
+    elif head.startswith(_TIFF) and not _is_dicom(head):
+        from service.probes.decoders.tiff import tiff_size
+
+        size = tiff_size(file)
     else:
         from service.probes.decoders.dicom import dicom_size
 
         size = dicom_size(file)
 
-    check_size(*size)
+    check_size(size.height, size.width)
     return size
 
 
+def _decompressed(file: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """The file, or what it inflates to where gzip has compressed it; and its first bytes."""
+    head = _head(file)
+    if not is_gzipped(head) or _is_dicom(head):
+        return file, head
+
+    content = inflated(file)
+    return content, _head(content)
+
+
+def _is_dicom(head: bytes) -> bool:
+    """Anything may stand in the preamble of a DICOM file, for example the start of a TIFF."""
+    return head[_PREAMBLE:] == b"DICM"
+
+
 def _head(file: BinaryIO) -> bytes:
-    head = file.read(len(_PNG))
+    head = file.read(_PREAMBLE + 4)
     file.seek(0)
     return head

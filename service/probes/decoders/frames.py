@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
+    UID,
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
@@ -33,11 +34,8 @@ class EncodedFrame:
         return encapsulate([self.data])
 
 
-def encapsulated_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> EncodedFrame:
+def encapsulated_frame(data: bytes, syntax: UID, height: int, width: int, allocated: int) -> EncodedFrame:
     """The compressed frame. Raises CannotDecode when it is not of the stated size, or is cut short."""
-    data = _only_frame(dicom)
-    syntax = dicom.syntax
-
     if syntax in RLETransferSyntaxes:
         check_segments(data, allocated // 8)
         return EncodedFrame(data, None)
@@ -68,16 +66,19 @@ def native_frame(dicom: DicomFile, height: int, width: int, allocated: int) -> N
     if len(trailing) >= size and trailing.count(trailing[:1]) < len(trailing):
         raise CannotDecode(f"its pixel data have {len(data)} bytes, more than one frame takes ({size})")
 
-    return _values(dicom, data, size, allocated).reshape(height, width)
+    signed = dicom.number("PixelRepresentation") == 1
+    values = native_values(data, size, allocated, dicom.syntax, signed=signed, vr=dicom.pixel_vr)
+    return values.reshape(height, width)
 
 
-def _values(dicom: DicomFile, data: bytes, size: int, allocated: int) -> NDArray[np.integer]:
-    kind = "i" if dicom.number("PixelRepresentation") == 1 else "u"
-    if dicom.syntax.is_little_endian:
+def native_values(data: bytes, size: int, allocated: int, syntax: UID, *, signed: bool, vr: str) -> NDArray[np.integer]:
+    """The values of the first `size` bytes of a frame. vr: value representation of the pixel data."""
+    kind = "i" if signed else "u"
+    if syntax.is_little_endian:
         return np.frombuffer(data, dtype=f"<{kind}{allocated // 8}", count=size * 8 // allocated)
     if allocated == 16:
         return np.frombuffer(data, dtype=f">{kind}2", count=size // 2).astype(f"={kind}2")
-    if dicom.pixel_vr != "OW":
+    if vr != "OW":
         return np.frombuffer(data, dtype=f"{kind}1", count=size)
 
     # Big endian bytes in words: the bytes of each word are swapped.
@@ -87,11 +88,9 @@ def _values(dicom: DicomFile, data: bytes, size: int, allocated: int) -> NDArray
     return words.byteswap().view(f"{kind}1")[:size]
 
 
-def _only_frame(dicom: DicomFile) -> bytes:
+def only_frame(dicom: DicomFile) -> bytes:
+    """The compressed frame of a file that has one. Raises CannotDecode."""
     data = dicom.pixel_data()
-    if not dicom.is_pixel_data_encapsulated:
-        raise CannotDecode(f"its pixel data are not encapsulated, as {dicom.syntax.name} needs them")
-
     try:
         frames = list(zip(generate_frames(data, number_of_frames=1), range(2), strict=False))
     except MemoryError:

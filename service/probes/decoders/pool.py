@@ -5,9 +5,10 @@ import os
 from threading import Lock, Semaphore
 from typing import BinaryIO
 
+from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
-from service.probes.decoders.wire import ImageSize, Question
+from service.probes.decoders.wire import Question
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
 
 _MOST = 4
@@ -32,23 +33,23 @@ class DecoderPool:
         self._idle: list[DecoderProcess] = []
         self._closed = False
 
-    def image(self, file: BinaryIO, *, with_display: bool = False) -> DecodedImage:
+    def image(self, file: BinaryIO, *, with_display: bool = False, frame: FrameOfImage | None = None) -> DecodedImage:
         """The decoded image. Raises CannotDecode, also where the file has ended a decoder or reached a limit.
 
-        with_display: with what its header says of how it is to be shown.
+        with_display: with what its header says of how it is to be shown. frame: what is shown of several.
         Raises CannotRead or OSError where the disk or the machine fails.
         """
-        answer = self._ask(Question.DISPLAYED_IMAGE if with_display else Question.IMAGE, file)
+        answer = self._ask(Question.DISPLAYED_IMAGE if with_display else Question.IMAGE, file, frame)
         if not isinstance(answer, DecodedImage):
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 
-    def size(self, file: BinaryIO) -> tuple[int, int]:
-        """Height and width from the file's header. Raises what `image` raises."""
+    def size(self, file: BinaryIO) -> ImageSize:
+        """Height, width and number of frames from the file's header. Raises what `image` raises."""
         answer = self._ask(Question.SIZE, file)
         if not isinstance(answer, ImageSize):
             raise CannotDecode("the decoder's answer is invalid")
-        return answer.height, answer.width
+        return answer
 
     def close(self) -> None:
         """End the processes; those at work end with their images."""
@@ -60,13 +61,13 @@ class DecoderPool:
         for process in idle:
             process.kill()
 
-    def _ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+    def _ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> DecodedImage | ImageSize:
         with self._free:
             process = self._idle_or_new()
             was_used = process.asked > 0
 
             try:
-                return self._ask_process(process, question, file)
+                return self._ask_process(process, question, file, frame)
             except CannotDecode:
                 if not was_used:
                     raise
@@ -77,15 +78,17 @@ class DecoderPool:
             # The cause may be something else than this file, such as the memory that decoders lose with damaged ones,
             # and what is skipped decides the result.
             try:
-                return self._ask_process(DecoderProcess(self._limits), question, file)
+                return self._ask_process(DecoderProcess(self._limits), question, file, frame)
             except DecoderLost as lost:
                 if lost.killed:
                     raise CannotRead(errno.ENOMEM) from None
                 raise CannotDecode(lost.reason) from None
 
-    def _ask_process(self, process: DecoderProcess, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+    def _ask_process(
+        self, process: DecoderProcess, question: Question, file: BinaryIO, frame: FrameOfImage | None
+    ) -> DecodedImage | ImageSize:
         try:
-            answer = process.ask(question, file)
+            answer = process.ask(question, file, frame)
         except BaseException:  # it has refused the file; or its next answer would belong to this file
             process.kill()
             raise

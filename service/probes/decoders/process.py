@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import service
+from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.wire import (
-    ImageSize,
     OutOfMemory,
     Question,
     SenselessAnswer,
@@ -74,14 +74,14 @@ class DecoderProcess:
         """Its process id."""
         return self._process.pid
 
-    def ask(self, question: Question, file: BinaryIO) -> DecodedImage | ImageSize:
+    def ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> DecodedImage | ImageSize:
         """Ask about an open file and wait for the answer.
 
         Raises CannotDecode when the file is refused; CannotRead when its disk fails, and OSError when the machine does;
         DecoderLost, after which the process is gone.
         """
         try:
-            send_question(self._connection, question, file)
+            send_question(self._connection, question, file, frame)
             self.asked += 1
             with_display = question is Question.DISPLAYED_IMAGE
             return receive_answer(self._connection, self._limits.waiting_s, with_display=with_display)

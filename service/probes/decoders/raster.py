@@ -40,11 +40,14 @@ def _grey(encoded: bytes) -> DecodedImage:
     pixels: Any = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise CannotDecode("the file is damaged or cut short")
-    return DecodedImage(pixels if pixels.ndim == 2 else _luma(pixels), from_dicom=False)
+    return DecodedImage(pixels if pixels.ndim == 2 else luma(pixels), from_dicom=False)
 
 
-def _luma(pixels: Any) -> Any:
-    """Some rows at a time: a copy of all without their alpha would be as large as the image."""
+def luma(pixels: Any) -> Any:
+    """Blue, green, red [H, W, 3 or 4] as grey (ITU-R BT.601).
+
+    Some rows at a time: a copy of all without their alpha would be as large as the image.
+    """
     grey = np.empty(pixels.shape[:2], dtype=pixels.dtype)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)

@@ -8,7 +8,6 @@ import errno
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
 from typing import BinaryIO
@@ -16,13 +15,20 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display, check_size
+from service.domain.probes import FrameOfImage, ImageSize
+from service.probes.pixels import MAX_FRAMES, CannotDecode, CannotRead, DecodedImage, Display, check_size
 
+_QUESTION = Struct("<cI")  # kind, which of several frames
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
+_FRAMES = Struct("<I")  # number of frames, behind a size
 _DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest level of padding; then the window
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _MAX_WORDS = 2000
 _CHUNK = 1 << 22
+
+
+_MIDDLE, _PROJECTION = (1 << 32) - 1, (1 << 32) - 2
+"""In place of a frame's number; 0 stands for none."""
 
 
 class Question(Enum):
@@ -34,14 +40,6 @@ class Question(Enum):
     SIZE = b"s"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSize:
-    """Height and width, where only they were asked for."""
-
-    height: int
-    width: int
-
-
 class OutOfMemory(Exception):
     """The decoder asked for more memory than it may use."""
 
@@ -50,18 +48,34 @@ class SenselessAnswer(Exception):
     """An answer that no decoder of ours gives."""
 
 
-def send_question(connection: socket.socket, question: Question, file: BinaryIO) -> None:
-    """Hand an open file over. Raises OSError when nobody listens."""
-    socket.send_fds(connection, [question.value], [file.fileno()])
+def send_question(
+    connection: socket.socket, question: Question, file: BinaryIO, frame: FrameOfImage | None = None
+) -> None:
+    """Hand an open file over. frame: which of several is meant. Raises OSError when nobody listens."""
+    match frame:
+        case None:
+            number = 0
+        case "middle":
+            number = _MIDDLE
+        case "projection":
+            number = _PROJECTION
+        case _:
+            number = frame
+    socket.send_fds(connection, [_QUESTION.pack(question.value, number)], [file.fileno()])
 
 
-def receive_questions(connection: socket.socket) -> Iterator[tuple[Question, BinaryIO]]:
-    """The questions, each with its file, which the reader closes, until the other end closes."""
+def receive_questions(connection: socket.socket) -> Iterator[tuple[Question, BinaryIO, FrameOfImage | None]]:
+    """The questions, each with its file, which the reader closes, and a frame, until the other end closes."""
     while True:
-        word, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-        if not word:
+        words, descriptors, _, _ = socket.recv_fds(connection, _QUESTION.size, 1)
+        if not words:
             return
-        yield Question(word), open(descriptors[0], "rb")  # noqa: SIM115, PTH123 - it is a descriptor
+
+        kind, number = _QUESTION.unpack(words)
+        frame: FrameOfImage | None = number or None
+        if number in {_MIDDLE, _PROJECTION}:
+            frame = "middle" if number == _MIDDLE else "projection"
+        yield Question(kind), open(descriptors[0], "rb"), frame  # noqa: SIM115, PTH123 - it is a descriptor
 
 
 def send_image(connection: socket.socket, image: DecodedImage) -> None:
@@ -83,9 +97,10 @@ def send_display(connection: socket.socket, display: Display) -> None:
         connection.sendall(_bytes_of(display.window))
 
 
-def send_size(connection: socket.socket, height: int, width: int) -> None:
+def send_size(connection: socket.socket, size: ImageSize) -> None:
     """Answer with a size."""
-    connection.sendall(_ANSWER.pack(_SIZE, 0, 0, height, width, 0))
+    head = _ANSWER.pack(_SIZE, 0, 0, size.height, size.width, _FRAMES.size)
+    connection.sendall(head + _FRAMES.pack(size.frames))
 
 
 def send_refusal(connection: socket.socket, refusal: CannotDecode) -> None:
@@ -126,9 +141,9 @@ def receive_answer(
 
     if (depth, from_dicom) != (0, 0):
         raise SenselessAnswer
-    if kind == _SIZE and length == 0:
+    if kind == _SIZE and length == _FRAMES.size:
         _check_claimed_size(height, width)
-        return ImageSize(height, width)
+        return ImageSize(height, width, _receive_frames(connection, end))
     if kind == _REFUSAL and 0 < length <= _MAX_WORDS:
         raise _refusal(connection, length, end)
     if kind == _NO_MEMORY and length == 0:
@@ -136,6 +151,16 @@ def receive_answer(
     if kind == _TROUBLE and (width, length) == (0, 0) and height in errno.errorcode:
         raise CannotRead(height)
     raise SenselessAnswer
+
+
+def _receive_frames(connection: socket.socket, end: float) -> int:
+    number = bytearray(_FRAMES.size)
+    _fill(connection, memoryview(number), end)
+
+    frames: int = _FRAMES.unpack(number)[0]
+    if not 1 <= frames <= MAX_FRAMES:
+        raise SenselessAnswer
+    return frames
 
 
 def _receive_display(connection: socket.socket, depth: int, end: float) -> Display:

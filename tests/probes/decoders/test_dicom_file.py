@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
+from service.domain.probes import ImageSize
 from service.probes.decoders.formats import read_image, read_size
 from service.probes.pixels import CannotDecode
 from tests.probes.dicom_files import film, write_dicom
@@ -20,7 +28,7 @@ def pixels_of(path: Path) -> Any:
         return read_image(file).pixels
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> ImageSize:
     with path.open("rb") as file:
         return read_size(file)
 
@@ -91,15 +99,29 @@ def test_without_a_preamble_it_is_dicom_all_the_same(tmp_path: Path, kept: str, 
     path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, syntax=syntax)
     path.write_bytes(path.read_bytes()[_META - 4 if kept == "prefix and meta" else _META :])
     np.testing.assert_array_equal(pixels_of(path), film(12))
-    assert size_of(path) == film(12).shape
+    assert size_of(path) == ImageSize(*film(12).shape)
 
 
-def test_without_meta_information_it_is_told_what_is_missing(tmp_path: Path) -> None:
-    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12)
+@pytest.mark.parametrize("kept", ["preamble", "prefix", "nothing"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_without_meta_information_its_first_element_says_how_it_is_written(
+    tmp_path: Path, kept: str, syntax: UID
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, syntax=syntax)
+    data = path.read_bytes()
+    start = data.find(b"\0\x08\0\x16" if syntax == ExplicitVRBigEndian else b"\x08\0\x16\0")
+    before = {"preamble": data[:_META], "prefix": b"DICM", "nothing": b""}[kept]
+    path.write_bytes(before + data[start:])
+    np.testing.assert_array_equal(pixels_of(path), film(12))
+    assert size_of(path) == ImageSize(*film(12).shape)
+
+
+def test_compressed_pixels_without_meta_information_are_refused(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", film(12), bits=12, syntax=RLELossless)
     data = path.read_bytes()
     path.write_bytes(data[data.find(b"\x08\0\x16\0") :])
     problem = refused(path)
-    assert "without file meta information" in problem.reason
+    assert "TransferSyntaxUID (0002,0010) is missing" in problem.reason
     assert "PS3.10" in problem.remedy
 
 
@@ -181,7 +203,7 @@ def deflated(element: bytes, inflated_mb: int) -> bytes:
 def test_the_size_of_a_deflated_image_needs_its_beginning_alone(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", film(12, 900, 800), bits=12, syntax=DeflatedExplicitVRLittleEndian)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert size_of(path) == (900, 800)
+    assert size_of(path) == ImageSize(900, 800)
     assert "cut short" in refused(path).reason
 
 

@@ -118,9 +118,9 @@ def test_a_process_that_was_killed_says_so(sound: Path) -> None:
 def test_a_machine_that_kills_every_decoder_blames_no_file(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = DecoderProcess.ask
 
-    def kill_and_ask(process: DecoderProcess, question: Question, file: BinaryIO) -> object:
+    def kill_and_ask(process: DecoderProcess, question: Question, file: BinaryIO, frame: None) -> object:
         os.kill(process.pid, signal.SIGKILL)
-        return ask(process, question, file)
+        return ask(process, question, file, frame)
 
     monkeypatch.setattr(DecoderProcess, "ask", kill_and_ask)
     with pool_of(1) as pool, sound.open("rb") as file, pytest.raises(CannotRead, match="Cannot allocate memory"):
@@ -142,9 +142,9 @@ def test_what_a_used_process_refuses_is_asked_of_a_fresh_one(
     ask = DecoderProcess.ask
     asked: list[int] = []
 
-    def note_and_ask(process: DecoderProcess, question: Question, file: BinaryIO) -> object:
+    def note_and_ask(process: DecoderProcess, question: Question, file: BinaryIO, frame: None) -> object:
         asked.append(process.pid)
-        return ask(process, question, file)
+        return ask(process, question, file, frame)
 
     monkeypatch.setattr(DecoderProcess, "ask", note_and_ask)
     with pool_of(1) as pool, refused.open("rb") as file:

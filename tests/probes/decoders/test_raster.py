@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.domain.probes import ImageSize
 from service.probes.decoders.formats import read_image, read_size
 from service.probes.pixels import CannotDecode
 from tests.probes.dicom_files import film
@@ -52,7 +53,7 @@ def test_what_does_not_make_pixels_is_not_inflated(tmp_path: Path, kind: bytes, 
     path.write_bytes(data[:_HEADER_END] + chunk(kind, head + inflating(64)) * 20 + data[_HEADER_END:])
     np.testing.assert_array_equal(pixels_of(path), film(8))
     with path.open("rb") as file:
-        assert read_size(file) == film(8).shape
+        assert read_size(file) == ImageSize(*film(8).shape)
 
 
 def test_pixels_that_inflate_to_more_than_the_image_are_cut_off(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_a_picture_inside_the_camera_data_does_not_count(tmp_path: Path) -> None
     path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(camera) + 2) + camera + data[2:])
     np.testing.assert_array_equal(pixels_of(path), pixels)
     with path.open("rb") as file:
-        assert read_size(file) == pixels.shape
+        assert read_size(file) == ImageSize(*pixels.shape)
 
 
 @pytest.mark.parametrize(("offset", "value", "words"), [(4, b"\x0c", "12 bits"), (5, b"\xff" * 4, "pixels are more")])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.domain.probes import ImageSize
 from service.probes.decoders.wire import (
-    ImageSize,
     OutOfMemory,
     SenselessAnswer,
     receive_answer,
@@ -53,12 +53,12 @@ def test_an_image_arrives_as_it_was_sent(ends: Ends, dtype: type, from_dicom: bo
 
 def test_sizes_and_refusals_arrive_in_turn(ends: Ends) -> None:
     parent, child = ends
-    send_size(child, 30, 20)
+    send_size(child, ImageSize(30, 20, 3))
     send_refusal(child, CannotDecode("it is broken", "Mend it."))
     send_no_memory(child)
     send_trouble(child, CannotRead(errno.EIO))
 
-    assert receive_answer(parent, 5) == ImageSize(30, 20)
+    assert receive_answer(parent, 5) == ImageSize(30, 20, 3)
     with pytest.raises(CannotDecode) as caught:
         receive_answer(parent, 5)
     assert (caught.value.reason, caught.value.remedy) == ("it is broken", "Mend it.")
