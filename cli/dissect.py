@@ -54,6 +54,10 @@ def dissect(
     ] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
+    frames: Annotated[
+        Literal["middle", "all", "projection"] | None,
+        typer.Option(help="What to take of an image with several frames; left out, it is unreadable."),
+    ] = None,
     on_unreadable: Annotated[
         Literal["fail", "skip"], typer.Option(help="What to do with an image that cannot be decoded.")
     ] = "fail",
@@ -91,7 +95,7 @@ def dissect(
 
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
-    probes = read_patches(probe_set, name=probe_set.stem, patches=patches, on_unreadable=on_unreadable)
+    probes = read_patches(probe_set, name=probe_set.stem, patches=patches, frames=frames, on_unreadable=on_unreadable)
     prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
     asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))

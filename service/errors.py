@@ -23,7 +23,7 @@
     │       └── SignatureMismatch what was signed, or the signature, was changed
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
-    │   ├── NotMeasured           a probe set's images are still to be measured, for its patches
+    │   ├── NotMeasured           a probe set's images are still to be measured, for its frames and patches
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
@@ -252,7 +252,7 @@ class Conflict(DissectError):
 
 
 class NotMeasured(Conflict):
-    """A worker is still to read the sizes of a probe set's images, which decide its patches."""
+    """A worker is still to read the sizes of a probe set's images, which decide its frames and patches."""
 
     code, title = "not-measured", "Probe set not measured yet"
 

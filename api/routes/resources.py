@@ -127,7 +127,7 @@ def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> Dissec
 def register_probe_set(
     body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ProbeSetOut:
-    """Register a manifest of images. If they are to be cut into patches, a worker then reads their sizes.
+    """Register a manifest of images. If they are to be cut into frames or patches, a worker reads their sizes.
 
     Until then `spec.images` is null, and requests for a dissection on the set get 409 `not-measured`.
     """
@@ -137,6 +137,7 @@ def register_probe_set(
         name=body.name,
         manifest=body.manifest,
         patches=body.grid(),
+        frames=body.frames,
         on_unreadable=body.on_unreadable,
         roots=roots,
         terms=body.terms(),
@@ -156,7 +157,7 @@ def list_probe_sets(
 
 @probe_sets.get("/{name}")
 def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
-    """One probe set, with the number of its patches once a worker has read the sizes of its images."""
+    """One probe set, with the number of its frames and patches once a worker has read the sizes of its images."""
     return _probe_set(session, resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
 
 
@@ -164,8 +165,8 @@ def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
 def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeSetOut:
     """Ask a worker to read the image sizes again if it failed before, or skipped images that it could not read.
 
-    Where every image was measured, or the images are not cut into patches, nothing is done. 409 where images were
-    skipped and a job has used the set since.
+    Where every image was measured, or the images are not cut into frames or patches, nothing is done. 409
+    where images were skipped and a job has used the set since.
     """
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
     measure_again(session, queue, probe_set)

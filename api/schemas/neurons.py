@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.domain.evidence import NO_CONCEPT
 from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage
@@ -69,7 +69,7 @@ class BoxOut(BaseModel):
 
 
 class TopImageOut(BaseModel):
-    """A probe image that excites the neuron; `box` where it is a patch of an image.
+    """A probe image that excites the neuron; `box` where it is a patch of an image, `frame` where of several frames.
 
     `region`: the part that drives the activation (left, top, width, height as fractions), where it was looked for.
     """
@@ -79,6 +79,7 @@ class TopImageOut(BaseModel):
     activation: float
     box: BoxOut | None
     region: tuple[float, float, float, float] | None
+    frame: int | None = Field(description="From 1, where each frame of an image is an image of its own.")
 
     @classmethod
     def of(cls, image: TopImage) -> Self:

@@ -11,7 +11,7 @@ from api.schemas.base import Body, Name
 from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
 from service.domain.json_values import StoredJson
 from service.domain.preprocessing import Orientation, PadSide, Resize, Scale, Window
-from service.domain.probes import PatchGrid
+from service.domain.probes import Frames, PatchGrid
 from service.domain.prompts import PLACEHOLDER, Prompts
 from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
 from service.domain.resources import Resource, ResourceKind, ResourceState
@@ -167,6 +167,11 @@ class ProbeSetIn(TermsIn):
         description="Absolute path of a .csv, .json or .jsonl manifest.", examples=["/probes/vindr.csv"]
     )
     patches: PatchesIn | None = None
+    frames: Frames | None = Field(
+        default=None,
+        description="What is taken of an image with several frames, for example a tomosynthesis: the middle one, all, "
+        "each as an image of its own, or their maximum intensity projection. Left out, such an image is unreadable.",
+    )
     on_unreadable: Literal["fail", "skip"] = Field(
         default="fail", description="What a job does with an image that cannot be decoded: fail, or skip and count it."
     )
@@ -333,7 +338,7 @@ class ModelOut(StatedOut):
 
 
 class ProbeSetOut(ResourceOut):
-    """A probe set; `spec.images` is null until a worker has measured what is cut into patches.
+    """A probe set; `spec.images` is null until a worker has measured what is cut into frames or patches.
 
     `problem` says why it could not, with the image's row. `spec.unmeasured` counts the images that it could not read
     and that the set skips, `spec.unmeasured_rows` names the first hundred.

@@ -14,7 +14,7 @@ import numpy as np
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT
 from service.domain.layers import published_layer
-from service.domain.neurons import Dissection, LayerDissection, Neuron
+from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames
 from service.errors import InvalidInput
 from service.files import written_whole
 
@@ -214,7 +214,9 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
     file.write(f'{{"layer": {_json(layer.layer)}, "neurons": [')
     for number, neuron in enumerate(layer.neurons):
         file.write(",\n" if number else "\n")
-        file.write(_json(asdict(neuron)))
+        fields = asdict(neuron)
+        drop_absent_frames(fields["images"])
+        file.write(_json(fields))
 
     null = None if layer.null is None else asdict(layer.null)
     file.write(f'], "null": {_json(null)}}}')

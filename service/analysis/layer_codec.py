@@ -6,14 +6,17 @@ from dataclasses import asdict
 
 from pydantic import TypeAdapter
 
-from service.domain.neurons import LayerDissection
+from service.domain.neurons import LayerDissection, drop_absent_frames
 
 _LAYER = TypeAdapter(LayerDissection)
 
 
 def encode_layer(layer: LayerDissection) -> bytes:
     """Bytes that `decode_layer` turns into an equal layer; floats keep every bit."""
-    return json.dumps(asdict(layer), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    fields = asdict(layer)
+    for neuron in fields["neurons"]:
+        drop_absent_frames(neuron["images"])
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def digest_of_layer(layer: LayerDissection) -> str:

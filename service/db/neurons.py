@@ -21,6 +21,7 @@ from service.domain.neurons import (
     ListedNeuron,
     Neuron,
     NeuronFilter,
+    drop_absent_frames,
 )
 from service.domain.pages import Page, Position
 
@@ -197,6 +198,8 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
 def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> ColumnValues:
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
+    images = [asdict(image) for image in neuron.images]
+    drop_absent_frames(images)
     significance = None if neuron.evidence is None else neuron.evidence.significance
 
     concept = None if neuron.dead else NO_CONCEPT
@@ -215,7 +218,7 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Colu
         "significant": neuron.significant,
         "activation": asdict(neuron.activation),
         "concepts": [asdict(ranked) for ranked in neuron.concepts],
-        "images": [asdict(image) for image in neuron.images],
+        "images": images,
         "resampled": None if evidence is None else list(evidence.pop("resampled")),
         "halves": None if evidence is None else list(evidence.pop("halves")),
         "evidence": evidence,

@@ -21,7 +21,8 @@ class ImageSizesRow(Base):
     data: Mapped[bytes]
     """Height and width of each image, as little-endian unsigned integers of four bytes.
 
-    Both are zero for an image whose size could not be read.
+    Both are zero for an image whose size could not be read. Where an image has several frames, an entry of height zero
+    follows, with their number in place of the width.
     """
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -38,7 +39,7 @@ class ReportPictureRow(Base):
     """The image's row in the manifest."""
 
     box: Mapped[list[int]] = mapped_column(ARRAY(Integer), primary_key=True)
-    """Left, top, width and height of a patch; empty for the whole image."""
+    """Left, top, width and height of a patch, none for the whole image; then the number of the frame, if it has one."""
 
     jpeg: Mapped[bytes | None]
     """NULL where the image could not be read when the result was stored."""

@@ -16,8 +16,12 @@ _STORED = np.dtype("<u4")
 
 def keep_sizes(session: Session, probe_set: str, sizes: Sequence[ImageSize | None]) -> None:
     """Keep the sizes of a probe set's images, in order, unless some are kept. probe_set: its digest."""
-    heights_and_widths = [size or (0, 0) for size in sizes]
-    data = np.array(heights_and_widths, dtype=_STORED).tobytes()
+    entries: list[tuple[int, int]] = []
+    for size in sizes:
+        entries.append((0, 0) if size is None else (size.height, size.width))
+        if size is not None and size.frames > 1:
+            entries.append((0, size.frames))
+    data = np.array(entries, dtype=_STORED).tobytes()
     statement = insert(ImageSizesRow).values(probe_set=probe_set, data=data)
     session.execute(statement.on_conflict_do_nothing())
 
@@ -32,15 +36,22 @@ def find_sizes(session: Session, probe_set: str) -> list[ImageSize | None] | Non
     data = session.scalar(select(ImageSizesRow.data).where(ImageSizesRow.probe_set == probe_set))
     if data is None:
         return None
-    pairs = np.frombuffer(data, _STORED).reshape(-1, 2).tolist()
-    return [(height, width) if height and width else None for height, width in pairs]
+
+    sizes: list[ImageSize | None] = []
+    for height, width in np.frombuffer(data, _STORED).reshape(-1, 2).tolist():
+        if height:
+            sizes.append(ImageSize(height, width))
+        elif width and sizes[-1] is not None:
+            sizes[-1] = sizes[-1]._replace(frames=width)
+        else:
+            sizes.append(None)
+    return sizes
 
 
 def add_pictures(session: Session, job_id: UUID, pictures: Mapping[ImagePlace, bytes | None]) -> None:
     """Store the pictures for the report on a job."""
     rows = [
-        {"job_id": job_id, "row": place.row, "box": _box_as_list(place.box), "jpeg": jpeg}
-        for place, jpeg in pictures.items()
+        {"job_id": job_id, "row": place.row, "box": _numbers(place), "jpeg": jpeg} for place, jpeg in pictures.items()
     ]
     if rows:
         session.execute(insert(ReportPictureRow), rows)
@@ -50,8 +61,16 @@ def find_pictures(session: Session, job_id: UUID) -> dict[ImagePlace, bytes | No
     """The pictures for the report on a job. None stands for an image that could not be read."""
     query = select(ReportPictureRow.row, ReportPictureRow.box, ReportPictureRow.jpeg)
     rows = session.execute(query.where(ReportPictureRow.job_id == job_id))
-    return {ImagePlace(row, Box(*box) if box else None): jpeg for row, box, jpeg in rows}
+    return {_place(row, numbers): jpeg for row, numbers, jpeg in rows}
 
 
-def _box_as_list(box: Box | None) -> list[int]:
-    return [] if box is None else [box.left, box.top, box.width, box.height]
+def _numbers(place: ImagePlace) -> list[int]:
+    box = place.box
+    numbers = [] if box is None else [box.left, box.top, box.width, box.height]
+    return numbers if place.frame is None else [*numbers, place.frame]
+
+
+def _place(row: int, numbers: list[int]) -> ImagePlace:
+    box = Box(*numbers[:4]) if len(numbers) >= 4 else None
+    frame = numbers[-1] if len(numbers) in {1, 5} else None
+    return ImagePlace(row, box, frame)

@@ -264,7 +264,7 @@ _UNPREPARED = text(
     WHERE NOT EXISTS (SELECT FROM work_items WHERE resource_id = resources.id)
       AND (
         kind = 'model' AND NOT EXISTS (SELECT FROM inspections WHERE model_id = resources.id)
-        OR kind = 'probe_set' AND spec->'patches' <> 'null' AND NOT spec ? 'part'
+        OR kind = 'probe_set' AND (spec->'patches' <> 'null' OR spec->>'frames' = 'all') AND NOT spec ? 'part'
       )
     ORDER BY id
     """
@@ -312,8 +312,12 @@ _SIZES_USED = text(
       SELECT FROM jobs JOIN resources used ON used.id = jobs.probe_set_id
       WHERE used.digest = :digest
         OR used.spec ? 'part'
-          AND (used.spec->'manifest', used.spec->'patches', used.spec->'on_unreadable') IN (
-            SELECT spec->'manifest', spec->'patches', spec->'on_unreadable' FROM resources WHERE digest = :digest
+          AND (
+            used.spec->'manifest', used.spec->'patches', used.spec->'on_unreadable',
+            coalesce(used.spec->'frames', 'null')
+          ) IN (
+            SELECT spec->'manifest', spec->'patches', spec->'on_unreadable', coalesce(spec->'frames', 'null')
+            FROM resources WHERE digest = :digest
           )
     )
     """

@@ -4,8 +4,9 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance
 from service.domain.probes import Box
@@ -39,6 +40,15 @@ class TopImage:
     """Where the item lies in its image, if it is a patch."""
     region: Region | None = None
     """The part that drives the activation; None where nobody looked for it."""
+    frame: int | None = None
+    """Which of several frames the item is, from 1; left out of what is stored where each image is one item."""
+
+
+def drop_absent_frames(images: Iterable[dict[str, Any]]) -> None:
+    """Leave the frame out of the fields of images that have none: so they were stored before there were any."""
+    for image in images:
+        if image["frame"] is None:
+            del image["frame"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Literal, NotRequired, TypedDict, cast
 from service.domain.digests import digest_of
 from service.domain.input_contract import GivenInput, given_input
 from service.domain.json_values import JsonObject, StoredJson
+from service.domain.probes import Frames
 from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 
@@ -85,8 +86,11 @@ class ProbeSetSpec(TypedDict):
     on_unreadable: Literal["fail", "skip"]
     """See `ProbeSet`."""
 
+    frames: NotRequired[Frames]
+    """See `ProbeSet`; left out where nothing was said."""
+
     images: int | None
-    """Images or patches; None until a worker has measured what is cut into patches."""
+    """Images, frames or patches; None until a worker has measured what is cut."""
 
     merged_rows: int
     """See `ProbeSet`."""
@@ -102,6 +106,11 @@ class ProbeSetSpec(TypedDict):
 
     part: NotRequired[tuple[str, str]]
     """Name and value of the stratum, where this is a part."""
+
+
+def is_measured_first(spec: ProbeSetSpec) -> bool:
+    """Has a worker to read the images' sizes and frames before it is known how many items there are?"""
+    return spec["patches"] is not None or spec.get("frames") == "all"
 
 
 class ConceptSpec(TypedDict):

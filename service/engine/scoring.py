@@ -223,4 +223,4 @@ def _neurons(
 
 
 def _top_image(item: ProbeItem, activation: float) -> TopImage:
-    return TopImage(item.image_id, item.row, activation, item.box)
+    return TopImage(item.image_id, item.row, activation, item.box, frame=item.frame_number)

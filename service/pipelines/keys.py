@@ -104,10 +104,16 @@ def pictures_key(
         kind="pictures",
         versions=versions_of(*IMAGES),
         images=images,
-        places=[asdict(place) for place in places],
+        places=[_fields(place) for place in places],
         to_breast=contract.crop_to_breast,
         **altered,
     )
+
+
+def _fields(place: ImagePlace) -> dict[str, object]:
+    """As before there were frames, where there is none."""
+    fields: dict[str, object] = asdict(place)
+    return fields if place.frame is not None else {name: fields[name] for name in ("row", "box")}
 
 
 def device_name(device: torch.device) -> str:

@@ -1,7 +1,7 @@
 """The pictures of a report as an artifact: the child draws them, the host stores them in the database.
 
 A safetensors file with one tensor of bytes a picture, empty where an image could not be read; a tensor's name is the
-image's row, and left, top, width and height of the patch where there is one.
+image's row, and left, top, width and height of the patch where there is one; then, after `#`, the frame.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,11 @@ def decode_pictures(data: bytes) -> dict[ImagePlace, bytes | None]:
 def _name(place: ImagePlace) -> str:
     box = place.box
     numbers = [place.row] if box is None else [place.row, box.left, box.top, box.width, box.height]
-    return ",".join(map(str, numbers))
+    frame = "" if place.frame is None else f"#{place.frame}"
+    return ",".join(map(str, numbers)) + frame
 
 
 def _place(name: str) -> ImagePlace:
-    row, *box = map(int, name.split(","))
-    return ImagePlace(row, Box(*box) if box else None)
+    where, _, frame = name.partition("#")
+    row, *box = map(int, where.split(","))
+    return ImagePlace(row, Box(*box) if box else None, int(frame) if frame else None)

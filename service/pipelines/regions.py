@@ -18,11 +18,11 @@ def regions_of_cards(
 ) -> RegionsOfLayers:
     """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
     images = probing_pass.images
-    index_of = {(item.row, item.box): index for index, item in enumerate(images.items)}
+    index_of = {(item.row, item.box, item.frame_number): index for index, item in enumerate(images.items)}
 
     spots = {}
     for card in choose_cards(layers, concept_set, evidence):
-        indices = [index_of[image.row, image.box] for image in card.images]
+        indices = [index_of[image.row, image.box, image.frame] for image in card.images]
         spots[card.layer, card.unit] = [Spot(card.layer, card.unit, index) for index in indices]
     if not spots:
         return {}

@@ -23,11 +23,12 @@ class CardImage:
     activation: float
     box: Box | None
     region: tuple[float, float, float, float] | None
+    frame: int | None = None
 
     @property
     def place(self) -> ImagePlace:
         """What its picture shows."""
-        return ImagePlace(self.row, self.box)
+        return ImagePlace(self.row, self.box, self.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ class NeuronCard:
 
 def card_images(images: Sequence[TopImage]) -> tuple[CardImage, ...]:
     """The first IMAGES of a neuron's top images, without their names."""
-    return tuple(CardImage(image.row, image.activation, image.box, image.region) for image in images[:IMAGES])
+    return tuple(
+        CardImage(image.row, image.activation, image.box, image.region, image.frame) for image in images[:IMAGES]
+    )
 
 
 def choose_cards(

@@ -21,11 +21,12 @@ def pictured_images(
 
 
 def images_of(cards: Iterable[NeuronCard], watched: Iterable[WatchedNeuron]) -> list[ImagePlace]:
-    """The images of these neurons, each only once; row by row, so that patches of one image follow each other."""
+    """The images of these neurons, each only once; frame by frame, so that patches of one follow each other."""
     shown: list[NeuronCard | WatchedNeuron] = [*cards, *watched]
     places = {image.place for neuron in shown for image in neuron.images}
     return sorted(places, key=_in_manifest_order)
 
 
-def _in_manifest_order(place: ImagePlace) -> tuple[int, int, int]:
-    return (place.row, -1, -1) if place.box is None else (place.row, place.box.top, place.box.left)
+def _in_manifest_order(place: ImagePlace) -> tuple[int, int, int, int]:
+    frame = place.frame or 0
+    return (place.row, frame, -1, -1) if place.box is None else (place.row, frame, place.box.top, place.box.left)

@@ -1,5 +1,7 @@
 """Small pictures of probe images for reports. Decoders open the files, so the API never draws any."""
 
+from dataclasses import replace
+
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import Box, ImagePlace, ProbeSet
 from service.errors import ImageChanged, UnreadableImage
@@ -20,33 +22,34 @@ class Thumbnails:
     """
 
     def __init__(self, probe_set: ProbeSet, contract: Preprocessing) -> None:
-        self._items = {item.row: item for item in probe_set.items}
+        self._items = {(item.row, item.frame_number): item for item in probe_set.items}
         self._roots = probe_set.roots
         self._contract = contract
-        self._last: tuple[int, EightBitImage] | None = None
+        self._last: tuple[ImagePlace, EightBitImage] | None = None
 
     def __call__(self, place: ImagePlace) -> bytes | None:
         """A JPEG at most SIDE pixels wide and high; None where the image is not there, not readable or not the same."""
         try:
-            whole = self._decoded(place.row)
+            whole = self._decoded(replace(place, box=None))
         except (KeyError, UnreadableImage, ImageChanged):
             return None
         return _jpeg(whole, place.box, self._contract)
 
-    def _decoded(self, row: int) -> EightBitImage:
-        if self._last is None or self._last[0] != row:
-            item = self._items[row]
+    def _decoded(self, whole: ImagePlace) -> EightBitImage:
+        if self._last is None or self._last[0] != whole:
+            item = self._items[whole.row, whole.frame]
             contract = self._contract
             image = decode(
                 item.path,
-                row=row,
+                row=item.row,
                 roots=self._roots,
                 sha256=item.sha256,
                 version=item.version,
                 with_display=contract.reads_header,
+                frame=item.frame,
             )
             shown = to_eight_bit(image, window=contract.window, padding_as_air=contract.padding_as_air)
-            self._last = row, shown
+            self._last = whole, shown
 
         return self._last[1]
 

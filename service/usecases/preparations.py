@@ -26,7 +26,15 @@ from service.db.resources import (
 from service.db.session import on_commit
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceKind
-from service.domain.specs import Fetched, ModelSpec, digest_of_model, is_fetched, model_spec, probe_set_spec
+from service.domain.specs import (
+    Fetched,
+    ModelSpec,
+    digest_of_model,
+    is_fetched,
+    is_measured_first,
+    model_spec,
+    probe_set_spec,
+)
 from service.domain.trail import SCHEDULER
 from service.domain.work import (
     DissectorCheck,
@@ -105,7 +113,7 @@ def image_count(session: Session, probe_set: Resource) -> int:
     Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
     """
     spec = probe_set_spec(probe_set)
-    if spec["patches"] is None:
+    if not is_measured_first(spec):
         images = spec["images"]  # cannot change
     else:
         images = image_count_for_job(session, probe_set.id)
@@ -119,12 +127,13 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     """Why the patches of a probe set are not known: NotMeasured, or the problem that a worker met."""
     problem = problem_of(session, probe_set, Preparation.MEASURE)
     if problem is not None:
-        return _given_up(probe_set, "cannot be cut into patches", problem, field="probe_set")
+        return _given_up(probe_set, "cannot be cut into frames and patches", problem, field="probe_set")
     return NotMeasured(
-        f"A worker has not yet read the image sizes that the patches of probe set {probe_set.reference} need.",
+        f"A worker has not yet read the image sizes that the frames and patches of probe set {probe_set.reference} "
+        "need.",
         field="probe_set",
         value=probe_set.reference,
-        remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many patches there are.",
+        remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many there are.",
     )
 
 
@@ -297,7 +306,7 @@ def _ask_again(resource: Resource, stage: Preparation) -> str:
 def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
     """Are the images shown whole, or is it a part of a measured set, or measured?"""
     spec = probe_set_spec(probe_set)
-    if spec["patches"] is None or "part" in spec:
+    if not is_measured_first(spec) or "part" in spec:
         return True
 
     preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)

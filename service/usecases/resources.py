@@ -17,7 +17,7 @@ from service.domain.digests import digest_of, digest_of_directory
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
-from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.probes import Frames, PatchGrid, ProbeSet
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
@@ -88,31 +88,34 @@ def register_probe_set(
     name: str,
     manifest: str,
     patches: PatchGrid | None,
+    frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
-    """Register a manifest of images; where these are cut into patches, ask a worker to read their sizes.
+    """Register a manifest of images; where these are cut into patches or frames, ask a worker to read their sizes.
 
     Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
     path = locate(manifest, roots, field="manifest")
-    probe_set = read_manifest(path, name=name, patches=patches, on_unreadable=on_unreadable, roots=roots)
+    probe_set = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
 
     spec: StoredJson = {
         "manifest": str(path),
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
-        "images": len(probe_set.items) if patches is None else None,
+        "images": None if probe_set.is_cut else len(probe_set.items),
         "merged_rows": probe_set.merged_rows,
     }
     if probe_set.table_notes:
         spec["table_notes"] = list(probe_set.table_notes)
+    if frames is not None:
+        spec["frames"] = frames
     digest = digest_of_probe_set(probe_set)
     registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
-    if patches is not None:
+    if probe_set.is_cut:
         prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
     return registered, is_new
 
@@ -191,7 +194,7 @@ def concept_set_of(resource: Resource) -> ConceptSet:
 
 
 def probe_set_of(session: Session, resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
-    """Read the manifest behind a registered probe set again, with its patches where it has any.
+    """Read the manifest behind a registered probe set again, with its frames and patches where it has any.
 
     Its images are opened below the roots. Raises InvalidManifest where the manifest cannot be read any more,
     FileOutOfReach where it cannot be for now, DigestMismatch where it has changed since, NotMeasured where its patches
@@ -205,7 +208,7 @@ def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> Prob
 
     Raises NotMeasured where its patches are not known yet, and Conflict where they cannot be.
     """
-    if listed.patches is not None:
+    if listed.is_cut:
         sizes = find_sizes(session, digest_of_probe_set(listed))
         if sizes is None:
             raise unmeasured(session, resource)
@@ -229,6 +232,7 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
         Path(spec["manifest"]),
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
+        frames=spec.get("frames"),
         on_unreadable=spec["on_unreadable"],
         roots=roots,
     )

@@ -349,7 +349,10 @@ def test_a_set_of_an_earlier_release_goes_on_working(sessions: Sessions, folder:
     job = run(dissect(sessions, folder))
     assert job.status is JobStatus.SUCCEEDED, job.problem
     with transaction(sessions) as session:
-        assert find_sizes(session, digest_of_probe_set(listed_probe_set(probe_set, ANYWHERE))) == [(40, 30)] * IMAGES
+        assert (
+            find_sizes(session, digest_of_probe_set(listed_probe_set(probe_set, ANYWHERE)))
+            == [ImageSize(40, 30)] * IMAGES
+        )
 
 
 def test_a_set_of_an_earlier_release_with_other_patches_now_is_refused(

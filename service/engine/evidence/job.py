@@ -72,7 +72,7 @@ def _labelled_once(items: Sequence[ProbeItem]) -> list[int]:
     for position, item in enumerate(items):
         if item.findings is None:
             continue
-        content = (item.sha256, item.box, item.findings)
+        content = (item.sha256, item.box, item.frame, item.findings)
         if item.sha256 is not None and content in seen:
             continue
         seen.add(content)
