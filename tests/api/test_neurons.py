@@ -97,13 +97,14 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
         "evidence": None,
         "concepts": [{"concept": "spiculated mass", "score": 2.0}],
         "images": [
-            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None, "region": None},
+            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None, "region": None, "frame": None},
             {
                 "image_id": "img-3@0,64",
                 "row": 3,
                 "activation": 1.5,
                 "box": {"left": 0, "top": 64, "width": 32, "height": 32},
                 "region": None,
+                "frame": None,
             },
         ],
         "activation": {"mean": 0.5, "std": 0.25, "minimum": 0.0, "maximum": 2.0},
