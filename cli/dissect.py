@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from cli import input_options
+from cli.findings import FindingsMapOption, with_findings_map
 from cli.layers import LayersOption, read_layers
 from cli.local_files import check_local
 from cli.progress import ProgressBars
@@ -23,6 +24,7 @@ from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.errors import InvalidInput
+from service.reports.finding_lines import finding_sentences
 
 if TYPE_CHECKING:
     from service.domain.manifests import JobManifest
@@ -61,6 +63,7 @@ def dissect(
     on_unreadable: Annotated[
         Literal["fail", "skip"], typer.Option(help="What to do with an image that cannot be decoded.")
     ] = "fail",
+    findings_map: FindingsMapOption = None,
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
@@ -96,6 +99,7 @@ def dissect(
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts = _concept_set(concept_set)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, frames=frames, on_unreadable=on_unreadable)
+    probes = with_findings_map(probes, findings_map, concepts)
     prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
     asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
     method = asked_method if top_k is not None else asked_method.fitted_to(len(probes.items))
@@ -142,6 +146,8 @@ def dissect(
         console.print(warning)
     for line in _independent(probes, result):
         console.print(line)
+    for sentence in finding_sentences(manifest):
+        console.print(sentence)
     if result.images_skipped:
         console.print(f"{len(result.images_skipped)} unreadable images were skipped")
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import input_options
+from cli.findings import FindingsMapOption, with_findings_map
 from cli.fit_dissector import show_figures
 from cli.layers import LayersOption, read_layers
 from cli.local_files import check_local
@@ -53,21 +54,24 @@ def evaluate(
     crop_to_breast: Annotated[bool, typer.Option(help="Cut DICOM images to the breast for the dissector.")] = False,
     draws: Annotated[int, typer.Option(min=1, help="Random image sets for p-values.")] = 2_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 100,
+    findings_map: FindingsMapOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the two halves and of the fit.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
 ) -> None:
     """Fit a dissector on half of the patients, dissect a network on the others, and say what that is worth."""
     import torch
 
+    from service.concepts.builtin import builtin_concept_set
     from service.engine.architectures import open_target
     from service.engine.networks.protocols import choose_device
     from service.probes.images import open_images
-    from service.studies.evaluation import EvaluationPlan, halve_patients
+    from service.studies.evaluation import VOCABULARY, EvaluationPlan, halve_patients
     from service.studies.evaluation import evaluate as run
     from service.studies.fit_dissector import FitOptions, fit_dissector
 
     target = _target(checkpoint, architecture, input_options.read_input(input_values), weights)
-    halves = halve_patients(_read(data), seed)
+    probe_set = with_findings_map(_read(data), findings_map, builtin_concept_set(VOCABULARY))
+    halves = halve_patients(probe_set, seed)
     torch_device = choose_device(device)
     open_target(target, torch.device("cpu"))  # before the fit, which may take hours
 

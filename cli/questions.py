@@ -1,7 +1,7 @@
 """`mammodissect coverage | watch-list | compare`: ask a service what its dissections amount to."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
@@ -39,10 +39,16 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
 
     missing = Table("essential concept", "why it has no neuron", "neurons in its category")
     for concept in answer["missing"]:
-        missing.add_row(concept["text"], concept["reason"], str(concept["category_neurons"]))
+        missing.add_row(concept["text"], _why(concept), str(concept["category_neurons"]))
 
     console.print(f"{len(answer['missing'])} of {answer['must_have']} essential concepts have no neuron.")
     console.print(missing)
+
+
+def _why(concept: Mapping[str, Any]) -> str:
+    """The reason, with the findings that may mean the concept."""
+    findings = concept.get("findings")
+    return f"{concept['reason']}: {', '.join(findings)}" if findings else str(concept["reason"])
 
 
 def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:

@@ -7,6 +7,7 @@
     │   ├── TooFewImages          the probe set is smaller than top-k
     │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
     │   ├── InvalidManifest       a probe-set manifest that cannot be read
+    │   ├── InvalidFindingsMap    a map from findings to concepts that cannot be used
     │   ├── InvalidPolicy         a policy with an unknown rule, or a threshold that nothing can reach
     │   ├── UnreadableImage       an image of the probe set cannot be decoded
     │   ├── UnknownArchitecture   no loader for that architecture name
@@ -153,6 +154,12 @@ class InvalidManifest(InvalidInput):
     """A probe-set manifest that cannot be read; the detail names the row."""
 
     code, title = "invalid-manifest", "Invalid probe-set manifest"
+
+
+class InvalidFindingsMap(InvalidInput):
+    """A map from findings to concepts that cannot be read, or that names a concept that the set has not."""
+
+    code, title = "invalid-findings-map", "Invalid map of findings"
 
 
 class InvalidPolicy(InvalidInput):

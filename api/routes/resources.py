@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response, status
+from fastapi import APIRouter, Path, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from api.dependencies import QueueDep, RootsDep, SessionDep
@@ -12,6 +12,7 @@ from api.schemas.resources import (
     ConceptSetIn,
     DissectorIn,
     DissectorOut,
+    FindingsOut,
     InputValueOut,
     LayerInfoOut,
     ModelIn,
@@ -26,8 +27,10 @@ from service.db.resources import find_inspected
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
+from service.files import DataRoots
 from service.ports import JobQueue
 from service.usecases import resources
+from service.usecases.findings import findings_map_of, findings_of
 from service.usecases.models import register_model as register_target
 from service.usecases.preparations import measure_again, prepare, problem_of
 from service.usecases.states import standing_of, states_of
@@ -38,6 +41,10 @@ dissectors = APIRouter(prefix="/dissectors", tags=["dissectors"], route_class=On
 probe_sets = APIRouter(prefix="/probe-sets", tags=["probe sets"], route_class=OneThreadRoute)
 concept_sets = APIRouter(prefix="/concept-sets", tags=["concept sets"], route_class=OneThreadRoute)
 
+NamedConceptSet = Annotated[
+    str | None,
+    Query(max_length=80, description="Whose concepts the findings are looked for among; `bi-rads` where left out."),
+]
 Ref = Annotated[str, Path(max_length=80, description="`name` (its newest version) or `name@version`.")]
 
 
@@ -140,11 +147,12 @@ def register_probe_set(
         frames=body.frames,
         on_unreadable=body.on_unreadable,
         roots=roots,
+        findings_map=findings_map_of(session, body.findings_map, roots, concept_set=body.concept_set),
         terms=body.terms(),
     )
 
     _describe(session, response, "/probe-sets", probe_set, new=new)
-    return _probe_set(session, probe_set)
+    return _with_findings(session, probe_set, roots, body.concept_set)
 
 
 @probe_sets.get("")
@@ -156,9 +164,13 @@ def list_probe_sets(
 
 
 @probe_sets.get("/{name}")
-def read_probe_set(name: Ref, session: SessionDep) -> ProbeSetOut:
-    """One probe set, with the number of its frames and patches once a worker has read the sizes of its images."""
-    return _probe_set(session, resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
+def read_probe_set(name: Ref, session: SessionDep, roots: RootsDep, concept_set: NamedConceptSet = None) -> ProbeSetOut:
+    """One probe set, with the number of its frames and patches once a worker has read the sizes of its images.
+
+    `findings` says which of its findings name a concept of the set, and which name none.
+    """
+    probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
+    return _with_findings(session, probe_set, roots, concept_set)
 
 
 @probe_sets.post("/{name}/measure", status_code=status.HTTP_202_ACCEPTED)
@@ -252,6 +264,15 @@ def _model(session: Session, model: Resource) -> ModelOut:
         problem=inspected.problem,
         reading=inspected.reading,
     )
+
+
+def _with_findings(session: Session, probe_set: Resource, roots: DataRoots, concept_set: str | None) -> ProbeSetOut:
+    found = findings_of(session, probe_set, roots, concept_set=concept_set)
+    answer = _probe_set(session, probe_set)
+    if found is not None:
+        reference, entry = found
+        answer.findings = FindingsOut.model_validate({**entry, "concept_set": reference})
+    return answer
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:

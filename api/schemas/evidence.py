@@ -47,6 +47,7 @@ class MissingConceptOut(FromDomain):
 
     text: str
     reason: Reason
+    findings: list[str]
     category: str | None
     category_neurons: int
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import Body, Name
+from service.domain.findings import MatchedBy, WhyUnmatched
 from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
 from service.domain.json_values import StoredJson
 from service.domain.preprocessing import Orientation, PadSide, Resize, Scale, Window
@@ -175,6 +176,21 @@ class ProbeSetIn(TermsIn):
     on_unreadable: Literal["fail", "skip"] = Field(
         default="fail", description="What a job does with an image that cannot be decoded: fail, or skip and count it."
     )
+    findings_map: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4_096,
+        description="Which concepts the findings mean: absolute path of a .csv, .json or .yaml file with `finding` and "
+        "`concept`, or `builtin:` and the name of a data set. It is part of the content.",
+        examples=["builtin:vindr"],
+    )
+    concept_set: str | None = Field(
+        default=None,
+        max_length=80,
+        description="A registered concept set: the answer says which of its concepts the findings mean, and a map that "
+        "names others is refused. No part of the content.",
+        examples=["bi-rads"],
+    )
 
     def grid(self) -> PatchGrid | None:
         """The patch grid in the domain's words."""
@@ -337,11 +353,70 @@ class ModelOut(StatedOut):
     )
 
 
+class MatchedFindingOut(BaseModel):
+    """A finding that means concepts of the set."""
+
+    finding: str
+    images: int
+    concepts: list[str]
+    matched_by: MatchedBy
+
+
+class UnmatchedFindingOut(BaseModel):
+    """A finding of which nobody knows what it means."""
+
+    finding: str
+    images: int
+    why: WhyUnmatched
+    concepts: list[str] = Field(description="Those that it could be, or that it is mapped to.")
+
+
+class CountedFindingOut(BaseModel):
+    """A finding that is known to mean no concept."""
+
+    finding: str
+    images: int
+
+
+class MappedFindingOut(BaseModel):
+    """An entry of the map whose concept the set has not."""
+
+    finding: str
+    concept: str
+
+
+class FindingsMapOut(BaseModel):
+    """The map of findings that the probe set was registered with."""
+
+    source: str
+    digest: str
+    notes: list[str] = Field(description="What was decided when its file was read, as the separator.")
+
+
+class FindingsOut(BaseModel):
+    """What the findings of a probe set mean in a concept set; of each kind the 200 commonest are named."""
+
+    concept_set: str
+    map: FindingsMapOut | None
+    names: int = Field(description="How many findings there are; the 1,000 commonest are looked at.")
+    matched: list[MatchedFindingOut]
+    matched_names: int
+    unmatched: list[UnmatchedFindingOut]
+    unmatched_names: int
+    no_concept: list[CountedFindingOut]
+    no_concept_names: int
+    not_in_set: list[MappedFindingOut]
+    not_in_set_entries: int
+
+
 class ProbeSetOut(ResourceOut):
     """A probe set; `spec.images` is null until a worker has measured what is cut into frames or patches.
 
     `problem` says why it could not, with the image's row. `spec.unmeasured` counts the images that it could not read
-    and that the set skips, `spec.unmeasured_rows` names the first hundred.
+    and that the set skips, `spec.unmeasured_rows` names the first hundred. `findings` says which of its findings name
+    which concepts, and which name none; null where the manifest knows none.
     """
+
+    findings: FindingsOut | None = None
 
     problem: dict[str, str] | None = None

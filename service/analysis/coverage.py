@@ -8,18 +8,31 @@ from typing import Literal
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence, QualificationStatus
 from service.domain.neurons import LayerDissection
+from service.domain.related_words import RelatedConcepts
 
 NOT_ASKED = "No evidence was asked for when the job was posted."
 
-Reason = Literal["absent from the probe set", "untestable", "not represented", "not known", "not in the concept set"]
+Reason = Literal[
+    "absent from the probe set",
+    "unmatched findings may mean it",
+    "untestable",
+    "not represented",
+    "not known",
+    "not in the concept set",
+]
 """Why an essential concept has no neuron.
 
 * absent from the probe set: its findings name the concept on too few images, or not at all.
+* unmatched findings may mean it: that would be said, but for findings that name no concept as far as anybody knows.
 * untestable: the dissector cannot tell images with the concept from images without it.
 * not represented: dissector and probe set can show it, and no neuron does.
 * not known: the probe set has no findings, so nobody can say whether the dissector sees the concept.
 * not in the concept set: no neuron could have been named after it.
 """
+
+_FINDINGS_NAMED = 5
+_FINDINGS_READ = 5_000
+"""Of more unmatched findings than this, the others may mean any concept."""
 
 _REASONS: dict[QualificationStatus, Reason] = {
     "absent": "absent from the probe set",
@@ -83,6 +96,8 @@ class MissingConcept:
     category: str | None
     category_neurons: int
     """Significant neurons in its category, which may stand for something close to it."""
+    findings: tuple[str, ...] = ()
+    """The first unmatched findings that may mean it, where that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +167,7 @@ def cover(
         broad_categories=_categories(counted, concepts, lambda concept: concept.broad_category),
         uncategorised=sum(concept.category is None for concept in concepts),
         must_have=len(must_have),
-        missing=_missing(must_have, concepts, evidence),
+        missing=_missing(must_have, concept_set, concepts, evidence),
     )
 
 
@@ -224,7 +239,10 @@ def _layer_counts(layers: Sequence[_Layer], concepts: Sequence[int]) -> tuple[La
 
 
 def _missing(
-    must_have: Sequence[tuple[str, int | None]], concepts: Sequence[ConceptCoverage], evidence: JobEvidence
+    must_have: Sequence[tuple[str, int | None]],
+    concept_set: ConceptSet,
+    concepts: Sequence[ConceptCoverage],
+    evidence: JobEvidence,
 ) -> tuple[MissingConcept, ...]:
     verdicts = {qualification.concept: qualification.verdict for qualification in evidence.qualifications}
 
@@ -233,6 +251,7 @@ def _missing(
         if concept.category is not None:
             neurons_in[concept.category] += concept.neurons
 
+    possible = _possible_findings(concept_set, evidence)
     missing = []
     for text, index in must_have:
         if index is None:
@@ -240,6 +259,27 @@ def _missing(
         elif concepts[index].neurons == 0:
             category = concepts[index].category
             reason = "not known" if evidence.findings is None else _REASONS[verdicts.get(index, "absent")]
+            findings: tuple[str, ...] = ()
+            if reason == "absent from the probe set" and index in possible:
+                reason, findings = "unmatched findings may mean it", tuple(possible[index])
             category_neurons = 0 if category is None else neurons_in[category]
-            missing.append(MissingConcept(text, index, reason, category, category_neurons))
+            missing.append(MissingConcept(text, index, reason, category, category_neurons, findings))
     return tuple(missing)
+
+
+def _possible_findings(concept_set: ConceptSet, evidence: JobEvidence) -> Mapping[int, Sequence[str]]:
+    """The first unmatched findings that may mean each concept; no entry for a concept that none may mean."""
+    possible: dict[int, list[str]] = defaultdict(list)
+    if not evidence.unmatched:
+        return possible
+
+    related = RelatedConcepts(concept_set.concepts)
+    unmatched = evidence.unmatched
+    if len(unmatched) > _FINDINGS_READ:
+        possible |= {index: [] for index in range(len(concept_set.concepts))}
+
+    for finding in unmatched[:_FINDINGS_READ]:
+        for index in related.may_be_meant(finding):
+            if len(possible[index]) < _FINDINGS_NAMED:
+                possible[index].append(finding)
+    return possible

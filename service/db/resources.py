@@ -166,7 +166,7 @@ def resource_names(session: Session, kind: ResourceKind) -> list[str]:
 
 
 def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: Position | None) -> Page[Resource]:
-    """All versions of a kind, newest first. In their specifications concepts and rules are counted, not listed."""
+    """All versions of a kind, newest first. In their specifications concepts, rules and findings are counted."""
     spec = _brief_spec(kind).label("spec")
     query = select(*_BESIDE_SPEC, spec).where(ResourceRow.kind == kind)
     query = newest_first(query, ResourceRow.id, limit=limit, after=after)
@@ -176,6 +176,13 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
 
 _COUNTED = {ResourceKind.CONCEPT_SET: "concepts", ResourceKind.POLICY: "rules"}
 """What is long in a specification, and what nobody reads in a list."""
+
+_BRIEF_PROBE_SET: ColumnElement[Any] = (
+    type_coerce(ResourceRow.spec, JSONB)
+    .delete_path(array(["findings", "images"]))
+    .delete_path(array(["findings_map", "entries"]))
+)
+"""A probe set's specification without the names of findings."""
 
 _BESIDE_SPEC = (
     ResourceRow.id,
@@ -192,6 +199,8 @@ _BESIDE_SPEC = (
 def _brief_spec(kind: ResourceKind) -> ColumnElement[Any]:
     """The specification, counted by the database: it may hold 20,000 concepts."""
     counted = _COUNTED.get(kind)
+    if kind is ResourceKind.PROBE_SET:
+        return _BRIEF_PROBE_SET
     if counted is None:
         return type_coerce(ResourceRow.spec, JSONB)
 

@@ -7,6 +7,8 @@ The field names of the stored types are columns of the database, bytes of artifa
 from dataclasses import asdict, dataclass
 from typing import Literal, TypedDict, cast
 
+from service.domain.findings import parted
+
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
 
@@ -84,6 +86,8 @@ class Agreement:
     """
 
     finding: str
+    """See `Qualification`."""
+
     auroc: float
     average_precision: float
     pearson: float
@@ -157,7 +161,10 @@ class Qualification:
 
     concept: int
     text: str
+
     finding: str
+    """The finding that the concept names; several joined by ` | `, of which an image has to have one."""
+
     verdict: QualificationStatus
     """`absent`: the probe set's findings name the concept on too few images, or too few are without it."""
     positives: int
@@ -204,3 +211,13 @@ class JobEvidence:
 
     repeated: int | None = None
     """How many images have bytes that repeat another image's, and are drawn with it; None where nobody has looked."""
+
+    no_concept: tuple[str, ...] = ()
+    """Findings that a map knows to mean no concept."""
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Findings that mean no concept as far as anybody knows, though they may mean one; none where none is known."""
+        matched = {name for qualification in self.qualifications for name in parted(qualification.finding)}
+        understood = matched.union(self.no_concept)
+        return tuple(finding for finding in self.findings or () if finding not in understood)

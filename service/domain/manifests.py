@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from service.domain.evidence import EvidenceFields
+from service.domain.findings import FindingsEntry
 from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
@@ -122,6 +123,9 @@ class JobManifest(TypedDict, total=False):
 
     concept_set: str
     """Its digest."""
+
+    findings: FindingsEntry
+    """What the findings of the probe set mean; only where some image's findings are known."""
 
     texts_cut: list[CutText]
     """Only where the dissector cuts any."""

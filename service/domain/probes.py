@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from service.domain.digests import digest_of
+from service.domain.findings_map import FindingsMap
 from service.files import ANYWHERE, DataRoots, FileVersion
 
 Frames = Literal["middle", "all", "projection"]
@@ -147,6 +148,9 @@ class ProbeSet:
 
     With `all`, an item without a frame is an image whose frames are not known, and is never shown.
     """
+
+    findings_map: FindingsMap | None = None
+    """What the findings mean, where somebody says it. No part of `digest`."""
 
     @property
     def is_cut(self) -> bool:

@@ -3,6 +3,8 @@
 from typing import Literal, NotRequired, TypedDict, cast
 
 from service.domain.digests import digest_of
+from service.domain.findings import FindingCounts
+from service.domain.findings_map import StoredMap
 from service.domain.input_contract import GivenInput, given_input
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.probes import Frames
@@ -94,6 +96,12 @@ class ProbeSetSpec(TypedDict):
 
     merged_rows: int
     """See `ProbeSet`."""
+
+    findings: NotRequired[FindingCounts]
+    """Where some image's findings are known; earlier releases have not kept them."""
+
+    findings_map: NotRequired[StoredMap]
+    """What the findings mean, where that was given; then it is part of the resource's digest."""
 
     table_notes: NotRequired[list[str]]
     """See `ProbeSet`; where there are any."""

@@ -31,8 +31,8 @@ def dissect(
 ) -> Dissection:
     """Name the units of the pass's layers after the concepts, and judge the names.
 
-    finding_of_concept: for each concept that names a finding of the probe set, the finding; without them nothing is
-    said of agreement and of what the dissector can see.
+    finding_of_concept: for each concept that findings of the probe set mean, these: one, or several `joined`. Without
+    them nothing is said of agreement and of what the dissector can see.
 
     Each image is decoded once and shown once to each network; images_used says how many were shown, images_skipped
     which manifest rows could not be. The images are shown in shards and merged exactly as workers do it; the result

@@ -40,7 +40,7 @@ from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
-from service.pipelines.manifest import ShownImages, describe
+from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import inspect, measure_probe_set
@@ -177,6 +177,7 @@ class DissectionRunner:
             shown=shown_images,
             results=results,
             evidence=evidence,
+            findings=plan.findings,
         )
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
@@ -242,7 +243,7 @@ class DissectionRunner:
     ) -> JobEvidence | None:
         context = self._context(plan, shards, items, report_progress)
         every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
-        return job_evidence(context, every_activation=every_activation)
+        return with_no_concept(job_evidence(context, every_activation=every_activation), plan.findings)
 
     def _context(
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
@@ -254,7 +255,7 @@ class DissectionRunner:
             items=items,
             read_embeddings=lambda positions: gather_embeddings(shards, positions),
             options=plan.request.options,
-            finding_of_concept=plan.finding_of_concept,
+            finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
             check_cancelled=lambda: report_progress(0),
         )
 

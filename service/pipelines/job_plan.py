@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
-from service.concepts.findings import name_findings
+from service.concepts.findings import matches_in
 from service.db.jobs import parts_of
 from service.db.session import Sessions, expect_pause, transaction
 from service.domain.concepts import ConceptSet
+from service.domain.findings import FindingMatches
 from service.domain.jobs import JobRequest
 from service.domain.manifests import SourceEntry
 from service.domain.models import DissectorSpec, TargetSpec
@@ -50,9 +51,9 @@ class JobPlan:
         return shard_spans(len(self.probe_set.items), self.request.shard_size)
 
     @cached_property
-    def finding_of_concept(self) -> dict[int, str]:
-        """For each concept that names a finding of the probe set, the finding."""
-        return name_findings(self.concept_set, self.probe_set.findings)
+    def findings(self) -> FindingMatches | None:
+        """What the findings of the probe set mean among the concepts; None where nothing is known of any image."""
+        return matches_in(self.concept_set, self.probe_set)
 
 
 class JobPlans:

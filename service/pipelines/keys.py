@@ -87,6 +87,7 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         concepts_per_neuron=options.concepts_per_neuron,
         images_per_neuron=options.images_per_neuron,
         evidence=asdict(options.evidence),
+        **_findings(plan),
     )
 
 
@@ -129,6 +130,15 @@ def _every_activation(plan: JobPlan) -> bool | int:
         return True
 
     return len(items) if wants_every_activation(options, items) else False
+
+
+def _findings(plan: JobPlan) -> dict[str, object]:
+    """What findings mean, where that does not follow from concepts and probe set as it always did."""
+    findings = plan.findings
+    if findings is None or findings.is_plain:
+        return {}
+    of_concept = {str(concept): finding for concept, finding in findings.of_concept.items()}
+    return {"findings": {"map": None if findings.map is None else findings.map.digest, "of_concept": of_concept}}
 
 
 def _dissector(dissector: Dissector) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The manifest of a dissection: the digests, parameters and versions that made it, enough to make it again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import torch
@@ -10,6 +10,7 @@ from service.analysis.evidence_codec import encode_evidence
 from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import JobEvidence
+from service.domain.findings import FindingMatches, findings_entry
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import words_of_layers
 from service.domain.manifests import DissectorEntry, JobManifest, TargetEntry
@@ -46,12 +47,14 @@ def describe(
     shown: ShownImages,
     results: Mapping[str, str],
     evidence: JobEvidence | None,
+    findings: FindingMatches | None,
 ) -> JobManifest:
     """What made a dissection.
 
     options: those of the scoring, which may be others than those of the pass.
     results: digest of each layer's neurons as canonical JSON, in the order of the dissection; q-values, which hang on
     all layers, are not part of it.
+    findings: what those of the probe set mean; None where nothing is known of any image.
     """
     target = probing_pass.target
     dissector = probing_pass.dissector
@@ -96,7 +99,16 @@ def describe(
         manifest["probe_set"]["table_notes"] = list(probe_set.table_notes)
     if texts_cut:
         manifest["texts_cut"] = texts_cut
+    if findings is not None:
+        manifest["findings"] = findings_entry(findings, concept_set.texts)
     return manifest
+
+
+def with_no_concept(evidence: JobEvidence | None, findings: FindingMatches | None) -> JobEvidence | None:
+    """The evidence with the findings that are known to mean no concept."""
+    if evidence is None or findings is None:
+        return evidence
+    return replace(evidence, no_concept=tuple(finding for finding, _ in findings.no_concept))
 
 
 def _target_entry(target: Target) -> TargetEntry:

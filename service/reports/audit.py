@@ -34,6 +34,7 @@ from service.reports.audit_wording import (
     rule_words,
     verdict_word,
 )
+from service.reports.finding_lines import finding_sentences
 from service.reports.html import render
 
 FORMAT: Final = "mammodissect-audit-report/1"
@@ -178,7 +179,11 @@ def report_audit(audit: Audit, parts: AuditParts, last: Audit | None) -> AuditRe
         problem=audit.problem,
         facts=facts,
         manifest=manifest,
-        limits=(*audit_limits(audit.policy, outcomes, images_shown(manifest)), *input_warnings(manifest)),
+        limits=(
+            *audit_limits(audit.policy, outcomes, images_shown(manifest)),
+            *input_warnings(manifest),
+            *finding_sentences(manifest),
+        ),
     )
 
 

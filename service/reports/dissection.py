@@ -14,6 +14,7 @@ from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
 from service.reports.coverage_map import category_rows, column_groups, concept_rows
+from service.reports.finding_lines import finding_sentences
 from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
@@ -72,6 +73,7 @@ def report_dissection(
         *neuron_sentences(lines, coverage.refused),
         *missing_sentences(coverage),
         *watch_sentences(watched),
+        *finding_sentences(provenance.manifest, evidence),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
         *input_warnings(provenance.manifest),

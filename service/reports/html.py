@@ -11,6 +11,7 @@ from markupsafe import Markup
 from service.domain.comparisons import beyond_noise
 from service.domain.manifests import input_lines, input_warnings
 from service.reports import svg
+from service.reports.finding_lines import findings_in, spelled_otherwise
 from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
 
@@ -54,6 +55,8 @@ def _environment() -> Environment:
         "override_sentence": override_sentence,
         "input_lines": input_lines,
         "input_warnings": input_warnings,
+        "findings_in": findings_in,
+        "spelled_otherwise": spelled_otherwise,
         "weights_words": weights_words,
     }
 

@@ -10,7 +10,11 @@ from service.domain.manifests import entries_of
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
 from service.domain.weights_reading import WeightsReading, reading_in_words
 
-_SHOWN_APART = {"target.input", "target.warnings"}
+_SHOWN_APART = {
+    "target.input",
+    "target.warnings",
+    *(f"findings.{entry}" for entry in ("matched", "unmatched", "no_concept", "not_in_set")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def weights_words(manifest: JsonObject | None) -> list[str]:
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """A manifest as pairs of dotted name and value. How images reached the target is left to `input_lines`."""
+    """A manifest as pairs of dotted name and value, without what reports show apart."""
     lines: list[tuple[str, str]] = []
 
     for name, value in manifest.items():

@@ -13,6 +13,7 @@ _NAMED = 6
 _REASONS: dict[Reason, str] = {
     "not represented": "not represented, though dissector and probe set can show them",
     "untestable": "untestable, because the dissector cannot recognise them",
+    "unmatched findings may mean it": "of unknown presence, because unmatched findings may mean them",
     "absent from the probe set": "absent from the probe set",
     "not known": "for an unknown reason, because the probe set has no findings",
     "not in the concept set": "not in the concept set",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from service.analysis.discoveries import control_discoveries
 from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
-from service.concepts.findings import name_findings
+from service.concepts.findings import matches_in
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import BATCH_SIZE, SHARD_SIZE, DissectionOptions, Progress, Stage
 from service.domain.manifests import JobManifest
@@ -18,7 +18,7 @@ from service.engine.dissectors import open_dissector
 from service.engine.networks.protocols import choose_device
 from service.engine.probing.probe import ProbingPass
 from service.engine.probing.shards import shard_spans
-from service.pipelines.manifest import ShownImages, describe
+from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
@@ -66,15 +66,17 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         batch_size=plan.batch_size,
         on_unreadable=plan.probe_set.on_unreadable,
     )
+    findings = matches_in(plan.concept_set, plan.probe_set)
     result = dissect(
         probing_pass,
         plan.concept_set,
-        finding_of_concept=name_findings(plan.concept_set, plan.probe_set.findings),
+        finding_of_concept=None if findings is None else findings.of_concept,
         shard_size=plan.shard_size,
         progress=progress,
     )
 
-    layers, evidence = control_discoveries(result.layers, result.evidence, watched=len(plan.concept_set.watched))
+    evidence = with_no_concept(result.evidence, findings)
+    layers, evidence = control_discoveries(result.layers, evidence, watched=len(plan.concept_set.watched))
     manifest = describe(
         probing_pass,
         plan.probe_set,
@@ -83,6 +85,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         shown=ShownImages(plan.shard_size, digests, result.images_used, result.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in result.layers},
         evidence=evidence,
+        findings=findings,
     )
     regions = regions_of_cards(layers, plan.concept_set, evidence, probing_pass)
     return replace(result, layers=with_regions(layers, regions), evidence=evidence), manifest

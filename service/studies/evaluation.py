@@ -11,10 +11,11 @@ from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
 from service.analysis.survival import SurvivalSummary, judge_survival
 from service.concepts.builtin import builtin_concept_set
-from service.concepts.findings import concepts_of_findings, name_findings
+from service.concepts.findings import concepts_of_findings, matches_in
 from service.domain.concepts import ConceptSet
 from service.domain.digests import digest_of
 from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
+from service.domain.findings import FindingMatches
 from service.domain.groups import group_images
 from service.domain.jobs import BATCH_SIZE, SHARD_SIZE, DissectionOptions
 from service.domain.manifests import JobManifest
@@ -30,7 +31,7 @@ from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.probing.shards import shard_spans
 from service.engine.scoring import embed_concepts
 from service.errors import InvalidInput
-from service.pipelines.manifest import ShownImages, describe
+from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.regions import regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
@@ -90,10 +91,11 @@ class EvaluatedDissection:
 
 @dataclass(frozen=True, slots=True)
 class _Concepts:
-    """A concept set and its embeddings, float32 [C, D]."""
+    """A concept set and its embeddings, float32 [C, D], and what the findings of the probe set mean in it."""
 
     concept_set: ConceptSet
     embeddings: Tensor
+    findings: FindingMatches | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
     plan = replace(plan, probe_set=replace(plan.probe_set, items=items))
     dissector = open_dissector(plan.dissector, plan.device)
     embedded = [
-        _Concepts(concept_set, embed_concepts(dissector, concept_set.texts))
-        for concept_set in _concept_sets(plan.probe_set)
+        _Concepts(concept_set, embed_concepts(dissector, concept_set.texts), findings)
+        for concept_set, findings in _concept_sets(plan.probe_set)
     ]
 
     shuffled = replace(plan.target, shuffled=SHUFFLED)
@@ -193,7 +195,7 @@ def _evaluated(
         concept_set=concepts.concept_set,
         method=options.method,
         dissection=by_exam,
-        manifest=_manifest(plan, shown, concepts.concept_set, options, named.layers, by_exam),
+        manifest=_manifest(plan, shown, concepts, options, named.layers, by_exam),
         judgement=judge_survival(by_exam, by_image),
     )
     return _outlined(shown, evaluated) if evaluated.reported else evaluated
@@ -214,14 +216,13 @@ def _named(
     options: DissectionOptions,
     progress: ProgressListener,
 ) -> Dissection:
-    findings = {finding for item in items for finding in item.findings or ()}
     return name_neurons(
         shown.probing,
         items,
         concepts.embeddings,
         concepts.concept_set,
         options,
-        finding_of_concept=name_findings(concepts.concept_set, findings),
+        finding_of_concept={} if concepts.findings is None else concepts.findings.of_concept,
         progress=progress,
     )
 
@@ -229,14 +230,15 @@ def _named(
 def _controlled(dissection: Dissection, concepts: _Concepts) -> Dissection:
     """With q-values."""
     watched = len(concepts.concept_set.watched)
-    layers, evidence = control_discoveries(dissection.layers, dissection.evidence, watched=watched)
+    evidence = with_no_concept(dissection.evidence, concepts.findings)
+    layers, evidence = control_discoveries(dissection.layers, evidence, watched=watched)
     return replace(dissection, layers=layers, evidence=evidence)
 
 
 def _manifest(
     plan: EvaluationPlan,
     shown: _Shown,
-    concept_set: ConceptSet,
+    concepts: _Concepts,
     options: DissectionOptions,
     scored: Sequence[LayerDissection],
     dissection: Dissection,
@@ -247,11 +249,12 @@ def _manifest(
     return describe(
         shown.probing_pass,
         plan.probe_set,
-        concept_set,
+        concepts.concept_set,
         options=options,
         shown=ShownImages(SHARD_SIZE, digests, dissection.images_used, dissection.images_skipped),
         results={layer.layer: digest_of_layer(layer) for layer in scored},
         evidence=dissection.evidence,
+        findings=concepts.findings,
     )
 
 
@@ -261,11 +264,13 @@ def _options(plan: EvaluationPlan, similarity: Similarity) -> DissectionOptions:
     return DissectionOptions(plan.layers, Method.of(similarity, top_k=top_k), evidence=plan.evidence)
 
 
-def _concept_sets(probe_set: ProbeSet) -> Iterator[ConceptSet]:
+def _concept_sets(probe_set: ProbeSet) -> Iterator[tuple[ConceptSet, FindingMatches | None]]:
+    """Each with what the findings mean in it. Among the findings themselves each means what it says, map or not."""
     vocabulary = builtin_concept_set(VOCABULARY)
-    yield vocabulary
+    yield vocabulary, matches_in(vocabulary, probe_set)
     if probe_set.findings:
-        yield concepts_of_findings(probe_set.findings, vocabulary)
+        concept_set = concepts_of_findings(probe_set.findings, vocabulary)
+        yield concept_set, matches_in(concept_set, replace(probe_set, findings_map=None))
 
 
 def _part(probe_set: ProbeSet, name: str, items: Sequence[ProbeItem]) -> ProbeSet:

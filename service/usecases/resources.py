@@ -1,7 +1,7 @@
 """Register, find and list models, dissectors, probe sets, concept sets and policies."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from service.db import resources as queries
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
+from service.domain.findings import count_findings, kept_counts
+from service.domain.findings_map import FindingsMap, map_from_stored
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
@@ -91,15 +93,18 @@ def register_probe_set(
     frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
+    findings_map: FindingsMap | None = None,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches or frames, ask a worker to read their sizes.
 
+    findings_map: which concepts its findings mean; it is part of the content.
     Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
     path = locate(manifest, roots, field="manifest")
-    probe_set = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    listed = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    probe_set = replace(listed, findings_map=findings_map)
 
     spec: StoredJson = {
         "manifest": str(path),
@@ -112,6 +117,7 @@ def register_probe_set(
         spec["table_notes"] = list(probe_set.table_notes)
     if frames is not None:
         spec["frames"] = frames
+    spec |= _findings_of(probe_set)
     digest = digest_of_probe_set(probe_set)
     registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
@@ -126,7 +132,13 @@ def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet,
     probe_set: `probe_set_of` the whole set, which may be long to read.
     """
     part = probe_set.part(stratum, value)
-    spec = {**queries.without_unmeasured(whole_set.spec), "part": [stratum, value], "images": len(part.items)}
+    kept = {entry: stored for entry, stored in whole_set.spec.items() if entry != "findings"}
+    spec = {
+        **queries.without_unmeasured(kept),
+        "part": [stratum, value],
+        "images": len(part.items),
+        **_findings_of(part),
+    }
     name = f"stratum-{part.digest[:16]}"
     digest = digest_of_probe_set(part)
     registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=whole_set.terms)
@@ -237,6 +249,9 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
         roots=roots,
     )
 
+    if "findings_map" in spec:
+        listed = replace(listed, findings_map=map_from_stored(spec["findings_map"]))
+
     if digest_of_probe_set(_part_of(listed, resource)) != resource.digest:
         raise DigestMismatch(
             f"The manifest of probe set {resource.reference} has changed since it was registered.",
@@ -249,7 +264,21 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
 
 def digest_of_probe_set(probe_set: ProbeSet) -> str:
     """The digest under which a probe set is registered."""
-    return digest_of({"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable})
+    content: StoredJson = {"probe_set": probe_set.digest, "on_unreadable": probe_set.on_unreadable}
+    if probe_set.findings_map is not None:
+        content["findings_map"] = probe_set.findings_map.digest
+    return digest_of(content)
+
+
+def _findings_of(probe_set: ProbeSet) -> StoredJson:
+    """The entries of a specification about the findings of a probe set, as far as there are any."""
+    entries: StoredJson = {}
+    counts = count_findings(probe_set.items)
+    if counts is not None:
+        entries["findings"] = kept_counts(counts)
+    if probe_set.findings_map is not None:
+        entries["findings_map"] = probe_set.findings_map.stored()
+    return entries
 
 
 def _part_of(probe_set: ProbeSet, resource: Resource) -> ProbeSet:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from service.analysis.coverage import NOT_ASKED, CategoryCoverage, LayerCount, MissingConcept, cover
 from service.analysis.watch_list import Response, watch
 from service.domain.concepts import Concept, ConceptSet
@@ -97,7 +99,7 @@ def qualification(concept: int, verdict: QualificationStatus) -> Qualification:
 def test_a_missing_concept_comes_with_its_reason() -> None:
     known = replace(
         EVIDENCE,
-        findings=("mass", "clip"),
+        findings=("a finding",),
         qualifications=(
             qualification(MASS, "untestable"),
             qualification(OVAL, "qualified"),
@@ -114,6 +116,56 @@ def test_a_missing_concept_comes_with_its_reason() -> None:
         MissingConcept("dog", DOG, "absent from the probe set", "animals", 0),
         MissingConcept("nipple retraction", None, "not in the concept set", None, 0),
     )
+
+
+@pytest.mark.parametrize(
+    ("unmatched", "perhaps"),
+    [
+        ((), set()),
+        (("metal clip",), {"surgical clip"}),
+        (("malignant mass",), set()),
+        (("Befund",), {"surgical clip"}),
+        (("Befund", "dogs"), {"surgical clip", "dog"}),
+    ],
+)
+def test_nothing_is_called_absent_that_an_unmatched_finding_may_mean(
+    unmatched: tuple[str, ...], perhaps: set[str]
+) -> None:
+    known = replace(
+        EVIDENCE,
+        findings=("a finding", "rubbish", *unmatched),
+        no_concept=("rubbish",),
+        qualifications=(
+            qualification(MASS, "untestable"),
+            qualification(OVAL, "qualified"),
+            qualification(CALCIFICATIONS, "untestable"),
+            qualification(CLIP, "absent"),
+        ),
+    )
+    assert known.unmatched == unmatched
+    found = {missing.text: missing for missing in cover(LAYERS, CONCEPTS, known, MUST_HAVE).missing}
+    for text in ("surgical clip", "dog"):
+        if text in perhaps:
+            assert found[text].reason == "unmatched findings may mean it"
+            assert set(found[text].findings) <= set(unmatched)
+            assert found[text].findings
+        else:
+            assert (found[text].reason, found[text].findings) == ("absent from the probe set", ())
+    assert found["oval mass"].reason == "not represented"
+    assert found["clustered calcifications"].reason == "untestable"
+
+
+def test_of_very_many_unmatched_findings_any_concept_may_be_meant() -> None:
+    many = tuple(f"malignant mass {number}" for number in range(6_000))
+    found = cover(LAYERS, CONCEPTS, replace(EVIDENCE, findings=many), [("surgical clip", CLIP)])
+    assert found.missing == (MissingConcept("surgical clip", CLIP, "unmatched findings may mean it", "devices", 0),)
+
+
+def test_evidence_of_earlier_releases_names_what_it_left_unmatched() -> None:
+    joined = replace(qualification(MASS, "qualified"), finding="mass | masses")
+    known = replace(EVIDENCE, findings=("clip", "mass", "masses"), qualifications=(joined,))
+    assert known.unmatched == ("clip",)
+    assert replace(known, findings=None).unmatched == ()
 
 
 def test_without_findings_nobody_knows_why_a_concept_is_missing() -> None:

@@ -72,6 +72,28 @@ def arguments(folder: Path, **changes: str) -> list[str]:
     return ["dissect", *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
+def test_dissect_says_what_findings_mean(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
+    manifest = folder / "found.csv"
+    rows = "".join(f"{index}.png,{'lump' if index % 2 else 'Masses'}|odd shadow\n" for index in range(IMAGES))
+    manifest.write_text(f"image,findings\n{rows}")
+    findings_map = tmp_path / "map.yaml"
+    findings_map.write_text("lump: mass\n")
+    options = arguments(folder, **{"probe-set": str(manifest), "out": str(tmp_path / "neurons.json"), "draws": "0"})
+
+    done = mammodissect(*options, "--findings-map", str(findings_map))
+    assert done.status == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "1 finding of the probe set names no concept: odd shadow (8)." in said
+    assert "1 finding was taken for concepts of another spelling: Masses (plural)." in said
+    assert "The map of findings (map.yaml) says what 1 finding means." in said
+
+    findings_map.write_text("lump: surgical clips\nshadow: masss\n")
+    done = mammodissect(*options, "--findings-map", str(findings_map))
+    assert done.status == 2
+    assert "'shadow' means 'masss'" in done.stderr
+    assert "Near matches: mass" in done.stderr
+
+
 def test_dissect_shows_images_as_it_is_told(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:
     given = ["--input", "height=96", "--input", "width=64", "--input", "orientation=left"]
     report = tmp_path / "report.html"

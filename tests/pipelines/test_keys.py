@@ -23,6 +23,7 @@ def keys(origin: Mapping[str, object] = MappingProxyType({})) -> dict[str, str]:
         request=SimpleNamespace(options=options, batch_size=8),
         probe_set=SimpleNamespace(on_unreadable="fail", items=(), digest="p"),
         concept_set=SimpleNamespace(texts=("a mass",), digest="c"),
+        findings=None,
     )
     target: Any = SimpleNamespace(
         sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False, weights=None, origin=origin

@@ -57,7 +57,7 @@ def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:
         context.concept_embeddings,
         context.concept_set.texts,
         context.finding_of_concept,
-        [context.items[position].findings for position in labelled],
+        [context.findings[position] for position in labelled],
         context.exams.of_image[positions].tolist(),
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEAST_EXAMS
+from service.domain.findings import parted
 from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import PRIOR_METHODS
@@ -34,7 +35,7 @@ class ScoringContext:
     """
     options: DissectionOptions
     finding_of_concept: Mapping[int, str]
-    """For each concept that names a finding of the probe set, the finding."""
+    """For each concept that findings of the probe set mean, these: one, or several `joined`."""
     check_cancelled: Callable[[], None]
     """Called between two blocks of concepts and between two resamples; may raise to stop."""
 
@@ -48,10 +49,21 @@ class ScoringContext:
         """The groups as they are drawn, resampled and split."""
         return Exams.of(self.groups)
 
-    @property
+    @cached_property
     def findings(self) -> list[frozenset[str] | None]:
-        """Of each image; None where nothing is known."""
-        return [item.findings for item in self.items]
+        """Of each image, with those of the joined ones of which it has any; None where nothing is known."""
+        parts_of = {name: frozenset(parted(name)) for name in self.finding_of_concept.values()}
+        several = {name: parts for name, parts in parts_of.items() if len(parts) > 1}
+        if not several:
+            return [item.findings for item in self.items]
+
+        findings = []
+        for item in self.items:
+            known = item.findings
+            if known is not None:
+                known |= {name for name, parts in several.items() if not parts.isdisjoint(known)}
+            findings.append(known)
+        return findings
 
     @property
     def why_not_tested(self) -> str | None:

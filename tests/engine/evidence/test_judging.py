@@ -1,7 +1,8 @@
 """The evidence of whole dissections: planted units are found, noise is not, and what cannot be known is said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,13 @@ def probe_set(*, known: Fields = by_exam, findings: bool = True, images: int = I
     return probe
 
 
-def judged(images: ArrayImages, options: DissectionOptions = OPTIONS, *, units: Tensor = UNITS) -> Dissection:
+def judged(
+    images: ArrayImages,
+    options: DissectionOptions = OPTIONS,
+    *,
+    units: Tensor = UNITS,
+    names: Mapping[int, str] = MappingProxyType(NAMES),
+) -> Dissection:
     probing_pass = ProbingPass(
         target=target_of(Lookup({"units": units}), CPU, "layers.units"),
         dissector=Stored(SIGHT, TEXTS),
@@ -88,8 +95,8 @@ def judged(images: ArrayImages, options: DissectionOptions = OPTIONS, *, units: 
         device=CPU,
         batch_size=32,
     )
-    names = NAMES if any(item.findings is not None for item in images.items) else {}
-    found = dissect(probing_pass, CONCEPTS, finding_of_concept=names, progress=no_progress)
+    known = any(item.findings is not None for item in images.items)
+    found = dissect(probing_pass, CONCEPTS, finding_of_concept=names if known else {}, progress=no_progress)
     layers, evidence = control_discoveries(found.layers, found.evidence, watched=1)
     return replace(found, layers=layers, evidence=evidence)
 
@@ -101,6 +108,37 @@ def neurons(dissection: Dissection) -> tuple[Neuron, ...]:
 @pytest.fixture(scope="module")
 def whole() -> Dissection:
     return judged(probe_set())
+
+
+def test_findings_that_mean_the_same_are_one(whole: Dissection) -> None:
+    images = probe_set()
+    images.items = tuple(
+        replace(
+            item, findings=frozenset("masses" if name == "mass" and item.row % 2 else name for name in item.findings)
+        )
+        if item.findings
+        else item
+        for item in images.items
+    )
+    united = judged(images, names={**NAMES, 1: "mass | masses"})
+    assert whole.evidence is not None
+    assert united.evidence is not None
+    assert united.evidence.findings == ("calcification", "clip", "mass", "masses")
+    assert united.evidence.unmatched == ()
+    for one, joined in zip(whole.evidence.qualifications, united.evidence.qualifications, strict=True):
+        assert joined == replace(one, finding=NAMES[one.concept] if one.concept != 1 else "mass | masses")
+    for unit, other in zip(neurons(whole), neurons(united), strict=True):
+        if unit.evidence is None or unit.evidence.agreement is None:
+            assert other.evidence is None or other.evidence.agreement is None
+            continue
+        renamed = unit.evidence.agreement.finding.replace("mass", "mass | masses")
+        assert other.evidence is not None
+        assert other.evidence.agreement == replace(unit.evidence.agreement, finding=renamed)
+
+    apart = judged(images)
+    assert apart.evidence is not None
+    assert apart.evidence.unmatched == ("masses",)
+    assert apart.evidence.qualifications[1].positives < united.evidence.qualifications[1].positives
 
 
 def test_units_that_know_a_finding_are_named_after_it_and_noise_is_no_concept(whole: Dissection) -> None:
