@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.orm import Session
@@ -26,9 +25,9 @@ from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
-from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 from service.usecases.files import locate, read_located
+from service.usecases.manifests import ManifestSource
 from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
 
@@ -91,18 +90,22 @@ def register_probe_set(
     frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
+    layout: str | None = None,
+    root: str | None = None,
+    key_file: str | None = None,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches or frames, ask a worker to read their sizes.
 
+    layout, root, key_file: see `ManifestSource`.
     Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
-    path = locate(manifest, roots, field="manifest")
-    probe_set = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
+    probe_set = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
 
     spec: StoredJson = {
-        "manifest": str(path),
+        **source.entries(),
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
         "images": None if probe_set.is_cut else len(probe_set.items),
@@ -228,8 +231,7 @@ def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = 
 def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     spec = probe_set_spec(resource)
     patches = spec["patches"]
-    listed = read_manifest(
-        Path(spec["manifest"]),
+    listed = ManifestSource.of_spec(spec).read(
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
         frames=spec.get("frames"),
