@@ -13,6 +13,7 @@ from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
 from cli.fit_phantom_targets import fit_phantom_targets
 from cli.inspect import inspect
+from cli.manifest import manifest
 from cli.paper import paper
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
@@ -50,6 +51,7 @@ app.command()(report)
 app.command()(audit_report)
 app.command()(verify)
 app.command()(samples)
+app.command()(manifest)
 app.command()(coverage)
 app.command()(watch_list)
 app.command()(compare)

@@ -134,7 +134,7 @@ def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> Dissec
 def register_probe_set(
     body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ProbeSetOut:
-    """Register a manifest of images. If they are to be cut into frames or patches, a worker reads their sizes.
+    """Register a manifest of images, or a published data set; a worker reads the sizes for its frames or patches.
 
     Until then `spec.images` is null, and requests for a dissection on the set get 409 `not-measured`.
     """
@@ -143,6 +143,9 @@ def register_probe_set(
         queue,
         name=body.name,
         manifest=body.manifest,
+        layout=body.layout,
+        root=body.root,
+        key_file=body.key_file(),
         patches=body.grid(),
         frames=body.frames,
         on_unreadable=body.on_unreadable,

@@ -17,6 +17,8 @@ from service.domain.prompts import PLACEHOLDER, Prompts
 from service.domain.purposes import MAX_LICENCE, Purpose, StatedBy, Terms, state_terms
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import concept_set_spec
+from service.errors import InvalidInput
+from service.layouts.catalogue import LAYOUTS
 from service.usecases.models import NamedCheckpoint
 
 
@@ -160,12 +162,33 @@ class PatchesIn(Body):
     stride: int = Field(ge=1, le=16_384)
 
 
+class PseudonymsIn(Body):
+    """Replace identifiers of patients, exams and images by keyed hashes (HMAC-SHA256)."""
+
+    key_file: str = Field(
+        description="Absolute path of a file with the key, at least 16 bytes.", examples=["/probes/pseudonyms.key"]
+    )
+
+
 class ProbeSetIn(TermsIn):
-    """A manifest of images to register."""
+    """A manifest of images to register, or a published data set as it was unpacked."""
 
     name: Name = Field(examples=["vindr-test"])
     manifest: str = Field(
-        description="Absolute path of a .csv, .json or .jsonl manifest.", examples=["/probes/vindr.csv"]
+        description="Absolute path of a manifest, a table in any format; with `layout`, of the data set's folder or "
+        "table.",
+        examples=["/probes/vindr.csv"],
+    )
+    layout: str | None = Field(
+        default=None, description=f"What lies there: {', '.join(LAYOUTS)}. Left out: a manifest.", examples=["vindr"]
+    )
+    root: str | None = Field(
+        default=None,
+        description="Absolute path of the folder that the images are in, where it is not the manifest's. As much of "
+        "the end of each path as leads to a file in it is taken.",
+    )
+    pseudonymise: PseudonymsIn | bool | None = Field(
+        default=None, description="How identifiers are replaced; left out, null or false: they stay."
     )
     patches: PatchesIn | None = None
     frames: Frames | None = Field(
@@ -191,6 +214,17 @@ class ProbeSetIn(TermsIn):
         "names others is refused. No part of the content.",
         examples=["bi-rads"],
     )
+
+    def key_file(self) -> str | None:
+        """The key of the pseudonyms, if identifiers are to be replaced. Raises InvalidInput where none is named."""
+        if self.pseudonymise is True:
+            raise InvalidInput(
+                "Identifiers are to be replaced, but no key is named.",
+                field="pseudonymise",
+                value=True,
+                remedy='Write {"key_file": PATH}, with a key such as `openssl rand -hex 32 > PATH` makes.',
+            )
+        return self.pseudonymise.key_file if isinstance(self.pseudonymise, PseudonymsIn) else None
 
     def grid(self) -> PatchGrid | None:
         """The patch grid in the domain's words."""

@@ -76,11 +76,27 @@ class PatchSpec(TypedDict):
     stride: int
 
 
+class PseudonymFields(TypedDict):
+    """What replaces the identifiers of a probe set."""
+
+    key_file: str
+    """Path of the key."""
+
+
 class ProbeSetSpec(TypedDict):
     """A probe set, or the part of one that has one value of a stratum."""
 
     manifest: str
-    """Path of the table of images."""
+    """Path of the table of images; with a layout, of the data set's folder or table."""
+
+    layout: NotRequired[str]
+    """The published data set whose tables are read; left out for a manifest."""
+
+    root: NotRequired[str]
+    """The folder that image paths begin in, where that was given."""
+
+    pseudonymise: NotRequired[PseudonymFields]
+    """Where identifiers are replaced."""
 
     patches: PatchSpec | None
     """None where images are shown whole."""

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 from service.domain.groups import ONE_PATIENT, exam_of_two_patients, with_patients
-from service.domain.probes import Frames, PatchGrid, ProbeItem, ProbeSet
+from service.domain.probes import FindingRegion, Frames, PatchGrid, ProbeItem, ProbeSet
 from service.domain.spelling import folded
 from service.errors import InvalidManifest, UnreadableImage
 from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, is_lasting
 from service.probes.image_file import MAX_BYTES, digest_and_version, out_of_reach
 from service.probes.merging import ManifestRow, MergedImages, merge_rows
 from service.probes.patches import check_grid
+from service.probes.region_cells import read_regions
 from service.tables.cells import NotReadable, listed
 from service.tables.read import read_table
 from service.tables.table import Row, Table
 
-_NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings"})
+_NAMED = frozenset({"image", "image_id", "exam_id", "patient_id", "view", "laterality", "text", "findings", "regions"})
 _NOTHING = "does not exist", "Give a path relative to the manifest's folder, or an absolute one."
 _LONGEST_NAME = 60
 _MOST_NAMES = 20
@@ -44,10 +45,36 @@ def read_manifest(
     and sizes in bytes, and the patch grid; not the folder that all lies in, and not the bytes of the images (see
     `digest_images`).
     frames: what is taken of images with several; `all` of them are still to be counted, as patches are to be cut.
-    Rows of one image are merged: findings are united, everything else must agree. An exam has one patient, whom all its
-    images then name.
+    Rows of one image are merged: findings and their regions are united, everything else must agree. An exam has one
+    patient, whom all its images then name.
     roots: what manifest and images must lie in, now and whenever an image is opened.
     Raises InvalidManifest naming field, row and remedy; FileOutOfReach where the disk or the machine fails.
+    """
+    with read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED) as table:
+        return probe_set_of(
+            table,
+            path.parent,
+            name=name,
+            patches=patches,
+            frames=frames,
+            on_unreadable=on_unreadable,
+            roots=roots,
+        )
+
+
+def probe_set_of(
+    table: Table,
+    folder: Path,
+    *,
+    name: str,
+    patches: PatchGrid | None = None,
+    frames: Frames | None = None,
+    on_unreadable: Literal["fail", "skip"] = "fail",
+    roots: DataRoots = ANYWHERE,
+) -> ProbeSet:
+    """The probe set that a manifest's rows describe, as `read_manifest` has it.
+
+    folder: what paths in it are relative to. Raises what `read_manifest` raises.
     """
     if patches is not None:
         check_grid(patches)
@@ -56,8 +83,7 @@ def read_manifest(
     sha = hashlib.sha256(_canonical(grid).encode())
     if frames is not None:
         sha.update(_canonical({"frames": frames}).encode())
-    with read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED) as table:
-        merged = merge_rows(_rows(table, path.parent, roots, sha))
+    merged = merge_rows(_rows(table, folder, roots, sha))
     if merged.later_rows:
         # Links and other spellings show in no field of a row, and may lead elsewhere tomorrow.
         sha.update(_canonical({"merged": merged.later_rows}).encode())
@@ -139,6 +165,7 @@ def _rows(table: Table, folder: Path, roots: DataRoots, sha: "hashlib._Hash") ->
         fields = {name: value for name, value in row.items() if value or name == "findings"}
         image = folder / _image_name(number, fields, table.header)
         findings = _findings(number, fields)
+        regions = _regions(fields, folder, number, roots)
 
         item = ProbeItem(
             image_id=fields.get("image_id") or image.stem,
@@ -151,9 +178,12 @@ def _rows(table: Table, folder: Path, roots: DataRoots, sha: "hashlib._Hash") ->
             text=fields.get("text"),
             findings=findings,
             strata=strata.of(fields),
+            regions=regions,
         )
 
-        counted = fields if findings is None else {**fields, "findings": sorted(findings)}
+        counted: dict[str, object] = dict(fields)
+        if findings is not None:
+            counted["findings"] = sorted(findings)
         status = _status(image, number, roots)
         _check_bytes(status.st_size, number)
         sha.update(_canonical([counted, status.st_size]).encode())
@@ -172,20 +202,20 @@ def _image_name(number: int, fields: Row, header: Sequence[str]) -> str:
     raise InvalidManifest(f"Row {number} names no image.", field="image", value=f"row {number}", remedy=remedy)
 
 
-def _status(image: Path, number: int, roots: DataRoots) -> os.stat_result:
+def _status(image: Path, number: int, roots: DataRoots, *, field: str = "image", what: str = "image") -> os.stat_result:
     try:
         return roots.look(image)
     except OutsideRoots:
-        what, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
+        wrong, remedy = "lies outside the data roots", "Move it below one of the folders in DATA_ROOTS."
     except NotRegular:
-        what, remedy = "is not a regular file", "Name one file for each image."
+        wrong, remedy = "is not a regular file", "Name one file for each image."
     except ValueError:
-        what, remedy = _NOTHING
+        wrong, remedy = _NOTHING
     except OSError as error:
         if not is_lasting(error):
             raise out_of_reach(number, error) from None
-        what, remedy = _NOTHING
-    raise InvalidManifest(f"The image of row {number} {what}.", field="image", value=f"row {number}", remedy=remedy)
+        wrong, remedy = _NOTHING
+    raise InvalidManifest(f"The {what} of row {number} {wrong}.", field=field, value=f"row {number}", remedy=remedy)
 
 
 def _check_bytes(size: int, number: int) -> None:
@@ -215,6 +245,14 @@ def _findings(number: int, fields: Row) -> frozenset[str] | None:
 
     stripped = [part.strip() for part in (cell.split("|") if parts is None else parts)]
     return frozenset(sys.intern(finding) for finding in stripped if finding)
+
+
+def _regions(fields: Row, folder: Path, number: int, roots: DataRoots) -> tuple[FindingRegion, ...]:
+    regions = read_regions(fields.get("regions", ""), folder, number)
+    for region in regions:
+        if region.mask is not None:
+            _status(region.mask, number, roots, field="regions", what="mask")
+    return regions
 
 
 def _shared(value: str | None) -> str | None:
@@ -277,17 +315,18 @@ def _with_one_spelling(items: list[ProbeItem]) -> list[ProbeItem]:
     They are counted as written in the digest, so a manifest means the same probe set as before.
     """
     written = {finding for item in items for finding in item.findings or ()}
+    written |= {region.finding for item in items for region in item.regions}
     spelling = {folded(finding): finding for finding in sorted(written, reverse=True)}
     if len(spelling) == len(written):
         return items
 
     spelled = []
     for item in items:
-        if item.findings is None:
-            spelled.append(item)
-        else:
-            findings = frozenset(spelling[folded(finding)] for finding in item.findings)
-            spelled.append(replace(item, findings=findings))
+        regions = tuple(replace(region, finding=spelling[folded(region.finding)]) for region in item.regions)
+        findings = item.findings
+        if findings is not None:
+            findings = frozenset(spelling[folded(finding)] for finding in findings)
+        spelled.append(replace(item, findings=findings, regions=regions))
     return spelled
 
 

@@ -104,6 +104,7 @@ def _merged(rows: Sequence[tuple[ProbeItem, bool]]) -> ProbeItem:
         text=agreed("text"),
         image_id=_agreed("image_id", ids) or first.image_id,
         findings=_united(items),
+        regions=tuple(dict.fromkeys(region for item in items for region in item.regions)),
         strata=_agreed_strata(items),
     )
 

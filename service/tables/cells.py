@@ -8,6 +8,9 @@ from decimal import Decimal
 
 from service.tables.table import Complaints
 
+JSON_COLUMNS = frozenset({"regions"})
+"""Columns whose cells are JSON: a list of objects in them stays one."""
+
 _ITEM = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _ITEMS = re.compile(_ITEM)
 _LIST = re.compile(rf"\[\s*(?:(?:{_ITEM})(?:\s*,\s*|\s+|\s*(?=\])))*\]")
@@ -35,6 +38,8 @@ def listed(text: str) -> tuple[str, ...] | None:
 
 def text_of_value(value: object, column: str, complaints: Complaints) -> str:
     """A value of JSON, a parquet file or a sheet as text: lists joined by `|`, dates as in ISO 8601."""
+    if isinstance(value, list) and column.strip() in JSON_COLUMNS:
+        value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         _check_flat(value, column, complaints)
         return "|".join(text_of_value(entry, column, complaints) for entry in value)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.orm import Session
@@ -28,9 +27,9 @@ from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
-from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 from service.usecases.files import locate, read_located
+from service.usecases.manifests import ManifestSource
 from service.usecases.preparations import prepare, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
 
@@ -93,21 +92,25 @@ def register_probe_set(
     frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"],
     roots: DataRoots,
+    layout: str | None = None,
+    root: str | None = None,
+    key_file: str | None = None,
     findings_map: FindingsMap | None = None,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images; where these are cut into patches or frames, ask a worker to read their sizes.
 
+    layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
     Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
-    path = locate(manifest, roots, field="manifest")
-    listed = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
+    listed = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
     probe_set = replace(listed, findings_map=findings_map)
 
     spec: StoredJson = {
-        "manifest": str(path),
+        **source.entries(),
         "patches": None if patches is None else asdict(patches),
         "on_unreadable": on_unreadable,
         "images": None if probe_set.is_cut else len(probe_set.items),
@@ -240,8 +243,7 @@ def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = 
 def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     spec = probe_set_spec(resource)
     patches = spec["patches"]
-    listed = read_manifest(
-        Path(spec["manifest"]),
+    listed = ManifestSource.of_spec(spec).read(
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
         frames=spec.get("frames"),

@@ -238,6 +238,22 @@ class DicomFile:
             raise _missing(keyword)
         return str(self._value(keyword)).strip(" \0")
 
+    def codes(self, keyword: str, within: str | None = None) -> list[tuple[str, str]]:
+        """Value and meaning of each code of a sequence of codes; none where it is missing. Raises CannotDecode.
+
+        within: the sequence whose items hold that one.
+        """
+        outer = keyword if within is None else within
+        if self._is_empty(outer):
+            return []
+
+        items = self._value(outer)
+        if not isinstance(items, Sequence):
+            raise self._not_a_number(outer)
+        if within is not None:
+            items = [inner for item in items for inner in item.get(keyword) or ()]
+        return [(str(item.get("CodeValue", "")).strip(), str(item.get("CodeMeaning", "")).strip()) for item in items]
+
     def pixel_data(self) -> bytes:
         """The bytes of the pixel data, encapsulated or not. Raises CannotDecode when there are none."""
         value = self._value("PixelData") if "PixelData" in self._dataset else None

@@ -1,0 +1,172 @@
+"""CBIS-DDSM: one row per abnormality, in four tables; a mask for each; no exams, patients only."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from service.layouts.images import IMAGE_SUFFIXES, DescribedImage, DescribedImages, path_parts
+from service.layouts.source import Layout, Source
+from service.layouts.tables import TableRow, TableShape
+from service.layouts.values import birads_of, density_of, side_of
+
+_BELOW = ("", "CBIS-DDSM/")
+_MOST_FILES = 64
+"""In a case's folder, which has one image, or a crop and a mask."""
+
+_DESCRIPTORS = ("mass shape", "mass margins", "calc type", "calc distribution", "pathology")
+
+
+def read(source: Source) -> Iterable[DescribedImage]:
+    """Every mammogram with all its abnormalities.
+
+    A finding is the type of an abnormality (`mass`), and each part of what is said of it before the type
+    (`SPICULATED mass`, `MALIGNANT mass`).
+    """
+    images = DescribedImages()
+    for row in source.rows("abnormalities"):
+        written = path_parts(row.need("image file path"))
+        path = _find(source, written)
+        if path is None:
+            source.lacks(row)
+            continue
+
+        image = images.of(path)
+        image.say(
+            row,
+            image_id=written[0] if len(written) > 1 else None,
+            patient_id=row.need("patient_id"),
+            view=row.get("image view"),
+            laterality=side_of(row.get("left or right breast")),
+        )
+        findings = _findings(row)
+        image.find(findings)
+
+        mask = _mask(source, row, written[0])
+        if mask is not None and mask != path:
+            image.place(findings, mask=mask)
+
+        image.stratum("density", density_of(row.get("breast density")))
+        image.stratum("birads_of_abnormality", birads_of([row.get("assessment")]))
+        image.stratum("split", _split(written, row))
+        row.get("abnormality id")
+        image.others_of(row)
+
+    _choose_birads(images)
+    source.check_missing("<case>/<study>/<series>/000000.dcm, or as the one image of <case>")
+    return images
+
+
+def _findings(row: TableRow) -> list[str]:
+    kind = row.need("abnormality type")
+    findings = [kind]
+    for column in _DESCRIPTORS:
+        parts = (part.strip() for part in (row.get(column) or "").split("-"))
+        findings += [f"{part} {kind}" for part in parts if part and part != "N/A"]
+    return findings
+
+
+def _find(source: Source, parts: Sequence[str]) -> Path | None:
+    """The mammogram's file: where the table says, or the one file of its case's folder, however that was downloaded."""
+    found = source.images.find_rerooted("/".join(parts), below=_BELOW, fewest_parts=2)
+    if found is not None:
+        return found
+
+    files = _files_of(source, parts[0])
+    if len(files) == 1:
+        return files[0]
+    return _converted(source, parts)
+
+
+def _converted(source: Source, parts: Sequence[str]) -> Path | None:
+    """The mammogram among the JPEG files of a converted copy, which has a folder for each series."""
+    if len(parts) < 2:
+        return None
+    for start in ("jpeg", *_BELOW):
+        files = _images_in(source.images.root / start / parts[-2])
+        if len(files) == 1:
+            return files[0]
+    return None
+
+
+def _mask(source: Source, row: TableRow, case_of_image: str) -> Path | None:
+    """The mask of an abnormality.
+
+    Some rows have the paths of mask and crop exchanged, and some copies other names in a folder that both share.
+    """
+    written = row.get("ROI mask file path")
+    if written is None:
+        return None
+
+    parts = path_parts(written)
+    mask = source.images.find_rerooted(written, below=_BELOW, fewest_parts=2)
+    crop_written = row.get("cropped image file path")
+    crop = None
+    if crop_written is not None:
+        crop = source.images.find_rerooted(crop_written, below=_BELOW, fewest_parts=2)
+
+    if mask is not None:
+        larger = None if crop is None else _larger([mask, crop])
+        return larger or mask
+
+    if parts and parts[0] != case_of_image:
+        larger = _larger(_files_of(source, parts[0]))
+        if larger is not None:
+            return larger
+    source.notes.tally("mask(s) of abnormalities are not there; their findings have no region")
+    return None
+
+
+def _larger(files: Sequence[Path]) -> Path | None:
+    """The larger of two DICOM files, which are not compressed: a mask is as large as its mammogram, a crop smaller."""
+    if len(files) != 2 or any(file.suffix != ".dcm" for file in files):
+        return None
+    sizes = [file.stat().st_size for file in files]
+    return None if sizes[0] == sizes[1] else files[sizes.index(max(sizes))]
+
+
+def _files_of(source: Source, case: str) -> list[Path]:
+    """The image files below the folder of a case."""
+    for start in _BELOW:
+        folder = source.images.root / start / case
+        if folder.is_dir():
+            files: list[Path] = []
+            for path in folder.rglob("*"):
+                if path.suffix.lower() in IMAGE_SUFFIXES and source.images.is_file(path):
+                    files.append(path)
+                if len(files) > _MOST_FILES:
+                    break
+            return sorted(files)
+    return []
+
+
+def _images_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _split(written: Sequence[str], row: TableRow) -> str | None:
+    name = f"{written[0]} {row.table}".casefold()
+    if "training" in name or "train_set" in name:
+        return "training"
+    return "test" if "test" in name else None
+
+
+def _choose_birads(images: DescribedImages) -> None:
+    for image in images:
+        assessed = image.take("birads_of_abnormality")
+        image.stratum("birads", birads_of(assessed))
+
+
+LAYOUT = Layout(
+    name="cbis-ddsm",
+    title="CBIS-DDSM",
+    read=read,
+    shapes=(
+        TableShape(
+            "abnormalities",
+            ("mass_case_description", "calc_case_description"),
+            ("patient_id", "left or right breast", "image view", "abnormality type", "pathology", "image file path"),
+            many=True,
+        ),
+    ),
+)

@@ -1,0 +1,161 @@
+"""How the manifest of a probe set is read: a table of images, or a data set in a layout; re-rooted, with pseudonyms."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from service.domain.json_values import StoredJson
+from service.domain.probes import Frames, PatchGrid, ProbeSet
+from service.domain.specs import ProbeSetSpec
+from service.errors import InvalidInput, InvalidManifest
+from service.files import DataRoots
+from service.layouts.catalogue import LAYOUTS
+from service.layouts.images import ImageFolder
+from service.layouts.notes import Notes
+from service.layouts.pseudonyms import Pseudonyms, read_pseudonyms
+from service.layouts.reading import DataSetPlace, as_table, read_layout
+from service.probes.manifest import probe_set_of, read_manifest
+from service.tables.read import read_table
+from service.tables.table import Row, Table
+from service.usecases.files import locate
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestSource:
+    """Where the images of a probe set are listed, and how that is read."""
+
+    path: Path
+    """The manifest; with a layout, the data set's folder or table."""
+
+    layout: str | None = None
+
+    root: Path | None = None
+    """The folder that image paths begin in; None for that of the manifest."""
+
+    key_file: Path | None = None
+    """The key of the pseudonyms that replace identifiers; None where they stay."""
+
+    @classmethod
+    def located(
+        cls, manifest: str, roots: DataRoots, *, layout: str | None, root: str | None, key_file: str | None
+    ) -> "ManifestSource":
+        """From paths as a caller names them. Raises InvalidInput where one is not there or lies outside the roots."""
+        return cls(
+            locate(manifest, roots, field="manifest"),
+            layout,
+            None if root is None else locate(root, roots, field="root"),
+            None if key_file is None else locate(key_file, roots, field="pseudonymise.key_file"),
+        )
+
+    @classmethod
+    def of_spec(cls, spec: ProbeSetSpec) -> "ManifestSource":
+        """As it was stored."""
+        root = spec.get("root")
+        pseudonyms = spec.get("pseudonymise")
+        return cls(
+            Path(spec["manifest"]),
+            spec.get("layout"),
+            None if root is None else Path(root),
+            None if pseudonyms is None else Path(pseudonyms["key_file"]),
+        )
+
+    def entries(self) -> StoredJson:
+        """What is stored of it: entries of `ProbeSetSpec`, no more than was given."""
+        entries: StoredJson = {"manifest": str(self.path)}
+        if self.layout is not None:
+            entries["layout"] = self.layout
+        if self.root is not None:
+            entries["root"] = str(self.root)
+        if self.key_file is not None:
+            entries["pseudonymise"] = {"key_file": str(self.key_file)}
+        return entries
+
+    def read(
+        self,
+        *,
+        name: str,
+        patches: PatchGrid | None,
+        frames: Frames | None,
+        on_unreadable: Literal["fail", "skip"],
+        roots: DataRoots,
+    ) -> ProbeSet:
+        """The probe set that it lists. Raises InvalidInput, InvalidManifest and FileOutOfReach."""
+        probe_set = partial(
+            probe_set_of, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots
+        )
+        pseudonyms = None
+        if self.key_file is not None:
+            pseudonyms = read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
+
+        if self.layout is not None:
+            data_set = DataSetPlace(self.layout, self.path, self.root)
+            read = read_layout(data_set, roots=roots, pseudonyms=pseudonyms)
+            return probe_set(as_table(read), read.folder)
+
+        self._check_manifest()
+        if self.root is None and pseudonyms is None:
+            return read_manifest(
+                self.path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots
+            )
+
+        folder = self.root or self.path.parent
+        with _changed(self.path, folder if self.root is not None else None, pseudonyms, roots) as table:
+            return probe_set(table, folder)
+
+    def _check_manifest(self) -> None:
+        if self.path.is_dir():
+            raise InvalidManifest(
+                "The manifest is a folder.",
+                field="manifest",
+                value=self.path,
+                remedy=f"Name a table of images, or say with `layout` what the folder holds: {', '.join(LAYOUTS)}.",
+            )
+        if self.root is not None and not self.root.is_dir():
+            raise InvalidInput(
+                "The root is not a folder.",
+                field="root",
+                value=self.root,
+                remedy="Name the folder that the images are in.",
+            )
+
+
+def _changed(path: Path, root: Path | None, pseudonyms: Pseudonyms | None, roots: DataRoots) -> Table:
+    """A manifest whose images are found below another root, and whose identifiers are replaced."""
+    with ExitStack() as stack:
+        table = stack.enter_context(read_table(path, roots, field="manifest", error=InvalidManifest))
+        rows = [row for _, row in table.rows]
+
+    notes = Notes()
+    if root is not None:
+        rows = list(_rerooted(rows, ImageFolder(root, roots, notes)))
+    if pseudonyms is not None:
+        rows = pseudonyms.replaced(rows, notes)
+    return Table(table.header, enumerate(rows, start=1), (*table.notes, *notes.all()), ExitStack())
+
+
+def _rerooted(rows: list[Row], images: ImageFolder) -> Iterator[Row]:
+    """The rows with paths that begin in the root; what is not found there stays as it is written."""
+    for row in rows:
+        moved = dict(row)
+        found = images.find_rerooted(row["image"]) if row.get("image") else None
+        if found is not None:
+            moved["image"] = images.written(found)
+        if row.get("regions"):
+            moved["regions"] = _rerooted_masks(row["regions"], images)
+        yield moved
+
+
+def _rerooted_masks(text: str, images: ImageFolder) -> str:
+    try:
+        regions = json.loads(text)
+        for region in regions:
+            found = images.find_rerooted(region["mask"]) if "mask" in region else None
+            if found is not None:
+                region["mask"] = images.written(found)
+        return json.dumps(regions, ensure_ascii=False)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return text  # what is wrong with it is said where regions are read
