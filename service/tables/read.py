@@ -51,10 +51,17 @@ def read_table(
 
 
 def table_of(
-    content: bytes, ending: str, *, field: str, error: type[InvalidInput], noun: str, known: Collection[str] = ()
+    content: bytes,
+    ending: str,
+    *,
+    field: str,
+    error: type[InvalidInput],
+    noun: str,
+    known: Collection[str] = (),
+    as_written: bool = False,
 ) -> Table:
     """The table that a file of that content and ending would hold. Raises what `read_table` raises."""
-    complaints = Complaints(field, noun, error, Wishes(frozenset(known)))
+    complaints = Complaints(field, noun, error, Wishes(frozenset(known), as_written))
     read = _reader_of(ending, complaints)
     with complaints.about_the_file():
         return _table(read(io.BytesIO(content), complaints), complaints, ExitStack())

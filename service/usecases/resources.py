@@ -133,7 +133,7 @@ def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet,
 def register_concept_set(session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED) -> Registered:
     """Register a parsed concept set."""
     check_name(concept_set.name)
-    spec = {"concepts": [asdict(concept) for concept in concept_set.concepts]}
+    spec = {"concepts": [concept.as_dict() for concept in concept_set.concepts]}
     name, digest = concept_set.name, concept_set.digest
     return queries.add_resource(session, ResourceKind.CONCEPT_SET, name, digest, spec, terms=terms)
 
@@ -187,7 +187,7 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
 def concept_set_of(resource: Resource) -> ConceptSet:
     """The concept set that a registered resource holds."""
     concepts = tuple(map(_concept, concept_set_spec(resource)["concepts"]))
-    return ConceptSet(resource.name, concepts)
+    return ConceptSet(resource.name, concepts, tuple(concept_set_spec(resource).get("notes", ())))
 
 
 def probe_set_of(session: Session, resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
@@ -261,6 +261,8 @@ def _concept(spec: ConceptSpec) -> Concept:
         mammographic=spec["mammographic"],
         synonyms=tuple(spec["synonyms"]),
         watched=spec["watched"],
+        codes=tuple(sorted(spec.get("codes", {}).items())),
+        names=tuple(sorted(spec.get("names", {}).items())),
     )
 
 
