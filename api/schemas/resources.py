@@ -164,7 +164,8 @@ class ProbeSetIn(TermsIn):
 
     name: Name = Field(examples=["vindr-test"])
     manifest: str = Field(
-        description="Absolute path of a .csv, .json or .jsonl manifest.", examples=["/probes/vindr.csv"]
+        description="Absolute path of a .csv, .tsv, .txt, .json, .jsonl, .parquet or .xlsx manifest.",
+        examples=["/probes/vindr.csv"],
     )
     patches: PatchesIn | None = None
     on_unreadable: Literal["fail", "skip"] = Field(
@@ -174,17 +175,6 @@ class ProbeSetIn(TermsIn):
     def grid(self) -> PatchGrid | None:
         """The patch grid in the domain's words."""
         return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
-
-
-class ConceptSetIn(TermsIn):
-    """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
-
-    name: Name = Field(examples=["my-concepts"])
-    concepts: list[str | StoredJson] = Field(
-        min_length=1,
-        max_length=20_000,
-        examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
-    )
 
 
 class TermsOut(BaseModel):

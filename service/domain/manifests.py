@@ -123,6 +123,9 @@ class JobManifest(TypedDict, total=False):
     concept_set: str
     """Its digest."""
 
+    concept_notes: list[str]
+    """See `ConceptSet`; where there are any."""
+
     texts_cut: list[CutText]
     """Only where the dissector cuts any."""
 

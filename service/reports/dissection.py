@@ -25,6 +25,7 @@ from service.reports.wording import (
     missing_by_reason,
     missing_sentences,
     neuron_sentences,
+    reading_sentences,
     untestable_sentence,
     watch_sentences,
 )
@@ -74,6 +75,7 @@ def report_dissection(
         *watch_sentences(watched),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
+        *reading_sentences(provenance.manifest),
         *input_warnings(provenance.manifest),
     )
 

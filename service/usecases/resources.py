@@ -21,7 +21,7 @@ from service.domain.probes import PatchGrid, ProbeSet
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
+from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, probe_set_spec
 from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
@@ -130,10 +130,16 @@ def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet,
     return registered
 
 
-def register_concept_set(session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED) -> Registered:
-    """Register a parsed concept set."""
+def register_concept_set(
+    session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED, categories: CategoriesSpec | None = None
+) -> Registered:
+    """Register a parsed concept set. categories: how the table that its categories are from fits it."""
     check_name(concept_set.name)
-    spec = {"concepts": [concept.as_dict() for concept in concept_set.concepts]}
+    spec: StoredJson = {"concepts": [concept.as_dict() for concept in concept_set.concepts]}
+    if concept_set.notes:
+        spec["notes"] = list(concept_set.notes)
+    if categories is not None:
+        spec["categories"] = categories
     name, digest = concept_set.name, concept_set.digest
     return queries.add_resource(session, ResourceKind.CONCEPT_SET, name, digest, spec, terms=terms)
 
