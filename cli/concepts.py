@@ -84,10 +84,12 @@ def diff_concepts(before: SetArgument, after: SetArgument, as_json: JsonOption =
 def _fit_lines(fit: "CategoriesSpec | None") -> Iterator[str]:
     if fit is None:
         return
-    if fit["without_concepts"]:
-        yield f"{fit['without_concepts']} concepts are in no category: {_named(fit['without'], fit['without_concepts'])}"
-    if fit["unused_texts"]:
-        yield f"{fit['unused_texts']} texts of the table are no concept: {_named(fit['unused'], fit['unused_texts'])}"
+    for count, texts, what in (
+        (fit["without_concepts"], fit["without"], "concepts are in no category"),
+        (fit["unused_texts"], fit["unused"], "texts of the table are no concept"),
+    ):
+        if count:
+            yield f"{count} {what}: {_named(texts, count)}"
 
 
 def _named(texts: Sequence[str], count: int) -> str:

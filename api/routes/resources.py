@@ -205,7 +205,7 @@ def list_concept_sets(
 def read_concept_set(
     name: Ref, session: SessionDep, dissector: Annotated[str | None, Query(max_length=80)] = None
 ) -> ConceptSetOut:
-    """One concept set with all its concepts, and what is weak about them; `dissector`: one whose reading counts, too."""
+    """One concept set with all its concepts, and what is weak about them; `dissector`: whose reading counts, too."""
     concept_set = resources.find_resource(session, ResourceKind.CONCEPT_SET, name, field="name")
     return ConceptSetOut.reviewed(concept_set, concepts.review(session, concept_set, dissector))
 

@@ -123,7 +123,11 @@ def texts_cut_by(session: Session, dissector_id: UUID, concept_set_id: UUID, tex
         .limit(_LOOKED_AT)
     )
     for manifest in session.scalars(query):
-        if manifest is not None and texts_digest(manifest["concept_set"], manifest["method"].get("prompts")) == texts:
+        if manifest is None or "concept_set" not in manifest:
+            continue
+        method = manifest.get("method")
+        prompts = None if method is None else method.get("prompts")
+        if texts_digest(manifest["concept_set"], prompts) == texts:
             return manifest.get("texts_cut", [])
     return None
 

@@ -16,13 +16,13 @@ from service.db.jobs import texts_cut_by
 from service.db.text_embeddings import find_texts_of_any_device
 from service.domain.concepts import ConceptSet
 from service.domain.prompts import texts_digest
-from service.domain.purposes import NOTHING_STATED, Terms
+from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name
 from service.domain.specs import CategoriesSpec, concept_set_spec, dissector_place
 from service.errors import InvalidInput
 from service.files import DataRoots
 from service.usecases.files import locate
-from service.usecases.resources import Registered, concept_set_of, find_resource, register_concept_set
+from service.usecases.resources import NOTHING_STATED, Registered, concept_set_of, find_resource, register_concept_set
 
 MOST_COMPARED = 5_000
 """Concepts of which all pairs of embeddings are looked at while a caller waits."""

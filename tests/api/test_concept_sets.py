@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import openpyxl
@@ -11,7 +10,10 @@ from fastapi.testclient import TestClient
 
 from service.db.session import Sessions, transaction
 from service.db.text_embeddings import keep_texts
-from tests.api.wire import problem
+from service.domain.manifests import CutText
+from service.domain.neurons import LayerDissection
+from tests.api.test_problems import problem
+from tests.usecases.factories import CONCEPTS, WORDS, dissected_job, neuron
 
 
 @pytest.fixture
@@ -122,18 +124,23 @@ def test_what_happened_from_one_version_to_another(client: TestClient) -> None:
     assert problem(client.get("/concept-sets/words/diff"), 422)["field"] == "to"
 
 
-def test_a_dissector_that_has_read_the_texts_in_a_job_counts(
-    client: TestClient, sessions: Sessions, succeeded_job: UUID
-) -> None:
-    job = client.get(f"/jobs/{succeeded_job}").json()
-    manifest, concept_set, dissector = job["manifest"], job["concept_set"], job["dissector"]
-    texts = [concept["text"] for concept in client.get(f"/concept-sets/{concept_set}").json()["spec"]["concepts"]]
-    embeddings = np.eye(len(texts), dtype=np.float32)
-    embeddings[1] = embeddings[0] + 0.01
-    with transaction(sessions) as session:
-        keep_texts(session, manifest["dissector"]["digest"], manifest["concept_set"], "cpu", embeddings)
+def test_a_dissector_that_has_read_the_texts_in_a_job_counts(client: TestClient, sessions: Sessions) -> None:
+    layer = LayerDissection("blocks.0", (neuron(0, 2.0),))
+    cut: CutText = {"text": CONCEPTS[2].text, "tokens": 90, "read": 77}
+    embeddings = np.eye(len(CONCEPTS), dtype=np.float32)
+    embeddings[1] = 2 * embeddings[0]
 
-    read = client.get(f"/concept-sets/{concept_set}", params={"dissector": dissector}).json()
-    near = [remark["concepts"] for remark in read["remarks"] if remark["weakness"] == "near duplicate"]
-    assert texts[:2] in near
-    assert dissector in read["dissector_note"]
+    with transaction(sessions) as session:
+        dissected_job(session, [layer], manifest={"texts_cut": [cut]})
+    unread = client.get("/concept-sets/words", params={"dissector": "reader"}).json()
+    assert "reader@1 has not read words@1 yet" in unread["dissector_note"]
+
+    with transaction(sessions) as session:
+        keep_texts(session, "0", WORDS.digest, "cpu", embeddings)
+    read = client.get("/concept-sets/words", params={"dissector": "reader"}).json()
+    by_reader = [remark for remark in read["remarks"] if remark not in unread["remarks"]]
+    assert [(remark["weakness"], remark["concepts"]) for remark in by_reader] == [
+        ("near duplicate", [CONCEPTS[0].text, CONCEPTS[1].text]),
+        ("cut text", [CONCEPTS[2].text]),
+    ]
+    assert read["dissector_note"] == "The texts are those that reader@1 read in a job."
