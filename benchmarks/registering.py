@@ -51,7 +51,7 @@ def _read(manifest: Path) -> tuple[float, float]:
     def look(_roots: DataRoots, _path: Path) -> os.stat_result:
         return os.stat_result((stat.S_IFREG, next(numbers), 1, 1, 0, 0, 1_000, 0, 0, 0))
 
-    DataRoots.look = look  # type: ignore[method-assign]
+    DataRoots.look = look  # type: ignore[method-assign, assignment]
     begun = time.perf_counter()
     assert len(read_manifest(manifest, name="p").items) == _ROWS  # noqa: S101
     return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000

@@ -11,7 +11,8 @@ from service.concepts.categories import categorised
 from service.concepts.diff import ConceptSetDiff, diff
 from service.concepts.lint import WEAKNESSES, Remark, lint, of_cut_texts, of_near_embeddings, of_several_places
 from service.concepts.near_texts import near_pairs
-from service.concepts.parse import Entry, concept_set_from_entries, read_concept_set
+from service.concepts.parse import concept_set_from_entries, read_concept_set
+from service.concepts.places import Entry
 from service.db.jobs import texts_cut_by
 from service.db.text_embeddings import find_texts_of_any_device
 from service.domain.concepts import ConceptSet

@@ -1,5 +1,6 @@
 from service.concepts.diff import Change, Renaming, diff
-from service.concepts.parse import Entry, concept_set_from_entries
+from service.concepts.parse import concept_set_from_entries
+from service.concepts.places import Entry
 from service.domain.concepts import ConceptSet
 
 

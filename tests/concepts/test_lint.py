@@ -1,7 +1,8 @@
 import pytest
 
 from service.concepts.lint import Remark, Weakness, lint, of_cut_texts, of_near_embeddings, of_several_places
-from service.concepts.parse import Entry, concept_set_from_entries
+from service.concepts.parse import concept_set_from_entries
+from service.concepts.places import Entry
 
 
 def remarks(*entries: Entry) -> list[Remark]:

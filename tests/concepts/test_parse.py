@@ -14,12 +14,12 @@ from pyarrow import parquet
 from service.concepts.parse import (
     FORMATS,
     MAX_CONCEPTS,
-    Entry,
     Format,
     concept_set_from_entries,
     parse_concept_set,
     read_concept_set,
 )
+from service.concepts.places import Entry
 from service.domain.concepts import Concept
 from service.errors import InvalidConceptSet
 
