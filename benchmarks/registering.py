@@ -1,16 +1,20 @@
-"""Reading a manifest of 1,000,000 rows as registering does: its time and its memory in each format, images empty."""
+"""Reading a manifest of 1,000,000 rows as registering one does: time and memory, without looking at the images."""
 
 import multiprocessing
+import os
 import resource
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.table import Row
+from service.files import DataRoots
 from service.probes.manifest import read_manifest
 
 _ROWS = 1_000_000
@@ -41,23 +45,27 @@ def _row_of(name: str, goal: float, measured: float, unit: str) -> Row:
 
 
 def _read(manifest: Path) -> tuple[float, float]:
+    """Seconds and MB, where every image is a file of its own that nobody looks at."""
+    numbers = count(1)
+
+    def look(_roots: DataRoots, _path: Path) -> os.stat_result:
+        return os.stat_result((stat.S_IFREG, next(numbers), 1, 1, 0, 0, 1_000, 0, 0, 0))
+
+    DataRoots.look = look  # type: ignore[method-assign, assignment]
     begun = time.perf_counter()
     assert len(read_manifest(manifest, name="p").items) == _ROWS  # noqa: S101
     return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
 
 
 def _write(folder: Path) -> Iterator[Path]:
-    for number in range(_ROWS // _FOLDER_SIZE):
-        (folder / f"images/{number}").mkdir(parents=True)
     rows = [_row(number) for number in range(_ROWS)]
-    for row in rows:
-        (folder / row[0]).touch()
 
-    columns = list(zip(*rows, strict=True))
-    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), folder / "m.parquet")
     lines = [",".join(_COLUMNS), *(",".join(row) for row in rows)]
     (folder / "m.csv").write_text("\n".join(lines))
     yield folder / "m.csv"
+
+    columns = zip(*rows, strict=True)
+    parquet.write_table(pa.table(dict(zip(_COLUMNS, columns, strict=True))), folder / "m.parquet")
     yield folder / "m.parquet"
 
 

@@ -8,6 +8,7 @@ import typer
 from cli.admin import admin
 from cli.audit import audit
 from cli.audit_report import audit_report
+from cli.concepts import concepts
 from cli.dissect import dissect
 from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
@@ -42,6 +43,7 @@ def take_global_options(
 
 
 app.add_typer(admin)
+app.add_typer(concepts)
 app.command()(dissect)
 app.command()(inspect)
 app.command()(fit_dissector)

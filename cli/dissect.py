@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from cli import input_options
+from cli.concept_files import HELP, CategoriesOption, ControlOption, read_concepts
 from cli.findings import FindingsMapOption, with_findings_map
 from cli.layers import LayersOption, read_layers
 from cli.local_files import check_local
@@ -35,7 +36,7 @@ def dissect(
     checkpoint: Annotated[Path, typer.Option(help="Weights file of the target.")],
     architecture: Annotated[str, typer.Option(help="For example mammo-clip/b5, timm/resnet50, efficientnet-lite0.")],
     dissector: Annotated[Path, typer.Option(help="Directory of the dissector.")],
-    probe_set: Annotated[Path, typer.Option(help="Manifest of the probe images (.csv, .json, .jsonl).")],
+    probe_set: Annotated[Path, typer.Option(help="Manifest of the probe images: a table in any format.")],
     out: Annotated[Path, typer.Option(help="Result file: .json, .csv or .parquet.")],
     csv_layout: Annotated[
         Literal["tidy", "published"],
@@ -43,9 +44,9 @@ def dissect(
     ] = "tidy",
     report: Annotated[Path | None, typer.Option(help="Report to write as well: one .html file.")] = None,
     layers: LayersOption = "all",
-    concept_set: Annotated[
-        str, typer.Option(help="Name of a built-in set, or a .txt, .csv or .json file.")
-    ] = "bi-rads",
+    concept_set: Annotated[str, typer.Option(help=HELP)] = "bi-rads",
+    categories: CategoriesOption = None,
+    control: ControlOption = None,
     shuffled: Annotated[
         int | None, typer.Option(min=0, help="As a null: shuffle the target's weights first, with this seed.")
     ] = None,
@@ -97,7 +98,7 @@ def dissect(
     _check_report(report)
 
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
-    concepts = _concept_set(concept_set)
+    concepts, _ = read_concepts(concept_set, categories, control)
     probes = read_patches(probe_set, name=probe_set.stem, patches=patches, frames=frames, on_unreadable=on_unreadable)
     probes = with_findings_map(probes, findings_map, concepts)
     prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
@@ -144,7 +145,7 @@ def dissect(
     console.print(_inferred(result))
     for warning in input_warnings(manifest):
         console.print(warning)
-    for line in _independent(probes, result):
+    for line in (*_read_as(probes, concepts), *_independent(probes, result)):
         console.print(line)
     for sentence in finding_sentences(manifest):
         console.print(sentence)
@@ -175,9 +176,14 @@ def _inferred(result: Dissection) -> str:
     return f"{significant} of {evidence.tests} labels are significant; the others are no concept"
 
 
+def _read_as(probes: ProbeSet, concepts: ConceptSet) -> Iterator[str]:
+    """What was decided where the manifest and the concept set were read."""
+    yield from (f"About the manifest: {note}" for note in probes.table_notes)
+    yield from (f"About the concept set: {note}" for note in concepts.notes)
+
+
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
     """What counts as independent, and what was taken together."""
-    yield from (f"The manifest: {note}" for note in probes.table_notes)
     if probes.merged_rows:
         yield f"{probes.merged_rows} rows of the manifest were merged with earlier rows about the same image"
 
@@ -243,11 +249,3 @@ def _write_report(plan: "DissectionPlan", result: Dissection, manifest: "JobMani
     )
 
     write_report(provenance, result, plan.concept_set, plan.probe_set, path)
-
-
-def _concept_set(name: str) -> ConceptSet:
-    from service.concepts.builtin import builtin_concept_set
-    from service.concepts.parse import read_concept_set
-
-    path = Path(name)
-    return read_concept_set(path) if path.suffix else builtin_concept_set(name)

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from cli.client import Parameter, path_of
+from cli.concept_files import CategoriesOption, ControlOption, read_concepts
 from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from cli.documents import write_document
 from service.analysis.paper import paper_tables
 from service.analysis.published import read_result_files
-from service.concepts.builtin import concept_set_named
 from service.errors import InvalidInput
 from service.reports.paper import PaperFormat, paper_file
 
@@ -30,6 +30,8 @@ def paper(
         str | None,
         typer.Option(help="Whose categories count: a registered set; with tables alone a built-in set or a file."),
     ] = None,
+    categories: CategoriesOption = None,
+    control: ControlOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="In a .csv, a line for each layer.")] = False,
     url: Url = URL,
     api_key_file: KeyFile = KEY_FILE,
@@ -42,7 +44,7 @@ def paper(
         )
 
     if table and not job:
-        write_document(out, _of_files(table, concept_set, form), field="out")
+        write_document(out, _of_files(table, concept_set, categories, control, form), field="out")
     else:
         asked: dict[str, Parameter | list[str]] = {"format": form}
         if comparison is None:
@@ -57,7 +59,9 @@ def paper(
     typer.echo(f"Tables written to {out}", err=True)
 
 
-def _of_files(paths: list[Path], concept_set: str | None, form: PaperFormat) -> bytes:
+def _of_files(
+    paths: list[Path], concept_set: str | None, categories: Path | None, control: list[str] | None, form: PaperFormat
+) -> bytes:
     """The tables of result files, without a service."""
     if concept_set is None:
         raise InvalidInput(
@@ -66,7 +70,7 @@ def _of_files(paths: list[Path], concept_set: str | None, form: PaperFormat) -> 
             remedy="Name a built-in set or a file with --concept-set.",
         )
 
-    concepts = concept_set_named(concept_set)
+    concepts, _ = read_concepts(concept_set, categories, control)
     networks, notes = read_result_files(paths, field="table")
     return paper_file(paper_tables(networks, concepts, notes), concepts.name, form)
 

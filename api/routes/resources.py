@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.concept_sets import ConceptSetDiffOut, ConceptSetIn, ConceptSetOut
 from api.schemas.resources import (
-    ConceptSetIn,
     DissectorIn,
     DissectorOut,
     FindingsOut,
@@ -22,13 +22,13 @@ from api.schemas.resources import (
     ResourceOut,
     StatedOut,
 )
-from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspected
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import Preparation
 from service.files import DataRoots
 from service.ports import JobQueue
+from service.usecases import concept_sets as concepts
 from service.usecases import resources
 from service.usecases.findings import findings_map_of, findings_of
 from service.usecases.models import register_model as register_target
@@ -189,12 +189,24 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
 
 
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
-def register_concept_set(body: ConceptSetIn, session: SessionDep, response: Response) -> ResourceOut:
-    """Register a list of concepts."""
-    parsed = concept_set_from_entries(body.name, body.concepts)
-    concept_set, new = resources.register_concept_set(session, parsed, body.terms())
+def register_concept_set(body: ConceptSetIn, session: SessionDep, roots: RootsDep, response: Response) -> ConceptSetOut:
+    """Register concepts that are listed here or in a file, and say what is weak about them; see docs/concept-sets.md.
+
+    A table of categories names their categories, to the character; where it names a concept in several places, the last
+    one counts, and `spec.categories` lists these, the concepts that it does not name, and what else it holds.
+    """
+    concept_set, new = concepts.register_concepts(
+        session,
+        roots,
+        name=body.name,
+        concepts=body.concepts,
+        path=body.path,
+        categories=body.categories,
+        control=body.control,
+        terms=body.terms(),
+    )
     _describe(session, response, "/concept-sets", concept_set, new=new)
-    return ResourceOut.of(concept_set, brief=True)
+    return ConceptSetOut.reviewed(concept_set, concepts.review(session, concept_set, body.dissector), brief=True)
 
 
 @concept_sets.get("")
@@ -206,9 +218,22 @@ def list_concept_sets(
 
 
 @concept_sets.get("/{name}")
-def read_concept_set(name: Ref, session: SessionDep) -> ResourceOut:
-    """One concept set with all its concepts."""
-    return ResourceOut.of(resources.find_resource(session, ResourceKind.CONCEPT_SET, name, field="name"))
+def read_concept_set(
+    name: Ref, session: SessionDep, dissector: Annotated[str | None, Query(max_length=80)] = None
+) -> ConceptSetOut:
+    """One concept set with all its concepts, and what is weak about them; `dissector`: whose reading counts, too."""
+    concept_set = resources.find_resource(session, ResourceKind.CONCEPT_SET, name, field="name")
+    return ConceptSetOut.reviewed(concept_set, concepts.review(session, concept_set, dissector))
+
+
+@concept_sets.get("/{name}/diff")
+def compare_concept_sets(
+    name: Ref,
+    session: SessionDep,
+    to: Annotated[str, Query(min_length=1, max_length=80, description="`name` or `name@version` of the later one.")],
+) -> ConceptSetDiffOut:
+    """What happened from one concept set to another: concepts added, removed, changed, and perhaps renamed."""
+    return ConceptSetDiffOut.of(*concepts.compare_concept_sets(session, name, to))
 
 
 def _describe(session: Session, response: Response, collection: str, resource: Resource, *, new: bool) -> None:

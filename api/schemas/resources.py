@@ -231,17 +231,6 @@ class ProbeSetIn(TermsIn):
         return None if self.patches is None else PatchGrid(self.patches.size, self.patches.stride)
 
 
-class ConceptSetIn(TermsIn):
-    """Concepts: plain texts, or objects with text, category, broad_category, mammographic, watched, synonyms."""
-
-    name: Name = Field(examples=["my-concepts"])
-    concepts: list[str | StoredJson] = Field(
-        min_length=1,
-        max_length=20_000,
-        examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
-    )
-
-
 class TermsOut(BaseModel):
     """What is stated of a registered thing; `allowed_purposes_from` is `default` where nobody stated any."""
 

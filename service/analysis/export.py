@@ -194,7 +194,7 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         "concept_set": {
             "name": concept_set.name,
             "digest": concept_set.digest,
-            "concepts": [asdict(concept) for concept in concept_set.concepts],
+            "concepts": [concept.as_dict() for concept in concept_set.concepts],
         },
         "images_used": dissection.images_used,
         "rows_skipped": list(dissection.images_skipped),

@@ -2,9 +2,8 @@
 
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
-from service.concepts.parse import parse_concept_set, read_concept_set
+from service.concepts.parse import parse_concept_set
 from service.domain.concepts import ConceptSet
 from service.domain.purposes import Purpose, Terms
 from service.errors import NotFound
@@ -28,9 +27,3 @@ def builtin_concept_set(name: str) -> ConceptSet:
 
     content = files("service.concepts").joinpath("data", _FILES[name]).read_bytes()
     return parse_concept_set(name, content, "csv")
-
-
-def concept_set_named(name: str) -> ConceptSet:
-    """The concept set in a file of that name, or the built-in one. Raises NotFound and InvalidConceptSet."""
-    path = Path(name)
-    return read_concept_set(path) if path.suffix else builtin_concept_set(name)

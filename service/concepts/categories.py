@@ -1,12 +1,29 @@
 """Joining a concept set with categories that lie in a table of their own."""
 
-from collections.abc import Collection, Iterable
+import io
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
-from service.concepts.text import clean, csv_rows, decode, invalid
+from service.concepts.places import read_content
+from service.concepts.text import clean, invalid
 from service.domain.concepts import ConceptSet
+from service.domain.specs import CategoriesSpec
+from service.errors import InvalidConceptSet
+from service.files import ANYWHERE, DataRoots
+from service.tables.cells import text_of_value
+from service.tables.read import ENDINGS, table_of
+from service.tables.table import Complaints, Wishes
+from service.tables.workbook import Sheet, coordinate, sheets_of
 
+MAX_ROWS = 100_000
+LISTED = 200
+"""So many texts of a kind are listed in `CategoriesSpec`."""
+
+_FIELD = "categories"
+_NOUN = "table of categories"
 _COLUMNS = ("text", "category", "broad_category")
 
 
@@ -18,6 +35,13 @@ class CategoryRow(NamedTuple):
     broad_category: str
 
 
+class CategoryTable(NamedTuple):
+    """The rows in the table's order, and what was decided where it was read."""
+
+    rows: tuple[CategoryRow, ...]
+    notes: tuple[str, ...] = ()
+
+
 def with_categories(
     concept_set: ConceptSet, rows: Iterable[CategoryRow], *, control: Collection[str] = ()
 ) -> ConceptSet:
@@ -25,8 +49,10 @@ def with_categories(
 
     Texts match when they are equal to the character; concepts that no row names stay as they are.
     control: broad categories of everyday concepts. Where there are any, the `mammographic` flag of the concepts that
-    rows name follows from them, and everyday concepts are watched.
+    rows name follows from them, and everyday concepts are watched. Raises InvalidConceptSet for one that no row has.
     """
+    rows = tuple(rows)
+    _check_control(rows, control)
     row_of = {row.text: row for row in rows}
 
     concepts = []
@@ -45,45 +71,148 @@ def with_categories(
             watched=concept.watched or row.broad_category in control,
         )
         concepts.append(categorised)
-    return ConceptSet(concept_set.name, tuple(concepts))
+    return replace(concept_set, concepts=tuple(concepts))
 
 
-def parse_category_table(content: bytes | str) -> tuple[CategoryRow, ...]:
-    """Rows of a CSV file with columns text, category, broad_category. Raises InvalidConceptSet naming the line."""
-    (where, header), *body = list(csv_rows(decode(content))) or [("line 1", [])]
-    if sorted(header) != sorted(_COLUMNS):
-        raise invalid(where, "is not the header of a category table", f"Name the columns {', '.join(_COLUMNS)}.")
+def fit_of(concept_set: ConceptSet, rows: Iterable[CategoryRow]) -> CategoriesSpec:
+    """Which concepts stand in several places of the table, which in none, and what else the table holds."""
+    places: dict[str, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        place = f"{row.broad_category} / {row.category}"
+        # A place that comes again is the last one, whose categories the concept has.
+        places[row.text].pop(place, None)
+        places[row.text][place] = None
 
-    rows = []
-    for where, cells in body:
-        if len(cells) != len(header):
-            raise invalid(where, f"has {len(cells)} cells, not {len(header)}", "Give every row three cells.")
-        rows.append(_row(where, **dict(zip(header, cells, strict=True))))
-    return tuple(rows)
+    texts = set(concept_set.texts)
+    several = [text for text in concept_set.texts if len(places.get(text, ())) > 1]
+    without = [text for text in concept_set.texts if text not in places]
+    unused = [text for text in places if text not in texts]
+    return {
+        "several": [{"text": text, "places": list(places[text])[-LISTED:]} for text in several[:LISTED]],
+        "several_concepts": len(several),
+        "without": without[:LISTED],
+        "without_concepts": len(without),
+        "unused": unused[:LISTED],
+        "unused_texts": len(unused),
+    }
 
 
-def parse_category_sheet(content: bytes | str, broad_category: str) -> tuple[CategoryRow, ...]:
-    """Rows of a CSV sheet with a category at the head of each column and its concepts below, column after column.
+def read_categories(path: Path, roots: DataRoots = ANYWHERE) -> CategoryTable:
+    """The rows of a file of categories; see `parse_categories`.
 
-    This is how the published table's spreadsheet saves, one file for each sheet; broad_category is the sheet's name.
-    Raises InvalidConceptSet naming the line.
+    Raises InvalidConceptSet naming the place, and FileOutOfReach where the disk or the machine fails.
     """
-    (where, header), *body = list(csv_rows(decode(content))) or [("line 1", [])]
-    if not header:
-        raise invalid(where, "holds no categories", "Save the sheet with its first row.")
-    for where, cells in body:
-        if any(cells[len(header) :]):
-            raise invalid(where, "has more cells than there are categories", "Give every column a category.")
-
-    rows = []
-    for column, category in enumerate(header):
-        for where, cells in body:
-            if column < len(cells) and cells[column]:
-                rows.append(_row(where, text=cells[column], category=category, broad_category=broad_category))
-    return tuple(rows)
+    return parse_categories(read_content(path, roots, _FIELD), path.suffix.lower())
 
 
-def _row(where: str, *, text: str, category: str, broad_category: str) -> CategoryRow:
+def parse_categories(content: bytes, ending: str) -> CategoryTable:
+    """The rows of a workbook or of a table with the columns text, category and broad_category.
+
+    A workbook may have a sheet for each broad category instead, with a category at the head of each column and its
+    concepts below: it is walked sheet by sheet, and each sheet column by column. Hidden sheets count.
+    Raises InvalidConceptSet naming the row or the cell.
+    """
+    if ending == ".xlsx":
+        complaints = Complaints(_FIELD, _NOUN, InvalidConceptSet, Wishes(as_written=True))
+        sheets = [sheet for sheet in sheets_of(io.BytesIO(content), complaints) if not sheet.is_empty()]
+        if sheets and not _is_table(sheets[0]):
+            rows = tuple(row for sheet in sheets for row in _rows_of_sheet(sheet, complaints))
+            names = ", ".join(f"'{sheet.name}'" for sheet in sheets)
+            return CategoryTable(_limited(rows), (f"The categories are those of the sheets {names}.",))
+
+    table = table_of(
+        content, ending, field=_FIELD, noun=_NOUN, error=InvalidConceptSet, known=_COLUMNS, as_written=True
+    )
+    if sorted(table.header) != sorted(_COLUMNS):
+        found = ", ".join(name[:40] for name in table.header[:20]) or "none"
+        raise invalid(
+            "the header",
+            f"is not that of a {_NOUN}: its columns are {found}",
+            f"Name the columns {', '.join(_COLUMNS)}, or use a workbook with a sheet for each broad category.",
+            _FIELD,
+        )
+    rows = tuple(
+        _row(f"row {number}", **{name: cells.get(name, "") for name in _COLUMNS}) for number, cells in table.rows
+    )
+    return CategoryTable(_limited(rows), table.notes)
+
+
+def categorised(
+    concept_set: ConceptSet, path: Path, roots: DataRoots = ANYWHERE, *, control: Collection[str] = ()
+) -> tuple[ConceptSet, CategoriesSpec]:
+    """The concept set with the categories of a file, and how that file fits it. Raises as `read_categories` does."""
+    if path.suffix.lower() not in ENDINGS:
+        raise InvalidConceptSet(
+            f"A {_NOUN} cannot be a '{path.suffix}' file.", field=_FIELD, remedy=f"Use {', '.join(ENDINGS)}."
+        )
+    table = read_categories(path, roots)
+    joined = with_categories(concept_set, table.rows, control=control)
+    return replace(joined, notes=(*joined.notes, *table.notes)), fit_of(joined, table.rows)
+
+
+def _check_control(rows: tuple[CategoryRow, ...], control: Collection[str]) -> None:
+    known = dict.fromkeys(row.broad_category for row in rows)
+    for name in control:
+        if name not in known:
+            raise InvalidConceptSet(
+                f"The table of categories has no broad category '{name[:60]}'.",
+                field="control",
+                value=name,
+                remedy=f"It has {', '.join(repr(known_name) for known_name in list(known)[:20])}.",
+            )
+
+
+def _is_table(sheet: Sheet) -> bool:
+    _, first = next(sheet.rows())
+    names = {value.strip() for value in first if isinstance(value, str)}
+    return set(_COLUMNS) <= names
+
+
+def _rows_of_sheet(sheet: Sheet, complaints: Complaints) -> Iterator[CategoryRow]:
+    (header_row, header), *body = _limited_rows(sheet)
+    categories = [None if value is None else text_of_value(value, "", complaints) for value in header]
+
+    for number, cells in body:
+        for column, value in enumerate(cells):
+            if value is not None and (column >= len(categories) or categories[column] is None):
+                raise invalid(
+                    f"cell {coordinate(number, column)} of sheet '{sheet.name}'",
+                    f"has no category above it in row {header_row}",
+                    "Give every column a category, in one header row at the top of the sheet.",
+                    _FIELD,
+                )
+
+    for column, category in enumerate(categories):
+        for number, cells in body:
+            value = cells[column] if column < len(cells) else None
+            if category is not None and value is not None:
+                where = f"cell {coordinate(number, column)} of sheet '{sheet.name}'"
+                yield _row(where, text_of_value(value, where, complaints), category, sheet.name)
+
+
+def _limited_rows(sheet: Sheet) -> Iterator[tuple[int, list[object]]]:
+    texts = 0
+    for number, cells in sheet.rows():
+        texts += sum(value is not None for value in cells)
+        _check_number(texts)
+        yield number, cells
+
+
+def _limited(rows: tuple[CategoryRow, ...]) -> tuple[CategoryRow, ...]:
+    _check_number(len(rows))
+    return rows
+
+
+def _check_number(texts: int) -> None:
+    if texts > MAX_ROWS:
+        raise InvalidConceptSet(
+            f"The {_NOUN} has more than {MAX_ROWS:,} texts.",
+            field=_FIELD,
+            remedy="Leave out those that are no concepts.",
+        )
+
+
+def _row(where: str, text: str, category: str, broad_category: str) -> CategoryRow:
     row = CategoryRow(text, category, broad_category)
     for value, field in zip(row, _COLUMNS, strict=True):
         clean(value, where, field)

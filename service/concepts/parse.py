@@ -1,81 +1,72 @@
-"""Reading concept sets from .txt, .csv and .json, and from the entries of a request."""
+"""Reading concept sets from files of every format, and from the entries of a request."""
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from service.concepts.text import clean, csv_rows, decode, invalid
+from service.concepts.formats import READERS
+from service.concepts.places import Entries, Entry, read_content
+from service.concepts.text import clean, invalid
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.json_values import JsonObject, StoredJson
+from service.domain.json_values import JsonObject
 from service.domain.spelling import folded
 from service.errors import InvalidConceptSet
-from service.files import ANYWHERE, TooLarge
+from service.files import ANYWHERE, DataRoots
 
-Format = Literal["txt", "csv", "json"]
-Entry = str | JsonObject
-"""A concept's text, or an object with `text` and any of the other fields of `Concept`."""
+Format = Literal["txt", "csv", "tsv", "json", "jsonl", "yaml", "yml", "parquet", "xlsx"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 MAX_CONCEPTS = 20_000
-MAX_BYTES = 64 << 20
-FIELDS = ("text", "category", "broad_category", "mammographic", "watched", "synonyms")
+MAX_WORDS = 32
+FIELDS = ("text", "category", "broad_category", "mammographic", "watched", "synonyms", "codes", "names")
 
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_TRUTH = {"true": True, "false": False}
-_FLAGS = ("mammographic", "watched")
+_VOCABULARY = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.IGNORECASE)
+_RADLEX = re.compile(r"RID[0-9]{1,8}")
+_LONGEST_CODE = 64
 
 
 def parse_concept_set(name: str, content: bytes | str, format: Format) -> ConceptSet:  # noqa: A002 - the caller's word
-    """Read a concept set from the content of a file; docs/concept-sets.md describes the three formats.
+    """Read a concept set from the content of a file; docs/concept-sets.md describes the formats.
 
-    Raises InvalidConceptSet naming the line (JSON: the entry): no concept at all or more than 20,000, two that differ
-    in case and blanks at most, control characters, more than 300 characters, text that is not UTF-8, an unknown column
+    Raises InvalidConceptSet naming the line, row or entry: no concept at all or more than 20,000, two that differ
+    in case and blanks at most, control characters, more than 300 characters, text of no encoding, an unknown column
     or key, a value of the wrong kind. In a set that says nothing of `watched`, the concepts that are not mammographic
     are watched.
     """
-    return _concept_set(name, _READERS[format](decode(content)))
+    if isinstance(content, str):
+        content = content.encode("utf-8", "replace")
+    return _concept_set(name, READERS[format](content))
 
 
-def read_concept_set(path: Path, name: str | None = None) -> ConceptSet:
-    """Read a .txt, .csv or .json file; the set is named after the file unless a name is given.
+def read_concept_set(path: Path, name: str | None = None, roots: DataRoots = ANYWHERE) -> ConceptSet:
+    """Read a file of any of the formats; the set is named after the file unless a name is given.
 
-    Raises InvalidConceptSet as `parse_concept_set` does, and for a file that cannot be opened or has another ending.
+    Raises InvalidConceptSet as `parse_concept_set` does, and for a file that cannot be opened or has another ending;
+    FileOutOfReach where the disk or the machine fails.
     """
     ending = path.suffix.lower().removeprefix(".")
-    if ending not in _READERS:
+    if ending not in READERS:
+        endings = ", ".join(f".{known}" for known in FORMATS)
         raise InvalidConceptSet(
-            f"A concept set cannot be a '{path.suffix}' file.", field="concepts", remedy="Use .txt, .csv or .json."
+            f"A concept set cannot be a '{path.suffix}' file.", field="concepts", remedy=f"Use {endings}."
         )
-
-    try:
-        content = ANYWHERE.read(path, most=MAX_BYTES)
-    except TooLarge:
-        raise InvalidConceptSet(
-            f"The file is larger than {MAX_BYTES >> 20} MiB.", field="concepts", remedy="Is it a concept set?"
-        ) from None
-    except OSError as error:
-        raise InvalidConceptSet(
-            f"The concept set cannot be opened: {error.strerror}.",
-            field="concepts",
-            remedy="Check its path and permissions.",
-        ) from None
-
-    return _concept_set(name or path.stem, _READERS[ending](decode(content)))
+    return _concept_set(name or path.stem, READERS[ending](read_content(path, roots, "concepts")))
 
 
 def concept_set_from_entries(name: str, entries: Iterable[Entry]) -> ConceptSet:
     """A concept set from a list of texts or objects. Raises InvalidConceptSet naming the entry, counted from 1."""
-    return _concept_set(name, _numbered(entries))
+    return _concept_set(name, Entries((f"entry {number}", entry) for number, entry in enumerate(entries, start=1)))
 
 
-def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
+def _concept_set(name: str, entries: Entries) -> ConceptSet:
     places: dict[str, tuple[str, str]] = {}
     concepts = []
     says_watched = False
 
-    for where, entry in entries:
+    for where, entry in entries.placed:
         concept = _concept(where, entry)
         says_watched |= isinstance(entry, Mapping) and "watched" in entry
 
@@ -92,7 +83,7 @@ def _concept_set(name: str, entries: Iterable[tuple[str, Entry]]) -> ConceptSet:
         raise InvalidConceptSet("The concept set is empty.", field="concepts", remedy="Write one concept a line.")
     if not says_watched:
         concepts = [replace(concept, watched=concept.mammographic is False) for concept in concepts]
-    return ConceptSet(name, tuple(concepts))
+    return ConceptSet(name, tuple(concepts), entries.notes)
 
 
 def _concept(where: str, entry: object) -> Concept:
@@ -116,6 +107,8 @@ def _concept(where: str, entry: object) -> Concept:
         mammographic=_flag(entry, "mammographic", where),
         watched=_flag(entry, "watched", where) or False,
         synonyms=_synonyms(entry.get("synonyms") or (), where),
+        codes=_words(entry, "codes", where, _check_code),
+        names=_words(entry, "names", where, _check_name),
     )
 
 
@@ -143,76 +136,37 @@ def _synonyms(values: object, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(synonym for synonym in cleaned if synonym))
 
 
-def _numbered(entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
-    return ((f"entry {number}", entry) for number, entry in enumerate(entries, start=1))
+def _words(
+    entry: JsonObject, field: str, where: str, check: Callable[[str, str, str], None]
+) -> tuple[tuple[str, str], ...]:
+    """The concept's codes or names by vocabulary or language, sorted; empty ones are left out."""
+    values = entry.get(field)
+    if values is None:
+        return ()
+    if not isinstance(values, Mapping) or not all(isinstance(value, str) for value in values.values()):
+        raise invalid(where, f"has {field} that are not an object of texts", 'Write them as {"radlex": "RID1"}.')
+    if len(values) > MAX_WORDS:
+        raise invalid(where, f"has {len(values)} {field}", f"Use {MAX_WORDS} at most.")
+
+    words = {str(key): clean(value, where, field) for key, value in sorted(values.items())}
+    for key, word in words.items():
+        check(key, word, where)
+    return tuple((key, word) for key, word in words.items() if word)
 
 
-def _txt_entries(text: str) -> Iterator[tuple[str, Entry]]:
-    for number, line in enumerate(_LINE_END.split(text), start=1):
-        if line.strip():
-            yield f"line {number}", line
-
-
-def _csv_entries(text: str) -> Iterator[tuple[str, Entry]]:
-    rows = csv_rows(text)
-    where, cells = next(rows, ("line 1", []))
-    header = [cell.strip() for cell in cells]
-
-    for column in header:
-        if column not in FIELDS or header.count(column) > 1:
-            what = "has the column {!r} twice" if column in FIELDS else "has the unknown column {!r}"
-            raise invalid(
-                where,
-                what.format(column[:60]),
-                f"Columns are {', '.join(FIELDS)}, separated by commas; only text must be.",
-            )
-
-    if cells and "text" not in header:
-        raise invalid(where, "has no column 'text'", "Name the column that holds the concepts text.")
-
-    for where, cells in rows:
-        if len(cells) != len(header):
-            raise invalid(
-                where,
-                f"has {len(cells)} cells where the header has {len(header)}",
-                "Give every row one cell a column, and quote cells that hold commas.",
-            )
-        yield where, _csv_entry(where, dict(zip(header, cells, strict=True)))
-
-
-def _csv_entry(where: str, cells: dict[str, str]) -> Entry:
-    entry: StoredJson = {**cells}
-    for field in _FLAGS:
-        if field not in cells:
-            continue
-        truth = cells[field].strip().lower()
-        if truth and truth not in _TRUTH:
-            raise invalid(where, f"has the {field} value {truth[:20]!r}", "Write true, false or nothing.")
-        entry[field] = _TRUTH.get(truth)
-
-    entry["synonyms"] = cells.get("synonyms", "").split("|")
-    return entry
-
-
-def _json_entries(text: str) -> Iterator[tuple[str, Entry]]:
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
+def _check_code(vocabulary: str, code: str, where: str) -> None:
+    if not _VOCABULARY.fullmatch(vocabulary) or len(vocabulary) > _LONGEST_CODE:
         raise invalid(
-            f"line {error.lineno}", f"is not JSON ({error.msg})", "Write a list of texts or objects."
-        ) from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested thousands deep
-        entries = None
-
-    if not isinstance(entries, list):
-        raise InvalidConceptSet(
-            "The concept set is not a JSON list.", field="concepts", remedy="Write a list of texts."
+            where,
+            f"names the vocabulary {vocabulary[:60]!r} in its codes",
+            "Write it in small letters, digits and dashes, as radlex or bi-rads.",
         )
-    return _numbered(entries)
+    if len(code) > _LONGEST_CODE or (vocabulary == "radlex" and code and not _RADLEX.fullmatch(code)):
+        raise invalid(where, f"has the {vocabulary} code {code[:60]!r}", "Write a code, as RID34261 of RadLex.")
 
 
-_READERS: dict[str, Callable[[str], Iterator[tuple[str, Entry]]]] = {
-    "txt": _txt_entries,
-    "csv": _csv_entries,
-    "json": _json_entries,
-}
+def _check_name(language: str, _: str, where: str) -> None:
+    if not _LANGUAGE.fullmatch(language) or len(language) > _LONGEST_CODE:
+        raise invalid(
+            where, f"names the language {language[:60]!r} in its names", "Write a language tag, as de or pt-BR."
+        )

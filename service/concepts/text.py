@@ -1,9 +1,6 @@
-"""The text of concept files: decoding, which characters may be in a concept, and CSV rows."""
+"""Which characters may be in the text of a concept, and what is said of a place of a concept file."""
 
-import csv
-import io
 import unicodedata
-from collections.abc import Iterator
 
 from service.errors import InvalidConceptSet
 
@@ -13,20 +10,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")  # part of the spelling in Persian and in Indic scripts
 
 
-def invalid(where: str, what: str, remedy: str) -> InvalidConceptSet:
+def invalid(where: str, what: str, remedy: str, field: str = "concepts") -> InvalidConceptSet:
     """The error for one place of the input: `where` is as `line 3` or `entry 3`."""
-    return InvalidConceptSet(f"{where.capitalize()} {what}.", field="concepts", value=where, remedy=remedy)
-
-
-def decode(content: bytes | str) -> str:
-    """The text of a file, without its byte order mark. Raises InvalidConceptSet unless it is UTF-8, naming the line."""
-    if isinstance(content, str):
-        return content.removeprefix("\ufeff")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise invalid(f"line {line}", "is not UTF-8 text", "Save the file with UTF-8 encoding.") from None
+    return InvalidConceptSet(f"{where[:1].upper()}{where[1:]} {what}.", field=field, value=where, remedy=remedy)
 
 
 def clean(value: str, where: str, field: str) -> str:
@@ -48,19 +34,3 @@ def clean(value: str, where: str, field: str) -> str:
             )
 
     return value.strip()
-
-
-def csv_rows(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The rows of a CSV file that hold anything, each with its place (`line 3`), cells as they are written.
-
-    Raises InvalidConceptSet for text that is no CSV.
-    """
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for cells in lines:
-            if any(cell.strip(_BLANKS) for cell in cells):
-                yield f"line {lines.line_num}", cells
-    except csv.Error as error:
-        raise invalid(
-            f"line {lines.line_num}", f"is not valid CSV ({error})", "Quote cells that hold commas or quotes."
-        ) from None

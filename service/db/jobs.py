@@ -25,12 +25,17 @@ from service.domain.jobs import (
     JobStatus,
     StageProgress,
 )
+from service.domain.manifests import CutText
 from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
+from service.domain.prompts import texts_digest
 from service.domain.purposes import JobPurpose, PurposeEntries
 from service.domain.resources import Resource
 
 _JOBS = cast("Table", JobRow.__table__)
+
+_LOOKED_AT = 20
+"""So many of the newest jobs are searched for one that read the same texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,31 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
 def job_status(session: Session, job_id: UUID) -> JobStatus:
     """Where the job stands. Raises NoResultFound: ids come from work items, not from callers."""
     return JobStatus(session.execute(select(JobRow.status).where(JobRow.id == job_id)).scalar_one())
+
+
+def texts_cut_by(session: Session, dissector_id: UUID, concept_set_id: UUID, texts: str) -> list[CutText] | None:
+    """The texts that the dissector cut in the newest job with that concept set; None where it was in none.
+
+    texts: see `texts_digest`. Of jobs with other prompts nothing is taken.
+    """
+    query = (
+        select(JobRow.manifest)
+        .where(
+            JobRow.dissector_id == dissector_id,
+            JobRow.concept_set_id == concept_set_id,
+            JobRow.status == JobStatus.SUCCEEDED,
+        )
+        .order_by(JobRow.id.desc())
+        .limit(_LOOKED_AT)
+    )
+    for manifest in session.scalars(query):
+        if manifest is None or "concept_set" not in manifest:
+            continue
+        method = manifest.get("method")
+        prompts = None if method is None else method.get("prompts")
+        if texts_digest(manifest["concept_set"], prompts) == texts:
+            return manifest.get("texts_cut", [])
+    return None
 
 
 def find_job_status(session: Session, job_id: UUID) -> JobStatus | None:

@@ -32,6 +32,16 @@ def keep_texts(
     session.execute(statement.on_conflict_do_nothing())
 
 
+def find_texts_of_any_device(session: Session, dissector: str, concept_set: str) -> NDArray[np.float32] | None:
+    """The embeddings float32 [C, D] of the first device, by name, that some are kept of; None without any."""
+    devices = (
+        select(TextEmbeddingsRow.device)
+        .where(TextEmbeddingsRow.dissector == dissector, TextEmbeddingsRow.concept_set == concept_set)
+        .order_by(TextEmbeddingsRow.device)
+    )
+    return find_texts(session, dissector, concept_set, session.scalars(devices).all())
+
+
 def find_texts(
     session: Session, dissector: str, concept_set: str, devices: Sequence[str]
 ) -> NDArray[np.float32] | None:

@@ -1,9 +1,12 @@
 """Concepts and concept sets."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 from service.domain.digests import digest_of
+
+_OPTIONAL = ("codes", "names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,21 @@ class Concept:
     watched: bool = False
     """Whether the concept should not drive a diagnosis, so that every neuron is tested for it."""
 
+    codes: tuple[tuple[str, str], ...] = ()
+    """Vocabularies, sorted, each with the concept's code in it, as `radlex` and `RID34261`."""
+
+    names: tuple[tuple[str, str], ...] = ()
+    """Languages, sorted, each with the concept's name in it, as `de` and `Verkalkung`; no dissector reads them."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as they are stored and digested: codes and names only where there are any."""
+        stored = asdict(self)
+        for name in _OPTIONAL:
+            pairs = stored.pop(name)
+            if pairs:
+                stored[name] = dict(pairs)
+        return stored
+
 
 @dataclass(frozen=True)
 class ConceptSet:
@@ -34,6 +52,9 @@ class ConceptSet:
 
     name: str
     concepts: tuple[Concept, ...]
+
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was decided for the user where the set was read, a sentence each; no part of the content."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -48,4 +69,4 @@ class ConceptSet:
     @cached_property
     def digest(self) -> str:
         """Content digest of the concepts in order; the name is not part of it."""
-        return digest_of([asdict(concept) for concept in self.concepts])
+        return digest_of([concept.as_dict() for concept in self.concepts])

@@ -127,6 +127,9 @@ class JobManifest(TypedDict, total=False):
     findings: FindingsEntry
     """What the findings of the probe set mean; only where some image's findings are known."""
 
+    concept_notes: list[str]
+    """See `ConceptSet`; where there are any."""
+
     texts_cut: list[CutText]
     """Only where the dissector cuts any."""
 

@@ -137,6 +137,34 @@ def is_measured_first(spec: ProbeSetSpec) -> bool:
     return spec["patches"] is not None or spec.get("frames") == "all"
 
 
+class PlacesSpec(TypedDict):
+    """A text that stands in several places of a table of categories."""
+
+    text: str
+
+    places: list[str]
+    """Broad category and category of each, in the table's order: the last is the concept's."""
+
+
+class CategoriesSpec(TypedDict):
+    """How a table of categories fits its concept set. Texts are listed up to a limit, and all are counted."""
+
+    several: list[PlacesSpec]
+    """Concepts that stand in several places."""
+
+    several_concepts: int
+
+    without: list[str]
+    """Concepts that the table does not name."""
+
+    without_concepts: int
+
+    unused: list[str]
+    """Texts of the table that are no concept."""
+
+    unused_texts: int
+
+
 class ConceptSpec(TypedDict):
     """See `Concept`."""
 
@@ -147,11 +175,23 @@ class ConceptSpec(TypedDict):
     synonyms: list[str]
     watched: bool
 
+    codes: NotRequired[dict[str, str]]
+    """Where there are any."""
+
+    names: NotRequired[dict[str, str]]
+    """Where there are any."""
+
 
 class ConceptSetSpec(TypedDict):
     """A concept set."""
 
     concepts: list[ConceptSpec]
+
+    notes: NotRequired[list[str]]
+    """See `ConceptSet`; where there are any."""
+
+    categories: NotRequired[CategoriesSpec]
+    """Where they were read from a table of their own."""
 
 
 def model_spec(resource: Resource) -> ModelSpec:

@@ -97,6 +97,8 @@ def describe(
     texts_cut = cut_texts(dissector, [text for _, text in texts_of(concept_set, options.method.prompts)])
     if probe_set.table_notes:
         manifest["probe_set"]["table_notes"] = list(probe_set.table_notes)
+    if concept_set.notes:
+        manifest["concept_notes"] = list(concept_set.notes)
     if texts_cut:
         manifest["texts_cut"] = texts_cut
     if findings is not None:

@@ -26,6 +26,7 @@ from service.reports.wording import (
     missing_by_reason,
     missing_sentences,
     neuron_sentences,
+    reading_sentences,
     untestable_sentence,
     watch_sentences,
 )
@@ -76,6 +77,7 @@ def report_dissection(
         *finding_sentences(provenance.manifest, evidence),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
+        *reading_sentences(provenance.manifest),
         *input_warnings(provenance.manifest),
     )
 

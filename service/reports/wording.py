@@ -231,3 +231,12 @@ def dissector_sentences(manifest: JsonObject) -> Iterator[str]:
     notes = entries_of(manifest, "dissector").get("notes")
     for note in notes if isinstance(notes, list | tuple) else ():
         yield f"About the dissector: {note}"
+
+
+def reading_sentences(manifest: JsonObject) -> Iterator[str]:
+    """What was decided for the user where the manifest and the concept set were read."""
+    of_probes = entries_of(manifest, "probe_set").get("table_notes")
+    of_concepts = manifest.get("concept_notes")
+    for thing, notes in (("manifest", of_probes), ("concept set", of_concepts)):
+        for note in notes if isinstance(notes, list | tuple) else ():
+            yield f"About the {thing}: {note}"

@@ -57,7 +57,9 @@ def text_of_value(value: object, column: str, complaints: Complaints) -> str:
             "is not JSON: it holds NaN or Infinity", "Write null for what is not known.", _quoted(column)
         )
 
-    text = value.strip() if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    if not complaints.wishes.as_written:
+        text = text.strip()
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise complaints.row("holds half of a surrogate pair", "Write whole characters.", _quoted(column))
     return text

@@ -1,7 +1,8 @@
 """Tables in parquet files, a batch of rows at a time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from service.tables import table
@@ -11,6 +12,7 @@ from service.tables.table import Complaints, RawTable, Row
 _BATCH = 4_096
 _MAX_SCHEMA_BYTES = 16 << 20
 _MAX_SCHEMA_ENTRIES = 1_000_000
+_MAX_GROUPS = 20_000
 _MAX_VALUES = 100_000_000
 _MAX_PYTHON_BYTES = 64 << 20
 _OTHER_VALUE_BYTES = 32
@@ -21,31 +23,38 @@ _WRITE_AGAIN = "Write it again, or save it as .csv."
 def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     """The rows of a parquet file: what is null or NaN is absent, and columns that a writer adds as an index stay."""
     import pyarrow as pa
-    from pyarrow import parquet
 
     try:
-        source = parquet.ParquetFile(
-            file,
-            thrift_string_size_limit=_MAX_SCHEMA_BYTES,
-            thrift_container_size_limit=_MAX_SCHEMA_ENTRIES,
-            page_checksum_verification=True,
-        )
+        source = _opened(file)
         _check_size(source.metadata, complaints)
-        # What a file holds as a dictionary stays one: a short file can stand for many copies of a long text.
-        leaves = (source.schema.column(index) for index in range(len(source.schema)))
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        source = parquet.ParquetFile(file, read_dictionary=texts, page_checksum_verification=True)
+        groups = _Groups.of(file, source)
         names = source.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError, NotImplementedError):
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
     header = [name.strip() for name in names]
     complaints.check_names(header)
-    return RawTable(tuple(header), _rows(source, header, complaints))
+    return RawTable(tuple(header), _rows(groups, header, complaints))
+
+
+def _opened(file: BinaryIO, dictionaries: Sequence[str] = ()) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(
+        file,
+        read_dictionary=list(dictionaries),
+        thrift_string_size_limit=_MAX_SCHEMA_BYTES,
+        thrift_container_size_limit=_MAX_SCHEMA_ENTRIES,
+        page_checksum_verification=True,
+    )
 
 
 def _check_size(metadata: Any, complaints: Complaints) -> None:
-    """Row groups are read whole, and say how many bytes they become."""
+    """Raise where the file says that it becomes too large."""
+    if metadata.num_row_groups > _MAX_GROUPS:
+        what = f"has {metadata.num_row_groups:,} row groups; {_MAX_GROUPS:,} are the limit"
+        raise complaints.table(what, _WRITE_AGAIN)
+
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     sizes = [group.total_byte_size for group in groups]
     values = [group.column(index).num_values for group in groups for index in range(group.num_columns)]
@@ -57,16 +66,48 @@ def _check_size(metadata: Any, complaints: Complaints) -> None:
         )
 
 
-def _rows(source: Any, header: list[str], complaints: Complaints) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """The file twice: a short file can stand for many copies of a long text, by its dictionary of texts."""
+
+    count: int
+
+    with_dictionaries: Any
+    """Leaves all dictionaries as they are, so that it shows how long their texts are."""
+
+    plain: Any
+    """Leaves only those in lists: others would grow from batch to batch where texts are no dictionary."""
+
+    @classmethod
+    def of(cls, file: BinaryIO, source: Any) -> "_Groups":
+        leaves = [source.schema.column(index) for index in range(len(source.schema))]
+        texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        in_lists = [leaf.path for leaf in texts if leaf.max_repetition_level]
+        return cls(
+            source.metadata.num_row_groups, _opened(file, [leaf.path for leaf in texts]), _opened(file, in_lists)
+        )
+
+    def batches(self, complaints: Complaints) -> Iterator[Any]:
+        """Batches of rows, short ones where rows may be long."""
+        for group in range(self.count):
+            first = next(self.with_dictionaries.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
+            if first is None:
+                continue
+
+            size = _rows_at_once(first, complaints)
+            for batch in self.plain.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
+                step = _rows_at_once(batch, complaints)
+                yield from (batch.slice(start, step) for start in range(0, batch.num_rows, step))
+
+
+def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
     import pyarrow as pa
 
     try:
-        for batch in source.iter_batches(batch_size=_BATCH, use_threads=False):
-            step = _rows_at_once(batch, complaints)
-            for start in range(0, batch.num_rows, step):
-                columns = [column.to_pylist() for column in batch.slice(start, step).columns]
-                for values in zip(*columns, strict=True):
-                    yield _row(header, values, complaints)
+        for batch in groups.batches(complaints):
+            columns = [column.to_pylist() for column in batch.columns]
+            for values in zip(*columns, strict=True):
+                yield _row(header, values, complaints)
     except (pa.ArrowException, UnicodeDecodeError, NotImplementedError):
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 

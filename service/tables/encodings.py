@@ -28,8 +28,9 @@ def encoding_of(file: BinaryIO, complaints: Complaints) -> tuple[str, tuple[str,
     A byte order mark decides; without one it is UTF-8, else Windows-1252, which reads Latin-1 too. A file that is
     neither, or that mixes both, is an error.
     """
-    if os.fstat(file.fileno()).st_size > table.MAX_BYTES:
+    if file.seek(0, os.SEEK_END) > table.MAX_BYTES:
         raise complaints.file_too_large()
+    file.seek(0)
 
     try:
         start = file.read(4)

@@ -1,5 +1,6 @@
 """Opening a table, whichever of the formats it has."""
 
+import io
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from service.tables import table, workbook
 from service.tables.columnar import parquet_table
 from service.tables.objects import json_table, jsonl_table
 from service.tables.separated import separated_table
-from service.tables.table import Complaints, RawTable, Row, Table
+from service.tables.table import Complaints, RawTable, Row, Table, Wishes
 from service.tables.workbook import workbook_table
 
 
@@ -23,6 +24,8 @@ def read_table(
     error: type[InvalidInput],
     noun: str | None = None,
     known: Collection[str] = (),
+    as_written: bool = False,
+    most: int | None = None,
 ) -> Table:
     """Open a .csv, .tsv, .txt, .json, .jsonl, .parquet or .xlsx file; its rows are read as they are asked for.
 
@@ -30,33 +33,59 @@ def read_table(
     field, noun: what errors name and call the table, as `findings_map` and `findings map`; error: their class.
     known: names of columns that the caller looks for. Where they stand in the first row and not in the header, rows
     above the header are told of; and they decide where a header can be read in two ways.
+    as_written: cells keep the blanks around their texts. most: how many bytes the file may have.
     Raises `error`, naming the row where there is one: also for anything but a regular file below the roots, and for
     more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), 1,000 columns, or 1,048,576 characters in a row. Raises
     FileOutOfReach where the disk or the machine fails.
     """
-    complaints = Complaints(field, noun or field.replace("_", " "), error)
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        raise complaints.table(f"cannot be a '{path.suffix}' file", f"Use {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    wishes = Wishes(frozenset(known), as_written)
+    complaints = Complaints(field, noun or field.replace("_", " "), error, wishes)
+    ending = path.suffix.lower()
+    read = _reader_of(ending, complaints)
+    if ending == ".xlsx":
+        most = min(most or workbook.MAX_BYTES, workbook.MAX_BYTES)
 
     with ExitStack() as stack, complaints.about_the_file():
-        most = workbook.MAX_BYTES if read is _READERS[".xlsx"] else None
         file = stack.enter_context(roots.open(path, most=most))
-        raw = read(file, complaints, known)
-        open_file = stack.pop_all()
-    return Table(raw.header, _numbered(raw, complaints, known, open_file), raw.notes, open_file)
+        return _table(read(file, complaints), complaints, stack.pop_all())
 
 
-def _numbered(
-    raw: RawTable, complaints: Complaints, known: Collection[str], open_file: ExitStack
-) -> Iterator[tuple[int, Row]]:
+def table_of(
+    content: bytes,
+    ending: str,
+    *,
+    field: str,
+    error: type[InvalidInput],
+    noun: str,
+    known: Collection[str] = (),
+    as_written: bool = False,
+) -> Table:
+    """The table that a file of that content and ending would hold. Raises what `read_table` raises."""
+    complaints = Complaints(field, noun, error, Wishes(frozenset(known), as_written))
+    read = _reader_of(ending, complaints)
+    with complaints.about_the_file():
+        return _table(read(io.BytesIO(content), complaints), complaints, ExitStack())
+
+
+def _reader_of(ending: str, complaints: Complaints) -> Callable[[BinaryIO, Complaints], RawTable]:
+    read = _READERS.get(ending)
+    if read is None:
+        raise complaints.table(f"cannot be a '{ending}' file", f"Use {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    return read
+
+
+def _table(raw: RawTable, complaints: Complaints, open_file: ExitStack) -> Table:
+    return Table(raw.header, _numbered(raw, complaints, open_file), raw.notes, open_file)
+
+
+def _numbered(raw: RawTable, complaints: Complaints, open_file: ExitStack) -> Iterator[tuple[int, Row]]:
     with open_file, complaints.about_the_file():
         for row in raw.rows:
-            if not any(row.values()):
+            if not any(map(str.strip, row.values())):
                 continue
 
             if complaints.rows_before == 0:
-                _check_first_row(raw.header, row, known, complaints)
+                _check_first_row(raw.header, row, complaints)
             _check_row(raw.header, row, complaints)
             complaints.rows_before += 1
             yield complaints.rows_before, row
@@ -73,7 +102,8 @@ def _check_row(header: tuple[str, ...], row: Row, complaints: Complaints) -> Non
         raise complaints.row("repeats the header", "Keep one header, at the top of the table.")
 
 
-def _check_first_row(header: tuple[str, ...], row: Row, known: Collection[str], complaints: Complaints) -> None:
+def _check_first_row(header: tuple[str, ...], row: Row, complaints: Complaints) -> None:
+    known = complaints.wishes.known
     stands_below = any(value in known for value in row.values())
     if stands_below and not any(name in known for name in header):
         raise complaints.row(
@@ -82,19 +112,13 @@ def _check_first_row(header: tuple[str, ...], row: Row, known: Collection[str], 
         )
 
 
-def _without_known(
-    read: Callable[[BinaryIO, Complaints], RawTable],
-) -> Callable[[BinaryIO, Complaints, Collection[str]], RawTable]:
-    return lambda file, complaints, _: read(file, complaints)
-
-
-_READERS: dict[str, Callable[[BinaryIO, Complaints, Collection[str]], RawTable]] = {
+_READERS: dict[str, Callable[[BinaryIO, Complaints], RawTable]] = {
     ".csv": separated_table(","),
     ".tsv": separated_table("\t"),
     ".txt": separated_table(","),
-    ".json": _without_known(json_table),
-    ".jsonl": _without_known(jsonl_table),
-    ".parquet": _without_known(parquet_table),
-    ".xlsx": _without_known(workbook_table),
+    ".json": json_table,
+    ".jsonl": jsonl_table,
+    ".parquet": parquet_table,
+    ".xlsx": workbook_table,
 }
 ENDINGS = tuple(_READERS)

@@ -1,7 +1,7 @@
 """Tables whose cells are separated by a character: .csv, .tsv and .txt."""
 
 import csv
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from service.tables.encodings import encoding_of, text_of
@@ -12,12 +12,12 @@ from service.tables.table import Complaints, RawTable, Row
 Cells = list[str]
 
 
-def separated_table(usual: str) -> Callable[[BinaryIO, Complaints, Collection[str]], RawTable]:
+def separated_table(usual: str) -> Callable[[BinaryIO, Complaints], RawTable]:
     """The reader of tables that are usually separated by that character."""
 
-    def read(file: BinaryIO, complaints: Complaints, known: Collection[str]) -> RawTable:
+    def read(file: BinaryIO, complaints: Complaints) -> RawTable:
         encoding, encoding_notes = encoding_of(file, complaints)
-        separator = separator_of(file, encoding, usual, known, complaints)
+        separator = separator_of(file, encoding, usual, complaints)
         lines = Lines(text_of(file, encoding, complaints), complaints)
         if separator.is_declared:
             next(lines)
@@ -42,7 +42,7 @@ def without_nameless_end(names: list[str]) -> list[str]:
 
 def _cells(lines: Lines, separator: str, complaints: Complaints) -> Iterator[Cells]:
     """The cells of the header and of every row, without lines that hold nothing."""
-    table = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    table = csv.reader(lines, delimiter=separator, skipinitialspace=not complaints.wishes.as_written, strict=True)
     try:
         for cells in table:
             if cells and any(map(str.strip, cells)):
@@ -54,12 +54,17 @@ def _cells(lines: Lines, separator: str, complaints: Complaints) -> Iterator[Cel
 
 
 def _rows(table: Iterator[Cells], header: Cells, width: int, separator: str, complaints: Complaints) -> Iterator[Row]:
+    text_of_cell = _as_it_is if complaints.wishes.as_written else str.strip
     for cells in table:
         if len(cells) != width:
             raise _wrong_number(cells, width, separator, complaints)
         if any(cell.strip() for cell in cells[len(header) :]):
             raise complaints.header("has a column without a name", "Name each column once.", "")
-        yield dict(zip(header, map(str.strip, cells), strict=False))
+        yield dict(zip(header, map(text_of_cell, cells), strict=False))
+
+
+def _as_it_is(cell: str) -> str:
+    return cell
 
 
 def _wrong_number(cells: Cells, width: int, separator: str, complaints: Complaints) -> Exception:

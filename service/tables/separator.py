@@ -23,9 +23,7 @@ class Separator(NamedTuple):
     notes: tuple[str, ...]
 
 
-def separator_of(
-    file: BinaryIO, encoding: str, usual: str, known: Collection[str], complaints: Complaints
-) -> Separator:
+def separator_of(file: BinaryIO, encoding: str, usual: str, complaints: Complaints) -> Separator:
     """What separates the cells. The file is read and then stands at its start.
 
     One by which the first rows have as many cells as the header; of several, one by which the header has a column that
@@ -41,7 +39,7 @@ def separator_of(
         rows = parsed(sample, character)[:_SAMPLE_ROWS]
         if rows and len(rows[0]) > 1:
             candidates[character] = rows
-    character = _best(candidates, usual, known, complaints)
+    character = _best(candidates, usual, complaints)
     return Separator(character, False, _note(character, usual))
 
 
@@ -71,13 +69,13 @@ def _sample(file: BinaryIO, encoding: str) -> str:
     return "".join(lines[:-1]) if len(lines) > 1 else text
 
 
-def _best(candidates: dict[str, list[list[str]]], usual: str, known: Collection[str], complaints: Complaints) -> str:
+def _best(candidates: dict[str, list[list[str]]], usual: str, complaints: Complaints) -> str:
     if not candidates:
         return usual
 
     agreeing = [character for character, rows in candidates.items() if _agree(rows)]
     among = agreeing or list(candidates)
-    naming = [character for character in among if _names_any(candidates[character][0], known)]
+    naming = [character for character in among if _names_any(candidates[character][0], complaints.wishes.known)]
 
     for preferred in (naming, agreeing):
         if usual in preferred:

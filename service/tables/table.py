@@ -50,6 +50,17 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a caller wants of a table."""
+
+    known: frozenset[str] = frozenset()
+    """Names of columns that the caller looks for."""
+
+    as_written: bool = False
+    """Cells keep the blanks around their texts."""
+
+
+@dataclass(frozen=True, slots=True)
 class RawTable:
     """What the reader of one format gives: rows in their order, empty ones too."""
 
@@ -65,6 +76,8 @@ class Complaints:
     field: str
     noun: str
     error: type[InvalidInput]
+
+    wishes: Wishes = Wishes()
 
     rows_before: int = 0
     """How many rows that are not empty stand before the one that is being read."""

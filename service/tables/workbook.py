@@ -110,7 +110,7 @@ def workbook_table(file: BinaryIO, complaints: Complaints) -> RawTable:
 
     rows = sheet.rows()
     _, first = next(rows)
-    names = [text_of_value(value, "", complaints) if value is not None else "" for value in first]
+    names = [text_of_value(value, "", complaints).strip() if value is not None else "" for value in first]
     header = without_nameless_end(names)
     complaints.check_names(header)
     return RawTable(tuple(header), _rows(rows, header, complaints), _notes(sheet, sheets))
@@ -130,7 +130,7 @@ def _rows(rows: Iterator[tuple[int, list[object]]], header: list[str], complaint
     for number, values in rows:
         beyond = next((at for at in range(len(header), len(values)) if values[at] is not None), None)
         if beyond is not None:
-            cell = _coordinate(number, beyond)
+            cell = coordinate(number, beyond)
             raise complaints.header(
                 f"has a column without a name, and cell {cell} stands in it",
                 "Name each column once, in one header row at the top of the sheet.",
@@ -140,13 +140,14 @@ def _rows(rows: Iterator[tuple[int, list[object]]], header: list[str], complaint
         row = dict.fromkeys(header, "")
         for at, value in enumerate(values[: len(header)]):
             if value is not None:
-                row[header[at]] = text_of_value(value, f"cell {_coordinate(number, at)}", complaints)
+                row[header[at]] = text_of_value(value, f"cell {coordinate(number, at)}", complaints)
         if sum(map(len, row.values())) > limits.MAX_ROW_CHARACTERS:
             raise complaints.row_too_long()
         yield row
 
 
-def _coordinate(row: int, column: int) -> str:
+def coordinate(row: int, column: int) -> str:
+    """A cell as spreadsheets name it: its row is counted from 1, its column from 0."""
     from openpyxl.utils import get_column_letter
 
     return f"{get_column_letter(column + 1)}{row}"

@@ -22,7 +22,7 @@ from service.domain.probes import Frames, PatchGrid, ProbeSet
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.domain.specs import ConceptSpec, concept_set_spec, probe_set_spec
+from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, probe_set_spec
 from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
@@ -148,10 +148,16 @@ def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet,
     return registered
 
 
-def register_concept_set(session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED) -> Registered:
-    """Register a parsed concept set."""
+def register_concept_set(
+    session: Session, concept_set: ConceptSet, terms: Terms = NOTHING_STATED, categories: CategoriesSpec | None = None
+) -> Registered:
+    """Register a parsed concept set. categories: how the table that its categories are from fits it."""
     check_name(concept_set.name)
-    spec = {"concepts": [asdict(concept) for concept in concept_set.concepts]}
+    spec: StoredJson = {"concepts": [concept.as_dict() for concept in concept_set.concepts]}
+    if concept_set.notes:
+        spec["notes"] = list(concept_set.notes)
+    if categories is not None:
+        spec["categories"] = categories
     name, digest = concept_set.name, concept_set.digest
     return queries.add_resource(session, ResourceKind.CONCEPT_SET, name, digest, spec, terms=terms)
 
@@ -205,7 +211,7 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
 def concept_set_of(resource: Resource) -> ConceptSet:
     """The concept set that a registered resource holds."""
     concepts = tuple(map(_concept, concept_set_spec(resource)["concepts"]))
-    return ConceptSet(resource.name, concepts)
+    return ConceptSet(resource.name, concepts, tuple(concept_set_spec(resource).get("notes", ())))
 
 
 def probe_set_of(session: Session, resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
@@ -296,6 +302,8 @@ def _concept(spec: ConceptSpec) -> Concept:
         mammographic=spec["mammographic"],
         synonyms=tuple(spec["synonyms"]),
         watched=spec["watched"],
+        codes=tuple(sorted(spec.get("codes", {}).items())),
+        names=tuple(sorted(spec.get("names", {}).items())),
     )
 
 

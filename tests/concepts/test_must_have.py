@@ -35,7 +35,7 @@ def test_a_list_of_one_s_own(tmp_path: Path) -> None:
     own.write_text("text,category\nspiculated mass,mass\nskin thickening,skin\n")
     assert read_must_have(own) == ("spiculated mass", "skin thickening")
     own.write_text("text,category\nspiculated mass,mass\nspiculated mass,skin\n")
-    with pytest.raises(InvalidConceptSet, match="Line 3 repeats 'spiculated mass' of line 2"):
+    with pytest.raises(InvalidConceptSet, match="Row 2 repeats 'spiculated mass' of row 1"):
         read_must_have(own)
     with pytest.raises(InvalidConceptSet, match="cannot be opened"):
         read_must_have(tmp_path / "missing.txt")

@@ -1,0 +1,164 @@
+"""Register concept sets, say what is weak about them, and compare them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from sqlalchemy.orm import Session
+
+from service.concepts.categories import categorised
+from service.concepts.diff import ConceptSetDiff, diff
+from service.concepts.lint import WEAKNESSES, Remark, lint, of_cut_texts, of_near_embeddings, of_several_places
+from service.concepts.near_texts import near_pairs
+from service.concepts.parse import concept_set_from_entries, read_concept_set
+from service.concepts.places import Entry
+from service.db.jobs import texts_cut_by
+from service.db.text_embeddings import find_texts_of_any_device
+from service.domain.concepts import ConceptSet
+from service.domain.prompts import texts_digest
+from service.domain.purposes import Terms
+from service.domain.resources import Resource, ResourceKind, check_name
+from service.domain.specs import CategoriesSpec, concept_set_spec, dissector_place
+from service.errors import InvalidInput
+from service.files import DataRoots
+from service.usecases.files import locate
+from service.usecases.resources import NOTHING_STATED, Registered, concept_set_of, find_resource, register_concept_set
+
+MOST_COMPARED = 5_000
+"""Concepts of which all pairs of embeddings are looked at while a caller waits."""
+
+_REMEMBERED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is weak about a concept set, as far as its texts, its table of categories and a dissector tell."""
+
+    remarks: tuple[Remark, ...]
+
+    dissector_note: str | None = None
+    """What is not known of the dissector that was named, or how its answer was found."""
+
+
+def register_concepts(
+    session: Session,
+    roots: DataRoots,
+    *,
+    name: str,
+    concepts: Sequence[Entry] | None,
+    path: str | None,
+    categories: str | None,
+    control: Sequence[str] = (),
+    terms: Terms = NOTHING_STATED,
+) -> Registered:
+    """Register a concept set that the request lists, or that lies in a file, with categories of a file where there are.
+
+    Raises InvalidConceptSet naming the place; InvalidInput where not just one of concepts and path is given, where
+    control is given without categories, or where a file cannot be found; FileOutOfReach.
+    """
+    check_name(name)
+    concept_set = _given(concepts, path, name, roots)
+    if categories is None:
+        if control:
+            raise InvalidInput(
+                "Broad categories are named as everyday ones, but no table has them.",
+                field="control",
+                value=list(control),
+                remedy="Name a table of categories, or give each concept `mammographic` and leave control out.",
+            )
+        return register_concept_set(session, concept_set, terms)
+
+    table = locate(categories, roots, field="categories")
+    concept_set, fit = categorised(concept_set, table, roots, control=control)
+    return register_concept_set(session, concept_set, terms, fit)
+
+
+def review(session: Session, resource: Resource, dissector: str | None) -> Review:
+    """The remarks on a registered concept set.
+
+    dissector: the name of one whose reading of the texts counts, too. Raises NotFound for one that there is not.
+    """
+    concept_set = concept_set_of(resource)
+    remarks = list(_RECENT.of(resource.digest, concept_set))
+    remarks += _of_table(concept_set_spec(resource).get("categories"))
+    if dissector is None:
+        return Review(_by_weakness(remarks))
+
+    reader = find_resource(session, ResourceKind.DISSECTOR, dissector, field="dissector")
+    by_reader, note = _of_dissector(session, resource, concept_set, reader)
+    return Review(_by_weakness((*remarks, *by_reader)), note)
+
+
+def compare_concept_sets(session: Session, before: str, after: str) -> tuple[Resource, Resource, ConceptSetDiff]:
+    """What happened from one registered concept set to another. Raises NotFound."""
+    earlier = find_resource(session, ResourceKind.CONCEPT_SET, before, field="name")
+    later = find_resource(session, ResourceKind.CONCEPT_SET, after, field="to")
+    return earlier, later, diff(concept_set_of(earlier), concept_set_of(later))
+
+
+def _given(concepts: Sequence[Entry] | None, path: str | None, name: str, roots: DataRoots) -> ConceptSet:
+    if (concepts is None) == (path is None):
+        raise InvalidInput(
+            "A concept set is either listed in the request or named as a file.",
+            field="concepts",
+            remedy="Give concepts or path, and not both.",
+        )
+    if path is None:
+        return concept_set_from_entries(name, concepts or ())
+    return read_concept_set(locate(path, roots, field="path"), name, roots)
+
+
+def _of_table(fit: CategoriesSpec | None) -> Iterable[Remark]:
+    if fit is None:
+        return ()
+    return of_several_places((entry["text"], entry["places"]) for entry in fit["several"])
+
+
+def _of_dissector(
+    session: Session, resource: Resource, concept_set: ConceptSet, dissector: Resource
+) -> tuple[list[Remark], str]:
+    prompts = dissector_place(dissector).get("prompts")
+    texts = texts_digest(concept_set.digest, prompts)
+    content = dissector_place(dissector).get("content") or dissector.digest
+    embeddings = find_texts_of_any_device(session, content, texts)
+    cut = texts_cut_by(session, dissector.id, resource.id, texts)
+    if embeddings is None or cut is None:
+        return [], (
+            f"{dissector.reference} has not read {resource.reference} yet: a job of both does that, "
+            "and `mammodissect concepts lint --dissector` does it at once."
+        )
+
+    remarks = list(of_cut_texts((entry["text"], entry["tokens"], entry["read"]) for entry in cut))
+    note = f"The texts are those that {dissector.reference} read in a job."
+    if len(embeddings) > MOST_COMPARED:
+        return remarks, f"{note} Embeddings of more than {MOST_COMPARED:,} concepts are not compared here."
+    return [*remarks, *of_near_embeddings(near_pairs(concept_set.texts, embeddings))], note
+
+
+def _by_weakness(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    return tuple(sorted(remarks, key=lambda remark: WEAKNESSES.index(remark.weakness)))
+
+
+class _Recent:
+    """The remarks on the concept sets that were asked for last: a set never changes, and a large one takes a second."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._remarks: OrderedDict[str, tuple[Remark, ...]] = OrderedDict()
+
+    def of(self, digest: str, concept_set: ConceptSet) -> tuple[Remark, ...]:
+        with self._lock:
+            if digest in self._remarks:
+                self._remarks.move_to_end(digest)
+                return self._remarks[digest]
+
+        remarks = lint(concept_set)
+        with self._lock:
+            self._remarks[digest] = remarks
+            while len(self._remarks) > _REMEMBERED:
+                self._remarks.popitem(last=False)
+        return remarks
+
+
+_RECENT = _Recent()
