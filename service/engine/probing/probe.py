@@ -1,7 +1,7 @@
 """The probing pass: images once through target and dissector, reduced to what scoring needs."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -14,11 +14,16 @@ from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
-from service.engine.probing.hooks import PooledForward, pooled_layers
+from service.engine.networks.recorded.matching import Match
+from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import choose_layers
+from service.engine.probing.recorded import ImagesWithRow, match_items, row_lookup
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
 from service.ports import ProbeImages
+
+Forward = Callable[[Sequence[int], Tensor], Mapping[str, Tensor]]
+"""From a batch, the places of its items and its images for the target, to each layer's activations, [B, U]."""
 
 
 @dataclass(slots=True)
@@ -126,6 +131,8 @@ class ProbingPass:
         left behind, however it ends.
         Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them
         all, or agreement with findings wants them and there is room).
+        Where the target is a table, rows are looked up in place of its forward pass; images without a row are taken as
+        unreadable, and where they may not be skipped, InvalidActivations names them before any image is decoded.
         Raises what image_batches, pooled_layers and progress raise, InvalidActivations for a NaN or infinite number,
         InvalidInput when the method needs more activations of the whole probe set at once than there is room for, and
         ValueError for a target that is not in eval mode.
@@ -134,12 +141,13 @@ class ProbingPass:
             raise ValueError("the target must be in eval mode")
 
         probing = Probing()
-        pooling = self.options.method.pooling
+        recorded = self.target.recorded
+        match = None if recorded is None else match_items(recorded, self.images.items, self.on_unreadable)
 
         with (
             torch.inference_mode(),
-            pooled_layers(self.target, self.layers, pooling) as forward,
-            closing(self._batches(span)) as batches,
+            self._forward(match) as forward,
+            closing(self._batches(span, match)) as batches,
         ):
             for batch in batches:
                 probing.skipped += [index - span.start for index in batch.skipped]
@@ -150,23 +158,36 @@ class ProbingPass:
 
         return probing
 
-    def _batches(self, span: range) -> Generator[ImageBatch, None, None]:
+    @contextmanager
+    def _forward(self, match: Match | None) -> Iterator[Forward]:
+        """match: of a target that is a table."""
+        recorded = self.target.recorded
+        if recorded is None or match is None:
+            with pooled_layers(self.target, self.layers, self.options.method.pooling) as forward:
+                yield lambda _places, images: forward(images)
+        else:
+            look_up = row_lookup(self.target, recorded, match, self.layers, self.device)
+            yield lambda places, _images: look_up(places)
+
+    def _batches(self, span: range, match: Match | None) -> Generator[ImageBatch, None, None]:
+        """match: of a target that is a table; it needs no images of its own."""
+        seen = self.dissector.preprocessing
         return image_batches(
-            self.images,
-            self.target.preprocessing,
-            self.dissector.preprocessing,
+            self.images if match is None else ImagesWithRow(self.images, match),
+            self.target.preprocessing if match is None else seen,
+            seen,
             span=span,
             batch_size=self.batch_size,
             on_unreadable=self.on_unreadable,
         )
 
-    def _show(self, batch: ImageBatch, forward: PooledForward, probing: Probing) -> None:
+    def _show(self, batch: ImageBatch, forward: Forward, probing: Probing) -> None:
         """Add what both networks make of a batch."""
         shown = [self.images.items[index] for index in batch.indices]
         for_target = batch.target.to(self.device)
         for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(self.device)
 
-        outputs = forward(for_target)
+        outputs = forward(batch.indices, for_target)
         if not probing.layers:
             probing.layers = _empty_records(outputs, self.images.items, self.options)
         for layer, activations in outputs.items():

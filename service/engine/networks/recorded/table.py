@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -49,6 +50,11 @@ class RecordedTable:
         return values[:, torch.tensor(columns)]
 
 
+def plain_path(path: str) -> str:
+    """A path as this machine would write it, whichever machine wrote it."""
+    return str(PurePosixPath(path.replace("\\", "/")))
+
+
 def check_size(rows: int, units: int) -> None:
     """Raise WrongTable for more numbers than are taken into memory."""
     if rows > MOST_ROWS:
@@ -82,8 +88,9 @@ def check_names(column: str, values: Sequence[str]) -> None:
 def check_unlike(names: Names, values: Tensor, units: Sequence[str]) -> None:
     """Raise WrongTable where two rows name the same image, saying whether they contradict each other."""
     first_row: dict[str, int] = {}
+    is_path = names.column.kind == "image"
     for row, name in enumerate(names.values):
-        earlier = first_row.setdefault(name, row)
+        earlier = first_row.setdefault(plain_path(name) if is_path else name, row)
         if earlier != row:
             raise _named_twice(names.column.name, earlier, row, values, units)
 

@@ -64,3 +64,13 @@ def _is_text(value: str) -> bool:
     except ValueError:
         return bool(value)
     return "_" in value
+
+
+def read_rows(file: BinaryIO, ending: str) -> RecordedTable:
+    """The table of an open file of text. Raises WrongTable, InvalidCheckpoint."""
+    raise NotImplementedError
+
+
+def read_names(file: BinaryIO, ending: str) -> tuple[Kind, tuple[str, ...]]:
+    """The names of rows in a file beside an array, and whether they are paths or ids. Raises WrongTable."""
+    raise NotImplementedError
