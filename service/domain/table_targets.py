@@ -95,7 +95,7 @@ def check_not_shuffled(seed: int | None) -> None:
         "The target is a table: it has no weights that could be shuffled.",
         field="shuffled",
         value=seed,
-        remedy="Leave `shuffled` out; or shuffle the network's weights where the table is made, and register that table.",
+        remedy="Leave `shuffled` out; or make another table with the network's weights shuffled.",
     )
 
 

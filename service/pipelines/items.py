@@ -117,6 +117,7 @@ class DissectionRunner:
             self._device,
             images=images_digest,
             layers=probing_pass.layers,
+            rows=probing_pass.digest_of_rows(plan.shards[position]),
         )
         artifact = self._shard(plan, position, key, report_progress, lambda: items)
         shard = StoredShard(artifact.path)

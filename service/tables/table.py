@@ -65,6 +65,10 @@ class Complaints:
     field: str
     noun: str
     error: type[InvalidInput]
+    most_columns: int = MAX_COLUMNS
+
+    nameless_first: str | None = None
+    """What a first column without a name is called; None where every column needs a name."""
 
     rows_before: int = 0
     """How many rows that are not empty stand before the one that is being read."""
@@ -107,10 +111,16 @@ class Complaints:
         """The error about a file of more than MAX_BYTES."""
         return self.table(f"is larger than {MAX_BYTES >> 20:,} MiB", "Split it, and use one part at a time.")
 
+    def named(self, names: list[str]) -> list[str]:
+        """The columns' names, with one for the first where it needs none."""
+        if len(names) > 1 and not names[0] and self.nameless_first is not None:
+            return [self.nameless_first, *names[1:]]
+        return names
+
     def check_names(self, names: Sequence[str]) -> None:
         """Raise the error about columns that are too many, have no name, or share one."""
-        if len(names) > MAX_COLUMNS:
-            raise self.header(f"has {len(names):,} columns", f"Keep to {MAX_COLUMNS:,} columns.", len(names))
+        if len(names) > self.most_columns:
+            raise self.header(f"has {len(names):,} columns", f"Keep to {self.most_columns:,} columns.", len(names))
 
         for name, times in Counter(names).items():
             if not name:

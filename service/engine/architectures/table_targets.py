@@ -1,7 +1,5 @@
 """Targets that are tables: see `service.engine.networks.recorded`."""
 
-import torch
-
 from service.domain.models import TargetSpec
 from service.domain.preprocessing import Preprocessing
 from service.domain.table_targets import check_no_network_fields, check_not_shuffled

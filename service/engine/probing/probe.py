@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from service.domain.digests import digest_of
 from service.domain.jobs import BATCH_SIZE, DissectionOptions
 from service.domain.layers import is_selector
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
+from service.engine.networks.recorded.matching import Match
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
-from service.engine.networks.recorded.matching import Match
 from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import choose_layers
 from service.engine.probing.recorded import ImagesWithRow, match_items, row_lookup
@@ -123,6 +124,17 @@ class ProbingPass:
         if not any(map(is_selector, self.options.layers)):
             return self.options.layers
         return self.target.chosen_layers or choose_layers(self.target, self.options.layers)
+
+    def digest_of_rows(self, span: range) -> str | None:
+        """Of the rows that the span's items have in the target's table; None where the target is none.
+
+        Raises what `match_items` raises.
+        """
+        recorded = self.target.recorded
+        if recorded is None:
+            return None
+        match = match_items(recorded, self.images.items, self.on_unreadable)
+        return digest_of(match.rows[span.start : span.stop].tolist())
 
     def run(self, span: range, progress: Callable[[int], None]) -> Probing:
         """Show the probe items in `span` to both networks; the outcome does not say where in the probe set they lie.

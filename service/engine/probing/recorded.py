@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.domain.layers import unknown_layer
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Target
@@ -16,7 +17,6 @@ from service.engine.networks.recorded.table import RecordedTable
 from service.engine.probing.batches import OnUnreadable
 from service.engine.probing.layers import find_layers
 from service.errors import UnreadableImage
-from service.domain.layers import unknown_layer
 from service.ports import ProbeImages
 
 RowLookup = Callable[[Sequence[int]], Mapping[str, Tensor]]

@@ -45,9 +45,7 @@ class Collector:
 
         values = torch.from_numpy(np.concatenate(self._pieces))
         self._pieces.clear()
-        names = [
-            Names(column, tuple(values)) for column, values in zip(self._columns.names, self._names, strict=True)
-        ]
+        names = [Names(column, tuple(values)) for column, values in zip(self._columns.names, self._names, strict=True)]
         check_names(names[0].column.name, names[0].values)
         check_unlike(names[0], values, self._columns.units)
 

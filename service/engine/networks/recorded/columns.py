@@ -15,10 +15,10 @@ Kind = Literal["image", "image_id"]
 MOST_COLUMNS = 65_536
 _MOST_LAYER_CHARACTERS = 200
 
-_PATHS = frozenset(
+PATHS = frozenset(
     {"image", "path", "file", "filename", "file_name", "file_path", "filepath", "image_file", "image_path"}
 )
-_IDS = frozenset({"image_id", "imageid", "id", "ids", "name"})
+IDS = frozenset({"image_id", "imageid", "id", "ids", "name"})
 _INDEX = frozenset({"", "index", "unnamed: 0", "__index_level_0__"})
 """What pandas calls the index of a table that it writes."""
 
@@ -50,9 +50,9 @@ class Columns:
 def kind_of(name: str) -> Kind | None:
     """What a column of that name says of the image; None where the name does not say it."""
     folded = name.strip().lower()
-    if folded in _PATHS:
+    if folded in PATHS:
         return "image"
-    return "image_id" if folded in _IDS else None
+    return "image_id" if folded in IDS else None
 
 
 def sort_columns(header: Sequence[str], is_text: Callable[[str], bool]) -> Columns:

@@ -116,8 +116,8 @@ def _names_beside(path: Path, roots: DataRoots) -> tuple[Names, str]:
         expected = " or ".join(place.name for place in beside) or "a file beside it"
         raise WrongTable(
             f"The table is an array without texts, and {which}.",
-            f"Put {expected} there, with the path, file name or id of one image a line, in the order of the rows; or save "
-            "both in one file: np.savez('table.npz', image=np.array(paths, dtype=str), layer=activations).",
+            f"Put {expected} there, with the path, file name or id of one image a line, in the order of the rows; "
+            "or save both in one file: np.savez('table.npz', image=np.array(paths, dtype=str), layer=activations).",
         )
 
     [place] = there
