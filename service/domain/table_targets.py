@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from service.domain.preprocessing import Preprocessing
 from service.errors import InvalidInput
 
 TABLE = "table"
@@ -135,6 +136,9 @@ def _listed(names: Sequence[str]) -> str:
     more = ", ..." if len(names) > 50 else ""
     return ", ".join(names[:50]) + more
 
+
+AS_IT_IS = Preprocessing(height=1, width=1, mean=(0.0,), std=(1.0,), resize="none")
+"""Nothing is shown to a table. Pictures show its images whole."""
 
 LIMITS = (
     "The target is a table: its values were computed elsewhere, and no network was run. So no regions of images can be "

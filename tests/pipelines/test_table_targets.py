@@ -15,6 +15,7 @@ from api.app import create_app
 from service.config import Settings
 from service.db.session import Sessions
 from service.pipelines.items import DissectionRunner
+from service.usecases.audit_verdicts import judge_ended_audits
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import IMAGES
 from tests.usecases.factories import RecordingQueue
@@ -147,6 +148,34 @@ def test_a_table_without_some_images_fails_the_job_or_skips_them(
     assert manifest["target"]["table"]["use"]["images_without_row"] == 3
 
 
+def test_tables_are_compared_and_audited(
+    client: TestClient, folder: Path, work: Callable[[], None], sessions: Sessions
+) -> None:
+    register(client, write_table(folder / "vendor.csv"))
+    first = ask(client)
+    shuffled = folder / "other.csv"
+    shuffled.write_text(write_table(shuffled).read_text().replace("-0.", "0."))
+    candidate = {"checkpoint": str(shuffled), "architecture": "table"}
+    register(client, shuffled)
+    second = ask(client, target="vendor@2")
+    work()
+
+    comparison = post(client, "/comparisons", jobs=[first["id"], second["id"]])
+    assert client.get(f"/comparisons/{comparison['id']}/report").status_code == 200
+
+    post(client, "/policies", name="ward", policy={"rules": [{"rule": "category-loss", "at_most": 0.4}]})
+    post(client, "/deployments", name="east", policy="ward", baseline=first["id"])
+    same = post(client, "/audits", 202, deployment="east")
+    other = post(client, "/audits", 202, deployment="east", target=candidate)
+    work()
+    judge_ended_audits(sessions)
+    judged = [client.get(f"/audits/{audit['id']}").json() for audit in (same, other)]
+    assert [audit["status"] for audit in judged] == ["judged", "judged"]
+    reproduced = judged[0]["outcomes"][0]
+    assert (reproduced["rule"], reproduced["outcome"]) == ("reproducibility", "pass")
+    assert "no network was run" in client.get(f"/audits/{other['id']}/report").text
+
+
 def test_a_wrong_table_is_refused_when_it_is_registered(
     client: TestClient, folder: Path, work: Callable[[], None]
 ) -> None:
@@ -175,11 +204,11 @@ def test_the_names_of_an_arrays_rows_are_part_of_its_content(
 
     second = register(client, folder / "vendor.npy")
     assert (first["version"], second["version"]) == (1, 2)
-    jobs = [ask(client, target="vendor@2")]
-    ids.write_text("".join(f"{row}.png\n" for row in range(IMAGES)))
-    shutil.copy(folder / "vendor.npy", folder / "again.npy")
-    ids.rename(folder / "again.ids.txt")
-    ids.write_text("".join(f"{row}.png\n" for row in reversed(range(IMAGES))))
+    job = ask(client, target="vendor@2")
     work()
-    assert client.get(f"/jobs/{jobs[0]['id']}").json()["status"] == "succeeded"
-    assert register(client, folder / "again.npy")["version"] == 1
+    assert client.get(f"/jobs/{job['id']}").json()["status"] == "succeeded"
+
+    shutil.copy(folder / "vendor.npy", folder / "moved.npy")
+    shutil.copy(ids, folder / "moved.ids.txt")
+    moved = {"name": "vendor", "checkpoint": str(folder / "moved.npy"), "architecture": "table"}
+    assert post(client, "/models", 200, **moved)["version"] == 2

@@ -1,14 +1,10 @@
 """Targets that are tables: see `service.engine.networks.recorded`."""
 
 from service.domain.models import TargetSpec
-from service.domain.preprocessing import Preprocessing
-from service.domain.table_targets import check_no_network_fields, check_not_shuffled
+from service.domain.table_targets import AS_IT_IS, check_no_network_fields, check_not_shuffled
 from service.engine.networks.protocols import Target
 from service.engine.networks.recorded.network import TableNetwork
 from service.engine.networks.recorded.reading import read_recorded
-
-_UNSEEN = Preprocessing(height=1, width=1, mean=(0.0,), std=(1.0,), resize="none")
-"""Nothing is shown to a table. Pictures show images whole."""
 
 
 def open_table_target(spec: TargetSpec) -> Target:
@@ -24,7 +20,7 @@ def open_table_target(spec: TargetSpec) -> Target:
     return Target(
         module=TableNetwork(file.table).eval(),
         architecture=spec.architecture,
-        preprocessing=_UNSEEN,
+        preprocessing=AS_IT_IS,
         sha256=file.sha256,
         main_layers=tuple(file.table.layers),
         origin={} if file.ids_digest is None else {"ids": file.ids_digest},

@@ -144,10 +144,10 @@ def test_what_cannot_be_asked_of_a_table_is_said(folder: Path) -> None:
         target.module(torch.zeros(1, 3, 8, 8))
     with pytest.raises(UnknownLayer):
         find_layers(target, ["layer2"])
-    with pytest.raises(UnknownLayer):  # a part of a name
-        plan = plan_of(folder, table)
-        replace_layers = replace(plan, options=replace(plan.options, layers=("layer1",)))
-        run_dissection(replace_layers, no_progress)
+    plan = plan_of(folder, table)
+    part_of_a_name = replace(plan, options=replace(plan.options, layers=("layer1",)))
+    with pytest.raises(UnknownLayer):
+        run_dissection(part_of_a_name, no_progress)
 
 
 def test_rows_are_part_of_a_shards_key(folder: Path) -> None:

@@ -36,7 +36,8 @@ class Match:
     @property
     def missing(self) -> NDArray[np.int64]:
         """Places of the items without a row."""
-        return (self.rows == _NONE).nonzero()[0]
+        places: NDArray[np.int64] = np.flatnonzero(self.rows == _NONE)
+        return places
 
     def use_of(self, table: RecordedTable) -> TableUse:
         """What a manifest says of it."""

@@ -48,20 +48,21 @@ def _read(file: BinaryIO) -> RecordedTable:
         raise WrongTable("The table has two columns of one name.", "Name each column once.")
 
     columns = sort_columns(list(types), lambda name: _is_text(types[name]))
-    for unit in columns.units:
-        _check_type(unit, types[unit])
+    for name in columns.units:
+        _check_type(name, types[name])
 
     # A dictionary stays one: a short file can stand for many copies of a long text.
     names = [column.name for column in columns.names]
     source = _opened(file, [name for name in names if pa.types.is_string(types[name])])
     units = _widths(source, columns.units, types)
-    collector = Collector(_flat(columns, units))
+    flat = _flat(columns, units)
+    collector = Collector(flat)
 
-    at_once = max(1, _NUMBERS_AT_ONCE // max(1, sum(unit.width or 1 for unit in units)))
+    at_once = max(1, _NUMBERS_AT_ONCE // len(flat.units))
     wanted = [*names, *columns.units]
     for batch in source.iter_batches(batch_size=at_once, columns=wanted, use_threads=False):
         texts = [_texts(batch.column(name)) for name in names]
-        numbers = np.empty((batch.num_rows, sum(unit.width or 1 for unit in units)), np.float64)
+        numbers = np.empty((batch.num_rows, len(flat.units)), np.float64)
         start = 0
         for unit in units:
             width = unit.width or 1

@@ -112,13 +112,29 @@ WRONG = {
     "NaN": (HEAD + "x.png,1,2\ny.png,1,nan\n", "Row 2 .* has nan in the column 'b'", "row 2, column 'b'"),
     "infinite": (HEAD + "x.png,1,-inf\n", "Row 1 .* has -inf in the column 'b'", "row 1, column 'b'"),
     "beyond 32 bits": (HEAD + "x.png,1e39,1\n", r"Row 1 .* has 1e\+39 in the column 'a'", "row 1, column 'a'"),
-    "a text": (HEAD + "x.png,1,2\ny.png,high,2\n", "Row 2 .* has the text 'high' in the column 'a'", "row 2, column 'a'"),
+    "a text": (
+        HEAD + "x.png,1,2\ny.png,high,2\n",
+        "Row 2 .* has the text 'high' in the column 'a'",
+        "row 2, column 'a'",
+    ),
     "nothing": (HEAD + "x.png,,2\n", "Row 1 .* has nothing in the column 'a'", "row 1, column 'a'"),
-    "a decimal comma": ('image;a\nx.png;0,5\n', "has the text '0,5' in the column 'a'", "row 1, column 'a'"),
+    "a decimal comma": ("image;a\nx.png;0,5\n", "has the text '0,5' in the column 'a'", "row 1, column 'a'"),
     "an underscore": (HEAD + "x.png,1_000,2\n", "has the text '1_000'", "row 1, column 'a'"),
-    "an image twice": (HEAD + "x.png,1,2\ny.png,1,2\nx.png,1,2\n", "Rows 1 and 3 .* with the same numbers", "rows 1 and 3, column 'image'"),
-    "an image twice, as another path": (HEAD + "./x.png,1,2\nx.png,1,2\n", "Rows 1 and 2 .* same image", "rows 1 and 2, column 'image'"),
-    "a contradiction": (HEAD + "x.png,1,2\nx.png,1,3\n", "Rows 1 and 2 .* contradict each other in 'b'", "rows 1 and 2, column 'b'"),
+    "an image twice": (
+        HEAD + "x.png,1,2\ny.png,1,2\nx.png,1,2\n",
+        "Rows 1 and 3 .* with the same numbers",
+        "rows 1 and 3, column 'image'",
+    ),
+    "an image twice, as another path": (
+        HEAD + "./x.png,1,2\nx.png,1,2\n",
+        "Rows 1 and 2 .* same image",
+        "rows 1 and 2, column 'image'",
+    ),
+    "a contradiction": (
+        HEAD + "x.png,1,2\nx.png,1,3\n",
+        "Rows 1 and 2 .* contradict each other in 'b'",
+        "rows 1 and 2, column 'b'",
+    ),
     "a row without a name": (HEAD + "x.png,1,2\n,1,2\n", "Row 2 of the table names no image", "row 2, column 'image'"),
     "no name": ("a,b\n1,2\n", "No column of the table is known to name the image", None),
     "two columns of texts": ("a,b,c\nx,y,1\n", "several have texts: a, b", None),
@@ -126,9 +142,13 @@ WRONG = {
     "no row": ("image,a\n", "has no rows", None),
     "a layer that cannot be named": ("image,P(a/b)\nx.png,1\n", "layer 'P\\(a'", "column 'P(a/b)'"),
     "a layer called all": ("image,all/0\nx.png,1\n", "which is no layer's name", "column 'all/0'"),
-    "lists of two lengths": ('image,e\nx.png,"[1, 2]"\ny.png,"[1]"\n', "has a list of 1 numbers, not 2", "row 2, column 'e'"),
+    "lists of two lengths": (
+        'image,e\nx.png,"[1, 2]"\ny.png,"[1]"\n',
+        "has a list of 1 numbers, not 2",
+        "row 2, column 'e'",
+    ),
     "a text in a list": ('image,e\nx.png,"[1, 2]"\ny.png,"[1, ...]"\n', "has the text '...'", "row 2, column 'e'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -145,7 +165,7 @@ def test_what_is_wrong_is_named_with_row_and_column(tmp_path: Path, case: str) -
 def test_rows_of_json_with_other_fields(tmp_path: Path) -> None:
     lines = [{"image": "x", "a": 1}, {"image": "y", "a": 1, "b": 2}]
     path = text(tmp_path, "\n".join(map(json.dumps, lines)), "t.jsonl")
-    with pytest.raises(InvalidCheckpoint, match="Row 2 .* has a value that the first row lacks in the column 'b'"):
+    with pytest.raises(InvalidCheckpoint, match=r"Row 2 .* has a value that the first row lacks in the column 'b'"):
         read(path)
 
 
