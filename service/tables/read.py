@@ -11,7 +11,7 @@ from service.tables import table, workbook
 from service.tables.columnar import parquet_table
 from service.tables.objects import json_table, jsonl_table
 from service.tables.separated import separated_table
-from service.tables.table import MAX_COLUMNS, Complaints, RawTable, Row, Table
+from service.tables.table import Complaints, RawTable, Row, Table
 from service.tables.workbook import workbook_table
 
 
@@ -24,7 +24,7 @@ def read_table(
     noun: str | None = None,
     known: Collection[str] = (),
     ending: str | None = None,
-    most_columns: int = MAX_COLUMNS,
+    most_columns: int | None = None,
     nameless_first: str | None = None,
 ) -> Table:
     """Open a .csv, .tsv, .txt, .json, .jsonl, .parquet or .xlsx file; its rows are read as they are asked for.
@@ -36,8 +36,8 @@ def read_table(
     ending: of the format, for a file whose name does not have it.
     nameless_first: what a first column without a name is called, as pandas writes one; None where that is an error.
     Raises `error`, naming the row where there is one: also for anything but a regular file below the roots, and for
-    more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), `most_columns`, or 1,048,576 characters in a row. Raises
-    FileOutOfReach where the disk or the machine fails.
+    more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), 1,000 columns (or `most_columns`), or 1,048,576 characters in a
+    row. Raises FileOutOfReach where the disk or the machine fails.
     """
     complaints = Complaints(field, noun or field.replace("_", " "), error, most_columns, nameless_first)
     ending = path.suffix.lower() if ending is None else ending

@@ -65,13 +65,20 @@ class Complaints:
     field: str
     noun: str
     error: type[InvalidInput]
-    most_columns: int = MAX_COLUMNS
+
+    most_columns: int | None = None
+    """None for MAX_COLUMNS."""
 
     nameless_first: str | None = None
     """What a first column without a name is called; None where every column needs a name."""
 
     rows_before: int = 0
     """How many rows that are not empty stand before the one that is being read."""
+
+    @property
+    def columns_allowed(self) -> int:
+        """How many columns the table may have."""
+        return MAX_COLUMNS if self.most_columns is None else self.most_columns
 
     @contextmanager
     def about_the_file(self) -> Iterator[None]:
@@ -119,8 +126,8 @@ class Complaints:
 
     def check_names(self, names: Sequence[str]) -> None:
         """Raise the error about columns that are too many, have no name, or share one."""
-        if len(names) > self.most_columns:
-            raise self.header(f"has {len(names):,} columns", f"Keep to {self.most_columns:,} columns.", len(names))
+        if len(names) > self.columns_allowed:
+            raise self.header(f"has {len(names):,} columns", f"Keep to {self.columns_allowed:,} columns.", len(names))
 
         for name, times in Counter(names).items():
             if not name:
