@@ -13,12 +13,12 @@ from service.domain.layers import is_selector
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
-from service.engine.networks.recorded.matching import Match
+from service.engine.networks.recorded.matching import Match, check_all_have_rows, match_rows
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
 from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import choose_layers
-from service.engine.probing.recorded import ImagesWithRow, match_items, row_lookup
+from service.engine.probing.recorded import ImagesWithRow, row_lookup
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
 from service.ports import ProbeImages
@@ -115,6 +115,8 @@ class ProbingPass:
     """Images per forward pass; rounding follows it."""
     on_unreadable: OnUnreadable = "fail"
     """What an image that cannot be decoded does to the pass."""
+    match: Match | None = None
+    """The rows of the images' items in a target that is a table, where they are known already."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,13 +130,10 @@ class ProbingPass:
     def digest_of_rows(self, span: range) -> str | None:
         """Of the rows that the span's items have in the target's table; None where the target is none.
 
-        Raises what `match_items` raises.
+        Raises what `match_rows` and `check_all_have_rows` raise.
         """
-        recorded = self.target.recorded
-        if recorded is None:
-            return None
-        match = match_items(recorded, self.images.items, self.on_unreadable)
-        return digest_of(match.rows[span.start : span.stop].tolist())
+        match = self._matched()
+        return None if match is None else digest_of(match.rows[span.start : span.stop].tolist())
 
     def run(self, span: range, progress: Callable[[int], None]) -> Probing:
         """Show the probe items in `span` to both networks; the outcome does not say where in the probe set they lie.
@@ -153,8 +152,7 @@ class ProbingPass:
             raise ValueError("the target must be in eval mode")
 
         probing = Probing()
-        recorded = self.target.recorded
-        match = None if recorded is None else match_items(recorded, self.images.items, self.on_unreadable)
+        match = self._matched()
 
         with (
             torch.inference_mode(),
@@ -169,6 +167,16 @@ class ProbingPass:
                 progress(len(probing.used) + len(probing.skipped))
 
         return probing
+
+    def _matched(self) -> Match | None:
+        """The rows of all items in a target that is a table. Raises InvalidActivations where some lack and may not."""
+        recorded = self.target.recorded
+        if recorded is None:
+            return None
+        match = match_rows(recorded, self.images.items) if self.match is None else self.match
+        if self.on_unreadable == "fail":
+            check_all_have_rows(match, self.images.items)
+        return match
 
     @contextmanager
     def _forward(self, match: Match | None) -> Iterator[Forward]:

@@ -11,24 +11,15 @@ from service.domain.layers import unknown_layer
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Target
-from service.engine.networks.recorded.matching import Match, check_all_have_rows, match_rows
+from service.engine.networks.recorded.matching import Match
 from service.engine.networks.recorded.network import Columns
 from service.engine.networks.recorded.table import RecordedTable
-from service.engine.probing.batches import OnUnreadable
 from service.engine.probing.layers import find_layers
 from service.errors import UnreadableImage
 from service.ports import ProbeImages
 
 RowLookup = Callable[[Sequence[int]], Mapping[str, Tensor]]
 """From places of probe items to the numbers of each layer, [B, U]."""
-
-
-def match_items(table: RecordedTable, items: Sequence[ProbeItem], on_unreadable: OnUnreadable) -> Match:
-    """The rows of all items. Raises InvalidActivations where some have none, unless these are to be skipped."""
-    match = match_rows(table, items)
-    if on_unreadable == "fail":
-        check_all_have_rows(match, items)
-    return match
 
 
 def row_lookup(

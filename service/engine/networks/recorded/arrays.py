@@ -12,7 +12,6 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from service.domain.table_targets import LAYER
 from service.engine.networks.recorded.collecting import Collector
 from service.engine.networks.recorded.columns import MOST_COLUMNS, Columns, NameColumn, checked_layer, kind_of
 from service.engine.networks.recorded.faults import WrongTable
@@ -85,14 +84,14 @@ def read_archive(archive: zipfile.ZipFile) -> RecordedTable:
     layers = {name: header for name, header in headers.items() if header.is_numbers and kind_of(name) is None}
     if not layers:
         raise WrongTable(
-            "The archive has no array of numbers.", "Save it with np.savez(path, image=paths, layer=activations)."
+            "The archive has no array of numbers.", "Save it with np.savez(path, image=paths, table=activations)."
         )
 
     units: list[str] = []
     for name, header in layers.items():
         _check_numbers(header, f"The array '{name[:120]}'")
         _check_count(names.values, header.rows, names.column.name)
-        layer = LAYER if len(layers) == 1 else checked_layer(name, name)
+        layer = checked_layer(name, name)
         units += [f"{layer}/{unit}" for unit in range(header.units)]
         check_size(header.rows, len(units))
 
@@ -138,7 +137,7 @@ def _names_in(archive: zipfile.ZipFile, headers: dict[str, ArrayHeader]) -> Name
         raise WrongTable(
             "No array of the archive is known to name the images.",
             "Save it with an array of texts called `image` (paths or file names) or `image_id`: "
-            "np.savez(path, image=np.array(paths, dtype=str), layer=activations).",
+            "np.savez(path, image=np.array(paths, dtype=str), table=activations).",
         )
 
     name = chosen[0]

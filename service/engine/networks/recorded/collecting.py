@@ -1,5 +1,6 @@
 """Collecting a table piece by piece: the names as texts, the numbers as one float32 array."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ class Collector:
 
     def __init__(self, columns: Columns) -> None:
         """Raises WrongTable where the columns make no layers."""
+        _check_distinct(columns.units)
         self._columns = columns
         self._layers = layers_of(columns.units)
         self._names: list[list[str]] = [[] for _ in columns.names]
@@ -58,6 +60,16 @@ class Collector:
             decided=list(decided),
         )
         return RecordedTable(values, self._layers, tuple(names), notes)
+
+
+def _check_distinct(units: Sequence[str]) -> None:
+    for unit, times in Counter(units).items():
+        if times > 1:
+            raise WrongTable(
+                f"The table has the unit '{unit[:120]}' twice.",
+                "Name each unit once; the numbers of a list are units `column/0`, `column/1`, and so on.",
+                value=f"column '{unit[:120]}'",
+            )
 
 
 def in_32_bits(

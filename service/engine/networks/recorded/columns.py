@@ -79,7 +79,7 @@ def sort_columns(header: Sequence[str], is_text: Callable[[str], bool]) -> Colum
 
 
 def _describes_image(name: str) -> bool:
-    return name.strip().lower() in _OF_MANIFESTS or kind_of(name) is not None
+    return name.strip().lower() in _OF_MANIFESTS | _INDEX or kind_of(name) is not None
 
 
 def _name_columns(header: Sequence[str], is_text: Callable[[str], bool]) -> list[NameColumn]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,4 +143,4 @@ def _match(way: str, names: Names, rows: list[int], ambiguous: int = 0) -> Match
 
 
 def _file_name(path: str) -> str:
-    return PurePosixPath(plain_path(path)).name
+    return plain_path(path).rpartition("/")[2]

@@ -117,7 +117,7 @@ def _names_beside(path: Path, roots: DataRoots) -> tuple[Names, str]:
         raise WrongTable(
             f"The table is an array without texts, and {which}.",
             f"Put {expected} there, with the path, file name or id of one image a line, in the order of the rows; "
-            "or save both in one file: np.savez('table.npz', image=np.array(paths, dtype=str), layer=activations).",
+            "or save both in one file: np.savez('table.npz', image=np.array(paths, dtype=str), table=activations).",
         )
 
     [place] = there

@@ -117,12 +117,12 @@ def write_npy_by_columns(path: Path, names: Sequence[str], numbers: Numbers) -> 
 
 
 def write_npz(path: Path, names: Sequence[str], numbers: Numbers) -> Path:
-    np.savez(path, image=np.array(names, dtype=str), activations=numbers)
+    np.savez(path, image=np.array(names, dtype=str), table=numbers)
     return path
 
 
 def write_npz_compressed(path: Path, names: Sequence[str], numbers: Numbers) -> Path:
-    np.savez_compressed(path, image=np.array([name.encode() for name in names]), activations=numbers)
+    np.savez_compressed(path, image=np.array([name.encode() for name in names]), table=numbers)
     return path
 
 

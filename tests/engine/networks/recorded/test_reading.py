@@ -82,6 +82,12 @@ def test_columns_name_layers_and_units(tmp_path: Path) -> None:
     assert table.notes["left_out"] == ["patient_id"]
 
 
+def test_an_index_of_numbers_is_no_unit(tmp_path: Path) -> None:
+    table = read(text(tmp_path, ",image,score\n0,a.png,1\n1,b.png,2\n"))
+    assert (table.notes["named_by"], table.notes["left_out"]) == (["image"], ["index"])
+    assert table.values.tolist() == [[1], [2]]
+
+
 def test_an_archive_has_a_layer_for_each_array(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "t.npz",
@@ -147,6 +153,7 @@ WRONG = {
         "has a list of 1 numbers, not 2",
         "row 2, column 'e'",
     ),
+    "a unit twice": ('image,e,e/1\nx.png,"[1, 2]",3\n', "has the unit 'e/1' twice", "column 'e/1'"),
     "a text in a list": ('image,e\nx.png,"[1, 2]"\ny.png,"[1, ...]"\n', "has the text '...'", "row 2, column 'e'"),
 }
 
