@@ -13,7 +13,7 @@ from cli import input_options
 from cli.local_files import check_local
 from service.config import read_settings
 from service.domain.models import TargetSpec
-from service.domain.table_targets import LIMITS, TableEntry, table_in_words
+from service.domain.table_targets import LIMITS, table_in_words
 from service.domain.weights_reading import reading_in_words
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _said_of(target: "Target") -> Iterator[str]:
         )
         yield f"Images reach the network with {values}."
     if target.recorded is not None:
-        yield from table_in_words(TableEntry(**target.recorded.notes))
+        yield from table_in_words(target.recorded.notes)
     yield from _warnings(target)
 
 

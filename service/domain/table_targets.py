@@ -111,12 +111,11 @@ def without_patches(field: str, value: object) -> InvalidInput:
     )
 
 
-def table_in_words(entry: TableEntry) -> list[str]:
-    """Sentences for a report."""
-    named_by = ", ".join(f"'{name}'" for name in entry["named_by"])
-    sentences = [f"The target is a table ({entry['format']}) of {entry['rows']:,} rows, which {named_by} names."]
+def table_in_words(notes: TableNotes, use: TableUse | None = None) -> list[str]:
+    """Sentences for a report. use: of the table by a dissection."""
+    named_by = ", ".join(f"'{name}'" for name in notes["named_by"])
+    sentences = [f"The target is a table ({notes['format']}) of {notes['rows']:,} rows, which {named_by} names."]
 
-    use = entry.get("use")
     if use is not None:
         sentences.append(
             f"Its rows were found by the images' {use['matched_by']}, as '{use['named_by']}' has it; "
@@ -125,10 +124,10 @@ def table_in_words(entry: TableEntry) -> list[str]:
         if use["images_without_row"]:
             sentences.append(f"{use['images_without_row']:,} images have no row, and were skipped as if unreadable.")
 
-    if entry["left_out"]:
+    if notes["left_out"]:
         sentences.append(f"No units are the columns that a manifest gives a meaning: {_listed(entry['left_out'])}.")
-    sentences += entry["decided"]
-    sentences += [f"The units of '{layer}' in order: {_listed(names)}." for layer, names in entry["columns"].items()]
+    sentences += notes["decided"]
+    sentences += [f"The units of '{layer}' in order: {_listed(names)}." for layer, names in notes["columns"].items()]
     return sentences
 
 

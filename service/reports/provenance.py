@@ -57,7 +57,8 @@ def weights_words(manifest: JsonObject | None) -> list[str]:
     target = entries_of(manifest, "target")
     table = target.get("table")
     if isinstance(table, Mapping):
-        return table_in_words(cast("TableEntry", table))
+        entry = cast("TableEntry", table)
+        return table_in_words(entry, entry.get("use"))
     reading = target.get("weights")
     return reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
 

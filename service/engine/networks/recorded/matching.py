@@ -52,7 +52,7 @@ class Match:
 def match_rows(table: RecordedTable, items: Sequence[ProbeItem]) -> Match:
     """Find the rows in the way that finds the most; of several, the first of path, file name and id.
 
-    path: as the manifest writes it, or whole. file name: where no other image and no other row has it.
+    A path counts as the manifest writes it, or whole; a file name where no other image and no other row has it.
     Raises InvalidInput for patches, InvalidActivations where no item has a row.
     """
     if any(item.box is not None for item in items):
