@@ -125,7 +125,7 @@ def table_in_words(notes: TableNotes, use: TableUse | None = None) -> list[str]:
             sentences.append(f"{use['images_without_row']:,} images have no row, and were skipped as if unreadable.")
 
     if notes["left_out"]:
-        sentences.append(f"No units are the columns that a manifest gives a meaning: {_listed(entry['left_out'])}.")
+        sentences.append(f"No units are the columns that a manifest gives a meaning: {_listed(notes['left_out'])}.")
     sentences += notes["decided"]
     sentences += [f"The units of '{layer}' in order: {_listed(names)}." for layer, names in notes["columns"].items()]
     return sentences
