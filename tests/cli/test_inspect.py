@@ -103,7 +103,7 @@ def test_a_table_is_listed_and_dissected(
     table = folder / "scores.csv"
     table.write_text("image,malignant\n" + "".join(f"{row}.png,{row % 4}\n" for row in range(10)))
     assert command(monkeypatch, "inspect", str(table), "table") == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "The units of 'table' in order: malignant." in printed
     assert "no network was run" in printed
 
