@@ -19,6 +19,7 @@ PAGE = Path("docs/compatibility.md")
 TABLES = {
     "architecture": "Architectures",
     "wrapping": "What may be around the weights",
+    "table": "Tables in place of a network",
     "source": "Where files may come from",
     "dissector": "Dissectors",
 }

@@ -13,6 +13,7 @@ from cli import input_options
 from cli.local_files import check_local
 from service.config import read_settings
 from service.domain.models import TargetSpec
+from service.domain.table_targets import LIMITS, table_in_words
 from service.domain.weights_reading import reading_in_words
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def inspect(
             "sha256": target.sha256,
             "reading": target.reading,
             "input": None if target.input is None else target.input.entries(),
-            "warnings": [] if target.input is None else list(target.input.warnings),
+            "warnings": _warnings(target),
+            **({} if target.recorded is None else {"table": target.recorded.notes}),
             "layers": layers,
         }
         typer.echo(json.dumps(printed, indent=1))
@@ -80,7 +82,16 @@ def _said_of(target: "Target") -> Iterator[str]:
             f"{name} {entry['value']} ({entry['origin']})" for name, entry in target.input.entries().items()
         )
         yield f"Images reach the network with {values}."
-        yield from target.input.warnings
+    if target.recorded is not None:
+        yield from table_in_words(target.recorded.notes)
+    yield from _warnings(target)
+
+
+def _warnings(target: "Target") -> list[str]:
+    """What is to be known of it."""
+    if target.recorded is not None:
+        return list(LIMITS)
+    return [] if target.input is None else list(target.input.warnings)
 
 
 def _table(layers: "list[LayerListing]") -> Table:

@@ -282,7 +282,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
     layers, inputs = inspected.layers, inspected.input
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
     state, _ = standing_of(session, model)
-    values = None if inputs is None else inputs["values"]
+    values = None if inputs is None else inputs["values"] or None
     return ModelOut(
         **ResourceOut.of(model).model_dump(),
         state=state,

@@ -13,6 +13,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
 from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
+from service.domain.table_targets import TableEntry
 from service.domain.weights_reading import WeightsReading
 
 
@@ -55,6 +56,9 @@ class TargetEntry(TypedDict, total=False):
 
     origin: dict[str, object]
     """See `Target`. Left out where nothing but weights, architecture and this software decide the network."""
+
+    table: TableEntry
+    """Only of a table in place of a network."""
 
 
 class DissectorEntry(TypedDict, total=False):

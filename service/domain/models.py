@@ -14,7 +14,7 @@ class TargetSpec:
 
     Architectures: `mammo-clip/b5|b2`, `mammo-clip-classifier/b5|b2`, `efficientnet-lite0[/384x240]`, `timm/<model>`,
     `torchvision/<model>`, `open_clip/<model>`, `monai/<class>[/<argument>=<value>,...]`, `transformers/<anything>` for
-    what config.json beside the weights says, `own/<entry point>`, `onnx`.
+    what config.json beside the weights says, `own/<entry point>`, `onnx`, `table`.
     """
 
     checkpoint: Path
@@ -35,7 +35,10 @@ class TargetSpec:
     weights: str | None = None
     """Which of the file's sets of weights is meant, where it holds several (`state_dict_ema`); None for the default."""
     described_by: str | None = None
-    """Digest that the files beside the weights must have, where these describe the network (if known)."""
+    """Digest that the files beside the weights must have, where these describe the network or name a table's rows.
+
+    None where it is not known.
+    """
 
     data: Mapping[str, str] | None = None
     """SHA-256 by name of the files that must lie beside the weights file; None where they are not known yet."""

@@ -103,6 +103,9 @@ class ProbeItem:
     version: FileVersion | None = None
     """Version of the file when it was digested; None where another version could not be told from it."""
 
+    written: str | None = None
+    """The image's path as the manifest has it, by which tables of activations may name it."""
+
     @property
     def frame_number(self) -> int | None:
         """The frame, where each of several is an item of its own."""

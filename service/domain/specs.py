@@ -10,6 +10,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.probes import Frames
 from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
+from service.domain.table_targets import TableNotes
 
 
 class Fetched(TypedDict):
@@ -54,6 +55,9 @@ class ModelSpec(TypedDict):
 
     data: NotRequired[dict[str, str]]
     """SHA-256 of the files beside the weights file, by name, as they were when it was first opened."""
+
+    table: NotRequired[TableNotes]
+    """What a table in place of a network is, as the worker found it that opened it last."""
 
 
 class DissectorPlace(TypedDict):

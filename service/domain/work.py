@@ -14,6 +14,7 @@ from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.neurons import RegionsOfLayers
+from service.domain.table_targets import TableNotes
 from service.domain.weights_reading import WeightsReading
 
 
@@ -165,6 +166,7 @@ class ModelNotes(TypedDict, total=False):
 
     origin: dict[str, object]
     data: dict[str, str]
+    table: TableNotes
 
 
 class InspectionResult(TypedDict):

@@ -109,7 +109,7 @@ class DissectionRunner:
         items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
         images_digest = digest_images(items)
 
-        probing_pass = self._pass(plan, open_images(plan.probe_set))
+        probing_pass = self._pass(plan, open_images(plan.probe_set), with_rows=True)
         key = shard_key(
             plan,
             probing_pass.target,
@@ -117,6 +117,7 @@ class DissectionRunner:
             self._device,
             images=images_digest,
             layers=probing_pass.layers,
+            rows=probing_pass.digest_of_rows(plan.shards[position]),
         )
         artifact = self._shard(plan, position, key, report_progress, lambda: items)
         shard = StoredShard(artifact.path)
@@ -221,7 +222,7 @@ class DissectionRunner:
             span = plan.shards[position]
             items = read_items()
             images = open_images(_with_items(plan.probe_set, span, items), digested=True)
-            probing = self._pass(plan, images).run(span, report_progress)
+            probing = self._pass(plan, images, with_rows=True).run(span, report_progress)
             return encode_shard(probing, [item.sha256 for item in items])
 
         return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
@@ -307,15 +308,18 @@ class DissectionRunner:
         key = texts_key(plan, dissector, self._device)
         return self._artifacts.obtain(plan.job_id, key, kind="texts", make=embed)
 
-    def _pass(self, plan: JobPlan, images: ProbeImages) -> ProbingPass:
+    def _pass(self, plan: JobPlan, images: ProbeImages, *, with_rows: bool = False) -> ProbingPass:
+        """with_rows: the images are those of the whole probe set, whose rows in a table the plan knows."""
+        target = self._target(plan)
         return ProbingPass(
-            target=self._target(plan),
+            target=target,
             dissector=self.networks.dissector(plan.dissector),
             images=images,
             options=plan.request.options,
             device=self._device,
             batch_size=plan.request.batch_size,
             on_unreadable=plan.probe_set.on_unreadable,
+            match=plan.match_of(target) if with_rows else None,
         )
 
     def _target(self, plan: JobPlan) -> Target:

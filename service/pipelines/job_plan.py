@@ -17,6 +17,8 @@ from service.domain.manifests import SourceEntry
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
+from service.engine.networks.protocols import Target
+from service.engine.networks.recorded.matching import Match, match_rows
 from service.engine.probing.shards import shard_spans
 from service.errors import NotMeasured
 from service.files import DataRoots
@@ -49,6 +51,19 @@ class JobPlan:
     def shards(self) -> list[range]:
         """The probe items of each shard."""
         return shard_spans(len(self.probe_set.items), self.request.shard_size)
+
+    def match_of(self, target: Target) -> Match | None:
+        """The rows of the probe set's items in a target that is a table: found once, as the items may be a million.
+
+        Raises what `match_rows` raises.
+        """
+        if target.recorded is not None and not self._matches:
+            self._matches.append(match_rows(target.recorded, self.probe_set.items))
+        return self._matches[0] if self._matches else None
+
+    @cached_property
+    def _matches(self) -> list[Match]:
+        return []
 
     @cached_property
     def findings(self) -> FindingMatches | None:

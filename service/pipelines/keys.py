@@ -23,9 +23,19 @@ SCHEMA = 4
 
 
 def shard_key(
-    plan: JobPlan, target: Target, dissector: Dissector, device: torch.device, *, images: str, layers: tuple[str, ...]
+    plan: JobPlan,
+    target: Target,
+    dissector: Dissector,
+    device: torch.device,
+    *,
+    images: str,
+    layers: tuple[str, ...],
+    rows: str | None = None,
 ) -> str:
-    """Key of a probe shard. images: digest of the shard's image files and boxes, in order."""
+    """Key of a probe shard.
+
+    images: digest of the shard's image files and boxes, in order. rows: of the rows that these have in a table.
+    """
     options = plan.request.options
     return _key(
         plan,
@@ -39,6 +49,7 @@ def shard_key(
             "shuffled": target.shuffled,
             **({} if target.weights is None else {"weights": target.weights}),
             **({"origin": dict(target.origin)} if target.origin else {}),
+            **({} if rows is None else {"rows": rows}),
         },
         dissector=_dissector(dissector),
         layers=layers,

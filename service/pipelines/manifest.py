@@ -16,8 +16,10 @@ from service.domain.layers import words_of_layers
 from service.domain.manifests import DissectorEntry, JobManifest, TargetEntry
 from service.domain.probes import ProbeSet
 from service.domain.prompts import texts_of
+from service.domain.table_targets import LIMITS, TableEntry
 from service.engine.concept_texts import cut_texts
 from service.engine.networks.protocols import Target
+from service.engine.networks.recorded.matching import match_rows
 from service.engine.probing.probe import ProbingPass
 from service.engine.scoring import SEED
 from service.pipelines.keys import device_name
@@ -67,7 +69,7 @@ def describe(
         dissector_entry["notes"] = list(dissector.notes)
 
     manifest: JobManifest = {
-        "target": _target_entry(target),
+        "target": _target_entry(target, probe_set),
         "dissector": dissector_entry,
         "probe_set": {
             "digest": probe_set.digest,
@@ -113,7 +115,7 @@ def with_no_concept(evidence: JobEvidence | None, findings: FindingMatches | Non
     return replace(evidence, no_concept=tuple(finding for finding, _ in findings.no_concept))
 
 
-def _target_entry(target: Target) -> TargetEntry:
+def _target_entry(target: Target, probe_set: ProbeSet) -> TargetEntry:
     entry: TargetEntry = {
         "architecture": target.architecture,
         "sha256": target.sha256,
@@ -127,6 +129,10 @@ def _target_entry(target: Target) -> TargetEntry:
         entry["weights"] = target.reading
     if target.origin:
         entry["origin"] = dict(target.origin)
+    if target.recorded is not None:
+        use = match_rows(target.recorded, probe_set.items).use_of(target.recorded)
+        entry["table"] = TableEntry(**target.recorded.notes, use=use)
+        entry["warnings"] = list(LIMITS)
     return entry
 
 

@@ -12,6 +12,7 @@ from service.db.session import Sessions, transaction
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import dissector_place, probe_set_spec
+from service.domain.table_targets import LIMITS
 from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult, ModelNotes
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
@@ -55,6 +56,8 @@ def _inspect_model(network: TargetSpec, device: torch.device) -> InspectionResul
     inspected: InspectionResult = {"layers": layers, "reading": target.reading, "notes": _notes(target)}
     if target.input is not None:
         inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+    if target.recorded is not None:
+        inspected["input"] = {"values": {}, "warnings": list(LIMITS)}
     return inspected
 
 
@@ -65,6 +68,8 @@ def _notes(target: Target) -> ModelNotes:
         notes["origin"] = others
     if isinstance(data := target.origin.get("data"), dict):
         notes["data"] = data
+    if target.recorded is not None:
+        notes["table"] = target.recorded.notes
     return notes
 
 

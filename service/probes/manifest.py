@@ -163,7 +163,8 @@ def _rows(table: Table, folder: Path, roots: DataRoots, sha: "hashlib._Hash") ->
     strata = _Strata()
     for number, row in table.rows:
         fields = {name: value for name, value in row.items() if value or name == "findings"}
-        image = folder / _image_name(number, fields, table.header)
+        written = _image_name(number, fields, table.header)
+        image = folder / written
         findings = _findings(number, fields)
         regions = _regions(fields, folder, number, roots)
 
@@ -179,6 +180,7 @@ def _rows(table: Table, folder: Path, roots: DataRoots, sha: "hashlib._Hash") ->
             findings=findings,
             strata=strata.of(fields),
             regions=regions,
+            written=written,
         )
 
         counted: dict[str, object] = dict(fields)

@@ -8,11 +8,13 @@ from typing import cast
 from service.domain.json_values import JsonObject
 from service.domain.manifests import entries_of
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
+from service.domain.table_targets import TableEntry, table_in_words
 from service.domain.weights_reading import WeightsReading, reading_in_words
 
 _SHOWN_APART = {
     "target.input",
     "target.warnings",
+    "target.table",
     *(f"findings.{entry}" for entry in ("matched", "unmatched", "no_concept", "not_in_set")),
 }
 
@@ -51,8 +53,13 @@ def method_words(method: Method) -> str:
 
 
 def weights_words(manifest: JsonObject | None) -> list[str]:
-    """Which weights the target has, in sentences; none where the manifest does not say it."""
-    reading = entries_of(manifest, "target").get("weights")
+    """Which weights the target has, or which table it is, in sentences; none where the manifest does not say it."""
+    target = entries_of(manifest, "target")
+    table = target.get("table")
+    if isinstance(table, Mapping):
+        entry = cast("TableEntry", table)
+        return table_in_words(entry, entry.get("use"))
+    reading = target.get("weights")
     return reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
 
 

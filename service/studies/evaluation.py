@@ -23,6 +23,7 @@ from service.domain.methods import DEFAULT, Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
+from service.domain.table_targets import is_table
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
@@ -141,9 +142,10 @@ def halve_patients(probe_set: ProbeSet, seed: int) -> Halves:
 def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[EvaluatedDissection]:
     """Dissect with `bi-rads` and with the findings as concepts, by contrast and by soft-WPMI.
 
-    Then, by contrast alone, the same network with shuffled weights, which has learned nothing. Each network sees the
-    images once; everything else is scored from that. Each dissection is judged with exams exchanged and with images
-    exchanged as if each were an exam. Without findings in the manifest there is no second concept set.
+    Then, by contrast alone, the same network with shuffled weights, which has learned nothing; a table has no weights.
+    Each network sees the images once; everything else is scored from that. Each dissection is judged with exams
+    exchanged and with images exchanged as if each were an exam. Without findings in the manifest there is no second
+    concept set.
     Raises the errors of `open_target`, `open_dissector` and `dissect`.
     """
     items = with_digests(plan.probe_set.items, plan.probe_set.roots)
@@ -154,8 +156,10 @@ def evaluate(plan: EvaluationPlan, progress: ProgressListener) -> Iterator[Evalu
         for concept_set, findings in _concept_sets(plan.probe_set)
     ]
 
-    shuffled = replace(plan.target, shuffled=SHUFFLED)
-    for spec, methods in ((plan.target, METHODS), (shuffled, METHODS[:1])):
+    networks = [(plan.target, METHODS)]
+    if not is_table(plan.target.architecture):
+        networks.append((replace(plan.target, shuffled=SHUFFLED), METHODS[:1]))
+    for spec, methods in networks:
         shown = _show(plan, spec, dissector, progress)
         for concepts in embedded:
             for method in methods:

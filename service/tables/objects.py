@@ -71,8 +71,8 @@ def object_row(fields: object, complaints: Complaints) -> Row:
     """The row that an object is; fields that are null are absent."""
     if not isinstance(fields, dict):
         raise complaints.row("is not a JSON object", "Write one object for each row.")
-    if len(fields) > table.MAX_COLUMNS:
-        raise complaints.row(f"has {len(fields):,} fields", f"Keep to {table.MAX_COLUMNS:,} fields.")
+    if len(fields) > complaints.columns_allowed:
+        raise complaints.row(f"has {len(fields):,} fields", f"Keep to {complaints.columns_allowed:,} fields.")
 
     filled = [(name, value) for name, value in fields.items() if value is not None]
     row = {name.strip(): text_of_value(value, name, complaints) for name, value in filled}

@@ -26,6 +26,9 @@ def read_table(
     known: Collection[str] = (),
     as_written: bool = False,
     most: int | None = None,
+    ending: str | None = None,
+    most_columns: int | None = None,
+    nameless_first: str | None = None,
 ) -> Table:
     """Open a .csv, .tsv, .txt, .json, .jsonl, .parquet or .xlsx file; its rows are read as they are asked for.
 
@@ -34,13 +37,15 @@ def read_table(
     known: names of columns that the caller looks for. Where they stand in the first row and not in the header, rows
     above the header are told of; and they decide where a header can be read in two ways.
     as_written: cells keep the blanks around their texts. most: how many bytes the file may have.
+    ending: of the format, for a file whose name does not have it.
+    nameless_first: what a first column without a name is called, as pandas writes one; None where that is an error.
     Raises `error`, naming the row where there is one: also for anything but a regular file below the roots, and for
-    more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), 1,000 columns, or 1,048,576 characters in a row. Raises
-    FileOutOfReach where the disk or the machine fails.
+    more than 2,000,000 rows, 1 GiB (.xlsx: 256 MiB), 1,000 columns (or `most_columns`), or 1,048,576 characters in a
+    row. Raises FileOutOfReach where the disk or the machine fails.
     """
-    wishes = Wishes(frozenset(known), as_written)
+    wishes = Wishes(frozenset(known), as_written, most_columns, nameless_first)
     complaints = Complaints(field, noun or field.replace("_", " "), error, wishes)
-    ending = path.suffix.lower()
+    ending = path.suffix.lower() if ending is None else ending
     read = _reader_of(ending, complaints)
     if ending == ".xlsx":
         most = min(most or workbook.MAX_BYTES, workbook.MAX_BYTES)

@@ -24,7 +24,7 @@ def separated_table(usual: str) -> Callable[[BinaryIO, Complaints], RawTable]:
 
         cells = _cells(lines, separator.character, complaints)
         names = [name.strip() for name in next(cells, [])]
-        header = without_nameless_end(names)
+        header = complaints.named(without_nameless_end(names))
         complaints.check_names(header or names)
         rows = _rows(cells, header, len(names), separator.character, complaints)
         return RawTable(tuple(header), rows, separator.notes + encoding_notes)

@@ -59,6 +59,12 @@ class Wishes:
     as_written: bool = False
     """Cells keep the blanks around their texts."""
 
+    most_columns: int | None = None
+    """None for MAX_COLUMNS."""
+
+    nameless_first: str | None = None
+    """What a first column without a name is called; None where every column needs a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
@@ -81,6 +87,11 @@ class Complaints:
 
     rows_before: int = 0
     """How many rows that are not empty stand before the one that is being read."""
+
+    @property
+    def columns_allowed(self) -> int:
+        """How many columns the table may have."""
+        return MAX_COLUMNS if self.wishes.most_columns is None else self.wishes.most_columns
 
     @contextmanager
     def about_the_file(self) -> Iterator[None]:
@@ -120,10 +131,16 @@ class Complaints:
         """The error about a file of more than MAX_BYTES."""
         return self.table(f"is larger than {MAX_BYTES >> 20:,} MiB", "Split it, and use one part at a time.")
 
+    def named(self, names: list[str]) -> list[str]:
+        """The columns' names, with one for the first where it needs none."""
+        if len(names) > 1 and not names[0] and self.wishes.nameless_first is not None:
+            return [self.wishes.nameless_first, *names[1:]]
+        return names
+
     def check_names(self, names: Sequence[str]) -> None:
         """Raise the error about columns that are too many, have no name, or share one."""
-        if len(names) > MAX_COLUMNS:
-            raise self.header(f"has {len(names):,} columns", f"Keep to {MAX_COLUMNS:,} columns.", len(names))
+        if len(names) > self.columns_allowed:
+            raise self.header(f"has {len(names):,} columns", f"Keep to {self.columns_allowed:,} columns.", len(names))
 
         for name, times in Counter(names).items():
             if not name:

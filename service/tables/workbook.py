@@ -111,7 +111,7 @@ def workbook_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     rows = sheet.rows()
     _, first = next(rows)
     names = [text_of_value(value, "", complaints).strip() if value is not None else "" for value in first]
-    header = without_nameless_end(names)
+    header = complaints.named(without_nameless_end(names))
     complaints.check_names(header)
     return RawTable(tuple(header), _rows(rows, header, complaints), _notes(sheet, sheets))
 

@@ -29,7 +29,7 @@ from service.ports import FilesNeeded, JobQueue
 from service.sources.uris import is_remote
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.files import digest_key
-from service.usecases.jobs import cancel_job, submit_parts
+from service.usecases.jobs import cancel_job, check_askable, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
@@ -195,7 +195,9 @@ class _Plan:
 
 
 def _plan(session: Session, deployment: Deployment, occasion: Occasion, read: FilesRead) -> _Plan:
-    """Raises the files' problem, PartRefused, InvalidPolicy, PurposeNotAllowed, NotMeasured and NotFetched."""
+    """Raises the files' problem, PartRefused, InvalidPolicy, PurposeNotAllowed, NotMeasured, NotFetched, and
+    InvalidInput for what cannot be asked of a table.
+    """
     if read.problem is not None:
         raise read.problem
     assert read.listed is not None  # noqa: S101 - one or the other
@@ -204,6 +206,7 @@ def _plan(session: Session, deployment: Deployment, occasion: Occasion, read: Fi
     parts = replace(parts_of_deployment(session, deployment.id), target=target)
     check_not_refused(session, parts)
     check_fetched(session, target)
+    check_askable(target, parts.probe_set, shuffled=None)
     probe_set = with_patches(session, read.files.probe_set, read.listed)
     exams = exams_by_stratum(probe_set.items)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)

@@ -30,6 +30,8 @@ from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.purposes import JobPurpose, Purpose
 from service.domain.resources import Resource, ResourceKind, parse_reference
+from service.domain.specs import model_spec, probe_set_spec
+from service.domain.table_targets import check_not_shuffled, is_table, without_patches
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
@@ -102,8 +104,8 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
     """Registered parts and request that a submission amounts to.
 
     Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, NotFetched, PurposeNotAllowed, Conflict
-    for a probe set that cannot be measured, and InvalidConceptSet where two concepts have a text in common by the
-    prompts.
+    for a probe set that cannot be measured, InvalidInput for what cannot be asked of a table, and InvalidConceptSet
+    where two concepts have a text in common by the prompts.
     """
     resources = find_parts(
         session,
@@ -130,12 +132,23 @@ def resolve(session: Session, submission: JobSubmission) -> tuple[queries.JobPar
         submission = replace(submission, method=submission.method.fitted_to(images))
     _check_images(parts.probe_set, images, submission.method)
 
+    check_askable(parts.target, parts.probe_set, shuffled=submission.shuffled)
+
     layers = None
     if submission.layers is not None:
         layers = check_layers(session, parts.target, submission.layers)
 
     purpose = judge_purpose(parts, submission.purpose, reason=submission.override_reason)
     return parts, replace(_request(parts, submission, layers), purpose=purpose)
+
+
+def check_askable(target: Resource, probe_set: Resource, *, shuffled: int | None) -> None:
+    """Raise InvalidInput for what cannot be asked of a table."""
+    if not is_table(model_spec(target)["architecture"]):
+        return
+    check_not_shuffled(shuffled)
+    if probe_set_spec(probe_set)["patches"] is not None:
+        raise without_patches("probe_set", probe_set.reference)
 
 
 def check_layers(session: Session, target: Resource, layers: Sequence[str]) -> tuple[str, ...]:

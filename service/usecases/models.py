@@ -8,13 +8,14 @@ from typing import cast
 from sqlalchemy.orm import Session
 
 from service.db import resources as queries
-from service.domain.digests import is_snapshot
+from service.domain.digests import digest_of_file, is_snapshot
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
 from service.domain.model_folders import is_described_by_files, read_descriptions, weights_in
 from service.domain.purposes import Terms
 from service.domain.resources import ResourceKind, check_name
 from service.domain.specs import ModelSpec, digest_of_model, is_fetched
+from service.domain.table_targets import check_no_network_fields, ids_beside, is_table
 from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidInput
 from service.files import DataRoots
@@ -67,6 +68,8 @@ def register_model(
     if name is not None:
         check_name(name)
 
+    if is_table(checkpoint.architecture):
+        check_no_network_fields(given_input=checkpoint.input, weights=checkpoint.weights)
     if is_remote(checkpoint.path):
         return _register_source(session, queue, checkpoint, name, terms)
 
@@ -76,6 +79,11 @@ def register_model(
         path, described_by = readings.of(
             ("descriptions", str(path)),
             partial(read_located, partial(_described, path, roots), field="checkpoint", value=checkpoint.path),
+        )
+    elif is_table(checkpoint.architecture):
+        described_by = readings.of(
+            ("names of rows", str(path)),
+            partial(read_located, partial(_digest_of_ids, path, roots), field="checkpoint", value=checkpoint.path),
         )
     else:
         path = readings.of(("file of snapshot", str(path)), partial(_file_of_snapshot, path, checkpoint))
@@ -89,6 +97,12 @@ def register_model(
         )
 
     return _add_model(session, queue, checkpoint, str(path), sha256, name, terms, described_by)
+
+
+def _digest_of_ids(path: Path, roots: DataRoots) -> str | None:
+    """That of the file which names the rows of an array; what lacks is for the worker to say, which reads the table."""
+    there = [place for place in ids_beside(path) if place.is_file()]
+    return digest_of_file(there[0], roots) if len(there) == 1 else None
 
 
 def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:

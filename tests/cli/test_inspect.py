@@ -94,3 +94,31 @@ def test_a_source_is_refused_with_what_to_do(
     printed = capsys.readouterr().err
     assert "POST /models" in printed
     assert "hidden" not in printed
+
+
+def test_a_table_is_listed_and_dissected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path)
+    table = folder / "scores.csv"
+    table.write_text("image,malignant\n" + "".join(f"{row}.png,{row % 4}\n" for row in range(10)))
+    assert command(monkeypatch, "inspect", str(table), "table") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "The units of 'table' in order: malignant." in printed
+    assert "no network was run" in printed
+
+    out = folder / "scores.json"
+    plan = {
+        "--checkpoint": table,
+        "--architecture": "table",
+        "--dissector": folder / "dissector",
+        "--probe-set": folder / "manifest.csv",
+        "--out": out,
+        "--report": folder / "scores.html",
+        "--top-k": 4,
+        "--draws": 0,
+        "--device": "cpu",
+    }
+    assert command(monkeypatch, "dissect", *(str(word) for pair in plan.items() for word in pair)) == 0
+    assert "no network was run" in (folder / "scores.html").read_text()
+    assert len(json.loads(out.read_text())["layers"][0]["neurons"]) == 1

@@ -12,6 +12,7 @@ from service.domain.input_contract import resolve_input
 from service.domain.layers import canonical_layer
 from service.domain.model_folders import FAMILY, is_described_by_files, read_descriptions, weights_in
 from service.domain.models import TargetSpec
+from service.domain.table_targets import TABLE
 from service.engine.architectures import efficientnets, libraries, monai_networks, transformers_models
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.input_check import check_takes, stem_channels
@@ -19,6 +20,7 @@ from service.engine.architectures.main_layers import main_layers
 from service.engine.architectures.onnx_targets import ONNX, open_onnx_target
 from service.engine.architectures.own import OWN, InstalledArchitecture, find_own, own_names
 from service.engine.architectures.reading import load
+from service.engine.architectures.table_targets import open_table_target
 from service.engine.networks.checkpoints import open_checkpoint
 from service.engine.networks.folding import fold_norms
 from service.engine.networks.protocols import Target
@@ -39,9 +41,9 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     where what was given of the input contradicts the network, or an extra is missing; UnknownLayer for a pattern that
     no layer fits.
     """
-    if spec.architecture == ONNX:
-        graph = open_onnx_target(spec, device)
-        return graph if keep_layers is None else replace(graph, chosen_layers=choose_layers(graph, keep_layers))
+    if spec.architecture in {ONNX, TABLE}:
+        opened = open_onnx_target(spec, device) if spec.architecture == ONNX else open_table_target(spec)
+        return opened if keep_layers is None else replace(opened, chosen_layers=choose_layers(opened, keep_layers))
 
     path = spec.checkpoint
     own = _find_own(spec)
@@ -106,7 +108,7 @@ def shuffle_weights(network: nn.Module, seed: int) -> None:
 def architectures() -> list[str]:
     """Every architecture's name, those of installed packages that are not allowed included."""
     names = [f"{family}/{model}" if model else family for family, kind in FAMILIES.items() for model in kind.models()]
-    return [*names, *(f"{OWN}/{name}" for name in own_names()), ONNX]
+    return [*names, *(f"{OWN}/{name}" for name in own_names()), ONNX, TABLE]
 
 
 def _find_own(spec: TargetSpec) -> InstalledArchitecture | None:
@@ -149,7 +151,7 @@ def _find(architecture: str) -> tuple[Family, str]:
     if family is not None and listed in family.models():
         return family, model
 
-    families = ", ".join((*FAMILIES, FAMILY, OWN, ONNX))
+    families = ", ".join((*FAMILIES, FAMILY, OWN, ONNX, TABLE))
     near = get_close_matches(architecture, architectures(), n=5, cutoff=0.5)
     raise UnknownArchitecture(
         f"There is no architecture '{architecture[:120]}'.",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from service.domain.input_contract import InputContract
 from service.domain.preprocessing import Preprocessing
 from service.domain.weights_reading import WeightsReading
+from service.engine.networks.recorded.table import RecordedTable
 from service.errors import InvalidInput
 
 
@@ -74,6 +75,9 @@ class Target:
 
     As JSON. Stored in manifests, and a part of content keys.
     """
+
+    recorded: RecordedTable | None = None
+    """The activations themselves, where they were computed elsewhere; then `module` runs nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,30 @@
 """The probing pass: images once through target and dissector, reduced to what scoring needs."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from service.domain.digests import digest_of
 from service.domain.jobs import BATCH_SIZE, DissectionOptions
 from service.domain.layers import is_selector
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
+from service.engine.networks.recorded.matching import Match, check_all_have_rows, match_rows
 from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
-from service.engine.probing.hooks import PooledForward, pooled_layers
+from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import choose_layers
+from service.engine.probing.recorded import ImagesWithRow, row_lookup
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidActivations
 from service.ports import ProbeImages
+
+Forward = Callable[[Sequence[int], Tensor], Mapping[str, Tensor]]
+"""From a batch, the places of its items and its images for the target, to each layer's activations, [B, U]."""
 
 
 @dataclass(slots=True)
@@ -109,6 +115,8 @@ class ProbingPass:
     """Images per forward pass; rounding follows it."""
     on_unreadable: OnUnreadable = "fail"
     """What an image that cannot be decoded does to the pass."""
+    match: Match | None = None
+    """The rows of the images' items in a target that is a table, where they are known already."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -119,6 +127,14 @@ class ProbingPass:
             return self.options.layers
         return self.target.chosen_layers or choose_layers(self.target, self.options.layers)
 
+    def digest_of_rows(self, span: range) -> str | None:
+        """Of the rows that the span's items have in the target's table; None where the target is none.
+
+        Raises what `match_rows` and `check_all_have_rows` raise.
+        """
+        match = self._matched()
+        return None if match is None else digest_of(match.rows[span.start : span.stop].tolist())
+
     def run(self, span: range, progress: Callable[[int], None]) -> Probing:
         """Show the probe items in `span` to both networks; the outcome does not say where in the probe set they lie.
 
@@ -126,6 +142,8 @@ class ProbingPass:
         left behind, however it ends.
         Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them
         all, or agreement with findings wants them and there is room).
+        Where the target is a table, rows are looked up in place of its forward pass; images without a row are taken as
+        unreadable, and where they may not be skipped, InvalidActivations names them before any image is decoded.
         Raises what image_batches, pooled_layers and progress raise, InvalidActivations for a NaN or infinite number,
         InvalidInput when the method needs more activations of the whole probe set at once than there is room for, and
         ValueError for a target that is not in eval mode.
@@ -134,12 +152,12 @@ class ProbingPass:
             raise ValueError("the target must be in eval mode")
 
         probing = Probing()
-        pooling = self.options.method.pooling
+        match = self._matched()
 
         with (
             torch.inference_mode(),
-            pooled_layers(self.target, self.layers, pooling) as forward,
-            closing(self._batches(span)) as batches,
+            self._forward(match) as forward,
+            closing(self._batches(span, match)) as batches,
         ):
             for batch in batches:
                 probing.skipped += [index - span.start for index in batch.skipped]
@@ -150,23 +168,46 @@ class ProbingPass:
 
         return probing
 
-    def _batches(self, span: range) -> Generator[ImageBatch, None, None]:
+    def _matched(self) -> Match | None:
+        """The rows of all items in a target that is a table. Raises InvalidActivations where some lack and may not."""
+        recorded = self.target.recorded
+        if recorded is None:
+            return None
+        match = match_rows(recorded, self.images.items) if self.match is None else self.match
+        if self.on_unreadable == "fail":
+            check_all_have_rows(match, self.images.items)
+        return match
+
+    @contextmanager
+    def _forward(self, match: Match | None) -> Iterator[Forward]:
+        """match: of a target that is a table."""
+        recorded = self.target.recorded
+        if recorded is None or match is None:
+            with pooled_layers(self.target, self.layers, self.options.method.pooling) as forward:
+                yield lambda _places, images: forward(images)
+        else:
+            look_up = row_lookup(self.target, recorded, match, self.layers, self.device)
+            yield lambda places, _images: look_up(places)
+
+    def _batches(self, span: range, match: Match | None) -> Generator[ImageBatch, None, None]:
+        """match: of a target that is a table; it needs no images of its own."""
+        seen = self.dissector.preprocessing
         return image_batches(
-            self.images,
-            self.target.preprocessing,
-            self.dissector.preprocessing,
+            self.images if match is None else ImagesWithRow(self.images, match),
+            self.target.preprocessing if match is None else seen,
+            seen,
             span=span,
             batch_size=self.batch_size,
             on_unreadable=self.on_unreadable,
         )
 
-    def _show(self, batch: ImageBatch, forward: PooledForward, probing: Probing) -> None:
+    def _show(self, batch: ImageBatch, forward: Forward, probing: Probing) -> None:
         """Add what both networks make of a batch."""
         shown = [self.images.items[index] for index in batch.indices]
         for_target = batch.target.to(self.device)
         for_dissector = for_target if batch.dissector is batch.target else batch.dissector.to(self.device)
 
-        outputs = forward(for_target)
+        outputs = forward(batch.indices, for_target)
         if not probing.layers:
             probing.layers = _empty_records(outputs, self.images.items, self.options)
         for layer, activations in outputs.items():

@@ -31,9 +31,12 @@ def find_regions(
 ) -> dict[Spot, Region]:
     """The region of each spot that has one.
 
-    A spot has none in a layer whose output is no map over space, nor in an image that can no longer be read or has
-    changed. Raises UnknownLayer.
+    A spot has none in a table, in a layer whose output is no map over space, nor in an image that can no longer be
+    read or has changed. Raises UnknownLayer.
     """
+    if target.recorded is not None:
+        return {}
+
     by_item: dict[int, list[Spot]] = defaultdict(list)
     for spot in spots:
         by_item[spot.item].append(spot)

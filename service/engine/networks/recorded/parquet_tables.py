@@ -1,0 +1,214 @@
+"""Tables in parquet files: columns keep their types, and a column of lists of numbers is a layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.networks.recorded.collecting import Collector
+from service.engine.networks.recorded.columns import Columns, checked_layer, sort_columns
+from service.engine.networks.recorded.faults import WrongTable, bad_cell
+from service.engine.networks.recorded.table import RecordedTable, check_size
+
+MAGIC = b"PAR1"
+_MOST_SCHEMA_BYTES = 16 << 20
+_MOST_ROW_GROUP_BYTES = 2 << 30
+_NUMBERS_AT_ONCE = 1 << 20
+_WRITE_AGAIN = "Write it again, or fetch it again."
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitColumn:
+    """A column of numbers, or of lists of numbers."""
+
+    name: str
+    width: int | None
+    """How many numbers a list has; None where it is no list."""
+
+
+def read_parquet(file: BinaryIO) -> RecordedTable:
+    """The table of a parquet file. Raises WrongTable."""
+    import pyarrow as pa
+
+    try:
+        return _read(file)
+    except (pa.ArrowException, NotImplementedError, UnicodeDecodeError) as error:
+        raise _damaged() from error
+
+
+def _read(file: BinaryIO) -> RecordedTable:
+    import pyarrow as pa
+
+    source = _opened(file, [])
+    _check_metadata(source.metadata)
+    types = {field.name: field.type for field in source.schema_arrow}
+    if len(types) != len(source.schema_arrow.names):
+        raise WrongTable("The table has two columns of one name.", "Name each column once.")
+
+    columns = sort_columns(list(types), lambda name: _is_text(types[name]))
+    for name in columns.units:
+        _check_type(name, types[name])
+
+    # A dictionary stays one: a short file can stand for many copies of a long text.
+    names = [column.name for column in columns.names]
+    source = _opened(file, [name for name in names if pa.types.is_string(types[name])])
+    units = _widths(source, columns.units, types)
+    flat = _flat(columns, units)
+    collector = Collector(flat)
+
+    at_once = max(1, _NUMBERS_AT_ONCE // len(flat.units))
+    wanted = [*names, *columns.units]
+    for batch in source.iter_batches(batch_size=at_once, columns=wanted, use_threads=False):
+        texts = [_texts(batch.column(name)) for name in names]
+        numbers = np.empty((batch.num_rows, len(flat.units)), np.float64)
+        start = 0
+        for unit in units:
+            width = unit.width or 1
+            numbers[:, start : start + width] = _numbers(batch.column(unit.name), unit, collector.rows)
+            start += width
+        collector.take(texts, numbers)
+    return collector.table(file_format="parquet", decided=())
+
+
+def _opened(file: BinaryIO, dictionaries: Sequence[str]) -> Any:
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(
+            file,
+            read_dictionary=list(dictionaries),
+            thrift_string_size_limit=_MOST_SCHEMA_BYTES,
+            thrift_container_size_limit=1_000_000,
+            page_checksum_verification=True,
+        )
+    except (OSError, ValueError) as error:
+        raise _damaged() from error
+
+
+def _check_metadata(metadata: Any) -> None:
+    sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    if any(size < 0 for size in sizes):
+        raise _damaged()
+    if any(size > _MOST_ROW_GROUP_BYTES for size in sizes):
+        raise WrongTable(
+            "A row group of the table has more than 2 GB.", "Write it with smaller row groups, of 10,000 rows or so."
+        )
+    check_size(metadata.num_rows, 1)
+
+
+def _check_type(name: str, kind: Any) -> None:
+    if _is_number(kind) or (_is_list(kind) and _is_number(kind.value_type)):
+        return
+    raise WrongTable(
+        f"The column '{name[:120]}' of the table has the type {str(kind)[:60]}, no numbers.",
+        "Delete the column if it is no unit; else write it as float32.",
+        value=f"column '{name[:120]}'",
+    )
+
+
+def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[_UnitColumn]:
+    """Each column with the length of its lists: as its type says, else that of its first list."""
+    import pyarrow as pa
+
+    unknown = [name for name in names if _is_list(types[name]) and not pa.types.is_fixed_size_list(types[name])]
+    widths: dict[str, int | None] = {
+        name: types[name].list_size if pa.types.is_fixed_size_list(types[name]) else None for name in names
+    }
+    first = next(source.iter_batches(batch_size=1, columns=unknown, use_threads=False), None) if unknown else None
+    for name in unknown:
+        value = None if first is None or not first.num_rows else first.column(name)[0].as_py()
+        widths[name] = len(value or ())
+
+    for name, width in widths.items():
+        if width is not None and width < 1:
+            raise bad_cell(1, name, "has an empty list", "Write lists of one length, a number for each unit.")
+    return [_UnitColumn(name, width) for name, width in widths.items()]
+
+
+def _flat(columns: Columns, units: Sequence[_UnitColumn]) -> Columns:
+    """The columns with a name for each number of a list."""
+    names: list[str] = []
+    for unit in units:
+        if unit.width is None:
+            names.append(unit.name)
+        else:
+            layer = checked_layer(unit.name, unit.name)
+            check_size(1, len(names) + unit.width)
+            names += [f"{layer}/{place}" for place in range(unit.width)]
+    return Columns(columns.names, tuple(names), columns.left_out)
+
+
+def _texts(column: Any) -> list[str]:
+    return ["" if value is None else str(value).strip() for value in column.to_pylist()]
+
+
+def _numbers(column: Any, unit: _UnitColumn, done: int) -> NDArray[np.float64]:
+    """float64 [rows, numbers of the unit's column]."""
+    import pyarrow as pa
+
+    _check_nulls(column, unit, done)
+    if unit.width is None:
+        return _as_floats(column)[:, None]
+
+    if not pa.types.is_fixed_size_list(column.type):
+        lengths = np.diff(np.asarray(column.offsets))
+        wrong = (lengths != unit.width).nonzero()[0]
+        if len(wrong):
+            row = int(wrong[0])
+            what = f"has a list of {int(lengths[row])} numbers, not {unit.width} as before,"
+            raise bad_cell(done + row + 1, unit.name, what, "Write lists of one length, a number for each unit.")
+
+    flat = column.flatten()
+    if flat.null_count:
+        row = int(np.asarray(flat.is_null()).argmax()) // unit.width
+        raise bad_cell(done + row + 1, unit.name, "has nothing in a list", "Write a number for every image and unit.")
+    return _as_floats(flat).reshape(-1, unit.width)
+
+
+def _check_nulls(column: Any, unit: _UnitColumn, done: int) -> None:
+    if column.null_count:
+        row = int(np.asarray(column.is_null()).argmax())
+        raise bad_cell(
+            done + row + 1,
+            unit.name,
+            "has nothing",
+            "Write a number for every image and unit; delete the rows of images without.",
+        )
+
+
+def _as_floats(column: Any) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    narrow = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
+    if pa.types.is_boolean(column.type):
+        narrow = column.cast(pa.int8())
+    floats: NDArray[np.float64] = narrow.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return floats
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    is_dictionary = pa.types.is_dictionary(kind)
+    value = kind.value_type if is_dictionary else kind
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value))
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return any(check(kind) for check in (types.is_floating, types.is_integer, types.is_boolean, types.is_decimal))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return any(check(kind) for check in (types.is_list, types.is_large_list, types.is_fixed_size_list))
+
+
+def _damaged() -> WrongTable:
+    return WrongTable("The table is damaged, or is no parquet file.", _WRITE_AGAIN)
