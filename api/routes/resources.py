@@ -9,6 +9,7 @@ from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.resources import (
+    AutoencoderOut,
     ConceptSetIn,
     DissectorIn,
     DissectorOut,
@@ -26,6 +27,7 @@ from service.concepts.parse import concept_set_from_entries
 from service.db.resources import find_inspected
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import model_spec
 from service.domain.work import Preparation
 from service.files import DataRoots
 from service.ports import JobQueue
@@ -258,6 +260,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
     state, _ = standing_of(session, model)
     values = None if inputs is None else inputs["values"]
+    latents = model_spec(model).get("latents")
     return ModelOut(
         **ResourceOut.of(model).model_dump(),
         state=state,
@@ -266,6 +269,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
         layers=layer_infos,
         problem=inspected.problem,
         reading=inspected.reading,
+        autoencoder=None if latents is None else AutoencoderOut.model_validate(latents),
     )
 
 

@@ -13,6 +13,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.layers import canonical_layer, is_selector
 from service.domain.weights_reading import Listed
 from service.errors import InvalidInput
+from service.files import ANYWHERE, DataRoots
 
 Activation = Literal["relu", "topk", "jumprelu"]
 """What makes latents of the encoder's numbers: ReLU; the k largest after it; those above a threshold after it."""
@@ -89,8 +90,8 @@ class AutoencoderSpec:
     layer: str
     """In its dotted form."""
 
-    checkpoint: Path
-    """Its weights file, or the folder that holds one with its configuration."""
+    checkpoint: str
+    """Path of its weights file, or of the folder that holds one with its configuration."""
 
     sha256: str | None = None
     """The digest that the file must have (if known)."""
@@ -104,6 +105,9 @@ class AutoencoderSpec:
     """For a file that does not say it."""
     pre_bias: bool | None = None
     """Whether the file's bias of the input is subtracted, for a file that does not say it."""
+
+    roots: DataRoots = ANYWHERE
+    """The folders that its files must lie in when they are opened."""
 
     def place(self, checkpoint: Path, sha256: str, described_by: str | None) -> AutoencoderPlace:
         """What is stored of it, once its file was found and digested."""
@@ -124,16 +128,17 @@ def latents_of(layer: str) -> str:
     return f"{layer}{SUFFIX}"
 
 
-def stored_autoencoder(place: AutoencoderPlace) -> AutoencoderSpec:
+def stored_autoencoder(place: AutoencoderPlace, roots: DataRoots = ANYWHERE) -> AutoencoderSpec:
     """What was registered."""
     return AutoencoderSpec(
         layer=place["layer"],
-        checkpoint=Path(place["checkpoint"]),
+        checkpoint=place["checkpoint"],
         sha256=place["sha256"],
         described_by=place.get("described_by", ""),
         activation=place.get("activation"),
         k=place.get("k"),
         pre_bias=place.get("pre_bias"),
+        roots=roots,
     )
 
 
@@ -161,7 +166,7 @@ def given_autoencoder(values: Mapping[str, object]) -> AutoencoderSpec:
 
     if "k" in checked and checked.get("activation", "topk") != "topk":
         _refuse("k", checked["k"], "is only for the activation topk", "Give the activation topk, or leave k out.")
-    return AutoencoderSpec(**{**checked, "checkpoint": Path(checked["checkpoint"])})
+    return AutoencoderSpec(**checked)
 
 
 def autoencoder_in_words(reading: AutoencoderReading) -> list[str]:

@@ -54,7 +54,7 @@ def _inspect_model(network: TargetSpec, device: torch.device) -> InspectionResul
     layers = [listing_of(layer) for layer in list_layers(target)]
     inspected: InspectionResult = {"layers": layers, "reading": target.reading, "notes": _notes(target)}
     if target.input is not None:
-        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.warnings)}
     return inspected
 
 
@@ -65,6 +65,8 @@ def _notes(target: Target) -> ModelNotes:
         notes["origin"] = others
     if isinstance(data := target.origin.get("data"), dict):
         notes["data"] = data
+    if target.autoencoder is not None:
+        notes["latents"] = target.autoencoder.reading
     return notes
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from service.domain.autoencoders import autoencoder_words
 from service.domain.json_values import JsonObject
 from service.domain.manifests import entries_of
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
@@ -13,6 +14,7 @@ from service.domain.weights_reading import WeightsReading, reading_in_words
 _SHOWN_APART = {
     "target.input",
     "target.warnings",
+    "target.autoencoder.warnings",
     *(f"findings.{entry}" for entry in ("matched", "unmatched", "no_concept", "not_in_set")),
 }
 
@@ -52,8 +54,10 @@ def method_words(method: Method) -> str:
 
 def weights_words(manifest: JsonObject | None) -> list[str]:
     """Which weights the target has, in sentences; none where the manifest does not say it."""
-    reading = entries_of(manifest, "target").get("weights")
-    return reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
+    target = entries_of(manifest, "target")
+    reading = target.get("weights")
+    words = reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
+    return [*words, *autoencoder_words(target.get("autoencoder"))]
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:

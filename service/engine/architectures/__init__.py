@@ -93,7 +93,7 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
 
 
 def _with_autoencoder(target: Target, spec: TargetSpec, device: torch.device) -> Target:
-    target = add_autoencoder(target, spec.autoencoder, spec.roots, device)
+    target = add_autoencoder(target, spec.autoencoder, device)
     if target.autoencoder is not None and spec.shuffled is not None:
         shuffle_weights(target.autoencoder.encoder, spec.shuffled)
     return target

@@ -31,7 +31,7 @@ class SparseEncoder(nn.Module):
         k: int | None = None,
         normalisation: Normalisation = "none",
     ) -> None:
-        """weight: [S, D]. pre_bias: [D]. threshold: [S]; what is not above it becomes 0. k: how many stay at a place."""
+        """weight: [S, D]. bias, threshold: [S]. pre_bias: [D]. k: how many latents stay at a place."""
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
@@ -82,19 +82,15 @@ class SparseEncoder(nn.Module):
         return {unit: chosen[:, place].view(features.shape[1:]) for place, unit in enumerate(wanted)}
 
     def _pooled(self, rows: Tensor, pooling: Pooling) -> Tensor:
-        parts = list(self._summed(rows) if pooling == "avg" else self._greatest(rows))
+        is_mean = pooling == "avg"
+        parts = [latents.sum(dim=0) if is_mean else latents.amax(dim=0) for latents in self._encoded(rows)]
         together = torch.stack(parts)
-        return together.sum(dim=0) / len(rows) if pooling == "avg" else together.amax(dim=0)
-
-    def _summed(self, rows: Tensor) -> Iterator[Tensor]:
-        return (latents.sum(dim=0) for latents in self._encoded(rows))
-
-    def _greatest(self, rows: Tensor) -> Iterator[Tensor]:
-        return (latents.amax(dim=0) for latents in self._encoded(rows))
+        return together.sum(dim=0) / len(rows) if is_mean else together.amax(dim=0)
 
     def _encoded(self, rows: Tensor) -> Iterator[Tensor]:
         """The latents of the places, some places at a time."""
-        return map(self, rows.split(max(1, _MOST_AT_ONCE // self.latents)))
+        for part in torch.split(rows, max(1, _MOST_AT_ONCE // self.latents)):
+            yield self(part)
 
     def _normalised(self, rows: Tensor) -> Tensor:
         match self.normalisation:
@@ -103,7 +99,9 @@ class SparseEncoder(nn.Module):
                 return centred / (centred.std(dim=-1, keepdim=True) + _LAYER_NORM_EPS)
             case "constant_norm_rescale":
                 # A place where nothing is active stays so.
-                return rows * (self.width**0.5 / rows.norm(dim=-1, keepdim=True).clamp_min(_LEAST_NORM))
+                lengths = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+                rescaled: Tensor = rows * (self.width**0.5 / lengths.clamp_min(_LEAST_NORM))
+                return rescaled
             case "none":
                 return rows
 

@@ -16,7 +16,6 @@ from service.engine.probing.listening import hooked
 from service.errors import ImageChanged, UnreadableImage
 from service.ports import ProbeImages
 
-
 Maps = Tensor | dict[int, Tensor]
 """What the units of a layer did in an image, [H, W] each, by unit."""
 
@@ -39,14 +38,13 @@ def find_regions(
     changed. Raises UnknownLayer.
     """
     by_item: dict[int, list[Spot]] = defaultdict(list)
+    units: dict[str, set[int]] = defaultdict(set)
     for spot in spots:
         by_item[spot.item].append(spot)
+        units[spot.layer].add(spot.unit)
 
-    layers = {spot.layer for spots_of_item in by_item.values() for spot in spots_of_item}
-    modules = find_layers(target, sorted(layers))
+    modules = find_layers(target, sorted(units))
     maps: dict[str, Maps] = {}
-    units = {layer: {spot.unit for spots_of_item in by_item.values() for spot in spots_of_item if spot.layer == layer}
-             for layer in layers}
 
     layouts = layouts_of(target, modules)
     height, width = target.preprocessing.height, target.preprocessing.width

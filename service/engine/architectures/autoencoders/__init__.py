@@ -5,29 +5,28 @@ from dataclasses import replace
 import torch
 
 from service.domain.autoencoders import AutoencoderSpec
+from service.domain.layers import is_left_out, layer_without_weights, unknown_layer
 from service.engine.architectures.autoencoders.files import read_autoencoder
 from service.engine.networks.autoencoder import LayerAutoencoder
 from service.engine.networks.protocols import Target
 from service.engine.probing.layers import named_layers
 from service.engine.probing.listing import LayerInfo, list_layers
 from service.errors import InvalidInput, UnknownLayer
-from service.domain.layers import is_left_out, layer_without_weights, unknown_layer
-from service.files import DataRoots
 
 _NAMED = 5
 
 
-def add_autoencoder(target: Target, spec: AutoencoderSpec | None, roots: DataRoots, device: torch.device) -> Target:
+def add_autoencoder(target: Target, spec: AutoencoderSpec | None, device: torch.device) -> Target:
     """The target with the latents of an autoencoder as one more layer; as it is where there is no autoencoder.
 
-    roots: the folders that the autoencoder's files must lie in. device: where the target is to be.
+    device: where the target is to be.
     Raises what `read_autoencoder` raises, UnknownLayer where the target has no such layer, and InvalidInput where the
     layer cannot be read, has another width, or the name of the latents is taken.
     """
     if spec is None:
         return target
 
-    autoencoder = read_autoencoder(spec, roots)
+    autoencoder = read_autoencoder(spec)
     listed = {layer.name: layer for layer in list_layers(target)}
     _check_layer(target, autoencoder, listed)
 
@@ -39,8 +38,7 @@ def _check_layer(target: Target, autoencoder: LayerAutoencoder, listed: dict[str
     layer, width = autoencoder.layer, autoencoder.encoder.width
     known = named_layers(target)
     if layer not in known:
-        missing = layer_without_weights if is_left_out(layer, target.left_out) else None
-        error = missing(layer) if missing is not None else unknown_layer(layer, known)
+        error = layer_without_weights(layer) if is_left_out(layer, target.left_out) else unknown_layer(layer, known)
         raise UnknownLayer(error.detail, field="autoencoder.layer", value=layer, remedy=error.remedy)
 
     if layer not in listed:

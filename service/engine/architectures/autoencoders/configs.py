@@ -4,8 +4,7 @@ What it says that would change the latents and is not known here is refused by i
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
 
 from service.domain.autoencoder_folders import FIELD
 from service.domain.autoencoders import Activation, Normalisation
@@ -78,7 +77,7 @@ def _saelens(configuration: JsonObject) -> Encoding:
             remedy = _SAVE_PLAIN
             if "batchtopk" in str(architecture):
                 remedy = "Save it for use, with sae.save_inference_model(folder): SAELens then writes it as jumprelu."
-            _refuse("architecture", architecture, "standard, topk and jumprelu", remedy)
+            raise _unknown("architecture", architecture, "standard, topk and jumprelu", remedy)
 
     return Encoding(
         layout=SAELENS,
@@ -101,7 +100,7 @@ def _function_of(configuration: JsonObject) -> tuple[Activation, int | None]:
         case "topk":
             return "topk", _whole(configuration, "k", _old_k(configuration))
         case other:
-            _refuse(name, other, "relu and topk", _SAVE_PLAIN)
+            raise _unknown(name, other, "relu and topk", _SAVE_PLAIN)
 
 
 def _old_k(configuration: JsonObject) -> object:
@@ -111,14 +110,14 @@ def _old_k(configuration: JsonObject) -> object:
 
 def _normalisation(configuration: JsonObject) -> Normalisation:
     match configuration.get("normalize_activations", "none"):
-        case "none" | False | None:
+        case "none" | False:
             return "none"
         case "layer_norm":
             return "layer_norm"
         case "constant_norm_rescale":
             return "constant_norm_rescale"
         case other:
-            _refuse(
+            raise _unknown(
                 "normalize_activations",
                 other,
                 "none, layer_norm and constant_norm_rescale",
@@ -131,7 +130,7 @@ def _sparsify(configuration: JsonObject) -> Encoding:
     _check_word(configuration, "activation", ("topk",))
     for name in ("skip_connection", "transcode", "signed"):
         if _flag(configuration, name, otherwise=False):
-            _refuse(name, True, "autoencoders, which give back what they read", _SAVE_PLAIN)
+            raise _unknown(name, True, "autoencoders, which give back what they read", _SAVE_PLAIN)
 
     return Encoding(
         layout=SPARSIFY,
@@ -144,39 +143,38 @@ def _sparsify(configuration: JsonObject) -> Encoding:
 
 
 def _dictionary_learning(trainer: JsonObject) -> Encoding:
+    said = Encoding(
+        DICTIONARY_LEARNING,
+        width=_whole(trainer, "activation_dim", None),
+        latents=_whole(trainer, "dict_size", None),
+    )
     match trainer.get("dict_class"):
         case "AutoEncoder":
-            return Encoding(DICTIONARY_LEARNING, "relu", pre_bias=True, **_sizes(trainer))
+            return replace(said, activation="relu", pre_bias=True)
         case "AutoEncoderNew":
-            return Encoding(DICTIONARY_LEARNING, "relu", pre_bias=False, **_sizes(trainer))
+            return replace(said, activation="relu", pre_bias=False)
         case "AutoEncoderTopK":
-            return Encoding(
-                DICTIONARY_LEARNING, "topk", k=_whole(trainer, "k", None), pre_bias=True, **_sizes(trainer)
-            )
+            return replace(said, activation="topk", pre_bias=True, k=_whole(trainer, "k", None))
         case "BatchTopKSAE" | "MatryoshkaBatchTopKSAE":
-            return Encoding(DICTIONARY_LEARNING, "jumprelu", pre_bias=True, **_sizes(trainer))
+            return replace(said, activation="jumprelu", pre_bias=True)
         case "JumpReluAutoEncoder":
-            return Encoding(DICTIONARY_LEARNING, "jumprelu", pre_bias=False, scaled=True, **_sizes(trainer))
+            return replace(said, activation="jumprelu", pre_bias=False, scaled=True)
         case other:
             known = "AutoEncoder, AutoEncoderNew, AutoEncoderTopK, BatchTopKSAE, MatryoshkaBatchTopKSAE and "
-            _refuse("dict_class", other, f"{known}JumpReluAutoEncoder", _SAVE_PLAIN)
-
-
-def _sizes(trainer: JsonObject) -> dict[str, int | None]:
-    return {"width": _whole(trainer, "activation_dim", None), "latents": _whole(trainer, "dict_size", None)}
+            raise _unknown("dict_class", other, f"{known}JumpReluAutoEncoder", _SAVE_PLAIN)
 
 
 def _check_word(configuration: JsonObject, name: str, known: Iterable[str]) -> None:
     words = tuple(known)
     value = configuration.get(name, words[0])
     if value not in words:
-        _refuse(name, value, " and ".join(words), _SAVE_PLAIN)
+        raise _unknown(name, value, " and ".join(words), _SAVE_PLAIN)
 
 
 def _flag(configuration: JsonObject, name: str, *, otherwise: bool) -> bool:
     value = configuration.get(name, otherwise)
     if not isinstance(value, bool):
-        _refuse(name, value, "true and false", "Give the configuration that the library wrote.")
+        raise _unknown(name, value, "true and false", "Give the configuration that the library wrote.")
     return value
 
 
@@ -185,12 +183,12 @@ def _whole(configuration: JsonObject, name: str, otherwise: object) -> int | Non
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(name, value, "whole numbers", "Give the configuration that the library wrote.")
+        raise _unknown(name, value, "whole numbers", "Give the configuration that the library wrote.")
     return value
 
 
-def _refuse(name: str, value: object, known: str, remedy: str) -> NoReturn:
-    raise InvalidCheckpoint(
+def _unknown(name: str, value: object, known: str, remedy: str) -> InvalidCheckpoint:
+    return InvalidCheckpoint(
         f"The configuration beside the autoencoder's weights has {name} {value!s:.80}; known are {known}.",
         field=FIELD,
         value=f"{name} {value!s:.80}",

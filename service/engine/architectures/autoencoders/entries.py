@@ -182,7 +182,7 @@ def _by_role(own: Mapping[str, Tensor]) -> dict[Role, str]:
         if name not in own or role == "none":
             continue
         first = by_role.setdefault(role, name)
-        if not torch.equal(own[first], own[name]):
+        if first != name and not torch.equal(own[first], own[name]):
             raise _refused(
                 f"The autoencoder has both '{first}' and '{name}', which differ, for one purpose.", _SAVE_ONE
             )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from service.domain.autoencoder_folders import FIELD, autoencoder_weights_in, read_configuration
@@ -13,7 +14,7 @@ from service.engine.architectures.autoencoders.entries import Entries, find_entr
 from service.engine.networks.autoencoder import LayerAutoencoder, SparseEncoder
 from service.engine.networks.checkpoints import Checkpoint, open_checkpoint
 from service.errors import DigestMismatch, DissectError, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import DataRoots, is_lasting, out_of_reach, remedy_for
+from service.files import is_lasting, out_of_reach, remedy_for
 
 _SAVE_WEIGHTS = (
     "Where the file is trusted, open it there, save the weights alone with safetensors.torch.save_file(weights, path), "
@@ -21,19 +22,20 @@ _SAVE_WEIGHTS = (
 )
 
 
-_ENTRIES = "Save its encoder as W_enc [numbers, latents], b_enc [latents], and b_dec [numbers] where that is subtracted."
+_ENTRIES = (
+    "Save its encoder as W_enc [numbers, latents], b_enc [latents], and b_dec [numbers] where that is subtracted."
+)
 
 
-def read_autoencoder(spec: AutoencoderSpec, roots: DataRoots) -> LayerAutoencoder:
+def read_autoencoder(spec: AutoencoderSpec) -> LayerAutoencoder:
     """Read it, on the CPU; whether it fits its layer is for the caller to check.
 
-    roots: the folders that its files must lie in.
     Raises InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch, FileOutOfReach, and InvalidInput where what was given
     contradicts the file.
     """
-    path = autoencoder_weights_in(spec.checkpoint)
-    configuration, described_by = _described(path, spec, roots)
-    checkpoint = _opened(path, spec, roots)
+    path = autoencoder_weights_in(Path(spec.checkpoint))
+    configuration, described_by = _described(path, spec)
+    checkpoint = _opened(path, spec)
 
     entries = find_entries(checkpoint)
     said = Encoding(entries.layout) if configuration is None else encoding_of(configuration)
@@ -60,10 +62,10 @@ def read_autoencoder(spec: AutoencoderSpec, roots: DataRoots) -> LayerAutoencode
     return LayerAutoencoder(encoder, reading)
 
 
-def _described(path: Path, spec: AutoencoderSpec, roots: DataRoots) -> tuple[JsonObject | None, str | None]:
+def _described(path: Path, spec: AutoencoderSpec) -> tuple[JsonObject | None, str | None]:
     """What stands beside the weights, and its digest."""
     try:
-        configuration, digest = read_configuration(path, roots)
+        configuration, digest = read_configuration(path, spec.roots)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and not is_lasting(error):
             raise out_of_reach("configuration beside the autoencoder", error, field=FIELD, value=path) from error
@@ -84,9 +86,9 @@ def _described(path: Path, spec: AutoencoderSpec, roots: DataRoots) -> tuple[Jso
     return configuration, digest
 
 
-def _opened(path: Path, spec: AutoencoderSpec, roots: DataRoots) -> Checkpoint:
+def _opened(path: Path, spec: AutoencoderSpec) -> Checkpoint:
     try:
-        return open_checkpoint(path, sha256=spec.sha256, roots=roots)
+        return open_checkpoint(path, sha256=spec.sha256, roots=spec.roots)
     except DissectError as error:
         remedy = _SAVE_WEIGHTS if isinstance(error, UnsafeCheckpoint) else error.remedy
         raise type(error)(
@@ -101,7 +103,8 @@ def _check_sizes(said: Encoding, *, latents: int, width: int) -> None:
     for what, stated, actual in (("latents", said.latents, latents), ("numbers to read", said.width, width)):
         if stated is not None and stated != actual:
             raise InvalidCheckpoint(
-                f"The configuration beside the autoencoder's weights says {stated} {what}, and the weights have {actual}.",
+                f"The configuration beside the autoencoder's weights says {stated} {what}, but the weights have "
+                f"{actual}.",
                 field=FIELD,
                 value=actual,
                 remedy="Give the weights and the configuration of one autoencoder.",
@@ -148,15 +151,17 @@ def _lengths(entries: Entries) -> Tensor:
             field=FIELD,
             remedy="Give the whole autoencoder, with its W_dec.",
         )
-    return _numbers("decoder", entries.decoder, tuple(entries.weight.shape)).norm(dim=1)
+    decoder = _numbers("decoder", entries.decoder, tuple(entries.weight.shape))
+    lengths: Tensor = torch.linalg.vector_norm(decoder, dim=1)
+    return lengths
 
 
 def _numbers(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     """As float32. Raises InvalidCheckpoint for another shape, and where some are not finite."""
     if tuple(values.shape) != shape or not values.is_floating_point():
+        kind = str(values.dtype).removeprefix("torch.")
         raise InvalidCheckpoint(
-            f"The autoencoder's {name} have the shape {list(values.shape)} of {str(values.dtype).removeprefix('torch.')}"
-            f" instead of {list(shape)} of float32.",
+            f"The autoencoder's {name} are {list(values.shape)} of {kind} instead of {list(shape)} of float32.",
             field=FIELD,
             value=list(values.shape),
             remedy=_ENTRIES,
