@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.domain.json_text import parse_json
 from service.domain.json_values import JsonObject
-from service.errors import InvalidCheckpoint
+from service.errors import InvalidCheckpoint, InvalidInput
 from service.files import DataRoots
 
 FIELD = "autoencoder.checkpoint"
@@ -38,7 +38,7 @@ def autoencoder_weights_in(path: Path) -> Path:
 def read_configuration(weights: Path, roots: DataRoots) -> tuple[JsonObject | None, str | None]:
     """What stands beside an autoencoder's weights and describes it, and its digest; None twice where nothing does.
 
-    Raises InvalidCheckpoint, InvalidInput where it is no JSON, OSError.
+    Raises InvalidCheckpoint, OSError.
     """
     for name in (CFG, CONFIG):
         try:
@@ -65,10 +65,16 @@ def _speaks_of_dictionaries(content: bytes) -> bool:
 
 
 def _object(content: bytes, name: str, weights: Path) -> JsonObject:
-    configuration = parse_json(content, root=name, bounds_only=True)
+    try:
+        configuration = parse_json(content, root=name, bounds_only=True)
+        why = f"The {name} beside the autoencoder's weights is no JSON object."
+    except InvalidInput as error:
+        configuration = None
+        why = f"What stands beside the autoencoder's weights cannot be read. {error.detail}"
+
     if not isinstance(configuration, dict):
         raise InvalidCheckpoint(
-            f"The {name} beside the autoencoder's weights is no JSON object.",
+            why,
             field=FIELD,
             value=weights,
             remedy=f"Give the {name} that the autoencoder's library wrote, or move it elsewhere.",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote
 
 from sqlalchemy.orm import Session
 
@@ -116,7 +117,7 @@ def _place_of_autoencoder(
             remedy="Put its file, with its configuration, below the data roots, and name that.",
         )
 
-    located = readings.of(("place", named), partial(locate, named, roots, field=FIELD))
+    located = readings.of(("place beside", named), partial(_locate_beside, named, roots))
     path, described_by = readings.of(
         ("autoencoder", str(located)),
         partial(read_located, partial(_described_autoencoder, located, roots), field=FIELD, value=named),
@@ -130,6 +131,21 @@ def _place_of_autoencoder(
             remedy="Copy the file again, or correct the digest.",
         )
     return autoencoder.place(path, sha256, described_by)
+
+
+def _locate_beside(named: str, roots: DataRoots) -> Path:
+    """Where an autoencoder lies, in the folder that it was named in, also where that has a link to its file.
+
+    So it is in a Hugging Face cache: what describes the file lies beside the link.
+    """
+    located = locate(named, roots, field=FIELD)
+    folder, _, name = named.rpartition("/")
+    if located.is_dir() or not folder:
+        return located
+    try:
+        return locate(folder, roots, field=FIELD) / (unquote(name) if folder.startswith("file:") else name)
+    except InvalidInput:
+        return located
 
 
 def _described_autoencoder(path: Path, roots: DataRoots) -> tuple[Path, str | None]:

@@ -168,6 +168,18 @@ def test_its_content_is_pinned_and_its_place_is_not(client: TestClient, work: Ca
     assert (refused["state"], refused["problem"]["field"]) == ("refused", "autoencoder.checkpoint")
 
 
+def test_a_link_is_described_by_what_lies_beside_it(client: TestClient, folder: Path) -> None:
+    """As in a Hugging Face cache."""
+    write(folder)
+    weights = folder / "sae" / "sae_weights.safetensors"
+    shutil.move(weights, folder / "blob")
+    weights.symlink_to(folder / "blob")
+    described_by = digest_of_file(folder / "sae" / "cfg.json")
+    for named in (weights, folder / "sae", weights.as_uri()):
+        place = client.post("/models", json=body(folder, checkpoint=str(named))).json()["spec"]["autoencoder"]
+        assert (place["checkpoint"], place["described_by"]) == (str(weights), described_by)
+
+
 @pytest.mark.parametrize(
     ("autoencoder", "field"),
     [

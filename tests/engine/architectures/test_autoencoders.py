@@ -223,6 +223,16 @@ def test_what_the_file_leaves_open_is_said(tmp_path: Path) -> None:
         assert chosen.autoencoder.reading["activation"] == activation
 
 
+def test_the_published_one_on_the_layer_beside_its_own_is_said(tmp_path: Path) -> None:
+    path = write_autoencoder(tmp_path, LAYOUTS["Mammo-SAE"], Numbers.drawn(4, LATENTS), name="sae.pt")
+    network = nn.Sequential()
+    network.add_module("_bn1", nn.Conv2d(3, 4, 1))
+    network.add_module("_swish", nn.SiLU())
+    [warning] = on(opened(network), path, "_bn1").warnings
+    assert "image_encoder._swish" in warning
+    assert on(opened(network), path, "_swish").warnings == ()
+
+
 def test_wrappings_and_foreign_entries(tmp_path: Path) -> None:
     numbers = Numbers.drawn(16, LATENTS)
     entries = {f"module.sae.{name}": value for name, value in LAYOUTS["Mammo-SAE"].entries(numbers).items()}

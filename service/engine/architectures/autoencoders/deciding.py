@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from service.domain.autoencoder_folders import FIELD
 from service.domain.autoencoders import Activation, AutoencoderSpec
 from service.engine.architectures.autoencoders.configs import Encoding
-from service.engine.architectures.autoencoders.entries import Entries
+from service.engine.architectures.autoencoders.entries import MAMMO_SAE, Entries
 from service.errors import InvalidCheckpoint, InvalidInput
 
 
@@ -32,8 +32,18 @@ def decide(spec: AutoencoderSpec, said: Encoding, entries: Entries) -> Decided:
     """Raises InvalidInput where what was given contradicts the file, or lacks; InvalidCheckpoint."""
     activation, about_activation = _activation(spec, said, entries)
     subtracts, about_bias = _subtracts(spec, said, entries)
-    warnings = tuple(filter(None, (about_activation, about_bias)))
+    warnings = tuple(filter(None, (about_activation, about_bias, _about_place(spec, said))))
     return Decided(activation, _k(spec, said, entries, activation), subtracts, warnings)
+
+
+def _about_place(spec: AutoencoderSpec, said: Encoding) -> str | None:
+    """The published one has a layer beside its own that fits as well, and gives other numbers."""
+    if said.layout != MAMMO_SAE or spec.layer.rpartition(".")[2] not in {"_bn1", "_conv_head"}:
+        return None
+    return (
+        f"The published Mammo-SAE was trained on what follows the last activation, image_encoder._swish; it is on "
+        f"{spec.layer}, in front of it, which has as many units and gives other numbers."
+    )
 
 
 def _activation(spec: AutoencoderSpec, said: Encoding, entries: Entries) -> tuple[Activation, str | None]:
