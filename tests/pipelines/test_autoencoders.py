@@ -54,7 +54,11 @@ def work(sessions: Sessions, settings: Settings, runner: DissectionRunner, folde
     """Everything else is registered; works until nothing is ready."""
     with transaction(sessions) as session:
         register(session, folder, RecordingQueue())
-    return lambda: inline_host(sessions, settings, runner).work() and None
+
+    def finish() -> None:
+        inline_host(sessions, settings, runner).work()
+
+    return finish
 
 
 def write(folder: Path, seed: int = 7) -> Numbers:
