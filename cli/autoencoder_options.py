@@ -7,6 +7,7 @@ from cli.documents import read_document
 from service.domain.autoencoders import AutoencoderSpec, given_autoencoder
 from service.errors import InvalidInput
 from service.plain_yaml import parse_yaml
+from service.sources.uris import is_remote
 
 HELP = (
     "A sparse autoencoder on a layer of the target: name=value, as in layer=layer4 and checkpoint=sae.safetensors, "
@@ -34,7 +35,16 @@ def read_autoencoder_options(options: Sequence[str] | None) -> AutoencoderSpec |
                     remedy=f"Give {name} once.",
                 )
             values[name] = value
-    return given_autoencoder(values)
+
+    given = given_autoencoder(values)
+    if is_remote(given.checkpoint):
+        raise InvalidInput(
+            "The autoencoder is a source, and is not fetched.",
+            field="autoencoder.checkpoint",
+            value=given.checkpoint.partition("?")[0],
+            remedy="Fetch its file with its configuration, and name that.",
+        )
+    return given
 
 
 def _values(option: str) -> dict[str, object]:

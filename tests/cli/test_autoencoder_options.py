@@ -31,6 +31,7 @@ def test_values_are_given_one_by_one_or_in_a_file(tmp_path: Path) -> None:
         (["lair=a"], "autoencoder.lair"),
         (["layer=a"], "autoencoder.checkpoint"),
         (["layer=a", "checkpoint=b", "k=many"], "autoencoder.k"),
+        (["layer=a", "checkpoint=s3://bucket/sae.pt"], "autoencoder.checkpoint"),
     ],
 )
 def test_what_is_wrong_names_the_option(options: list[str], field: str) -> None:

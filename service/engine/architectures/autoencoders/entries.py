@@ -197,7 +197,8 @@ def _threshold(own: Mapping[str, Tensor], by_role: Mapping[Role, str]) -> Tensor
     threshold = _entry(own, by_role, "threshold")
     if threshold is None:
         return None
-    return threshold.float().exp() if by_role["threshold"] == "log_threshold" else threshold
+    is_logarithm = by_role["threshold"] == "log_threshold" and threshold.is_floating_point()
+    return threshold.float().exp() if is_logarithm else threshold
 
 
 def _k(own: Mapping[str, Tensor], by_role: Mapping[Role, str], checkpoint: Checkpoint) -> int | None:
@@ -205,7 +206,7 @@ def _k(own: Mapping[str, Tensor], by_role: Mapping[Role, str], checkpoint: Check
     if k is None:
         beside = checkpoint.contents.get("k")
         return beside if type(beside) is int else None
-    if k.numel() != 1 or not bool(k.isfinite().all()) or float(k) != int(k):
+    if k.numel() != 1 or k.is_complex() or not bool(k.isfinite().all()) or float(k) != int(k):
         raise _refused("The autoencoder's entry 'k' is not one whole number.", _SAVE_ONE)
     return int(k)
 
