@@ -18,6 +18,7 @@ PAGE = Path("docs/compatibility.md")
 
 TABLES = {
     "architecture": "Architectures",
+    "autoencoder": "Sparse autoencoders",
     "wrapping": "What may be around the weights",
     "table": "Tables in place of a network",
     "source": "Where files may come from",

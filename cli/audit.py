@@ -137,6 +137,11 @@ def _target(
     target: StoredJson = {"checkpoint": checkpoint, "architecture": architecture, "sha256": sha256}
     if architecture in {None, in_use["architecture"]}:
         target |= {field: in_use[field] for field in ("architecture", "input", "weights") if field in in_use}
+        if "autoencoder" in in_use:
+            # What stands beside its file is read anew.
+            target["autoencoder"] = {
+                name: value for name, value in in_use["autoencoder"].items() if name != "described_by"
+            }
 
     if given is not None:
         target["input"] = given.as_dict()

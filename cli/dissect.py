@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from cli import input_options
+from cli import autoencoder_options, input_options
 from cli.concept_files import HELP, CategoriesOption, ControlOption, read_concepts
 from cli.findings import FindingsMapOption, with_findings_map
 from cli.layers import LayersOption, read_layers
@@ -55,6 +55,7 @@ def dissect(
     weights: Annotated[
         str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
     ] = None,
+    autoencoder: Annotated[list[str] | None, typer.Option(help=autoencoder_options.HELP)] = None,
     patch_size: Annotated[int | None, typer.Option(min=16, help="Cut images into square patches of this side.")] = None,
     patch_stride: Annotated[int | None, typer.Option(min=1, help="Step of the patches; default: their side.")] = None,
     frames: Annotated[
@@ -114,6 +115,7 @@ def dissect(
             input=input_options.read_input(input_values),
             packages=read_settings().architecture_packages_named,
             weights=weights,
+            autoencoder=autoencoder_options.read_autoencoder_options(autoencoder),
         ),
         dissector=DissectorSpec(dissector),
         probe_set=probes,

@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import input_options
+from cli import autoencoder_options, input_options
 from cli.local_files import check_local
 from service.config import read_settings
+from service.domain.autoencoders import autoencoder_in_words
 from service.domain.models import TargetSpec
-from service.domain.table_targets import LIMITS, table_in_words
+from service.domain.table_targets import table_in_words
 from service.domain.weights_reading import reading_in_words
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def inspect(
         str | None, typer.Option(help="Which of the file's sets of weights, for example state_dict_ema.")
     ] = None,
     input_values: Annotated[list[str] | None, typer.Option("--input", help=input_options.HELP)] = None,
+    autoencoder: Annotated[list[str] | None, typer.Option(help=autoencoder_options.HELP)] = None,
 ) -> None:
     """List the layers that can be dissected, how the weights were read, and how images reach the network.
 
@@ -50,6 +52,7 @@ def inspect(
         input=input_options.read_input(input_values),
         packages=read_settings().architecture_packages_named,
         weights=weights,
+        autoencoder=autoencoder_options.read_autoencoder_options(autoencoder),
     )
     target = open_target(spec, torch.device("cpu"))
     layers = [listing_of(layer) for layer in list_layers(target)]
@@ -60,8 +63,9 @@ def inspect(
             "sha256": target.sha256,
             "reading": target.reading,
             "input": None if target.input is None else target.input.entries(),
-            "warnings": _warnings(target),
+            "warnings": list(target.warnings),
             **({} if target.recorded is None else {"table": target.recorded.notes}),
+            "autoencoder": None if target.autoencoder is None else target.autoencoder.reading,
             "layers": layers,
         }
         typer.echo(json.dumps(printed, indent=1))
@@ -84,14 +88,9 @@ def _said_of(target: "Target") -> Iterator[str]:
         yield f"Images reach the network with {values}."
     if target.recorded is not None:
         yield from table_in_words(target.recorded.notes)
-    yield from _warnings(target)
-
-
-def _warnings(target: "Target") -> list[str]:
-    """What is to be known of it."""
-    if target.recorded is not None:
-        return list(LIMITS)
-    return [] if target.input is None else list(target.input.warnings)
+    if target.autoencoder is not None:
+        yield from autoencoder_in_words(target.autoencoder.reading)
+    yield from target.warnings
 
 
 def _table(layers: "list[LayerListing]") -> Table:

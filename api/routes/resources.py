@@ -10,6 +10,7 @@ from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.concept_sets import ConceptSetDiffOut, ConceptSetIn, ConceptSetOut
 from api.schemas.resources import (
+    AutoencoderOut,
     DissectorIn,
     DissectorOut,
     FindingsOut,
@@ -25,6 +26,7 @@ from api.schemas.resources import (
 from service.db.resources import find_inspected
 from service.db.work import find_check
 from service.domain.resources import Resource, ResourceKind
+from service.domain.specs import model_spec
 from service.domain.work import Preparation
 from service.files import DataRoots
 from service.ports import JobQueue
@@ -283,6 +285,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
     layer_infos = None if layers is None else [LayerInfoOut.model_validate(layer) for layer in layers]
     state, _ = standing_of(session, model)
     values = None if inputs is None else inputs["values"] or None
+    latents = model_spec(model).get("latents")
     return ModelOut(
         **ResourceOut.of(model).model_dump(),
         state=state,
@@ -291,6 +294,7 @@ def _model(session: Session, model: Resource) -> ModelOut:
         layers=layer_infos,
         problem=inspected.problem,
         reading=inspected.reading,
+        autoencoder=None if latents is None else AutoencoderOut.model_validate(latents),
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import Body, Name
+from service.domain.autoencoders import Activation, AutoencoderSpec, Normalisation, given_autoencoder
 from service.domain.findings import MatchedBy, WhyUnmatched
 from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
 from service.domain.json_values import StoredJson
@@ -60,6 +61,40 @@ class InputIn(Body):
     def given(self) -> GivenInput:
         """The input in the domain's words."""
         return given_input(self.model_dump())
+
+
+class AutoencoderIn(Body):
+    """A sparse autoencoder on a layer of the target. Its latents are the units of the layer `<layer>.latents`."""
+
+    layer: str = Field(max_length=500, description="The layer that it reads.", examples=["image_encoder._swish"])
+    checkpoint: str = Field(
+        description="Absolute path or file:// URI of its weights file, or of the folder that has it with its cfg.json.",
+        examples=["/models/mammo-sae/sparse_autoencoder_final.pt"],
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-fA-F]{64}$", description="The digest that its weights file must have."
+    )
+    activation: Activation | None = Field(
+        default=None, description="Only for a file that does not say it: what makes its latents."
+    )
+    k: int | None = Field(
+        default=None, ge=1, description="Only for `topk` and a file that does not say it: how many a place keeps."
+    )
+    pre_bias: bool | None = Field(
+        default=None, description="Only for a file that does not say it: whether b_dec is subtracted from the input."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def check(cls, values: object) -> object:
+        """Raises InvalidInput in the words that the command line uses, too."""
+        if isinstance(values, Mapping):
+            given_autoencoder(values)
+        return values
+
+    def given(self) -> AutoencoderSpec:
+        """The autoencoder in the domain's words."""
+        return given_autoencoder(self.model_dump())
 
 
 class TermsIn(Body):
@@ -115,10 +150,15 @@ class CheckpointIn(TermsIn):
         examples=["state_dict_ema"],
     )
 
+    autoencoder: AutoencoderIn | None = Field(
+        default=None, description="A sparse autoencoder, whose latents are to be dissected like the units of a layer."
+    )
+
     def named(self) -> NamedCheckpoint:
         """The checkpoint in the service's words."""
         given = None if self.input is None else self.input.given()
-        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, self.weights, given)
+        autoencoder = None if self.autoencoder is None else self.autoencoder.given()
+        return NamedCheckpoint(self.checkpoint, self.architecture, self.sha256, self.weights, given, autoencoder)
 
 
 class ModelIn(CheckpointIn):
@@ -360,6 +400,24 @@ class ReadingOut(BaseModel):
     channels: Literal[1, 3] = Field(description="Channels of the network's first convolution.")
 
 
+class AutoencoderOut(BaseModel):
+    """How the file of a target's autoencoder was read."""
+
+    layer: str = Field(description="The layer that it reads. Its latents are the units of `<layer>.latents`.")
+    latents: int
+    width: int = Field(description="How many numbers it reads at a place.")
+    layout: str = Field(description="Whose names its file has.")
+    sha256: str
+    described_by: str | None = Field(description="SHA-256 of the configuration beside its file, if one describes it.")
+    activation: Activation
+    k: int | None = Field(description="How many latents a place keeps; only of `topk`.")
+    pre_bias: str | None = Field(description="The entry that is subtracted from what it reads.")
+    normalisation: Normalisation = Field(description="What is done to what it reads before.")
+    scaled: bool = Field(description="Whether each latent is multiplied by the length of what it decodes to.")
+    unused: ListedOut = Field(description="Entries of the file that are no part of it.")
+    warnings: list[str] = Field(description="What the file leaves open, and how it was decided.")
+
+
 class ModelOut(StatedOut):
     """A target; `layers` and `input` are null until a worker has opened it, `problem` says why it could not.
 
@@ -373,6 +431,9 @@ class ModelOut(StatedOut):
     problem: dict[str, str] | None = None
     reading: ReadingOut | None = Field(
         default=None, description="Null until a worker has opened the target, and for one opened by an earlier release."
+    )
+    autoencoder: AutoencoderOut | None = Field(
+        default=None, description="Null for a target without one, and until a worker has opened it."
     )
 
 

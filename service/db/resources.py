@@ -30,13 +30,14 @@ def add_resource(
     digest: str,
     spec: JsonObject,
     *,
-    place: str | None = None,
+    places: Sequence[str] = (),
     terms: Terms = _NOTHING_STATED,
 ) -> tuple[Resource, bool]:
     """Register content under a name: the version that already holds it, or a new one. Second value: is it new?
 
-    place: the entry of the specification that says where the content lies. It is no content: a version that already
-    holds the content is from then on read where it was seen last. Only for content of which every byte was digested.
+    places: the entries of the specification that say where the content lies, its main part first. They are no content:
+    a version that already holds the content is from then on read where it was seen last. Only for content of which
+    every byte was digested.
     terms: what is stated of it; what they say replaces what was stated of the version before, which is then its
     `replaced_terms`. A new version of which nothing is stated has the terms of the same content under another name.
     """
@@ -46,9 +47,11 @@ def add_resource(
     same_content = select(ResourceRow).where(*same_name, ResourceRow.digest == digest)
     existing = session.scalar(same_content.execution_options(populate_existing=True))
     if existing is not None:
-        if place is not None and existing.spec[place] != spec[place]:
-            kept = {name: value for name, value in existing.spec.items() if name not in _OF_PLACE}
-            existing.spec = {**kept, place: spec[place]}
+        moved = {place: spec[place] for place in places if place in spec and existing.spec[place] != spec[place]}
+        if moved:
+            left = _OF_PLACE if places[0] in moved else frozenset()
+            kept = {name: value for name, value in existing.spec.items() if name not in left}
+            existing.spec = {**kept, **moved}
             session.flush()
         return _restated(session, existing, terms), False
 
@@ -60,8 +63,8 @@ def add_resource(
     return _resource(row), True
 
 
-_OF_PLACE = {"fetched"}
-"""What a specification says of the place where the content lies, and not of another."""
+_OF_PLACE = frozenset({"fetched"})
+"""What a specification says of the place where the main part of the content lies, and not of another."""
 
 
 def _lock_name(session: Session, kind: ResourceKind, name: str) -> None:

@@ -6,6 +6,7 @@ Earlier releases wrote fewer entries, so a reader asks for them with `get`.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from service.domain.autoencoders import AutoencoderReading
 from service.domain.evidence import EvidenceFields
 from service.domain.findings import FindingsEntry
 from service.domain.input_contract import InputEntries
@@ -53,6 +54,9 @@ class TargetEntry(TypedDict, total=False):
 
     weights: WeightsReading
     """Which weights of the file they are, and how they were read."""
+
+    autoencoder: AutoencoderReading
+    """How the file of its autoencoder was read; only where it has one."""
 
     origin: dict[str, object]
     """See `Target`. Left out where nothing but weights, architecture and this software decide the network."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.domain.autoencoders import AutoencoderSpec
 from service.domain.input_contract import GivenInput
 from service.files import ANYWHERE, DataRoots
 
@@ -42,6 +43,9 @@ class TargetSpec:
 
     data: Mapping[str, str] | None = None
     """SHA-256 by name of the files that must lie beside the weights file; None where they are not known yet."""
+
+    autoencoder: AutoencoderSpec | None = None
+    """A sparse autoencoder on one of its layers, whose latents are the units of a further layer."""
 
     packages: tuple[str, ...] = ()
     """Installed packages whose code may be imported for the architecture (ARCHITECTURE_PACKAGES)."""

@@ -2,6 +2,13 @@
 
 from typing import Literal, NotRequired, TypedDict, cast
 
+from service.domain.autoencoders import (
+    AutoencoderPlace,
+    AutoencoderReading,
+    AutoencoderSpec,
+    content_of_autoencoder,
+    stored_autoencoder,
+)
 from service.domain.digests import digest_of
 from service.domain.findings import FindingCounts
 from service.domain.findings_map import StoredMap
@@ -11,6 +18,7 @@ from service.domain.probes import Frames
 from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 from service.domain.table_targets import TableNotes
+from service.files import ANYWHERE, DataRoots
 
 
 class Fetched(TypedDict):
@@ -49,6 +57,12 @@ class ModelSpec(TypedDict):
     """Which of the file's sets of weights is meant, where that was asked for."""
     described_by: NotRequired[str]
     """See `TargetSpec`."""
+
+    autoencoder: NotRequired[AutoencoderPlace]
+    """A sparse autoencoder on one of its layers."""
+
+    latents: NotRequired[AutoencoderReading]
+    """How the autoencoder's file was read, as the worker found it that opened it last."""
 
     origin: NotRequired[dict[str, object]]
     """What else decides the network, as the worker found it that opened it last: see `Target`."""
@@ -216,6 +230,8 @@ def digest_of_model(spec: ModelSpec) -> str:
         content["weights"] = spec["weights"]
     if "described_by" in spec:
         content["described_by"] = spec["described_by"]
+    if "autoencoder" in spec:
+        content["autoencoder"] = content_of_autoencoder(spec["autoencoder"])
     return digest_of(content)
 
 
@@ -227,6 +243,11 @@ def is_fetched(resource: Resource) -> bool:
 def input_of(spec: ModelSpec) -> GivenInput | None:
     """What was given of how images reach a target; None where nothing was."""
     return given_input(spec["input"]) if "input" in spec else None
+
+
+def autoencoder_of(spec: ModelSpec, roots: DataRoots = ANYWHERE) -> AutoencoderSpec | None:
+    """The autoencoder on a layer of a target; None where it has none. roots: see `AutoencoderSpec`."""
+    return stored_autoencoder(spec["autoencoder"], roots) if "autoencoder" in spec else None
 
 
 def dissector_place(resource: Resource) -> DissectorPlace:

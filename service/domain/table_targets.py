@@ -74,7 +74,7 @@ def ids_beside(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(path.name[: -len(_ARRAY)] + ending) for ending in _IDS)
 
 
-def check_no_network_fields(*, given_input: object, weights: str | None) -> None:
+def check_no_network_fields(*, given_input: object, weights: str | None, autoencoder: object) -> None:
     """Raise InvalidInput where something was given that only a network has."""
     if given_input is not None:
         raise InvalidInput(
@@ -85,6 +85,12 @@ def check_no_network_fields(*, given_input: object, weights: str | None) -> None
     if weights is not None:
         raise InvalidInput(
             "A table has no sets of weights.", field="weights", value=weights, remedy="Leave `weights` out."
+        )
+    if autoencoder is not None:
+        raise InvalidInput(
+            "A table has no layer whose output an autoencoder could read.",
+            field="autoencoder",
+            remedy="Leave `autoencoder` out; or write its latents into the table.",
         )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
+from service.domain.autoencoders import AutoencoderReading
 from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
@@ -167,6 +168,7 @@ class ModelNotes(TypedDict, total=False):
     origin: dict[str, object]
     data: dict[str, str]
     table: TableNotes
+    latents: AutoencoderReading
 
 
 class InspectionResult(TypedDict):

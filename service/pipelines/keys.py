@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import torch
 
+from service.domain.autoencoders import identity_of
 from service.domain.digests import digest_of
 from service.domain.methods import PRIOR_METHODS
 from service.domain.preprocessing import Preprocessing
@@ -50,6 +51,7 @@ def shard_key(
             **({} if target.weights is None else {"weights": target.weights}),
             **({"origin": dict(target.origin)} if target.origin else {}),
             **({} if rows is None else {"rows": rows}),
+            **({} if target.autoencoder is None else {"autoencoder": identity_of(target.autoencoder.reading)}),
         },
         dissector=_dissector(dissector),
         layers=layers,

@@ -124,9 +124,11 @@ def _target_entry(target: Target, probe_set: ProbeSet) -> TargetEntry:
     }
     if target.input is not None:
         entry["input"] = target.input.entries()
-        entry["warnings"] = list(target.input.warnings)
+        entry["warnings"] = list(target.warnings)
     if target.reading is not None:
         entry["weights"] = target.reading
+    if target.autoencoder is not None:
+        entry["autoencoder"] = target.autoencoder.reading
     if target.origin:
         entry["origin"] = dict(target.origin)
     if target.recorded is not None:

@@ -30,7 +30,7 @@ class NetworkCache:
 
     def target(self, spec: TargetSpec, layers: tuple[str, ...] | None) -> Target:
         """`open_target`; layers decide what is folded, so they are part of what is kept. Raises its errors."""
-        described = (spec.sha256, spec.weights, spec.described_by)
+        described = (spec.sha256, spec.weights, spec.described_by, spec.autoencoder)
         key = ("target", spec.architecture, described, spec.shuffled, spec.input, layers)
         return self._get(key, lambda: open_target(spec, self._device, keep_layers=layers or ()))
 

@@ -12,7 +12,6 @@ from service.db.session import Sessions, transaction
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import dissector_place, probe_set_spec
-from service.domain.table_targets import LIMITS
 from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult, ModelNotes
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
@@ -55,9 +54,9 @@ def _inspect_model(network: TargetSpec, device: torch.device) -> InspectionResul
     layers = [listing_of(layer) for layer in list_layers(target)]
     inspected: InspectionResult = {"layers": layers, "reading": target.reading, "notes": _notes(target)}
     if target.input is not None:
-        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.input.warnings)}
+        inspected["input"] = {"values": target.input.entries(), "warnings": list(target.warnings)}
     if target.recorded is not None:
-        inspected["input"] = {"values": {}, "warnings": list(LIMITS)}
+        inspected["input"] = {"values": {}, "warnings": list(target.warnings)}
     return inspected
 
 
@@ -70,6 +69,8 @@ def _notes(target: Target) -> ModelNotes:
         notes["data"] = data
     if target.recorded is not None:
         notes["table"] = target.recorded.notes
+    if target.autoencoder is not None:
+        notes["latents"] = target.autoencoder.reading
     return notes
 
 

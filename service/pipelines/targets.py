@@ -5,7 +5,7 @@ from pathlib import Path
 from service.domain.manifests import SourceEntry
 from service.domain.models import TargetSpec
 from service.domain.resources import Resource
-from service.domain.specs import input_of, model_spec
+from service.domain.specs import autoencoder_of, input_of, model_spec
 from service.files import DataRoots
 from service.sources.uris import is_remote
 
@@ -24,6 +24,7 @@ def target_of(
     """
     spec = model_spec(model)
     path = Path(spec["checkpoint"])
+    autoencoder = autoencoder_of(spec, roots)
     if is_remote(spec["checkpoint"]):
         assert spec["sha256"] is not None  # noqa: S101 - no job and no inspection begins before it is known
         path = fetched_files / spec["sha256"]
@@ -38,6 +39,7 @@ def target_of(
         weights=spec.get("weights"),
         described_by=spec.get("described_by"),
         data=spec.get("data"),
+        autoencoder=autoencoder,
         packages=packages,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from service.domain.autoencoders import autoencoder_words
 from service.domain.json_values import JsonObject
 from service.domain.manifests import entries_of
 from service.domain.methods import CONTRASTS, PRIOR_METHODS, Method
@@ -15,6 +16,7 @@ _SHOWN_APART = {
     "target.input",
     "target.warnings",
     "target.table",
+    "target.autoencoder.warnings",
     *(f"findings.{entry}" for entry in ("matched", "unmatched", "no_concept", "not_in_set")),
 }
 
@@ -59,8 +61,10 @@ def weights_words(manifest: JsonObject | None) -> list[str]:
     if isinstance(table, Mapping):
         entry = cast("TableEntry", table)
         return table_in_words(entry, entry.get("use"))
+
     reading = target.get("weights")
-    return reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
+    words = reading_in_words(cast("WeightsReading", reading)) if isinstance(reading, Mapping) else []
+    return [*words, *autoencoder_words(target.get("autoencoder"))]
 
 
 def manifest_lines(manifest: JsonObject, prefix: str = "") -> list[tuple[str, str]]:

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote
 
 from sqlalchemy.orm import Session
 
 from service.db import resources as queries
+from service.domain.autoencoder_folders import FIELD, autoencoder_weights_in, read_configuration
+from service.domain.autoencoders import AutoencoderPlace, AutoencoderSpec
 from service.domain.digests import digest_of_file, is_snapshot
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import JsonObject
@@ -44,6 +47,9 @@ class NamedCheckpoint:
     input: GivenInput | None = None
     """How images reach the network, as far as the caller gives it."""
 
+    autoencoder: AutoencoderSpec | None = None
+    """A sparse autoencoder on one of its layers."""
+
 
 def register_model(
     session: Session,
@@ -69,9 +75,12 @@ def register_model(
         check_name(name)
 
     if is_table(checkpoint.architecture):
-        check_no_network_fields(given_input=checkpoint.input, weights=checkpoint.weights)
+        check_no_network_fields(
+            given_input=checkpoint.input, weights=checkpoint.weights, autoencoder=checkpoint.autoencoder
+        )
+    autoencoder = _place_of_autoencoder(checkpoint.autoencoder, roots, readings)
     if is_remote(checkpoint.path):
-        return _register_source(session, queue, checkpoint, name, terms)
+        return _register_source(session, queue, checkpoint, name, terms, autoencoder)
 
     path = readings.of(("place", checkpoint.path), partial(locate, checkpoint.path, roots, field="checkpoint"))
     described_by = None
@@ -96,7 +105,62 @@ def register_model(
             remedy="Copy the checkpoint again, or correct the digest.",
         )
 
-    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms, described_by)
+    return _add_model(session, queue, checkpoint, str(path), sha256, name, terms, described_by, autoencoder)
+
+
+def _place_of_autoencoder(
+    autoencoder: AutoencoderSpec | None, roots: DataRoots, readings: Readings
+) -> AutoencoderPlace | None:
+    """The autoencoder with its file found and digested.
+
+    Raises InvalidInput, InvalidCheckpoint, DigestMismatch, FileOutOfReach, NotRead.
+    """
+    if autoencoder is None:
+        return None
+
+    named = autoencoder.checkpoint
+    if is_remote(named):
+        raise InvalidInput(
+            "An autoencoder is not fetched from a source.",
+            field=FIELD,
+            value=named,
+            remedy="Put its file, with its configuration, below the data roots, and name that.",
+        )
+
+    located = readings.of(("place beside", named), partial(_locate_beside, named, roots))
+    path, described_by = readings.of(
+        ("autoencoder", str(located)),
+        partial(read_located, partial(_described_autoencoder, located, roots), field=FIELD, value=named),
+    )
+    sha256 = digest_of_located(path, roots, field=FIELD, value=named, readings=readings)
+    if autoencoder.sha256 not in {None, sha256}:
+        raise DigestMismatch(
+            f"The SHA-256 of the autoencoder's file is {sha256}.",
+            field="autoencoder.sha256",
+            value=autoencoder.sha256,
+            remedy="Copy the file again, or correct the digest.",
+        )
+    return autoencoder.place(path, sha256, described_by)
+
+
+def _locate_beside(named: str, roots: DataRoots) -> Path:
+    """Where an autoencoder lies, in the folder that it was named in, also where that has a link to its file.
+
+    So it is in a Hugging Face cache: what describes the file lies beside the link.
+    """
+    located = locate(named, roots, field=FIELD)
+    folder, _, name = named.rpartition("/")
+    if located.is_dir() or not folder:
+        return located
+    try:
+        return locate(folder, roots, field=FIELD) / (unquote(name) if folder.startswith("file:") else name)
+    except InvalidInput:
+        return located
+
+
+def _described_autoencoder(path: Path, roots: DataRoots) -> tuple[Path, str | None]:
+    weights = autoencoder_weights_in(path)
+    return weights, read_configuration(weights, roots)[1]
 
 
 def _digest_of_ids(path: Path, roots: DataRoots) -> str | None:
@@ -118,7 +182,12 @@ def _file_of_snapshot(path: Path, checkpoint: NamedCheckpoint) -> Path:
 
 
 def _register_source(
-    session: Session, queue: JobQueue, checkpoint: NamedCheckpoint, name: str | None, terms: Terms
+    session: Session,
+    queue: JobQueue,
+    checkpoint: NamedCheckpoint,
+    name: str | None,
+    terms: Terms,
+    autoencoder: AutoencoderPlace | None,
 ) -> Registered:
     """Register what workers fetch. Without its digest it gets one, and may turn out to be a known version, then."""
     source = check_source(checkpoint.path, field="checkpoint")
@@ -133,7 +202,7 @@ def _register_source(
     sha256 = None if checkpoint.sha256 is None else checkpoint.sha256.lower()
     if name is None:
         check_content_known(checkpoint)
-    return _add_model(session, queue, checkpoint, source, sha256, name, terms)
+    return _add_model(session, queue, checkpoint, source, sha256, name, terms, autoencoder=autoencoder)
 
 
 def check_content_known(checkpoint: NamedCheckpoint) -> None:
@@ -155,6 +224,7 @@ def _add_model(
     name: str | None,
     terms: Terms,
     described_by: str | None = None,
+    autoencoder: AutoencoderPlace | None = None,
 ) -> Registered:
     spec: ModelSpec = {"checkpoint": place, "architecture": checkpoint.architecture, "sha256": sha256}
     if checkpoint.input is not None:
@@ -163,12 +233,14 @@ def _add_model(
         spec["weights"] = checkpoint.weights
     if described_by is not None:
         spec["described_by"] = described_by
+    if autoencoder is not None:
+        spec["autoencoder"] = autoencoder
 
     digest = digest_of_model(spec)
     name = f"inline-{digest[:16]}" if name is None else name
     stored = cast("JsonObject", spec)
     model, is_new = queries.add_resource(
-        session, ResourceKind.MODEL, name, digest, stored, place="checkpoint", terms=terms
+        session, ResourceKind.MODEL, name, digest, stored, places=("checkpoint", "autoencoder"), terms=terms
     )
     if is_new or not is_fetched(model):
         prepare(session, queue, model, Preparation.INSPECT)

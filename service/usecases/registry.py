@@ -30,7 +30,7 @@ from service.db.registry import (
 from service.db.session import Sessions, transaction
 from service.domain.audits import Audit, Deployment, Occasion
 from service.domain.resources import Resource
-from service.domain.specs import input_of, model_spec
+from service.domain.specs import autoencoder_of, input_of, model_spec
 from service.domain.trail import SCHEDULER
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.files import DataRoots
@@ -236,7 +236,7 @@ def _deploy(
 def _register(
     session: Session, queue: JobQueue, version: RegisteredVersion, files: _Files, deployment: Deployment
 ) -> Resource:
-    """The version as a model of the deployment's name, with architecture, input and set of weights as in use."""
+    """The version as a model of the deployment's name, with all but the weights file as in use."""
     in_use = model_spec(deployment.target)
     source = version.source
     weights = source
@@ -245,7 +245,13 @@ def _register(
     model, _ = register_model(
         session,
         queue,
-        NamedCheckpoint(weights, in_use["architecture"], input=input_of(in_use), weights=in_use.get("weights")),
+        NamedCheckpoint(
+            weights,
+            in_use["architecture"],
+            input=input_of(in_use),
+            weights=in_use.get("weights"),
+            autoencoder=autoencoder_of(in_use),
+        ),
         name=deployment.name,
         roots=files.roots,
         readings=files.readings,

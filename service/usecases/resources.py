@@ -75,7 +75,7 @@ def register_dissector(
         digest = digest_of({"dissector": digest, "prompts": prompts.as_dict()})
 
     dissector, is_new = queries.add_resource(
-        session, ResourceKind.DISSECTOR, name, digest, spec, place="path", terms=terms
+        session, ResourceKind.DISSECTOR, name, digest, spec, places=("path",), terms=terms
     )
     if is_new:
         prepare(session, queue, dissector, Preparation.INSPECT)

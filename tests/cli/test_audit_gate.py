@@ -97,7 +97,13 @@ def test_without_waiting_it_is_an_error_that_the_audit_could_not_begin(
     assert ("NO VERDICT: The dissection failed." in result.output) == (status is ExitStatus.ERROR)
 
 
-IN_USE = {"architecture": "timm/resnet18", "input": {"height": 96, "window": "voi"}, "weights": "state_dict_ema"}
+AUTOENCODER = {"layer": "layer4", "checkpoint": "/models/sae.safetensors", "sha256": "0" * 64}
+IN_USE = {
+    "architecture": "timm/resnet18",
+    "input": {"height": 96, "window": "voi"},
+    "weights": "state_dict_ema",
+    "autoencoder": AUTOENCODER,
+}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,8 @@ IN_USE = {"architecture": "timm/resnet18", "input": {"height": 96, "window": "vo
 def test_a_candidate_is_read_as_the_version_in_use_unless_the_options_say_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], expected: dict[str, Any]
 ) -> None:
-    answers = {"/deployments/east": {"target": "target@1"}, "/models/target@1": {"spec": IN_USE}}
+    spec = {**IN_USE, "autoencoder": {**AUTOENCODER, "described_by": "1" * 64}}
+    answers = {"/deployments/east": {"target": "target@1"}, "/models/target@1": {"spec": spec}}
     posted: list[dict[str, Any]] = []
 
     def post(_: ServiceClient, __: str, body: dict[str, Any]) -> dict[str, Any]:

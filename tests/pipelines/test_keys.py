@@ -15,7 +15,9 @@ from service.pipelines.versions import versions_of
 CPU = torch.device("cpu")
 
 
-def keys(origin: Mapping[str, object] = MappingProxyType({})) -> dict[str, str]:
+def keys(
+    origin: Mapping[str, object] = MappingProxyType({}), autoencoder: Mapping[str, object] | None = None
+) -> dict[str, str]:
     options = DissectionOptions(layers=None)
     plan: Any = SimpleNamespace(
         job_id=UUID(int=1),
@@ -26,7 +28,13 @@ def keys(origin: Mapping[str, object] = MappingProxyType({})) -> dict[str, str]:
         findings=None,
     )
     target: Any = SimpleNamespace(
-        sha256="t", architecture="a", preprocessing=MAMMO_CLIP, shuffled=False, weights=None, origin=origin
+        sha256="t",
+        architecture="a",
+        preprocessing=MAMMO_CLIP,
+        shuffled=False,
+        weights=None,
+        origin=origin,
+        autoencoder=None if autoencoder is None else SimpleNamespace(reading=autoencoder),
     )
     dissector: Any = SimpleNamespace(digest="d", preprocessing=MAMMO_CLIP)
     return {
@@ -89,3 +97,10 @@ def test_another_version_of_the_package_that_built_the_target_makes_another_shar
     first, second = keys({"package": "ward", "version": "1"}), keys({"package": "ward", "version": "2"})
     assert len({keys()["shard"], first["shard"], second["shard"]}) == 3
     assert keys()["texts"] == first["texts"] == second["texts"]
+
+
+def test_what_is_known_of_an_autoencoder_makes_another_shard_and_what_is_said_of_it_does_not() -> None:
+    read = {"layer": "layer4", "sha256": "s", "k": 3, "warnings": [], "unused": {"count": 0, "names": []}}
+    bare, of_autoencoder, of_another = keys(), keys(autoencoder=read), keys(autoencoder={**read, "k": 4})
+    assert len({bare["shard"], of_autoencoder["shard"], of_another["shard"]}) == 3
+    assert keys(autoencoder={**read, "warnings": ["unclear"]}) == of_autoencoder

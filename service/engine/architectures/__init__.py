@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from service.domain.input_contract import resolve_input
-from service.domain.layers import canonical_layer
 from service.domain.model_folders import FAMILY, is_described_by_files, read_descriptions, weights_in
 from service.domain.models import TargetSpec
 from service.domain.table_targets import TABLE
 from service.engine.architectures import efficientnets, libraries, monai_networks, transformers_models
+from service.engine.architectures.autoencoders import add_autoencoder
 from service.engine.architectures.blueprint import Family
 from service.engine.architectures.input_check import check_takes, stem_channels
 from service.engine.architectures.main_layers import main_layers
@@ -39,10 +39,13 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
     and STAGES, as a request has them.
     Raises UnknownArchitecture, InvalidArchitecture, InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch; InvalidInput
     where what was given of the input contradicts the network, or an extra is missing; UnknownLayer for a pattern that
-    no layer fits.
+    no layer fits; and what `add_autoencoder` raises.
     """
     if spec.architecture in {ONNX, TABLE}:
-        opened = open_onnx_target(spec, device) if spec.architecture == ONNX else open_table_target(spec)
+        if spec.architecture == TABLE:
+            opened = open_table_target(spec)
+        else:
+            opened = _with_autoencoder(open_onnx_target(spec, device), spec, device)
         return opened if keep_layers is None else replace(opened, chosen_layers=choose_layers(opened, keep_layers))
 
     path = spec.checkpoint
@@ -82,13 +85,22 @@ def open_target(spec: TargetSpec, device: torch.device, keep_layers: Sequence[st
         left_out=tuple(blueprint.layer_prefix + name for name in loaded.left_out),
         origin={} if own is None else own.origin,
     )
+    target = _with_autoencoder(target, spec, device)
     if keep_layers is not None:
         # Patterns are of the whole network: folding takes layers away.
         chosen = choose_layers(target, keep_layers)
-        fold_norms(module, {canonical_layer(name).removeprefix(blueprint.layer_prefix) for name in chosen})
+        looked_at = chosen if target.autoencoder is None else (*chosen, target.autoencoder.layer)
+        fold_norms(module, {target.module_name(name) for name in looked_at})
         target = replace(target, chosen_layers=chosen)
 
     module.to(device).to(memory_format=torch.channels_last)
+    return target
+
+
+def _with_autoencoder(target: Target, spec: TargetSpec, device: torch.device) -> Target:
+    target = add_autoencoder(target, spec.autoencoder, device)
+    if target.autoencoder is not None and spec.shuffled is not None:
+        shuffle_weights(target.autoencoder.encoder, spec.shuffled)
     return target
 
 

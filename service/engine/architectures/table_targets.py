@@ -13,7 +13,7 @@ def open_table_target(spec: TargetSpec) -> Target:
     Raises InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch, FileOutOfReach; InvalidInput where something was given
     that only a network has.
     """
-    check_no_network_fields(given_input=spec.input, weights=spec.weights)
+    check_no_network_fields(given_input=spec.input, weights=spec.weights, autoencoder=spec.autoencoder)
     check_not_shuffled(spec.shuffled)
     file = read_recorded(spec.checkpoint, sha256=spec.sha256, ids_digest=spec.described_by, roots=spec.roots)
 

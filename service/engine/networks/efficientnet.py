@@ -135,6 +135,14 @@ class Block(nn.Module):
         return x
 
 
+class Swish(nn.Module):
+    """x times its sigmoid, as a layer for those who watch it."""
+
+    def forward(self, x: Tensor, *, inplace: bool = False) -> Tensor:
+        """Any shape."""
+        return functional.silu(x, inplace=inplace)
+
+
 class EfficientNet(nn.Module):
     """[B, 3, H, W] -> pooled features [B, U] after the last activation.
 
@@ -157,6 +165,7 @@ class EfficientNet(nn.Module):
         self._blocks = nn.ModuleList(_blocks(variant, stem))
         self._conv_head: nn.Module | None = nn.Conv2d(variant.channels(_STAGES[-1][-1]), head, 1, bias=False)
         self._bn1 = _norm(head)
+        self._swish = None if lite else Swish()
         self.features = head
         self._avg_pooling = nn.AdaptiveAvgPool2d(1)
         self._fc = None if classes is None else nn.Linear(head, classes)
@@ -180,7 +189,8 @@ class EfficientNet(nn.Module):
         x = maps
         for block in self._blocks[blocks:]:
             x = block(x)
-        x = self._activate(_normed(self._conv_head, self._bn1, x), inplace="_bn1" in self.reused)
+        activate = self._activate if self._swish is None else self._swish
+        x = activate(_normed(self._conv_head, self._bn1, x), inplace="_bn1" in self.reused)
         features: Tensor = self._avg_pooling(x).flatten(1)
         return features
 

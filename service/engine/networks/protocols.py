@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.input_contract import InputContract
+from service.domain.layers import canonical_layer
 from service.domain.preprocessing import Preprocessing
+from service.domain.table_targets import LIMITS
 from service.domain.weights_reading import WeightsReading
+from service.engine.networks.autoencoder import LayerAutoencoder
 from service.engine.networks.recorded.table import RecordedTable
 from service.errors import InvalidInput
 
@@ -78,6 +81,29 @@ class Target:
 
     recorded: RecordedTable | None = None
     """The activations themselves, where they were computed elsewhere; then `module` runs nothing."""
+
+    autoencoder: LayerAutoencoder | None = None
+    """The sparse autoencoder on one of its layers, whose latents are the units of a further layer."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be known of how images reach it, and of what was decided where nobody said it."""
+        if self.recorded is not None:
+            return LIMITS
+
+        of_input = () if self.input is None else self.input.warnings
+        return of_input if self.autoencoder is None else (*of_input, *self.autoencoder.reading["warnings"])
+
+    def encodes(self, layer: str) -> LayerAutoencoder | None:
+        """The autoencoder whose latents are the units of that layer; None for layers of the network itself."""
+        autoencoder = self.autoencoder
+        return autoencoder if autoencoder is not None and canonical_layer(layer) == autoencoder.latents else None
+
+    def module_name(self, layer: str) -> str:
+        """The module, by its own name, whose output says what the units of that layer did."""
+        autoencoder = self.encodes(layer)
+        name = canonical_layer(layer) if autoencoder is None else autoencoder.layer
+        return name.removeprefix(self.layer_prefix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,29 @@ def pool_output(output: object, pooling: Pooling, layout: Layout, height: int, w
     return values.clone()
 
 
+def places_of(output: object, layout: Layout, height: int, width: int) -> Tensor | None:
+    """What a layer's units did at each place, float32 [B, P, U], as far as `pool_output` pools it; None likewise."""
+    tensor = first_tensor(output)
+    if tensor is None or not tensor.is_floating_point() or not 2 <= tensor.ndim <= 4 or 0 in tensor.shape:
+        return None
+
+    values = tensor.float()
+    shape = tuple(values.shape)
+    if values.ndim == 4:
+        axis = layout.unit_axis(shape, height, width)
+        return None if axis is None else values.movedim(axis, 3).flatten(1, 2)
+    if values.ndim == 3:
+        axis, tokens = layout.tokens_in(shape)
+        return _token_places(values, tokens) if axis == 2 else values.transpose(1, 2)
+    return values[:, None]
+
+
+def _token_places(output: Tensor, tokens: Tokens | None) -> Tensor | None:
+    if tokens is None or output.shape[1] <= tokens.registers:
+        return None
+    return output[:, :1] if tokens.has_class else output[:, tokens.registers :]
+
+
 def _pool_space(values: Tensor, pooling: Pooling, axes: tuple[int, ...]) -> Tensor:
     return values.mean(dim=axes) if pooling == "avg" else values.amax(dim=axes)
 
@@ -51,6 +74,17 @@ def _pool_tokens(output: Tensor, pooling: Pooling, tokens: Tokens | None) -> Ten
         return output[:, 0].clone()
 
     return _pool_space(output[:, tokens.registers :], pooling, (1,))
+
+
+def pool_layer(
+    target: Target, layer: str, output: object, pooling: Pooling, layout: Layout, height: int, width: int
+) -> Tensor | None:
+    """`pool_output` of a layer of the target; of latents, what their autoencoder makes of each place, pooled."""
+    autoencoder = target.encodes(layer)
+    if autoencoder is None:
+        return pool_output(output, pooling, layout, height, width)
+    places = places_of(output, layout, height, width)
+    return None if places is None else autoencoder.encoder.pooled(places, pooling)
 
 
 @contextmanager
@@ -73,7 +107,7 @@ def pooled_layers(target: Target, layers: Sequence[str], pooling: Pooling) -> It
         if layer in captured:
             raise _without_tensor(layer, "runs more than once in a forward pass")
 
-        pooled = pool_output(output, pooling, layouts[layer], height, width)
+        pooled = pool_layer(target, layer, output, pooling, layouts[layer], height, width)
         if pooled is None:
             raise _without_tensor(layer, f"returns {_describe(output, layouts[layer])}")
         captured[layer] = pooled

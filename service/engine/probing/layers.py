@@ -19,7 +19,8 @@ def named_layers(target: Target) -> dict[str, nn.Module]:
 def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
     """The module of each requested layer, under the name it was requested by, in the order of the request.
 
-    A name is the target's layer prefix and the module's own name, its indices written `.38` or `[38]`.
+    A name is the target's layer prefix and the module's own name, its indices written `.38` or `[38]`. Latents of an
+    autoencoder have the module that it reads.
     Raises UnknownLayer (naming near matches, or saying that the file has no weights for it), and InvalidInput when
     nothing is requested or one layer twice.
     """
@@ -27,6 +28,8 @@ def find_layers(target: Target, layers: Sequence[str]) -> dict[str, nn.Module]:
         raise InvalidInput("The request names no layer.", field="layers", remedy="Name at least one layer.")
 
     known = named_layers(target)
+    if target.autoencoder is not None:
+        known[target.autoencoder.latents] = known[target.autoencoder.layer]
     modules: dict[str, nn.Module] = {}
     taken: set[str] = set()
     for layer in layers:

@@ -78,6 +78,16 @@ class Layout:
             return readings[0]
         return UNITS_FIRST if set(shape[1:]) == {1} else None
 
+    def axis_in(self, shape: Shape, height: int, width: int) -> int | None:
+        """The axis of the units of whatever can be pooled; None where nothing says it."""
+        match len(shape):
+            case 4:
+                return self.unit_axis(shape, height, width)
+            case 3:
+                return self.tokens_in(shape)[0]
+            case _:
+                return 1
+
     def tokens_in(self, shape: Shape) -> tuple[int, Tokens | None]:
         """The axis of the units of [B, ., .], and what is known of the tokens."""
         grown = self.grown

@@ -13,8 +13,9 @@ from torch.utils.flop_counter import flop_registry
 
 from service.domain.layers import canonical_layer, expand_layers, is_selector
 from service.domain.work import LayerListing
+from service.engine.networks.autoencoder import LayerAutoencoder
 from service.engine.networks.protocols import Target
-from service.engine.probing.hooks import pool_output
+from service.engine.probing.hooks import places_of, pool_output
 from service.engine.probing.layers import named_layers
 from service.engine.probing.layouts import Layout, Shape, blank_images, first_tensor, layouts_of
 from service.engine.probing.listening import hooked
@@ -74,6 +75,12 @@ class _Seen:
     shape: Shape
     flops: int
 
+    unit_axis: int | None = None
+    """Of the layer that an autoencoder reads."""
+
+    places: int = 0
+    """How many places of that layer are encoded for an image."""
+
 
 def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     """Every layer that can be dissected, in the order in which the forward pass leaves them.
@@ -94,7 +101,7 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
     stages = _stages(target, main, units, shapes)
 
     per_image = _BLANK_IMAGES * _FLOPS_OF_A_MULTIPLY_ADD
-    return tuple(
+    layers = [
         LayerInfo(
             name,
             units[name],
@@ -106,7 +113,38 @@ def list_layers(target: Target) -> tuple[LayerInfo, ...]:
             ends_stage=name in stages,
         )
         for name in units
+    ]
+    if target.autoencoder is not None:
+        _add_latents(layers, target.autoencoder, seen, flops // per_image)
+    return tuple(layers)
+
+
+def _add_latents(
+    layers: list[LayerInfo], autoencoder: LayerAutoencoder, seen: Mapping[str, _Seen], whole_pass: int
+) -> None:
+    """Put the latents behind the layer that they are of. whole_pass: multiply-adds of the network for one image."""
+    place = next((place for place, layer in enumerate(layers) if layer.name == autoencoder.layer), None)
+    if place is None:
+        return
+
+    read, encoder = layers[place], autoencoder.encoder
+    shape = list(read.shape)
+    axis = seen[read.name].unit_axis
+    if axis is not None:
+        shape[axis - 1] = encoder.latents
+
+    own = seen[read.name].places * encoder.width * encoder.latents
+    cost = read.multiply_adds + own
+    latents = LayerInfo(
+        autoencoder.latents,
+        encoder.latents,
+        type(encoder).__name__,
+        shape=tuple(shape),
+        multiply_adds=cost,
+        share=cost / (whole_pass + own),
+        is_main=True,
     )
+    layers.insert(place + 1, latents)
 
 
 def _forward(
@@ -125,6 +163,10 @@ def _forward(
         shape = () if tensor is None else tuple(tensor.shape)
         pooled = pool_output(output, "avg", layouts[name], height, width)
         seen[name] = _Seen(1, pooled, shape, work.flops)
+        if target.autoencoder is not None and name == target.autoencoder.layer:
+            places = places_of(output, layouts[name], height, width)
+            seen[name].places = 0 if places is None else places.shape[1]
+            seen[name].unit_axis = layouts[name].axis_in(shape, height, width)
 
     with torch.no_grad(), hooked(modules, record), FakeTensorMode(allow_non_fake_inputs=True), work:
         target.module(blank_images(target, _BLANK_IMAGES, height, width))

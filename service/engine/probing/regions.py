@@ -16,6 +16,9 @@ from service.engine.probing.listening import hooked
 from service.errors import ImageChanged, UnreadableImage
 from service.ports import ProbeImages
 
+Maps = Tensor | dict[int, Tensor]
+"""What the units of a layer did in an image, [H, W] each, by unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -38,12 +41,13 @@ def find_regions(
         return {}
 
     by_item: dict[int, list[Spot]] = defaultdict(list)
+    units: dict[str, set[int]] = defaultdict(set)
     for spot in spots:
         by_item[spot.item].append(spot)
+        units[spot.layer].add(spot.unit)
 
-    layers = {spot.layer for spots_of_item in by_item.values() for spot in spots_of_item}
-    modules = find_layers(target, sorted(layers))
-    maps: dict[str, Tensor] = {}
+    modules = find_layers(target, sorted(units))
+    maps: dict[str, Maps] = {}
 
     layouts = layouts_of(target, modules)
     height, width = target.preprocessing.height, target.preprocessing.width
@@ -53,8 +57,11 @@ def find_regions(
         if tensor is None or tensor.ndim != 4:
             return
         axis = layouts[layer].unit_axis(tuple(tensor.shape), height, width)
-        if axis is not None:
-            maps[layer] = tensor.movedim(axis, 1)[0].float().clone()
+        if axis is None:
+            return
+        features = tensor.movedim(axis, 1)[0].float().clone()
+        autoencoder = target.encodes(layer)
+        maps[layer] = features if autoencoder is None else autoencoder.encoder.maps(features, units[layer])
 
     regions: dict[Spot, Region] = {}
     with torch.inference_mode(), hooked(modules, keep):
@@ -86,5 +93,5 @@ def region_of(activations: Tensor) -> Region:
     )
 
 
-def _regions(maps: Mapping[str, Tensor], wanted: Iterable[Spot]) -> Iterable[tuple[Spot, Region]]:
+def _regions(maps: Mapping[str, Maps], wanted: Iterable[Spot]) -> Iterable[tuple[Spot, Region]]:
     return ((spot, region_of(maps[spot.layer][spot.unit])) for spot in wanted if spot.layer in maps)

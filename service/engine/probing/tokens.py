@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-from service.domain.layers import canonical_layer
 from service.engine.networks.protocols import Target, reading_of
 
 _CLASS_TOKEN = re.compile(r"(cls_token|class_token|class_embedding)(_?\d)?")
@@ -53,7 +52,7 @@ def tokens_of(target: Target, layers: Iterable[str]) -> dict[str, Tokens | None]
 
     tokens = {}
     for layer in layers:
-        name = canonical_layer(layer).removeprefix(target.layer_prefix)
+        name = target.module_name(layer)
         reading = reading_of(network.get_submodule(name))
         tokens[layer] = find(name) if reading is None else Tokens(reading.has_class, reading.registers)
     return tokens

@@ -144,6 +144,17 @@ def test_a_norm_that_is_looked_at_is_not_overwritten() -> None:
     assert float(seen[0].min()) < 0
 
 
+def test_the_last_activation_is_a_layer() -> None:
+    network = EfficientNet(B2).eval()
+    seen: dict[str, Tensor] = {}
+    for name in ("_bn1", "_swish"):
+        network.get_submodule(name).register_forward_hook(lambda *call, name=name: seen.update({name: call[2].clone()}))
+    with torch.inference_mode():
+        features = network(torch.randn(1, 3, 64, 64))
+    assert torch.equal(seen["_swish"], torch.nn.functional.silu(seen["_bn1"]))
+    torch.testing.assert_close(features, seen["_swish"].mean(dim=(2, 3)))
+
+
 def test_the_classifier_is_a_layer_beside_the_features() -> None:
     network = EfficientNet(LITE0, classes=7).eval()
     seen: list[Tensor] = []
