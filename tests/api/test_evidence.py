@@ -64,6 +64,7 @@ def test_essential_concepts_of_one_s_own(client: TestClient, job: UUID, tmp_path
         {
             "text": "clustered calcification",
             "reason": "untestable",
+            "findings": [],
             "category": "calcification distribution",
             "category_neurons": 0,
         }
