@@ -23,6 +23,7 @@ TABLES = {
     "table": "Tables in place of a network",
     "source": "Where files may come from",
     "dissector": "Dissectors",
+    "format": "Formats of tables that users bring",
 }
 
 _HEAD = """# What works with what

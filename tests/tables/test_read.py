@@ -84,6 +84,7 @@ def written(folder: Path, ending: str) -> Path:
     return path
 
 
+@pytest.mark.proves("format", "{}")
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_every_format_gives_the_same_rows(tmp_path: Path, ending: str) -> None:
     header, rows, _ = opened(written(tmp_path, ending))
