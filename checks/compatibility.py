@@ -21,6 +21,7 @@ TABLES = {
     "wrapping": "What may be around the weights",
     "source": "Where files may come from",
     "dissector": "Dissectors",
+    "image": "Images that the check of a probe set tells apart",
 }
 
 _HEAD = """# What works with what
