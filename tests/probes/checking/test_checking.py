@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLossless, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGLossless, JPEGLSLossless
 
 from service.domain.checks import Reason, SetCheck, count_of, rows_of
 from service.domain.probes import Box, FindingRegion, Frames
@@ -93,6 +93,15 @@ def check(folder: Path, *files: Write, columns: str = "", cells: list[str] | Non
     return check_images(read_manifest(folder / "m.csv", name="m"))
 
 
+def private(path: Path) -> None:
+    """In a transfer syntax of a vendor's own."""
+    dicom()(path)
+    content = path.read_bytes()
+    stated = b"1.2.840.10008.1.2.1\0"
+    assert stated in content
+    path.write_bytes(content.replace(stated, b"1.2.840.113619.5.2\0\0"))
+
+
 FINE = dicom()
 
 VARIANTS: dict[str, tuple[Write, set[Reason], str]] = {
@@ -144,7 +153,7 @@ VARIANTS: dict[str, tuple[Write, set[Reason], str]] = {
     ),
     "empty": (lambda path: path.write_bytes(b""), {Reason.UNREADABLE}, "it is no DICOM, PNG, JPEG, PGM or TIFF file"),
     "without BitsStored": (dicom(BitsStored=None), {Reason.UNREADABLE}, "it has no BitsStored (0028,0101)"),
-    "a private syntax": (dicom(syntax=ExplicitVRLittleEndian), set(), ""),
+    "a private syntax": (private, {Reason.UNREADABLE}, "no decoder supports its transfer syntax 1.2.840.113619.5.2"),
     "several frames": (dicom(NumberOfFrames=3), {Reason.UNREADABLE, Reason.SEVERAL_FRAMES}, "it has 3 frames"),
     "DICOM in colour": (
         dicom(SamplesPerPixel=3, PhotometricInterpretation="RGB"),
