@@ -121,6 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         evidence.router,
         comparisons.router,
         reports.jobs,
+        reports.probe_sets,
         reports.exports,
         reports.comparisons,
         policies.router,

@@ -34,7 +34,7 @@ _SYNTAXES = {
 
 def run() -> list[Row]:
     with TemporaryDirectory() as folder:
-        return [_compare(name, path) for name, path in _write_images(Path(folder))]
+        return [_compare(name, path) for name, path in write_images(Path(folder))]
 
 
 def _compare(name: str, path: Path) -> Row:
@@ -61,7 +61,8 @@ def _decode_outside(path: Path) -> DecodedImage:
     return decode(path, row=1)
 
 
-def _write_images(folder: Path) -> Iterator[tuple[str, Path]]:
+def write_images(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The same image in several formats: their names and files."""
     film = _film()
     for name, syntax in _SYNTAXES.items():
         yield name, write_dicom(folder / f"{name}.dcm", film, bits=12, syntax=syntax)

@@ -24,6 +24,7 @@ TABLES = {
     "source": "Where files may come from",
     "dissector": "Dissectors",
     "format": "Formats of tables that users bring",
+    "image": "Images that the check of a probe set tells apart",
 }
 
 _HEAD = """# What works with what

@@ -8,6 +8,7 @@ import typer
 from cli.admin import admin
 from cli.audit import audit
 from cli.audit_report import audit_report
+from cli.check import check
 from cli.concepts import concepts
 from cli.dissect import dissect
 from cli.evaluate import evaluate
@@ -46,6 +47,7 @@ app.add_typer(admin)
 app.add_typer(concepts)
 app.command()(dissect)
 app.command()(inspect)
+app.command()(check)
 app.command()(fit_dissector)
 app.command()(evaluate)
 app.command()(fit_phantom_targets)

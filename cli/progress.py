@@ -27,6 +27,7 @@ TUNING = {
     Stage.SCORE: "training on all findings",
     Stage.STORE: "tuning for calcifications",
 }
+CHECKING = {Stage.PROBE: "checking images"}
 
 
 class ProgressBars:

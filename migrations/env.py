@@ -6,6 +6,7 @@ from sqlalchemy import NullPool, create_engine, text
 from service.db import (  # noqa: F401 - the metadata is to know their tables
     alert_tables,
     audit_tables,
+    check_tables,
     picture_tables,
     schedule_tables,
     text_tables,

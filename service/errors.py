@@ -271,7 +271,7 @@ class NotFetched(Conflict):
 
 
 class PartRefused(Conflict):
-    """A worker could not open a registered model or dissector; the detail says why."""
+    """A worker could not open a registered model or dissector, or read a probe set's images; the detail says why."""
 
     code, title = "part-refused", "Refused when it was opened"
 

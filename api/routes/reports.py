@@ -6,8 +6,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from fastapi import Path as PathParameter
 
-from api.dependencies import SessionDep, SettingsDep
+from api.dependencies import RootsDep, SessionDep, SettingsDep
 from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
@@ -23,10 +24,12 @@ from api.report_answers import (
 from service.analysis.export import ExportFormat
 from service.reports.comparison import comparison_html, comparison_json
 from service.reports.dissection import dissection_json
+from service.reports.probe_set import probe_set_html, probe_set_json
 from service.usecases import reports
 
 jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
 exports = APIRouter(prefix="/jobs", tags=["reports"], route_class=FileRoute)
+probe_sets = APIRouter(prefix="/probe-sets", tags=["reports"], route_class=LongReadingRoute)
 comparisons = APIRouter(prefix="/comparisons", tags=["reports"], route_class=LongReadingRoute)
 
 _EXPORTS: dict[ExportFormat, tuple[str, str]] = {
@@ -93,3 +96,24 @@ def export_job(
 
     headers = {"Content-Length": str(size), **named(f"dissection-{job_id}.{suffix}", "attachment")}
     return OpenFileResponse(file, media_type=media_type, headers=headers)
+
+
+@probe_sets.get("/{name}/report", response_class=Response, responses=REPORTS)
+def read_probe_set_report(
+    name: Annotated[str, PathParameter(max_length=80, description="`name` (its newest version) or `name@version`.")],
+    session: SessionDep,
+    roots: RootsDep,
+    concept_set: Annotated[
+        str | None, Query(max_length=80, description="Whose concepts the findings are compared with; else `bi-rads`.")
+    ] = None,
+    form: FormatQuery = None,
+    accept: AcceptHeader = HTML,
+) -> Response:
+    """The report on what the check of a probe set has found: one HTML file that needs nothing else, or JSON.
+
+    409 while no check of it has ended.
+    """
+    report = reports.read_probe_set_report(session, name, roots, concept_set=concept_set)
+    if choose_format(form, accept) == "json":
+        return json_answer(probe_set_json(report))
+    return html_answer(probe_set_html(report), f"probe-set-{report.name.replace('@', '-')}.html")

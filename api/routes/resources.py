@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.schemas.checks import CheckOut, in_words
 from api.schemas.concept_sets import ConceptSetDiffOut, ConceptSetIn, ConceptSetOut
 from api.schemas.resources import (
     AutoencoderOut,
@@ -25,13 +26,14 @@ from api.schemas.resources import (
 )
 from service.db.resources import find_inspected
 from service.db.work import find_check
-from service.domain.resources import Resource, ResourceKind
+from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import model_spec
 from service.domain.work import Preparation
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.usecases import concept_sets as concepts
 from service.usecases import resources
+from service.usecases.checks import standing_of_check
 from service.usecases.findings import findings_map_of, findings_of
 from service.usecases.models import register_model as register_target
 from service.usecases.preparations import measure_again, prepare, problem_of
@@ -136,9 +138,10 @@ def inspect_dissector(name: Ref, session: SessionDep, queue: QueueDep) -> Dissec
 def register_probe_set(
     body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
 ) -> ProbeSetOut:
-    """Register a manifest of images, or a published data set; a worker reads the sizes for its frames or patches.
+    """Register a manifest of images, or a published data set; workers then check them, and jobs on it wait for that.
 
-    Until then `spec.images` is null, and requests for a dissection on the set get 409 `not-measured`.
+    If they are to be cut into frames or patches, a worker reads their sizes, too. Until then `spec.images` is null, and
+    requests for a dissection on the set get 409 `not-measured`.
     """
     probe_set, new = resources.register_probe_set(
         session,
@@ -152,7 +155,9 @@ def register_probe_set(
         frames=body.frames,
         on_unreadable=body.on_unreadable,
         roots=roots,
-        findings_map=findings_map_of(session, body.findings_map, roots, concept_set=body.concept_set),
+        findings_map=findings_map_of(
+            session, body.findings_map, roots, layout=body.layout, concept_set=body.concept_set
+        ),
         terms=body.terms(),
     )
 
@@ -163,14 +168,14 @@ def register_probe_set(
 @probe_sets.get("")
 def list_probe_sets(
     session: SessionDep, request: Request, response: Response, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[ResourceOut]:
+) -> PageOut[StatedOut]:
     """All probe sets, newest first."""
-    return _page(session, ResourceKind.PROBE_SET, request, response, limit, cursor)
+    return _stated_page(session, ResourceKind.PROBE_SET, request, response, limit, cursor)
 
 
 @probe_sets.get("/{name}")
 def read_probe_set(name: Ref, session: SessionDep, roots: RootsDep, concept_set: NamedConceptSet = None) -> ProbeSetOut:
-    """One probe set, with the number of its frames and patches once a worker has read the sizes of its images.
+    """One probe set: whether its images are checked, what was found in brief, how many frames and patches it has.
 
     `findings` says which of its findings name a concept of the set, and which name none.
     """
@@ -188,6 +193,21 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
     measure_again(session, queue, probe_set)
     return _probe_set(session, resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name"))
+
+
+@probe_sets.get("/{name}/check")
+def read_check(name: Ref, session: SessionDep) -> CheckOut:
+    """The check of the set's images in full: for each reason the first hundred rows. 404 where nobody asked for one."""
+    probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
+    return CheckOut.of(resources.find_check(session, probe_set), brief=False)
+
+
+@probe_sets.post("/{name}/check", status_code=status.HTTP_202_ACCEPTED)
+def check_probe_set(name: Ref, session: SessionDep, queue: QueueDep, roots: RootsDep) -> ProbeSetOut:
+    """Ask workers to check the set's images again, or for the first time, unless they are about it."""
+    probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
+    resources.check_again(session, queue, probe_set, roots)
+    return _probe_set(session, probe_set)
 
 
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)
@@ -308,5 +328,14 @@ def _with_findings(session: Session, probe_set: Resource, roots: DataRoots, conc
 
 
 def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:
+    standing = standing_of_check(session, probe_set)
+    check = None if standing is None else CheckOut.of(standing, brief=True)
+    state = None if check is None else check.state
+
     problem = problem_of(session, probe_set, Preparation.MEASURE)
-    return ProbeSetOut(**ResourceOut.of(probe_set).model_dump(), problem=problem)
+    if problem is None:
+        shown = None if check is None else check.problem
+    else:
+        shown = in_words(problem)
+        state = state and ResourceState.REFUSED
+    return ProbeSetOut(**ResourceOut.of(probe_set).model_dump(), state=state, problem=shown, check=check)

@@ -1,5 +1,6 @@
 """The JSON of jobs, and how it maps to the domain."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -244,20 +245,32 @@ class JobBriefOut(PurposeOut):
         return cls(**cls.fields_of(job))
 
 
+class WaitsForOut(BaseModel):
+    """What a queued job waits for: the check of its probe set's images, and how many of these are done."""
+
+    what: Literal["check"]
+    path: str
+    done: int
+    total: int
+
+
 class JobOut(JobBriefOut):
     """A job with its layers, what was stated of its parts when it was accepted, and what produced its result.
 
-    `layers_asked`: the names and patterns that `layers` came from.
+    `layers_asked`: the names and patterns that `layers` came from. `waits_for`: null where it waits for nothing but its
+    turn.
     """
 
     layers: list[str] | Literal["all"]
     layers_asked: list[str]
     terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
+    waits_for: WaitsForOut | None = None
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The job on the wire."""
+        waits_for = job.waits_for
         options = job.request.options
         purpose = job.request.purpose
         terms = None if purpose is None else {part: TermsOut.of(stated) for part, stated in purpose.terms.items()}
@@ -267,4 +280,5 @@ class JobOut(JobBriefOut):
             layers_asked=words_of_layers(options.layers if options.layers_asked is None else options.layers_asked),
             terms=terms,
             manifest=None if job.manifest is None else dict(job.manifest),
+            waits_for=None if waits_for is None else WaitsForOut(**asdict(waits_for)),
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import Body, Name
+from api.schemas.checks import CheckOut
 from service.domain.autoencoders import Activation, AutoencoderSpec, Normalisation, given_autoencoder
 from service.domain.findings import MatchedBy, WhyUnmatched
 from service.domain.input_contract import GREATEST_SIDE, LEAST_SIDE, GivenInput, Origin, given_input
@@ -336,7 +337,7 @@ class ResourceOut(VersionOut):
 
 
 class StatedOut(ResourceOut):
-    """A model or a dissector with its `state`: whether a worker could open it.
+    """A model, a dissector or a probe set with its `state`: whether a worker could open it, or read its images.
 
     Null where this release has not been asked to: then it may be used, and a job finds out.
     """
@@ -493,14 +494,18 @@ class FindingsOut(BaseModel):
     not_in_set_entries: int
 
 
-class ProbeSetOut(ResourceOut):
+class ProbeSetOut(StatedOut):
     """A probe set; `spec.images` is null until a worker has measured what is cut into frames or patches.
 
-    `problem` says why it could not, with the image's row. `spec.unmeasured` counts the images that it could not read
-    and that the set skips, `spec.unmeasured_rows` names the first hundred. `findings` says which of its findings name
-    which concepts, and which name none; null where the manifest knows none.
+    `state` says whether its images are being checked, `check` what that has found so far; both are null for a set that
+    nobody has asked to check. `problem` says why it was refused, with the images' rows. `spec.unmeasured` counts the
+    images that could not be measured and that the set skips, `spec.unmeasured_rows` names the first hundred.
+    `findings` says which of its findings name which concepts, and which name none; null where the manifest knows none.
     """
 
     findings: FindingsOut | None = None
 
     problem: dict[str, str] | None = None
+    check: CheckOut | None = Field(
+        default=None, description="In brief: the first few rows and values. The whole is at /probe-sets/{name}/check."
+    )

@@ -27,7 +27,7 @@ from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
 from service.domain.weights_reading import WeightsReading
-from service.domain.work import InspectedInput, ItemStatus, LayerListing, Preparation
+from service.domain.work import CHECK_STAGES, InspectedInput, ItemStatus, LayerListing, Preparation
 from service.errors import ProblemFields
 
 _NAMES = {
@@ -39,7 +39,8 @@ _NAMES = {
 }
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
-_PREPARATIONS = ", ".join(f"'{stage}'" for stage in Preparation)
+_CHECKS = ", ".join(f"'{stage}'" for stage in CHECK_STAGES)
+_PREPARATIONS = ", ".join(f"'{stage}'" for stage in Preparation if stage not in CHECK_STAGES)
 
 RESOURCE_KINDS = ("model", "dissector", "probe_set", "concept_set", "policy")
 
@@ -131,16 +132,19 @@ class JobRow(Base):
 class WorkItemRow(Base):
     """A piece of a job, or a registered thing's preparation, that one worker does under a lease.
 
-    Queue, priority and turn decide whose is next. A thing has one item for each preparation, which is used again.
+    Queue, priority and turn decide whose is next. A thing has one item for each preparation, which is used again; the
+    check of a probe set has several.
     """
 
     __tablename__ = "work_items"
     __table_args__ = (
         UniqueConstraint("job_id", "stage", "position"),
         UniqueConstraint("resource_id", "stage"),
+        UniqueConstraint("checked_set_id", "stage", "position"),
         CheckConstraint("status IN ({})".format(", ".join(f"'{status}'" for status in ItemStatus)), name="status"),
-        CheckConstraint(f"stage IN ('probe', 'score', 'store', {_PREPARATIONS})", name="stage"),
-        CheckConstraint("(job_id IS NULL) <> (resource_id IS NULL)", name="owner"),
+        CheckConstraint(f"stage IN ('probe', 'score', 'store', {_PREPARATIONS}, {_CHECKS})", name="stage"),
+        CheckConstraint("num_nonnulls(job_id, resource_id, checked_set_id) = 1", name="owner"),
+        CheckConstraint(f"(stage IN ({_CHECKS})) = (checked_set_id IS NOT NULL)", name="check"),
         CheckConstraint(f"(stage IN ({_PREPARATIONS})) = (resource_id IS NOT NULL)", name="preparation"),
         CheckConstraint("status <> 'leased' OR (lease_expires_at IS NOT NULL AND fence > 0)", name="lease"),
         CheckConstraint("(status = 'done') = (result IS NOT NULL)", name="result"),
@@ -152,6 +156,10 @@ class WorkItemRow(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     resource_id: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"))
+
+    checked_set_id: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"))
+    """The probe set whose images are checked."""
+
     stage: Mapped[str]
     position: Mapped[int]
     label: Mapped[str | None]

@@ -27,7 +27,7 @@ from service.domain.work import (
 )
 from service.errors import ProblemFields
 
-_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id)
+_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
@@ -138,6 +138,11 @@ def lock_preparation(session: Session, lease: PreparationLease) -> bool:
     return session.scalar(query) is not None
 
 
+def last_problem(session: Session, lease: PreparationLease) -> ProblemFields | None:
+    """The problem that an item met in the attempt before, if it met any."""
+    return session.scalar(select(WorkItemRow.problem).where(WorkItemRow.id == lease.item_id))
+
+
 _CLAIM = text(
     """
     UPDATE work_items SET
@@ -148,7 +153,7 @@ _CLAIM = text(
       SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
       ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, job_id, resource_id, stage, position, label, attempt, fence
+    RETURNING id, job_id, resource_id, checked_set_id, stage, position, label, attempt, fence
     """
 )
 
@@ -319,6 +324,7 @@ _LEASE = (
     WorkItemRow.id,
     WorkItemRow.job_id,
     WorkItemRow.resource_id,
+    WorkItemRow.checked_set_id,
     WorkItemRow.stage,
     WorkItemRow.position,
     WorkItemRow.label,
@@ -328,9 +334,9 @@ _LEASE = (
 
 
 def _lease(row: Any) -> AnyLease:
-    item_id, job_id, resource_id, stage, position, label, attempt, fence = row
+    item_id, job_id, resource_id, checked_set_id, stage, position, label, attempt, fence = row
     if job_id is None:
-        return PreparationLease(item_id, resource_id, Preparation(stage), attempt, fence)
+        return PreparationLease(item_id, resource_id or checked_set_id, Preparation(stage), attempt, fence, position)
     return Lease(item_id, job_id, Stage(stage), position, label, attempt, fence)
 
 

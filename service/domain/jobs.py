@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from service.domain.digests import digest_of
@@ -160,6 +161,20 @@ class StageProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitsFor:
+    """What a queued job waits for, before any of its items may be taken."""
+
+    what: Literal["check"]
+
+    path: str
+    """Of the call that shows it."""
+
+    done: int
+    total: int
+    """Images."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the database knows it."""
 
@@ -180,3 +195,6 @@ class Job:
 
     replay_of: UUID | None = None
     """The job whose result this one computes again from scratch, to see whether it comes out the same."""
+
+    waits_for: WaitsFor | None = None
+    """None where it waits for nothing but its turn."""

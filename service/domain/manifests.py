@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from service.domain.autoencoders import AutoencoderReading
+from service.domain.checks import NamedRow
 from service.domain.evidence import EvidenceFields
 from service.domain.findings import FindingsEntry
 from service.domain.input_contract import InputEntries
@@ -157,6 +158,9 @@ class JobManifest(TypedDict, total=False):
 
     rows_skipped: list[int]
     """Manifest rows of images that cannot be decoded."""
+
+    skipped_why: list[NamedRow]
+    """Why, as the check of the probe set has found it. Only where it names any; it names the first rows."""
 
     batch_size: int
     shard_size: int

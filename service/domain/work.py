@@ -10,6 +10,7 @@ from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 from service.domain.autoencoders import AutoencoderReading
+from service.domain.checks import SetCheck, ShardCheck
 from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
@@ -32,12 +33,19 @@ class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
-    decide its patches. Fetch: the content of a source.
+    decide its patches. Fetch: the content of a source. Check: what images of a probe set are. Tally: what all of them
+    are together.
     """
 
     INSPECT = "inspect"
     MEASURE = "measure"
     FETCH = "fetch"
+    CHECK = "check"
+    TALLY = "tally"
+
+
+CHECK_STAGES = (Preparation.CHECK, Preparation.TALLY)
+"""Those of a check, which may have many items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,9 @@ class PreparationLease:
     stage: Preparation
     attempt: int
     fence: int
+
+    position: int = 0
+    """Which of the items of a check."""
 
 
 AnyLease = Lease | PreparationLease
@@ -217,6 +228,21 @@ class MeasuringResult(TypedDict):
 
     unmeasured_rows: list[int]
     """Their manifest rows, the first hundred."""
+
+
+class CheckResult(TypedDict):
+    """What checking some images of a probe set found."""
+
+    shard: ShardCheck
+
+    set: NotRequired[SetCheck]
+    """Where these are all its images."""
+
+
+class TallyResult(TypedDict):
+    """What all images of a probe set are together."""
+
+    set: SetCheck
 
 
 Result = TypeVar("Result")

@@ -208,14 +208,16 @@ class WorkerHost:
     def _settle_preparation(self, lease: PreparationLease, answer: messages.Answer) -> None:
         with transaction(self._sessions) as session:
             if isinstance(answer, messages.Finished):
-                preparations.complete_preparation(session, lease, answer.result)
+                preparations.complete_preparation(session, lease, answer.result, self._queue)
             elif answer.cancelled:
                 preparations.hand_back_preparation(session, self._queue, lease)
             elif answer.lasting:
-                preparations.fail_preparation(session, lease, answer.problem)
+                preparations.fail_preparation(session, lease, answer.problem, self._queue)
             else:
                 limit = self._settings.max_attempts
-                preparations.try_preparation_again(session, lease, answer.problem, max_attempts=limit)
+                preparations.try_preparation_again(
+                    session, lease, answer.problem, max_attempts=limit, queue=self._queue
+                )
 
     def _persist(self, action: Callable[[], Result]) -> Result:
         """Do it, waiting for the database as long as that takes (or until out of grace)."""

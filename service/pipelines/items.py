@@ -12,6 +12,7 @@ from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.work import finished_layers, finished_shards
+from service.domain.checks import NamedRow, Reason, rows_of
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
@@ -43,7 +44,7 @@ from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
-from service.pipelines.prepare import inspect, measure_probe_set
+from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.ports import ProbeImages
@@ -53,6 +54,7 @@ from service.reports.pictures import pictured_images
 from service.reports.thumbnails import Thumbnails
 from service.sources.cache import cache_folder
 from service.storage import open_store
+from service.usecases.checks import check_of
 
 ReportProgress = Callable[[int], None]
 
@@ -76,6 +78,7 @@ class DissectionRunner:
         self._roots = data_roots(settings)
         self._fetched_files = cache_folder(settings)
         self._packages = settings.architecture_packages_named
+        self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
@@ -103,6 +106,10 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
+        if lease.stage is Preparation.CHECK:
+            return self._checks.check(lease.resource_id, lease.position, report_progress)
+        if lease.stage is Preparation.TALLY:
+            return self._checks.tally(lease.resource_id, report_progress)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
@@ -182,6 +189,9 @@ class DissectionRunner:
         )
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
+        skipped_why = self._skipped_why(plan, shown_images.skipped_rows)
+        if skipped_why:
+            manifest["skipped_why"] = skipped_why
         if plan.request.purpose is not None:
             manifest = {**manifest, **plan.request.purpose.as_dict()}
         if plan.replay_of is not None:
@@ -199,6 +209,15 @@ class DissectionRunner:
             "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
+
+    def _skipped_why(self, plan: JobPlan, skipped_rows: Sequence[int]) -> list[NamedRow]:
+        if not skipped_rows:
+            return []
+        with transaction(self._sessions) as session:
+            check = check_of(session, plan.probe_set_id)
+        skipped = set(skipped_rows)
+        named = [] if check is None else rows_of(check, Reason.UNREADABLE)
+        return [row for row in named if row["row"] in skipped]
 
     def _probed(self, plan: JobPlan) -> Probed:
         with transaction(self._sessions) as session:

@@ -10,6 +10,7 @@ from uuid import UUID
 from service.concepts.findings import matches_in
 from service.db.jobs import parts_of
 from service.db.session import Sessions, expect_pause, transaction
+from service.domain.checks import Reason, rows_of
 from service.domain.concepts import ConceptSet
 from service.domain.findings import FindingMatches
 from service.domain.jobs import JobRequest
@@ -24,6 +25,8 @@ from service.errors import NotMeasured
 from service.files import DataRoots
 from service.pipelines.prepare import dissector_spec, keep_sizes_of
 from service.pipelines.targets import source_of, target_of
+from service.probes.checking.look import is_unreadable
+from service.usecases.checks import check_of, unreadable_images
 from service.usecases.jobs import find_job
 from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
 
@@ -43,6 +46,7 @@ class JobPlan:
     target: TargetSpec
     dissector: DissectorSpec
     probe_set: ProbeSet
+    probe_set_id: UUID
     concept_set: ConceptSet
     replay_of: UUID | None
     source: SourceEntry | None
@@ -121,17 +125,37 @@ class JobPlans:
             source=source_of(parts.target),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,
+            probe_set_id=parts.probe_set.id,
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,
         )
 
     def _probe_set(self, resource: Resource, report_progress: Callable[[int], None]) -> ProbeSet:
         listed = listed_probe_set(resource, self._roots)
+        self._check_readable(resource, listed)
         try:
             return self._cut(resource, listed)
         except NotMeasured:  # an earlier release, which kept no sizes, has begun the job
             keep_sizes_of(self._sessions, resource, self._roots, lambda _: report_progress(0))
             return self._cut(resource, listed)
+
+    def _check_readable(self, resource: Resource, listed: ProbeSet) -> None:
+        """Raise UnreadableImage, with all rows, where the set's check has found what would end the job sooner or later.
+
+        Images that were mended since are no reason.
+        """
+        if listed.on_unreadable == "skip":
+            return
+        with transaction(self._sessions) as session:
+            check = check_of(session, resource.id)
+        error = None if check is None else unreadable_images(resource.reference, check)
+        if error is None or check is None:
+            return
+
+        unreadable_rows = {row["row"] for row in rows_of(check, Reason.UNREADABLE)}
+        items = [item for item in listed.items if item.row in unreadable_rows]
+        if any(is_unreadable(item, self._roots, listed.frames) for item in items):
+            raise error
 
     def _cut(self, resource: Resource, listed: ProbeSet) -> ProbeSet:
         with transaction(self._sessions) as session:

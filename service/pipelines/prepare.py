@@ -6,13 +6,16 @@ from uuid import UUID
 
 import torch
 
+from service.db.checks import iterate_shards
 from service.db.pictures import find_sizes, keep_sizes
 from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
+from service.domain.checks import IMAGES_AT_ONCE
 from service.domain.models import DissectorSpec, TargetSpec
+from service.domain.probes import ProbeSet
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import dissector_place, probe_set_spec
-from service.domain.work import DissectorCheck, InspectionResult, MeasuringResult, ModelNotes
+from service.domain.work import CheckResult, DissectorCheck, InspectionResult, MeasuringResult, ModelNotes, TallyResult
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
 from service.engine.networks.protocols import Target
@@ -20,9 +23,11 @@ from service.engine.probing.listing import list_layers, listing_of
 from service.errors import DigestMismatch, InvalidDissector
 from service.files import DataRoots
 from service.pipelines.targets import target_of
+from service.probes.checking.look import look_at
+from service.probes.checking.tally import Tally, tally
 from service.probes.measuring import measure
 from service.probes.patches import cut
-from service.usecases.resources import digest_of_probe_set, listed_probe_set
+from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set
 
 _TEXT = "a mammogram"
 """Any will do."""
@@ -148,6 +153,47 @@ def keep_sizes_of(
 
     unmeasured_rows = [item.row for item, size in zip(listed.items, kept, strict=True) if size is None]
     return patches, unmeasured_rows
+
+
+class ProbeSetChecks:
+    """Checks images of registered probe sets; the manifest that was read last is kept for further items."""
+
+    def __init__(self, sessions: Sessions, roots: DataRoots) -> None:
+        self._sessions = sessions
+        self._roots = roots
+        self._listed: tuple[UUID, ProbeSet] | None = None
+
+    def check(self, probe_set_id: UUID, position: int, report_progress: Callable[[int], None]) -> CheckResult:
+        """Decode the images of one item. Where these are all, what they are together is told as well.
+
+        Raises DigestMismatch where the set is not what was registered, FileOutOfReach, and what `report_progress`
+        raises.
+        """
+        probe_set = self._probe_set(probe_set_id)
+        start = position * IMAGES_AT_ONCE
+        items = probe_set.items[start : start + IMAGES_AT_ONCE]
+        shard = look_at(items, self._roots, report_progress, probe_set.frames)
+        if len(probe_set.items) > IMAGES_AT_ONCE:
+            return {"shard": shard}
+        return {"shard": shard, "set": tally(probe_set, [shard])}
+
+    def tally(self, probe_set_id: UUID, report_progress: Callable[[int], None]) -> TallyResult:
+        """What all images are together, from what the items have found.
+
+        Raises DigestMismatch, FileOutOfReach, and what `report_progress` raises.
+        """
+        sums = Tally()
+        with transaction(self._sessions) as session:
+            for shard in iterate_shards(session, probe_set_id):
+                sums.add(shard)
+        return {"set": sums.result(self._probe_set(probe_set_id), lambda: report_progress(0))}
+
+    def _probe_set(self, probe_set_id: UUID) -> ProbeSet:
+        if self._listed is None or self._listed[0] != probe_set_id:
+            with transaction(self._sessions) as session:
+                resource = get_resource(session, probe_set_id)
+            self._listed = probe_set_id, images_to_check(resource, self._roots)
+        return self._listed[1]
 
 
 def _check_count(resource: Resource, patches: int) -> None:

@@ -11,7 +11,7 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import Stage
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import ModelSpec, model_spec
-from service.domain.work import AnyLease, Preparation, PreparationLease
+from service.domain.work import CHECK_STAGES, AnyLease, Preparation, PreparationLease
 from service.errors import DissectError, ProblemFields
 from service.files import out_of_reach
 from service.pipelines import messages
@@ -19,7 +19,7 @@ from service.sources.cache import SourceCache, open_cache
 from service.sources.uris import is_remote
 
 Ask = Callable[[], messages.Answer]
-_WITHOUT_TARGET = {Stage.SCORE, Preparation.MEASURE}
+_WITHOUT_TARGET = {Stage.SCORE, Preparation.MEASURE, *CHECK_STAGES}
 
 _GONE: ProblemFields = {
     "code": "unavailable",

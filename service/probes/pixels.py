@@ -16,18 +16,98 @@ MAX_FRAMES = 1_000
 """Of an image; a tomosynthesis has about a hundred."""
 
 
+@dataclass(frozen=True, slots=True)
+class LevelFacts:
+    """How the grey levels of a decoded image are used. Shares count every few pixels of a large image."""
+
+    lowest: int
+    highest: int
+
+    padding: float | None
+    """The share of pixels that hold what the header calls padding; None where it calls nothing so."""
+
+    flat: float
+    """The share of pixels that hold the lowest level, or the highest, whichever is more."""
+
+    kept: float
+    """The share of the levels' range that is left without padding.
+
+    Padding is what the header calls so, and a lowest or highest level that many pixels hold.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a file says of its image, and what decoding it told."""
+
+    form: str
+    """One of FORMS."""
+
+    height: int
+    width: int
+
+    frames: int = 1
+
+    samples: int = 1
+    """Of a pixel: 3 or 4 for colour."""
+
+    coloured: bool = False
+    """Whether the samples of a pixel differ anywhere, so that the image has colours indeed."""
+
+    stated_bits: int = 0
+    """Bits of a pixel that hold its value, as the header says; 0 where it does not."""
+
+    bits: int = 0
+    """The same as the pixels are; 0 where they were not decoded."""
+
+    allocated: int = 0
+    """Bits that a pixel takes; 0 where that is not said."""
+
+    photometric: str = ""
+    """One of PHOTOMETRICS."""
+
+    intent: str = ""
+    """One of INTENTS."""
+
+    levels: LevelFacts | None = None
+    """None where the image cannot be decoded."""
+
+
+DICOM, PNG, JPEG, PGM, TIFF = FORMS = ("DICOM", "PNG", "JPEG", "PGM", "TIFF")
+OTHER = "other"
+
+PHOTOMETRICS = (
+    "",
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "PALETTE COLOR",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_ICT",
+    "YBR_RCT",
+    OTHER,
+)
+"""What a header may say of the meaning of its pixels; empty where it says nothing."""
+
+INTENTS = ("", "FOR PRESENTATION", "FOR PROCESSING", OTHER)
+"""What a header may say of what its image is for; empty where it says nothing."""
+
+
 class CannotDecode(Exception):
     """Why an image cannot be decoded.
 
     reason: goes on after "The image of manifest row 7 cannot be read: ". It holds no text from the file, whose headers
     may identify a patient; numbers and transfer syntaxes may stand in it.
     remedy: what to do about it, where more can be said than to replace the file.
+    facts: what the file says of its image all the same; only where facts were asked for.
     """
 
-    def __init__(self, reason: str, remedy: str = "") -> None:
+    def __init__(self, reason: str, remedy: str = "", facts: ImageFacts | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.facts = facts
 
 
 class CannotRead(Exception):
@@ -67,6 +147,15 @@ class DecodedImage:
 
     display: Display = Display()
     """Empty unless it was asked for."""
+
+    bits: int = 0
+    """Bits that hold a value; 0 where nothing says it. This and what follows stays within the decoder's process."""
+
+    samples: int = 1
+    """See `ImageFacts`."""
+
+    coloured: bool = False
+    """See `ImageFacts`."""
 
 
 def check_size(height: int, width: int) -> None:

@@ -4,10 +4,10 @@ from sqlalchemy.orm import Session
 
 from service.concepts.builtin import builtin_concept_set
 from service.concepts.findings import check_map, match_findings
-from service.concepts.findings_map import builtin_map, is_builtin, read_findings_map
+from service.concepts.findings_map import BUILTIN_MAPS, builtin_map, is_builtin, read_findings_map
 from service.domain.concepts import ConceptSet
 from service.domain.findings import FindingsEntry, count_findings, findings_entry
-from service.domain.findings_map import FindingsMap, map_from_stored
+from service.domain.findings_map import BUILTIN_PREFIX, FindingsMap, map_from_stored
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import probe_set_spec
 from service.files import DataRoots
@@ -19,13 +19,21 @@ VOCABULARY = "bi-rads"
 
 
 def findings_map_of(
-    session: Session, source: str | None, roots: DataRoots, *, concept_set: str | None = None
+    session: Session,
+    source: str | None,
+    roots: DataRoots,
+    *,
+    layout: str | None = None,
+    concept_set: str | None = None,
 ) -> FindingsMap | None:
     """The map that `builtin:` and a name, a path or a file:// URI stands for; None for None.
 
+    layout: of the data set, whose built-in map is taken where none is named; a folder of DICOM files has none.
     concept_set: a registered one, whose concepts the map has to name.
     Raises InvalidFindingsMap, InvalidInput where the file cannot be found, FileOutOfReach, and NotFound.
     """
+    if source is None and layout in BUILTIN_MAPS:
+        source = f"{BUILTIN_PREFIX}{layout}"
     if source is None:
         return None
 

@@ -35,6 +35,7 @@ from service.domain.table_targets import check_not_shuffled, is_table, without_p
 from service.domain.work import JobEvent, JobNews, NewItem
 from service.errors import Conflict, InvalidInput, NotFound, TooFewImages
 from service.ports import JobQueue
+from service.usecases.checks import wait_for_check, what_job_waits_for
 from service.usecases.preparations import check_fetched, image_count
 from service.usecases.prompts import with_prompts
 from service.usecases.purposes import judge_purpose
@@ -213,6 +214,8 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
     turn = next_turn(session, request.queue)
     add_items(session, job, Stage.PROBE, shards, turn=turn, consecutive=True)
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
+    if wait_for_check(session, job.id, probe_set):
+        job = replace(job, waits_for=what_job_waits_for(session, job.id))
     on_commit(session, lambda: wake_worker(queue, job.id))
 
     progress = StageProgress(
@@ -255,6 +258,8 @@ def find_job(session: Session, job_id: UUID) -> Job:
     job = queries.get_job(session, job_id)
     if job is None:
         raise _no_job(job_id)
+    if job.status is JobStatus.QUEUED:
+        return replace(job, waits_for=what_job_waits_for(session, job_id))
     return job
 
 
@@ -315,6 +320,7 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     job = _locked_job(session, job_id)
     check_move(job.status, JobStatus.QUEUED)
     restore_items(session, job_id, turn=next_turn(session, job.request.queue))
+    wait_for_check(session, job_id, queries.parts_of(session, job_id).probe_set)
     queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
     annotate(session, before=digest_of_status(job.status), after=digest_of_status(JobStatus.QUEUED))
     on_commit(session, lambda: wake_worker(queue, job_id))

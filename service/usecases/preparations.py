@@ -37,6 +37,7 @@ from service.domain.specs import (
 )
 from service.domain.trail import SCHEDULER
 from service.domain.work import (
+    CHECK_STAGES,
     DissectorCheck,
     FetchResult,
     InspectionResult,
@@ -48,6 +49,8 @@ from service.domain.work import (
 from service.errors import Conflict, LeaseLost, NotFetched, NotMeasured, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
+from service.usecases.checks import QUEUE as QUEUE_OF_CHECKS
+from service.usecases.checks import check_mended, complete_check, give_up_check
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
@@ -58,11 +61,19 @@ _ASK_AGAIN = {
     Preparation.INSPECT: "POST {collection}/{reference}/inspect tries again.",
     Preparation.MEASURE: "POST {collection}/{reference}/measure tries again.",
     Preparation.FETCH: "POST {collection}/{reference}/inspect tries again.",
+    Preparation.CHECK: "POST {collection}/{reference}/check tries again.",
+    Preparation.TALLY: "POST {collection}/{reference}/check tries again.",
 }
 _LIMITS = {TIME_LIMIT, MEMORY_LIMIT}
 """What reaches one twice running would do so for ever, and hold up a worker each time."""
 
-_TRIED = {Preparation.INSPECT: "opened", Preparation.MEASURE: "measured", Preparation.FETCH: "fetched"}
+_TRIED = {
+    Preparation.INSPECT: "opened",
+    Preparation.MEASURE: "measured",
+    Preparation.FETCH: "fetched",
+    Preparation.CHECK: "checked",
+    Preparation.TALLY: "checked",
+}
 
 _PLACES_TO_LOOK = "Check the workers' logs and memory."
 
@@ -83,8 +94,10 @@ def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Prepar
 def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
     """Have a worker measure a probe set that could not be measured, or not all of whose images could.
 
+    Where its check has refused it, its images are checked again as well.
     Raises Conflict where some could not, and a job rests on that already.
     """
+    check_mended(session, queue, probe_set)
     preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
     is_measured = preparation is not None and preparation[0] is ItemStatus.DONE
     sizes = find_sizes(session, probe_set.digest) if is_measured else None
@@ -173,9 +186,15 @@ def problem_of(session: Session, resource: Resource, stage: Preparation) -> Prob
     return problem if status is ItemStatus.WITHDRAWN else None
 
 
-def complete_preparation(session: Session, lease: PreparationLease, result: JsonObject) -> None:
-    """Store what a worker has found out. Raises LeaseLost."""
+def complete_preparation(
+    session: Session, lease: PreparationLease, result: JsonObject, queue: JobQueue | None = None
+) -> None:
+    """Store what a worker has found out. queue: wakes workers for what that opens. Raises LeaseLost."""
     _lock_held(session, lease)
+    if lease.stage in CHECK_STAGES:
+        complete_check(session, queue, lease, result)
+        return
+
     stored: JsonObject = {}
     if _is_model(session, lease):
         inspected = cast("InspectionResult", result)
@@ -204,16 +223,23 @@ def complete_preparation(session: Session, lease: PreparationLease, result: Json
     queries.finish_item(session, lease, stored)
 
 
-def fail_preparation(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
+def fail_preparation(
+    session: Session, lease: PreparationLease, problem: ProblemFields, queue: JobQueue | None = None
+) -> None:
     """End a preparation that would meet the same error again; the thing has it for its problem. Raises LeaseLost."""
     _lock_held(session, lease)
     resource = get_resource(session, lease.resource_id)
     remedy = f"{problem.get('remedy', _PLACES_TO_LOOK)} {_ask_again(resource, lease.stage)}"
-    _give_up(session, lease, {**problem, "remedy": remedy})
+    _give_up(session, lease, {**problem, "remedy": remedy}, queue)
 
 
 def try_preparation_again(
-    session: Session, lease: PreparationLease, problem: ProblemFields, *, max_attempts: int
+    session: Session,
+    lease: PreparationLease,
+    problem: ProblemFields,
+    *,
+    max_attempts: int,
+    queue: JobQueue | None = None,
 ) -> None:
     """Hand an item back after an accident, to be tried again behind what waits by then, or give it up.
 
@@ -222,10 +248,10 @@ def try_preparation_again(
     _lock_held(session, lease)
     if lease.attempt >= max_attempts or _reaches_limits(session, lease, problem):
         resource = get_resource(session, lease.resource_id)
-        _give_up(session, lease, _tried_too_often(resource, lease, problem))
+        _give_up(session, lease, _tried_too_often(resource, lease, problem), queue)
         return
 
-    turn = queries.next_turn(session, _QUEUE)
+    turn = queries.next_turn(session, QUEUE_OF_CHECKS if lease.stage in CHECK_STAGES else _QUEUE)
     queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem, turn=turn)
 
 
@@ -271,14 +297,15 @@ def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Pre
 
 def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
     """Did this attempt and the one before it both reach a limit?"""
-    preparation = queries.find_preparation(session, lease.resource_id, lease.stage)
-    previous = None if preparation is None else preparation[1]
+    previous = queries.last_problem(session, lease)
     return previous is not None and {previous["code"], problem["code"]} <= _LIMITS
 
 
-def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields) -> None:
+def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields, queue: JobQueue | None = None) -> None:
     queries.give_up_item(session, lease, problem)
-    if lease.stage is Preparation.FETCH or _is_model(session, lease):
+    if lease.stage in CHECK_STAGES:
+        give_up_check(session, queue, lease)
+    elif lease.stage is Preparation.FETCH or _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
 
 

@@ -15,13 +15,20 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Job
 from service.domain.neurons import Dissection, LayerDissection
+from service.domain.resources import ResourceKind
+from service.domain.specs import probe_set_spec
+from service.errors import Conflict
+from service.files import DataRoots
 from service.reports.comparison import ComparisonReport, report_comparison
 from service.reports.dissection import DissectionReport, dissection_html, report_dissection
+from service.reports.probe_set import ProbeSetReport, report_probe_set
 from service.reports.provenance import Provenance
 from service.usecases.comparisons import find_comparison
 from service.usecases.evidence import concept_set_of_job, evidence_of
+from service.usecases.findings import findings_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
+from service.usecases.resources import find_check, find_resource
 
 _NO_PICTURES = "There are no pictures: an earlier release of the service stored this result."
 
@@ -45,6 +52,32 @@ def read_comparison_report(session: Session, comparison_id: UUID) -> ComparisonR
     assert stored.result is not None  # noqa: S101 - only lists are brief
     networks = [provenance_of(find_job(session, job_id)) for job_id in stored.jobs]
     return report_comparison(str(stored.id), networks, stored.result)
+
+
+def read_probe_set_report(
+    session: Session, reference: str, roots: DataRoots, *, concept_set: str | None = None
+) -> ProbeSetReport:
+    """The report on what the check of a probe set has found.
+
+    concept_set: as in `findings_of`. Raises NotFound, Conflict while no check has ended, and what `findings_of` raises.
+    """
+    probe_set = find_resource(session, ResourceKind.PROBE_SET, reference, field="name")
+    standing = find_check(session, probe_set)
+    if standing.result is None:
+        raise Conflict(
+            f"No check of probe set {probe_set.reference} has ended yet: "
+            f"{standing.done:,} of {standing.total:,} images are done.",
+            field="name",
+            value=probe_set.reference,
+            remedy=f"Wait until GET /probe-sets/{probe_set.reference} shows another state than checking.",
+        )
+    return report_probe_set(
+        probe_set.reference,
+        standing.result,
+        on_unreadable=probe_set_spec(probe_set)["on_unreadable"],
+        checked_at=standing.checked_at,
+        meanings=findings_of(session, probe_set, roots, concept_set=concept_set),
+    )
 
 
 def sum_up(

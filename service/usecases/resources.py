@@ -28,6 +28,7 @@ from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.probes.patches import cut
+from service.usecases.checks import CheckStanding, ask_check, standing_of_check
 from service.usecases.files import locate, read_located
 from service.usecases.manifests import ManifestSource
 from service.usecases.preparations import prepare, unmeasured
@@ -98,7 +99,7 @@ def register_probe_set(
     findings_map: FindingsMap | None = None,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
-    """Register a manifest of images; where these are cut into patches or frames, ask a worker to read their sizes.
+    """Register a manifest of images, and ask workers to check them; where they are cut, also to read their sizes.
 
     layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
@@ -126,6 +127,9 @@ def register_probe_set(
 
     if probe_set.is_cut:
         prepare(session, queue, registered, Preparation.MEASURE, total=len(probe_set.items))
+    if is_new:
+        already_woken = probe_set.is_cut
+        ask_check(session, None if already_woken else queue, registered, len(probe_set.items))
     return registered, is_new
 
 
@@ -268,6 +272,38 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
             remedy="Register the changed manifest: it becomes a new version.",
         )
     return listed
+
+
+def images_to_check(resource: Resource, roots: DataRoots) -> ProbeSet:
+    """The images of a registered probe set, or of the part that it is, not cut into patches.
+
+    Raises what `listed_probe_set` raises.
+    """
+    return _part_of(listed_probe_set(resource, roots), resource)
+
+
+def find_check(session: Session, probe_set: Resource) -> CheckStanding:
+    """Where the check of a probe set stands. Raises NotFound where nobody has asked for one."""
+    standing = standing_of_check(session, probe_set)
+    if standing is None:
+        raise NotFound(
+            f"The images of probe set {probe_set.reference} were never checked: an earlier release registered it, or "
+            "it is a part of another set.",
+            field="name",
+            value=probe_set.reference,
+            remedy=f"POST /probe-sets/{probe_set.reference}/check has workers check them.",
+        )
+    return standing
+
+
+def check_again(session: Session, queue: JobQueue, probe_set: Resource, roots: DataRoots) -> None:
+    """Have workers check the images of a registered probe set again, or for the first time.
+
+    Raises what `listed_probe_set` raises.
+    """
+    standing = standing_of_check(session, probe_set)
+    images = len(images_to_check(probe_set, roots).items) if standing is None else standing.total
+    ask_check(session, queue, probe_set, images)
 
 
 def digest_of_probe_set(probe_set: ProbeSet) -> str:

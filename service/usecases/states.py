@@ -7,9 +7,11 @@ from sqlalchemy.orm import Session
 
 from service.db.jobs import JobParts
 from service.db.work import find_preparations
-from service.domain.resources import Resource, ResourceState
+from service.domain.resources import Resource, ResourceKind, ResourceState
+from service.domain.specs import probe_set_spec
 from service.domain.work import ItemStatus, Preparation
 from service.errors import PartRefused, ProblemFields
+from service.usecases.checks import check_readable, states_of_sets
 
 _STATES = {
     ItemStatus.READY: ResourceState.CHECKING,
@@ -20,7 +22,11 @@ _STATES = {
 
 
 def states_of(session: Session, resources: Sequence[Resource]) -> dict[UUID, ResourceState]:
-    """The states of models and dissectors. Those that no worker of this release was asked to open have none."""
+    """The states of models, dissectors and probe sets. Those that no worker was asked to open or check have none."""
+    probe_sets = [resource for resource in resources if resource.kind is ResourceKind.PROBE_SET]
+    if probe_sets:
+        return states_of_sets(session, probe_sets)
+
     preparations = _openings(session, [resource.id for resource in resources])
     return {resource_id: _STATES[status] for resource_id, (status, _) in preparations.items()}
 
@@ -37,9 +43,10 @@ def standing_of(session: Session, resource: Resource) -> tuple[ResourceState | N
 
 
 def check_not_refused(session: Session, parts: JobParts) -> None:
-    """Raise PartRefused where a worker could not open the target or the dissector.
+    """Raise PartRefused where a worker could not open the target or the dissector, or read the probe set's images.
 
-    One that is still being opened, or that nobody was asked to open, may be used: the job opens it itself.
+    One that is still being opened, or that nobody was asked to open, may be used: the job opens it itself. A job on a
+    probe set that is being checked waits for that.
     """
     opened = {"target": parts.target, "dissector": parts.dissector}
     preparations = _openings(session, [part.id for part in opened.values()])
@@ -54,6 +61,16 @@ def check_not_refused(session: Session, parts: JobParts) -> None:
                 value=part.reference,
                 remedy=problem.get("remedy"),
             )
+
+    if not _is_unmeasurable(session, parts.probe_set):  # that says more, and is told where the patches are counted
+        check_readable(session, parts.probe_set)
+
+
+def _is_unmeasurable(session: Session, probe_set: Resource) -> bool:
+    if probe_set_spec(probe_set)["patches"] is None:
+        return False
+    status, _ = find_preparations(session, [probe_set.id], Preparation.MEASURE).get(probe_set.id, (None, None))
+    return status is ItemStatus.WITHDRAWN
 
 
 def _openings(session: Session, resource_ids: Sequence[UUID]) -> dict[UUID, tuple[ItemStatus, ProblemFields | None]]:

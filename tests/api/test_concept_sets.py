@@ -22,10 +22,11 @@ def workbook(data_root: Path) -> Path:
     (data_root / "words.txt").write_bytes("tachi\nkurna\nfib\u00e9lle\npalo\n".encode("latin-1"))
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
-    for title, rows in {
+    sheets: dict[str, list[list[str | None]]] = {
         " Shapes": [["round ones", "odd ones"], ["tachi", "kurna "], [None, "palo"]],
         "Everyday": [["things"], ["palo"], ["kurna"]],
-    }.items():
+    }
+    for title, rows in sheets.items():
         sheet = book.create_sheet(title)
         for cells in rows:
             sheet.append(cells)

@@ -94,7 +94,7 @@ def test_dissect_takes_a_list_its_workbook_and_a_manifest_of_excel(
     words, categories = write_words(tmp_path)
     rows = (folder / "manifest.csv").read_text()
     (folder / "manifest.txt").write_bytes(rows.replace(",", ";").encode("utf-16"))
-    arguments = [
+    arguments: list[str | Path] = [
         "dissect", "--checkpoint", folder / "target.safetensors", "--architecture", ARCHITECTURE,
         "--dissector", folder / "dissector", "--probe-set", folder / "manifest.txt", "--draws", "0",
         "--resamples", "0", "--halves", "0", "--layers", "layer4.0", "--out", folder / "result.json",

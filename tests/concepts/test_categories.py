@@ -72,10 +72,15 @@ def workbook(**sheets: list[list[Any]]) -> bytes:
 
 
 def test_a_workbook_is_walked_sheet_by_sheet_and_column_by_column() -> None:
-    findings = [["shape", "margin "], ["round", "sharp"], [None, "blurred "], ["oval, long", None], [7, None]]
-    table = parse_categories(
-        workbook(**{" Findings": findings, "Empty": [], "Animals": [["pets"], ["round"]]}), ".xlsx"
-    )
+    findings: list[list[Any]] = [
+        ["shape", "margin "],
+        ["round", "sharp"],
+        [None, "blurred "],
+        ["oval, long", None],
+        [7, None],
+    ]
+    sheets: dict[str, list[list[Any]]] = {" Findings": findings, "Empty": [], "Animals": [["pets"], ["round"]]}
+    table = parse_categories(workbook(**sheets), ".xlsx")
     assert table.rows == (
         CategoryRow("round", "shape", " Findings"),
         CategoryRow("oval, long", "shape", " Findings"),

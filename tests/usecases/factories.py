@@ -211,6 +211,7 @@ def taken(session: Session, worker: str = "tester", lease: timedelta = timedelta
 def without_preparations(session: Session) -> None:
     """Leave nothing to be done for registered things, in tests that are about a job's items."""
     session.execute(text("UPDATE work_items SET status = 'done', result = '{}' WHERE job_id IS NULL"))
+    session.execute(text("UPDATE work_items SET ready_at = clock_timestamp() WHERE ready_at = 'infinity'"))
 
 
 def leased(sessions: Sessions) -> int:

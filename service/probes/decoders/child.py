@@ -1,6 +1,7 @@
 """A decoder process: `python -m service.probes.decoders.child SOCKET MEMORY COMPUTING_S WAITING_S`.
 
-It takes open files from its socket, one after another, and answers with their pixels. It ends when the socket closes.
+It takes open files from its socket, one after another, and answers with their pixels, or with what they are. It ends
+when the socket closes.
 """
 
 import socket
@@ -10,15 +11,18 @@ from typing import BinaryIO
 import numpy as np  # noqa: F401 - before the limits, because the linear algebra under it starts threads
 
 from service.domain.probes import FrameOfImage
+from service.probes.decoders.facts import read_facts
 from service.probes.decoders.formats import read_image, read_size
 from service.probes.decoders.limits import Limits, limit_process, limited_time
 from service.probes.decoders.wire import (
     Question,
     receive_questions,
     send_display,
+    send_facts,
     send_image,
     send_no_memory,
     send_refusal,
+    send_refusal_with_facts,
     send_size,
     send_trouble,
 )
@@ -45,10 +49,15 @@ def _answer(connection: socket.socket, question: Question, file: BinaryIO, frame
             image = read_image(file, with_display=True, frame=frame)
             send_image(connection, image)
             send_display(connection, image.display)
+        elif question is Question.FACTS:
+            send_facts(connection, read_facts(file, frame))
         else:
             send_size(connection, read_size(file))
     except CannotDecode as refusal:
-        send_refusal(connection, refusal)
+        if refusal.facts is None:
+            send_refusal(connection, refusal)
+        else:
+            send_refusal_with_facts(connection, refusal, refusal.facts)
     except CannotRead as trouble:
         send_trouble(connection, trouble)
     except MemoryError:

@@ -1,6 +1,6 @@
 """DICOM mammograms: grey frames of 8 to 16 bits, in any transfer syntax that the installed decoders know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -90,22 +90,30 @@ def dicom_size(file: BinaryIO) -> ImageSize:
     return ImageSize(header.number("Rows"), header.number("Columns"), _count_frames(header))
 
 
-def decode_dicom(file: BinaryIO, *, with_display: bool = False, frame: FrameOfImage | None = None) -> DecodedImage:
+def decode_dicom(
+    file: BinaryIO,
+    *,
+    with_display: bool = False,
+    with_padding: bool = False,
+    frame: FrameOfImage | None = None,
+) -> DecodedImage:
     """Decode the stored values of a grey frame.
 
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
     are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
     the preparation stretches the full stored range, or applies what is read of them here.
-    with_display: read the window and the padding value as well. frame: what is shown where the file has several frames;
-    a projection has the window of the middle one.
+    with_display: read the window and the padding value as well. with_padding: the padding value alone.
+    frame: what is shown where the file has several frames; a projection has the window of the middle one.
     Raises CannotDecode for anything else than such an image.
     """
-    elements = (*_ELEMENTS, *display.ELEMENTS) if with_display else _ELEMENTS
+    shown_by = display.ELEMENTS if with_display else display.PADDING_ELEMENTS if with_padding else ()
+    elements = (*_ELEMENTS, *shown_by)
+    read_display = _display if with_display else _padding if with_padding else _nothing
     if frame is not None:
         header = DicomFile(file, (*elements, *EXTENDED_OFFSETS, *FUNCTIONAL_GROUPS), with_pixels=False)
         count = _count_frames(header)
         if count > 1:
-            return _decode_frames(header, count, frame, with_display=with_display)
+            return _decode_frames(header, count, frame, read_display)
         file.seek(0)
 
     dicom = DicomFile(file, elements, with_pixels=True)
@@ -121,10 +129,10 @@ def decode_dicom(file: BinaryIO, *, with_display: bool = False, frame: FrameOfIm
         stored, precision = native_frame(dicom, pixels.height, pixels.width, pixels.allocated), None
 
     levels, bits = _brought_to_levels(stored, pixels, precision)
-    return DecodedImage(levels, from_dicom=True, display=_display(dicom, pixels, bits) if with_display else Display())
+    return DecodedImage(levels, from_dicom=True, display=read_display(dicom, pixels, bits), bits=bits)
 
 
-def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, *, with_display: bool) -> DecodedImage:
+def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay") -> DecodedImage:
     """One of several frames, or the projection of all."""
     decoder = _decoder(header.syntax)
     numbers = shown_frames(count, frame)
@@ -146,8 +154,8 @@ def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, *, with_d
         raise CannotDecode(
             "its frames need more or fewer bits than BitsStored (0028,0101) says", "Correct BitsStored (0028,0101)."
         )
-    shown = _display(middle, pixels, depths.pop()) if with_display else Display()
-    return DecodedImage(projection, from_dicom=True, display=shown)
+    bits = depths.pop()
+    return DecodedImage(projection, from_dicom=True, display=read_display(middle, pixels, bits), bits=bits)
 
 
 def _stored_frames(
@@ -176,6 +184,20 @@ def _count_frames(dicom: DicomFile) -> int:
     if count > MAX_FRAMES:
         raise too_many_frames(count)
     return max(count, 1)
+
+
+_ReadDisplay = Callable[[DicomFile, PixelModule, int], Display]
+
+
+def _nothing(_dicom: DicomFile, _pixels: PixelModule, _bits: int) -> Display:
+    return Display()
+
+
+def _padding(dicom: DicomFile, pixels: PixelModule, bits: int) -> Display:
+    try:
+        return Display(padding=display.read_padding(dicom, _stored_values(pixels, bits)))
+    except CannotDecode:  # it keeps nobody from the pixels
+        return Display()
 
 
 def _display(dicom: DicomFile, pixels: PixelModule, bits: int) -> Display:

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from service.probes.decoders.dicom_file import DicomFile, LookupTable
 from service.probes.pixels import CannotDecode, Display
 
+PADDING_ELEMENTS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 ELEMENTS = (
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
+    *PADDING_ELEMENTS,
     "ModalityLUTSequence",
     "RescaleIntercept",
     "RescaleSlope",
@@ -32,11 +32,11 @@ def read_display(dicom: DicomFile, stored_of_level: NDArray[np.int64], levels: i
     window = _window(dicom, stored_of_level, monochrome1=monochrome1)
     if window is not None:
         window = np.pad(window, (0, levels - len(window)), mode="edge")
-    return Display(window, _padding(dicom, stored_of_level))
+    return Display(window, read_padding(dicom, stored_of_level))
 
 
-def _padding(dicom: DicomFile, stored_of_level: NDArray[np.int64]) -> tuple[int, int] | None:
-    """The lowest and the highest level of padding; None where no pixel can be padding."""
+def read_padding(dicom: DicomFile, stored_of_level: NDArray[np.int64]) -> tuple[int, int] | None:
+    """The lowest and the highest level of padding; None where no pixel can be padding. Raises CannotDecode."""
     if not dicom.has("PixelPaddingValue"):
         return None
 

@@ -9,7 +9,7 @@ from service.domain.probes import FrameOfImage, ImageSize
 from service.files import is_lasting
 from service.probes.decoders.gzipped import inflated, is_gzipped
 from service.probes.decoders.pgm import decode_pgm, is_netpbm, pgm_size
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, check_size
+from service.probes.pixels import DICOM, JPEG, PGM, PNG, TIFF, CannotDecode, CannotRead, DecodedImage, check_size
 
 _Result = TypeVar("_Result")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,15 +26,15 @@ def read_image(file: BinaryIO, *, with_display: bool = False, frame: FrameOfImag
     what the header of a DICOM file says of how it is to be shown.
     Raises CannotDecode, CannotRead, MemoryError.
     """
-    return _in_plain_words(file, partial(_image, with_display=with_display, frame=frame))
+    return in_plain_words(file, partial(_image, with_display=with_display, frame=frame))
 
 
 def read_size(file: BinaryIO) -> ImageSize:
     """Height, width and number of frames, from the file's header. Raises CannotDecode, CannotRead, MemoryError."""
-    return _in_plain_words(file, _size)
+    return in_plain_words(file, _size)
 
 
-def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Result:
+def in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Result:
     """The libraries raise whatever they like, and their words may quote the file."""
     try:
         file.seek(0)
@@ -56,40 +56,45 @@ def _in_plain_words(file: BinaryIO, read: Callable[[BinaryIO], _Result]) -> _Res
 
 
 def _image(file: BinaryIO, *, with_display: bool, frame: FrameOfImage | None) -> DecodedImage:
-    file, head = _decompressed(file)
-    if head.startswith(_PNG):
+    file, form = decompressed(file)
+    if form == DICOM:
+        from service.probes.decoders.dicom import decode_dicom
+
+        return decode_dicom(file, with_display=with_display, frame=frame)
+    return decode_other(file, form, frame)
+
+
+def decode_other(file: BinaryIO, form: str, frame: FrameOfImage | None) -> DecodedImage:
+    """Decode a file of one of the FORMS but DICOM, which is not compressed with gzip any more."""
+    if form == PNG:
         from service.probes.decoders.raster import decode_png
 
         return decode_png(file)
-    if head.startswith(_JPEG):
+    if form == JPEG:
         from service.probes.decoders.raster import decode_jpeg
 
         return decode_jpeg(file)
-    if is_netpbm(head):
+    if form == PGM:
         return decode_pgm(file)
-    if head.startswith(_TIFF) and not _is_dicom(head):
-        from service.probes.decoders.tiff import decode_tiff
 
-        return decode_tiff(file, frame)
+    from service.probes.decoders.tiff import decode_tiff
 
-    from service.probes.decoders.dicom import decode_dicom
-
-    return decode_dicom(file, with_display=with_display, frame=frame)
+    return decode_tiff(file, frame)
 
 
 def _size(file: BinaryIO) -> ImageSize:
-    file, head = _decompressed(file)
-    if head.startswith(_PNG):
+    file, form = decompressed(file)
+    if form == PNG:
         from service.probes.decoders.png import png_size
 
         size = ImageSize(*png_size(file))
-    elif head.startswith(_JPEG):
+    elif form == JPEG:
         from service.probes.decoders.jpeg import jpeg_size
 
         size = ImageSize(*jpeg_size(file))
-    elif is_netpbm(head):
+    elif form == PGM:
         size = ImageSize(*pgm_size(file))
-    elif head.startswith(_TIFF) and not _is_dicom(head):
+    elif form == TIFF:
         from service.probes.decoders.tiff import tiff_size
 
         size = tiff_size(file)
@@ -102,14 +107,27 @@ def _size(file: BinaryIO) -> ImageSize:
     return size
 
 
-def _decompressed(file: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """The file, or what it inflates to where gzip has compressed it; and its first bytes."""
+def decompressed(file: BinaryIO) -> tuple[BinaryIO, str]:
+    """The file, or what it inflates to where gzip has compressed it; and which of the FORMS it is, by its first bytes.
+
+    What is none of the others is tried as DICOM. Raises CannotDecode.
+    """
     head = _head(file)
     if not is_gzipped(head) or _is_dicom(head):
-        return file, head
+        return file, _form(head)
 
     content = inflated(file)
-    return content, _head(content)
+    return content, _form(_head(content))
+
+
+def _form(head: bytes) -> str:
+    if head.startswith(_PNG):
+        return PNG
+    if head.startswith(_JPEG):
+        return JPEG
+    if is_netpbm(head):
+        return PGM
+    return TIFF if head.startswith(_TIFF) and not _is_dicom(head) else DICOM
 
 
 def _is_dicom(head: bytes) -> bool:

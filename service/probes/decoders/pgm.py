@@ -47,7 +47,7 @@ def decode_pgm(file: BinaryIO) -> DecodedImage:
         raise CannotDecode(f"it has values above {header.white}, which its header says is white")
 
     pixels = values.reshape(header.height, header.width)
-    return DecodedImage(_with_white_at_255(pixels, header.white), from_dicom=False)
+    return DecodedImage(_with_white_at_255(pixels, header.white), from_dicom=False, bits=header.white.bit_length())
 
 
 @dataclass(frozen=True, slots=True)

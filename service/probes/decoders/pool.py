@@ -8,8 +8,8 @@ from typing import BinaryIO
 from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
-from service.probes.decoders.wire import Question
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage
+from service.probes.decoders.wire import Answer, Question
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, ImageFacts
 
 _MOST = 4
 _MOST_QUESTIONS = 500
@@ -51,6 +51,17 @@ class DecoderPool:
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 
+    def facts(self, file: BinaryIO, frame: FrameOfImage | None = None) -> ImageFacts:
+        """What the file says of its image, and what decoding it told; its pixels stay behind.
+
+        frame: what is decoded of several. Raises what `image` raises; a CannotDecode has the facts that the file says
+        all the same.
+        """
+        answer = self._ask(Question.FACTS, file, frame)
+        if not isinstance(answer, ImageFacts):
+            raise CannotDecode("the decoder's answer is invalid")
+        return answer
+
     def close(self) -> None:
         """End the processes; those at work end with their images."""
         with self._lock:
@@ -61,7 +72,7 @@ class DecoderPool:
         for process in idle:
             process.kill()
 
-    def _ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> DecodedImage | ImageSize:
+    def _ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> Answer:
         with self._free:
             process = self._idle_or_new()
             was_used = process.asked > 0
@@ -86,7 +97,7 @@ class DecoderPool:
 
     def _ask_process(
         self, process: DecoderProcess, question: Question, file: BinaryIO, frame: FrameOfImage | None
-    ) -> DecodedImage | ImageSize:
+    ) -> Answer:
         try:
             answer = process.ask(question, file, frame)
         except BaseException:  # it has refused the file; or its next answer would belong to this file

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 import service
-from service.domain.probes import FrameOfImage, ImageSize
+from service.domain.probes import FrameOfImage
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.wire import (
+    Answer,
     OutOfMemory,
     Question,
     SenselessAnswer,
     receive_answer,
     send_question,
 )
-from service.probes.pixels import DecodedImage
 
 _CODE = Path(service.__file__).resolve().parents[1]
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
@@ -74,7 +74,7 @@ class DecoderProcess:
         """Its process id."""
         return self._process.pid
 
-    def ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> DecodedImage | ImageSize:
+    def ask(self, question: Question, file: BinaryIO, frame: FrameOfImage | None = None) -> Answer:
         """Ask about an open file and wait for the answer.
 
         Raises CannotDecode when the file is refused; CannotRead when its disk fails, and OSError when the machine does;

@@ -10,6 +10,7 @@ from service.probes.opencv import cv2
 from service.probes.pixels import CannotDecode, DecodedImage, check_size
 
 _ROWS_AT_ONCE = 256
+_ROWS_LOOKED_AT = 4
 
 
 def decode_png(file: BinaryIO) -> DecodedImage:
@@ -40,7 +41,21 @@ def _grey(encoded: bytes) -> DecodedImage:
     pixels: Any = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise CannotDecode("the file is damaged or cut short")
-    return DecodedImage(pixels if pixels.ndim == 2 else luma(pixels), from_dicom=False)
+    if pixels.ndim == 2:
+        return DecodedImage(pixels, from_dicom=False, bits=8 * pixels.itemsize)
+    return DecodedImage(
+        luma(pixels),
+        from_dicom=False,
+        bits=8 * pixels.itemsize,
+        samples=pixels.shape[2],
+        coloured=has_colours(pixels),
+    )
+
+
+def has_colours(pixels: Any) -> bool:
+    """Do red, green and blue of pixels [H, W, 3 or 4] differ anywhere? Every fourth row is looked at."""
+    rows = pixels[::_ROWS_LOOKED_AT]
+    return not (np.array_equal(rows[..., 0], rows[..., 1]) and np.array_equal(rows[..., 1], rows[..., 2]))
 
 
 def luma(pixels: Any) -> Any:

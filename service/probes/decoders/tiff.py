@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from service.domain.probes import FrameOfImage, ImageSize
-from service.probes.decoders.raster import luma
+from service.probes.decoders.raster import has_colours, luma
 from service.probes.pixels import (
     MAX_FRAMES,
     MAX_PIXELS,
@@ -57,8 +57,18 @@ def decode_tiff(file: BinaryIO, frame: FrameOfImage | None = None) -> DecodedIma
     with _opened(file) as image:
         count = _count_pages(image)
         pages = shown_frames(count, frame)
-        pixels = brightest(_page(image, number) for number in pages)
-    return DecodedImage(pixels, from_dicom=False)
+        coloured = False
+
+        def greys() -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
+            nonlocal coloured
+            for number in pages:
+                grey, has_colour = _page(image, number)
+                coloured = coloured or has_colour
+                yield grey
+
+        pixels = brightest(greys())
+        bits = min(max(image.tag_v2.get(_BITS, (1,))), 16)
+    return DecodedImage(pixels, from_dicom=False, bits=bits, samples=len(image.getbands()), coloured=coloured)
 
 
 @contextmanager
@@ -110,7 +120,8 @@ def _stored_size(image: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _page(image: TiffImagePlugin.TiffImageFile, number: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _page(image: TiffImagePlugin.TiffImageFile, number: int) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], bool]:
+    """A page in grey, and whether it has colours."""
     image.seek(number)
     mode = image.mode
     bits = image.tag_v2.get(_BITS, (1,))
@@ -124,8 +135,11 @@ def _page(image: TiffImagePlugin.TiffImageFile, number: int) -> NDArray[np.uint8
         upright = image.transpose(_TURN_BACK[orientation])
 
     grey: NDArray[np.uint8] | NDArray[np.uint16]
+    coloured = False
     if mode in _COLOUR:
-        grey = luma(np.asarray(upright.convert("RGB"))[:, :, ::-1])
+        colours = np.asarray(upright.convert("RGB"))
+        coloured = has_colours(colours)
+        grey = luma(colours[:, :, ::-1])
     elif mode == _SIGNED:
         grey = (np.asarray(upright) + (1 << 15)).astype(np.uint16)
     elif mode in _SIXTEEN_BITS:
@@ -134,7 +148,7 @@ def _page(image: TiffImagePlugin.TiffImageFile, number: int) -> NDArray[np.uint8
         grey = (1 << max(bits)) - 1 - levels if is_white_zero else levels
     else:
         grey = np.asarray(upright.convert("L"), dtype=np.uint8)
-    return grey
+    return grey, coloured
 
 
 def _check_kind(mode: str, bits: tuple[int, ...]) -> None:

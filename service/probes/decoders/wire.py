@@ -16,13 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.probes import FrameOfImage, ImageSize
-from service.probes.pixels import MAX_FRAMES, CannotDecode, CannotRead, DecodedImage, Display, check_size
+from service.probes.pixels import (
+    FORMS,
+    INTENTS,
+    MAX_FRAMES,
+    PHOTOMETRICS,
+    CannotDecode,
+    CannotRead,
+    DecodedImage,
+    Display,
+    ImageFacts,
+    LevelFacts,
+    check_size,
+)
 
 _QUESTION = Struct("<cI")  # kind, which of several frames
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
 _FRAMES = Struct("<I")  # number of frames, behind a size
 _DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest level of padding; then the window
+_FACTS = Struct("<6B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
+_KNOWN, _REFUSED_BUT_KNOWN = b"F", b"K"
 _MAX_WORDS = 2000
 _CHUNK = 1 << 22
 
@@ -38,6 +52,11 @@ class Question(Enum):
     DISPLAYED_IMAGE = b"d"
     """The image, and what its header says of how it is to be shown."""
     SIZE = b"s"
+    FACTS = b"f"
+    """Decode the image, and say what it is instead of giving its pixels."""
+
+
+Answer = DecodedImage | ImageSize | ImageFacts
 
 
 class OutOfMemory(Exception):
@@ -109,6 +128,19 @@ def send_refusal(connection: socket.socket, refusal: CannotDecode) -> None:
     connection.sendall(_ANSWER.pack(_REFUSAL, 0, 0, 0, 0, len(words)) + words)
 
 
+def send_facts(connection: socket.socket, facts: ImageFacts) -> None:
+    """Answer with what a file says of its image."""
+    data = _packed(facts)
+    connection.sendall(_ANSWER.pack(_KNOWN, 0, 0, facts.height, facts.width, len(data)) + data)
+
+
+def send_refusal_with_facts(connection: socket.socket, refusal: CannotDecode, facts: ImageFacts) -> None:
+    """Answer with the reason why the file cannot be decoded, and with what it says of its image all the same."""
+    data = _packed(facts) + f"{refusal.reason}\n{refusal.remedy}".encode()
+    head = _ANSWER.pack(_REFUSED_BUT_KNOWN, 0, 0, facts.height, facts.width, len(data))
+    connection.sendall(head + data)
+
+
 def send_no_memory(connection: socket.socket) -> None:
     """Answer that the memory limit is reached."""
     connection.sendall(_ANSWER.pack(_NO_MEMORY, 0, 0, 0, 0, 0))
@@ -119,14 +151,12 @@ def send_trouble(connection: socket.socket, trouble: CannotRead) -> None:
     connection.sendall(_ANSWER.pack(_TROUBLE, 0, 0, trouble.number, 0, 0))
 
 
-def receive_answer(
-    connection: socket.socket, seconds: float, *, with_display: bool = False
-) -> DecodedImage | ImageSize:
+def receive_answer(connection: socket.socket, seconds: float, *, with_display: bool = False) -> Answer:
     """The answer to the last question, all of it within so many seconds.
 
     with_display: whether that was asked for, too.
-    Raises CannotDecode for a refusal, CannotRead, OutOfMemory, SenselessAnswer; EOFError when the other end has closed;
-    TimeoutError and any other OSError.
+    Raises CannotDecode for a refusal, with facts where they were asked for and the file has any; CannotRead,
+    OutOfMemory, SenselessAnswer; EOFError when the other end has closed; TimeoutError and any other OSError.
     """
     end = time.monotonic() + seconds
     head = bytearray(_ANSWER.size)
@@ -144,6 +174,14 @@ def receive_answer(
     if kind == _SIZE and length == _FRAMES.size:
         _check_claimed_size(height, width)
         return ImageSize(height, width, _receive_frames(connection, end))
+    if kind == _KNOWN and length == _FACTS.size:
+        _check_claimed_size(height, width)
+        return _receive_facts(connection, height, width, end)
+    if kind == _REFUSED_BUT_KNOWN and _FACTS.size < length <= _FACTS.size + _MAX_WORDS:
+        facts = _receive_facts(connection, height, width, end)
+        refusal = _refusal(connection, length - _FACTS.size, end)
+        refusal.facts = facts
+        raise refusal
     if kind == _REFUSAL and 0 < length <= _MAX_WORDS:
         raise _refusal(connection, length, end)
     if kind == _NO_MEMORY and length == 0:
@@ -178,6 +216,57 @@ def _receive_display(connection: socket.socket, depth: int, end: float) -> Displ
     window = np.empty(levels, dtype=np.uint8)
     _fill(connection, _bytes_of(window), end)
     return Display(window, padding)
+
+
+def _packed(facts: ImageFacts) -> bytes:
+    levels = facts.levels or LevelFacts(0, 0, None, 0.0, 0.0)
+    return _FACTS.pack(
+        FORMS.index(facts.form),
+        facts.stated_bits,
+        facts.bits,
+        facts.allocated,
+        PHOTOMETRICS.index(facts.photometric),
+        INTENTS.index(facts.intent),
+        facts.frames,
+        facts.samples,
+        facts.coloured,
+        facts.levels is not None,
+        levels.padding is not None,
+        levels.lowest,
+        levels.highest,
+        levels.padding or 0.0,
+        levels.flat,
+        levels.kept,
+    )
+
+
+def _receive_facts(connection: socket.socket, height: int, width: int, end: float) -> ImageFacts:
+    data = bytearray(_FACTS.size)
+    _fill(connection, memoryview(data), end)
+    form, stated_bits, bits, allocated, photometric, intent, frames, samples, *rest = _FACTS.unpack(data)
+    coloured, is_decoded, has_padding, lowest, highest, padding, flat, kept = rest
+
+    shares_are_shares = all(0.0 <= share <= 1.0 for share in (padding, flat, kept))
+    if max(coloured, is_decoded, has_padding) > 1 or lowest > highest or not shares_are_shares:
+        raise SenselessAnswer
+
+    try:
+        return ImageFacts(
+            FORMS[form],
+            height,
+            width,
+            frames=frames,
+            samples=samples,
+            coloured=bool(coloured),
+            stated_bits=stated_bits,
+            bits=bits,
+            allocated=allocated,
+            photometric=PHOTOMETRICS[photometric],
+            intent=INTENTS[intent],
+            levels=LevelFacts(lowest, highest, padding if has_padding else None, flat, kept) if is_decoded else None,
+        )
+    except IndexError:
+        raise SenselessAnswer from None
 
 
 def _room_for_pixels(

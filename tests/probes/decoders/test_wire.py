@@ -3,6 +3,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from service.probes.decoders.wire import (
     SenselessAnswer,
     receive_answer,
     send_display,
+    send_facts,
     send_image,
     send_no_memory,
     send_refusal,
+    send_refusal_with_facts,
     send_size,
     send_trouble,
 )
-from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display
+from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display, ImageFacts, LevelFacts
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -149,3 +152,66 @@ def test_a_display_that_makes_no_sense_is_not_believed(ends: Ends, display: tupl
     child.sendall(head(b"P", 1, 1, 1, 1, 1) + b"\0" + struct.pack("<BBHH", *display))
     with pytest.raises(SenselessAnswer):
         receive_answer(parent, 5, with_display=True)
+
+
+FACTS = ImageFacts(
+    "DICOM",
+    30,
+    20,
+    frames=3,
+    samples=3,
+    coloured=True,
+    stated_bits=12,
+    bits=14,
+    allocated=16,
+    photometric="MONOCHROME1",
+    intent="FOR PROCESSING",
+    levels=LevelFacts(7, 65_535, 0.25, 0.5, 0.75),
+)
+
+
+@pytest.mark.parametrize(
+    "facts", [FACTS, replace(FACTS, levels=LevelFacts(0, 0, None, 1.0, 1.0)), replace(FACTS, levels=None)]
+)
+def test_facts_arrive_as_they_were_sent(ends: Ends, facts: ImageFacts) -> None:
+    parent, child = ends
+    send_facts(child, facts)
+    send_refusal_with_facts(child, CannotDecode("it is broken", "Mend it."), replace(facts, height=0, width=0))
+    assert receive_answer(parent, 5) == facts
+    with pytest.raises(CannotDecode, match="it is broken") as refused:
+        receive_answer(parent, 5)
+    assert refused.value.remedy == "Mend it."
+    assert refused.value.facts == replace(facts, height=0, width=0)
+
+
+NAN_AT_THE_END = struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, float("nan"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NAN_AT_THE_END,
+        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 1.5),
+        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 9, 0, 0.5, 0.5, 0.5),
+        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 2, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<6B2H3B2H3d", 99, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 99, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 99, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+    ],
+)
+def test_facts_that_cannot_be_are_refused(ends: Ends, body: bytes) -> None:
+    parent, child = ends
+    child.sendall(head(b"F", 0, 0, 30, 20, len(body)) + body)
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)
+
+
+@pytest.mark.parametrize("length", [0, 1, len(NAN_AT_THE_END) - 1, len(NAN_AT_THE_END) + 1, 1 << 40])
+@pytest.mark.parametrize("kind", [b"F", b"K"])
+def test_facts_of_another_length_are_refused(ends: Ends, kind: bytes, length: int) -> None:
+    if kind == b"K" and length == len(NAN_AT_THE_END) + 1:
+        length = len(NAN_AT_THE_END)
+    parent, child = ends
+    child.sendall(head(kind, 0, 0, 30, 20, length))
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)

@@ -1,0 +1,195 @@
+"""The report on a probe set's images: what a check before any job has found, as HTML and as JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from service.domain.checks import Reason, SetCheck, count_of
+from service.domain.findings import FindingsEntry
+from service.reports.html import render
+
+_HEADINGS: Mapping[str, str] = {
+    Reason.UNREADABLE: "Images that cannot be read",
+    Reason.CONTRADICTORY: "Copies of which the manifest says something else",
+    Reason.SAME_BYTES: "Copies of other images",
+    Reason.FOR_PROCESSING: "Raw images (FOR PROCESSING)",
+    Reason.WIDE_PADDING: "Wide padding",
+    Reason.CONSTANT: "Images without any contrast",
+    Reason.TINY: "Tiny images",
+    Reason.SEVERAL_FRAMES: "Images of several frames",
+    Reason.UNUSUAL_BITS: "Unusual bits",
+    Reason.COLOUR: "Images in colour",
+    Reason.REGION_OUTSIDE: "Boxes and masks outside their image",
+}
+_COUNTED = {
+    "sizes": "size in pixels (height x width)",
+    "forms": "file format",
+    "frames": "frames of an image",
+    "bits": "bits of a pixel",
+    "photometrics": "photometric interpretation",
+    "intents": "presentation intent",
+}
+
+_NAMES_IN_WORDS = 10
+
+LIMITS = (
+    "It does not say whether an image shows what the manifest says of it.",
+    "Damage that a format does not notice is not noticed here: JPEG-LS, JPEG 2000, lossy JPEG and uncompressed pixels "
+    "have no checksum.",
+    "Copies are files with equal bytes. The same image saved twice in different ways is not recognised.",
+    "Files that were changed after the check are checked again by nobody; a job reads them as they are then.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSetReport:
+    """Everything that a report on a probe set says."""
+
+    name: str
+    """Its reference, or the manifest's name where nothing was registered."""
+
+    checked_at: datetime | None
+    on_unreadable: str
+    check: SetCheck
+    summary: tuple[str, ...]
+
+    meanings: FindingsEntry | None
+    """What the findings mean among the concepts of a set; None where the manifest names none."""
+
+    concept_set: str | None
+    """That set."""
+
+    limits: tuple[str, ...] = LIMITS
+
+
+def report_probe_set(
+    name: str,
+    check: SetCheck,
+    *,
+    on_unreadable: str,
+    checked_at: datetime | None,
+    meanings: tuple[str, FindingsEntry] | None = None,
+) -> ProbeSetReport:
+    """Sum up what a check has found.
+
+    name: how the set is called in the report. meanings: a concept set, and what the findings mean in it.
+    """
+    concept_set, entry = meanings or (None, None)
+    summary = tuple(summary_of(check, on_unreadable, meanings))
+    return ProbeSetReport(name, checked_at, on_unreadable, check, summary, entry, concept_set)
+
+
+def probe_set_json(report: ProbeSetReport) -> bytes:
+    """The report as UTF-8 JSON."""
+    content = asdict(report)
+    checked_at = report.checked_at
+    content["checked_at"] = None if checked_at is None else checked_at.isoformat()
+    return json.dumps(content, indent=1, ensure_ascii=False).encode()
+
+
+def probe_set_html(report: ProbeSetReport) -> str:
+    """The report as one HTML file."""
+    check = report.check
+    return render(
+        "probe_set.html",
+        report=report,
+        reasons=[(_HEADINGS.get(entry["reason"], entry["reason"]), entry) for entry in check["reasons"]],
+        columns=list(check["manifest"].items()),
+        said_of=_said_of(report.meanings),
+        files=[(_COUNTED.get(name, name), values) for name, values in check["files"].items() if values["distinct"]],
+    )
+
+
+def _said_of(meanings: FindingsEntry | None) -> dict[str, str]:
+    """What each finding means, in words."""
+    if meanings is None:
+        return {}
+    said = {match["finding"]: ", ".join(match["concepts"]) for match in meanings["matched"]}
+    said |= {finding["finding"]: "no concept, as is known" for finding in meanings["no_concept"]}
+    for finding in meanings["unmatched"]:
+        could_be = f": {', '.join(finding['concepts'])}" if finding["concepts"] else ""
+        said[finding["finding"]] = f"{finding['why']}{could_be}"
+    return said
+
+
+def summary_of(check: SetCheck, on_unreadable: str, meanings: tuple[str, FindingsEntry] | None = None) -> Iterator[str]:
+    """What is to be known first, in whole sentences. meanings: as in `report_probe_set`."""
+    units = check["independent"]
+    yield (
+        f"{_many(check['images'], 'image')}{_groups(check)}. What counts as independent is the {units['unit']}: "
+        f"there are {units['count']:,}, the largest with {_many(units['largest'], 'image')}."
+    )
+    if check["merged_rows"]:
+        rows = _many(check["merged_rows"], "row")
+        yield f"{rows} of the manifest are about an image of an earlier row, and were merged."
+    yield _readable(check, on_unreadable)
+    yield from _remarks(check)
+    yield _findings(check)
+    if meanings is not None:
+        yield from _meanings(*meanings)
+
+
+def _groups(check: SetCheck) -> str:
+    known = [
+        _many(number, what) for number, what in ((check["patients"], "patient"), (check["exams"], "exam")) if number
+    ]
+    return f" of {' and '.join(known)}" if known else "; the manifest names neither patients nor exams"
+
+
+def _readable(check: SetCheck, on_unreadable: str) -> str:
+    unreadable = check["unreadable"]
+    if unreadable == 0:
+        return "All of them can be read."
+    what = "leaves them out" if on_unreadable == "skip" else "fails"
+    return f"{_many(unreadable, 'image')} cannot be read; a job on the set {what}."
+
+
+def _remarks(check: SetCheck) -> Iterator[str]:
+    intents = {entry["value"]: entry["images"] for entry in check["files"]["intents"]["values"]}
+    raw = count_of(check, Reason.FOR_PROCESSING)
+    shown = intents.get("FOR PRESENTATION", 0)
+    if raw and shown:
+        yield f"{_many(raw, 'raw image')} (FOR PROCESSING) among {shown:,} FOR PRESENTATION: their grey levels differ."
+    elif raw:
+        yield f"{_many(raw, 'raw image')} (FOR PROCESSING)."
+
+    if count_of(check, Reason.CONTRADICTORY):
+        copies = count_of(check, Reason.CONTRADICTORY)
+        yield f"{_many(copies, 'image')} have the bytes of another of which the manifest says something else."
+    said = {Reason.UNREADABLE, Reason.FOR_PROCESSING, Reason.CONTRADICTORY}
+    others = [entry for entry in check["reasons"] if entry["reason"] not in said]
+    if others:
+        counted = (
+            f"{_HEADINGS.get(entry['reason'], entry['reason']).lower()} ({entry['count']:,})" for entry in others
+        )
+        yield f"Also remarked: {', '.join(counted)}."
+
+
+def _findings(check: SetCheck) -> str:
+    findings = check["findings"]
+    named = findings["named"]
+    if findings["unknown"] == check["images"]:
+        return "The manifest says nothing of findings."
+    unknown = f" Of {_many(findings['unknown'], 'image')} it says nothing." if findings["unknown"] else ""
+    without = _many(named["without"], "image")
+    return f"The manifest names {_many(named['distinct'], 'finding')}; {without} have none.{unknown}"
+
+
+def _meanings(concept_set: str, entry: FindingsEntry) -> Iterator[str]:
+    unmatched = entry["unmatched_names"]
+    if unmatched == 0:
+        yield f"Each of them names a concept of {concept_set}, or is known to mean none."
+        return
+
+    names = [f"{finding['finding']} ({finding['images']:,})" for finding in entry["unmatched"][:_NAMES_IN_WORDS]]
+    more = f" and {unmatched - len(names):,} more" if unmatched > len(names) else ""
+    name = "names" if unmatched == 1 else "name"
+    yield (
+        f"{_many(unmatched, 'finding')} of them {name} no concept of {concept_set} for certain: "
+        f"{', '.join(names)}{more}. A `findings_map` says what they mean."
+    )
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
