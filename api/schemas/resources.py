@@ -245,7 +245,8 @@ class ProbeSetIn(TermsIn):
         min_length=1,
         max_length=4_096,
         description="Which concepts the findings mean: absolute path of a .csv, .json or .yaml file with `finding` and "
-        "`concept`, or `builtin:` and the name of a data set. It is part of the content.",
+        "`concept`, or `builtin:` and the name of a data set. Left out, that of the layout, if it has one. It is part "
+        "of the content.",
         examples=["builtin:vindr"],
     )
     concept_set: str | None = Field(

@@ -56,6 +56,9 @@ def test_a_layout_is_read_again_as_it_was_registered(client: TestClient, session
 
     assert answer.status_code == 201, answer.text
     spec = client.get("/probe-sets/vindr").json()["spec"]
+    map_of_layout = spec.pop("findings_map")
+    assert ["Mass", ["mass"]] in map_of_layout["entries"]
+    assert spec.pop("findings")["images"] == [["Mass", 1]]
     assert spec == {
         "manifest": str(data_set),
         "layout": "vindr",
