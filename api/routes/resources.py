@@ -153,6 +153,7 @@ def register_probe_set(
         on_unreadable=body.on_unreadable,
         roots=roots,
         findings_map=findings_map_of(session, body.findings_map, roots, concept_set=body.concept_set),
+        independent=body.independent,
         terms=body.terms(),
     )
 
