@@ -232,8 +232,8 @@ def stored_where(where: Where) -> dict[str, list[str]]:
 
 
 def where_in_words(where: Mapping[str, Sequence[str]]) -> str:
-    """As `density C or D, view CC`."""
-    return ", ".join(f"{column} {' or '.join(values)}" for column, values in where.items())
+    """As `density C or D, view CC`, columns in order."""
+    return ", ".join(f"{column} {' or '.join(where[column])}" for column in sorted(where))
 
 
 def _fits(item: ProbeItem, where: Mapping[str, Sequence[str]]) -> bool:

@@ -34,8 +34,8 @@ def part_of(probe_set: ProbeSet, where: Mapping[str, Sequence[str]], *, field: s
     if groups.count < LEAST_EXAMS_OF_A_PART:
         plural = "" if groups.count == 1 else "s"
         raise TooFewImages(
-            f"The part of the probe set with {where_in_words(part.where)} has {groups.count} {groups.unit}{plural}, but "
-            f"a part must have at least {LEAST_EXAMS_OF_A_PART} that count as independent.",
+            f"The part of the probe set with {where_in_words(part.where)} has {groups.count} {groups.unit}{plural}, "
+            f"but a part must have at least {LEAST_EXAMS_OF_A_PART} that count as independent.",
             field=field,
             value=groups.count,
             remedy="Name more values, or fewer columns.",

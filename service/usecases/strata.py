@@ -1,4 +1,4 @@
-"""Jobs on parts of a registered probe set: one, or several in one request, which are compared when all have succeeded."""
+"""Jobs on parts of a registered probe set: one, or several in one request, to be compared when all have succeeded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

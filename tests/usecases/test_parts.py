@@ -78,25 +78,32 @@ def test_what_no_image_has_is_named_with_what_there_is(
     assert all(words in f"{raised.value.detail} {raised.value.remedy}" for words in said)
 
 
-@pytest.mark.parametrize(("images", "units"), [(0, 0), (19, 9), (20, 10)])
-def test_a_part_with_too_few_exams_is_an_answer(images: int, units: int) -> None:
-    rows = [
-        replace(image, strata={"site": "small" if number < images else "other"})
+def with_a_small_site(images: int) -> ProbeSet:
+    """A probe set whose last images, all MLO and two of each patient, are of site `small`."""
+    first = len(WHOLE.items) - images
+    items = [
+        replace(image, strata={"site": "small" if number >= first else "large"})
         for number, image in enumerate(WHOLE.items)
     ]
-    rows = [
-        replace(image, view="MLO") if number < images or number > 60 else image for number, image in enumerate(rows)
-    ]
-    whole = replace(WHOLE, items=tuple(rows))
-    where = {"site": ["small"], "view": ["MLO"]} if images else {"site": ["other"], "view": ["CC"], "density": ["A"]}
-    if not images:
-        whole = replace(whole, items=tuple(replace(row, strata={"site": "other", "density": "B"}) for row in rows[:-1]))
-        whole = replace(whole, items=(*whole.items, replace(rows[-1], strata={"site": "other", "density": "A"})))
-    if units >= 10:
-        assert len(part_of(whole, where).items) == images
-        return
-    with pytest.raises(TooFewImages, match=r"at least 10"):
-        part_of(whole, where)
+    return replace(WHOLE, items=tuple(items))
+
+
+def test_a_part_may_have_ten_exams() -> None:
+    assert len(part_of(with_a_small_site(20), {"site": ["small"]}).items) == 20
+
+
+@pytest.mark.parametrize(
+    ("images", "where", "said"),
+    [
+        (18, {"site": ["small"]}, "site small has 9 patients, but a part must have at least 10"),
+        (1, {"site": ["small"]}, "has 1 patient, but"),
+        (20, {"site": ["small"], "view": ["CC"]}, "site small, view CC has 0 images"),
+    ],
+)
+def test_a_part_with_too_few_exams_is_an_answer(images: int, where: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(TooFewImages, match=said) as raised:
+        part_of(with_a_small_site(images), where)
+    assert raised.value.field == "where"
 
 
 def test_a_part_of_a_part_is_refused() -> None:
