@@ -251,15 +251,14 @@ def images_shown(manifest: JsonObject | None) -> int | None:
 
 
 def probe_set_lines(manifest: JsonObject | None) -> tuple[str, ...]:
-    """What was decided of the probe set, and what is to be known of that, a sentence each."""
+    """Which part of a probe set was used, and what is to be known of what counts as independent, a sentence each."""
     entries = entries_of(manifest, "probe_set")
     lines = []
     where = entries.get("where")
     if isinstance(where, Mapping):
         lines.append(f"Only images with {where_in_words(where)} were used: a part of the probe set.")
 
-    for name in ("table_notes", "warnings"):
-        sentences = entries.get(name)
-        if isinstance(sentences, list | tuple):
-            lines.extend(map(str, sentences))
+    warnings = entries.get("warnings")
+    if isinstance(warnings, list | tuple):
+        lines.extend(map(str, warnings))
     return tuple(lines)
