@@ -21,7 +21,7 @@ from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection
-from service.domain.probes import PatchGrid, ProbeSet
+from service.domain.probes import PatchGrid, ProbeSet, where_in_words
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.errors import InvalidInput
@@ -66,6 +66,14 @@ def dissect(
         Literal["fail", "skip"], typer.Option(help="What to do with an image that cannot be decoded.")
     ] = "fail",
     findings_map: FindingsMapOption = None,
+    independent: Annotated[
+        str | None,
+        typer.Option(help="What counts as independent: patient, exam, image, or a column of the manifest."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only images with these values, as density=C,D; repeat it, and all must hold."),
+    ] = None,
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
@@ -93,6 +101,7 @@ def dissect(
     from service.config import read_settings
     from service.probes.measuring import read_patches
     from service.studies.dissection import DissectionPlan, run_dissection
+    from service.usecases.parts import part_of, read_where
 
     check_local(checkpoint)
     file_format = _format(out, csv_layout)
@@ -100,7 +109,16 @@ def dissect(
 
     patches = None if patch_size is None else PatchGrid(patch_size, patch_stride or patch_size)
     concepts, _ = read_concepts(concept_set, categories, control)
-    probes = read_patches(probe_set, name=probe_set.stem, patches=patches, frames=frames, on_unreadable=on_unreadable)
+    probes = read_patches(
+        probe_set,
+        name=probe_set.stem,
+        patches=patches,
+        frames=frames,
+        on_unreadable=on_unreadable,
+        independent=independent,
+    )
+    if where:
+        probes = part_of(probes, read_where(where, probes))
     probes = with_findings_map(probes, findings_map, concepts)
     prompts = _prompts(template, concepts, synonyms=synonyms, subtract_empty=subtract_empty)
     asked_method = Method.of(similarity, pooling=pooling, top_k=top_k, prompts=prompts)
@@ -186,6 +204,9 @@ def _read_as(probes: ProbeSet, concepts: ConceptSet) -> Iterator[str]:
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
     """What counts as independent, and what was taken together."""
+    if probes.where:
+        yield f"Only images with {where_in_words(probes.where)} were used"
+    yield from probes.warnings
     if probes.merged_rows:
         yield f"{probes.merged_rows} rows of the manifest were merged with earlier rows about the same image"
 
@@ -193,7 +214,7 @@ def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
     if evidence is None:
         return
 
-    yield f"{evidence.units} {evidence.drawn_by}s count as independent"
+    yield f"{evidence.units_in_words} count as independent"
     if evidence.repeated:
         yield f"{evidence.repeated} images repeat the bytes of others"
 

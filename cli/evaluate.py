@@ -71,12 +71,14 @@ def evaluate(
 
     target = _target(checkpoint, architecture, input_options.read_input(input_values), weights)
     probe_set = with_findings_map(_read(data), findings_map, builtin_concept_set(VOCABULARY))
+    console = Console(stderr=True, markup=False)
+    for note in probe_set.table_notes:
+        console.print(f"About the manifest: {note}")
     halves = halve_patients(probe_set, seed)
     torch_device = choose_device(device)
     open_target(target, torch.device("cpu"))  # before the fit, which may take hours
 
     out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True, markup=False)
     options = FitOptions(height=height, width=width, crop_to_breast=crop_to_breast, seed=seed)
 
     with ProgressBars(console, FITTING) as bars:
@@ -110,6 +112,7 @@ def evaluate(
 
 
 def _read(data: Path) -> ProbeSet:
+    from service.probes.grouping import grouped
     from service.probes.manifest import read_manifest
 
     manifest = data / "manifest.csv" if data.is_dir() else data
@@ -121,7 +124,7 @@ def _read(data: Path) -> ProbeSet:
             remedy="docs/evaluation.md shows how to write a manifest.",
         )
 
-    return read_manifest(manifest, name=manifest.absolute().parent.name)
+    return grouped(read_manifest(manifest, name=manifest.absolute().parent.name), None)
 
 
 def _target(checkpoint: Path | None, architecture: str, given: GivenInput | None, weights: str | None) -> TargetSpec:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.progress import FITTING, ProgressBars
+from service.domain.probes import ProbeSet
 
 
 def fit_dissector(
@@ -29,22 +30,32 @@ def fit_dissector(
     """Fit a dissector on image-report pairs; the bundle carries what it recognises on patients it has not seen."""
     from service.engine.networks.protocols import choose_device
     from service.probes.images import open_images
-    from service.probes.manifest import read_manifest
     from service.studies.fit_dissector import FitOptions
     from service.studies.fit_dissector import fit_dissector as fit
 
-    images = open_images(read_manifest(manifest, name=manifest.stem))
-    held_out_images = None if held_out is None else open_images(read_manifest(held_out, name=held_out.stem))
+    console = Console(stderr=True, markup=False)
+    images = open_images(_read(manifest, console))
+    held_out_images = None if held_out is None else open_images(_read(held_out, console))
 
     options = FitOptions(
         height=height, width=width, crop_to_breast=crop_to_breast, image_encoder=image_encoder, seed=seed
     )
-    console = Console(stderr=True, markup=False)
     with ProgressBars(console, FITTING) as bars:
         report = fit(images, out, options, device=choose_device(device), progress=bars, held_out=held_out_images)
 
     console.print(f"Dissector written to {report.path}")
     show_figures(report.held_out, console)
+
+
+def _read(manifest: Path, console: Console) -> ProbeSet:
+    """The images that a manifest lists, with what was decided where it was read."""
+    from service.probes.grouping import grouped
+    from service.probes.manifest import read_manifest
+
+    probe_set = grouped(read_manifest(manifest, name=manifest.stem), None)
+    for note in probe_set.table_notes:
+        console.print(f"About the manifest: {note}")
+    return probe_set
 
 
 def show_figures(figures: dict[str, Any], console: Console) -> None:

@@ -174,4 +174,12 @@ def _submission(dissection: JobIn, target: str, settings: Settings) -> JobSubmis
             remedy="Leave it out.",
         )
 
+    if dissection.where is not None:
+        raise InvalidInput(
+            "A deployed model is audited on a whole probe set.",
+            field="dissection.where",
+            value=", ".join(dissection.where),
+            remedy="Leave it out, and name the columns in the policy's strata.",
+        )
+
     return dissection.submission(target, settings)

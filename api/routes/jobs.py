@@ -6,20 +6,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy.orm import Session
 
-from api.dependencies import QueueDep, RootsDep, SessionDep, SettingsDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
 from api.job_events import check_job, job_stream
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas.jobs import JobBriefOut, JobIn, JobOut
+from api.schemas.jobs import DissectionIn, JobBriefOut, JobIn, JobOut, StrataIn, StrataOut
 from api.schemas.resources import CheckpointIn
 from api.targets import target_of
-from service.domain.jobs import JobStatus
+from service.domain.jobs import Job, JobStatus
+from service.files import DataRoots
+from service.ports import JobQueue
 from service.usecases import jobs
+from service.usecases.jobs import JobSubmission
+from service.usecases.readings import Readings
+from service.usecases.strata import StrataJobs, find_strata, on_part, submit_strata
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=OneThreadRoute)
 events = APIRouter(prefix="/jobs", tags=["jobs"])
 """Streams: they take no place of the gate, and no thread and no connection of their own."""
+
+
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
@@ -29,26 +38,71 @@ def post_job(
     queue: QueueDep,
     settings: SettingsDep,
     roots: RootsDep,
+    readings: ReadingsDep,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
     """Start a dissection. The answer comes at once; a worker runs the dissection.
 
-    409 `purpose-not-allowed` if a part may not be used for the job's purpose and nothing overrides that.
+    409 `purpose-not-allowed` if a part may not be used for the job's purpose and nothing overrides that. 422
+    `too-few-images` where `where` leaves fewer than 10 units that count as independent.
     """
-    target = body.target
-    if isinstance(target, CheckpointIn):
-        target = target_of(session, queue, roots, target).reference
-    job = jobs.submit_job(
-        session,
-        queue,
-        body.submission(target, settings),
-        request=body.as_asked(),
-        idempotency_key=idempotency_key,
-    )
 
+    def choose_part(submission: JobSubmission) -> JobSubmission:
+        return submission if body.where is None else on_part(session, submission, body.where, roots, readings)
+
+    def submit() -> Job:
+        return jobs.submit_job(
+            session,
+            queue,
+            body.submission(_target(body, session, queue, roots, readings), settings),
+            request=body.as_asked(),
+            idempotency_key=idempotency_key,
+            choose_part=choose_part,
+        )
+
+    job = readings.complete(session, submit)
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobOut.of(job)
+
+
+@router.post("/strata", status_code=status.HTTP_202_ACCEPTED)
+def post_strata(
+    body: StrataIn,
+    session: SessionDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    roots: RootsDep,
+    readings: ReadingsDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> StrataOut:
+    """Start a dissection on each of several parts of a probe set, all with one method so that they can be compared.
+
+    422 `too-few-images` where a part has fewer than 10 units that count as independent; then no job is started.
+    """
+
+    def submit() -> StrataJobs:
+        return submit_strata(
+            session,
+            queue,
+            body.submission(_target(body, session, queue, roots, readings), settings),
+            body.strata,
+            request=body.as_asked(),
+            roots=roots,
+            readings=readings,
+            idempotency_key=idempotency_key,
+        )
+
+    strata = readings.complete(session, submit)
+    response.headers["Location"] = f"/jobs/strata/{strata.id}"
+    return StrataOut.of(strata)
+
+
+@router.get("/strata/{strata_id}")
+def read_strata(strata_id: UUID, session: SessionDep) -> StrataOut:
+    """The jobs of one request for several parts of a probe set as they stand now, and their comparison if any."""
+    return StrataOut.of(find_strata(session, strata_id))
 
 
 @router.get("")
@@ -108,3 +162,10 @@ async def follow_job(
     """
     async for event in job_stream(request.app.state.job_look, job_id, last_event_id):
         yield event
+
+
+def _target(body: DissectionIn, session: Session, queue: JobQueue, roots: DataRoots, readings: Readings) -> str:
+    """The registered target that the body names, or registers."""
+    if isinstance(body.target, CheckpointIn):
+        return target_of(session, queue, roots, body.target, readings=readings).reference
+    return body.target

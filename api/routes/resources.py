@@ -158,6 +158,7 @@ def register_probe_set(
         findings_map=findings_map_of(
             session, body.findings_map, roots, layout=body.layout, concept_set=body.concept_set
         ),
+        independent=body.independent,
         terms=body.terms(),
     )
 

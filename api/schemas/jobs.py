@@ -11,12 +11,17 @@ from api.schemas.base import Body, LayerName, Name, OverrideIn, Reference
 from api.schemas.resources import CheckpointIn, PromptsIn, TermsOut
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
-from service.domain.jobs import Job, JobStatus, Stage
+from service.domain.jobs import Job, JobPart, JobStatus, Stage
 from service.domain.json_values import StoredJson
 from service.domain.layers import asked_layers, words_of_layers
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
+from service.domain.probes import stored_where
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
 from service.usecases.jobs import JobSubmission
+from service.usecases.strata import StrataJobs
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
+ColumnValue = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
 class MethodIn(Body):
@@ -59,8 +64,15 @@ class EvidenceIn(Body):
     halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
 
 
-class JobIn(Body):
-    """A dissection to run."""
+Where = Annotated[
+    dict[ColumnName, Annotated[list[ColumnValue], Field(min_length=1, max_length=1_000)]],
+    Field(min_length=1, max_length=20),
+]
+"""Values of columns that images are chosen by."""
+
+
+class DissectionIn(Body):
+    """A dissection to run, but for the part of the probe set that it uses."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -120,7 +132,7 @@ class JobIn(Body):
 
     def as_asked(self) -> StoredJson:
         """The request by which a repeated idempotency key is recognised, also one that an earlier release got."""
-        newer = {name for name in ("purpose", "override_purpose") if getattr(self, name) is None}
+        newer = {name for name in ("purpose", "override_purpose", "where") if getattr(self, name, None) is None}
         return self.model_dump(mode="json", exclude=newer)
 
     def submission(self, target: str, settings: Settings) -> JobSubmission:
@@ -144,6 +156,28 @@ class JobIn(Body):
             purpose=self.purpose,
             override_reason=None if self.override_purpose is None else self.override_purpose.reason,
         )
+
+
+class JobIn(DissectionIn):
+    """A dissection to run."""
+
+    where: Where | None = Field(
+        default=None,
+        description="Only images that have one of the values in each of these columns: `view`, `laterality`, and the "
+        "manifest's own. Left out: all images.",
+        examples=[{"density": ["C", "D"]}],
+    )
+
+
+class StrataIn(DissectionIn):
+    """Several parts of one probe set to dissect, a job each. Without a top-k, it follows the smallest of them."""
+
+    strata: list[Where] = Field(
+        min_length=2,
+        max_length=8,
+        description="Of each part: only images that have one of the values in each of these columns.",
+        examples=[[{"density": ["A", "B"]}, {"density": ["C", "D"]}]],
+    )
 
 
 class OverrideOut(BaseModel):
@@ -184,8 +218,27 @@ class StageOut(BaseModel):
     expected_end: datetime | None
 
 
+class PartOut(BaseModel):
+    """The part of a probe set that a job uses: of which set, and by which values its images were chosen.
+
+    `strata`: the request for several parts that it was in, see GET /jobs/strata/{id}; null for a single one.
+    """
+
+    probe_set: str
+    where: dict[str, list[str]]
+    strata: UUID | None
+
+    @classmethod
+    def of(cls, part: JobPart) -> Self:
+        """The part on the wire."""
+        return cls(probe_set=part.probe_set, where=stored_where(part.where), strata=part.strata)
+
+
 class JobBriefOut(PurposeOut):
-    """A job's present state. GET /jobs/{id} has its layers and what produced its result."""
+    """A job's present state. GET /jobs/{id} has its layers and what produced its result.
+
+    `part` is null for a job on a whole probe set; otherwise `probe_set` is the part itself.
+    """
 
     id: UUID
     status: JobStatus
@@ -193,6 +246,7 @@ class JobBriefOut(PurposeOut):
     target: str
     concept_set: str
     probe_set: str
+    part: PartOut | None
     dissector: str
     method: StoredJson
     concepts_per_neuron: int
@@ -222,6 +276,7 @@ class JobBriefOut(PurposeOut):
             "target": request.target,
             "concept_set": request.concept_set,
             "probe_set": request.probe_set,
+            "part": None if request.part is None else PartOut.of(request.part),
             "dissector": request.dissector,
             "method": options.method.as_dict(),
             "concepts_per_neuron": options.concepts_per_neuron,
@@ -282,3 +337,19 @@ class JobOut(JobBriefOut):
             manifest=None if job.manifest is None else dict(job.manifest),
             waits_for=None if waits_for is None else WaitsForOut(**asdict(waits_for)),
         )
+
+
+class StrataOut(BaseModel):
+    """The jobs of one request for several parts of a probe set, in its order.
+
+    When all have succeeded, POST /comparisons with their ids compares them; `comparison` is then its id.
+    """
+
+    id: UUID
+    jobs: list[JobBriefOut]
+    comparison: UUID | None
+
+    @classmethod
+    def of(cls, strata: StrataJobs) -> Self:
+        """The jobs on the wire."""
+        return cls(id=strata.id, jobs=list(map(JobBriefOut.of, strata.jobs)), comparison=strata.comparison)

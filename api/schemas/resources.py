@@ -240,6 +240,14 @@ class ProbeSetIn(TermsIn):
     on_unreadable: Literal["fail", "skip"] = Field(
         default="fail", description="What a job does with an image that cannot be decoded: fail, or skip and count it."
     )
+    independent: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="What counts as independent: `patient`, `exam`, `image`, or a column of the manifest, whose values "
+        "are then the groups. Left out: the coarsest that the manifest knows. Equal bytes stay together.",
+        examples=["patient"],
+    )
     findings_map: str | None = Field(
         default=None,
         min_length=1,
@@ -502,6 +510,9 @@ class ProbeSetOut(StatedOut):
     nobody has asked to check. `problem` says why it was refused, with the images' rows. `spec.unmeasured` counts the
     images that could not be measured and that the set skips, `spec.unmeasured_rows` names the first hundred.
     `findings` says which of its findings name which concepts, and which name none; null where the manifest knows none.
+
+    `spec.independence`: what counts as independent by the manifest, how many units there are and how large, and which
+    evidence they are too few for. `spec.grouping`: columns that were taken for `patient_id` and `exam_id`.
     """
 
     findings: FindingsOut | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.domain.jobs import Job
 from service.domain.json_values import JsonObject
+from service.domain.probes import where_in_words
 from service.errors import Conflict
 
 
@@ -22,17 +23,42 @@ def check_comparable(jobs: Sequence[Job]) -> None:
     """Labels mean the same only within one dissector, probe set, concept set and method.
 
     Resamples and halves must have drawn the same exams, so their numbers and the seed must be the same too. So must the
-    number of exams, because an earlier release drew exams where patients are drawn now.
+    number of exams, because an earlier release drew exams where patients are drawn now. Dissections on different parts
+    of one probe set may be compared, too: see `on_different_parts`.
     Raises Conflict naming every part in which a job differs from the first, with both values, or that is not known.
     """
-    parts_of_jobs = [_parts(job) for job in jobs]
+    different_parts = on_different_parts(jobs)
+    parts_of_jobs = [_parts(job, but_for_images=different_parts) for job in jobs]
     for job, parts in zip(jobs, parts_of_jobs, strict=True):
         _check_all_known(job, parts)
 
     reference, reference_parts = jobs[0], parts_of_jobs[0]
     for job, parts in zip(jobs[1:], parts_of_jobs[1:], strict=True):
         _check_same_parts(reference, reference_parts, job, parts)
-        _check_same_exams(reference, job)
+        if not different_parts:
+            _check_same_exams(reference, job)
+
+
+def on_different_parts(jobs: Sequence[Job]) -> bool:
+    """Were the dissections made on different parts of one probe set, or some on a part and some on all of it?
+
+    Their exams are then not the same, so that nothing can be paired by them.
+    """
+    probe_sets = {_within(job.manifest or {}, "probe_set", "digest") for job in jobs}
+    wholes = {_whole(job) for job in jobs}
+    return len(probe_sets) > 1 and len(wholes) == 1
+
+
+def part_in_words(job: Job) -> str | None:
+    """By which values the images of a dissection were chosen; None where it used a whole probe set."""
+    where = _within(job.manifest or {}, "probe_set", "where")
+    return where_in_words(where) if isinstance(where, Mapping) else None
+
+
+def _whole(job: Job) -> object:
+    """Digest of the whole probe set that a dissection used, or used a part of."""
+    manifest = job.manifest or {}
+    return _within(manifest, "probe_set", "whole") or _within(manifest, "probe_set", "digest")
 
 
 def _check_all_known(job: Job, parts: Mapping[str, _Part]) -> None:
@@ -92,7 +118,8 @@ def _check_same_exams(reference: Job, job: Job) -> None:
     )
 
 
-def _parts(job: Job) -> dict[str, _Part]:
+def _parts(job: Job, *, but_for_images: bool) -> dict[str, _Part]:
+    """but_for_images: whether the jobs used different parts of one probe set, and so different images."""
     manifest = job.manifest or {}
     request = job.request
     evidence = request.options.evidence
@@ -113,6 +140,9 @@ def _parts(job: Job) -> dict[str, _Part]:
         "evidence.halves": evidence.halves,
         "seed": _within(manifest, "seed"),
     }
+
+    if but_for_images:
+        del digests["probe_set"], plain["probe_set.images"]
 
     parts = {name: _Part(digest, f"{reference}, digest {digest}") for name, (digest, reference) in digests.items()}
     parts.update((name, _Part(value, str(value))) for name, value in plain.items())

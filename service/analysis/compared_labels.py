@@ -29,9 +29,10 @@ class LayerLabels:
     halves: Indices
     """The best concept in both halves of each of S splits [S, 2, U]."""
 
-    def cut(self, *, resamples: int, splits: int) -> "LayerLabels":
-        """The same labels with the first resamples and splits only."""
-        return LayerLabels(self.best, self.judged, self.resampled[:resamples], self.halves[:splits])
+    def cut(self, *, resamples: int, splits: int, shift: int = 0) -> "LayerLabels":
+        """The same labels with the first resamples and splits only; resample b becomes b + shift."""
+        resampled = np.roll(self.resampled[:resamples], shift, axis=0)
+        return LayerLabels(self.best, self.judged, resampled, self.halves[:splits])
 
 
 @dataclass(frozen=True)

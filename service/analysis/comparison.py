@@ -1,7 +1,8 @@
 """Dissections side by side: what networks gained and lost against the first one, beside what the exams alone would do.
 
 Every statistic has a noise floor: the same statistic between two halves of the exams within one network. Resample b
-drew the same exams in every dissection, so that differences are taken within each resample.
+drew the same exams in every dissection, so that differences are taken within each resample. On different parts of a
+probe set it drew other exams in each, and the differences are those of independent resamples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -72,12 +73,15 @@ def compare(
     *,
     not_tested_reasons: Sequence[str | None],
     concept_embeddings: NDArray[np.float32] | None,
+    parts: Sequence[str | None] | None = None,
 ) -> Comparison:
     """Compare two dissections or more, which `check_comparable` has found to be alike.
 
     architectures: of each network; units are paired only within one that is known.
     not_tested_reasons: of each network, the reason where nothing was inferred.
     concept_embeddings: as the dissector has them, float32 [C, D]; None where they were not kept.
+    parts: of each dissection by which values its images were chosen, where they used different parts of one probe set.
+    Their exams are then drawn independently of each other.
     Raises Conflict where no layer is in all of them.
     """
     shared_layers = [layer for layer in networks[0].layers if all(layer in network.layers for network in networks)]
@@ -95,12 +99,17 @@ def compare(
 
     counts_of_layers = []
     for name in shared_layers:
-        layers = [network.layers[name].cut(resamples=resamples, splits=splits) for network in networks]
+        layers = []
+        for place, network in enumerate(networks):
+            # Parts with as many exams drew them by the same numbers, though they are other exams.
+            shift = 0 if parts is None else place
+            layers.append(network.layers[name].cut(resamples=resamples, splits=splits, shift=shift))
         counts_of_layers.append(_count(layers, same_architecture, groupings, basis, meanings))
     counts_of_network = reduce(add, counts_of_layers)
 
     meanings_missing = meanings is None and any(counts_of_network.pairings)
     notes = (
+        *_notes_on_parts(parts),
         *_notes_on_labels(basis, not_tested_reasons),
         *_notes_on_exams(resamples, splits),
         *_notes_on_concepts(groupings, meanings_missing=meanings_missing),
@@ -258,6 +267,18 @@ def _notes_on_labels(basis: Basis, not_tested_reasons: Sequence[str | None]) -> 
     reasons = dict.fromkeys(reason for reason in not_tested_reasons if reason)
     why = "; ".join(reasons) or "Not every unit has a p-value."
     yield f"Labels are the units' best concepts, significant or not. {why}"
+
+
+def _notes_on_parts(parts: Sequence[str | None] | None) -> Iterator[str]:
+    if parts is None:
+        return
+
+    named = "; ".join(f"{place}: {part or 'all images'}" for place, part in enumerate(parts, start=1))
+    yield (
+        f"The dissections used different parts of one probe set ({named}), so nothing is paired by exams: intervals "
+        "come from resamples that were drawn in each part by itself, and what differs may be due to the images as well "
+        "as to the network. Exams that are in several parts make the intervals wider than need be."
+    )
 
 
 def _notes_on_exams(resamples: int, splits: int) -> Iterator[str]:

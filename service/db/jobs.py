@@ -21,8 +21,10 @@ from service.domain.jobs import (
     LEGAL_MOVES,
     DissectionOptions,
     Job,
+    JobPart,
     JobRequest,
     JobStatus,
+    PartEntries,
     StageProgress,
 )
 from service.domain.manifests import CutText
@@ -163,6 +165,15 @@ def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: 
     return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows), next_position)
 
 
+def jobs_of_strata(session: Session, strata: UUID) -> list[Job]:
+    """The jobs of that request for several parts of a probe set, in its order, without their manifests."""
+    of_request = JobRow.options["part"]["strata"].as_string() == str(strata)
+    query = select(JobRow).options(defer(JobRow.manifest, raiseload=True)).where(of_request, JobRow.replay_of.is_(None))
+    rows = session.scalars(query.order_by(JobRow.options["part"]["number"].as_integer())).all()
+    progress = stage_progress(session, [row.id for row in rows])
+    return [_job(row, progress.get(row.id, ()), brief=True) for row in rows]
+
+
 def latest_job_of_model(session: Session, name: str, version: int | None) -> UUID | None:
     """The newest succeeded job whose target is that model as it is, not shuffled."""
     query = (
@@ -227,6 +238,9 @@ class StoredRequest(TypedDict):
     purpose: NotRequired[PurposeEntries]
     """Earlier releases wrote none."""
 
+    part: NotRequired[PartEntries]
+    """Where a part of a probe set was asked for."""
+
 
 def request_as_json(request: JobRequest) -> StoredRequest:
     """JSON values that `request_from_json` turns into an equal request."""
@@ -249,6 +263,8 @@ def request_as_json(request: JobRequest) -> StoredRequest:
     }
     if request.purpose is not None:
         stored["purpose"] = request.purpose.as_dict()
+    if request.part is not None:
+        stored["part"] = request.part.as_dict()
     if options.layers_asked is not None:
         stored["layers_asked"] = list(options.layers_asked)
     return stored
@@ -259,6 +275,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
     layers = stored["layers"]
     purpose = stored.get("purpose")
     layers_asked = stored.get("layers_asked")
+    part = stored.get("part")
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
         method=Method.from_dict(stored["method"]),
@@ -279,6 +296,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
         queue=stored["queue"],
         priority=stored["priority"],
         purpose=None if purpose is None else JobPurpose.from_dict(purpose),
+        part=None if part is None else JobPart.from_dict(part),
     )
 
 

@@ -5,7 +5,7 @@ The field names of the stored types are columns of the database, bytes of artifa
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal, TypedDict, cast
+from typing import Literal, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
 
@@ -18,8 +18,14 @@ LEAST_EXAMS = 20
 NO_CONCEPT = "no concept"
 """The label of a neuron whose best concept is not significant."""
 
-DrawnUnit = Literal["patient", "exam", "image"]
-"""What is drawn and resampled: patients where the manifest names them, else exams, else images."""
+DrawnUnit = Literal["patient", "exam", "image", "group"]
+"""What is drawn and resampled: patients where the manifest names them, else exams, else images, unless it was chosen.
+
+`group`: the images with one value of a column of the manifest that was chosen.
+"""
+
+INDEPENDENT = ("patient", "exam", "image")
+"""What may be chosen to count as independent, beside any column of the manifest."""
 
 QualificationStatus = Literal["qualified", "untestable", "absent"]
 
@@ -206,7 +212,7 @@ class JobEvidence:
     nameless: int = 0
     """How many units name neither patient nor exam where others do.
 
-    Each is a single image and counts as independent.
+    Each is a single image and counts as independent. With `drawn_by` `group`: how many have no value in the column.
     """
 
     repeated: int | None = None
@@ -215,9 +221,24 @@ class JobEvidence:
     no_concept: tuple[str, ...] = ()
     """Findings that a map knows to mean no concept."""
 
+    independent: str | None = None
+    """What was chosen to count as independent: one of INDEPENDENT or a column; None where nobody chose."""
+
+    @property
+    def units_in_words(self) -> str:
+        """What was drawn, as `24 patients` or `192 groups by 'site'`."""
+        plural = "" if self.units == 1 else "s"
+        by = f" by '{self.independent}'" if self.drawn_by == "group" else ""
+        return f"{self.units:,} {self.drawn_by}{plural}{by}"
+
     @property
     def unmatched(self) -> tuple[str, ...]:
         """Findings that mean no concept as far as anybody knows, though they may mean one; none where none is known."""
         matched = {name for qualification in self.qualifications for name in parted(qualification.finding)}
         understood = matched.union(self.no_concept)
         return tuple(finding for finding in self.findings or () if finding not in understood)
+
+
+def is_column(independent: str | None) -> TypeGuard[str]:
+    """Does what was chosen to count as independent name a column of the manifest?"""
+    return independent is not None and independent not in INDEPENDENT

@@ -1,13 +1,14 @@
 """Which images are not independent of each other: what is exchanged, resampled, split and held out as a whole.
 
 Two images belong together where the manifest names the same patient or the same exam for them, or where their files
-have the same bytes. What belongs to a third image belongs together, too.
+have the same bytes. What belongs to a third image belongs together, too. Whoever registers a probe set may choose
+instead that exams, images or the values of a column count as independent; equal bytes stay together all the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.evidence import DrawnUnit
+from service.domain.evidence import DrawnUnit, is_column
 from service.domain.probes import ProbeItem
 
 ONE_PATIENT = "Give each exam one patient, and exams of different patients different names."
@@ -25,28 +26,31 @@ class ImageGroups:
     """How many groups there are."""
 
     unit: DrawnUnit
-    """What a group is: a patient where any image names one, else an exam where any names one, else an image."""
+    """What a group is: what was chosen; else a patient where any image names one, an exam where any does, an image."""
 
     nameless: int
-    """How many groups name neither patient nor exam where others do; each is one image with its copies."""
+    """How many groups name neither patient nor exam where others do; each is one image with its copies.
+
+    Where a column was chosen: how many have no value in it. They are what they would be if nothing had been chosen.
+    """
 
     repeated: int | None
     """How many images have bytes that repeat another image's; None where nobody has read any bytes."""
 
 
-def group_images(items: Sequence[ProbeItem]) -> ImageGroups:
-    """Group probe items; the patches of an image are together."""
-    joined = _Joined()
+def group_images(items: Sequence[ProbeItem], independent: str | None = None) -> ImageGroups:
+    """Group probe items; the patches of an image are together.
+
+    independent: `patient`, `exam`, `image` or a column, where one was chosen. What has no exam counts by its patient
+    where exams were chosen, and what has no value in the column as if nothing had been chosen.
+    """
+    joined = _Joined(independent)
     first_groups = [joined.group_of(item) for item in items]
     numbers: dict[int, int] = {}
     of_item = tuple(numbers.setdefault(joined.root(group), len(numbers)) for group in first_groups)
 
-    unit = _unit(items)
-    named = {
-        group
-        for item, group in zip(items, of_item, strict=True)
-        if item.patient_id is not None or item.exam_id is not None
-    }
+    unit = _unit(items, independent)
+    named = {group for item, group in zip(items, of_item, strict=True) if _is_named(item, independent)}
 
     return ImageGroups(
         of_item=of_item,
@@ -57,15 +61,18 @@ def group_images(items: Sequence[ProbeItem]) -> ImageGroups:
     )
 
 
-def exams_by_stratum(items: Iterable[ProbeItem]) -> dict[str, dict[str, int]]:
-    """How many groups each value of each stratum has, by the manifest alone; values in order."""
+def exams_by_stratum(items: Iterable[ProbeItem], independent: str | None = None) -> dict[str, dict[str, int]]:
+    """How many groups each value of each stratum has, by the manifest alone; values in order.
+
+    independent: see `group_images`.
+    """
     parts: dict[str, dict[str, list[ProbeItem]]] = {}
     for item in items:
         for stratum, value in item.strata.items():
             parts.setdefault(stratum, {}).setdefault(value, []).append(item)
 
     return {
-        stratum: {value: group_images(part).count for value, part in sorted(values.items())}
+        stratum: {value: group_images(part, independent).count for value, part in sorted(values.items())}
         for stratum, values in parts.items()
     }
 
@@ -98,24 +105,43 @@ def with_patients(items: Sequence[ProbeItem]) -> list[ProbeItem]:
 class _Joined:
     """Groups that grow together: each has a parent, the root of all that belongs together is its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, independent: str | None) -> None:
+        self._independent = independent
         self._parents: list[int] = []
         self._patients: dict[str, int] = {}
         self._exams: dict[str, int] = {}
+        self._values: dict[str, int] = {}
         self._contents: dict[str, int] = {}
         self._paths: dict[str, int] = {}
 
     def group_of(self, item: ProbeItem) -> int:
-        """The group of an item, which joins those of its patient, its exam and its file."""
+        """The group of an item, which joins those of its file and of all that it is to be kept together by."""
         if item.sha256 is not None:
             group = self._named(self._contents, item.sha256)
         else:
             group = self._named(self._paths, str(item.path))
-        if item.patient_id is not None:
-            group = self._join(group, self._named(self._patients, item.patient_id))
-        if item.exam_id is not None:
-            group = self._join(group, self._named(self._exams, item.exam_id))
+
+        for names, name in self._names_of(item):
+            group = self._join(group, self._named(names, name))
         return group
+
+    def _names_of(self, item: ProbeItem) -> Iterator[tuple[dict[str, int], str]]:
+        """What an item is kept together by: names of a kind, and which of them."""
+        if self._independent == "image":
+            return
+        if self._independent == "exam" and item.exam_id is not None:
+            yield self._exams, item.exam_id
+            return
+        if is_column(self._independent):
+            value = item.value_in(self._independent)
+            if value is not None:
+                yield self._values, value
+                return
+
+        if item.patient_id is not None:
+            yield self._patients, item.patient_id
+        if item.exam_id is not None:
+            yield self._exams, item.exam_id
 
     def root(self, group: int) -> int:
         """The group that stands for all that belongs together."""
@@ -136,7 +162,19 @@ class _Joined:
         return low
 
 
-def _unit(items: Sequence[ProbeItem]) -> DrawnUnit:
+def _is_named(item: ProbeItem, independent: str | None) -> bool:
+    if is_column(independent):
+        return item.value_in(independent) is not None
+    return item.patient_id is not None or item.exam_id is not None
+
+
+def _unit(items: Sequence[ProbeItem], independent: str | None) -> DrawnUnit:
+    if is_column(independent):
+        return "group"
+    if independent == "exam":
+        return "exam"
+    if independent == "image":
+        return "image"
     if any(item.patient_id is not None for item in items):
         return "patient"
     return "exam" if any(item.exam_id is not None for item in items) else "image"

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NotRequired, Self, TypedDict
 from uuid import UUID
 
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
 from service.domain.manifests import JobManifest
 from service.domain.methods import Method
+from service.domain.probes import Where, stored_where
 from service.domain.purposes import JobPurpose
 from service.errors import Conflict, ProblemFields
 
@@ -99,6 +100,47 @@ class DissectionOptions:
     """The patterns and names that `layers` came from, where these are not the same."""
 
 
+class PartEntries(TypedDict):
+    """The fields of `JobPart` in JSON; those that are None are left out."""
+
+    probe_set: str
+    where: dict[str, list[str]]
+    strata: NotRequired[str]
+    number: NotRequired[int]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPart:
+    """The part of a probe set that a job was asked to use (stored)."""
+
+    probe_set: str
+    """The whole one, `name@version`."""
+
+    where: Where
+
+    strata: UUID | None = None
+    """What the jobs that were asked for in one request for several parts have in common."""
+
+    number: int | None = None
+    """Place in that request, counted from 0."""
+
+    def as_dict(self) -> PartEntries:
+        """JSON form."""
+        entries: PartEntries = {"probe_set": self.probe_set, "where": stored_where(self.where)}
+        if self.strata is not None:
+            entries["strata"] = str(self.strata)
+        if self.number is not None:
+            entries["number"] = self.number
+        return entries
+
+    @classmethod
+    def from_dict(cls, entries: PartEntries) -> Self:
+        """From its JSON form."""
+        where = {column: tuple(values) for column, values in entries["where"].items()}
+        strata = entries.get("strata")
+        return cls(entries["probe_set"], where, None if strata is None else UUID(strata), entries.get("number"))
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """What somebody asked for, with every name resolved to one version (`name@version`)."""
@@ -123,6 +165,9 @@ class JobRequest:
 
     purpose: JobPurpose | None = None
     """What it is for; no result follows it. None for what an earlier release stored."""
+
+    part: JobPart | None = None
+    """The part of a probe set that was asked for; `probe_set` is then that part. None for a whole one."""
 
 
 @dataclass(frozen=True, slots=True)

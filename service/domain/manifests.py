@@ -14,6 +14,7 @@ from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
+from service.domain.probes import where_in_words
 from service.domain.purposes import AskedBy, StoredOverride, StoredTerms
 from service.domain.table_targets import TableEntry
 from service.domain.weights_reading import WeightsReading
@@ -103,6 +104,21 @@ class ProbeSetEntry(TypedDict, total=False):
 
     table_notes: list[str]
     """See `ProbeSet`; where there are any."""
+
+    independent: str
+    """What was chosen to count as independent, where anything was."""
+
+    grouping: dict[str, str]
+    """See `ProbeSet`; where there are any."""
+
+    warnings: list[str]
+    """See `ProbeSet`; where there are any."""
+
+    whole: str
+    """Digest of the probe set that this one is a part of."""
+
+    where: dict[str, list[str]]
+    """By which values the images of the part were chosen."""
 
 
 class Processor(TypedDict):
@@ -236,3 +252,17 @@ def images_shown(manifest: JsonObject | None) -> int | None:
     """How many images a dissection used; None where its manifest does not say it."""
     images = (manifest or {}).get("images_used")
     return images if isinstance(images, int) else None
+
+
+def probe_set_lines(manifest: JsonObject | None) -> tuple[str, ...]:
+    """Which part of a probe set was used, and what is to be known of what counts as independent, a sentence each."""
+    entries = entries_of(manifest, "probe_set")
+    lines = []
+    where = entries.get("where")
+    if isinstance(where, Mapping):
+        lines.append(f"Only images with {where_in_words(where)} were used: a part of the probe set.")
+
+    warnings = entries.get("warnings")
+    if isinstance(warnings, list | tuple):
+        lines.extend(map(str, warnings))
+    return tuple(lines)

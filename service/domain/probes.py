@@ -1,6 +1,6 @@
 """Probe sets: the images shown to target and dissector, and what is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,11 @@ class ImageSize(NamedTuple):
 
 
 NO_STRATA: Mapping[str, str] = MappingProxyType({})
+
+Where = Mapping[str, tuple[str, ...]]
+"""Values of `view`, `laterality` and strata that images are chosen by: in each column they have one of its values."""
+
+_PLAIN_COLUMNS = ("view", "laterality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,14 @@ class ProbeItem:
         """The frame, where each of several is an item of its own."""
         return self.frame if isinstance(self.frame, int) else None
 
+    def value_in(self, column: str) -> str | None:
+        """What the manifest says of the image in `view`, `laterality` or a stratum; None where it says nothing."""
+        if column == "view":
+            return self.view
+        if column == "laterality":
+            return self.laterality
+        return self.strata.get(column)
+
 
 @dataclass(frozen=True, slots=True)
 class PatchGrid:
@@ -136,6 +149,21 @@ class ProbeSet:
 
     table_notes: tuple[str, ...] = ()
     """What was decided for the user where the manifest was read, a sentence each; empty for the usual."""
+
+    independent: str | None = None
+    """What was chosen to count as independent: `patient`, `exam`, `image` or a column; part of `digest` where given."""
+
+    grouping: Mapping[str, str] = field(default_factory=dict)
+    """Columns that were taken for `patient_id` and `exam_id`, by these; part of `digest` where there are any."""
+
+    warnings: tuple[str, ...] = ()
+    """What of that choice makes evidence look better than it is, a sentence each."""
+
+    whole: str | None = None
+    """Digest of the probe set that this one is a part of; None where it is a whole one."""
+
+    where: Where = field(default_factory=dict)
+    """By which values its images were chosen; empty for a whole one."""
 
     roots: DataRoots = ANYWHERE
     """The folders that every image must be in at the moment when it is opened."""
@@ -164,13 +192,49 @@ class ProbeSet:
         """Is an item an image whose patches or frames are not known?"""
         return (self.patches is not None and item.box is None) or (self.frames == "all" and item.frame is None)
 
-    def part(self, stratum: str, value: str) -> "ProbeSet":
-        """The items with that value of the stratum, in order."""
-        items = tuple(item for item in self.items if item.strata.get(stratum) == value)
-        digest = digest_of({"of": self.digest, "stratum": stratum, "value": value})
-        return replace(self, items=items, digest=digest)
+    def part(self, where: Where) -> "ProbeSet":
+        """The items that have one of the given values in each of the columns, in order.
+
+        Its digest is that of earlier releases where there is one column with one value.
+        """
+        stored = stored_where(where)
+        items = tuple(item for item in self.items if _fits(item, stored))
+
+        content: dict[str, object] = {"of": self.digest, "where": stored}
+        if len(stored) == 1:
+            [(stratum, values)] = stored.items()
+            if len(values) == 1:
+                content = {"of": self.digest, "stratum": stratum, "value": values[0]}
+
+        kept = {column: tuple(values) for column, values in stored.items()}
+        return replace(self, items=items, digest=digest_of(content), whole=self.digest, where=kept)
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Every column that images can be chosen by, with its values, both in order."""
+        values: dict[str, set[str]] = {}
+        for item in self.items:
+            for column in (*_PLAIN_COLUMNS, *item.strata):
+                value = item.value_in(column)
+                if value is not None:
+                    values.setdefault(column, set()).add(value)
+        return {column: sorted(values[column]) for column in sorted(values)}
 
     @property
     def findings(self) -> frozenset[str]:
         """Every finding that an item has."""
         return frozenset(finding for item in self.items for finding in item.findings or ())
+
+
+def stored_where(where: Where) -> dict[str, list[str]]:
+    """The columns in order, with their values in order, each once."""
+    return {column: sorted(set(where[column])) for column in sorted(where)}
+
+
+def where_in_words(where: Mapping[str, Sequence[str]]) -> str:
+    """As `density C or D, view CC`, columns in order."""
+    return ", ".join(f"{column} {' or '.join(where[column])}" for column in sorted(where))
+
+
+def _fits(item: ProbeItem, where: Mapping[str, Sequence[str]]) -> bool:
+    return all(item.value_in(column) in values for column, values in where.items())

@@ -12,9 +12,10 @@ from service.domain.autoencoders import (
 from service.domain.digests import digest_of
 from service.domain.findings import FindingCounts
 from service.domain.findings_map import StoredMap
+from service.domain.independence import UnitCounts
 from service.domain.input_contract import GivenInput, given_input
 from service.domain.json_values import JsonObject, StoredJson
-from service.domain.probes import Frames
+from service.domain.probes import Frames, Where
 from service.domain.prompts import PromptFields
 from service.domain.resources import Resource, ResourceKind
 from service.domain.table_targets import TableNotes
@@ -146,8 +147,20 @@ class ProbeSetSpec(TypedDict):
     unmeasured_rows: NotRequired[list[int]]
     """Their manifest rows, as far as they are named."""
 
+    independent: NotRequired[str]
+    """What was chosen to count as independent, where anything was: see `ProbeSet`."""
+
+    grouping: NotRequired[dict[str, str]]
+    """See `ProbeSet`; earlier releases took no column for another."""
+
+    independence: NotRequired[UnitCounts]
+    """What counts as independent, by the manifest; earlier releases have not counted it."""
+
     part: NotRequired[tuple[str, str]]
-    """Name and value of the stratum, where this is a part."""
+    """Column and value, where this is the part with one value of one column."""
+
+    where: NotRequired[dict[str, list[str]]]
+    """See `ProbeSet`, where this is any other part."""
 
 
 def is_measured_first(spec: ProbeSetSpec) -> bool:
@@ -258,6 +271,14 @@ def dissector_place(resource: Resource) -> DissectorPlace:
 def probe_set_spec(resource: Resource) -> ProbeSetSpec:
     """What is stored of a probe set. Raises ValueError for another kind."""
     return cast("ProbeSetSpec", _spec(resource, ResourceKind.PROBE_SET))
+
+
+def where_of(spec: ProbeSetSpec) -> Where:
+    """By which values the images of a probe set were chosen; empty where it is a whole one."""
+    if "part" in spec:
+        column, value = spec["part"]
+        return {column: (value,)}
+    return {column: tuple(values) for column, values in spec.get("where", {}).items()}
 
 
 def concept_set_spec(resource: Resource) -> ConceptSetSpec:

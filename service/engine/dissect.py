@@ -26,6 +26,7 @@ def dissect(
     concept_set: ConceptSet,
     *,
     finding_of_concept: Mapping[int, str] | None = None,
+    independent: str | None = None,
     shard_size: int = SHARD_SIZE,
     progress: ProgressListener,
 ) -> Dissection:
@@ -33,6 +34,7 @@ def dissect(
 
     finding_of_concept: for each concept that findings of the probe set mean, these: one, or several `joined`. Without
     them nothing is said of agreement and of what the dissector can see.
+    independent: what was chosen to count as independent: see `group_images`.
 
     Each image is decoded once and shown once to each network; images_used says how many were shown, images_skipped
     which manifest rows could not be. The images are shown in shards and merged exactly as workers do it; the result
@@ -60,6 +62,7 @@ def dissect(
         concept_set,
         probing_pass.options,
         finding_of_concept=finding_of_concept or {},
+        independent=independent,
         progress=progress,
     )
 
@@ -93,6 +96,7 @@ def name_neurons(
     options: DissectionOptions,
     *,
     finding_of_concept: Mapping[int, str],
+    independent: str | None = None,
     progress: ProgressListener,
 ) -> Dissection:
     """Name the neurons from what `show_images` left, and judge the names.
@@ -101,7 +105,7 @@ def name_neurons(
     concept_embeddings: `embed_concept_set` of the set.
     options: those of the probing, but for a method that keeps no more of it (the prior methods may stand in for each
     other) and less evidence.
-    finding_of_concept: as for `dissect`.
+    finding_of_concept, independent: as for `dissect`.
     """
     layers: list[LayerDissection] = []
 
@@ -116,6 +120,7 @@ def name_neurons(
         options=options,
         finding_of_concept=finding_of_concept,
         check_cancelled=report_layers,
+        independent=independent,
     )
 
     report_layers()

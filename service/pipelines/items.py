@@ -277,6 +277,7 @@ class DissectionRunner:
             options=plan.request.options,
             finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
             check_cancelled=lambda: report_progress(0),
+            independent=plan.probe_set.independent,
         )
 
     def _pictures(

@@ -13,8 +13,8 @@ from service.domain.evidence import JobEvidence
 from service.domain.findings import FindingMatches, findings_entry
 from service.domain.jobs import DissectionOptions
 from service.domain.layers import words_of_layers
-from service.domain.manifests import DissectorEntry, JobManifest, TargetEntry
-from service.domain.probes import ProbeSet
+from service.domain.manifests import DissectorEntry, JobManifest, ProbeSetEntry, TargetEntry
+from service.domain.probes import ProbeSet, stored_where
 from service.domain.prompts import texts_of
 from service.domain.table_targets import LIMITS, TableEntry
 from service.engine.concept_texts import cut_texts
@@ -71,11 +71,7 @@ def describe(
     manifest: JobManifest = {
         "target": _target_entry(target, probe_set),
         "dissector": dissector_entry,
-        "probe_set": {
-            "digest": probe_set.digest,
-            "images": digest_of(list(shown.digests)),
-            "merged_rows": probe_set.merged_rows,
-        },
+        "probe_set": _probe_set_entry(probe_set, shown),
         "concept_set": concept_set.digest,
         "layers": list(results),
         "layers_asked": words_of_layers(options.layers if options.layers_asked is None else options.layers_asked),
@@ -97,8 +93,6 @@ def describe(
         "evidence": encode_evidence(evidence),
     }
     texts_cut = cut_texts(dissector, [text for _, text in texts_of(concept_set, options.method.prompts)])
-    if probe_set.table_notes:
-        manifest["probe_set"]["table_notes"] = list(probe_set.table_notes)
     if concept_set.notes:
         manifest["concept_notes"] = list(concept_set.notes)
     if texts_cut:
@@ -113,6 +107,26 @@ def with_no_concept(evidence: JobEvidence | None, findings: FindingMatches | Non
     if evidence is None or findings is None:
         return evidence
     return replace(evidence, no_concept=tuple(finding for finding, _ in findings.no_concept))
+
+
+def _probe_set_entry(probe_set: ProbeSet, shown: ShownImages) -> ProbeSetEntry:
+    entry: ProbeSetEntry = {
+        "digest": probe_set.digest,
+        "images": digest_of(list(shown.digests)),
+        "merged_rows": probe_set.merged_rows,
+    }
+    if probe_set.table_notes:
+        entry["table_notes"] = list(probe_set.table_notes)
+    if probe_set.independent is not None:
+        entry["independent"] = probe_set.independent
+    if probe_set.grouping:
+        entry["grouping"] = dict(probe_set.grouping)
+    if probe_set.warnings:
+        entry["warnings"] = list(probe_set.warnings)
+    if probe_set.whole is not None:
+        entry["whole"] = probe_set.whole
+        entry["where"] = stored_where(probe_set.where)
+    return entry
 
 
 def _target_entry(target: Target, probe_set: ProbeSet) -> TargetEntry:

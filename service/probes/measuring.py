@@ -8,6 +8,7 @@ from service.domain.probes import Frames, ImageSize, PatchGrid, ProbeItem, Probe
 from service.errors import UnreadableImage
 from service.files import ANYWHERE, DataRoots
 from service.probes.decode import image_size
+from service.probes.grouping import grouped
 from service.probes.manifest import read_manifest
 from service.probes.patches import cut
 
@@ -33,12 +34,14 @@ def read_patches(
     frames: Frames | None = None,
     on_unreadable: Literal["fail", "skip"] = "fail",
     roots: DataRoots = ANYWHERE,
+    independent: str | None = None,
 ) -> ProbeSet:
     """Read a manifest as `read_manifest` does, and cut its images into frames and patches where these are asked for.
 
-    Raises InvalidManifest, UnreadableImage.
+    independent: see `grouped`. Raises InvalidManifest, UnreadableImage, InvalidInput.
     """
     listed = read_manifest(path, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    listed = grouped(listed, independent)
     return cut(listed, measure(listed)) if listed.is_cut else listed
 
 

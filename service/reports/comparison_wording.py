@@ -7,9 +7,13 @@ from service.reports.html import signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 
-def comparison_sentences(network_names: Sequence[str], result: Comparison) -> list[str]:
-    """What each network gained and lost against the reference, and how much its labels differ."""
-    networks = f"{counted(len(network_names), 'network')} on the same images"
+def comparison_sentences(network_names: Sequence[str], result: Comparison, *, same_images: bool = True) -> list[str]:
+    """What each network gained and lost against the reference, and how much its labels differ.
+
+    same_images: whether all were shown the same, and not different parts of one probe set.
+    """
+    images = "on the same images" if same_images else "on parts of one probe set"
+    networks = f"{counted(len(network_names), 'network')} {images}"
     layers = counted(len(result.layers), "shared layer")
     labelled = [
         f"{name} names {labelled:,} of {counted(units, 'neuron')}"

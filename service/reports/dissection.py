@@ -9,7 +9,7 @@ from service.analysis.coverage import Coverage
 from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.manifests import images_shown, input_warnings
+from service.domain.manifests import images_shown, input_warnings, probe_set_lines
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.reports.cards import NeuronCard, choose_cards
@@ -79,6 +79,7 @@ def report_dissection(
         *dissector_sentences(provenance.manifest),
         *reading_sentences(provenance.manifest),
         *input_warnings(provenance.manifest),
+        *probe_set_lines(provenance.manifest),
     )
 
     return DissectionReport(

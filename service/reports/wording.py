@@ -172,13 +172,20 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
 
 def _independent(evidence: JobEvidence) -> str:
     """What counts as independent, and what only seems to be."""
+    if evidence.independent is not None:
+        words = f", and its {evidence.units_in_words} count as independent, because that was chosen"
+        if evidence.nameless and evidence.drawn_by == "group":
+            verb = "has" if evidence.nameless == 1 else "have"
+            words += f"; {evidence.nameless:,} of them {verb} no value in that column"
+        return words
+
     if evidence.drawn_by == "image":
         return (
             "; its manifest knows neither patients nor exams, so images of one patient count as if they were "
             "independent"
         )
 
-    words = f", and only its {counted(evidence.units, evidence.drawn_by)} count as independent"
+    words = f", and only its {evidence.units_in_words} count as independent"
     if evidence.drawn_by == "exam":
         words += "; its manifest knows no patients, so exams of one patient count as if they were independent"
     if evidence.nameless:

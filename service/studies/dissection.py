@@ -71,6 +71,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         probing_pass,
         plan.concept_set,
         finding_of_concept=None if findings is None else findings.of_concept,
+        independent=plan.probe_set.independent,
         shard_size=plan.shard_size,
         progress=progress,
     )

@@ -35,7 +35,7 @@ from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
 from service.usecases.purposes import judge_purpose
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import concept_set_of, listed_probe_set, register_stratum, with_patches
+from service.usecases.resources import concept_set_of, listed_probe_set, register_part, with_patches
 from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 
@@ -208,7 +208,7 @@ def _plan(session: Session, deployment: Deployment, occasion: Occasion, read: Fi
     check_fetched(session, target)
     check_askable(target, parts.probe_set, shuffled=None)
     probe_set = with_patches(session, read.files.probe_set, read.listed)
-    exams = exams_by_stratum(probe_set.items)
+    exams = exams_by_stratum(probe_set.items, probe_set.independent)
     policy = bind_policy(policy_of(deployment.policy), concept_set_of(parts.concept_set), exams)
 
     purpose = judge_purpose(
@@ -290,7 +290,7 @@ def _dissect_stratum(session: Session, queue: JobQueue, audit_id: UUID, plan: _P
         reason = f"{stratum.exams} exams; at least {least} are needed."
         return StratumJob(stratum.name, stratum.value, stratum.exams, None, reason)
 
-    part = register_stratum(session, plan.parts.probe_set, plan.probe_set, stratum.name, stratum.value)
+    part = register_part(session, plan.parts.probe_set, plan.probe_set, {stratum.name: (stratum.value,)})
     images = image_count(session, part)
     request = plan.request
     method = request.options.method

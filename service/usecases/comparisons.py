@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from service.analysis.comparability import check_comparable
+from service.analysis.comparability import check_comparable, on_different_parts, part_in_words
 from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
 from service.analysis.coverage import NOT_ASKED
@@ -57,6 +57,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
         concept_set,
         not_tested_reasons=[_not_tested_reason(job) for job in jobs],
         concept_embeddings=concept_embeddings,
+        parts=list(map(part_in_words, jobs)) if on_different_parts(jobs) else None,
     )
 
     is_new = queries.add_comparison(session, job_ids, result)

@@ -265,5 +265,6 @@ def _part(request: JobRequest, part: str) -> object:
 
 def _check_policy(session: Session, policy: Resource, parts: JobParts, roots: DataRoots, readings: Readings) -> None:
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, parts.concept_set.reference, field="concept_set")
-    exams = exams_by_stratum(probe_set_of(session, parts.probe_set, roots, readings).items)
+    probe_set = probe_set_of(session, parts.probe_set, roots, readings)
+    exams = exams_by_stratum(probe_set.items, probe_set.independent)
     bind_policy(policy_of(policy), concept_set_of(concept_set), exams)

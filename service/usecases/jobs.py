@@ -1,6 +1,6 @@
 """Submit, find, choose, list, cancel, retry and replay jobs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from service.domain.jobs import (
     SHARD_SIZE,
     DissectionOptions,
     Job,
+    JobPart,
     JobRequest,
     JobStatus,
     Stage,
@@ -75,13 +76,31 @@ class JobSubmission:
     override_reason: str | None = None
     """Why parts are used that do not allow the purpose."""
 
+    part: JobPart | None = None
+    """The part of a probe set that `probe_set` is, where one was asked for."""
+
+
+ChoosePart = Callable[[JobSubmission], JobSubmission]
+
+
+def whole_probe_set(submission: JobSubmission) -> JobSubmission:
+    """The submission as it is."""
+    return submission
+
 
 def submit_job(
-    session: Session, queue: JobQueue, submission: JobSubmission, *, request: object, idempotency_key: str | None = None
+    session: Session,
+    queue: JobQueue,
+    submission: JobSubmission,
+    *,
+    request: object,
+    idempotency_key: str | None = None,
+    choose_part: ChoosePart = whole_probe_set,
 ) -> Job:
     """Insert a queued job with its probe shards, and wake workers once it is committed.
 
     request: the request as the caller sent it, by whose digest a repeated idempotency key is recognised.
+    choose_part: makes it a submission on a part of its probe set, see `service.usecases.strata`; it may raise.
     Raises NotFound, PartRefused, UnknownLayer, TooFewImages, NotMeasured, NotFetched, Conflict for a probe set that
     cannot be measured, InvalidConceptSet where two concepts have a text in common by the prompts, PurposeNotAllowed,
     and InvalidInput where the key came with another request before.
@@ -91,7 +110,7 @@ def submit_job(
     if idempotency_key is not None and (earlier := queries.find_job_by_key(session, idempotency_key)):
         return _same_request(earlier, digest, idempotency_key)
 
-    parts, resolved = resolve(session, submission)
+    parts, resolved = resolve(session, choose_part(submission))
     annotate(session, after=_digest_for_trail(digest, resolved.purpose))
     job = queries.add_job(session, parts, resolved, request_digest=digest, idempotency_key=idempotency_key)
     if job is None:  # somebody posted the same key between our look and our insert
@@ -243,6 +262,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
         shard_size=submission.shard_size,
         queue=submission.queue,
         priority=submission.priority,
+        part=submission.part,
     )
 
 

@@ -15,18 +15,20 @@ from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of, digest_of_directory
 from service.domain.findings import count_findings, kept_counts
 from service.domain.findings_map import FindingsMap, map_from_stored
+from service.domain.independence import count_units
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
-from service.domain.probes import Frames, PatchGrid, ProbeSet
+from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, stored_where
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, probe_set_spec
+from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, probe_set_spec, where_of
 from service.domain.work import Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
+from service.probes.grouping import grouped, with_grouping
 from service.probes.patches import cut
 from service.usecases.checks import CheckStanding, ask_check, standing_of_check
 from service.usecases.files import locate, read_located
@@ -97,18 +99,20 @@ def register_probe_set(
     root: str | None = None,
     key_file: str | None = None,
     findings_map: FindingsMap | None = None,
+    independent: str | None = None,
     terms: Terms = NOTHING_STATED,
 ) -> Registered:
     """Register a manifest of images, and ask workers to check them; where they are cut, also to read their sizes.
 
     layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
+    independent: what counts as independent: `patient`, `exam`, `image` or a column. It is part of the content.
     Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
     """
     check_name(name)
     source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
     listed = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
-    probe_set = replace(listed, findings_map=findings_map)
+    probe_set = replace(grouped(listed, independent), findings_map=findings_map)
 
     spec: StoredJson = {
         **source.entries(),
@@ -122,6 +126,7 @@ def register_probe_set(
     if frames is not None:
         spec["frames"] = frames
     spec |= _findings_of(probe_set)
+    spec |= _independence_of(probe_set)
     digest = digest_of_probe_set(probe_set)
     registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
@@ -133,23 +138,34 @@ def register_probe_set(
     return registered, is_new
 
 
-def register_stratum(session: Session, whole_set: Resource, probe_set: ProbeSet, stratum: str, value: str) -> Resource:
-    """Register the part of a registered probe set that has one value of a stratum, with what is stated of the set.
+def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, where: Where) -> Resource:
+    """Register the part of a registered probe set that has these values, with what is stated of the set.
 
-    probe_set: `probe_set_of` the whole set, which may be long to read.
+    probe_set: `probe_set_of` the whole set, which may be long to read. The part has at least one image.
     """
-    part = probe_set.part(stratum, value)
+    part = probe_set.part(where)
     kept = {entry: stored for entry, stored in whole_set.spec.items() if entry != "findings"}
     spec = {
         **queries.without_unmeasured(kept),
-        "part": [stratum, value],
+        **_part_entry(part.where),
         "images": len(part.items),
         **_findings_of(part),
+        **_independence_of(part),
     }
     name = f"stratum-{part.digest[:16]}"
     digest = digest_of_probe_set(part)
     registered, _ = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=whole_set.terms)
     return registered
+
+
+def _part_entry(where: Where) -> StoredJson:
+    """How a part is stored: as earlier releases did where there is one column with one value."""
+    stored = stored_where(where)
+    if len(stored) == 1:
+        [(stratum, values)] = stored.items()
+        if len(values) == 1:
+            return {"part": [stratum, values[0]]}
+    return {"where": stored}
 
 
 def register_concept_set(
@@ -260,6 +276,8 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
         on_unreadable=spec["on_unreadable"],
         roots=roots,
     )
+    listed = with_grouping(listed, spec.get("grouping", {}), spec.get("independent"))
+    listed = replace(listed, table_notes=tuple(spec.get("table_notes", listed.table_notes)))
 
     if "findings_map" in spec:
         listed = replace(listed, findings_map=map_from_stored(spec["findings_map"]))
@@ -326,8 +344,19 @@ def _findings_of(probe_set: ProbeSet) -> StoredJson:
 
 
 def _part_of(probe_set: ProbeSet, resource: Resource) -> ProbeSet:
-    spec = probe_set_spec(resource)
-    return probe_set.part(*spec["part"]) if "part" in spec else probe_set
+    where = where_of(probe_set_spec(resource))
+    return probe_set.part(where) if where else probe_set
+
+
+def _independence_of(probe_set: ProbeSet) -> StoredJson:
+    """The entries of a specification about what counts as independent in a probe set."""
+    entries: StoredJson = {}
+    if probe_set.grouping:
+        entries["grouping"] = dict(probe_set.grouping)
+    if probe_set.independent is not None:
+        entries["independent"] = probe_set.independent
+    entries["independence"] = count_units(probe_set.items, probe_set.independent, probe_set.warnings)
+    return entries
 
 
 def _concept(spec: ConceptSpec) -> Concept:

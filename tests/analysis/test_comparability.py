@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from service.analysis.comparability import check_comparable
+from service.analysis.comparability import check_comparable, on_different_parts
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions, Job, JobRequest, JobStatus
-from service.domain.manifests import JobManifest
+from service.domain.manifests import JobManifest, ProbeSetEntry
 from service.domain.methods import Method
 from service.errors import Conflict
 
@@ -98,3 +98,51 @@ def test_a_manifest_that_does_not_say_what_made_it_is_refused() -> None:
     with pytest.raises(Conflict, match="does not say its dissector, concept_set") as caught:
         check_comparable([other(manifest={"probe_set": MANIFEST["probe_set"], "seed": 7}), FIRST])
     assert caught.value.field == "dissector"
+
+
+def on_part(number: int, where: dict[str, list[str]] | None, **changes: Any) -> Job:
+    """A dissection on a part of probe set p1, or on all of it."""
+    entry: ProbeSetEntry = {"digest": "p1", "images": f"i{number}"}
+    if where is not None:
+        entry = {"digest": f"p1/{number}", "images": f"i{number}", "whole": "p1", "where": where}
+    units: Any = {"units": 10 + number, "drawn_by": "exam"}
+    manifest = MANIFEST | JobManifest(probe_set=entry, evidence=units)
+    return replace(FIRST, id=UUID(int=number), manifest=manifest, **changes)
+
+
+DENSE, FATTY = {"density": ["C", "D"]}, {"density": ["A", "B"]}
+
+
+@pytest.mark.parametrize(("first", "second"), [(DENSE, FATTY), (DENSE, None), (None, FATTY)])
+def test_different_parts_of_one_probe_set_may_be_compared(
+    first: dict[str, list[str]] | None, second: dict[str, list[str]] | None
+) -> None:
+    jobs = [on_part(1, first), on_part(2, second)]
+    check_comparable(jobs)
+    assert on_different_parts(jobs)
+
+
+def test_the_same_part_is_compared_as_a_whole_probe_set_is() -> None:
+    jobs = [on_part(1, DENSE), on_part(1, DENSE)]
+    check_comparable(jobs)
+    assert not on_different_parts(jobs)
+
+
+def test_parts_of_different_probe_sets_are_not_comparable() -> None:
+    stranger = on_part(2, FATTY)
+    stranger = replace(stranger, manifest={**MANIFEST, "probe_set": {"digest": "p2/2", "images": "i", "whole": "p2"}})
+    with pytest.raises(Conflict, match="probe_set"):
+        check_comparable([on_part(1, DENSE), stranger])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"request": asking(method=Method(top_k=24))}, "method.top_k"),
+        ({"request": asking(evidence=EvidenceOptions(halves=0))}, "evidence.halves"),
+    ],
+)
+def test_all_but_the_part_must_be_the_same(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(Conflict) as caught:
+        check_comparable([on_part(1, DENSE), on_part(2, FATTY, **changes)])
+    assert caught.value.field == field

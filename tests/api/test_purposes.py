@@ -18,7 +18,7 @@ from service.domain.resources import ResourceKind
 from service.domain.trail import TrailEntry
 from service.files import ANYWHERE
 from service.usecases.jobs import find_job
-from service.usecases.resources import find_resource, probe_set_of, register_stratum
+from service.usecases.resources import find_resource, probe_set_of, register_part
 from tests.api.test_audits import baseline, deployed, start
 from tests.api.test_jobs import body, brief
 from tests.api.test_problems import problem
@@ -345,5 +345,5 @@ def test_the_parts_of_a_probe_set_have_its_terms(baseline: str, sessions: Sessio
     with transaction(sessions) as session:
         reference = find_job(session, UUID(baseline)).request.probe_set
         whole = find_resource(session, ResourceKind.PROBE_SET, reference, field="probe_set")
-        part = register_stratum(session, whole, probe_set_of(session, whole, ANYWHERE), "density", "a")
+        part = register_part(session, whole, probe_set_of(session, whole, ANYWHERE), {"density": ("a",)})
         assert part.terms == Terms("CC-BY-NC-4.0", (Purpose.RESEARCH,))

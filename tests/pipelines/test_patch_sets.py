@@ -31,8 +31,8 @@ from service.usecases.resources import (
     digest_of_probe_set,
     listed_probe_set,
     probe_set_of,
+    register_part,
     register_probe_set,
-    register_stratum,
 )
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import inline_host
@@ -257,7 +257,7 @@ def test_what_a_job_has_used_is_not_measured_again(sessions: Sessions, folder: P
     register_patches(sessions, folder, "skip")
     probe_set = work()
     with transaction(sessions) as session:
-        part = register_stratum(session, probe_set, probe_set_of(session, probe_set, ANYWHERE), "site", "n")
+        part = register_part(session, probe_set, probe_set_of(session, probe_set, ANYWHERE), {"site": ("n",)})
         assert "unmeasured" not in part.spec
         submission = replace(SUBMISSION, probe_set=(part if as_part else probe_set).reference)
         submit_job(session, RecordingQueue(), submission, request={})
@@ -287,7 +287,7 @@ def test_a_part_of_another_set_of_the_same_manifest_is_no_use_of_it(
         register(session, folder, RecordingQueue(), probe_set=changes)
     other = work()
     with transaction(sessions) as session:
-        part = register_stratum(session, other, probe_set_of(session, other, ANYWHERE), "site", "n")
+        part = register_part(session, other, probe_set_of(session, other, ANYWHERE), {"site": ("n",)})
         submit_job(session, RecordingQueue(), replace(SUBMISSION, probe_set=part.reference), request={})
 
     whole = unreadable(folder / "6.png")
@@ -322,9 +322,9 @@ def test_a_stratum_has_the_patches_of_its_images(sessions: Sessions, folder: Pat
     probe_set = work()
     with transaction(sessions) as session:
         whole = probe_set_of(session, probe_set, ANYWHERE)
-        part = register_stratum(session, probe_set, whole, "site", "n")
+        part = register_part(session, probe_set, whole, {"site": ("n",)})
         assert part.spec["images"] == 3 * PATCHES
-        assert probe_set_of(session, part, ANYWHERE).items == whole.part("site", "n").items
+        assert probe_set_of(session, part, ANYWHERE).items == whole.part({"site": ("n",)}).items
         queue = RecordingQueue()
         prepare(session, queue, part, Preparation.MEASURE)
     assert queue.published == [], "its images are those of the whole"

@@ -127,6 +127,14 @@ INDEPENDENT: dict[str, tuple[JobEvidence, str]] = {
         "24 patients count as independent; 3 of them are single images that name neither patient nor exam.",
     ),
     "exams": (EVIDENCE, "only its 60 exams count as independent; its manifest knows no patients, so exams of one"),
+    "a column": (
+        replace(EVIDENCE, drawn_by="group", units=192, independent="study_id", nameless=2),
+        "its 192 groups by 'study_id' count as independent, because that was chosen; 2 of them have no value in that",
+    ),
+    "images, as chosen": (
+        replace(EVIDENCE, drawn_by="image", units=24, independent="image"),
+        "its 24 images count as independent, because that was chosen.",
+    ),
     "images": (replace(EVIDENCE, drawn_by="image"), "its manifest knows neither patients nor exams, so images of one"),
     "copies": (replace(EVIDENCE, repeated=72), "72 images repeat the bytes of others."),
 }

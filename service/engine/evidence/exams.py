@@ -23,7 +23,7 @@ class Exams:
     count: int
 
     unit: DrawnUnit
-    """What the exams are in the manifest's words; `image` where it knows neither patients nor exams."""
+    """What the exams are; `image` where the manifest knows neither patients nor exams, and nothing else was chosen."""
 
     @classmethod
     def of(cls, groups: ImageGroups) -> "Exams":

@@ -32,6 +32,7 @@ def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvide
         qualifications=_qualifications(context),
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
+        independent=context.independent,
     )
 
 

@@ -6,10 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from service.domain.evidence import Qualification, QualificationStatus
+from service.domain.independence import LEAST_IMAGES
 from service.engine.evidence.recognition import Recognition, recognise
-
-LEAST_IMAGES = 5
-"""With fewer images that have the finding, or that have it not, nothing is said of the dissector."""
 
 LEAST_AUROC = 0.8
 """Where the interval must begin: excellent discrimination (Hosmer and Lemeshow, Applied Logistic Regression, on ROC

@@ -38,11 +38,13 @@ class ScoringContext:
     """For each concept that findings of the probe set mean, these: one, or several `joined`."""
     check_cancelled: Callable[[], None]
     """Called between two blocks of concepts and between two resamples; may raise to stop."""
+    independent: str | None = None
+    """See `ProbeSet`."""
 
     @cached_property
     def groups(self) -> ImageGroups:
         """Which images belong together, and what the manifest left out."""
-        return group_images(self.items)
+        return group_images(self.items, self.independent)
 
     @cached_property
     def exams(self) -> Exams:

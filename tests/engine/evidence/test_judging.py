@@ -86,6 +86,7 @@ def judged(
     *,
     units: Tensor = UNITS,
     names: Mapping[int, str] = MappingProxyType(NAMES),
+    independent: str | None = None,
 ) -> Dissection:
     probing_pass = ProbingPass(
         target=target_of(Lookup({"units": units}), CPU, "layers.units"),
@@ -96,7 +97,13 @@ def judged(
         batch_size=32,
     )
     known = any(item.findings is not None for item in images.items)
-    found = dissect(probing_pass, CONCEPTS, finding_of_concept=names if known else {}, progress=no_progress)
+    found = dissect(
+        probing_pass,
+        CONCEPTS,
+        finding_of_concept=names if known else {},
+        independent=independent,
+        progress=no_progress,
+    )
     layers, evidence = control_discoveries(found.layers, found.evidence, watched=1)
     return replace(found, layers=layers, evidence=evidence)
 
@@ -214,6 +221,42 @@ def test_whatever_keeps_images_together_gives_the_same_evidence(
     assert found.layers == whole.layers
     if not expected[2]:
         assert found.evidence.qualifications == whole.evidence.qualifications
+
+
+CHOSEN: dict[str, tuple[Fields, str, tuple[str, str]]] = {
+    "a column": (lambda image, exam: {"strata": {"site": str(exam)}}, "site", ("group", f"{EXAMS} groups by 'site'")),
+    "a column of which exams are parts": (
+        lambda image, exam: {"exam_id": str(image), "strata": {"site": str(exam)}},
+        "site",
+        ("group", f"{EXAMS} groups by 'site'"),
+    ),
+    "patients": (
+        lambda image, exam: {"exam_id": f"{image // 2}", "patient_id": str(exam)},
+        "patient",
+        ("patient", f"{EXAMS} patients"),
+    ),
+    "exams": (
+        lambda image, exam: {"exam_id": str(exam), "patient_id": str(exam // 2)},
+        "exam",
+        ("exam", f"{EXAMS} exams"),
+    ),
+    "images with copies": (
+        lambda image, exam: {"exam_id": str(image), "sha256": f"{exam:064x}"},
+        "image",
+        ("image", f"{EXAMS} images"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("known", "independent", "expected"), CHOSEN.values(), ids=CHOSEN.keys())
+def test_what_was_chosen_is_what_is_drawn(
+    whole: Dissection, known: Fields, independent: str, expected: tuple[str, str]
+) -> None:
+    found = judged(probe_set(known=known), independent=independent)
+    assert found.evidence is not None
+    assert (found.evidence.drawn_by, found.evidence.units_in_words) == expected
+    assert found.evidence.independent == independent
+    assert found.layers == whole.layers
 
 
 def test_copies_do_not_make_enough_images_of_a_few() -> None:
