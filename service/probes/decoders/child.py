@@ -21,6 +21,7 @@ from service.probes.decoders.wire import (
     send_facts,
     send_image,
     send_no_memory,
+    send_ready,
     send_refusal,
     send_refusal_with_facts,
     send_size,
@@ -36,6 +37,7 @@ def main() -> None:
     limit_process(limits)
 
     with socket.socket(fileno=descriptor) as connection:
+        send_ready(connection)
         for question, file, frame in receive_questions(connection):
             with file, limited_time(limits):
                 _answer(connection, question, file, frame)

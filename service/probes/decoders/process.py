@@ -1,5 +1,6 @@
 """One decoder process, seen from outside: start it, ask it, find out what it died of."""
 
+import errno
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from service.probes.decoders.wire import (
     Question,
     SenselessAnswer,
     receive_answer,
+    receive_ready,
     send_question,
 )
 
@@ -66,6 +68,7 @@ class DecoderProcess:
             )
 
         self._connection = own_end
+        self._has_started = False
         self.asked = 0
         """How many questions it has been asked."""
 
@@ -83,6 +86,7 @@ class DecoderProcess:
         try:
             send_question(self._connection, question, file, frame)
             self.asked += 1
+            self._await_start()
             with_display = question is Question.DISPLAYED_IMAGE
             return receive_answer(self._connection, self._limits.waiting_s, with_display=with_display)
         except TimeoutError:
@@ -95,7 +99,7 @@ class DecoderProcess:
             self.kill()
             raise DecoderLost("the decoder's answer is invalid", by_chance=False, inherited=True) from None
         except (EOFError, ConnectionError):
-            raise self._cause_of_death() from None
+            raise self._cause_of_end() from None
 
     def kill(self) -> None:
         """End it, whatever it does."""
@@ -103,10 +107,17 @@ class DecoderProcess:
         self._process.wait()
         self._connection.close()
 
-    def _cause_of_death(self) -> DecoderLost:
+    def _await_start(self) -> None:
+        if not self._has_started:
+            receive_ready(self._connection, self._limits.waiting_s)
+            self._has_started = True
+
+    def _cause_of_end(self) -> DecoderLost | OSError:
         status = self._wait_for_end()
         self.kill()
 
+        if not self._has_started and status != -signal.SIGKILL:
+            return OSError(errno.ENOEXEC, "no decoder process starts; is the installation complete?")
         if status == -signal.SIGXCPU:
             reason = f"it takes longer than {self._limits.computing_s} seconds of computing"
             return DecoderLost(reason, by_chance=False)

@@ -37,6 +37,7 @@ _DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest le
 _FACTS = Struct("<6B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _KNOWN, _REFUSED_BUT_KNOWN = b"F", b"K"
+_READY = b"A"
 _MAX_WORDS = 2000
 _CHUNK = 1 << 22
 
@@ -65,6 +66,19 @@ class OutOfMemory(Exception):
 
 class SenselessAnswer(Exception):
     """An answer that no decoder of ours gives."""
+
+
+def send_ready(connection: socket.socket) -> None:
+    """Say that the decoder has started; it does so once, before any answer."""
+    connection.sendall(_READY)
+
+
+def receive_ready(connection: socket.socket, seconds: float) -> None:
+    """Wait for that. Raises EOFError when the other end has closed, SenselessAnswer, TimeoutError and other OSErrors."""
+    word = bytearray(1)
+    _fill(connection, memoryview(word), time.monotonic() + seconds)
+    if word != _READY:
+        raise SenselessAnswer
 
 
 def send_question(

@@ -127,6 +127,13 @@ def test_a_machine_that_kills_every_decoder_blames_no_file(sound: Path, monkeypa
         pool.image(file)
 
 
+def test_an_installation_that_starts_no_decoder_blames_no_file(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.probes.decoders.process._environment", lambda: {"PYTHONHOME": "/nowhere"})
+
+    with pool_of(1) as pool, sound.open("rb") as file, pytest.raises(OSError, match="no decoder process starts"):
+        pool.image(file)
+
+
 @pytest.mark.parametrize("question", [Question.IMAGE, Question.SIZE])
 def test_a_disk_that_fails_blames_no_file(question: Question) -> None:
     with pool_of(1) as pool, Path("/proc/self/mem").open("rb") as file, pytest.raises(CannotRead) as trouble:
