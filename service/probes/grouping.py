@@ -191,8 +191,9 @@ def _items_with(items: tuple[ProbeItem, ...], grouping: Mapping[str, str]) -> tu
     for item in items:
         others = tuple((name, value) for name, value in item.strata.items() if name not in columns)
         strata = shared.setdefault(others, dict(others))
-        names = {field: item.strata.get(column) for field, column in grouping.items()}
-        taken.append(replace(item, strata=strata, **names))
+        patient = item.strata.get(grouping["patient_id"]) if "patient_id" in grouping else item.patient_id
+        exam = item.strata.get(grouping["exam_id"]) if "exam_id" in grouping else item.exam_id
+        taken.append(replace(item, strata=strata, patient_id=patient, exam_id=exam))
     return tuple(with_patients(taken))
 
 
