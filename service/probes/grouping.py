@@ -5,7 +5,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from service.domain.digests import digest_of
-from service.domain.groups import exam_of_two_patients, with_patients
+from service.domain.groups import with_patients
 from service.domain.independence import warnings_of
 from service.domain.probes import ProbeItem, ProbeSet
 from service.errors import InvalidInput, InvalidManifest
@@ -55,32 +55,42 @@ def grouped(probe_set: ProbeSet, independent: str | None) -> ProbeSet:
     manifest is what was chosen.
     """
     chosen = None if independent is None else _OTHER_WORDS.get(independent, independent)
-    grouping = {}
-    notes = []
-    for field in _RECOGNISED:
-        column, note = _recognise(probe_set.items, field, chosen)
-        if column is not None:
-            grouping[field] = column
-        if note is not None:
-            notes.append(note)
+    items = probe_set.items
+    columns = sorted({column for item in items for column in item.strata})
 
-    recognised = with_grouping(probe_set, grouping, None)
-    _check_chosen(recognised, chosen)
-    noted = replace(probe_set, table_notes=(*probe_set.table_notes, *notes))
-    return with_grouping(noted, grouping, chosen)
+    grouping: dict[str, str] = {}
+    notes = list(probe_set.table_notes)
+    for field in _RECOGNISED:
+        column = _recognise(items, columns, field, chosen)
+        if column is None:
+            continue
+        if _has_exam_of_two_patients(items, {**grouping, field: column}):
+            notes.append(
+                f"Column '{column}' is not taken for {field}, because an exam would then have several patients; it is "
+                "a stratum."
+            )
+        else:
+            grouping[field] = column
+
+    items = _items_with(items, grouping)
+    _check_chosen(replace(probe_set, items=items), chosen)
+    return _described(replace(probe_set, table_notes=tuple(notes)), items, grouping, chosen)
 
 
 def with_grouping(probe_set: ProbeSet, grouping: Mapping[str, str], independent: str | None) -> ProbeSet:
     """The probe set of a manifest with the columns that were taken for `patient_id` and `exam_id`, and what was chosen.
 
-    Both are part of its digest where they are given. Raises InvalidManifest where an exam then has two patients.
+    Both are part of its digest where they are given.
     """
+    return _described(probe_set, _items_with(probe_set.items, grouping), grouping, independent)
+
+
+def _described(
+    probe_set: ProbeSet, items: tuple[ProbeItem, ...], grouping: Mapping[str, str], independent: str | None
+) -> ProbeSet:
+    """items: those of the probe set with that grouping."""
     if not grouping and independent is None:
         return probe_set
-
-    items = probe_set.items
-    if grouping:
-        items = tuple(with_patients(list(_taken(items, grouping))))
 
     content: dict[str, object] = {"of": probe_set.digest}
     if grouping:
@@ -99,29 +109,29 @@ def with_grouping(probe_set: ProbeSet, grouping: Mapping[str, str], independent:
     )
 
 
-def _recognise(items: Sequence[ProbeItem], field: str, chosen: str | None) -> tuple[str | None, str | None]:
-    """The column that is taken for a field, and why one that could be is not."""
+def _recognise(items: Sequence[ProbeItem], columns: Sequence[str], field: str, chosen: str | None) -> str | None:
+    """The column that may be taken for a field, if there is one."""
     if any(getattr(item, field) is not None for item in items):
-        return None, None
+        return None
 
     names = _RECOGNISED[field]
-    columns = sorted({column for item in items for column in item.strata})
     candidates = [column for column in columns if column != chosen and _folded(column) in names]
-    if not candidates:
-        return None, None
-
-    if len(candidates) > 1:
-        if chosen is not None and chosen != _OTHER_WORDS[field]:
-            return None, None
+    if len(candidates) < 2:
+        return candidates[0] if candidates else None
+    if chosen is None or chosen == _OTHER_WORDS[field]:
         raise _ambiguous(field, candidates)
+    return None
 
-    column = candidates[0]
-    if field == "exam_id" and exam_of_two_patients(_taken(items, {field: column})) is not None:
-        return None, (
-            f"Column '{column}' is not taken for exam_id, because one of its values stands for several patients; it is "
-            "a stratum."
-        )
-    return column, None
+
+def _has_exam_of_two_patients(items: Sequence[ProbeItem], grouping: Mapping[str, str]) -> bool:
+    patient_column, exam_column = grouping.get("patient_id"), grouping.get("exam_id")
+    patients: dict[str, str] = {}
+    for item in items:
+        patient = item.patient_id if patient_column is None else item.strata.get(patient_column)
+        exam = item.exam_id if exam_column is None else item.strata.get(exam_column)
+        if patient is not None and exam is not None and patients.setdefault(exam, patient) != patient:
+            return True
+    return False
 
 
 def _ambiguous(field: str, candidates: Sequence[str]) -> InvalidManifest:
@@ -170,19 +180,21 @@ def _choices(probe_set: ProbeSet) -> str:
     return ", ".join([*choices, "image", *columns[:_MOST_COLUMNS]]) + more
 
 
-def _taken(items: Sequence[ProbeItem], grouping: Mapping[str, str]) -> Iterator[ProbeItem]:
+def _items_with(items: tuple[ProbeItem, ...], grouping: Mapping[str, str]) -> tuple[ProbeItem, ...]:
     """The items with the fields that the columns stand for, and without these among their strata."""
+    if not grouping:
+        return items
+
     columns = set(grouping.values())
     shared: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+    taken = []
     for item in items:
         others = tuple((name, value) for name, value in item.strata.items() if name not in columns)
-        names = {field: item.strata.get(column) for field, column in grouping.items()}
-        yield replace(
-            item,
-            strata=shared.setdefault(others, dict(others)),
-            patient_id=names.get("patient_id", item.patient_id),
-            exam_id=names.get("exam_id", item.exam_id),
-        )
+        strata = shared.setdefault(others, dict(others))
+        patient = item.strata.get(grouping["patient_id"]) if "patient_id" in grouping else item.patient_id
+        exam = item.strata.get(grouping["exam_id"]) if "exam_id" in grouping else item.exam_id
+        taken.append(replace(item, strata=strata, patient_id=patient, exam_id=exam))
+    return tuple(with_patients(taken))
 
 
 def _notes(grouping: Mapping[str, str]) -> Iterator[str]:

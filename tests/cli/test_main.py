@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,6 +93,29 @@ def test_dissect_says_what_findings_mean(folder: Path, tmp_path: Path, mammodiss
     assert done.status == 2
     assert "'shadow' means 'masss'" in done.stderr
     assert "Near matches: mass" in done.stderr
+
+
+def test_dissect_takes_a_part_and_what_counts_as_independent(
+    folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]
+) -> None:
+    for index in range(18):
+        shutil.copyfile(folder / f"{index % IMAGES}.png", tmp_path / f"{index}.png")
+    manifest = tmp_path / "parts.csv"
+    rows = "".join(f"{index}.png,s{index // 2},{'ABC'[index % 3]},{index}\n" for index in range(18))
+    manifest.write_text(f"image,study_id,density,place\n{rows}")
+    options = arguments(folder, **{"probe-set": str(manifest), "out": str(tmp_path / "neurons.json"), "draws": "10"})
+
+    done = mammodissect(*options, "--independent", "place", "--where", "density=A,C")
+    assert done.status == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "Only images with density A or C were used" in said
+    assert "groups by 'place' count as independent" in said
+    assert "Column 'study_id' is taken for exam_id" in said
+
+    for wrong, told in (("density=D", "The values are 'A', 'B', 'C'."), ("densty=A", "Did you mean 'density'?")):
+        refused = mammodissect(*options, "--independent", "place", "--where", wrong)
+        assert refused.status == 2
+        assert told in " ".join(refused.stderr.split())
 
 
 def test_dissect_shows_images_as_it_is_told(folder: Path, tmp_path: Path, mammodissect: Callable[..., Done]) -> None:

@@ -29,8 +29,8 @@ from service.usecases.resources import (
     find_check,
     find_resource,
     probe_set_of,
+    register_part,
     register_probe_set,
-    register_stratum,
 )
 from service.usecases.work import reap
 from tests.pipelines.conftest import Run
@@ -359,7 +359,7 @@ def test_a_part_of_a_set_is_checked_when_somebody_asks(sessions: Sessions, folde
     whole = register_set(sessions, folder)
     work()
     with transaction(sessions) as session:
-        part = register_stratum(session, whole, probe_set_of(session, whole, ANYWHERE), "site", "n")
+        part = register_part(session, whole, probe_set_of(session, whole, ANYWHERE), {"site": ("n",)})
         assert states_of_sets(session, [part]) == {}
         check_again(session, RecordingQueue(), part, ANYWHERE)
     work()

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
 from service.domain.evidence import EvidenceOptions
+from service.domain.independence import UnitCounts
 from service.domain.jobs import JobStatus
 from service.domain.resources import ResourceKind
 from service.errors import InvalidInput
@@ -46,7 +48,7 @@ def test_a_column_that_was_recognised_is_what_a_job_draws_by_and_says(
         probe_set = find_resource(session, ResourceKind.PROBE_SET, "probes", None)
         assert probe_set is not None
         assert probe_set.spec["grouping"] == {"exam_id": "Study_ID"}
-        assert probe_set.spec["independence"]["units"] == IMAGES // 4
+        assert cast("UnitCounts", probe_set.spec["independence"])["units"] == IMAGES // 4
         assert any(said in sentence for sentence in read_report(session, job.id, must_have=None).summary)
 
 
@@ -63,7 +65,7 @@ def test_what_was_chosen_is_warned_of_in_the_answer_the_manifest_and_the_report(
     with transaction(sessions) as session:
         probe_set = find_resource(session, ResourceKind.PROBE_SET, "probes", None)
         assert probe_set is not None
-        assert probe_set.spec["independence"]["warnings"] == [warning]
+        assert cast("UnitCounts", probe_set.spec["independence"])["warnings"] == [warning]
         report = read_report(session, job.id, must_have=None)
     assert warning in report.summary
     assert any("its 96 images count as independent, because that was chosen" in limit for limit in report.limits)
@@ -104,6 +106,7 @@ def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions,
         assert find_strata(session, asked.id).comparison == comparison.id
         names = read_comparison_report(session, comparison.id).names
         summary = read_report(session, done[0].id, must_have=None).summary
+    assert comparison.result is not None
     assert comparison.result.resamples == 8
     assert "nothing is paired by exams" in comparison.result.notes[0]
     assert names == ("target@1 on density A", "target@1 on density B, view CC or MLO")

@@ -88,12 +88,22 @@ def test_the_remedy_for_two_columns_works(tmp_path: Path, independent: str, unit
     assert group_images(probe_set.items, probe_set.independent).unit == unit
 
 
-def test_a_column_whose_values_stand_for_several_patients_is_no_exam(tmp_path: Path) -> None:
-    probe_set = grouped(manifest(tmp_path, "patient_id,exam", "p,screening", "q,screening", "q,follow-up"), None)
-    assert not probe_set.grouping
-    assert probe_set.items[0].strata == {"exam": "screening"}
-    [note] = probe_set.table_notes
-    assert "'exam' is not taken for exam_id" in note
+@pytest.mark.parametrize(
+    ("header", "rows", "grouping", "left"),
+    [
+        ("patient_id,exam", ("p,screening", "q,screening", "q,follow-up"), {}, "exam"),
+        ("subject,exam", ("p,screening", "q,screening", "q,follow-up"), {"patient_id": "subject"}, "exam"),
+        ("exam_id,subject", ("x,healthy", "x,diseased", "y,healthy"), {}, "subject"),
+    ],
+)
+def test_a_column_by_which_an_exam_has_several_patients_is_not_taken(
+    tmp_path: Path, header: str, rows: tuple[str, ...], grouping: dict[str, str], left: str
+) -> None:
+    probe_set = grouped(manifest(tmp_path, header, *rows), None)
+    assert probe_set.grouping == grouping
+    assert set(probe_set.items[0].strata) == {left}
+    assert f"Column '{left}' is not taken for" in probe_set.table_notes[0]
+    assert group_images(probe_set.items).count == 2
 
 
 @pytest.mark.parametrize(
