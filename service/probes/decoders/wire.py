@@ -74,7 +74,7 @@ def send_ready(connection: socket.socket) -> None:
 
 
 def receive_ready(connection: socket.socket, seconds: float) -> None:
-    """Wait for that. Raises EOFError when the other end has closed, SenselessAnswer, TimeoutError and other OSErrors."""
+    """Wait for that. Raises EOFError when the other end has closed, SenselessAnswer, OSError."""
     word = bytearray(1)
     _fill(connection, memoryview(word), time.monotonic() + seconds)
     if word != _READY:
