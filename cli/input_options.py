@@ -1,20 +1,15 @@
 """`--input`: how images reach a target, as `name=value` or as a file with several of them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from cli.documents import read_document
+from cli.named_values import NamedValues
 from service.domain.input_contract import GivenInput, given_input
-from service.errors import InvalidInput
-from service.plain_yaml import parse_yaml
 
 HELP = (
     "How images reach the target: name=value, as in height=384 or mean=0.5,0.25,0.125, or a .yaml or .json file; "
     "may be repeated."
 )
-_SUFFIXES = {".json", ".yaml", ".yml"}
-_MOST_BYTES = 64 << 10
 
 
 def read_input(options: Sequence[str] | None) -> GivenInput | None:
@@ -22,50 +17,18 @@ def read_input(options: Sequence[str] | None) -> GivenInput | None:
     if not options:
         return None
 
-    values: dict[str, object] = {}
-    for option in options:
-        for name, value in _values(option).items():
-            if name in values:
-                raise InvalidInput(
-                    f"The input's {name} is given twice.",
-                    field=f"input.{name}",
-                    value=value,
-                    remedy=f"Give {name} once.",
-                )
-            values[name] = value
-    return given_input(values)
+    values = _OPTIONS.read(options)
+    return given_input({name: _with_numbers(value) for name, value in values.items()})
 
 
-def _values(option: str) -> dict[str, object]:
-    name, separator, text = option.partition("=")
-    if separator:
-        value = _parsed(text, option)
-        if isinstance(value, str) and "," in value:
-            value = [_parsed(number, option) for number in value.split(",")]
-        return {name.strip(): value}
-
-    path = Path(option)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InvalidInput(
-            f"'{option[:80]}' is neither name=value nor a file.",
-            field="input",
-            value=option,
-            remedy="Write name=value, as in height=384, or name a .yaml or .json file.",
-        )
-
-    content = _parsed(read_document(path, field="input", most=_MOST_BYTES).decode("utf-8", "replace"), option)
-    if not isinstance(content, dict):
-        raise InvalidInput(
-            "The file holds no names with values.",
-            field="input",
-            value=option,
-            remedy="Write a line for each, as in `height: 384`.",
-        )
-    return {str(name): value for name, value in content.items()}
+def _value(_name: str, text: str, option: str) -> object:
+    value = _OPTIONS.parsed(text, option)
+    if isinstance(value, str) and "," in value:
+        return [_OPTIONS.parsed(number, option) for number in value.split(",")]
+    return value
 
 
-def _parsed(text: str, option: str) -> Any:
-    return _with_numbers(parse_yaml(text, "input", value=option, remedy="Write it as in YAML or JSON."))
+_OPTIONS = NamedValues("input", ("height", "384"), _value)
 
 
 def _with_numbers(value: Any) -> Any:

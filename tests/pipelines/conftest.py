@@ -1,11 +1,13 @@
 """Whole jobs on small networks: their folder, and a worker in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from api.app import create_app
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job
@@ -13,6 +15,7 @@ from service.pipelines.items import DissectionRunner
 from service.usecases.jobs import find_job
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import write_folder
+from tests.usecases.factories import RecordingQueue
 
 Run = Callable[[Job], Job]
 """Works until nothing is ready, and gives the job as it is then."""
@@ -46,3 +49,22 @@ def run(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Run
             return find_job(session, job.id)
 
     return finish
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The application on the same database, with a queue that remembers instead of a broker."""
+    app = create_app(
+        settings.model_copy(
+            update={"api_key": SecretStr("open sesame"), "broker_url": SecretStr("redis://localhost:1")}
+        )
+    )
+    app.state.queue = RecordingQueue()
+    with TestClient(app, headers={"Authorization": "Bearer open sesame"}) as client:
+        yield client
+
+
+@pytest.fixture
+def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Callable[[], None]:
+    """Works until nothing is ready."""
+    return lambda: inline_host(sessions, settings, runner).work()

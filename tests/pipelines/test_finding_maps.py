@@ -1,6 +1,6 @@
 """What findings mean, from the registration through the API and a worker to manifest, coverage and report."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,25 +8,18 @@ from typing import Any
 import pytest
 import torch
 from fastapi.testclient import TestClient
-from pydantic import SecretStr
 
-from api.app import create_app
 from service.concepts.findings import match_findings
-from service.config import Settings
-from service.db.session import Sessions
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.digests import digest_of
 from service.domain.findings_map import FindingsMap
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
-from service.pipelines.items import DissectionRunner
 from service.pipelines.keys import layer_key
 from service.probes.manifest import read_manifest
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
-from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import write_folder
 from tests.reports.page import Page
-from tests.usecases.factories import RecordingQueue
 
 FINDINGS = ["malignant mass"] * 8 + ["Masses"] * 6 + ["surgical metal|calcification"] * 5 + [""] * 5
 CONCEPTS = ["mass", "spiculated mass", "calcifications", "architectural distortion", "surgical clip"]
@@ -36,23 +29,6 @@ CONCEPTS = ["mass", "spiculated mass", "calcifications", "architectural distorti
 def folder(tmp_path: Path) -> Path:
     exams = [str(number) for number in range(len(FINDINGS))]
     return write_folder(tmp_path, images=len(FINDINGS), columns={"exam_id": exams, "findings": FINDINGS})
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(
-        settings.model_copy(
-            update={"api_key": SecretStr("open sesame"), "broker_url": SecretStr("redis://localhost:1")}
-        )
-    )
-    app.state.queue = RecordingQueue()
-    with TestClient(app, headers={"Authorization": "Bearer open sesame"}) as client:
-        yield client
-
-
-@pytest.fixture
-def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Callable[[], None]:
-    return lambda: inline_host(sessions, settings, runner).work()
 
 
 def post(client: TestClient, collection: str, /, status: int = 201, **body: Any) -> Any:

@@ -1,16 +1,13 @@
 """How images reach a target, from the API through a worker to the manifest and the report."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import SecretStr
 
-from api.app import create_app
-from service.config import Settings
 from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
 from service.domain.digests import digest_of, digest_of_file
@@ -19,10 +16,8 @@ from service.domain.manifests import contract_of, input_lines
 from service.domain.preprocessing import Preprocessing
 from service.domain.resources import Resource, ResourceKind
 from service.files import ANYWHERE
-from service.pipelines.items import DissectionRunner
 from service.usecases.models import NamedCheckpoint, register_model
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
-from tests.pipelines.inline_child import inline_host
 from tests.reports.page import Page
 from tests.usecases.factories import RecordingQueue
 
@@ -35,23 +30,6 @@ GIVEN = {
     "mean": [0.25],
     "std": 0.5,
 }
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(
-        settings.model_copy(
-            update={"api_key": SecretStr("open sesame"), "broker_url": SecretStr("redis://localhost:1")}
-        )
-    )
-    app.state.queue = RecordingQueue()
-    with TestClient(app, headers={"Authorization": "Bearer open sesame"}) as client:
-        yield client
-
-
-@pytest.fixture
-def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Callable[[], None]:
-    return lambda: inline_host(sessions, settings, runner).work()
 
 
 def post(client: TestClient, collection: str, status: int = 201, **body: Any) -> Any:

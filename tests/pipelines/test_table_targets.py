@@ -14,9 +14,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from service.config import Settings
 from service.db.session import Sessions
-from service.pipelines.items import DissectionRunner
 from service.usecases.audit_verdicts import judge_ended_audits
-from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import IMAGES
 from tests.usecases.factories import RecordingQueue
 
@@ -37,11 +35,6 @@ def client(settings: Settings, folder: Path) -> Iterator[TestClient]:
         post(client, "/probe-sets", name="probes", manifest=str(folder / "manifest.csv"))
         post(client, "/concept-sets", name="words", concepts=["mass", "calcification", "clip"])
         yield client
-
-
-@pytest.fixture
-def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Callable[[], None]:
-    return lambda: inline_host(sessions, settings, runner).work()
 
 
 def post(client: TestClient, collection: str, status: int = 201, **body: Any) -> Any:

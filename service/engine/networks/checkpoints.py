@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from service.domain.digests import digest_of_open_file
+from service.engine.networks.opening import errors_of_system
 from service.engine.weights import torch_archive, torch_legacy
 from service.engine.weights.faults import Changed, Damaged, Fault, Program, Unsupported
 from service.engine.weights.hashed_file import HashedFile
@@ -21,7 +22,7 @@ from service.engine.weights.safetensors_file import looks_like_safetensors, read
 from service.engine.weights.sets import WHOLE_FILE, FoundSet, find_sets, likely_set, whole_object_in
 from service.engine.weights.tensors import Contents, StoredTensor, load_tensors
 from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint, UnsafeCheckpoint
-from service.files import ANYWHERE, DataRoots, WrittenMeanwhile, is_lasting, out_of_reach, remedy_for
+from service.files import ANYWHERE, DataRoots, WrittenMeanwhile
 
 _PICKLE = b"\x80"
 _GIVE_WEIGHTS = "Give a .safetensors file or a state dict saved by torch.save."
@@ -95,44 +96,20 @@ def open_checkpoint(
     (TorchScript, exported programs, whole networks instead of their weights, calls of functions: whatever would run
     code), or FileOutOfReach (written to meanwhile, trouble of the disk or the machine).
     """
-    try:
-        with roots.open(path) as file:
-            try:
-                digest, contents, sets = _read(file, wanted)
-            except Changed:
-                raise
-            except Fault:
-                # A copy that is not the intended file is that, in the first place, whatever else is wrong with it.
-                if sha256 is not None:
-                    _check_digest(sha256, digest_of_open_file(file))
-                raise
+    with errors_of_system(path, "weights file"):
+        try:
+            with roots.open(path) as file:
+                digest, contents, sets = _read_promised(file, wanted, sha256)
+        except WrittenMeanwhile as error:
+            raise _as_error(Changed(), path) from error
+        except Fault as fault:
+            raise _as_error(fault, path) from fault
 
-        if sha256 is not None:
-            _check_digest(sha256, digest)
-        return Checkpoint(
-            contents, digest, sets, lambda name: open_checkpoint(path, sha256=digest, roots=roots, wanted=name)
-        )
-
-    except FileNotFoundError as error:
-        raise InvalidCheckpoint(
-            "The weights file does not exist.", field="checkpoint", value=path, remedy="Check the path."
-        ) from error
-    except WrittenMeanwhile as error:
-        raise _as_error(Changed(), path) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and not is_lasting(error):
-            raise out_of_reach("weights file", error, field="checkpoint", value=path) from error
-        reason = error.strerror if isinstance(error, OSError) else "it is not a path"
-        raise InvalidCheckpoint(
-            f"The weights file cannot be read: {reason}.",
-            field="checkpoint",
-            value=path,
-            remedy=remedy_for(
-                error, "Name a regular file that the service may read, inside DATA_ROOTS where these are set."
-            ),
-        ) from error
-    except Fault as fault:
-        raise _as_error(fault, path) from fault
+    if sha256 is not None:
+        _check_digest(sha256, digest)
+    return Checkpoint(
+        contents, digest, sets, lambda name: open_checkpoint(path, sha256=digest, roots=roots, wanted=name)
+    )
 
 
 def _check_digest(promised: str, digest: str) -> None:
@@ -143,6 +120,20 @@ def _check_digest(promised: str, digest: str) -> None:
             value=promised,
             remedy="Fetch the file again, or correct the digest if the file is the intended one.",
         )
+
+
+def _read_promised(
+    file: BinaryIO, wanted: str | None, sha256: str | None
+) -> tuple[str, dict[str, Any], tuple[WeightsSet, ...]]:
+    """What `_read` gives. A copy that is not the intended file is that, in the first place, whatever else is wrong."""
+    try:
+        return _read(file, wanted)
+    except Changed:
+        raise
+    except Fault:
+        if sha256 is not None:
+            _check_digest(sha256, digest_of_open_file(file))
+        raise
 
 
 def _read(file: BinaryIO, wanted: str | None) -> tuple[str, dict[str, Any], tuple[WeightsSet, ...]]:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from service.domain.digests import digest_of_open_file
 from service.domain.table_targets import ids_beside
+from service.engine.networks.opening import errors_of_system
 from service.engine.networks.recorded.arrays import NPY_MAGIC, read_archive, read_array
 from service.engine.networks.recorded.columns import NameColumn
 from service.engine.networks.recorded.faults import WrongTable
@@ -17,8 +18,8 @@ from service.engine.networks.recorded.parquet_tables import MAGIC as PARQUET_MAG
 from service.engine.networks.recorded.parquet_tables import read_parquet
 from service.engine.networks.recorded.table import Names, RecordedTable
 from service.engine.networks.recorded.text_tables import read_names, read_rows
-from service.errors import DigestMismatch, InvalidCheckpoint
-from service.files import DataRoots, FileVersion, WrittenMeanwhile, is_lasting, out_of_reach, remedy_for
+from service.errors import DigestMismatch
+from service.files import DataRoots, FileVersion, WrittenMeanwhile
 
 _ZIP = b"PK\x03\x04"
 _WORKBOOK = "xl/workbook.xml"
@@ -130,26 +131,11 @@ def _names_beside(path: Path, roots: DataRoots) -> tuple[Names, str]:
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
     """Errors of the system and of the table become ours, about that file."""
-    try:
-        yield
-    except WrongTable as fault:
-        raise fault.as_error(path) from fault
-    except FileNotFoundError as error:
-        raise InvalidCheckpoint(
-            "The table does not exist.", field="checkpoint", value=path, remedy="Check the path."
-        ) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and not is_lasting(error):
-            raise out_of_reach("table", error, field="checkpoint", value=path) from error
-        reason = error.strerror if isinstance(error, OSError) else "it is not a path"
-        raise InvalidCheckpoint(
-            f"The table cannot be read: {reason}.",
-            field="checkpoint",
-            value=path,
-            remedy=remedy_for(
-                error, "Name a regular file that the service may read, inside DATA_ROOTS where these are set."
-            ),
-        ) from error
+    with errors_of_system(path, "table"):
+        try:
+            yield
+        except WrongTable as fault:
+            raise fault.as_error(path) from fault
 
 
 def _check_digest(whose: str, promised: str, digest: str, path: Path) -> None:
