@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.db import checks as queries
 from service.db.session import on_commit
 from service.db.work import finish_item, next_turn
-from service.domain.checks import IMAGES_AT_ONCE, NamedRow, Reason, SetCheck, count_of, rows_of
+from service.domain.checks import IMAGES_AT_ONCE, WHATEVER_THE_REASON, NamedRow, Reason, SetCheck, count_of, rows_of
 from service.domain.jobs import WaitsFor
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceState
@@ -29,6 +29,7 @@ QUEUE = "_checks"
 """No job's queue may have this name: checks take turns with all of them, and with other preparations."""
 
 _ROWS_IN_WORDS = 10
+_REMEDIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _problem_of_images(probe_set: Resource, result: SetCheck | None) -> ProblemF
 
 
 def _unreadable(reference: str, rows: list[NamedRow], count: int) -> UnreadableImage:
-    remedy = (
+    remedy = _of_their_own(rows) + (
         f"Mend the files, then POST /probe-sets/{reference}/check checks them again. Or register a manifest without "
         "these rows, or with on_unreadable `skip`."
     )
@@ -227,3 +228,10 @@ def check_of(session: Session, probe_set_id: UUID) -> SetCheck | None:
     """What the last check of a probe set has found; None where there is none."""
     found = queries.find_result(session, probe_set_id)
     return None if found is None else found[0]
+
+
+def _of_their_own(rows: Sequence[NamedRow]) -> str:
+    """What helps against the reasons of the first rows, where more can be said than what always helps."""
+    remedies = (row.get("remedy", "").removesuffix(WHATEVER_THE_REASON).strip() for row in rows)
+    own = list(dict.fromkeys(remedy for remedy in remedies if remedy))
+    return "".join(f"{remedy} " for remedy in own[:_REMEDIES])

@@ -292,12 +292,12 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     return listed
 
 
-def images_to_check(resource: Resource, roots: DataRoots) -> ProbeSet:
+def images_to_check(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
     """The images of a registered probe set, or of the part that it is, not cut into patches.
 
     Raises what `listed_probe_set` raises.
     """
-    return _part_of(listed_probe_set(resource, roots), resource)
+    return _part_of(listed_probe_set(resource, roots, readings), resource)
 
 
 def find_check(session: Session, probe_set: Resource) -> CheckStanding:
@@ -314,13 +314,15 @@ def find_check(session: Session, probe_set: Resource) -> CheckStanding:
     return standing
 
 
-def check_again(session: Session, queue: JobQueue, probe_set: Resource, roots: DataRoots) -> None:
+def check_again(
+    session: Session, queue: JobQueue, probe_set: Resource, roots: DataRoots, readings: Readings = AT_ONCE
+) -> None:
     """Have workers check the images of a registered probe set again, or for the first time.
 
     Raises what `listed_probe_set` raises.
     """
     standing = standing_of_check(session, probe_set)
-    images = len(images_to_check(probe_set, roots).items) if standing is None else standing.total
+    images = len(images_to_check(probe_set, roots, readings).items) if standing is None else standing.total
     ask_check(session, queue, probe_set, images)
 
 
