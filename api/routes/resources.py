@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
-from api.dependencies import QueueDep, RootsDep, SessionDep
+from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.checks import CheckOut, in_words
@@ -204,11 +204,17 @@ def read_check(name: Ref, session: SessionDep) -> CheckOut:
 
 
 @probe_sets.post("/{name}/check", status_code=status.HTTP_202_ACCEPTED)
-def check_probe_set(name: Ref, session: SessionDep, queue: QueueDep, roots: RootsDep) -> ProbeSetOut:
+def check_probe_set(
+    name: Ref, session: SessionDep, queue: QueueDep, roots: RootsDep, readings: ReadingsDep
+) -> ProbeSetOut:
     """Ask workers to check the set's images again, or for the first time, unless they are about it."""
-    probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
-    resources.check_again(session, queue, probe_set, roots)
-    return _probe_set(session, probe_set)
+
+    def ask() -> Resource:
+        probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
+        resources.check_again(session, queue, probe_set, roots, readings)
+        return probe_set
+
+    return _probe_set(session, readings.complete(session, ask))
 
 
 @concept_sets.post("", status_code=status.HTTP_201_CREATED)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, text, update
+from sqlalchemy import delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -143,8 +143,10 @@ def make_items_wait(session: Session, job_id: UUID) -> None:
 
 
 def release_waiting_jobs(session: Session, probe_set_id: UUID) -> list[UUID]:
-    """Make the items ready of all jobs that wait for a probe set's check. Returns these jobs."""
-    jobs = select(JobRow.id).where(JobRow.probe_set_id == probe_set_id, JobRow.status == "queued")
+    """Make the items ready of all jobs that wait for the check of a probe set, or of a part. Returns these jobs."""
+    part = ResourceRow.spec["checked_with"].astext == str(probe_set_id)
+    sets = select(ResourceRow.id).where(or_(ResourceRow.id == probe_set_id, part))
+    jobs = select(JobRow.id).where(JobRow.probe_set_id.in_(sets), JobRow.status == "queued")
     statement = update(WorkItemRow).where(WorkItemRow.job_id.in_(jobs), WorkItemRow.ready_at == _NEVER)
     released = session.scalars(statement.values(ready_at=func.clock_timestamp()).returning(WorkItemRow.job_id))
     return sorted({job_id for job_id in released if job_id is not None})
@@ -157,7 +159,8 @@ def is_waiting(session: Session, job_id: UUID) -> bool:
 
 
 def probe_set_of_job(session: Session, job_id: UUID) -> tuple[UUID, str]:
-    """Id and reference of a job's probe set."""
-    query = select(ResourceRow.id, ResourceRow.name, ResourceRow.version)
-    row = session.execute(query.join(JobRow, JobRow.probe_set_id == ResourceRow.id).where(JobRow.id == job_id)).one()
-    return row.id, f"{row.name}@{row.version}"
+    """Id and reference of the probe set whose check a job waits for."""
+    of_job = select(ResourceRow.id, ResourceRow.spec["checked_with"].astext.label("whole"))
+    row = session.execute(of_job.join(JobRow, JobRow.probe_set_id == ResourceRow.id).where(JobRow.id == job_id)).one()
+    checked = session.get_one(ResourceRow, row.id if row.whole is None else UUID(row.whole))
+    return checked.id, f"{checked.name}@{checked.version}"

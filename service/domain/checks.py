@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
+WHATEVER_THE_REASON = "Replace the file, delete the row, or let the probe set skip unreadable images."
+"""What helps against an image that cannot be read."""
+
 ROWS_NAMED = 100
 """Rows that are named for each reason: a probe set may have a million."""
 

@@ -1,6 +1,7 @@
 """What is stored of each kind of registered thing: the entries of `Resource.spec` (database and wire format)."""
 
 from typing import Literal, NotRequired, TypedDict, cast
+from uuid import UUID
 
 from service.domain.autoencoders import (
     AutoencoderPlace,
@@ -156,6 +157,9 @@ class ProbeSetSpec(TypedDict):
     independence: NotRequired[UnitCounts]
     """What counts as independent, by the manifest; earlier releases have not counted it."""
 
+    checked_with: NotRequired[str]
+    """The id of the whole set, where this is a part: its check is the part's, too."""
+
     part: NotRequired[tuple[str, str]]
     """Column and value, where this is the part with one value of one column."""
 
@@ -279,6 +283,12 @@ def where_of(spec: ProbeSetSpec) -> Where:
         column, value = spec["part"]
         return {column: (value,)}
     return {column: tuple(values) for column, values in spec.get("where", {}).items()}
+
+
+def checked_with(probe_set: Resource) -> UUID:
+    """The probe set whose check says what the images of this one are: itself, or the whole that it is a part of."""
+    whole = probe_set_spec(probe_set).get("checked_with")
+    return probe_set.id if whole is None else UUID(whole)
 
 
 def concept_set_spec(resource: Resource) -> ConceptSetSpec:

@@ -214,7 +214,7 @@ class DissectionRunner:
         if not skipped_rows:
             return []
         with transaction(self._sessions) as session:
-            check = check_of(session, plan.probe_set_id)
+            check = check_of(session, plan.checked_set_id)
         skipped = set(skipped_rows)
         named = [] if check is None else rows_of(check, Reason.UNREADABLE)
         return [row for row in named if row["row"] in skipped]

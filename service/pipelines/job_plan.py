@@ -18,6 +18,7 @@ from service.domain.manifests import SourceEntry
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource
+from service.domain.specs import checked_with, probe_set_spec, where_of
 from service.engine.networks.protocols import Target
 from service.engine.networks.recorded.matching import Match, match_rows
 from service.engine.probing.shards import shard_spans
@@ -28,7 +29,7 @@ from service.pipelines.targets import source_of, target_of
 from service.probes.checking.look import is_unreadable
 from service.usecases.checks import check_of, unreadable_images
 from service.usecases.jobs import find_job
-from service.usecases.resources import concept_set_of, listed_probe_set, with_patches
+from service.usecases.resources import concept_set_of, listed_probe_set, registered_part, with_patches
 
 _JOBS_KEPT = 4
 
@@ -46,7 +47,7 @@ class JobPlan:
     target: TargetSpec
     dissector: DissectorSpec
     probe_set: ProbeSet
-    probe_set_id: UUID
+    checked_set_id: UUID
     concept_set: ConceptSet
     replay_of: UUID | None
     source: SourceEntry | None
@@ -125,7 +126,7 @@ class JobPlans:
             source=source_of(parts.target),
             dissector=dissector_spec(parts.dissector, self._roots),
             probe_set=probe_set,
-            probe_set_id=parts.probe_set.id,
+            checked_set_id=checked_with(parts.probe_set),
             concept_set=concept_set_of(parts.concept_set),
             replay_of=job.replay_of,
         )
@@ -147,14 +148,15 @@ class JobPlans:
         if listed.on_unreadable == "skip":
             return
         with transaction(self._sessions) as session:
-            check = check_of(session, resource.id)
-        error = None if check is None else unreadable_images(resource.reference, check)
-        if error is None or check is None:
+            check = check_of(session, checked_with(resource))
+        if check is None:
             return
 
         unreadable_rows = {row["row"] for row in rows_of(check, Reason.UNREADABLE)}
-        items = [item for item in listed.items if item.row in unreadable_rows]
-        if any(is_unreadable(item, self._roots, listed.frames) for item in items):
+        items = [item for item in registered_part(listed, resource).items if item.row in unreadable_rows]
+        among = {item.row for item in items} if where_of(probe_set_spec(resource)) else None
+        error = unreadable_images(resource.reference, check, among)
+        if error is not None and any(is_unreadable(item, self._roots, listed.frames) for item in items):
             raise error
 
     def _cut(self, resource: Resource, listed: ProbeSet) -> ProbeSet:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
+from service.domain.checks import WHATEVER_THE_REASON
 from service.domain.probes import FrameOfImage, ImageSize
 from service.errors import UnreadableImage
 from service.files import ANYWHERE, DataRoots, FileVersion, NotRegular, OutsideRoots, TooLarge, is_lasting
@@ -17,8 +18,6 @@ from service.probes.image_file import MAX_BYTES, fingerprint_of, held_to_digest,
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, ImageFacts
 
 _Result = TypeVar("_Result")
-WHATEVER_THE_REASON = "Replace the file, delete the row, or let the probe set skip unreadable images."
-"""What helps against an image that cannot be read."""
 
 _MISSING = "the file is missing or cannot be read"
 

@@ -4,7 +4,7 @@ Every function is one transaction's work. Whoever begins or ends a check, or sub
 that no job waits for a check that has ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from service.db import checks as queries
 from service.db.session import on_commit
 from service.db.work import finish_item, next_turn
-from service.domain.checks import IMAGES_AT_ONCE, NamedRow, Reason, SetCheck, count_of, rows_of
+from service.domain.checks import IMAGES_AT_ONCE, WHATEVER_THE_REASON, NamedRow, Reason, SetCheck, count_of, rows_of
 from service.domain.jobs import WaitsFor
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceState
-from service.domain.specs import probe_set_spec
+from service.domain.specs import checked_with, probe_set_spec
 from service.domain.work import CheckResult, Preparation, PreparationLease, TallyResult
 from service.errors import PartRefused, ProblemFields, UnreadableImage
 from service.ports import JobQueue
@@ -29,6 +29,7 @@ QUEUE = "_checks"
 """No job's queue may have this name: checks take turns with all of them, and with other preparations."""
 
 _ROWS_IN_WORDS = 10
+_REMEDIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,9 @@ def check_readable(session: Session, probe_set: Resource) -> None:
 
 def wait_for_check(session: Session, job_id: UUID, probe_set: Resource) -> bool:
     """Have a job with ready items wait where its probe set is being checked; False where it is not."""
-    queries.keep_check_as_it_is(session, probe_set.id)
-    progress = queries.find_progress(session, [probe_set.id]).get(probe_set.id)
+    checked_id = checked_with(probe_set)
+    queries.keep_check_as_it_is(session, checked_id)
+    progress = queries.find_progress(session, [checked_id]).get(checked_id)
     if progress is None or not progress.is_open:
         return False
     queries.make_items_wait(session, job_id)
@@ -129,12 +131,17 @@ def what_job_waits_for(session: Session, job_id: UUID) -> WaitsFor | None:
     return WaitsFor("check", f"/probe-sets/{reference}/check", progress.done, progress.total)
 
 
-def unreadable_images(reference: str, result: SetCheck) -> UnreadableImage | None:
-    """The error of a job on images that a check could not read; None where it could read all."""
+def unreadable_images(reference: str, result: SetCheck, among: Collection[int] | None = None) -> UnreadableImage | None:
+    """The error of a job on images that a check could not read; None where it could read all.
+
+    among: the rows that count, where these are not all; of them, those that the check has named.
+    """
     count = count_of(result, Reason.UNREADABLE)
-    if count == 0:
-        return None
-    return _unreadable(reference, rows_of(result, Reason.UNREADABLE), count)
+    rows = rows_of(result, Reason.UNREADABLE)
+    if among is not None:
+        rows = [row for row in rows if row["row"] in among]
+        count = len(rows)
+    return None if count == 0 else _unreadable(reference, rows, count)
 
 
 def complete_check(session: Session, queue: JobQueue | None, lease: PreparationLease, result: JsonObject) -> None:
@@ -200,7 +207,7 @@ def _problem_of_images(probe_set: Resource, result: SetCheck | None) -> ProblemF
 
 
 def _unreadable(reference: str, rows: list[NamedRow], count: int) -> UnreadableImage:
-    remedy = (
+    remedy = _of_their_own(rows) + (
         f"Mend the files, then POST /probe-sets/{reference}/check checks them again. Or register a manifest without "
         "these rows, or with on_unreadable `skip`."
     )
@@ -227,3 +234,10 @@ def check_of(session: Session, probe_set_id: UUID) -> SetCheck | None:
     """What the last check of a probe set has found; None where there is none."""
     found = queries.find_result(session, probe_set_id)
     return None if found is None else found[0]
+
+
+def _of_their_own(rows: Sequence[NamedRow]) -> str:
+    """What helps against the reasons of the first rows, where more can be said than what always helps."""
+    remedies = (row.get("remedy", "").removesuffix(WHATEVER_THE_REASON).strip() for row in rows)
+    own = list(dict.fromkeys(remedy for remedy in remedies if remedy))
+    return "".join(f"{remedy} " for remedy in own[:_REMEDIES])

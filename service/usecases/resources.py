@@ -148,6 +148,7 @@ def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, wh
     spec = {
         **queries.without_unmeasured(kept),
         **_part_entry(part.where),
+        "checked_with": str(whole_set.id),
         "images": len(part.items),
         **_findings_of(part),
         **_independence_of(part),
@@ -254,7 +255,7 @@ def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> Prob
         if sizes is None:
             raise unmeasured(session, resource)
         listed = cut(listed, sizes)
-    return _part_of(listed, resource)
+    return registered_part(listed, resource)
 
 
 def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
@@ -282,7 +283,7 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     if "findings_map" in spec:
         listed = replace(listed, findings_map=map_from_stored(spec["findings_map"]))
 
-    if digest_of_probe_set(_part_of(listed, resource)) != resource.digest:
+    if digest_of_probe_set(registered_part(listed, resource)) != resource.digest:
         raise DigestMismatch(
             f"The manifest of probe set {resource.reference} has changed since it was registered.",
             field="probe_set",
@@ -292,12 +293,12 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     return listed
 
 
-def images_to_check(resource: Resource, roots: DataRoots) -> ProbeSet:
+def images_to_check(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
     """The images of a registered probe set, or of the part that it is, not cut into patches.
 
     Raises what `listed_probe_set` raises.
     """
-    return _part_of(listed_probe_set(resource, roots), resource)
+    return registered_part(listed_probe_set(resource, roots, readings), resource)
 
 
 def find_check(session: Session, probe_set: Resource) -> CheckStanding:
@@ -314,13 +315,15 @@ def find_check(session: Session, probe_set: Resource) -> CheckStanding:
     return standing
 
 
-def check_again(session: Session, queue: JobQueue, probe_set: Resource, roots: DataRoots) -> None:
+def check_again(
+    session: Session, queue: JobQueue, probe_set: Resource, roots: DataRoots, readings: Readings = AT_ONCE
+) -> None:
     """Have workers check the images of a registered probe set again, or for the first time.
 
     Raises what `listed_probe_set` raises.
     """
     standing = standing_of_check(session, probe_set)
-    images = len(images_to_check(probe_set, roots).items) if standing is None else standing.total
+    images = len(images_to_check(probe_set, roots, readings).items) if standing is None else standing.total
     ask_check(session, queue, probe_set, images)
 
 
@@ -343,7 +346,8 @@ def _findings_of(probe_set: ProbeSet) -> StoredJson:
     return entries
 
 
-def _part_of(probe_set: ProbeSet, resource: Resource) -> ProbeSet:
+def registered_part(probe_set: ProbeSet, resource: Resource) -> ProbeSet:
+    """Of a whole probe set the part that is registered; the whole where that is."""
     where = where_of(probe_set_spec(resource))
     return probe_set.part(where) if where else probe_set
 

@@ -43,9 +43,12 @@ def body(sessions: Sessions) -> dict[str, Any]:
     }
 
 
+_NOT_IN_LISTS = {"layers", "layers_asked", "terms", "manifest", "waits_for"}
+
+
 def brief(job: dict[str, Any]) -> dict[str, Any]:
     """The job as lists have it."""
-    return {name: value for name, value in job.items() if name not in {"layers", "layers_asked", "terms", "manifest"}}
+    return {name: value for name, value in job.items() if name not in _NOT_IN_LISTS}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from service.files import ANYWHERE
 from service.signatures import PublicKey, SigningKey
 from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import start_audit
+from service.usecases.checks import ask_check
 from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment
 from service.usecases.policies import register_policy
 from service.usecases.readings import AT_ONCE
@@ -120,6 +121,13 @@ def measure_probe_set(caller: Caller) -> Any:
     return caller.post("/probe-sets/s/measure")
 
 
+def check_probe_set(caller: Caller) -> Any:
+    with transaction(caller.sessions) as session:
+        probe_set = resource(session, ResourceKind.PROBE_SET, "s", manifest="/x", on_unreadable="fail", images=1)
+        ask_check(session, None, probe_set, 1)
+    return caller.post("/probe-sets/s/check")
+
+
 def deployment(caller: Caller) -> str:
     """A deployment and its policy, made without the API."""
     Image.new("L", (64, 48)).save(caller.data_root / "0.png")
@@ -200,6 +208,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /models": post_model,
     "POST /models/{name}/inspect": inspect_model,
     "POST /probe-sets/{name}/measure": measure_probe_set,
+    "POST /probe-sets/{name}/check": check_probe_set,
     "POST /dissectors": post_dissector,
     "POST /dissectors/{name}/inspect": inspect_dissector,
     "POST /probe-sets": post_probe_set,

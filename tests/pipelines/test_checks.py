@@ -1,6 +1,7 @@
 """Probe sets are checked by workers before any job: in pieces, resumed where they stopped, and waited for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,25 @@ def test_a_part_of_a_set_is_checked_when_somebody_asks(sessions: Sessions, folde
     result = standing(sessions, part.reference).result
     assert result is not None
     assert result["images"] == 3
+
+
+@pytest.mark.parametrize("damaged", [1, 8])
+def test_a_job_on_a_part_waits_for_the_check_of_the_whole(
+    sessions: Sessions, folder: Path, run: Run, damaged: int
+) -> None:
+    rows = [f"{index}.png,{'n' if index < 7 else 's'}" for index in range(IMAGES)]
+    (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
+    damage(folder, damaged)
+    whole = register_set(sessions, folder)
+    with transaction(sessions) as session:
+        part = register_part(session, whole, probe_set_of(session, whole, ANYWHERE), {"site": ("n",)})
+        job = submit_job(session, RecordingQueue(), replace(SUBMISSION, probe_set=part.reference), request={})
+    assert job.waits_for is not None
+    assert job.waits_for.path == "/probe-sets/probes@1/check"
+
+    job = run(job)
+    if damaged == 8:
+        assert job.status is JobStatus.SUCCEEDED, "what is unreadable is in another part"
+    else:
+        assert job.problem is not None
+        assert job.problem["value"] == "row 2"

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from service.domain.checks import ROWS_NAMED, SEEN, NamedRow, NamedRows, Reason, ShardCheck
+from service.domain.checks import ROWS_NAMED, SEEN, WHATEVER_THE_REASON, NamedRow, NamedRows, Reason, ShardCheck
 from service.domain.probes import Frames, ProbeItem
 from service.errors import UnreadableImage
 from service.files import DataRoots
 from service.probes.checking.judging import MaskSize, remarks_on, remarks_on_regions
-from service.probes.decode import WHATEVER_THE_REASON, ImageLook, image_size, look_into
+from service.probes.decode import ImageLook, image_size, look_into
 from service.probes.pixels import ImageFacts
 
 _PROGRESS_EVERY_S = 0.2

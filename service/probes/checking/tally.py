@@ -90,7 +90,7 @@ class Tally:
             "rows_named": ROWS_NAMED,
             "exams": _distinct(item.exam_id for item in items),
             "patients": _distinct(item.patient_id for item in items),
-            "independent": _units(items),
+            "independent": _units(items, probe_set.independent),
             "findings": _findings(items),
             "manifest": dict(_columns(items)),
             "files": {name: _counted(counter, images) for name, counter in self._seen.items()},
@@ -171,8 +171,8 @@ def _distinct(values: Iterable[str | None]) -> int | None:
     return len({value for value in values if value is not None}) or None
 
 
-def _units(items: Sequence[ProbeItem]) -> Units:
-    groups = group_images(items)
+def _units(items: Sequence[ProbeItem], independent: str | None) -> Units:
+    groups = group_images(items, independent)
     sizes = np.bincount(groups.of_item)
     return {"unit": groups.unit, "count": groups.count, "largest": int(sizes.max())}
 
