@@ -16,7 +16,7 @@ from service.probes.pixels import CannotRead
 MAX_BYTES = 2 << 30
 """Of an image's file: the largest image that is accepted has 160 MB of pixels."""
 
-_END_BYTES = 1 << 18
+_END_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 12
 _BLOCKS = 32
 """What of a file its fingerprint covers: its ends, and so many blocks between them."""
