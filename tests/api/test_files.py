@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from service.db.session import Sessions, transaction
 from service.files import WrittenMeanwhile
-from service.usecases import audits, files, models, resources
+from service.usecases import audits, files, manifests, models, resources
 from service.usecases.schedules import pause_schedule
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import problem
@@ -78,7 +78,7 @@ def test_no_connection_is_held_while_files_are_read(
 
     for module, name in (
         (models, "digest_of_located"),
-        (resources, "read_manifest"),
+        (manifests, "read_manifest"),
         (resources, "digest_of_directory"),
     ):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
@@ -211,7 +211,7 @@ def watch(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int
 
         return wrapped
 
-    for module, name in ((files, "digest_of_file"), (audits, "digest_of_file"), (resources, "read_manifest")):
+    for module, name in ((files, "digest_of_file"), (audits, "digest_of_file"), (manifests, "read_manifest")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
     return held, read
 

@@ -59,6 +59,7 @@ def test_a_layout_is_read_again_as_it_was_registered(client: TestClient, session
     map_of_layout = spec.pop("findings_map")
     assert ["Mass", ["mass"]] in map_of_layout["entries"]
     assert spec.pop("findings")["images"] == [["Mass", 1]]
+    assert spec.pop("independence")["units"] == 1
     assert spec == {
         "manifest": str(data_set),
         "layout": "vindr",
@@ -111,7 +112,7 @@ def test_nothing_changes_for_who_names_none_of_it(client: TestClient, data_set: 
     again = client.post("/probe-sets", json=body | {"layout": None, "root": None, "pseudonymise": False})
 
     assert (again.status_code, again.json()["digest"]) == (200, plain["digest"])
-    assert set(plain["spec"]) == {"manifest", "patches", "on_unreadable", "images", "merged_rows"}
+    assert set(plain["spec"]) == {"manifest", "patches", "on_unreadable", "images", "merged_rows", "independence"}
 
 
 @pytest.mark.parametrize(
