@@ -102,6 +102,23 @@ def post_job(caller: Caller) -> Any:
     )
 
 
+def post_strata(caller: Caller) -> Any:
+    rows = []
+    for number in range(24):
+        Image.new("L", (64, 48), number).save(caller.data_root / f"{number}.png")
+        rows.append(f"{number}.png,{'AB'[number % 2]}\n")
+    manifest = caller.file("p.csv", ("image,density\n" + "".join(rows)).encode())
+
+    with transaction(caller.sessions) as session:
+        resource(session, ResourceKind.MODEL, "m", checkpoint="/x", architecture="a", sha256="0")
+        resource(session, ResourceKind.DISSECTOR, "d", path="/x")
+        register_probe_set(
+            session, RecordingQueue(), name="p", manifest=manifest, patches=None, on_unreadable="fail", roots=ANYWHERE
+        )
+    body = {"target": "m", "layers": "all", "concept_set": "bi-rads", "probe_set": "p", "dissector": "d"}
+    return caller.post("/jobs/strata", {**body, "strata": [{"density": ["A"]}, {"density": ["B"]}]})
+
+
 def inspect_model(caller: Caller) -> Any:
     with transaction(caller.sessions) as session:
         resource(session, ResourceKind.MODEL, "m", checkpoint="/x", architecture="a", sha256="0")
@@ -214,6 +231,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /probe-sets": post_probe_set,
     "POST /concept-sets": lambda caller: caller.post("/concept-sets", {"name": "c", "concepts": ["mass"]}),
     "POST /jobs": post_job,
+    "POST /jobs/strata": post_strata,
     "POST /jobs/{job_id}/cancel": lambda caller: caller.post(f"/jobs/{caller.job()}/cancel"),
     "POST /jobs/{job_id}/retry": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.FAILED)}/retry"),
     "POST /jobs/{job_id}/replay": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.SUCCEEDED)}/replay"),
