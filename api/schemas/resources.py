@@ -424,7 +424,7 @@ class AutoencoderOut(BaseModel):
     pre_bias: str | None = Field(description="The entry that is subtracted from what it reads.")
     normalisation: Normalisation = Field(description="What is done to what it reads before.")
     scaled: bool = Field(description="Whether each latent is multiplied by the length of what it decodes to.")
-    unused: ListedOut = Field(description="Entries of the file that are no part of it.")
+    unused: ListedOut = Field(description="Entries of the file that are not part of it.")
     warnings: list[str] = Field(description="What the file leaves open, and how it was decided.")
 
 

@@ -16,7 +16,7 @@ _MAX_GROUPS = 20_000
 _MAX_VALUES = 100_000_000
 _MAX_PYTHON_BYTES = 64 << 20
 _OTHER_VALUE_BYTES = 32
-_DAMAGED = "is damaged, or is no parquet file"
+_DAMAGED = "is damaged, or is not a parquet file"
 _WRITE_AGAIN = "Write it again, or save it as .csv."
 
 

@@ -224,7 +224,7 @@ def test_damaged_files_are_refused(tmp_path: Path, ending: str, cut: int) -> Non
 def test_a_text_in_the_middle_of_a_damaged_file_is_not_repeated(tmp_path: Path) -> None:
     path = written(tmp_path, ".parquet")
     path.write_bytes(path.read_bytes().replace(b"PAR1", b"XXXX"))
-    assert "no parquet file" in refused(path).detail
+    assert "is not a parquet file" in refused(path).detail
 
 
 @pytest.mark.parametrize(
