@@ -41,30 +41,31 @@ class Sheet:
                 "Split them, and write into each cell what it means; a table has one header row.",
             )
 
-        cells_left = MAX_CELLS
         for number, cells in enumerate(self._cells(), start=1):
-            cells_left -= len(cells)
-            if cells_left < 0:
-                raise self._complaints.table(
-                    f"has more than {MAX_CELLS:,} cells", "Delete empty columns, or save the sheet as .csv."
-                )
             values = [self._value(cell) for cell in cells]
             if any(value is not None for value in values):
                 yield number, values
 
     def is_empty(self) -> bool:
-        """Does no cell hold anything?"""
-        return all(cell.value is None for cells in self._cells() for cell in cells)
+        """Does no cell hold anything but blanks?"""
+        return all(_is_blank(cell.value) for cells in self._cells() for cell in cells)
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
-        """The cells of each row up to its last one."""
+        """The cells of each row up to its last one. Raises where there are more than MAX_CELLS."""
         self._sheet.reset_dimensions()
         rows = self._sheet.iter_rows()
+        cells_left = MAX_CELLS
         while True:
             with _damage_told(self._complaints):
                 cells = next(rows, None)
             if cells is None:
                 return
+
+            cells_left -= len(cells)
+            if cells_left < 0:
+                raise self._complaints.table(
+                    f"has more than {MAX_CELLS:,} cells", "Delete empty columns, or save the sheet as .csv."
+                )
             yield cells
 
     def _check_formulas(self) -> None:
@@ -81,9 +82,7 @@ class Sheet:
                 f"has the error value {value} in cell {cell.coordinate} of sheet '{self.name}'",
                 "Mend its formula, or clear the cell.",
             )
-        if isinstance(value, str):
-            return value if value.strip() else None
-        return value
+        return None if _is_blank(value) else value
 
 
 def sheets_of(file: BinaryIO, complaints: Complaints) -> list[Sheet]:
@@ -151,6 +150,10 @@ def coordinate(row: int, column: int) -> str:
     from openpyxl.utils import get_column_letter
 
     return f"{get_column_letter(column + 1)}{row}"
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 @contextmanager

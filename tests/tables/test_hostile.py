@@ -80,12 +80,13 @@ def test_a_list_of_parts_too_long_to_be_read(tmp_path: Path, parts: Parts, monke
     assert "too many parts" in refused(packed(tmp_path / "t.xlsx", parts)).detail
 
 
+@pytest.mark.parametrize("around", [header_and, sheet])
 def test_rows_far_apart_with_wide_cells_take_no_more_than_the_limit(
-    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, around: Callable[[bytes], bytes]
 ) -> None:
     monkeypatch.setattr("service.tables.workbook.MAX_CELLS", 50_000)
     wide = b'<row><c r="XFD%d"/></row>'
-    rows = header_and(b"".join(wide % number for number in range(2, 20)))
+    rows = around(b"".join(wide % number for number in range(2, 20)))
     assert "50,000 cells" in refused(packed(tmp_path / "t.xlsx", parts | {_SHEET: rows})).detail
 
 

@@ -197,6 +197,12 @@ def test_the_first_visible_sheet_with_content_is_read_and_told_of(tmp_path: Path
     assert notes == ("Sheet 'S2' is read; not read: 'S0', 'S1', 'S3'.",)
 
 
+def test_a_sheet_of_blanks_is_empty(tmp_path: Path) -> None:
+    blanks = [[" "], [None, "\t"]]
+    assert opened(workbook(tmp_path / "blank.xlsx", blanks)) == ((), [], ())
+    assert opened(workbook(tmp_path / "t.xlsx", blanks, [["a"], [1]]))[1] == [(1, {"a": "1"})]
+
+
 def test_parquet_knows_numbers_dates_lists_and_nothing(tmp_path: Path) -> None:
     columns = {
         "n": pa.array([1, None], pa.int64()),
