@@ -7,7 +7,6 @@ from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 from service.errors import DissectError
-from service.tables import sheet_scan
 from service.tables import table as limits
 from service.tables.cells import text_of_value
 from service.tables.separated import without_nameless_end
@@ -34,10 +33,9 @@ class Sheet:
         Raises the caller's error, with the cell, for a formula without a stored value, an error value, or merged cells.
         """
         self._check_formulas()
-        if self.facts.merged:
-            area = self.facts.merged[0]
+        if self.facts.merged_area is not None:
             raise self._complaints.table(
-                f"has merged cells in sheet '{self.name}': {area}",
+                f"has merged cells in sheet '{self.name}': {self.facts.merged_area}",
                 "Split them, and write into each cell what it means; a table has one header row.",
             )
 
@@ -69,7 +67,8 @@ class Sheet:
             yield cells
 
     def _check_formulas(self) -> None:
-        for cell in self.facts.formulas_without_value:
+        cell = self.facts.formula_without_value
+        if cell is not None:
             raise self._complaints.table(
                 f"has a formula without a stored value in cell {cell} of sheet '{self.name}'",
                 "Open it in a spreadsheet program and save it, or paste the values over the formulas.",
@@ -167,7 +166,3 @@ def _damage_told(complaints: Complaints) -> Iterator[None]:
         raise
     except Exception:
         raise complaints.table("is a damaged .xlsx file", "Save it again in a spreadsheet program.") from None
-
-
-MAX_BYTES = sheet_scan.MAX_PACKED_BYTES
-"""Of the file itself."""
