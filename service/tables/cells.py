@@ -54,7 +54,7 @@ def text_of_value(value: object, column: str, complaints: Complaints) -> str:
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise complaints.row(
-            "is not JSON: it holds NaN or Infinity", "Write null for what is not known.", _quoted(column)
+            "holds NaN or Infinity, which is not a number", "Write null for what is not known.", _quoted(column)
         )
 
     text = value if isinstance(value, str) else json.dumps(value)

@@ -218,6 +218,12 @@ def test_parquet_knows_numbers_dates_lists_and_nothing(tmp_path: Path) -> None:
     assert rows == [(1, first), (2, {"findings": "", "kind": "b"})]
 
 
+def test_infinity_in_a_parquet_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"age": [61.5, float("inf")]}), tmp_path / "t.parquet")
+    problem = refused(tmp_path / "t.parquet")
+    assert (problem.detail, problem.value) == ("Row 2 holds NaN or Infinity, which is not a number.", "row 2, 'age'")
+
+
 @pytest.mark.parametrize("ending", [".xlsx", ".parquet"])
 @pytest.mark.parametrize("cut", [0, 4, 100, 1_000])
 def test_damaged_files_are_refused(tmp_path: Path, ending: str, cut: int) -> None:
