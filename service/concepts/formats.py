@@ -14,7 +14,7 @@ from service.plain_yaml import parse_yaml
 from service.tables.cells import NotReadable, listed
 from service.tables.encodings import encoding_of
 from service.tables.read import table_of
-from service.tables.table import Complaints, Row
+from service.tables.table import Complaints, Table
 
 COLUMNS = ("text", "category", "broad_category", "mammographic", "watched", "synonyms")
 CODE_PREFIX = "code_"
@@ -87,7 +87,7 @@ def _table(ending: str, content: bytes) -> Entries:
     table = table_of(content, ending, field="concepts", noun="concept set", error=InvalidConceptSet, known=COLUMNS)
     if table.header:
         _check_columns(table.header)
-    return Entries(_entries_of_rows(table.rows), table.notes)
+    return Entries(_entries_of_rows(table), table.notes)
 
 
 def _check_columns(header: Sequence[str]) -> None:
@@ -101,11 +101,14 @@ def _check_columns(header: Sequence[str]) -> None:
             raise invalid("header", f"has the unknown column {column[:60]!r}", _COLUMNS_ARE)
 
 
-def _entries_of_rows(rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[str, Entry]]:
-    for number, cells in rows:
+def _entries_of_rows(table: Table) -> Iterator[tuple[str, Entry]]:
+    # What is null in a parquet file is absent from a row, and its column is there all the same.
+    flags = [field for field in _FLAGS if field in table.header]
+
+    for number, cells in table.rows:
         where = f"row {number}"
         entry: StoredJson = {name: cells[name] for name in COLUMNS if name in cells and name not in _FLAGS}
-        entry |= {field: _truth(cells[field], field, where) for field in _FLAGS if field in cells}
+        entry |= {field: _truth(cells.get(field, ""), field, where) for field in flags}
 
         entry["synonyms"] = _texts(cells.get("synonyms", ""), where)
         for field, prefix in (("codes", CODE_PREFIX), ("names", NAME_PREFIX)):

@@ -24,6 +24,12 @@ from service.domain.concepts import Concept
 from service.errors import InvalidConceptSet
 
 
+def as_parquet(table: pa.Table) -> bytes:
+    content = io.BytesIO()
+    parquet.write_table(table, content)
+    return content.getvalue()
+
+
 def test_txt_takes_one_concept_a_line_and_passes_over_empty_lines() -> None:
     content = "\ufeffspiculated mass\r\n\r\n  skin thickening \n\t\nround mass".encode()
     assert parse_concept_set("mine", content, "txt").texts == ("spiculated mass", "skin thickening", "round mass")
@@ -59,6 +65,8 @@ def test_a_set_that_says_what_is_watched_means_just_that() -> None:
 def test_a_column_of_empty_cells_watches_nothing_and_no_column_watches_what_is_not_mammographic() -> None:
     says = parse_concept_set("mine", "text,mammographic,watched\ndog,false,\nclip,true,\n", "csv")
     assert [concept.watched for concept in says.concepts] == [False, False]
+    nulls = pa.table({"text": ["dog"], "mammographic": [False], "watched": pa.array([None], pa.bool_())})
+    assert not parse_concept_set("mine", as_parquet(nulls), "parquet").concepts[0].watched
     silent = parse_concept_set("mine", "text,mammographic\ndog,false\nclip,true\nskin,\n", "csv")
     assert [concept.watched for concept in silent.concepts] == [True, False, False]
 
@@ -104,12 +112,12 @@ def test_every_format_of_the_same_concepts_gives_the_same_set() -> None:
     assert whole.concepts[0].codes == (("radlex", "RID1"),)
     assert whole.concepts[0].names == (("de", "runder Herd"),)
 
-    sheet, columns = io.BytesIO(), io.BytesIO()
+    sheet = io.BytesIO()
     book = openpyxl.Workbook()
     for row in TABLE:
         book.worksheets[0].append(row)
     book.save(sheet)
-    parquet.write_table(pa.table(dict(zip(TABLE[0], zip(*TABLE[1:], strict=True), strict=True))), columns)
+    columns = pa.table(dict(zip(TABLE[0], zip(*TABLE[1:], strict=True), strict=True)))
 
     contents: dict[Format, str | bytes] = {
         "csv": "\n".join(map(";".join, TABLE)),
@@ -119,7 +127,7 @@ def test_every_format_of_the_same_concepts_gives_the_same_set() -> None:
         "yaml": yaml.safe_dump(OBJECTS),
         "yml": json.dumps(OBJECTS),
         "xlsx": sheet.getvalue(),
-        "parquet": columns.getvalue(),
+        "parquet": as_parquet(columns),
     }
     assert set(contents) | {"txt"} == set(FORMATS)
     for form, content in contents.items():
