@@ -13,6 +13,7 @@ from service.errors import InvalidConceptSet
 from service.plain_yaml import parse_yaml
 from service.tables.cells import NotReadable, listed
 from service.tables.encodings import encoding_of
+from service.tables.json_list import KeyTwice, without_repeats
 from service.tables.read import table_of
 from service.tables.table import Complaints, Table
 
@@ -27,9 +28,10 @@ _COLUMNS_ARE = (
     f"Columns are {', '.join(COLUMNS)}, {CODE_PREFIX}<vocabulary> and {NAME_PREFIX}<language>; only text must be."
 )
 _LIST = "Write a list of texts."
+_KEY_ONCE = "Write each key once."
 
 
-def decode(content: bytes) -> tuple[str, tuple[str, ...]]:
+def _decode(content: bytes) -> tuple[str, tuple[str, ...]]:
     """A file's text without a byte order mark, and a note unless it is UTF-8. Raises InvalidConceptSet."""
     complaints = Complaints("concepts", "concept set", InvalidConceptSet)
     with complaints.about_the_file():
@@ -38,15 +40,19 @@ def decode(content: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _lines(content: bytes) -> Entries:
-    text, notes = decode(content)
+    text, notes = _decode(content)
     lines = enumerate(_LINE_END.split(text), start=1)
     return Entries(((f"line {number}", line) for number, line in lines if line.strip()), notes)
 
 
 def _json(content: bytes) -> Entries:
-    text, notes = decode(content)
+    text, notes = _decode(content)
     try:
-        entries = json.loads(text)
+        entries = json.loads(text, object_pairs_hook=without_repeats)
+    except KeyTwice as twice:
+        raise InvalidConceptSet(
+            f"The concept set has the key {_shown(twice)} twice in one object.", field="concepts", remedy=_KEY_ONCE
+        ) from None
     except json.JSONDecodeError as error:
         raise invalid(
             f"line {error.lineno}", f"is not JSON ({error.msg})", "Write a list of texts or objects."
@@ -56,8 +62,12 @@ def _json(content: bytes) -> Entries:
     return Entries(_listed_entries(entries, "JSON"), notes)
 
 
+def _shown(twice: KeyTwice) -> str:
+    return repr(str(twice)[:60])
+
+
 def _json_lines(content: bytes) -> Entries:
-    text, notes = decode(content)
+    text, notes = _decode(content)
     return Entries(_entries_of_lines(text), notes)
 
 
@@ -65,13 +75,15 @@ def _entries_of_lines(text: str) -> Iterator[tuple[str, Entry]]:
     for number, line in enumerate(_LINE_END.split(text), start=1):
         if line.strip():
             try:
-                yield f"line {number}", json.loads(line)
+                yield f"line {number}", json.loads(line, object_pairs_hook=without_repeats)
+            except KeyTwice as twice:
+                raise invalid(f"line {number}", f"has the key {_shown(twice)} twice", _KEY_ONCE) from None
             except (ValueError, RecursionError):
                 raise invalid(f"line {number}", "is not JSON", "Write one text or object a line.") from None
 
 
 def _yaml(content: bytes) -> Entries:
-    text, notes = decode(content)
+    text, notes = _decode(content)
     remedy = "Write a list of texts, or of objects with the key text."
     entries = parse_yaml(text, "concepts", remedy=remedy, error=InvalidConceptSet)
     return Entries(_listed_entries([] if entries is None else entries, "YAML"), notes)

@@ -228,6 +228,7 @@ def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> N
         ("json", b'[{"text": "dog", "synonyms": "puppy"}]', "entry 1", "not a list of texts"),
         ("json", b'["mass", "ma\\ud800ss"]', "entry 2", "control character U+D800"),
         ("json", b'[{"text": "dog", "\\ud800": 1}]', "entry 1", "unknown key '\\ud800'"),
+        ("jsonl", b'"mass"\n{"text": "dog", "text": "cat"}\n', "line 2", "has the key 'text' twice"),
     ],
 )
 def test_a_bad_line_is_named(form: Format, content: bytes, where: str, says: str) -> None:
@@ -250,6 +251,7 @@ def test_a_bad_line_is_named(form: Format, content: bytes, where: str, says: str
         ("csv", b"text,category\n", "empty"),
         ("json", b"[]", "empty"),
         ("json", b'{"text": "mass"}', "not a JSON list"),
+        ("json", b'[{"text": "dog", "text": "cat"}]', "has the key 'text' twice in one object"),
         ("json", b"[" * 100_000, "not a JSON list"),
         ("json", b"[" + b"1" * 5_000 + b"]", "not a JSON list"),
     ],
