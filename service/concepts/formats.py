@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -111,6 +112,11 @@ def _check_columns(header: Sequence[str]) -> None:
     for column in header:
         if column not in COLUMNS and not column.startswith((CODE_PREFIX, NAME_PREFIX)):
             raise invalid("header", f"has the unknown column {column[:60]!r}", _COLUMNS_ARE)
+
+    meanings = Counter(column.replace("_", "-") for column in header if column.startswith((CODE_PREFIX, NAME_PREFIX)))
+    for meaning, columns in meanings.items():
+        if columns > 1:
+            raise invalid("header", f"has {columns} columns that mean '{meaning[:60]}'", "Keep one of them.")
 
 
 def _entries_of_rows(table: Table) -> Iterator[tuple[str, Entry]]:

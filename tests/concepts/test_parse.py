@@ -207,6 +207,7 @@ def test_a_file_is_named_after_itself_unless_it_gets_a_name(tmp_path: Path) -> N
         ("txt", b"mass\n" + b"a" * 301, "line 2", "301 characters"),
         ("csv", b"text,colour\nmass,red\n", "header", "unknown column 'colour'"),
         ("csv", b"category\nshape\n", "header", "no column 'text'"),
+        ("csv", b"text,code_bi_rads,code_bi-rads\nmass,4,5\n", "header", "2 columns that mean 'code-bi-rads'"),
         ("csv", b"text,category\nmass\n", "row 1", "1 cells where the header has 2"),
         ("csv", b"text,category\nmass,shape\n,margin\n", "row 2", "has no text"),
         ("csv", b"text,mammographic\nmass,yes\n", "row 1", "mammographic value 'yes'"),
