@@ -38,18 +38,18 @@ def lint_concepts(
 
     Negations, sides, times, uncertainty, near duplicates, characters that look like others, and two categories.
     """
-    from service.concepts.lint import WEAKNESSES, lint, of_several_places
+    from service.concepts.lint import by_weakness, lint, of_several_places
 
     concepts_read, fit = read_concepts(concept_set, categories, control)
     remarks = list(lint(concepts_read))
     if fit is not None:
-        remarks += of_several_places((entry["text"], entry["places"]) for entry in fit["several"])
+        remarks += of_several_places(fit)
     if dissector is not None:
         from service.domain.models import DissectorSpec
         from service.studies.concept_reading import remarks_by_reading
 
         remarks += remarks_by_reading(DissectorSpec(dissector), concepts_read, device)
-    remarks.sort(key=lambda remark: WEAKNESSES.index(remark.weakness))
+    remarks = by_weakness(remarks)
 
     if as_json:
         printed = {

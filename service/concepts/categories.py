@@ -11,7 +11,7 @@ from service.concepts.places import read_content
 from service.concepts.text import clean, invalid
 from service.domain.concepts import ConceptSet
 from service.domain.specs import CategoriesSpec
-from service.errors import InvalidConceptSet
+from service.errors import InvalidConceptSet, InvalidInput
 from service.files import ANYWHERE, DataRoots
 from service.tables.cells import text_of_value
 from service.tables.read import ENDINGS, table_of
@@ -138,9 +138,22 @@ def parse_categories(content: bytes, ending: str) -> CategoryTable:
 
 
 def categorised(
-    concept_set: ConceptSet, path: Path, roots: DataRoots = ANYWHERE, *, control: Collection[str] = ()
-) -> tuple[ConceptSet, CategoriesSpec]:
-    """The concept set with the categories of a file, and how that file fits it. Raises as `read_categories` does."""
+    concept_set: ConceptSet, path: Path | None, roots: DataRoots = ANYWHERE, *, control: Collection[str] = ()
+) -> tuple[ConceptSet, CategoriesSpec | None]:
+    """The concept set with the categories of a file, and how that file fits it; as it is where there is no file.
+
+    Raises as `read_categories` and `with_categories` do; InvalidInput for control without a file.
+    """
+    if path is None:
+        if control:
+            raise InvalidInput(
+                "Broad categories are named as everyday ones, but no table has them.",
+                field="control",
+                value=list(control),
+                remedy="Name a table of categories, or give each concept `mammographic` and leave control out.",
+            )
+        return concept_set, None
+
     if path.suffix.lower() not in ENDINGS:
         raise InvalidConceptSet(
             f"A {_NOUN} cannot be a '{path.suffix}' file.", field=_FIELD, remedy=f"Use {', '.join(ENDINGS)}."
