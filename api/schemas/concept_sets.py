@@ -60,7 +60,7 @@ class RemarkOut(FromDomain):
 
 
 class ConceptSetOut(ResourceOut):
-    """A concept set, and what is weak about it. Remarks are no errors; the first 1,000 are listed, all are counted.
+    """A concept set, and what is weak about it. Remarks are not errors; the first 1,000 are listed, all are counted.
 
     `dissector_note` says how the dissector that was named has read the texts, or that it has not.
     """

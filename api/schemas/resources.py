@@ -99,7 +99,7 @@ class AutoencoderIn(Body):
 
 
 class TermsIn(Body):
-    """What you state of what you register. It is no part of the content.
+    """What you state of what you register. It is not part of the content.
 
     The same content registered again with other terms: they replace those of that version, and `replaced_terms` shows
     what was stated before.
@@ -261,7 +261,7 @@ class ProbeSetIn(TermsIn):
         default=None,
         max_length=80,
         description="A registered concept set: the answer says which of its concepts the findings mean, and a map that "
-        "names others is refused. No part of the content.",
+        "names others is refused. Not part of the content.",
         examples=["bi-rads"],
     )
 
@@ -424,7 +424,7 @@ class AutoencoderOut(BaseModel):
     pre_bias: str | None = Field(description="The entry that is subtracted from what it reads.")
     normalisation: Normalisation = Field(description="What is done to what it reads before.")
     scaled: bool = Field(description="Whether each latent is multiplied by the length of what it decodes to.")
-    unused: ListedOut = Field(description="Entries of the file that are no part of it.")
+    unused: ListedOut = Field(description="Entries of the file that are not part of it.")
     warnings: list[str] = Field(description="What the file leaves open, and how it was decided.")
 
 

@@ -221,7 +221,7 @@ def _check_number(texts: int) -> None:
         raise InvalidConceptSet(
             f"The {_NOUN} has more than {MAX_ROWS:,} texts.",
             field=_FIELD,
-            remedy="Leave out those that are no concepts.",
+            remedy="Leave out those that are not concepts.",
         )
 
 

@@ -156,9 +156,8 @@ def _texts(cell: str, where: str) -> list[str]:
     try:
         texts = listed(cell)
     except NotReadable:
-        raise invalid(
-            where, "has synonyms that begin as a list and are none", "Write ['lump', 'nodule'], or lump|nodule."
-        ) from None
+        what = "has synonyms that begin as a list and do not end as one"
+        raise invalid(where, what, "Write ['lump', 'nodule'], or lump|nodule.") from None
     return cell.split("|") if texts is None else list(texts)
 
 

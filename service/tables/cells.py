@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 class NotReadable(ValueError):
-    """A text begins as a list of texts and is none."""
+    """A text begins as a list of texts and does not go on as one."""
 
 
 def listed(text: str) -> tuple[str, ...] | None:

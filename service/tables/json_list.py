@@ -74,7 +74,7 @@ class _Window:
         self._ended = False
 
     def next_character(self) -> str:
-        """The next character that is no blank, which stays; empty at the end of the file."""
+        """The next character that is not a blank, which stays; empty at the end of the file."""
         while True:
             while self._at < len(self._text):
                 character = self._text[self._at]

@@ -50,14 +50,14 @@ class SheetFacts:
 
 
 def check_archive(file: BinaryIO, complaints: Complaints) -> None:
-    """Raise for a file that is no .xlsx file by its first bytes, or whose list of parts is too long to be read."""
+    """Raise for a file that is not an .xlsx file by its first bytes, or whose list of parts is too long to be read."""
     start = file.read(8)
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise complaints.table(
             "is an old .xls file, or protected by a password", "Save it as .xlsx without a password."
         )
     if not start.startswith(b"PK\x03\x04"):
-        raise complaints.table("is no .xlsx file", "Save it as .xlsx, or name it after what it is.")
+        raise complaints.table("is not an .xlsx file", "Save it as .xlsx, or name it after what it is.")
 
     size = file.seek(0, 2)
     tail_size = min(size, (1 << 16) + _END_BYTES + _END64_BYTES)
