@@ -14,7 +14,7 @@ from service.domain.specs import CategoriesSpec
 from service.errors import InvalidConceptSet, InvalidInput
 from service.files import ANYWHERE, DataRoots
 from service.tables.cells import text_of_value
-from service.tables.read import ENDINGS, table_of
+from service.tables.read import table_of
 from service.tables.table import Complaints, Wishes
 from service.tables.workbook import Sheet, coordinate, sheets_of
 
@@ -97,14 +97,6 @@ def fit_of(concept_set: ConceptSet, rows: Iterable[CategoryRow]) -> CategoriesSp
     }
 
 
-def read_categories(path: Path, roots: DataRoots = ANYWHERE) -> CategoryTable:
-    """The rows of a file of categories; see `parse_categories`.
-
-    Raises InvalidConceptSet naming the place, and FileOutOfReach where the disk or the machine fails.
-    """
-    return parse_categories(read_content(path, roots, _FIELD), path.suffix.lower())
-
-
 def parse_categories(content: bytes, ending: str) -> CategoryTable:
     """The rows of a workbook or of a table with the columns text, category and broad_category.
 
@@ -142,7 +134,8 @@ def categorised(
 ) -> tuple[ConceptSet, CategoriesSpec | None]:
     """The concept set with the categories of a file, and how that file fits it; as it is where there is no file.
 
-    Raises as `read_categories` and `with_categories` do; InvalidInput for control without a file.
+    Raises InvalidConceptSet naming the place, and for a broad category of control that the file has not; InvalidInput
+    for control without a file; FileOutOfReach where the disk or the machine fails.
     """
     if path is None:
         if control:
@@ -154,11 +147,7 @@ def categorised(
             )
         return concept_set, None
 
-    if path.suffix.lower() not in ENDINGS:
-        raise InvalidConceptSet(
-            f"A {_NOUN} cannot be a '{path.suffix}' file.", field=_FIELD, remedy=f"Use {', '.join(ENDINGS)}."
-        )
-    table = read_categories(path, roots)
+    table = parse_categories(read_content(path, roots, _FIELD), path.suffix.lower())
     joined = with_categories(concept_set, table.rows, control=control)
     return replace(joined, notes=(*joined.notes, *table.notes)), fit_of(joined, table.rows)
 

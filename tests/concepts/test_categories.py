@@ -150,5 +150,6 @@ def test_a_bad_table_is_refused(content: bytes, ending: str, says: str) -> None:
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "categories.docx").write_bytes(b"")
     with pytest.raises(InvalidConceptSet, match=r"cannot be a '\.docx' file"):
         categorised(PLAIN, tmp_path / "categories.docx")
