@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from service.tables import table
 from service.tables.cells import text_of_value
 from service.tables.table import Complaints, RawTable, Row
+from service.tables.value_lengths import is_measurable, longest_value
 
 _BATCH = 4_096
 _MAX_SCHEMA_BYTES = 16 << 20
@@ -15,8 +16,7 @@ _MAX_SCHEMA_ENTRIES = 1_000_000
 _MAX_GROUPS = 20_000
 _MAX_VALUES = 100_000_000
 _MAX_PYTHON_BYTES = 64 << 20
-_OTHER_VALUE_BYTES = 32
-_DAMAGED = "is damaged, or is no parquet file"
+_DAMAGED = "is damaged, or is not a parquet file"
 _WRITE_AGAIN = "Write it again, or save it as .csv."
 
 
@@ -28,12 +28,16 @@ def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
         source = _opened(file)
         _check_size(source.metadata, complaints)
         groups = _Groups.of(file, source)
-        names = source.schema_arrow.names
+        schema = source.schema_arrow
     except (pa.ArrowException, OSError, ValueError, NotImplementedError):
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
-    header = [name.strip() for name in names]
+    header = [name.strip() for name in schema.names]
     complaints.check_names(header)
+    for name, kind in zip(header, schema.types, strict=True):
+        if not is_measurable(kind):
+            what = f"has the column '{name[:60]}', whose values are of the type {str(kind)[:60]}"
+            raise complaints.header(what, "Write texts, numbers, dates, or lists of these.", name)
     return RawTable(tuple(header), _rows(groups, header, complaints))
 
 
@@ -76,7 +80,7 @@ class _Groups:
     """Leaves all dictionaries as they are, so that it shows how long their texts are."""
 
     plain: Any
-    """Leaves only those in lists: others would grow from batch to batch where texts are no dictionary."""
+    """Leaves only those in lists: others would grow from batch to batch where texts are not a dictionary."""
 
     @classmethod
     def of(cls, file: BinaryIO, source: Any) -> "_Groups":
@@ -114,24 +118,10 @@ def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterato
 
 def _rows_at_once(batch: Any, complaints: Complaints) -> int:
     """How many rows become Python's texts at a time: few where they may be long."""
-    longest = sum(map(_longest, batch.columns))
+    longest = sum(map(longest_value, batch.columns))
     if longest > _MAX_PYTHON_BYTES:
         raise complaints.row_too_long()
     return max(1, min(_BATCH, _MAX_PYTHON_BYTES // max(longest, 1)))
-
-
-def _longest(column: Any) -> int:
-    """At least the bytes of the column's longest value."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    if pa.types.is_dictionary(column.type):
-        return _longest(column.dictionary)
-    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        return compute.max(compute.binary_length(column)).as_py() or 0
-    if pa.types.is_list(column.type):
-        return (compute.max(compute.list_value_length(column)).as_py() or 0) * max(1, _longest(column.values))
-    return _OTHER_VALUE_BYTES
 
 
 def _row(header: list[str], values: tuple[object, ...], complaints: Complaints) -> Row:

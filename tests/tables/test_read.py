@@ -210,11 +210,13 @@ def test_parquet_knows_numbers_dates_lists_and_nothing(tmp_path: Path) -> None:
         "day": pa.array([1_000, None], pa.date32()),
         "findings": pa.array([["mass", "asymmetry"], []]),
         "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "regions": pa.array([[{"finding": "mass", "box": [1, 2, 30, 40]}], None]),
     }
     parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
 
     _, rows, _ = opened(tmp_path / "t.parquet")
-    first = {"n": "1", "x": "61.5", "day": "1972-09-27", "findings": "mass|asymmetry", "kind": "a"}
+    regions = '[{"finding": "mass", "box": [1, 2, 30, 40]}]'
+    first = {"n": "1", "x": "61.5", "day": "1972-09-27", "findings": "mass|asymmetry", "kind": "a", "regions": regions}
     assert rows == [(1, first), (2, {"findings": "", "kind": "b"})]
 
 
@@ -236,7 +238,7 @@ def test_damaged_files_are_refused(tmp_path: Path, ending: str, cut: int) -> Non
 def test_a_text_in_the_middle_of_a_damaged_file_is_not_repeated(tmp_path: Path) -> None:
     path = written(tmp_path, ".parquet")
     path.write_bytes(path.read_bytes().replace(b"PAR1", b"XXXX"))
-    assert "no parquet file" in refused(path).detail
+    assert "not a parquet file" in refused(path).detail
 
 
 @pytest.mark.parametrize(
