@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from service.files import is_lasting
 from service.tables import table
 from service.tables.cells import text_of_value
 from service.tables.table import Complaints, RawTable, Row
@@ -22,15 +24,11 @@ _WRITE_AGAIN = "Write it again, or save it as .csv."
 
 def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     """The rows of a parquet file: what is null or NaN is absent, and columns that a writer adds as an index stay."""
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         source = _opened(file)
         _check_size(source.metadata, complaints)
         groups = _Groups.of(file, source)
         schema = source.schema_arrow
-    except (pa.ArrowException, OSError, ValueError, NotImplementedError):
-        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
     header = [name.strip() for name in schema.names]
     complaints.check_names(header)
@@ -105,14 +103,25 @@ class _Groups:
 
 
 def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         for batch in groups.batches(complaints):
             columns = [column.to_pylist() for column in batch.columns]
             for values in zip(*columns, strict=True):
                 yield _row(header, values, complaints)
-    except (pa.ArrowException, UnicodeDecodeError, NotImplementedError):
+
+
+@contextmanager
+def _damage_told(complaints: Complaints) -> Iterator[None]:
+    """Whatever Arrow raises inside means that the file is damaged, unless the disk or the machine fails."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, NotImplementedError):
+        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+    except OSError as error:
+        if not is_lasting(error):
+            raise
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
 

@@ -1,6 +1,9 @@
 """The same table in every format that people save it in gives the same rows; what cannot be meant is an error."""
 
+import errno
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from service.errors import InvalidManifest
+from service.errors import FileOutOfReach, InvalidManifest
 from service.tables.cells import NotReadable, listed
+from service.tables.columnar import parquet_table
 from service.tables.read import ENDINGS, read_table
-from service.tables.table import Row
+from service.tables.table import Complaints, Row
 
 HEADER = ("image", "patient_id", "findings")
 ROWS = [
@@ -239,6 +243,28 @@ def test_a_text_in_the_middle_of_a_damaged_file_is_not_repeated(tmp_path: Path) 
     path = written(tmp_path, ".parquet")
     path.write_bytes(path.read_bytes().replace(b"PAR1", b"XXXX"))
     assert "not a parquet file" in refused(path).detail
+
+
+class FailingDisk(io.BytesIO):
+    """A file that can be read so often, and then no more."""
+
+    def __init__(self, content: bytes, reads: int) -> None:
+        super().__init__(content)
+        self.reads = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+@pytest.mark.parametrize("reads", range(5))
+def test_a_disk_that_fails_under_a_parquet_file_is_not_a_damaged_file(tmp_path: Path, reads: int) -> None:
+    file = FailingDisk(written(tmp_path, ".parquet").read_bytes(), reads)
+    complaints = Complaints("manifest", "manifest", InvalidManifest)
+    with pytest.raises(FileOutOfReach), complaints.about_the_file():
+        list(parquet_table(file, complaints).rows)
 
 
 @pytest.mark.parametrize(
