@@ -9,6 +9,8 @@ from api.schemas.base import FromDomain, Name, Reference
 from api.schemas.resources import ResourceOut, TermsIn
 from service.concepts.diff import ConceptSetDiff
 from service.concepts.lint import Weakness
+from service.concepts.parse import MAX_CONCEPTS
+from service.concepts.text import MAX_LENGTH
 from service.domain.json_values import StoredJson
 from service.domain.resources import Resource
 from service.usecases.concept_sets import Review
@@ -27,7 +29,7 @@ class ConceptSetIn(TermsIn):
     concepts: list[str | StoredJson] | None = Field(
         default=None,
         min_length=1,
-        max_length=20_000,
+        max_length=MAX_CONCEPTS,
         examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
     )
     path: str | None = Field(
@@ -42,7 +44,7 @@ class ConceptSetIn(TermsIn):
         "a workbook with a sheet for each broad category and a column for each category.",
         examples=["/concepts/categories.xlsx"],
     )
-    control: list[Annotated[str, Field(max_length=300)]] = Field(
+    control: list[Annotated[str, Field(max_length=MAX_LENGTH)]] = Field(
         default_factory=list, max_length=100, description="Broad categories of everyday things in that table."
     )
     dissector: Reference | None = Field(
@@ -60,7 +62,7 @@ class RemarkOut(FromDomain):
 
 
 class ConceptSetOut(ResourceOut):
-    """A concept set, and what is weak about it. Remarks are no errors; the first 1,000 are listed, all are counted.
+    """A concept set, and what is weak about it. Remarks are not errors; the first 1,000 are listed, all are counted.
 
     `dissector_note` says how the dissector that was named has read the texts, or that it has not.
     """

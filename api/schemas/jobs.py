@@ -8,7 +8,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.base import Body, LayerName, Name, OverrideIn, Reference
-from api.schemas.resources import CheckpointIn, PromptsIn, TermsOut
+from api.schemas.dissectors import PromptsIn
+from api.schemas.models import CheckpointIn
+from api.schemas.resources import TermsOut
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobPart, JobStatus, Stage

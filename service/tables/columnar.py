@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from service.files import is_lasting
 from service.tables import table
 from service.tables.cells import text_of_value
 from service.tables.table import Complaints, RawTable, Row
+from service.tables.value_lengths import is_measurable, longest_value
 
 _BATCH = 4_096
 _MAX_SCHEMA_BYTES = 16 << 20
@@ -15,25 +18,24 @@ _MAX_SCHEMA_ENTRIES = 1_000_000
 _MAX_GROUPS = 20_000
 _MAX_VALUES = 100_000_000
 _MAX_PYTHON_BYTES = 64 << 20
-_OTHER_VALUE_BYTES = 32
 _DAMAGED = "is damaged, or is not a parquet file"
 _WRITE_AGAIN = "Write it again, or save it as .csv."
 
 
 def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     """The rows of a parquet file: what is null or NaN is absent, and columns that a writer adds as an index stay."""
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         source = _opened(file)
         _check_size(source.metadata, complaints)
         groups = _Groups.of(file, source)
-        names = source.schema_arrow.names
-    except (pa.ArrowException, OSError, ValueError, NotImplementedError):
-        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+        schema = source.schema_arrow
 
-    header = [name.strip() for name in names]
+    header = [name.strip() for name in schema.names]
     complaints.check_names(header)
+    for name, kind in zip(header, schema.types, strict=True):
+        if not is_measurable(kind):
+            what = f"has the column '{name[:60]}', whose values are of the type {str(kind)[:60]}"
+            raise complaints.header(what, "Write texts, numbers, dates, or lists of these.", name)
     return RawTable(tuple(header), _rows(groups, header, complaints))
 
 
@@ -76,7 +78,7 @@ class _Groups:
     """Leaves all dictionaries as they are, so that it shows how long their texts are."""
 
     plain: Any
-    """Leaves only those in lists: others would grow from batch to batch where texts are no dictionary."""
+    """Leaves only those in lists: others would grow from batch to batch where texts are not a dictionary."""
 
     @classmethod
     def of(cls, file: BinaryIO, source: Any) -> "_Groups":
@@ -101,37 +103,34 @@ class _Groups:
 
 
 def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         for batch in groups.batches(complaints):
             columns = [column.to_pylist() for column in batch.columns]
             for values in zip(*columns, strict=True):
                 yield _row(header, values, complaints)
-    except (pa.ArrowException, UnicodeDecodeError, NotImplementedError):
+
+
+@contextmanager
+def _damage_told(complaints: Complaints) -> Iterator[None]:
+    """Whatever Arrow raises inside means that the file is damaged, unless the disk or the machine fails."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, NotImplementedError):
+        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+    except OSError as error:
+        if not is_lasting(error):
+            raise
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
 
 def _rows_at_once(batch: Any, complaints: Complaints) -> int:
     """How many rows become Python's texts at a time: few where they may be long."""
-    longest = sum(map(_longest, batch.columns))
+    longest = sum(map(longest_value, batch.columns))
     if longest > _MAX_PYTHON_BYTES:
         raise complaints.row_too_long()
     return max(1, min(_BATCH, _MAX_PYTHON_BYTES // max(longest, 1)))
-
-
-def _longest(column: Any) -> int:
-    """At least the bytes of the column's longest value."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    if pa.types.is_dictionary(column.type):
-        return _longest(column.dictionary)
-    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        return compute.max(compute.binary_length(column)).as_py() or 0
-    if pa.types.is_list(column.type):
-        return (compute.max(compute.list_value_length(column)).as_py() or 0) * max(1, _longest(column.values))
-    return _OTHER_VALUE_BYTES
 
 
 def _row(header: list[str], values: tuple[object, ...], complaints: Complaints) -> Row:

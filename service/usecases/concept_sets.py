@@ -1,7 +1,7 @@
 """Register concept sets, say what is weak about them, and compare them."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.concepts.categories import categorised
 from service.concepts.diff import ConceptSetDiff, diff
-from service.concepts.lint import WEAKNESSES, Remark, lint, of_cut_texts, of_near_embeddings, of_several_places
+from service.concepts.lint import Remark, by_weakness, lint, of_cut_texts, of_near_embeddings, of_several_places
 from service.concepts.near_texts import near_pairs
 from service.concepts.parse import concept_set_from_entries, read_concept_set
 from service.concepts.places import Entry
@@ -19,7 +19,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.prompts import texts_digest
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name
-from service.domain.specs import CategoriesSpec, concept_set_spec, dissector_place
+from service.domain.specs import concept_set_spec, dissector_place
 from service.errors import InvalidInput
 from service.files import DataRoots
 from service.usecases.files import locate
@@ -35,7 +35,7 @@ _REMEMBERED = 32
 class Review:
     """What is weak about a concept set, as far as its texts, its table of categories and a dissector tell."""
 
-    remarks: tuple[Remark, ...]
+    remarks: Sequence[Remark]
 
     dissector_note: str | None = None
     """What is not known of the dissector that was named, or how its answer was found."""
@@ -59,17 +59,7 @@ def register_concepts(
     """
     check_name(name)
     concept_set = _given(concepts, path, name, roots)
-    if categories is None:
-        if control:
-            raise InvalidInput(
-                "Broad categories are named as everyday ones, but no table has them.",
-                field="control",
-                value=list(control),
-                remedy="Name a table of categories, or give each concept `mammographic` and leave control out.",
-            )
-        return register_concept_set(session, concept_set, terms)
-
-    table = locate(categories, roots, field="categories")
+    table = None if categories is None else locate(categories, roots, field="categories")
     concept_set, fit = categorised(concept_set, table, roots, control=control)
     return register_concept_set(session, concept_set, terms, fit)
 
@@ -81,13 +71,15 @@ def review(session: Session, resource: Resource, dissector: str | None) -> Revie
     """
     concept_set = concept_set_of(resource)
     remarks = list(_RECENT.of(resource.digest, concept_set))
-    remarks += _of_table(concept_set_spec(resource).get("categories"))
+    fit = concept_set_spec(resource).get("categories")
+    if fit is not None:
+        remarks += of_several_places(fit)
     if dissector is None:
-        return Review(_by_weakness(remarks))
+        return Review(by_weakness(remarks))
 
     reader = find_resource(session, ResourceKind.DISSECTOR, dissector, field="dissector")
     by_reader, note = _of_dissector(session, resource, concept_set, reader)
-    return Review(_by_weakness((*remarks, *by_reader)), note)
+    return Review(by_weakness((*remarks, *by_reader)), note)
 
 
 def compare_concept_sets(session: Session, before: str, after: str) -> tuple[Resource, Resource, ConceptSetDiff]:
@@ -109,12 +101,6 @@ def _given(concepts: Sequence[Entry] | None, path: str | None, name: str, roots:
     return read_concept_set(locate(path, roots, field="path"), name, roots)
 
 
-def _of_table(fit: CategoriesSpec | None) -> Iterable[Remark]:
-    if fit is None:
-        return ()
-    return of_several_places((entry["text"], entry["places"]) for entry in fit["several"])
-
-
 def _of_dissector(
     session: Session, resource: Resource, concept_set: ConceptSet, dissector: Resource
 ) -> tuple[list[Remark], str]:
@@ -134,10 +120,6 @@ def _of_dissector(
     if len(embeddings) > MOST_COMPARED:
         return remarks, f"{note} Embeddings of more than {MOST_COMPARED:,} concepts are not compared here."
     return [*remarks, *of_near_embeddings(near_pairs(concept_set.texts, embeddings))], note
-
-
-def _by_weakness(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
-    return tuple(sorted(remarks, key=lambda remark: WEAKNESSES.index(remark.weakness)))
 
 
 class _Recent:

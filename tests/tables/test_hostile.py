@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from service.errors import InvalidManifest
-from service.tables import sheet_scan, table
+from service.tables import columnar, sheet_scan, table
 from service.tables.read import read_table
 
 Parts = dict[str, bytes]
@@ -80,12 +80,13 @@ def test_a_list_of_parts_too_long_to_be_read(tmp_path: Path, parts: Parts, monke
     assert "too many parts" in refused(packed(tmp_path / "t.xlsx", parts)).detail
 
 
+@pytest.mark.parametrize("around", [header_and, sheet])
 def test_rows_far_apart_with_wide_cells_take_no_more_than_the_limit(
-    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, around: Callable[[bytes], bytes]
 ) -> None:
     monkeypatch.setattr("service.tables.workbook.MAX_CELLS", 50_000)
     wide = b'<row><c r="XFD%d"/></row>'
-    rows = header_and(b"".join(wide % number for number in range(2, 20)))
+    rows = around(b"".join(wide % number for number in range(2, 20)))
     assert "50,000 cells" in refused(packed(tmp_path / "t.xlsx", parts | {_SHEET: rows})).detail
 
 
@@ -112,6 +113,33 @@ def test_a_long_text_that_a_parquet_file_repeats_is_not_multiplied(tmp_path: Pat
         assert tracemalloc.get_traced_memory()[1] < 150 << 20
     finally:
         tracemalloc.stop()
+
+
+KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.json_(), pa.list_(pa.large_string())]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_long_texts_after_a_short_one_become_pythons_a_few_at_a_time(
+    tmp_path: Path, kind: pa.DataType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, "_MAX_PYTHON_BYTES", 2 << 20)
+    texts = ["x", *(f"{number}" + "x" * 100_000 for number in range(200))]
+    column = pa.array([[text] for text in texts], kind) if pa.types.is_list(kind) else pa.array(texts).cast(kind)
+    parquet.write_table(pa.table({"a": column}), tmp_path / "t.parquet", use_dictionary=False)
+
+    tracemalloc.start()
+    try:
+        with read_table(tmp_path / "t.parquet", field="manifest", error=InvalidManifest) as opened:
+            assert [len(row["a"]) for _, row in opened.rows] == list(map(len, texts))
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_values_of_a_type_whose_length_is_not_known_are_refused(tmp_path: Path) -> None:
+    maps = pa.array([[("a", "x")]], pa.map_(pa.string(), pa.string()))
+    parquet.write_table(pa.table({"a": ["x"], "b": maps}), tmp_path / "t.parquet")
+    assert "has the column 'b', whose values are of the type map" in refused(tmp_path / "t.parquet").detail
 
 
 def test_a_parquet_file_beyond_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
