@@ -85,6 +85,27 @@ def test_columns_that_tell_who_somebody_is_are_left_out_with_pseudonyms() -> Non
     assert any("Birth_Date, Patient Name" in note for note in notes.all())
 
 
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("PatientID", "patient_id"),
+        ("Patient_ID", "patient_id"),
+        ("subject", "patient_id"),
+        ("Accession Number", "exam_id"),
+        ("StudyInstanceUID", "exam_id"),
+        ("Image-ID", "image_id"),
+    ],
+)
+def test_columns_with_other_names_for_ids_have_pseudonyms_too(column: str, kind: str) -> None:
+    notes = Notes()
+    pseudonyms = Pseudonyms(b"a key of the tests")
+
+    (replaced,) = pseudonyms.replaced([{"image": "a.png", column: "4711"}], notes)
+
+    assert replaced[column] == pseudonyms.of(kind, "4711")
+    assert f"So have the columns {column}, because their names are those of ids." in notes.all()
+
+
 @pytest.mark.parametrize("content", [b"", b"short", b" \n" * 40])
 def test_a_key_that_is_none_is_refused_and_never_repeated(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
