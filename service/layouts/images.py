@@ -31,7 +31,6 @@ class ImageFolder:
         self._roots = roots
         self._notes = notes
         self._folders: dict[Path, frozenset[str]] = {}
-        self._left_out = 0
         self._converted: set[Path] = set()
 
     def find(self, candidates: Iterable[str]) -> Path | None:
@@ -59,11 +58,11 @@ class ImageFolder:
         below: folders of the root where it may begin. fewest_parts: how much of its end tells files apart.
         """
         parts = path_parts(written)
-        for skipped in self._depths(len(parts) - fewest_parts + 1):
-            tail = "/".join(parts[skipped:])
-            found = self.find(str(PurePosixPath(start) / tail) for start in below)
+        for skipped in range(len(parts) - fewest_parts + 1):
+            tail = parts[skipped:]
+            starts = [start for start in below if self._may_hold(self.root / start, tail)]
+            found = self.find(str(PurePosixPath(start, *tail)) for start in starts)
             if found is not None:
-                self._left_out = skipped
                 return found
         return None
 
@@ -91,13 +90,12 @@ class ImageFolder:
             suffix = written.suffix or "nothing"
             self._notes.tally(f"image(s) end in {there.suffix} where the data set has {suffix}")
 
-    def _depths(self, count: int) -> list[int]:
-        """How many parts of a path to leave out: first as many as helped the last time."""
-        depths = list(range(count))
-        if self._left_out in depths:
-            depths.remove(self._left_out)
-            depths.insert(0, self._left_out)
-        return depths
+    def _may_hold(self, folder: Path, tail: Sequence[str]) -> bool:
+        """Is the first part of a path in the folder? That spares a look at every folder behind it.
+
+        A path of one part may be there with another suffix.
+        """
+        return len(tail) == 1 or tail[0] in self._names_in(folder)
 
     def _names_in(self, folder: Path) -> frozenset[str]:
         """The names in a folder, none where there is no such folder: a listing is faster than a look at each file."""
