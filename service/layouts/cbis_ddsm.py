@@ -24,7 +24,7 @@ def read(source: Source) -> Iterable[DescribedImage]:
     images = DescribedImages()
     for row in source.rows("abnormalities"):
         written = path_parts(row.need("image file path"))
-        path = _find(source, written)
+        path = _find(source, written) if written else None
         if path is None:
             source.lacks(row)
             continue

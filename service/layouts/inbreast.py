@@ -18,7 +18,7 @@ from service.layouts.values import age_band_of, birads_of, box_of, density_of, i
 _IMAGES = ("AllDICOMs", "")
 _ANNOTATIONS = "AllXML"
 _MOST_ANNOTATION_BYTES = 32 << 20
-_POINT = re.compile(r"\(\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\)")
+_POINT = re.compile(r"\(\s*(-?\d+\.?\d*)\s*,\s*(-?\d+\.?\d*)\s*\)")
 _MARKED = ("Mass", "Micros", "Distortion", "Asymmetry")
 """Columns of the full table that have an X where the image shows it."""
 

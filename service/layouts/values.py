@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from service.domain.probes import Box
+from service.probes.region_cells import MOST_PIXELS
 
 _NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>"})
 _SIDES = {"l": "L", "left": "L", "r": "R", "right": "R"}
@@ -76,11 +77,11 @@ def whole(text: str) -> str:
 
 
 def box_of(left: float, top: float, right: float, bottom: float) -> Box | None:
-    """The whole pixels that a box touches, given by its edges; None where it is empty or begins before the image.
+    """The whole pixels that a box touches, given by its edges; None where it is empty or in no image.
 
     Annotations that were scaled may reach over the edge by less than a pixel; that is cut off.
     """
-    if not (left < right and top < bottom and left > -1 and top > -1):
+    if not (-1 < left < right <= MOST_PIXELS and -1 < top < bottom <= MOST_PIXELS):
         return None
 
     first_column, first_row = max(math.floor(left), 0), max(math.floor(top), 0)

@@ -155,7 +155,7 @@ def test_a_row_without_a_path_is_refused(tmp_path: Path) -> None:
     assert (error.field, error.value) == ("image file path", "row 1")
 
 
-@pytest.mark.parametrize("name", ["..\\..\\a.dcm", "../../a.dcm"])
+@pytest.mark.parametrize("name", ["..\\..\\a.dcm", "../../a.dcm", "..", "/"])
 def test_no_path_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "data" / "set"
     write_images(tmp_path, "a.dcm")

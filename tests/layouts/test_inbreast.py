@@ -88,6 +88,8 @@ def test_marked_columns_of_the_full_table_are_findings(tmp_path: Path) -> None:
         b"no xml",
         b'<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa">]><plist><string>&a;</string></plist>',
         plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": ["(a, b)"]}]}]}),
+        plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": ["(1.2.3, 4)"]}]}]}),
+        plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": [f"({'9' * 400}, 4)"]}]}]}),
         plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": []}]}]}),
     ],
 )
