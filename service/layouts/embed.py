@@ -38,9 +38,8 @@ def read(source: Source) -> Iterable[DescribedImage]:
 
     images = DescribedImages()
     for row in source.rows("images"):
-        kind, spot = row.get("FinalImageType"), row.get("spot_mag")
-        if (kind or "2D") != "2D" or whole(spot or "0") != "0":
-            source.notes.tally("image(s) were left out that are no plain views (FinalImageType not 2D, or spot_mag)")
+        if row.get("FinalImageType") not in {None, "2D"} or row.flag("spot_mag"):
+            source.notes.tally("image(s) were left out that are not plain views (FinalImageType not 2D, or spot_mag)")
             continue
 
         written = row.need("anon_dicom_path")
@@ -162,7 +161,7 @@ def _join(image: DescribedImage, side: str | None, rows: list[_ExamRow] | None) 
 
 
 def _findings(row: TableRow) -> list[str]:
-    flagged = [flag for flag in _FLAGS if whole(row.get(flag) or "0") == "1"]
+    flagged = [flag for flag in _FLAGS if row.flag(flag)]
     coded = []
     for column in _CODES:
         codes = (row.get(column) or "").split(",")

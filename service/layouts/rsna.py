@@ -24,9 +24,9 @@ def read(source: Source) -> Iterable[DescribedImage]:
 
         image = images.of(path)
         image.say(row, image_id=image_id, patient_id=patient, view=row.get("view"), laterality=row.get("laterality"))
-        cancer = row.get("cancer")
+        cancer = row.flag("cancer")
         if cancer is not None:
-            image.find(["cancer"] if whole(cancer) == "1" else [])
+            image.find(["cancer"] if cancer else [])
 
         image.stratum("density", density_of(row.get("density")))
         image.stratum("birads", birads_of([row.get("BIRADS")]))

@@ -11,6 +11,8 @@ _NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>"})
 _SIDES = {"l": "L", "left": "L", "r": "R", "right": "R"}
 _DENSITY = re.compile(r"(?:(?:breast )?density|acr|bi-?rads)?[ :]*([a-d]|[1-4](?:\.0+)?)", re.IGNORECASE)
 _BIRADS = re.compile(r"(?:bi-?rads(?: category)?)?[ :]*([0-6])(?:\.0+)?([a-c]?)", re.IGNORECASE)
+_WHOLE = re.compile(r"(-?\d+)\.0")
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _MOST_SUSPICIOUS_FIRST = "6540321"
 """Of BI-RADS categories. 0 asks for more images, so it outweighs what asks for nothing."""
 
@@ -72,8 +74,13 @@ def number_of(text: str | None) -> float | None:
 
 def whole(text: str) -> str:
     """The text; of `61.0`, which a data frame makes of a whole number beside empty cells, `61`."""
-    number = number_of(text) if text.endswith(".0") else None
-    return text if number is None else str(int(number))
+    match = _WHOLE.fullmatch(text)
+    return text if match is None else match[1]
+
+
+def flag_of(text: str) -> bool | None:
+    """Whether a flag is set, as tables and data frames write it; None for anything else."""
+    return _FLAGS.get(whole(text).casefold())
 
 
 def box_of(left: float, top: float, right: float, bottom: float) -> Box | None:

@@ -108,7 +108,7 @@ def test_only_plain_views_are_taken_and_the_others_counted(tmp_path: Path) -> No
     assert [row["image"] for row in read_rows.rows] == ["0.dcm"]
     assert read_rows.rows[0]["findings"] == ""
     assert read_rows.rows[0]["birads"] == "1"
-    assert any(note.startswith("2 image(s) were left out that are no plain views") for note in read_rows.notes)
+    assert any(note.startswith("2 image(s) were left out that are not plain views") for note in read_rows.notes)
 
 
 def test_of_an_exam_without_findings_nothing_is_known(tmp_path: Path) -> None:
