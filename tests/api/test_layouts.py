@@ -104,6 +104,26 @@ def test_a_manifest_of_ones_own_has_another_root_and_pseudonyms(client: TestClie
     assert with_key["spec"]["table_notes"][-1] == "Columns that tell who somebody is were left out: MRN."
 
 
+def test_an_image_that_is_not_below_the_root_is_told_of(client: TestClient, data_set: Path) -> None:
+    root = data_set.parent
+    write_images(root, "elsewhere/i3.png")
+    (root / "own.csv").write_text(f"image\n/old/place/s1/i1.dicom\n{root}/elsewhere/i3.png\n")
+
+    body = {"name": "own", "manifest": str(root / "own.csv"), "root": str(root / "films")}
+    spec = client.post("/probe-sets", json=body).json()["spec"]
+
+    assert spec["table_notes"] == [
+        "1 row(s) name an image that is not below the root, and is read from where they say."
+    ]
+
+
+def test_a_title_above_the_header_is_noticed_with_another_root_too(client: TestClient, data_set: Path) -> None:
+    (data_set.parent / "own.csv").write_text("my films,of 2020\nimage,site\ns1/i1.dicom,x\n")
+    body = {"name": "own", "manifest": str(data_set.parent / "own.csv"), "root": str(data_set.parent / "films")}
+
+    assert "the header stands above it" in problem(client.post("/probe-sets", json=body), 422)["detail"]
+
+
 def test_nothing_changes_for_who_names_none_of_it(client: TestClient, data_set: Path) -> None:
     (data_set.parent / "own.csv").write_text("image\nfilms/s1/i1.dicom\n")
     body = {"name": "own", "manifest": str(data_set.parent / "own.csv")}
