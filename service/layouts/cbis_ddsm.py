@@ -44,7 +44,7 @@ def read(source: Source) -> Iterable[DescribedImage]:
         if mask is not None and mask != path:
             image.place(findings, mask=mask)
 
-        image.stratum("density", density_of(row.get("breast density")))
+        image.stratum_of("density", row.get("breast density"), density_of)
         image.stratum("birads_of_abnormality", birads_of([row.get("assessment")]))
         image.stratum("split", _split(written, row))
         row.get("abnormality id")

@@ -129,8 +129,8 @@ class _ExamRow(NamedTuple):
 def _exam_row(row: TableRow) -> _ExamRow:
     assessment = row.get("asses")
     strata = {
-        "density": density_of(row.get("tissueden")),
-        "age_band": age_band_of(row.get("age_at_study")),
+        "density": row.get("tissueden"),
+        "age_band": row.get("age_at_study"),
         "desc": row.get("desc"),
         "path_severity": row.get("path_severity"),
     }
@@ -147,8 +147,8 @@ def _join(image: DescribedImage, side: str | None, rows: list[_ExamRow] | None) 
     assessments = []
     for row in rows:
         of_exam = dict(row.strata)
-        image.stratum("density", of_exam.pop("density"))
-        image.stratum("age_band", of_exam.pop("age_band"))
+        image.stratum_of("density", of_exam.pop("density"), density_of)
+        image.stratum_of("age_band", of_exam.pop("age_band"), age_band_of)
         if row.side is not None and side is not None and row.side != side:
             continue
 

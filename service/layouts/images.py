@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from service.domain.probes import Box, FindingRegion
@@ -149,6 +149,7 @@ class DescribedImage:
         self._said: dict[str, tuple[str, str]] = {}
         self._findings: dict[str, None] | None = None
         self._strata: dict[str, dict[str, None]] = {}
+        self._not_understood: set[str] = set()
 
     def say(self, row: TableRow, **fields: str | None) -> None:
         """What identifies the image, and its view. Raises InvalidManifest where an earlier row says otherwise."""
@@ -182,6 +183,15 @@ class DescribedImage:
         if value is not None:
             self._strata.setdefault(name, {})[value] = None
 
+    def stratum_of(self, name: str, text: str | None, read: Callable[[str], str | None]) -> None:
+        """A stratum as `read` makes it of a cell. Where it makes nothing of it, that is noted: see `as_row`."""
+        if text is None:
+            return
+        value = read(text)
+        if value is None:
+            self._not_understood.add(name)
+        self.stratum(name, value)
+
     def has(self, stratum: str) -> bool:
         """Is anything known of that stratum?"""
         return stratum in self._strata
@@ -204,7 +214,7 @@ class DescribedImage:
         """The image as a row of a manifest that lies in the root.
 
         A stratum with several values has all of them, parted by `; `. One that means the same in every manifest is
-        left out instead, and that is noted.
+        left out instead, and that is noted; so is one that the tables write in no known way.
         """
         row = {"image": folder.written(self.path)}
         row |= {name: self._said[name][0] for name in _IDENTITY if name in self._said}
@@ -219,6 +229,8 @@ class DescribedImage:
                 notes.tally(f"image(s) have no '{name}', because the rows about them contradict each other")
             elif values:
                 row[name] = "; ".join(values)
+        for name in sorted(self._not_understood.difference(row)):
+            notes.tally(f"image(s) have no '{name}', because what their rows say of it is not understood")
         return row
 
 

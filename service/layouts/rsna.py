@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from service.layouts.images import DescribedImage, DescribedImages
 from service.layouts.source import Layout, Source
 from service.layouts.tables import TableShape
-from service.layouts.values import age_band_of, birads_of, density_of, whole
+from service.layouts.values import age_band_of, category_of, density_of, whole
 
 _FOLDERS = ("train_images/", "test_images/", "images/", "")
 
@@ -28,9 +28,9 @@ def read(source: Source) -> Iterable[DescribedImage]:
         if cancer is not None:
             image.find(["cancer"] if cancer else [])
 
-        image.stratum("density", density_of(row.get("density")))
-        image.stratum("birads", birads_of([row.get("BIRADS")]))
-        image.stratum("age_band", age_band_of(row.get("age")))
+        image.stratum_of("density", row.get("density"), density_of)
+        image.stratum_of("birads", row.get("BIRADS"), category_of)
+        image.stratum_of("age_band", row.get("age"), age_band_of)
         machine = row.get("machine_id")
         image.stratum("device", None if machine is None else whole(machine))
         image.others_of(row)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from service.domain.probes import Box
 from service.probes.region_cells import MOST_PIXELS
 
-_NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>"})
+_NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>", "_", "-", "removed"})
 _SIDES = {"l": "L", "left": "L", "r": "R", "right": "R"}
 _DENSITY = re.compile(r"(?:(?:breast )?density|acr|bi-?rads)?[ :]*([a-d]|[1-4](?:\.0+)?)", re.IGNORECASE)
 _BIRADS = re.compile(r"(?:bi-?rads(?: category)?)?[ :]*([0-6])(?:\.0+)?([a-c]?)", re.IGNORECASE)
@@ -45,6 +45,11 @@ def birads_of(texts: Iterable[str | None]) -> str | None:
     matches = (_BIRADS.fullmatch(text.strip()) for text in texts if text)
     categories = {match[1] for match in matches if match is not None}
     return next((category for category in _MOST_SUSPICIOUS_FIRST if category in categories), None)
+
+
+def category_of(text: str) -> str | None:
+    """The BI-RADS category, `0` to `6` without its subdivision; None for anything else."""
+    return birads_of([text])
 
 
 def is_plain_birads(text: str) -> bool:
