@@ -48,7 +48,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class FindingRegion:
-    """Where a finding lies in its image, in the pixels of the stored image: a box, a mask, or both."""
+    """Where a finding lies in its image, in the pixels of the stored image: a box or a mask."""
 
     finding: str
     box: Box | None = None

@@ -195,7 +195,7 @@ class CategoriesSpec(TypedDict):
     without_concepts: int
 
     unused: list[str]
-    """Texts of the table that are no concept."""
+    """Texts of the table that are not concepts."""
 
     unused_texts: int
 

@@ -74,7 +74,7 @@ def _describe(image: DescribedImage, row: TableRow, image_id: str) -> None:
 
 
 def _place(image: DescribedImage, row: TableRow) -> None:
-    """The regions, whose corners are written row before column. Raises InvalidManifest for one that is no box."""
+    """The regions, whose corners are written row before column. Raises InvalidManifest for one that is not a box."""
     text = row.get("ROI_coords")
     if text is None:
         return

@@ -33,7 +33,7 @@ class TableShape:
     """Its file's published name without suffix, or the beginnings of several."""
 
     needs: tuple[str, ...]
-    """Columns without which it is no such table."""
+    """Columns without which it is not this table."""
 
     required: bool = True
     many: bool = False
@@ -165,7 +165,7 @@ def tables_below(folder: Path) -> list[Path]:
 
 
 def source_table_or_none(path: Path, roots: DataRoots, shapes: Sequence[TableShape]) -> SourceTable | None:
-    """As `source_table`; None for a file that is no table."""
+    """As `source_table`; None for a file that is not a table."""
     try:
         return source_table(path, roots, shapes)
     except InvalidInput:

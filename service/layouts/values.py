@@ -59,7 +59,7 @@ def is_plain_birads(text: str) -> bool:
 
 
 def age_band_of(text: str | None) -> str | None:
-    """The ten years that an age is in, as `50-59`; None for what is no age of a patient."""
+    """The ten years that an age is in, as `50-59`; None for what is not the age of a patient."""
     number = number_of(text)
     if number is None or not 10 <= number < 120:
         return None

@@ -244,7 +244,7 @@ def _findings(number: int, fields: Row) -> frozenset[str] | None:
         parts = listed(cell)
     except NotReadable:
         raise InvalidManifest(
-            f"Row {number} has findings that begin as a list and are none.",
+            f"Row {number} has findings that begin like a list and are not one.",
             field="findings",
             value=f"row {number}",
             remedy="Write ['mass', 'asymmetry'], or mass|asymmetry.",

@@ -152,7 +152,7 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path) -> None:
     read_rows = read("dicom-folder", tmp_path)
 
     assert [row["image"] for row in read_rows.rows] == ["1.dcm"]
-    assert "3 file(s) were passed over, because each is no DICOM file." in read_rows.notes
+    assert "3 file(s) were passed over, because each is not a DICOM file." in read_rows.notes
     assert any("damaged gzip file" in note for note in read_rows.notes)
     assert any("report.dcm" in note or "without an image" in note for note in read_rows.notes)
 
@@ -165,7 +165,7 @@ def test_ten_thousand_other_files_are_only_looked_at(tmp_path: Path) -> None:
     read_rows = read("dicom-folder", tmp_path)
 
     assert len(read_rows.rows) == 1
-    assert "10,000 file(s) were passed over, because each is no DICOM file." in read_rows.notes
+    assert "10,000 file(s) were passed over, because each is not a DICOM file." in read_rows.notes
 
 
 def test_more_files_than_are_taken_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
