@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from cli.manifest import LAYOUTS
 from service.domain.probes import Box, FindingRegion
 from service.errors import InvalidInput
 from service.files import ANYWHERE
+from service.layouts import catalogue
 from service.layouts.notes import Notes
 from service.layouts.pseudonyms import Pseudonyms, read_pseudonyms
 from service.layouts.writing import write_manifest
@@ -176,6 +178,10 @@ def test_wrong_options_are_one_line_with_a_remedy(
     said = capsys.readouterr().err.strip()
     assert what in said
     assert said.count("\n") == 0
+
+
+def test_the_help_names_every_layout() -> None:
+    assert LAYOUTS.split(", ") == list(catalogue.LAYOUTS)
 
 
 def test_a_folder_that_is_not_there_is_refused(
