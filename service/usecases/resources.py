@@ -19,7 +19,7 @@ from service.domain.independence import count_units
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
-from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, stored_where
+from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, only_value, stored_where
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
@@ -161,12 +161,8 @@ def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, wh
 
 def _part_entry(where: Where) -> StoredJson:
     """How a part is stored: as earlier releases did where there is one column with one value."""
-    stored = stored_where(where)
-    if len(stored) == 1:
-        [(stratum, values)] = stored.items()
-        if len(values) == 1:
-            return {"part": [stratum, values[0]]}
-    return {"where": stored}
+    single = only_value(where)
+    return {"where": stored_where(where)} if single is None else {"part": list(single)}
 
 
 def register_concept_set(
