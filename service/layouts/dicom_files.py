@@ -15,8 +15,8 @@ MOST_FILES = 2_000_000
 def dicom_images(folder: Path, source: Source) -> Iterator[tuple[Path, ImageHeader]]:
     """Every file below the folder with the header of a DICOM image, in the order of their paths.
 
-    Links to folders are not followed. What is not an image is counted in the notes; a DICOM file that cannot be read, or
-    that has the id of another image, is named there by its place in the root.
+    Links to folders are not followed. What is not an image is counted in the notes; a DICOM file that cannot be read,
+    or that has the id of another image, is named there by its place in the root.
     """
     if source.read_header is None:
         raise ValueError("this layout needs a reader of headers")

@@ -58,7 +58,9 @@ def test_films_in_pairs_with_circles_from_the_bottom(tmp_path: Path) -> None:
     assert (rows[4]["findings"], rows[4]["patient_id"]) == ("MISC|MISC B", "5")
 
 
-@pytest.mark.parametrize("place", ["2000 100 5", "a b c", "10 20", "² 20 5", f"{'9' * 5_000} 20 5"])
+@pytest.mark.parametrize(
+    "place", ["2000 100 5", "a b c", "10 20", "² 20 5", pytest.param(f"{'9' * 5_000} 20 5", id="5,000 digits")]
+)
 def test_a_place_that_is_none_on_the_film_is_refused(tmp_path: Path, place: str) -> None:
     write(tmp_path, f"mdb001 G CIRC B {place}\n")
 

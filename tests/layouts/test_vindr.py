@@ -114,7 +114,7 @@ def test_a_stratum_that_rows_contradict_is_left_out_and_noted(folder: Path) -> N
 
 def test_a_density_that_is_not_understood_is_left_out_and_noted(folder: Path) -> None:
     unknown = [*LESION[:-1], "DENSITY C or D", "['Mass']", "BI-RADS 4", *NO_BOX, "training"]
-    write_table(folder / "breast-level_annotations.csv", [[*HEADER, "split"]])
+    (folder / "breast-level_annotations.csv").unlink()
     write_findings(folder, unknown)
 
     read_rows = read("vindr", folder)
