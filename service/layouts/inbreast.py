@@ -64,7 +64,7 @@ def _image_files(source: Source) -> dict[str, Path]:
 
 
 def _number_in(name: str) -> str:
-    return name.split("_")[0].split(".")[0]
+    return re.split(r"[_.]", name, maxsplit=1)[0]
 
 
 def _describe(image: DescribedImage, row: TableRow, number: str, path: Path) -> None:
