@@ -101,17 +101,19 @@ def register_probe_set(
     findings_map: FindingsMap | None = None,
     independent: str | None = None,
     terms: Terms = NOTHING_STATED,
+    readings: Readings = AT_ONCE,
 ) -> Registered:
     """Register a manifest of images, and ask workers to check them; where they are cut, also to read their sizes.
 
     layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
     independent: what counts as independent: `patient`, `exam`, `image` or a column. It is part of the content.
-    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
+    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach; and NotRead.
     """
     check_name(name)
     source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
-    listed = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    read = partial(source.read, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    listed = readings.of(("manifest", manifest), read)
     probe_set = replace(grouped(listed, independent), findings_map=findings_map)
 
     spec: StoredJson = {
