@@ -121,7 +121,7 @@ def _read(data: Path) -> ProbeSet:
             "The data are neither a folder with a manifest.csv nor a manifest.",
             field="data",
             value=data,
-            remedy="docs/evaluation.md shows how to write a manifest.",
+            remedy="Write one as docs/probe-sets.md says, or have `mammodissect manifest` write that of a data set.",
         )
 
     return grouped(read_manifest(manifest, name=manifest.absolute().parent.name), None)

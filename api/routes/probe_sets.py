@@ -30,32 +30,41 @@ NamedConceptSet = Annotated[
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 def register_probe_set(
-    body: ProbeSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
+    body: ProbeSetIn,
+    session: SessionDep,
+    queue: QueueDep,
+    roots: RootsDep,
+    readings: ReadingsDep,
+    response: Response,
 ) -> ProbeSetOut:
     """Register a manifest of images, or a published data set; workers then check them, and jobs on it wait for that.
 
     If they are to be cut into frames or patches, a worker reads their sizes, too. Until then `spec.images` is null, and
     requests for a dissection on the set get 409 `not-measured`.
     """
-    probe_set, new = resources.register_probe_set(
-        session,
-        queue,
-        name=body.name,
-        manifest=body.manifest,
-        layout=body.layout,
-        root=body.root,
-        key_file=body.key_file(),
-        patches=body.grid(),
-        frames=body.frames,
-        on_unreadable=body.on_unreadable,
-        roots=roots,
-        findings_map=findings_map_of(
-            session, body.findings_map, roots, layout=body.layout, concept_set=body.concept_set
-        ),
-        independent=body.independent,
-        terms=body.terms(),
-    )
 
+    def register() -> resources.Registered:
+        return resources.register_probe_set(
+            session,
+            queue,
+            name=body.name,
+            manifest=body.manifest,
+            layout=body.layout,
+            root=body.root,
+            key_file=body.key_file(),
+            patches=body.grid(),
+            frames=body.frames,
+            on_unreadable=body.on_unreadable,
+            roots=roots,
+            findings_map=findings_map_of(
+                session, body.findings_map, roots, layout=body.layout, concept_set=body.concept_set
+            ),
+            independent=body.independent,
+            terms=body.terms(),
+            readings=readings,
+        )
+
+    probe_set, new = readings.complete(session, register)
     describe_registration(session, response, "/probe-sets", probe_set, new=new)
     return _with_findings(session, probe_set, roots, body.concept_set)
 

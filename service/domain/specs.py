@@ -104,7 +104,7 @@ class PseudonymFields(TypedDict):
 
 
 class ProbeSetSpec(TypedDict):
-    """A probe set, or the part of one that has one value of a stratum."""
+    """A probe set, or a part of one."""
 
     manifest: str
     """Path of the table of images; with a layout, of the data set's folder or table."""

@@ -15,8 +15,8 @@ MOST_FILES = 2_000_000
 def dicom_images(folder: Path, source: Source) -> Iterator[tuple[Path, ImageHeader]]:
     """Every file below the folder with the header of a DICOM image, in the order of their paths.
 
-    Links to folders are not followed. What is no image is counted in the notes; a DICOM file that cannot be read, or
-    that has the id of another image, is named there by its place in the folder.
+    Links to folders are not followed. What is not an image is counted in the notes; a DICOM file that cannot be read,
+    or that has the id of another image, is named there by its place in the root.
     """
     if source.read_header is None:
         raise ValueError("this layout needs a reader of headers")
@@ -31,18 +31,18 @@ def dicom_images(folder: Path, source: Source) -> Iterator[tuple[Path, ImageHead
             with source.roots.open(path) as file:
                 header = source.read_header(_Bounded(file))  # type: ignore[arg-type]
         except NoHeader as error:
-            _note(source, folder, path, error)
+            _note(source, path, error)
             continue
         except OSError as error:
             if not is_lasting(error):
                 raise
-            _note(source, folder, path, NoHeader(error.strerror or "cannot be opened", is_dicom=True))
+            _note(source, path, NoHeader(f"cannot be opened ({error.strerror})", is_dicom=True))
             continue
 
         if header.image_id is not None:
             first = first_with_id.setdefault(header.image_id, number)
             if first != number:
-                source.notes.name("has the SOPInstanceUID of an earlier file", path.relative_to(folder).as_posix())
+                source.notes.name("has the SOPInstanceUID of an earlier file", source.images.written(path))
                 continue
         yield path, header
 
@@ -87,8 +87,8 @@ class _Bounded:
         return self._file.tell()
 
 
-def _note(source: Source, folder: Path, path: Path, error: NoHeader) -> None:
+def _note(source: Source, path: Path, error: NoHeader) -> None:
     if error.is_dicom:
-        source.notes.name(error.reason, path.relative_to(folder).as_posix())
+        source.notes.name(error.reason, source.images.written(path))
     else:
         source.notes.tally(f"file(s) were passed over, because each {error.reason}")

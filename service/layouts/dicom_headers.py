@@ -54,13 +54,13 @@ _NO_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 
 
 def read_header(file: BinaryIO) -> ImageHeader:
-    """The header of an open file. Raises NoHeader for a file that is no DICOM image, or a damaged one."""
+    """The header of an open file. Raises NoHeader for a file that is not a DICOM image, or is a damaged one."""
     head = _head_of(file)
     if is_gzipped(head):
         file = _beginning(file)
         head = _head_of(file)
     if not _may_be_dicom(head):
-        raise NoHeader("is no DICOM file", is_dicom=False)
+        raise NoHeader("is not a DICOM file", is_dicom=False)
 
     try:
         dicom = DicomFile(file, _ELEMENTS, with_pixels=False)

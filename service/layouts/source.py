@@ -27,7 +27,7 @@ class ImageHeader(NamedTuple):
 
 
 class NoHeader(Exception):
-    """A file is no image with a DICOM header.
+    """A file is not an image with a DICOM header.
 
     reason: what is wrong with it, as in `is damaged`. is_dicom: whether it is a DICOM file at all.
     """

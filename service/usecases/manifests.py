@@ -18,8 +18,7 @@ from service.layouts.images import ImageFolder
 from service.layouts.notes import Notes
 from service.layouts.pseudonyms import Pseudonyms, read_pseudonyms
 from service.layouts.reading import DataSetPlace, as_table, read_layout
-from service.probes.manifest import probe_set_of, read_manifest
-from service.tables.read import read_table
+from service.probes.manifest import manifest_table, probe_set_of, read_manifest
 from service.tables.table import Row, Table
 from service.usecases.files import locate
 
@@ -125,24 +124,25 @@ class ManifestSource:
 
 def _changed(path: Path, root: Path | None, pseudonyms: Pseudonyms | None, roots: DataRoots) -> Table:
     """A manifest whose images are found below another root, and whose identifiers are replaced."""
-    with ExitStack() as stack:
-        table = stack.enter_context(read_table(path, roots, field="manifest", error=InvalidManifest))
+    with manifest_table(path, roots) as table:
         rows = [row for _, row in table.rows]
 
     notes = Notes()
     if root is not None:
-        rows = list(_rerooted(rows, ImageFolder(root, roots, notes)))
+        rows = list(_rerooted(rows, ImageFolder(root, roots, notes), notes))
     if pseudonyms is not None:
         rows = pseudonyms.replaced(rows, notes)
     return Table(table.header, enumerate(rows, start=1), (*table.notes, *notes.all()), ExitStack())
 
 
-def _rerooted(rows: list[Row], images: ImageFolder) -> Iterator[Row]:
-    """The rows with paths that begin in the root; what is not found there stays as it is written."""
+def _rerooted(rows: list[Row], images: ImageFolder, notes: Notes) -> Iterator[Row]:
+    """The rows with paths that begin in the root; what is not found there stays as it is written, and is noted."""
     for row in rows:
         moved = dict(row)
         found = images.find_rerooted(row["image"]) if row.get("image") else None
-        if found is not None:
+        if found is None:
+            notes.tally("row(s) name an image that is not below the root, and is read from where they say")
+        else:
             moved["image"] = images.written(found)
         if row.get("regions"):
             moved["regions"] = _rerooted_masks(row["regions"], images)

@@ -19,7 +19,7 @@ from service.domain.independence import count_units
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
-from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, stored_where
+from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, only_value, stored_where
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
@@ -101,17 +101,19 @@ def register_probe_set(
     findings_map: FindingsMap | None = None,
     independent: str | None = None,
     terms: Terms = NOTHING_STATED,
+    readings: Readings = AT_ONCE,
 ) -> Registered:
     """Register a manifest of images, and ask workers to check them; where they are cut, also to read their sizes.
 
     layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
     independent: what counts as independent: `patient`, `exam`, `image` or a column. It is part of the content.
-    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
+    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach; and NotRead.
     """
     check_name(name)
     source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
-    listed = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    read = partial(source.read, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    listed = readings.of(("manifest", manifest), read)
     probe_set = replace(grouped(listed, independent), findings_map=findings_map)
 
     spec: StoredJson = {
@@ -161,12 +163,8 @@ def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, wh
 
 def _part_entry(where: Where) -> StoredJson:
     """How a part is stored: as earlier releases did where there is one column with one value."""
-    stored = stored_where(where)
-    if len(stored) == 1:
-        [(stratum, values)] = stored.items()
-        if len(values) == 1:
-            return {"part": [stratum, values[0]]}
-    return {"where": stored}
+    single = only_value(where)
+    return {"where": stored_where(where)} if single is None else {"part": list(single)}
 
 
 def register_concept_set(
