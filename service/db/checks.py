@@ -76,7 +76,8 @@ def forget_check_items(session: Session, probe_set_id: UUID) -> None:
 def withdraw_check_items(session: Session, probe_set_id: UUID) -> None:
     """Take the open items of a check out of everybody's hands."""
     statement = update(WorkItemRow).where(WorkItemRow.checked_set_id == probe_set_id, WorkItemRow.status.in_(_OPEN))
-    session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None))
+    # Of what they have met before, nothing is the reason.
+    session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None, problem=None))
 
 
 def has_open_items(session: Session, probe_set_id: UUID, stage: Preparation) -> bool:

@@ -17,14 +17,19 @@ from service.domain.checks import Reason, SetCheck, count_of, rows_of
 from service.domain.jobs import Job, JobStatus
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.work import Preparation, PreparationLease
-from service.errors import FileOutOfReach, LeaseLost, NotFound, PartRefused
+from service.errors import FileOutOfReach, LeaseLost, NotFound, PartRefused, ProblemFields
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.probes.checking import look
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.checks import CheckStanding, standing_of_check, states_of_sets
 from service.usecases.jobs import cancel_job, find_job, replay_job, retry_job, submit_job
-from service.usecases.preparations import complete_preparation, fail_preparation, measure_again
+from service.usecases.preparations import (
+    complete_preparation,
+    fail_preparation,
+    measure_again,
+    try_preparation_again,
+)
 from service.usecases.resources import (
     check_again,
     find_check,
@@ -289,6 +294,19 @@ def test_a_check_that_is_given_up_says_why_and_holds_nobody_up(sessions: Session
     assert standing(sessions).state is ResourceState.CHECKING
     work()
     assert standing(sessions).state is ResourceState.READY
+
+
+def test_the_item_that_is_given_up_says_why_not_one_that_met_something_before(sessions: Sessions, folder: Path) -> None:
+    register_set(sessions, folder)
+    tried, given_up = claim_check(sessions), claim_check(sessions)
+    accident: ProblemFields = {"code": "worker-crashed", "title": "Computation lost", "detail": "The process ended."}
+    with transaction(sessions) as session:
+        try_preparation_again(session, tried, accident, max_attempts=5)
+    with transaction(sessions) as session:
+        fail_preparation(session, given_up, WORKER_LOST)
+    problem = standing(sessions).problem
+    assert problem is not None
+    assert problem["code"] == "worker-lost"
 
 
 def test_trouble_of_the_disk_is_no_fault_of_an_image(
