@@ -145,7 +145,11 @@ def unreadable_images(reference: str, result: SetCheck, among: Collection[int] |
 
 
 def complete_check(session: Session, queue: JobQueue | None, lease: PreparationLease, result: JsonObject) -> None:
-    """Store what an item of a check has found, whose holder has locked it; the last one opens or ends the rest."""
+    """Store what an item of a check has found; the last one opens or ends the rest.
+
+    Its holder has locked it and the set: the holders of the last two items must not each think that the other one is
+    still at work.
+    """
     if lease.stage is Preparation.TALLY:
         finish_item(session, lease, {})
         _end(session, queue, lease.resource_id, cast("TallyResult", result)["set"])
@@ -157,21 +161,17 @@ def complete_check(session: Session, queue: JobQueue | None, lease: PreparationL
         _end(session, queue, lease.resource_id, found["set"])
         return
 
-    # Two holders of the last two items must not each think that the other one is still at work.
-    queries.lock_probe_set(session, lease.resource_id)
     if not queries.has_open_items(session, lease.resource_id, Preparation.CHECK):
         _add(session, queue, lease.resource_id, Preparation.TALLY, [1])
 
 
 def give_up_check(session: Session, queue: JobQueue | None, lease: PreparationLease) -> None:
-    """End a check one of whose items was given up. Jobs that wait for it find out by themselves."""
-    queries.lock_probe_set(session, lease.resource_id)
+    """End a check one of whose items was given up. Its set is locked; jobs that wait find out by themselves."""
     queries.withdraw_check_items(session, lease.resource_id)
     _release(session, queue, lease.resource_id)
 
 
 def _end(session: Session, queue: JobQueue | None, probe_set_id: UUID, result: SetCheck) -> None:
-    queries.lock_probe_set(session, probe_set_id)
     queries.save_check(session, probe_set_id, result)
     _release(session, queue, probe_set_id)
 

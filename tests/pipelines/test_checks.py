@@ -1,6 +1,9 @@
 """Probe sets are checked by workers before any job: in pieces, resumed where they stopped, and waited for."""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +24,7 @@ from service.errors import FileOutOfReach, LeaseLost, NotFound, PartRefused, Pro
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.probes.checking import look
+from service.usecases import checks
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.checks import CheckStanding, standing_of_check, states_of_sets
 from service.usecases.jobs import cancel_job, find_job, replay_job, retry_job, submit_job
@@ -307,6 +311,37 @@ def test_the_item_that_is_given_up_says_why_not_one_that_met_something_before(se
     problem = standing(sessions).problem
     assert problem is not None
     assert problem["code"] == "worker-lost"
+
+
+def test_who_gives_a_check_up_and_who_finishes_an_item_do_not_wait_for_each_other(
+    sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_set(sessions, folder)
+    given_up, finished = claim_check(sessions), claim_check(sessions)
+    finishing = threading.Event()
+    finish_item = checks.finish_item
+
+    def finish_slowly(*parts: Any) -> bool:
+        finishing.set()
+        time.sleep(0.5)
+        return finish_item(*parts)
+
+    monkeypatch.setattr(checks, "finish_item", finish_slowly)
+
+    def finish() -> None:
+        with transaction(sessions) as session:
+            complete_preparation(session, finished, {"shard": {}})
+
+    def give_up() -> None:
+        assert finishing.wait(10)
+        with transaction(sessions) as session:
+            fail_preparation(session, given_up, WORKER_LOST)
+
+    with ThreadPoolExecutor(2) as threads:
+        for task in [threads.submit(finish), threads.submit(give_up)]:
+            task.result()
+    refused = standing(sessions)
+    assert (refused.state, refused.done) == (ResourceState.REFUSED, AT_ONCE)
 
 
 def test_trouble_of_the_disk_is_no_fault_of_an_image(
