@@ -46,7 +46,7 @@ from service.usecases.work import reap
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import InlineChild, inline_host
 from tests.pipelines.small_jobs import IMAGES, SUBMISSION, register, submit
-from tests.usecases.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue, queued_job
 
 AT_ONCE = 4
 """Images of an item: the ten of a folder are three items."""
@@ -342,6 +342,21 @@ def test_who_gives_a_check_up_and_who_finishes_an_item_do_not_wait_for_each_othe
             task.result()
     refused = standing(sessions)
     assert (refused.state, refused.done) == (ResourceState.REFUSED, AT_ONCE)
+
+
+def test_a_check_is_as_urgent_as_the_job_that_waits_for_it(sessions: Sessions, folder: Path) -> None:
+    urgent = submit(sessions, folder, priority=9)
+    assert urgent.waits_for is not None
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM work_items WHERE resource_id IS NOT NULL"))
+        less_urgent = queued_job(session, shards=2, priority=5)
+        assert less_urgent.waits_for is None
+
+    for _ in range(3):
+        lease = claim_check(sessions)
+        with transaction(sessions) as session:
+            complete_preparation(session, lease, {"shard": {}})
+    assert claim_check(sessions).stage is Preparation.TALLY
 
 
 def test_trouble_of_the_disk_is_no_fault_of_an_image(
