@@ -164,7 +164,7 @@ class ProbeSetChecks:
         self._listed: tuple[UUID, ProbeSet] | None = None
 
     def check(self, probe_set_id: UUID, position: int, report_progress: Callable[[int], None]) -> CheckResult:
-        """Decode the images of one item. Where these are all, what they are together is told as well.
+        """Decode the images of one item. Where these are all, the result says what they are together as well.
 
         Raises DigestMismatch where the set is not what was registered, FileOutOfReach, and what `report_progress`
         raises.

@@ -38,7 +38,7 @@ class LevelFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a file says of its image, and what decoding it told."""
+    """What a file says of its image, and what decoding it has shown."""
 
     form: str
     """One of FORMS."""

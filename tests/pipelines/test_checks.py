@@ -193,7 +193,7 @@ def test_images_that_cannot_be_read_fail_a_waiting_job_at_once_with_all_rows(
     assert job.problem is not None
     assert job.problem["code"] == "unreadable-image"
     assert job.problem["value"] == "rows 2, 7"
-    assert "row 2: it is no DICOM" in job.problem["detail"]
+    assert "row 2: it is not a DICOM" in job.problem["detail"]
     assert job.progress[0].done == 0, "nothing was shown"
 
     refused = standing(sessions)
@@ -213,7 +213,7 @@ def test_what_was_mended_is_checked_again_and_used(
     damage(folder, 6)
     failed = run(submit(sessions, folder))
     assert failed.problem is not None
-    assert failed.problem["detail"].startswith("The image of manifest row 7 cannot be read: it is no DICOM")
+    assert failed.problem["detail"].startswith("The image of manifest row 7 cannot be read: it is not a DICOM")
     (folder / "6.png").write_bytes(whole)
     with transaction(sessions) as session:
         retried = retry_job(session, RecordingQueue(), failed.id)
@@ -244,7 +244,7 @@ def test_a_set_that_skips_keeps_the_reasons(sessions: Sessions, folder: Path, ru
     assert job.manifest is not None
     assert job.manifest["rows_skipped"] == [2, 7]
     assert [row["row"] for row in job.manifest["skipped_why"]] == [2, 7]
-    assert job.manifest["skipped_why"][0]["why"] == "it is no DICOM, PNG, JPEG, PGM or TIFF file"
+    assert job.manifest["skipped_why"][0]["why"] == "it is not a DICOM, PNG, JPEG, PGM or TIFF file"
     assert standing(sessions).state is ResourceState.READY
 
 

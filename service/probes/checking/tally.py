@@ -153,7 +153,7 @@ def _name_copies(named: dict[str, NamedRows], items: Sequence[ProbeItem]) -> Non
 
         differing = _differing(original, item)
         if differing:
-            what = f"it has the same bytes as row {original.row}, but other {' and '.join(differing)}"
+            what = f"it has the same bytes as row {original.row}, but differs in {' and '.join(differing)}"
             remedy = "Correct the manifest, or delete one of the rows."
             _extend(named, Reason.CONTRADICTORY, [{"row": item.row, "why": what, "remedy": remedy}], 1)
         copied: NamedRow = {"row": item.row, "why": f"it has the same bytes as row {original.row}"}
@@ -161,7 +161,7 @@ def _name_copies(named: dict[str, NamedRows], items: Sequence[ProbeItem]) -> Non
 
 
 def _differing(original: ProbeItem, copy: ProbeItem) -> list[str]:
-    """What the manifest says otherwise of a copy; what it does not say is no contradiction."""
+    """In what the manifest says something else of a copy; what it leaves out does not contradict."""
     fields = ("patient_id", "view", "laterality", "findings")
     both = [(field, getattr(original, field), getattr(copy, field)) for field in fields]
     return [field for field, one, other in both if one is not None and other is not None and one != other]

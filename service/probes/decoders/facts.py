@@ -32,7 +32,7 @@ _SIDE_LOOKED_AT = 256
 """Of a larger image only every few rows and columns are counted: about so many."""
 
 _GREATEST = 65_535
-"""No number of a header is told that is greater."""
+"""A greater number of a header is given as this one."""
 
 
 def read_facts(file: BinaryIO, frame: FrameOfImage | None = None) -> ImageFacts:
