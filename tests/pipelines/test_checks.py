@@ -377,13 +377,29 @@ def test_trouble_of_the_disk_is_no_fault_of_an_image(
     assert standing(sessions).state is ResourceState.READY
 
 
-def test_a_manifest_that_changed_ends_the_check(sessions: Sessions, folder: Path, work: Work) -> None:
-    register_set(sessions, folder)
+@pytest.mark.parametrize("at_once", [AT_ONCE, 256])
+def test_a_manifest_that_changed_ends_the_check_though_the_worker_has_read_it_before(
+    sessions: Sessions, folder: Path, work: Work, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    for module in ("service.usecases.checks", "service.pipelines.prepare"):
+        monkeypatch.setattr(f"{module}.IMAGES_AT_ONCE", at_once)
+    probe_set = register_set(sessions, folder)
+    work()
+    assert standing(sessions).state is ResourceState.READY
+    manifest = (folder / "manifest.csv").read_text()
     (folder / "manifest.csv").write_text("image\n0.png\n")
+    with transaction(sessions) as session:
+        check_again(session, RecordingQueue(), probe_set, ANYWHERE)
     work()
     refused = standing(sessions)
     assert refused.problem is not None
     assert "has changed since it was registered" in refused.problem["detail"]
+
+    (folder / "manifest.csv").write_text(manifest)
+    with transaction(sessions) as session:
+        check_again(session, RecordingQueue(), probe_set, ANYWHERE)
+    work()
+    assert standing(sessions).state is ResourceState.READY
 
 
 def test_sets_of_an_earlier_release_are_used_unchecked_until_somebody_asks(
