@@ -37,6 +37,9 @@ _MOST_KINDS = 20
 _IMAGES_OF_A_KIND = 4
 """A column with more kinds of values, of fewer images each, may hold identifiers: its values are not shown."""
 
+_LONGEST = 200
+"""Characters of a value: a cell may have a million."""
+
 _WORDS = FINGERPRINT_BYTES // 8
 
 _THREADS = 4
@@ -215,4 +218,8 @@ def _counted(counter: Counter[str], images: int) -> CountedValues:
 
 def _most_frequent(counter: Counter[str]) -> list[ValueCount]:
     ordered = sorted(counter.items(), key=lambda entry: (-entry[1], entry[0]))
-    return [{"value": value, "images": images} for value, images in ordered[:VALUES_NAMED]]
+    return [{"value": _shown(value), "images": images} for value, images in ordered[:VALUES_NAMED]]
+
+
+def _shown(value: str) -> str:
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}\N{HORIZONTAL ELLIPSIS}"

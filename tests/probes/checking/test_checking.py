@@ -292,6 +292,14 @@ def test_a_column_that_may_hold_identifiers_is_counted_and_not_shown(tmp_path: P
     assert found["manifest"]["site"]["distinct"] == 2
 
 
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    report = "no suspicious finding " * 1000
+    cells = [f"{report},{report}", f"{report},"]
+    found = check(tmp_path, FINE, png(mammogram(8)), columns="report,findings", cells=cells)
+    assert found["manifest"]["report"]["values"] == [{"value": report[:200] + "\N{HORIZONTAL ELLIPSIS}", "images": 2}]
+    assert len(found["findings"]["named"]["values"][0]["value"]) == 201
+
+
 def test_shards_add_up_to_the_whole_and_rows_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = [png(mammogram(8)[:50] + np.uint8(number % 3)) for number in range(7)]
     whole = check(tmp_path, *tiny, FINE, lambda path: path.write_text("no"))
