@@ -157,6 +157,12 @@ class DecodedImage:
     coloured: bool = False
     """See `ImageFacts`."""
 
+    ends: tuple[int, int] | None = None
+    """The lowest and the highest level; None where they are not known without looking at the pixels again."""
+
+    said: ImageFacts | None = None
+    """What the header of a DICOM file of one frame says; None unless it was asked for."""
+
 
 def check_size(height: int, width: int) -> None:
     """Raises CannotDecode for an image without pixels or with more than MAX_PIXELS."""
