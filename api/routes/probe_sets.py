@@ -110,7 +110,7 @@ def read_check(name: Ref, session: SessionDep) -> CheckOut:
 def check_probe_set(
     name: Ref, session: SessionDep, queue: QueueDep, roots: RootsDep, readings: ReadingsDep
 ) -> ProbeSetOut:
-    """Ask workers to check the set's images again, or for the first time, unless they are about it."""
+    """Ask workers to check the set's images again, or for the first time, unless a check is under way."""
 
     def ask() -> Resource:
         probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")

@@ -38,7 +38,10 @@ _TURN = text(
     SELECT greatest(
       coalesce((SELECT max(turn) + 1 FROM work_items WHERE queue = :queue AND status IN ('ready', 'leased')), 0),
       coalesce(
-        (SELECT turn FROM work_items WHERE status = 'ready' ORDER BY priority DESC, turn, id LIMIT 1),
+        (
+          SELECT turn FROM work_items WHERE status = 'ready' AND ready_at < 'infinity'
+          ORDER BY priority DESC, turn, id LIMIT 1
+        ),
         (SELECT max(turn) FROM work_items WHERE status = 'leased'),
         0
       )
@@ -51,6 +54,7 @@ def next_turn(session: Session, queue: str) -> int:
     """The turn of a queue's next item: behind the queue's own open ones, and not before the turn that it is now.
 
     Items go by turn, so queues with much to do and queues with little take turns one by one (start-time fair queueing).
+    The items of a job that waits for a check stand still, so they do not say what turn it is.
     """
     turn: int = session.execute(_TURN, {"queue": queue}).scalar_one()
     return turn

@@ -42,7 +42,7 @@ class Reason(StrEnum):
     SEVERAL_FRAMES = "several-frames"
 
     UNUSUAL_BITS = "unusual-bits"
-    """The bits of its pixels are unusual, or others than its header says."""
+    """The bits of its pixels are unusual, or not those that its header says."""
 
     COLOUR = "colour"
     """It has colours, not greys alone."""

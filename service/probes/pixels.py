@@ -38,7 +38,7 @@ class LevelFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a file says of its image, and what decoding it told."""
+    """What a file says of its image, and what decoding it has shown."""
 
     form: str
     """One of FORMS."""
@@ -156,6 +156,12 @@ class DecodedImage:
 
     coloured: bool = False
     """See `ImageFacts`."""
+
+    ends: tuple[int, int] | None = None
+    """The lowest and the highest level; None where they are not known without looking at the pixels again."""
+
+    said: ImageFacts | None = None
+    """What the header of a DICOM file of one frame says; None unless it was asked for."""
 
 
 def check_size(height: int, width: int) -> None:

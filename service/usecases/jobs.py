@@ -233,7 +233,7 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
     turn = next_turn(session, request.queue)
     add_items(session, job, Stage.PROBE, shards, turn=turn, consecutive=True)
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
-    if wait_for_check(session, job.id, probe_set):
+    if wait_for_check(session, job.id, probe_set, priority=request.priority):
         job = replace(job, waits_for=what_job_waits_for(session, job.id))
     on_commit(session, lambda: wake_worker(queue, job.id))
 
@@ -340,7 +340,7 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     job = _locked_job(session, job_id)
     check_move(job.status, JobStatus.QUEUED)
     restore_items(session, job_id, turn=next_turn(session, job.request.queue))
-    wait_for_check(session, job_id, queries.parts_of(session, job_id).probe_set)
+    wait_for_check(session, job_id, queries.parts_of(session, job_id).probe_set, priority=job.request.priority)
     queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
     annotate(session, before=digest_of_status(job.status), after=digest_of_status(JobStatus.QUEUED))
     on_commit(session, lambda: wake_worker(queue, job_id))

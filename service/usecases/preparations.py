@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import work as queries
+from service.db.checks import lock_probe_set
 from service.db.pictures import find_sizes, forget_sizes
 from service.db.resources import (
     forget_image_count,
@@ -264,7 +265,7 @@ def hand_back_preparation(session: Session, queue: JobQueue, lease: PreparationL
 
 def reap_preparation(session: Session, lease: PreparationLease) -> None:
     """Give up an item whose last holder has fallen silent, unless it has been heard of."""
-    if not queries.lock_preparation(session, lease) or not queries.is_still_expired(session, lease):
+    if not _lock(session, lease) or not queries.is_still_expired(session, lease):
         return
 
     resource = get_resource(session, lease.resource_id)
@@ -341,8 +342,17 @@ def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
 
 
 def _lock_held(session: Session, lease: PreparationLease) -> None:
-    if not queries.lock_preparation(session, lease):
+    """Raises LeaseLost."""
+    if not _lock(session, lease):
         raise _lost(lease)
+
+
+def _lock(session: Session, lease: PreparationLease) -> bool:
+    """Keep a held item from changing until the transaction ends; False where it is no longer ours."""
+    if lease.stage in CHECK_STAGES:
+        # Whoever gives a check up takes all its items, so holders who locked theirs first would wait for each other.
+        lock_probe_set(session, lease.resource_id)
+    return queries.lock_preparation(session, lease)
 
 
 def _lost(lease: PreparationLease) -> LeaseLost:

@@ -28,7 +28,7 @@ def test_images_are_listed_by_row_and_reason(
     assert command(monkeypatch, "check", str(manifest), "--report", str(page)) == 1
     printed = capsys.readouterr().out
     assert "1 image cannot be read; a job on the set fails." in printed
-    assert "row 3: it is no DICOM, PNG, JPEG, PGM or TIFF file" in printed
+    assert "row 3: it is not a DICOM, PNG, JPEG, PGM or TIFF file" in printed
     assert "1 finding of them names no concept of bi-rads for certain: zorblax (1)." in printed
     assert "What the images of m.csv are" in page.read_text()
     assert ["zorblax", "1", "names no concept"] in Page(page.read_text()).rows["findings"]

@@ -10,7 +10,7 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from service.domain.probes import FrameOfImage, ImageSize
-from service.probes.decoders import display
+from service.probes.decoders import dicom_facts, display
 from service.probes.decoders.dicom_file import FUNCTIONAL_GROUPS, OVERLAY_BITS, DicomFile
 from service.probes.decoders.dicom_frames import EXTENDED_OFFSETS, FramedPixelData
 from service.probes.decoders.frames import encapsulated_frame, native_frame, native_values, only_frame
@@ -94,7 +94,7 @@ def decode_dicom(
     file: BinaryIO,
     *,
     with_display: bool = False,
-    with_padding: bool = False,
+    with_facts: bool = False,
     frame: FrameOfImage | None = None,
 ) -> DecodedImage:
     """Decode the stored values of a grey frame.
@@ -102,13 +102,19 @@ def decode_dicom(
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
     are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
     the preparation stretches the full stored range, or applies what is read of them here.
-    with_display: read the window and the padding value as well. with_padding: the padding value alone.
+    with_display: read the window and the padding value as well. with_facts: read the padding value, and say what the
+    header does.
     frame: what is shown where the file has several frames; a projection has the window of the middle one.
     Raises CannotDecode for anything else than such an image.
     """
-    shown_by = display.ELEMENTS if with_display else display.PADDING_ELEMENTS if with_padding else ()
-    elements = (*_ELEMENTS, *shown_by)
-    read_display = _display if with_display else _padding if with_padding else _nothing
+    more: tuple[str, ...] = ()
+    read_display: _ReadDisplay = _nothing
+    if with_display:
+        more, read_display = display.ELEMENTS, _display
+    elif with_facts:
+        more, read_display = (*display.PADDING_ELEMENTS, *dicom_facts.ELEMENTS), _padding
+    elements = (*_ELEMENTS, *more)
+
     if frame is not None:
         header = DicomFile(file, (*elements, *EXTENDED_OFFSETS, *FUNCTIONAL_GROUPS), with_pixels=False)
         count = _count_frames(header)
@@ -128,8 +134,15 @@ def decode_dicom(
     else:
         stored, precision = native_frame(dicom, pixels.height, pixels.width, pixels.allocated), None
 
-    levels, bits = _brought_to_levels(stored, pixels, precision)
-    return DecodedImage(levels, from_dicom=True, display=read_display(dicom, pixels, bits), bits=bits)
+    levels, bits, ends = _brought_to_levels(stored, pixels, precision)
+    return DecodedImage(
+        levels,
+        from_dicom=True,
+        display=read_display(dicom, pixels, bits),
+        bits=bits,
+        ends=ends,
+        said=dicom_facts.facts_of_header(dicom) if with_facts else None,
+    )
 
 
 def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay") -> DecodedImage:
@@ -145,7 +158,7 @@ def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_disp
 
     def levels_of_frames() -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
         for stored, precision in _stored_frames(decoder, header.syntax, data, numbers, pixels):
-            levels, bits = _brought_to_levels(stored, pixels, precision)
+            levels, bits, _ = _brought_to_levels(stored, pixels, precision)
             depths.add(bits)
             yield levels
 
@@ -312,11 +325,20 @@ def _decode_frame(decoder: Decoder, syntax: UID, data: bytes, pixels: PixelModul
 
 def _brought_to_levels(
     stored: StoredPixels, pixels: PixelModule, precision: int | None
-) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
-    """Levels from zero, brighter where denser, and the bits that hold them."""
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, tuple[int, int] | None]:
+    """Levels from zero, brighter where denser; the bits that hold them; the lowest and the highest, where known."""
     stored = _without_overlays(stored, pixels.overlay_bits)
-    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
-    return _levels(stored, pixels, bits), bits
+    low, high = int(stored.min()), int(stored.max())
+    bits = _depth(low, high, pixels, precision)
+    return _levels(stored, pixels, bits), bits, _ends(low, high, pixels, bits)
+
+
+def _ends(low: int, high: int, pixels: PixelModule, bits: int) -> tuple[int, int] | None:
+    """The lowest and the highest level; None for signed values, whose order levels need not have."""
+    top = (1 << bits) - 1
+    if pixels.signed or high > top:
+        return None
+    return (top - high, top - low) if pixels.inverted else (low, high)
 
 
 def _without_overlays(stored: StoredPixels, bits: frozenset[int]) -> StoredPixels:

@@ -26,8 +26,8 @@ def read_display(dicom: DicomFile, stored_of_level: NDArray[np.int64], levels: i
     """The display of an image.
 
     stored_of_level: the stored value that each level of the decoded image stands for. levels: how many the type of its
-    pixels has. monochrome1: low values are
-    shown white. Raises CannotDecode for a window or table that cannot be applied.
+    pixels has. monochrome1: low values are shown white.
+    Raises CannotDecode for a window or table that cannot be applied.
     """
     window = _window(dicom, stored_of_level, monochrome1=monochrome1)
     if window is not None:

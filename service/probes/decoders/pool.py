@@ -52,7 +52,7 @@ class DecoderPool:
         return answer
 
     def facts(self, file: BinaryIO, frame: FrameOfImage | None = None) -> ImageFacts:
-        """What the file says of its image, and what decoding it told; its pixels stay behind.
+        """What the file says of its image, and what decoding it has shown; its pixels stay behind.
 
         frame: what is decoded of several. Raises what `image` raises; a CannotDecode has the facts that the file says
         all the same.

@@ -192,6 +192,8 @@ def receive_answer(connection: socket.socket, seconds: float, *, with_display: b
         _check_claimed_size(height, width)
         return _receive_facts(connection, height, width, end)
     if kind == _REFUSED_BUT_KNOWN and _FACTS.size < length <= _FACTS.size + _MAX_WORDS:
+        if (height, width) != (0, 0):  # the header says no size
+            _check_claimed_size(height, width)
         facts = _receive_facts(connection, height, width, end)
         refusal = _refusal(connection, length - _FACTS.size, end)
         refusal.facts = facts

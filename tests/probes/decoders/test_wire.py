@@ -206,6 +206,17 @@ def test_facts_that_cannot_be_are_refused(ends: Ends, body: bytes) -> None:
         receive_answer(parent, 5)
 
 
+@pytest.mark.parametrize("size", [(60_000, 60_000), (1 << 31, 1), (0, 20), (30, 0)])
+@pytest.mark.parametrize("kind", [b"F", b"K"])
+def test_facts_of_an_image_of_impossible_size_are_refused(ends: Ends, kind: bytes, size: tuple[int, int]) -> None:
+    parent, child = ends
+    body = struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
+    words = b"it is broken\n" if kind == b"K" else b""
+    child.sendall(head(kind, 0, 0, *size, len(body + words)) + body + words)
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)
+
+
 @pytest.mark.parametrize("length", [0, 1, len(NAN_AT_THE_END) - 1, len(NAN_AT_THE_END) + 1, 1 << 40])
 @pytest.mark.parametrize("kind", [b"F", b"K"])
 def test_facts_of_another_length_are_refused(ends: Ends, kind: bytes, length: int) -> None:
