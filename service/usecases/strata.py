@@ -77,11 +77,16 @@ def submit_strata(
             f"{len(strata)} strata were given.", field="strata", value=len(strata), remedy=f"Give {LEAST} to {MOST}."
         )
 
-    keys = [None if idempotency_key is None else f"{idempotency_key}/{number}" for number in range(len(strata))]
-    earlier = None if keys[0] is None else find_job_by_key(session, keys[0])
-    if earlier is not None and earlier[0].request.part is not None and earlier[0].request.part.strata is not None:
+    digest = digest_of(request)
+    annotate(session, after=digest)
+
+    # The first job bears the key for all of them: the others are inserted with it or not at all.
+    key = None if idempotency_key is None else f"{idempotency_key}/0"
+    earlier = None if key is None else find_job_by_key(session, key)
+    strata_of_earlier = None if earlier is None else _strata_of(earlier[0])
+    if earlier is not None and strata_of_earlier is not None:
         _check_same_request(earlier[1], request, str(idempotency_key))
-        return find_strata(session, earlier[0].request.part.strata)
+        return find_strata(session, strata_of_earlier)
 
     whole, probe_set = _whole(session, submission, roots, readings)
     parts = [part_of(probe_set, where, field=f"strata.{number}") for number, where in enumerate(strata)]
@@ -92,13 +97,24 @@ def submit_strata(
         submission = replace(submission, method=submission.method.fitted_to(fewest), fit_top_k=False)
 
     identifier = uuid4()
-    jobs = []
-    for number, (part, key) in enumerate(zip(parts, keys, strict=True)):
+    jobs: list[Job] = []
+    for number, part in enumerate(parts):
         on_this_part = _on_part(session, submission, whole, probe_set, part, strata=identifier, number=number)
-        job = submit_job(session, queue, on_this_part, request=_numbered(request, number), idempotency_key=key)
+        job = submit_job(
+            session,
+            queue,
+            on_this_part,
+            request=_numbered(request, number),
+            idempotency_key=key if number == 0 else None,
+        )
+
+        strata = _strata_of(job)
+        if strata is not None and strata != identifier:  # somebody posted the same key between our look and now
+            annotate(session, after=digest)
+            return find_strata(session, strata)
         jobs.append(job)
 
-    annotate(session, after=digest_of(request))
+    annotate(session, after=digest)
     return StrataJobs(identifier, tuple(jobs), None)
 
 
@@ -140,6 +156,11 @@ def _on_part(
     registered = register_part(session, whole, probe_set, part.where)
     job_part = JobPart(whole.reference, part.where, strata, number)
     return replace(submission, probe_set=registered.reference, part=job_part)
+
+
+def _strata_of(job: Job) -> UUID | None:
+    """The request for several parts that a job was in; None for any other job."""
+    return None if job.request.part is None else job.request.part.strata
 
 
 def _check_different(parts: Sequence[ProbeSet]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
@@ -111,6 +113,32 @@ def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions,
     assert "nothing is paired by exams" in comparison.result.notes[0]
     assert names == ("target@1 on density A", "target@1 on density B, view CC or MLO")
     assert "Only images with density A were used: a part of the probe set." in summary
+
+
+def test_two_requests_with_one_key_at_once_are_one(sessions: Sessions, tmp_path: Path) -> None:
+    write_folder(tmp_path, images=IMAGES, columns={"exam_id": STUDY, "density": DENSITY})
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        register(session, tmp_path, queue)
+
+    def ask(session: Session) -> StrataJobs:
+        strata = [{"density": ["A"]}, {"density": ["B"]}]
+        return submit_strata(
+            session, queue, ASKED, strata, request={"of": "strata"}, roots=ANYWHERE, idempotency_key="once"
+        )
+
+    earlier: list[StrataJobs] = []
+
+    def ask_in_between(*_: object) -> None:
+        if not earlier:
+            with transaction(sessions) as other:
+                earlier.append(ask(other))
+
+    with transaction(sessions) as session:
+        event.listen(session.connection(), "after_cursor_execute", ask_in_between)
+        later = ask(session)
+    assert (later.id, [job.id for job in later.jobs]) == (earlier[0].id, [job.id for job in earlier[0].jobs])
+    assert len(queue.published) == 2
 
 
 def test_nothing_is_queued_where_one_of_the_strata_cannot_be(sessions: Sessions, tmp_path: Path) -> None:
