@@ -39,7 +39,7 @@ def test_a_column_that_was_recognised_is_what_a_job_draws_by_and_says(
     assert job.status is JobStatus.SUCCEEDED, job.problem
     assert job.manifest is not None
 
-    said = "Column 'Study_ID' is taken for exam_id, and is no stratum."
+    said = "Column 'Study_ID' is taken for exam_id and is not a stratum."
     assert job.manifest["probe_set"]["grouping"] == {"exam_id": "Study_ID"}
     assert job.manifest["probe_set"]["table_notes"] == [said]
     evidence = job.manifest["evidence"]
