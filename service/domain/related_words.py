@@ -35,7 +35,7 @@ _KIN = (
     ("fatty", "fat", "lipid", "adipose", "lipoma"),
     ("cyst", "cystic"),
 )
-"""Words of mammography reports that stand for each other. A closed list; docs/concept-sets.md gives it."""
+"""Words of mammography reports that stand for each other. A closed list."""
 
 _OPEN_WORDS = (
     *("abnormal", "area", "benign", "bilateral", "bi", "rad", "birad", "breast", "cancer", "carcinoma", "case"),
