@@ -342,7 +342,7 @@ class JobOut(JobBriefOut):
 class StrataOut(BaseModel):
     """The jobs of one request for several parts of a probe set, in its order.
 
-    When all have succeeded, POST /comparisons with their ids compares them; `comparison` is then its id.
+    `comparison`: the id of their comparison, which is made when all have succeeded.
     """
 
     id: UUID

@@ -1,4 +1,4 @@
-"""Jobs on parts of a registered probe set: one, or several in one request, to be compared when all have succeeded."""
+"""Jobs on parts of a registered probe set: one, or several in one request, compared when all have succeeded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from service.db.comparisons import find_comparison_of
 from service.db.jobs import find_job_by_key, jobs_of_strata
 from service.domain.digests import digest_of
-from service.domain.jobs import Job, JobPart
+from service.domain.jobs import Job, JobPart, JobStatus
 from service.domain.probes import ProbeSet, where_in_words
 from service.domain.resources import Resource, ResourceKind
 from service.errors import InvalidInput, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
-from service.usecases.jobs import JobSubmission, submit_job
+from service.usecases.comparisons import compare_jobs
+from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.parts import part_of
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import find_resource, probe_set_of, register_part
@@ -37,7 +38,7 @@ class StrataJobs:
     """In the order of the request."""
 
     comparison: UUID | None
-    """Their comparison, once somebody has asked for it."""
+    """Their comparison, once all have succeeded."""
 
 
 def on_part(
@@ -134,6 +135,20 @@ def find_strata(session: Session, identifier: UUID) -> StrataJobs:
 
     comparison = find_comparison_of(session, [job.id for job in jobs])
     return StrataJobs(identifier, tuple(jobs), None if comparison is None else comparison.id)
+
+
+def compare_strata(session: Session, job_id: UUID) -> None:
+    """Compare the jobs of the request for several parts that a job was in, if it was in one and all have succeeded.
+
+    Raises NotFound, and what `compare_jobs` raises.
+    """
+    strata = _strata_of(find_job(session, job_id))
+    if strata is None:
+        return
+
+    jobs = jobs_of_strata(session, strata)
+    if len(jobs) >= LEAST and all(job.status is JobStatus.SUCCEEDED for job in jobs):
+        compare_jobs(session, [job.id for job in jobs])
 
 
 def _whole(

@@ -73,7 +73,9 @@ def test_what_was_chosen_is_warned_of_in_the_answer_the_manifest_and_the_report(
     assert any("its 96 images count as independent, because that was chosen" in limit for limit in report.limits)
 
 
-def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions, tmp_path: Path, run: Run) -> None:
+def test_strata_of_one_request_are_compared_when_all_have_succeeded(
+    sessions: Sessions, tmp_path: Path, run: Run
+) -> None:
     write_folder(tmp_path, images=IMAGES, columns={"exam_id": STUDY, "density": DENSITY, "view": VIEW})
     queue = RecordingQueue()
 
@@ -104,8 +106,9 @@ def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions,
         assert job.request.part.probe_set == "probes@1"
 
     with transaction(sessions) as session:
-        comparison, _ = compare_jobs(session, [job.id for job in done])
-        assert find_strata(session, asked.id).comparison == comparison.id
+        compared = find_strata(session, asked.id).comparison
+        comparison, is_new = compare_jobs(session, [job.id for job in done])
+        assert (comparison.id, is_new) == (compared, False)
         names = read_comparison_report(session, comparison.id).names
         summary = read_report(session, done[0].id, must_have=None).summary
     assert comparison.result is not None
