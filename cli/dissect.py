@@ -162,15 +162,8 @@ def dissect(
 
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
-    console.print(_inferred(result))
-    for warning in input_warnings(manifest):
-        console.print(warning)
-    for line in (*_read_as(probes, concepts), *_independent(probes, result)):
+    for line in _what_to_know(plan, result, manifest):
         console.print(line)
-    for sentence in finding_sentences(manifest):
-        console.print(sentence)
-    if result.images_skipped:
-        console.print(f"{len(result.images_skipped)} unreadable images were skipped")
 
 
 def _prompts(
@@ -184,6 +177,18 @@ def _prompts(
     return prompts
 
 
+def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobManifest") -> Iterator[str]:
+    """What was inferred, and all that was decided on the way, a line each."""
+    yield _inferred(result)
+    yield from input_warnings(manifest)
+    yield from (f"About the manifest: {note}" for note in plan.probe_set.table_notes)
+    yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
+    yield from _independent(plan.probe_set, result)
+    yield from finding_sentences(manifest)
+    if result.images_skipped:
+        yield f"{len(result.images_skipped)} unreadable images were skipped"
+
+
 def _inferred(result: Dissection) -> str:
     evidence = result.evidence
     if evidence is None:
@@ -193,13 +198,7 @@ def _inferred(result: Dissection) -> str:
 
     neurons = (neuron for layer in result.layers for neuron in layer.neurons)
     significant = sum(neuron.significant is True for neuron in neurons)
-    return f"{significant} of {evidence.tests} labels are significant; the others are no concept"
-
-
-def _read_as(probes: ProbeSet, concepts: ConceptSet) -> Iterator[str]:
-    """What was decided where the manifest and the concept set were read."""
-    yield from (f"About the manifest: {note}" for note in probes.table_notes)
-    yield from (f"About the concept set: {note}" for note in concepts.notes)
+    return f"{significant} of {evidence.tests} labels are significant; the others are labelled 'no concept'"
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:

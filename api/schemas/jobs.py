@@ -20,7 +20,7 @@ from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.probes import stored_where
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
 from service.usecases.jobs import JobSubmission
-from service.usecases.strata import StrataJobs
+from service.usecases.strata import LEAST, MOST, StrataJobs
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
 ColumnValue = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -175,8 +175,8 @@ class StrataIn(DissectionIn):
     """Several parts of one probe set to dissect, a job each. Without a top-k, it follows the smallest of them."""
 
     strata: list[Where] = Field(
-        min_length=2,
-        max_length=8,
+        min_length=LEAST,
+        max_length=MOST,
         description="Of each part: only images that have one of the values in each of these columns.",
         examples=[[{"density": ["A", "B"]}, {"density": ["C", "D"]}]],
     )
@@ -322,7 +322,7 @@ class JobOut(JobBriefOut):
     layers_asked: list[str]
     terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
-    waits_for: WaitsForOut | None = None
+    waits_for: WaitsForOut | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -344,7 +344,7 @@ class JobOut(JobBriefOut):
 class StrataOut(BaseModel):
     """The jobs of one request for several parts of a probe set, in its order.
 
-    When all have succeeded, POST /comparisons with their ids compares them; `comparison` is then its id.
+    `comparison`: the id of their comparison, which is made when all have succeeded.
     """
 
     id: UUID

@@ -1,7 +1,7 @@
 """Which concepts a network represents, against what chance alone would give, and which essential ones it does not."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -251,7 +251,7 @@ def _missing(
         if concept.category is not None:
             neurons_in[concept.category] += concept.neurons
 
-    possible = _possible_findings(concept_set, evidence)
+    possible = _possible_findings(concept_set, evidence, {index for _, index in must_have if index is not None})
     missing = []
     for text, index in must_have:
         if index is None:
@@ -267,19 +267,21 @@ def _missing(
     return tuple(missing)
 
 
-def _possible_findings(concept_set: ConceptSet, evidence: JobEvidence) -> Mapping[int, Sequence[str]]:
-    """The first unmatched findings that may mean each concept; no entry for a concept that none may mean."""
+def _possible_findings(
+    concept_set: ConceptSet, evidence: JobEvidence, essential: Set[int]
+) -> Mapping[int, Sequence[str]]:
+    """The first unmatched findings that may mean each essential concept; no entry for one that none may mean."""
     possible: dict[int, list[str]] = defaultdict(list)
-    if not evidence.unmatched:
+    unmatched = evidence.unmatched
+    if not unmatched:
         return possible
 
     related = RelatedConcepts(concept_set.concepts)
-    unmatched = evidence.unmatched
     if len(unmatched) > _FINDINGS_READ:
-        possible |= {index: [] for index in range(len(concept_set.concepts))}
+        possible |= {index: [] for index in essential}
 
     for finding in unmatched[:_FINDINGS_READ]:
-        for index in related.may_be_meant(finding):
+        for index in essential & related.may_be_meant(finding):
             if len(possible[index]) < _FINDINGS_NAMED:
                 possible[index].append(finding)
     return possible

@@ -1,10 +1,11 @@
 """The end of a dissection: all layers, the manifest and the final status in one transaction."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import safetensors.numpy
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from service.analysis.discoveries import control_discoveries
@@ -23,10 +24,11 @@ from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.domain.prompts import texts_digest
 from service.domain.work import DissectionResult, Lease, StoredLayer
-from service.errors import LeaseLost
+from service.errors import DissectError, LeaseLost
 from service.pipelines.picture_codec import decode_pictures
 from service.ports import ArtifactStore
 from service.usecases.resources import concept_set_of
+from service.usecases.strata import compare_strata
 from service.usecases.work import complete_job
 
 log = structlog.get_logger()
@@ -39,7 +41,8 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     """Store the layers that a store item names: a result is there in whole or not at all.
 
     The job's row is locked last, so that nobody waits for the neurons. The concepts' embeddings, which belong to no
-    job, are kept before. Raises LeaseLost, ArtifactLost, Unavailable.
+    job, are kept before. The last job of a request for several strata has them compared. Raises LeaseLost,
+    ArtifactLost, Unavailable.
     """
     _keep_texts(sessions, store, result)
     # Outside the transaction: the store may be far away, and slow; and layers are long to decode.
@@ -55,6 +58,16 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     except IntegrityError as error:  # another holder of the item was quicker
         raise LeaseLost("Another worker has already stored the job's result.") from error
     log.info("job succeeded")
+    _compare_strata(sessions, lease.job_id)
+
+
+def _compare_strata(sessions: Sessions, job_id: UUID) -> None:
+    """The job has succeeded whatever comes of this; POST /comparisons says what kept its strata from being compared."""
+    try:
+        with transaction(sessions) as session:
+            compare_strata(session, job_id)
+    except (DissectError, SQLAlchemyError) as error:
+        log.warning("strata not compared", exc_info=error)
 
 
 def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResult) -> None:

@@ -42,6 +42,16 @@ def test_images_are_listed_by_row_and_reason(
     ]
 
 
+def test_what_counts_as_independent_is_what_a_job_takes(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest.write_text("image,study_id\n0.png,s\n1.png,s\n")
+    assert command(monkeypatch, "check", str(manifest), "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["independent"] == {"unit": "exam", "count": 1, "largest": 2}
+    assert "Column 'study_id' is taken for exam_id" in " ".join(captured.err.split())
+
+
 def test_a_manifest_that_is_none_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
