@@ -47,7 +47,7 @@ from service.usecases.trail import record
 from service.usecases.work import begin_item, reap
 from tests.api.test_comparisons import EVIDENCE, layer
 from tests.api.test_problems import problem
-from tests.api.test_registry_events import SECRET, created, send
+from tests.api.registry_events import SECRET, created, send
 from tests.schedules.field import DAILY
 from tests.usecases.factories import RecordingQueue, dissected_job, queued_job, resource, taken
 
