@@ -265,14 +265,18 @@ def _notes(
     if unshared:
         shown = ", ".join(map(published_layer, unshared[:5]))
         more = "" if len(unshared) <= 5 else " and others"
-        notes.append(f"Not all networks have the layers {shown}{more}; their global threshold is of those that do.")
+        notes.append(
+            f"Not all networks have the layers {shown}{more}; the global threshold of such a layer is the greatest of "
+            "the networks that have it."
+        )
 
     named_after = {unit.concept for network in networks for unit in network.units}
-    unknown = len(named_after - concepts.keys())
-    if unknown:
+    known = [concept for text, concept in concepts.items() if text in named_after]
+    unsaid = len(named_after) - sum(concept.mammographic is not None for concept in known)
+    if unsaid:
         notes.append(
-            f"{unknown} of {len(named_after)} concepts are not in the concept set: they have no category and count as "
-            "mammographic, as published."
+            f"{unsaid} of {len(named_after)} concepts are not in the concept set, or it does not say whether they are "
+            "mammographic: they count as mammographic, as published."
         )
 
     if not any(concept.mammographic is False for concept in concepts.values()):
