@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from service.analysis.thresholds import local_threshold, neurons_meeting
+from service.analysis.thresholds import commonest_first, local_threshold, neurons_meeting
 from service.domain.evidence import QualificationStatus
 from service.domain.neurons import Dissection, LayerDissection, Neuron
 
@@ -85,7 +85,7 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> SurvivalSummary
     qualifications = () if by_exam.evidence is None else by_exam.evidence.qualifications
     verdict_on = {qualification.text: qualification.verdict for qualification in qualifications}
     labels = Counter(_label(neuron) for neuron in significant)
-    commonest = sorted(labels.items(), key=lambda item: (-item[1], item[0]))[:_LABELS]
+    commonest = commonest_first(labels)[:_LABELS]
 
     evidence = [neuron.evidence for neuron in significant if neuron.evidence is not None]
     stabilities = [known.stability for known in evidence if known.stability is not None]

@@ -254,6 +254,12 @@ def images_shown(manifest: JsonObject | None) -> int | None:
     return images if isinstance(images, int) else None
 
 
+def name_on_part(target: str, manifest: JsonObject | None) -> str:
+    """A target's name, with the part of the probe set that it was shown where it was not shown all of it."""
+    where = entries_of(manifest, "probe_set").get("where")
+    return f"{target} on {where_in_words(where)}" if isinstance(where, Mapping) else target
+
+
 def probe_set_lines(manifest: JsonObject | None) -> tuple[str, ...]:
     """Which part of a probe set was used, and what is to be known of what counts as independent, a sentence each."""
     entries = entries_of(manifest, "probe_set")

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.analysis.layers import summarise_layer
-from service.analysis.thresholds import ConceptCounts, count_mammographic, local_threshold, neurons_meeting
+from service.analysis.thresholds import (
+    ConceptCounts,
+    commonest_first,
+    count_mammographic,
+    local_threshold,
+    neurons_meeting,
+)
 from service.domain.concepts import ConceptSet
 from service.domain.neurons import LayerDissection, LayerSummary, Neuron
 
@@ -79,7 +85,7 @@ def composition(neurons: Iterable[Neuron], concept_set: ConceptSet) -> tuple[tup
     """Neurons by the broad category of their best concept, commonest first, equal counts by name."""
     tops = [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons]
     counts = Counter(top.broad_category or top.category or UNCATEGORISED for top in tops)
-    return _commonest_first(counts)
+    return commonest_first(counts)
 
 
 def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]:
@@ -87,7 +93,7 @@ def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]
     counts: Counter[str] = Counter()
     for line in lines:
         counts.update(dict(line.composition))
-    return _commonest_first(counts)
+    return commonest_first(counts)
 
 
 def random_shares(quantiles: Sequence[float], edges: Sequence[float]) -> tuple[float, ...]:
@@ -115,7 +121,3 @@ def _score_histogram(layer: LayerDissection) -> ScoreHistogram | None:
         others=tuple(np.histogram(scores[~significant], edges)[0].tolist()),
         random=random_shares(quantiles, edges.tolist()),
     )
-
-
-def _commonest_first(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
