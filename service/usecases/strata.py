@@ -109,10 +109,10 @@ def submit_strata(
             idempotency_key=key if number == 0 else None,
         )
 
-        strata = _strata_of(job)
-        if strata is not None and strata != identifier:  # somebody posted the same key between our look and now
+        strata_of_job = _strata_of(job)
+        if strata_of_job is not None and strata_of_job != identifier:  # the same key came between our look and now
             annotate(session, after=digest)
-            return find_strata(session, strata)
+            return find_strata(session, strata_of_job)
         jobs.append(job)
 
     annotate(session, after=digest)

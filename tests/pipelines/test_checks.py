@@ -15,7 +15,7 @@ from sqlalchemy import text
 from service.config import Settings
 from service.db.checks import iterate_shards
 from service.db.session import Sessions, transaction
-from service.db.work import claim_item
+from service.db.work import claim_item, finish_item
 from service.domain.checks import Reason, SetCheck, count_of, rows_of
 from service.domain.jobs import Job, JobStatus
 from service.domain.resources import Resource, ResourceKind, ResourceState
@@ -319,7 +319,6 @@ def test_who_gives_a_check_up_and_who_finishes_an_item_do_not_wait_for_each_othe
     register_set(sessions, folder)
     given_up, finished = claim_check(sessions), claim_check(sessions)
     finishing = threading.Event()
-    finish_item = checks.finish_item
 
     def finish_slowly(*parts: Any) -> bool:
         finishing.set()

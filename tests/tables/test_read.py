@@ -202,7 +202,7 @@ def test_the_first_visible_sheet_with_content_is_read_and_told_of(tmp_path: Path
 
 
 def test_a_sheet_of_blanks_is_empty(tmp_path: Path) -> None:
-    blanks = [[" "], [None, "\t"]]
+    blanks: list[list[Any]] = [[" "], [None, "\t"]]
     assert opened(workbook(tmp_path / "blank.xlsx", blanks)) == ((), [], ())
     assert opened(workbook(tmp_path / "t.xlsx", blanks, [["a"], [1]]))[1] == [(1, {"a": "1"})]
 

@@ -64,7 +64,7 @@ def test_ends_are_those_of_the_decoded_image(tmp_path: Path, kind: str) -> None:
 
 
 def test_what_the_header_says_is_said_of_sound_and_of_refused_images(tmp_path: Path) -> None:
-    said = {"PresentationIntentType": "FOR PROCESSING", "PhotometricInterpretation": "MONOCHROME1"}
+    said: dict[str, Any] = {"PresentationIntentType": "FOR PROCESSING", "PhotometricInterpretation": "MONOCHROME1"}
     sound = facts_of(write_dicom(tmp_path / "a.dcm", film(12, 40, 30), bits=12, **said))
     assert (sound.intent, sound.photometric) == ("FOR PROCESSING", "MONOCHROME1")
     assert (sound.height, sound.width, sound.frames, sound.samples) == (40, 30, 1, 1)
@@ -81,7 +81,11 @@ def test_what_the_header_says_is_said_of_sound_and_of_refused_images(tmp_path: P
 
 
 def test_words_and_numbers_of_a_header_that_cannot_be_are_not_passed_on(tmp_path: Path) -> None:
-    odd = {"PresentationIntentType": "MRS DOE", "PhotometricInterpretation": "JANE", "NumberOfFrames": "999999"}
+    odd: dict[str, Any] = {
+        "PresentationIntentType": "MRS DOE",
+        "PhotometricInterpretation": "JANE",
+        "NumberOfFrames": "999999",
+    }
     path = write_dicom(tmp_path / "a.dcm", film(12, 40, 30), bits=12, **odd)
     with pytest.raises(CannotDecode) as refused:
         facts_of(path)

@@ -1,0 +1,115 @@
+"""What a neuron's label is worth: four verdicts, the figures behind them, and how often names are wrong.
+
+The field names of the stored types are columns of the database, bytes of artifacts, and the wire format at once:
+`tests/domain/test_stored_names.py` says what a rename costs.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+DEFAULT_ERROR_LEVEL = 0.10
+"""The share of wrong names among those given that a job allows where it asks for nothing else."""
+
+NameLevel = Literal["concept", "category", "combination"]
+"""How much detail the evidence carries: one concept, the smallest category of it and its rivals, or several concepts."""
+
+
+class Verdict(StrEnum):
+    """What can be said of a live unit."""
+
+    NAMED = "named"
+    """It follows the concept, and the dissector is known to see it."""
+
+    UNVERIFIED = "unverified"
+    """It follows the concept, and nobody knows whether the dissector sees it."""
+
+    UNNAMED = "unnamed"
+    """It follows something that the dissector sees and no concept says."""
+
+    NO_SIGNAL = "no-signal"
+    """Nothing that the dissector sees tells what it follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamePart:
+    """A concept of a name, and the share of what the embedding says of the unit that it adds (stored)."""
+
+    concept: int
+    text: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionFigures:
+    """What the dissector's embedding says of a unit's activation, all measured on exams that fitted nothing (stored)."""
+
+    fit: float
+    """Correlation of the activation with the unit's best direction."""
+
+    fit_p: float
+    """Of a fit as good where the activation follows nothing that the dissector sees; exams count, not images."""
+
+    correlation: float
+    """Correlation of the activation with the cosine of the label's concept."""
+
+    explained: float
+    """The share of the fit that the concept alone has: correlation squared / fit squared, 0 to 1."""
+
+    decoy_explained: float
+    """The same for the best decoy."""
+
+    rivals: tuple[int, ...] = ()
+    """Concepts that the label's concept does not beat, most like it first."""
+
+    parts: tuple[NamePart, ...] = ()
+    """Two or three concepts that together explain much where one explains little."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitVerdict:
+    """What a unit is called, and how sure that is (stored)."""
+
+    verdict: Verdict
+
+    name: str | None = None
+    """A concept, a category, or several concepts; None where nothing is named."""
+
+    level: NameLevel | None = None
+
+    error: float | None = None
+    """The estimated share of wrong names among those of the job that are at least as sure as this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerErrors:
+    """Estimated errors of one layer's names (stored)."""
+
+    layer: str
+    named: int
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobVerdicts:
+    """How verdicts were reached in a job (stored)."""
+
+    error_level: float
+    """The share of wrong names among those given that was asked for."""
+
+    error: float | None
+    """The share that is estimated; None where nothing is named."""
+
+    least_explained: float
+    """The share that a name must explain."""
+
+    decoys: int
+    """How many decoys competed."""
+
+    decoy_match: float
+    """How well decoys match concepts, 0 to 1: see docs/evidence.md."""
+
+    layers: tuple[LayerErrors, ...] = ()
+
+    refused: str | None = None
+    """Why no neuron has a verdict."""
