@@ -12,7 +12,7 @@ DEFAULT_ERROR_LEVEL = 0.10
 """The share of wrong names among those given that a job allows where it asks for nothing else."""
 
 NameLevel = Literal["concept", "category", "combination"]
-"""How much detail the evidence carries: one concept, the smallest category of it and its rivals, or several concepts."""
+"""The detail that the evidence carries: a concept, the smallest category of it and its rivals, or several concepts."""
 
 
 class Verdict(StrEnum):
@@ -42,7 +42,7 @@ class NamePart:
 
 @dataclass(frozen=True, slots=True)
 class DirectionFigures:
-    """What the dissector's embedding says of a unit's activation, all measured on exams that fitted nothing (stored)."""
+    """What the dissector's embedding says of a unit's activation, measured on exams that fitted nothing (stored)."""
 
     fit: float
     """Correlation of the activation with the unit's best direction."""
