@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
-from service.engine.evidence.agreement import measure_agreement
+from service.engine.evidence.agreement import ReadUnits, measure_agreement
 from service.engine.evidence.exams import resample, split_in_halves
 from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import NullSets, draw_null_sets
@@ -29,8 +29,8 @@ class LayerTop:
     """int64 [U, n], among all used images."""
     rows: Tensor
     """The same as positions among the scorer's images, [U, n]."""
-    activations: Tensor | None
-    """float32 [N, U] of all images where they were kept."""
+    read_units: ReadUnits | None
+    """Reads all activations of some of the units; None where they were not kept."""
 
 
 def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
@@ -135,9 +135,9 @@ def _with_halves(
     labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)
 
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if top.activations is not None and context.finding_of_concept:
+    if top.read_units is not None and context.finding_of_concept:
         agreements = measure_agreement(
-            top.activations,
+            top.read_units,
             in_second_half=splits[0][exams.of_image],
             labels=ranking.indices[:, 0].cpu(),
             labels_of_halves=(labels[:, 0], labels[:, 1]),

@@ -14,6 +14,12 @@ from service.domain.jobs import DissectionOptions
 from service.domain.methods import PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.evidence.exams import Exams
+from service.engine.probing.activations import Blocks, LayerActivations
+
+NOT_KEPT = (
+    "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
+    "ACTIVATIONS_GB."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class ScoringContext:
     """Called between two blocks of concepts and between two resamples; may raise to stop."""
     independent: str | None = None
     """See `ProbeSet`."""
+    every_activation: bool = True
+    """Were all activations kept, and not only the largest?"""
 
     @cached_property
     def groups(self) -> ImageGroups:
@@ -66,6 +74,15 @@ class ScoringContext:
                 known |= {name for name, parts in several.items() if not parts.isdisjoint(known)}
             findings.append(known)
         return findings
+
+    def blocks_of(self, activations: LayerActivations) -> Blocks:
+        """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
+        return activations.with_embeddings(self.read_embeddings)
+
+    @property
+    def why_no_activations(self) -> str | None:
+        """The reason why nothing can be said that needs all activations, or None if it can."""
+        return None if self.every_activation else NOT_KEPT
 
     @property
     def why_not_tested(self) -> str | None:
