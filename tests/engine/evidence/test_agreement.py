@@ -100,7 +100,7 @@ def test_a_constant_unit_agrees_with_nothing() -> None:
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_activations_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(InvalidActivations) as caught:
-        measure([[1.0], [bad]], [MASS, NONE], [0], [0])
+        measure([[1.0], [2.0], [bad], [1.0]], [MASS, NONE, MASS, NONE], [0], [0])
     assert caught.value.field == "activations"
 
 
