@@ -29,7 +29,7 @@ from service.domain.work import (
     StoredLayer,
 )
 from service.engine.evidence.job import job_evidence
-from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.scoring_context import NOT_KEPT, ScoringContext
 from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_records
 from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
@@ -192,6 +192,8 @@ class DissectionRunner:
             evidence=evidence,
             findings=plan.findings,
         )
+        if not all(shard.has_every_activation for shard in shards if shard.layers):
+            manifest["activations"] = NOT_KEPT
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
         skipped_why = self._skipped_why(plan, shown_images.skipped_rows)
@@ -240,15 +242,20 @@ class DissectionRunner:
         items: Sequence[ProbeItem],
         report_progress: ReportProgress,
     ) -> Artifact:
-        """The shard as some job has stored it, with all activations if there is one such; otherwise a new one.
+        """The shard as some job has stored it, with all activations if there may be one such; otherwise a new one.
 
-        key_of: the key of the shard, by `every_activation`. Only the pass tells how many units the layers have, and so
+        key_of: the key of the shard, by `every_activation`. Only a pass tells how many units the layers have, and so
         whether their activations may be kept.
         """
-        for every_activation in (True, False):
-            stored = self._artifacts.find(plan.job_id, key_of(every_activation=every_activation), kind="shard")
-            if stored is not None:
-                return stored
+        whole = self._artifacts.find(plan.job_id, key_of(every_activation=True), kind="shard")
+        if whole is not None:
+            return whole
+
+        largest = self._artifacts.find(plan.job_id, key_of(every_activation=False), kind="shard")
+        if largest is not None:
+            needed = 4 * len(plan.probe_set.items) * StoredShard(largest.path).units
+            if needed > self._most_activations:
+                return largest
 
         probing = self._probing(plan, position, items, report_progress, self._most_activations)
         data = encode_shard(probing, [item.sha256 for item in items])

@@ -110,6 +110,11 @@ class StoredShard:
         """Were all activations kept, and not only the largest?"""
         return self._has("0.full")
 
+    @property
+    def units(self) -> int:
+        """How many there are in all layers; 0 where no image was used."""
+        return sum(self._tensor(f"{index}.summary").shape[1] for index in range(len(self.layers)))
+
     def record(self, layer: str) -> LayerRecord:
         """What the layer did, on the CPU; all its activations are read where they are asked for.
 
