@@ -13,6 +13,7 @@ from service.domain.probes import ProbeItem
 from service.engine import similarity
 from service.engine.concept_texts import check_distinguishable
 from service.engine.evidence.agreement import ReadUnits
+from service.engine.evidence.correlating import name_by_correlation
 from service.engine.evidence.judging import LayerTop, judge_labels, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
 from service.engine.evidence.scoring_context import ScoringContext
@@ -49,6 +50,8 @@ def score_layer(layer: str, record: LayerRecord, context: ScoringContext) -> Lay
     with torch.inference_mode():
         if options.method.similarity in PRIOR_METHODS:
             ranked, evidence, null = _by_top_images(record, top, live, context)
+        elif options.method.similarity == "correlation":
+            ranked, evidence, null = _by_correlation(record, live, context)
         else:
             ranked, evidence, null = _by_all_activations(record, live, context), [Evidence()] * len(live), None
 
@@ -151,6 +154,16 @@ def _by_top_images(
     top = LayerTop(images, rows, _read_units(record.activations, live))
     placed = [NullSets(group.units, place[group.sets].to(device)) for group in groups]
     return ranked, *judge_labels(best, scorer, placed, top, context)
+
+
+def _by_correlation(
+    record: LayerRecord, live: Tensor, context: ScoringContext
+) -> tuple[Ranked, list[Evidence], LayerNull | None]:
+    if record.activations is None:
+        raise ValueError("correlation needs all activations, and they were not kept")
+
+    ranking, evidence, null = name_by_correlation(record.activations, live, context)
+    return _ranked(live, ranking.indices, ranking.values), evidence, null
 
 
 def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringContext) -> Ranked:

@@ -17,7 +17,7 @@ from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.evidence.stability import labels_of_resamples, stabilities
 from service.engine.similarity.scorer import Ranking, Scorer
 
-_SETS, _RESAMPLES, _HALVES = 0, 1, 2
+SETS, RESAMPLES, HALVES = 0, 1, 2
 """Seeds of what is drawn: the same for every layer and every job, so that jobs on one probe set can be paired."""
 
 
@@ -35,7 +35,7 @@ class LayerTop:
 
 def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
     """The random image sets of a layer's null. top_images: int64 [U, K], those of its live units."""
-    return draw_null_sets(context.exams, top_images, context.options.evidence.draws, _SETS)
+    return draw_null_sets(context.exams, top_images, context.options.evidence.draws, SETS)
 
 
 def judge_labels(
@@ -59,7 +59,7 @@ def judge_labels(
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
         tables.append(table)
 
-        against_null = _against(table, best[group.units], responses[group.units], concept_set)
+        against_null = against_null(table, best[group.units], responses[group.units], concept_set)
         for unit, judged in zip(group.units.tolist(), against_null, strict=True):
             evidence[unit] = judged
 
@@ -79,7 +79,7 @@ def with_quality(
     return completed
 
 
-def _against(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
+def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
     """Best scores [u] and watched concepts' scores [u, W] against a null; of the watched those with p <= LEVEL."""
     p = tail_p(best, table.best).tolist()
     z = standardise(best, table.best).tolist()
@@ -108,7 +108,7 @@ def _with_stability(
     if options.evidence.resamples == 0:
         return evidence
 
-    draws = resample(exams, options.evidence.resamples, _RESAMPLES)
+    draws = resample(exams, options.evidence.resamples, RESAMPLES)
     resampled = labels_of_resamples(
         scorer, top.images, top.rows, exams, draws, options.method.top_k, context.check_cancelled
     )
@@ -129,7 +129,7 @@ def _with_halves(
     if options.evidence.halves == 0:
         return evidence
 
-    splits = split_in_halves(exams, options.evidence.halves, _HALVES)
+    splits = split_in_halves(exams, options.evidence.halves, HALVES)
     draws = torch.stack([~splits, splits], dim=1).flatten(0, 1).long()
     k = max(1, options.method.top_k // 2)
     labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)

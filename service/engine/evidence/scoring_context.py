@@ -11,7 +11,7 @@ from service.domain.evidence import LEAST_EXAMS
 from service.domain.findings import parted
 from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
-from service.domain.methods import PRIOR_METHODS
+from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.evidence.exams import Exams
 from service.engine.probing.activations import Blocks, LayerActivations
@@ -88,8 +88,8 @@ class ScoringContext:
     def why_not_tested(self) -> str | None:
         """The reason why labels cannot be tested, or None if they can."""
         similarity = self.options.method.similarity
-        if similarity not in PRIOR_METHODS:
-            return f"Significance cannot be tested with {similarity}, only with {', '.join(PRIOR_METHODS)}."
+        if similarity not in TESTED_METHODS:
+            return f"Significance cannot be tested with {similarity}, only with {', '.join(TESTED_METHODS)}."
         if self.exams.count < LEAST_EXAMS:
             return f"The probe set has {self.exams.count} {self.exams.unit}s, but at least {LEAST_EXAMS} are needed."
         return None
