@@ -80,7 +80,10 @@ def exchange_exams(
 ) -> list[ExchangedExams]:
     """The nulls of U units, in groups of units that are alike in two ways.
 
-    activations: float32 [n, U], see `NullImages.read`. concept_embeddings: float [C, D]. draws: of each group. check_cancelled: called before each few; may raise to stop.
+    activations: float32 [n, U], see `NullImages.read`.
+    concept_embeddings: float [C, D].
+    draws: of each group.
+    check_cancelled: called before each few draws; may raise to stop.
     Units are taken together by how much alike their activations are within exams, and by how few exams hold most of
     their scatter: both decide how far correlations reach by chance.
     """

@@ -59,9 +59,9 @@ def judge_labels(
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
         tables.append(table)
 
-        against_null = against_null(table, best[group.units], responses[group.units], concept_set)
-        for unit, judged in zip(group.units.tolist(), against_null, strict=True):
-            evidence[unit] = judged
+        judged = against_null(table, best[group.units], responses[group.units], concept_set)
+        for unit, of_unit in zip(group.units.tolist(), judged, strict=True):
+            evidence[unit] = of_unit
 
     evidence = _with_stability(evidence, ranking, scorer, top, context)
     evidence = _with_halves(evidence, ranking, scorer, top, context)
@@ -80,7 +80,7 @@ def with_quality(
 
 
 def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
-    """Best scores [u] and watched concepts' scores [u, W] against a null; of the watched those with p <= LEVEL."""
+    """The significance of best scores [u] and of watched concepts' scores [u, W]; of these those with p <= LEVEL."""
     p = tail_p(best, table.best).tolist()
     z = standardise(best, table.best).tolist()
 

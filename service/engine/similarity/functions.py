@@ -1,8 +1,9 @@
-"""How well each concept describes each unit: seven functions from concept scores and activations to [U, C].
+"""How well each concept describes each unit: eight functions from concept scores and activations to [U, C].
 
 `N` images, `C` concepts, `U` units, `K` top-k. Everything is float32; the result lies on the inputs' device.
 They score every unit they are given, dead ones too: soft-WPMI's prior term depends on all units of the call.
-Five of them are published; contrast, contrast scan and correlation are ours. docs/label-accuracy.md says how often each is right.
+Five of them are published; contrast, contrast scan and correlation are ours. docs/label-accuracy.md says how often
+each is right.
 """
 
 import torch
