@@ -2,8 +2,9 @@
 
 A unit that knows nothing of the concepts is as likely to do what it did on one exam on any other. So its activations
 are handed from exam to exam, an image's to an image, and the best correlation over all concepts is taken each time.
-Among exams of one size that is a permutation of whole exams; an exam that gets the activations of one with fewer images
-repeats some of them, and the correlation is taken about the mean and the deviation that result.
+Exams are exchanged with exams of their size; where these are fewer than twenty, of similar sizes. Among exams of one
+size that is a permutation of whole exams; an exam that gets the activations of one with fewer images repeats some of
+them, and the correlation is taken about the mean and the deviation that result.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ _MOST_IMAGES = 8_000
 _SETS_AT_ONCE = 128
 _WIDTH_OF_BANDS = 4.0
 _BANDS_OF_LIKENESS = 4
+_LEAST_IN_BAND = 20
+"""Exams that are exchanged with each other: of one size where there are so many, otherwise of similar sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class _Places:
     """[n], of each image."""
     rank: NDArray[np.int64]
     """[n], of each image within its exam."""
+    band: NDArray[np.int64]
+    """[E]: an exam is exchanged with exams of its band."""
 
     @classmethod
     def of(cls, exam: NDArray[np.int64]) -> "_Places":
@@ -143,12 +148,15 @@ class _Places:
         start = np.cumsum(size) - size
         rank = np.empty_like(exam)
         rank[order] = np.arange(len(exam)) - np.repeat(start, size)
-        return cls(order, start, size, exam, rank)
+        return cls(order, start, size, exam, rank, _bands_of(size))
 
     def exchanged(self, random: np.random.Generator, count: int) -> NDArray[np.int64]:
         """[count, n]: the image whose activation each image gets; the images of an exam in turn, from a random one."""
         exams = len(self.size)
-        permutations = np.argsort(random.random((count, exams)), axis=1)
+        permutations = np.empty((count, exams), np.int64)
+        permutations[:, np.argsort(self.band, kind="stable")] = np.argsort(
+            self.band + random.random((count, exams)), axis=1
+        )
         turns = random.integers(0, self.size.max(), (count, exams))
         giver = permutations[:, self.exam]
         within = (self.rank + turns[:, self.exam]) % self.size[giver]
@@ -169,6 +177,20 @@ def _groups_of(activations: Tensor, exam: NDArray[np.int64]) -> NDArray[np.int64
     likeness_bands = (likeness * _BANDS_OF_LIKENESS).round().clamp(0, 2 * _BANDS_OF_LIKENESS)
     width_bands = (few_exams.clamp_min(1).log() / np.log(_WIDTH_OF_BANDS)).floor()
     return np.asarray((width_bands * 100 + likeness_bands).numpy(), dtype=np.int64)
+
+
+def _bands_of(size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Exams by size, each size a band of its own, or with the next ones where it has few exams."""
+    bands = np.zeros_like(size)
+    band = members = 0
+    for one_size in np.unique(size):
+        if members >= _LEAST_IN_BAND:
+            band, members = band + 1, 0
+        bands[size == one_size] = band
+        members += int((size == one_size).sum())
+
+    last_is_small = 0 < members < _LEAST_IN_BAND
+    return np.where(bands == band, max(0, band - 1), bands) if last_is_small else bands
 
 
 def _exams_within(exams: Exams, most: int, seed: int) -> NDArray[np.bool_]:
