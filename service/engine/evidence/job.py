@@ -10,18 +10,15 @@ from service.engine.evidence.qualification import qualify
 from service.engine.evidence.scoring_context import ScoringContext
 
 
-def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvidence | None:
-    """None where no evidence was asked for. The number of tests and the largest significant p are not known yet.
-
-    every_activation: whether all activations were kept.
-    """
+def job_evidence(context: ScoringContext) -> JobEvidence | None:
+    """None where no evidence was asked for. The number of tests and the largest significant p are not known yet."""
     if not context.options.evidence.asked_for:
         return None
 
     known = any(findings is not None for findings in context.findings)
     findings = sorted({finding for item in context.items for finding in item.findings or ()})
     why_not_tested = context.why_not_tested
-    why_no_agreement = why_not_tested or _no_agreement(context, known=known, every_activation=every_activation)
+    why_no_agreement = why_not_tested or _no_agreement(context, known=known)
 
     return JobEvidence(
         drawn_by=context.exams.unit,
@@ -36,7 +33,7 @@ def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvide
     )
 
 
-def _no_agreement(context: ScoringContext, *, known: bool, every_activation: bool) -> str | None:
+def _no_agreement(context: ScoringContext, *, known: bool) -> str | None:
     """Why agreement was not measured. known: whether the findings of any image are."""
     if not known:
         return "The probe set's manifest has no findings."
@@ -44,7 +41,7 @@ def _no_agreement(context: ScoringContext, *, known: bool, every_activation: boo
         return "No concept names a finding of the probe set."
     if context.options.evidence.halves == 0:
         return "No splits into halves were asked for."
-    return None if every_activation else "All activations of these layers and images are too many to keep."
+    return context.why_no_activations
 
 
 def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:

@@ -11,9 +11,15 @@ from service.domain.evidence import LEAST_EXAMS
 from service.domain.findings import parted
 from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
-from service.domain.methods import PRIOR_METHODS
+from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.evidence.exams import Exams
+from service.engine.probing.activations import Blocks, LayerActivations
+
+NOT_KEPT = (
+    "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
+    "ACTIVATIONS_GB."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class ScoringContext:
     """Called between two blocks of concepts and between two resamples; may raise to stop."""
     independent: str | None = None
     """See `ProbeSet`."""
+    every_activation: bool = True
+    """Were all activations kept, and not only the largest?"""
 
     @cached_property
     def groups(self) -> ImageGroups:
@@ -67,12 +75,21 @@ class ScoringContext:
             findings.append(known)
         return findings
 
+    def blocks_of(self, activations: LayerActivations) -> Blocks:
+        """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
+        return activations.with_embeddings(self.read_embeddings)
+
+    @property
+    def why_no_activations(self) -> str | None:
+        """The reason why nothing can be said that needs all activations, or None if it can."""
+        return None if self.every_activation else NOT_KEPT
+
     @property
     def why_not_tested(self) -> str | None:
         """The reason why labels cannot be tested, or None if they can."""
         similarity = self.options.method.similarity
-        if similarity not in PRIOR_METHODS:
-            return f"Significance cannot be tested with {similarity}, only with {', '.join(PRIOR_METHODS)}."
+        if similarity not in TESTED_METHODS:
+            return f"Significance cannot be tested with {similarity}, only with {', '.join(TESTED_METHODS)}."
         if self.exams.count < LEAST_EXAMS:
             return f"The probe set has {self.exams.count} {self.exams.unit}s, but at least {LEAST_EXAMS} are needed."
         return None
