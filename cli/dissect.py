@@ -24,6 +24,7 @@ from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet, where_in_words
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
 
@@ -82,6 +83,14 @@ def dissect(
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
     halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    error_level: Annotated[
+        float | None,
+        typer.Option(
+            min=LEAST_ERROR_LEVEL,
+            max=GREATEST_ERROR_LEVEL,
+            help=f"Share of wrong names among those given that verdicts may have. Left out: {DEFAULT_ERROR_LEVEL:.2f}.",
+        ),
+    ] = None,
     template: Annotated[
         list[str] | None,
         typer.Option(help="Text with one {} for a concept's name; repeat it, and their embeddings are averaged."),
@@ -143,7 +152,7 @@ def dissect(
             method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
-            evidence=EvidenceOptions(draws, resamples, halves),
+            evidence=EvidenceOptions(draws, resamples, halves, error_level),
         ),
         device=device,
         batch_size=batch_size,

@@ -9,6 +9,7 @@ from api.schemas.base import FromDomain
 from api.schemas.neurons import TopImageOut, WatchedOut
 from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
+from service.domain.neurons import WATCHED_IN_LISTS
 
 
 class LayerCountOut(FromDomain):
@@ -86,22 +87,28 @@ class CoverageOut(FromDomain):
 
 
 class WatchfulNeuronOut(BaseModel):
-    """A neuron that responds to watched concepts, strongest first, whatever its own label."""
+    """A neuron that responds to watched concepts, whatever its own label: to `responding_to`, the strongest first.
+
+    `responses` are at most three; GET /neurons/{layer}/{unit} has all.
+    """
 
     layer: str
     unit: int
     concept: str
+    responding_to: int
     responses: list[WatchedOut]
     images: list[TopImageOut]
 
     @classmethod
     def of(cls, neuron: WatchfulNeuron) -> Self:
         """The neuron on the wire."""
+        strongest = neuron.responses[:WATCHED_IN_LISTS]
         return cls(
             layer=neuron.layer,
             unit=neuron.unit,
             concept=neuron.label,
-            responses=[WatchedOut.model_validate(response, from_attributes=True) for response in neuron.responses],
+            responding_to=len(neuron.responses),
+            responses=[WatchedOut.model_validate(response, from_attributes=True) for response in strongest],
             images=[TopImageOut.of(image) for image in neuron.images],
         )
 

@@ -4,11 +4,11 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypedDict, TypeGuard, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
-from service.domain.verdicts import DirectionFigures, JobVerdicts, UnitVerdict
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, DirectionFigures, JobVerdicts, UnitVerdict
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -38,6 +38,9 @@ class EvidenceFields(TypedDict):
     resamples: int
     halves: int
 
+    error_level: NotRequired[float]
+    """Only where it was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvidenceOptions:
@@ -49,15 +52,28 @@ class EvidenceOptions:
     """Bootstrap resamples of the exams."""
     halves: int = 20
     """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
+    error_level: float | None = None
+    """The share of wrong names among those given that the job allows; None where it asks for nothing."""
 
     @property
     def asked_for(self) -> bool:
         """Is anything to be drawn at all?"""
         return self.draws > 0
 
+    @property
+    def allowed_error(self) -> float:
+        """The error level that holds, whether asked for or not."""
+        return DEFAULT_ERROR_LEVEL if self.error_level is None else self.error_level
+
     def as_dict(self) -> EvidenceFields:
-        """JSON form."""
-        return cast("EvidenceFields", asdict(self))
+        """JSON form, part of a job's request. Where no error level was asked for, it is what it was before any was."""
+        fields = asdict(self)
+        _drop_none(fields, "error_level")
+        return cast("EvidenceFields", fields)
+
+    def drawn(self) -> EvidenceFields:
+        """JSON form of what is drawn, part of every layer's key; the error level decides nothing in a layer alone."""
+        return replace(self, error_level=None).as_dict()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,18 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 DEFAULT_ERROR_LEVEL = 0.10
 """The share of wrong names among those given that a job allows where it asks for nothing else."""
+
+LEAST_ERROR_LEVEL = 0.01
+GREATEST_ERROR_LEVEL = 0.5
+"""What a job may ask for."""
 
 NameLevel = Literal["concept", "category", "combination"]
 """The detail that the evidence carries: a concept, the smallest category of it and its rivals, or several concepts."""
@@ -82,6 +88,41 @@ class UnitVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class VerdictCounts:
+    """How many units have which verdict (stored)."""
+
+    named: int = 0
+    unverified: int = 0
+    unnamed: int = 0
+    no_signal: int = 0
+
+    @classmethod
+    def of(cls, verdicts: Iterable[Verdict]) -> "VerdictCounts":
+        """The counts of these verdicts."""
+        counted = Counter(verdicts)
+        return cls(
+            named=counted[Verdict.NAMED],
+            unverified=counted[Verdict.UNVERIFIED],
+            unnamed=counted[Verdict.UNNAMED],
+            no_signal=counted[Verdict.NO_SIGNAL],
+        )
+
+    @property
+    def units(self) -> int:
+        """How many units have a verdict."""
+        return self.named + self.unverified + self.unnamed + self.no_signal
+
+    def __add__(self, other: "VerdictCounts") -> "VerdictCounts":
+        """The counts of both together."""
+        return VerdictCounts(
+            named=self.named + other.named,
+            unverified=self.unverified + other.unverified,
+            unnamed=self.unnamed + other.unnamed,
+            no_signal=self.no_signal + other.no_signal,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LayerErrors:
     """Estimated errors of one layer's names (stored)."""
 
@@ -113,3 +154,7 @@ class JobVerdicts:
 
     refused: str | None = None
     """Why no neuron has a verdict."""
+
+    def error_of(self, layer: str) -> float | None:
+        """The estimated share of wrong names among those of a layer; None where it has none."""
+        return next((errors.error for errors in self.layers if errors.layer == layer), None)
