@@ -76,6 +76,11 @@ class EvidenceOptions:
         return replace(self, error_level=None).as_dict()
 
 
+def allowed_error_of(drawn: EvidenceFields) -> float:
+    """The error level of a job that was stored with these fields."""
+    return EvidenceOptions(**drawn).allowed_error
+
+
 @dataclass(frozen=True, slots=True)
 class Significance:
     """A unit's best score against the scores of random image sets (stored)."""
@@ -217,7 +222,10 @@ class Qualification:
     text: str
 
     finding: str
-    """The finding that the concept names; several joined by ` | `, of which an image has to have one."""
+    """The finding that the concept names; several joined by ` | `, of which an image has to have one.
+
+    Of a watched concept also what columns of the manifest say, as `view = CC`.
+    """
 
     verdict: QualificationStatus
     """`absent`: the probe set's findings name the concept on too few images, or too few are without it."""
@@ -272,8 +280,21 @@ class JobEvidence:
     independent: str | None = None
     """What was chosen to count as independent: one of INDEPENDENT or a column; None where nobody chose."""
 
+    watched: tuple[Qualification, ...] | None = None
+    """The watched concepts that findings or columns know, and whether the dissector sees them.
+
+    None, and left out of what is stored, in results of earlier releases, for which every watched concept counts.
+    """
+
     verdicts: JobVerdicts | None = None
     """None, and left out of what is stored, where nobody asked for verdicts or an earlier release inferred."""
+
+    @property
+    def watched_that_count(self) -> frozenset[int] | None:
+        """The watched concepts that the probe set can show, and the dissector sees; None where nobody has looked."""
+        if self.watched is None:
+            return None
+        return frozenset(known.concept for known in self.watched if known.verdict == "qualified")
 
     @property
     def units_in_words(self) -> str:

@@ -162,7 +162,7 @@ class StabilityFigures:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """`Evidence` in figures alone: without what was drawn, and with the strongest responses to watched concepts only."""
+    """`Evidence` in figures alone: without what was drawn, and with the strongest watched responses only."""
 
     significance: Significance | None = None
     stability: StabilityFigures | None = None

@@ -36,6 +36,11 @@ class Verdict(StrEnum):
     NO_SIGNAL = "no-signal"
     """Nothing that the dissector sees tells what it follows."""
 
+    @property
+    def in_words(self) -> str:
+        """As a sentence has it: `12 neurons are without a signal`."""
+        return "without a signal" if self is Verdict.NO_SIGNAL else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class NamePart:
@@ -106,6 +111,16 @@ class VerdictCounts:
             unnamed=counted[Verdict.UNNAMED],
             no_signal=counted[Verdict.NO_SIGNAL],
         )
+
+    def count_of(self, verdict: Verdict) -> int:
+        """How many units have it."""
+        counts = {
+            Verdict.NAMED: self.named,
+            Verdict.UNVERIFIED: self.unverified,
+            Verdict.UNNAMED: self.unnamed,
+            Verdict.NO_SIGNAL: self.no_signal,
+        }
+        return counts[verdict]
 
     @property
     def units(self) -> int:

@@ -110,11 +110,18 @@ def watch_sentences(watched: WatchSummary) -> list[str]:
     """Whether neurons respond to what should not drive a diagnosis; nothing where nothing was inferred."""
     if watched.refused is not None:
         return []
-    if not watched.watched:
+    if not (watched.watched or watched.unknown or watched.rare or watched.unseen):
         return ["The concept set marks no concept to be watched, so nobody looked for shortcuts such as markers."]
+
+    not_looked_for = _not_looked_for(watched)
+    if not watched.watched:
+        return ["Nobody looked for shortcuts such as markers: none of the watched concepts can be.", *not_looked_for]
     if not watched.responding:
+        concepts = counted(watched.watched, "watched concept")
         return [
-            f"No neuron responds to any of the {watched.watched} watched concepts, which should not drive a diagnosis."
+            f"Watch-list: no neuron responds to any of the {concepts} that could be looked for, which should not drive "
+            "a diagnosis.",
+            *not_looked_for,
         ]
 
     named = f"{counted(watched.named, 'neuron')} {'is' if watched.named == 1 else 'are'} named after"
@@ -122,8 +129,22 @@ def watch_sentences(watched: WatchSummary) -> list[str]:
     strongest = listed(concept.text for concept in watched.concepts)
     return [
         f"Watch-list: {named} something that should not drive a diagnosis, and {respond} to such a thing whatever "
-        f"the label; strongest: {strongest}."
+        f"the label; strongest: {strongest}.",
+        *not_looked_for,
     ]
+
+
+def _not_looked_for(watched: WatchSummary) -> Iterator[str]:
+    """Which watched concepts do not count, and why."""
+    reasons = {
+        "no finding and no column of the manifest says which images show them": watched.unknown,
+        "too few images show them, or too few do not": watched.rare,
+        "the dissector cannot tell them": watched.unseen,
+    }
+    for reason, concepts in reasons.items():
+        if concepts:
+            number = counted(len(concepts), "watched concept")
+            yield f"{number} could not be looked for, because {reason}: {listed(concepts)}."
 
 
 def untestable_sentence(evidence: JobEvidence | None) -> str:
