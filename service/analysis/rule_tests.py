@@ -203,9 +203,10 @@ TESTS: Mapping[type, RuleTest] = {
 def _test_above_baseline(
     rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, sentence: str
 ) -> TestResult:
-    share = _watched_share(network, rule.concepts)
-    before = _watched_share(baseline, rule.concepts)
-    noise = largest(_watched_noise(network, rule.concepts), _watched_noise(baseline, rule.concepts))
+    concepts = _looked_for_in_both(network, baseline, rule.concepts)
+    share = _watched_share(network, concepts)
+    before = _watched_share(baseline, concepts)
+    noise = largest(_watched_noise(network, concepts), _watched_noise(baseline, concepts))
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
     sentence = f"{sentence}, {before:.1%} in the baseline"
 
@@ -214,6 +215,17 @@ def _test_above_baseline(
     if noise is None:
         return TestResult(None, f"{sentence}; exams were not split, so nothing is known of the noise.", figures)
     return TestResult(share - before <= noise, f"{sentence}; exams alone: {noise:.1%}.", figures)
+
+
+def _looked_for_in_both(
+    network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None
+) -> Iterable[str] | None:
+    """The rule's concepts that could be looked for in both; None for any, where every watched one counts in both."""
+    wanted = None if concepts is None else set(concepts)
+    for facts in (network, baseline):
+        if facts.watched is not None:
+            wanted = set(facts.watched) if wanted is None else wanted.intersection(facts.watched)
+    return wanted
 
 
 def _test_losses(changes: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> TestResult:

@@ -76,6 +76,7 @@ def test_the_schema_lists_every_rule() -> None:
     kinds = cast("dict[str, Any]", policy_schema())["properties"]["rules"]["items"]["discriminator"]["mapping"]
     assert set(kinds) == {
         "significant-share",
+        "verdict-share",
         "required-concepts",
         "required-categories",
         "watched-share",
