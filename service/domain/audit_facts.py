@@ -11,6 +11,7 @@ from uuid import UUID
 
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
+from service.domain.verdicts import Verdict as UnitVerdict
 from service.domain.verdicts import VerdictCounts
 
 
@@ -59,6 +60,10 @@ class NetworkFacts:
     def significant_share(self) -> float | None:
         """Of the live neurons, the share with a significant label; None where nothing was inferred."""
         return self.significant / self.live if self.is_judged else None
+
+    def share_of(self, verdict: UnitVerdict) -> float | None:
+        """Of the live neurons, the share with this verdict; None where there are no verdicts."""
+        return None if self.verdicts is None or not self.live else self.verdicts.count_of(verdict) / self.live
 
     @property
     def watched_share(self) -> float | None:

@@ -33,6 +33,12 @@ MUST_HAVE = [
 ]
 
 
+SHOWN = replace(
+    CONCEPTS,
+    concepts=tuple(replace(concept, mammographic=concept.mammographic or None) for concept in CONCEPTS.concepts),
+)
+"""The same set, of which a mammogram may show everything."""
+
 OFTEN_BOTH = [MASS] * 6 + [CLIP] * 2 + [DOG] * 2
 SELDOM_DOG = [CLIP] * 9 + [DOG]
 
