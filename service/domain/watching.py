@@ -37,13 +37,13 @@ def known_by_columns(concept_set: ConceptSet, items: Sequence[ProbeItem]) -> tup
     for concept in concept_set.watched:
         conditions = _conditions(concept_set.concepts[concept], statements)
         if conditions is not None:
-            words = ", ".join(f"{column} = {value}" for column, value in conditions.items())
+            words = ", ".join(f"{column} = {' or '.join(values)}" for column, values in conditions.items())
             known.append(KnownByColumn(concept, words, tuple(_shows(item, conditions) for item in items)))
     return tuple(known)
 
 
-_Conditions = dict[str, str]
-"""Columns, and the value that each has to have."""
+_Conditions = dict[str, list[str]]
+"""Columns, and the values of which each has to have one."""
 
 
 def _conditions(concept: Concept, statements: Mapping[str, _Conditions]) -> _Conditions | None:
@@ -57,21 +57,30 @@ def _statements(items: Sequence[ProbeItem]) -> Mapping[str, _Conditions]:
     values_of = _values_of_columns(items)
     for column, values in values_of.items():
         for value in values:
-            condition = {column: value}
             if _plain(value) in _YES:
-                statements.setdefault(_plain(column), condition)
+                _add(statements, column, {column: value})
             else:
-                statements.setdefault(_plain(value), condition)
-                statements.setdefault(_plain(f"{value} {column}"), condition)
+                _add(statements, value, {column: value})
+                _add(statements, f"{value} {column}", {column: value})
 
     for value in values_of.get("laterality", ()):
         side = _SIDES.get(_plain(value))
         if side is None:
             continue
-        statements[f"{side} breast"] = {"laterality": value}
+        _add(statements, f"{side} breast", {"laterality": value})
         for view in values_of.get("view", ()):
-            statements[_plain(f"{side} {view} view")] = {"laterality": value, "view": view}
+            _add(statements, f"{side} {view} view", {"laterality": value, "view": view})
     return statements
+
+
+def _add(statements: dict[str, _Conditions], name: str, values: Mapping[str, str]) -> None:
+    """Another value of the same columns says it as well; the first columns that say it stand."""
+    known = statements.setdefault(_plain(name), {column: [] for column in values})
+    if known.keys() != values.keys():
+        return
+    for column, value in values.items():
+        if value not in known[column]:
+            known[column].append(value)
 
 
 def _values_of_columns(items: Sequence[ProbeItem]) -> Mapping[str, Sequence[str]]:
@@ -89,11 +98,11 @@ def _values_of_columns(items: Sequence[ProbeItem]) -> Mapping[str, Sequence[str]
 
 def _shows(item: ProbeItem, conditions: _Conditions) -> bool | None:
     shows = True
-    for column, value in conditions.items():
+    for column, values in conditions.items():
         said = item.value_in(column)
         if said is None:
             return None
-        shows &= said == value
+        shows &= said in values
     return shows
 
 
