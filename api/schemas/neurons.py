@@ -201,7 +201,8 @@ class DirectionBriefOut(BaseModel):
     """What the dissector's embedding says of the activation, on held-out exams.
 
     `fit`: correlation with the best direction. `correlation`: with the label's concept. `explained`: the share of the
-    fit that the concept alone has; `decoy_explained`: that of the best decoy.
+    fit that the concept alone has; `decoy_explained`: that of the best decoy. `decoy_p`: of a concept as far ahead of
+    the decoys where no concept says what the unit follows. `rival_p`: that another concept is the better name.
     """
 
     fit: float
@@ -209,6 +210,8 @@ class DirectionBriefOut(BaseModel):
     correlation: float
     explained: float
     decoy_explained: float
+    decoy_p: float
+    rival_p: float
 
 
 class NamePartOut(BaseModel):

@@ -163,7 +163,8 @@ _LISTED = (
             func.jsonb_set(
                 NeuronRow.evidence.delete_path(["stability", "prediction_set"])
                 .delete_path(["direction", "rivals"])
-                .delete_path(["direction", "parts"]),
+                .delete_path(["direction", "parts"])
+                .delete_path(["direction", "decoys_ahead"]),
                 cast(["watched"], ARRAY(Text)),
                 func.jsonb_path_query_array(NeuronRow.evidence, _FIRST_WATCHED),
             ),
