@@ -167,7 +167,8 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
             f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label"
-            f"{_named(coverage)}; {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
+            f"{_named(coverage)}; "
+            f"{len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
         )
 
         report = folder / f"{name}.html"
