@@ -181,8 +181,9 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
-            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label;"
-            f" {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
+            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label"
+            f"{_named(coverage)}; "
+            f"{len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
         )
 
         report = folder / f"{name}.html"
@@ -190,6 +191,11 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
         reports.append(report)
 
     return reports
+
+
+def _named(coverage: Answer) -> str:
+    """How many of them are named, where the job has verdicts."""
+    return "" if coverage["named"] is None else f", {coverage['named']} are named"
 
 
 def _dissect(client: ServiceClient, network: str, layers: list[str], probe_set: str, console: Console) -> Answer:

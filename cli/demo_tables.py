@@ -18,6 +18,7 @@ def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("concept", overflow="fold")
     table.add_column("category", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
 
     for layer in client.get("/layers", job=job["id"])["items"]:
         neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, dead=False)["items"]
@@ -26,7 +27,8 @@ def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
         heads = [layer["layer"], f"{layer['units']} units", significant]
         table.add_section()
         for head, neuron in zip(heads, neurons, strict=False):
-            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
+            called = neuron["name"] or neuron["concept"]
+            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", called, neuron["category"], neuron["verdict"])
             table.add_row(head, *cells)
 
     return table

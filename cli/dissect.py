@@ -24,6 +24,7 @@ from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet, where_in_words
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL, VerdictCounts
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
 
@@ -82,6 +83,14 @@ def dissect(
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
     halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    error_level: Annotated[
+        float | None,
+        typer.Option(
+            min=LEAST_ERROR_LEVEL,
+            max=GREATEST_ERROR_LEVEL,
+            help=f"Share of wrong names among those given that verdicts may have. Left out: {DEFAULT_ERROR_LEVEL:.2f}.",
+        ),
+    ] = None,
     template: Annotated[
         list[str] | None,
         typer.Option(help="Text with one {} for a concept's name; repeat it, and their embeddings are averaged."),
@@ -143,7 +152,7 @@ def dissect(
             method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
-            evidence=EvidenceOptions(draws, resamples, halves),
+            evidence=EvidenceOptions(draws, resamples, halves, error_level),
         ),
         device=device,
         batch_size=batch_size,
@@ -180,6 +189,7 @@ def _prompts(
 def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobManifest") -> Iterator[str]:
     """What was inferred, and all that was decided on the way, a line each."""
     yield _inferred(result)
+    yield from _called(result)
     yield from input_warnings(manifest)
     yield from (f"About the manifest: {note}" for note in plan.probe_set.table_notes)
     yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
@@ -199,6 +209,24 @@ def _inferred(result: Dissection) -> str:
     neurons = (neuron for layer in result.layers for neuron in layer.neurons)
     significant = sum(neuron.significant is True for neuron in neurons)
     return f"{significant} of {evidence.tests} labels are significant; the others are labelled 'no concept'"
+
+
+def _called(result: Dissection) -> Iterator[str]:
+    """What the labels are worth."""
+    verdicts = None if result.evidence is None else result.evidence.verdicts
+    if verdicts is None:
+        return
+    if verdicts.refused is not None:
+        yield f"No neuron has a verdict. {verdicts.refused}"
+        return
+
+    neurons = (neuron for layer in result.layers for neuron in layer.neurons)
+    counts = VerdictCounts.of(neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None)
+    error = "" if verdicts.error is None else f" ({verdicts.error:.0%} of the names are wrong as estimated)"
+    yield (
+        f"{counts.named} neurons are named{error}, {counts.unverified} unverified, {counts.unnamed} unnamed, "
+        f"{counts.no_signal} without a signal"
+    )
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:

@@ -19,6 +19,7 @@ from service.domain.layers import asked_layers, words_of_layers
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.probes import stored_where
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL
 from service.usecases.jobs import JobSubmission
 from service.usecases.strata import LEAST, MOST, StrataJobs
 
@@ -64,6 +65,14 @@ class EvidenceIn(Body):
     draws: int = Field(default=10_000, ge=0, le=100_000, description="Random image sets, for p-values.")
     resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
     halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
+    error_level: float | None = Field(
+        default=None,
+        ge=LEAST_ERROR_LEVEL,
+        le=GREATEST_ERROR_LEVEL,
+        allow_inf_nan=False,
+        description="The share of wrong names among those given that verdicts may have, as estimated. "
+        f"Left out: {DEFAULT_ERROR_LEVEL:.2f}.",
+    )
 
 
 Where = Annotated[
@@ -135,7 +144,10 @@ class DissectionIn(Body):
     def as_asked(self) -> StoredJson:
         """The request by which a repeated idempotency key is recognised, also one that an earlier release got."""
         newer = {name for name in ("purpose", "override_purpose", "where") if getattr(self, name, None) is None}
-        return self.model_dump(mode="json", exclude=newer)
+        asked: StoredJson = self.model_dump(mode="json", exclude=newer)
+        if self.evidence.error_level is None:
+            asked["evidence"] = self.evidence.model_dump(mode="json", exclude={"error_level"})
+        return asked
 
     def submission(self, target: str, settings: Settings) -> JobSubmission:
         """The submission in the domain's words, on that registered target."""
@@ -315,7 +327,7 @@ class JobOut(JobBriefOut):
     """A job with its layers, what was stated of its parts when it was accepted, and what produced its result.
 
     `layers_asked`: the names and patterns that `layers` came from. `waits_for`: null where it waits for nothing but its
-    turn.
+    turn. `error_level`: the share of wrong names that its verdicts may have; null where it asked for no evidence.
     """
 
     layers: list[str] | Literal["all"]
@@ -323,6 +335,7 @@ class JobOut(JobBriefOut):
     terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
     waits_for: WaitsForOut | None
+    error_level: float | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -338,6 +351,7 @@ class JobOut(JobBriefOut):
             terms=terms,
             manifest=None if job.manifest is None else dict(job.manifest),
             waits_for=None if waits_for is None else WaitsForOut(**asdict(waits_for)),
+            error_level=options.evidence.allowed_error if options.evidence.asked_for else None,
         )
 
 

@@ -14,6 +14,7 @@ from service.domain.comparisons import CategoryRow, Change, Comparison
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
+from service.domain.verdicts import VerdictCounts
 
 
 def network_facts(
@@ -41,7 +42,23 @@ def network_facts(
         responses=tuple(responses),
         halves=labels.splits,
         watched_halves=_watched_halves(labels, watch_list, concept_set),
+        verdicts=_verdict_counts(layers),
+        no_verdicts=None if evidence is None or evidence.verdicts is None else evidence.verdicts.refused,
+        watched=_watched(concept_set, evidence),
     )
+
+
+def _verdict_counts(layers: Sequence[LayerDissection]) -> VerdictCounts | None:
+    neurons = (neuron for layer in layers for neuron in layer.neurons)
+    verdicts = [neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None]
+    return VerdictCounts.of(verdicts) if verdicts else None
+
+
+def _watched(concept_set: ConceptSet, evidence: JobEvidence | None) -> tuple[str, ...] | None:
+    counting = None if evidence is None else evidence.watched_that_count
+    if counting is None:
+        return None
+    return tuple(concept_set.concepts[concept].text for concept in concept_set.watched if concept in counting)
 
 
 def _median_stability(layers: Sequence[LayerDissection]) -> float | None:

@@ -18,6 +18,7 @@ from service.domain.policies import (
     Rule,
     SignificantShare,
     Stability,
+    VerdictShare,
     WatchedShare,
 )
 
@@ -69,6 +70,24 @@ def test_significant_share(rule: SignificantShare, facts: AuditFacts) -> TestRes
     return TestResult(share >= rule.at_least, reason, {"share": share, "at_least": rule.at_least})
 
 
+def test_verdict_share(rule: VerdictShare, facts: AuditFacts) -> TestResult:
+    """See `VerdictShare`."""
+    network = facts.network
+    if network.verdicts is None:
+        why = f" {network.no_verdicts}" if network.no_verdicts else ""
+        return TestResult(None, f"No neuron has a verdict.{why}")
+
+    count = network.verdicts.count_of(rule.verdict)
+    share = count / network.live
+    figures: dict[str, Figure] = {"verdict": rule.verdict.value, "share": share}
+    figures |= {name: bound for name in ("at_least", "at_most") if (bound := getattr(rule, name)) is not None}
+
+    enough = rule.at_least is None or share >= rule.at_least
+    few_enough = rule.at_most is None or share <= rule.at_most
+    reason = f"{count} of {network.live} live neurons are {rule.verdict.in_words} ({share:.1%})."
+    return TestResult(enough and few_enough, reason, figures)
+
+
 def test_required_concepts(rule: RequiredConcepts, facts: AuditFacts) -> TestResult:
     """See `RequiredConcepts`."""
     network = facts.network
@@ -100,6 +119,10 @@ def test_required_categories(rule: RequiredCategories, facts: AuditFacts) -> Tes
 
 def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
     """See `WatchedShare`."""
+    not_looked_for = _if_nobody_looked(facts.network, rule.concepts)
+    if not_looked_for is not None:
+        return not_looked_for
+
     share = _watched_share(facts.network, rule.concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most}
     watched = "watched concepts" if rule.concepts is None else listed(rule.concepts)
@@ -165,6 +188,7 @@ def test_label_churn(rule: LabelChurn, facts: AuditFacts) -> TestResult:
 
 TESTS: Mapping[type, RuleTest] = {
     SignificantShare: RuleTest(test_significant_share, needs_drift=False),
+    VerdictShare: RuleTest(test_verdict_share, needs_drift=False),
     RequiredConcepts: RuleTest(test_required_concepts, needs_drift=False),
     RequiredCategories: RuleTest(test_required_categories, needs_drift=False),
     WatchedShare: RuleTest(test_watched_share, needs_drift=False),
@@ -179,9 +203,10 @@ TESTS: Mapping[type, RuleTest] = {
 def _test_above_baseline(
     rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, sentence: str
 ) -> TestResult:
-    share = _watched_share(network, rule.concepts)
-    before = _watched_share(baseline, rule.concepts)
-    noise = largest(_watched_noise(network, rule.concepts), _watched_noise(baseline, rule.concepts))
+    concepts = _looked_for_in_both(network, baseline, rule.concepts)
+    share = _watched_share(network, concepts)
+    before = _watched_share(baseline, concepts)
+    noise = largest(_watched_noise(network, concepts), _watched_noise(baseline, concepts))
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
     sentence = f"{sentence}, {before:.1%} in the baseline"
 
@@ -190,6 +215,17 @@ def _test_above_baseline(
     if noise is None:
         return TestResult(None, f"{sentence}; exams were not split, so nothing is known of the noise.", figures)
     return TestResult(share - before <= noise, f"{sentence}; exams alone: {noise:.1%}.", figures)
+
+
+def _looked_for_in_both(
+    network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None
+) -> Iterable[str] | None:
+    """The rule's concepts that could be looked for in both; None for any, where every watched one counts in both."""
+    wanted = None if concepts is None else set(concepts)
+    for facts in (network, baseline):
+        if facts.watched is not None:
+            wanted = set(facts.watched) if wanted is None else wanted.intersection(facts.watched)
+    return wanted
 
 
 def _test_losses(changes: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> TestResult:
@@ -223,6 +259,18 @@ def _if_unjudged(network: NetworkFacts) -> TestResult | None:
     if network.live == 0:
         return TestResult(False, "Every neuron is dead.", {"live": 0, "units": network.units})
     return None
+
+
+def _if_nobody_looked(network: NetworkFacts, concepts: Iterable[str] | None) -> TestResult | None:
+    """A network that no image could show to respond to the concepts keeps no rule on them."""
+    if network.watched is None:
+        return None
+
+    wanted = None if concepts is None else set(concepts)
+    looked_for = network.watched if wanted is None else wanted.intersection(network.watched)
+    if looked_for:
+        return None
+    return TestResult(None, "No image shows any of the watched concepts as far as is known, or the dissector is blind.")
 
 
 def _if_every_label_is_lost(facts: AuditFacts) -> TestResult | None:

@@ -235,6 +235,9 @@ class LayerRow(Base):
     significant: Mapped[int | None]
     null: Mapped[StoredJson | None]
 
+    verdicts: Mapped[StoredJson | None]
+    """How many neurons have which verdict; NULL where the job has none."""
+
 
 class NeuronRow(Base):
     """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by."""
@@ -243,6 +246,7 @@ class NeuronRow(Base):
     __table_args__ = (
         Index("ix_neurons_layer_id_score", "layer_id", text("score DESC NULLS LAST"), "unit"),
         Index(None, "layer_id", "concept"),
+        Index(None, "layer_id", "verdict"),
     )
 
     layer_id: Mapped[UUID] = mapped_column(ForeignKey("layers.id", ondelete="CASCADE"), primary_key=True)
@@ -261,6 +265,10 @@ class NeuronRow(Base):
     score: Mapped[float | None] = mapped_column(Float(53))
     z: Mapped[float | None] = mapped_column(Float(53))
     significant: Mapped[bool | None]
+
+    verdict: Mapped[str | None]
+    """NULL for dead neurons, and where the job has no verdicts; the rest of it is part of the evidence."""
+
     activation: Mapped[StoredJson]
 
     concepts: Mapped[list[object]]

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
+from service.domain.verdicts import Verdict as UnitVerdict
+from service.domain.verdicts import VerdictCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class NetworkFacts:
     stability: float | None
     """The median share of the resamples that keep a significant label; None without any."""
     concepts: Mapping[str, int] = field(default_factory=dict)
-    """Significant neurons of each concept that has any."""
+    """Neurons of each concept that has any: named ones where there are verdicts, else significant ones."""
     categories: Mapping[str, int] = field(default_factory=dict)
-    """Significant neurons of each category that has any."""
+    """Neurons of each category that has any, counted in the same way."""
     unseen: Mapping[str, str] = field(default_factory=dict)
     """Concepts without a neuron that probe set or dissector could not have shown, with the reason."""
     responses: tuple[tuple[str, ...], ...] = ()
@@ -42,6 +44,12 @@ class NetworkFacts:
     Only neurons with a significant label or a response to a watched concept count; concepts that no half names are
     left out.
     """
+    verdicts: VerdictCounts | None = None
+    """How many live neurons have which verdict; None where the dissection has none."""
+    no_verdicts: str | None = None
+    """Why it has none, where that is known."""
+    watched: tuple[str, ...] | None = None
+    """The watched concepts that could be looked for; None where every one counts."""
 
     @property
     def is_judged(self) -> bool:
@@ -52,6 +60,10 @@ class NetworkFacts:
     def significant_share(self) -> float | None:
         """Of the live neurons, the share with a significant label; None where nothing was inferred."""
         return self.significant / self.live if self.is_judged else None
+
+    def share_of(self, verdict: UnitVerdict) -> float | None:
+        """Of the live neurons, the share with this verdict; None where there are no verdicts."""
+        return None if self.verdicts is None or not self.live else self.verdicts.count_of(verdict) / self.live
 
     @property
     def watched_share(self) -> float | None:

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance
+from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance, Watched
 from service.domain.probes import Box
+from service.domain.verdicts import DirectionFigures, UnitVerdict, Verdict, VerdictCounts
 
 Region = tuple[float, float, float, float]
 """Left, top, width and height as fractions of what a network saw of an image."""
+
+WATCHED_IN_LISTS = 3
+"""How many watched responses a neuron carries in a list: its strongest."""
 
 RegionsOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[float] | None]]]
 """Layer -> unit (as text, for JSON) -> the region in each of its first top images."""
@@ -85,6 +89,11 @@ class Neuron:
         return None if q is None else q <= LEVEL
 
     @property
+    def verdict(self) -> UnitVerdict | None:
+        """What it is called; None for a dead neuron, and in a job without verdicts."""
+        return None if self.evidence is None else self.evidence.verdict
+
+    @property
     def label(self) -> RankedConcept | None:
         """The best concept; None for a dead neuron and for one whose best concept is not significant."""
         return self.concepts[0] if self.concepts and self.significant is not False else None
@@ -129,6 +138,8 @@ class LayerSummary:
     significant: int | None = None
     """Units whose label is significant; None where nothing was inferred."""
     null: LayerNull | None = None
+    verdicts: VerdictCounts | None = None
+    """None where the job has no verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +162,17 @@ class StabilityFigures:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """`Evidence` in figures alone: without watched concepts, and without what was drawn."""
+    """`Evidence` in figures alone: without what was drawn, and with the strongest watched responses only."""
 
     significance: Significance | None = None
     stability: StabilityFigures | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
+    direction: DirectionFigures | None = None
+    """Without rivals and parts."""
+    verdict: UnitVerdict | None = None
+    watched: tuple[Watched, ...] = ()
+    """WATCHED_IN_LISTS at most, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +192,11 @@ class ListedNeuron:
     significant: bool | None
     evidence: EvidenceFigures | None
 
+    @property
+    def verdict(self) -> UnitVerdict | None:
+        """What it is called; None for a dead neuron, and in a job without verdicts."""
+        return None if self.evidence is None else self.evidence.verdict
+
 
 @dataclass(frozen=True, slots=True)
 class NeuronFilter:
@@ -187,3 +208,5 @@ class NeuronFilter:
     min_score: float | None = None
     dead: bool | None = None
     significant: bool | None = None
+    verdicts: tuple[Verdict, ...] | None = None
+    """Any of these."""

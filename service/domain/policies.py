@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, Discriminator
 
+from service.domain.verdicts import Verdict as UnitVerdict
+
 Severity = Literal["fail", "warn"]
 """What a rule that is broken makes of the audit."""
 
@@ -60,9 +62,30 @@ class SignificantShare(StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredConcepts(StratifiedRule):
-    """Each of the concepts (texts or synonyms) has a significant neuron (stored).
+class VerdictShare(StratifiedRule):
+    """The share of the live neurons that have a verdict is at least, or at most, so large (stored).
 
+    Of `unverified`, say, at most a tenth. Not testable where the dissection has no verdicts.
+    """
+
+    rule: Literal["verdict-share"] = "verdict-share"
+    verdict: UnitVerdict
+    at_least: Share | None = None
+    at_most: Share | None = None
+    """One of the two has to be given; both may be."""
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("verdict-share needs at_least, at_most, or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"no share is at least {self.at_least:g} and at most {self.at_most:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredConcepts(StratifiedRule):
+    """Each of the concepts (texts or synonyms) has a neuron (stored).
+
+    A named one where the dissection has verdicts, else one with a significant label.
     Concepts that the probe set lacks or the dissector cannot see are set apart; without any other, not testable.
     """
 
@@ -72,7 +95,10 @@ class RequiredConcepts(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredCategories(StratifiedRule):
-    """At least so many significant neurons stand for each of the categories (stored)."""
+    """At least so many neurons stand for each of the categories (stored).
+
+    Named ones where the dissection has verdicts, else those with a significant label.
+    """
 
     rule: Literal["required-categories"] = "required-categories"
     categories: Texts
@@ -134,6 +160,7 @@ class LabelChurn(_Rule):
 
 Rule = Annotated[
     SignificantShare
+    | VerdictShare
     | RequiredConcepts
     | RequiredCategories
     | WatchedShare

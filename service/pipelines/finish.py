@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
@@ -18,7 +18,7 @@ from service.db.neurons import add_layer
 from service.db.pictures import add_pictures
 from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
-from service.domain.evidence import JobEvidence
+from service.domain.evidence import JobEvidence, allowed_error_of
 from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
@@ -101,13 +101,14 @@ def _add_layers(
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
     expect_pause(session)  # layers are long to work through
 
-    controlled, evidence = control_discoveries(
+    judged, evidence = conclude(
         layers,
         decode_evidence(result["manifest"]["evidence"]),
-        watched=len(concept_set.watched),
+        concept_set,
+        allowed_error_of(result["manifest"]["drawn"]),
     )
 
-    for position, layer in enumerate(with_regions(controlled, result["regions"])):
+    for position, layer in enumerate(with_regions(judged, result["regions"])):
         add_layer(
             session,
             lease.job_id,

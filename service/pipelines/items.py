@@ -7,7 +7,7 @@ from functools import partial
 import safetensors.torch
 from torch import Tensor
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
@@ -204,15 +204,15 @@ class DissectionRunner:
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 
-        watched = len(plan.concept_set.watched)
-        controlled, controlled_evidence = control_discoveries(dissections, evidence, watched=watched)
+        allowed_error = plan.request.options.evidence.allowed_error
+        judged, judged_evidence = conclude(dissections, evidence, plan.concept_set, allowed_error)
         embeddings = self._stored_texts(plan)
-        pictures = self._pictures(plan, shown_set, controlled, controlled_evidence, probed, report_progress)
+        pictures = self._pictures(plan, shown_set, judged, judged_evidence, probed, report_progress)
 
         return {
             "layers": stored_layers,
             "manifest": manifest,
-            "regions": regions_of_cards(controlled, plan.concept_set, controlled_evidence, probing_pass),
+            "regions": regions_of_cards(judged, plan.concept_set, judged_evidence, probing_pass),
             "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }

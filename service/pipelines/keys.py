@@ -99,7 +99,7 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         method=options.method.as_dict(),
         concepts_per_neuron=options.concepts_per_neuron,
         images_per_neuron=options.images_per_neuron,
-        evidence=asdict(options.evidence),
+        evidence=options.evidence.drawn(),
         **_findings(plan),
     )
 

@@ -18,6 +18,7 @@ from service.domain.policies import (
     Stability,
     StratifiedRule,
     Verdict,
+    VerdictShare,
     WatchedShare,
 )
 from service.reports.audit_figures import FigureUnit, SinceLast
@@ -153,10 +154,12 @@ def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of ru
     match rule:
         case SignificantShare():
             return f"at least {percent(rule.at_least)} of the live neurons have a significant label"
+        case VerdictShare():
+            return f"{_bounds(rule)} of the live neurons are {rule.verdict.in_words}"
         case RequiredConcepts():
-            return f"a significant neuron for each of: {', '.join(rule.concepts)}"
+            return f"a neuron for each of: {', '.join(rule.concepts)}"
         case RequiredCategories():
-            return f"at least {counted(rule.at_least, 'significant neuron')} for each of: {', '.join(rule.categories)}"
+            return f"at least {counted(rule.at_least, 'neuron')} for each of: {', '.join(rule.categories)}"
         case WatchedShare():
             whom = "watched concepts" if rule.concepts is None else ", ".join(rule.concepts)
             more = " more than in the baseline" if rule.above_baseline else ""
@@ -170,6 +173,11 @@ def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of ru
             return f"the composition is at most {rule.at_most:g} bits from the baseline's, beyond the noise"
         case LabelChurn():
             return f"at most {percent(rule.at_most)} of the labels are not the baseline's, beyond the noise"
+
+
+def _bounds(rule: VerdictShare) -> str:
+    bounds = (("at least", rule.at_least), ("at most", rule.at_most))
+    return " and ".join(f"{words} {percent(share)}" for words, share in bounds if share is not None)
 
 
 def measure(value: float | None, unit: FigureUnit) -> str:

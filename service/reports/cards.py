@@ -7,6 +7,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, JobEvidence, LabelStability, Qualification, Significance, Watched
 from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box, ImagePlace
+from service.domain.verdicts import DirectionFigures, UnitVerdict
 from service.reports.layers import named_neurons
 
 CARDS_PER_LAYER = 4
@@ -54,6 +55,10 @@ class NeuronCard:
     images: tuple[CardImage, ...]
     quantiles: tuple[float, ...]
     """Of the layer's null, for the figure; empty where there is none."""
+    verdict: UnitVerdict | None
+    """What it may be called; None where the job has no verdicts."""
+    direction: DirectionFigures | None
+    """None where activations were not kept."""
 
 
 def card_images(images: Sequence[TopImage]) -> tuple[CardImage, ...]:
@@ -129,4 +134,6 @@ def _card(
         qualification=qualifications.get(best.concept),
         images=card_images(neuron.images),
         quantiles=() if layer.null is None else layer.null.quantiles,
+        verdict=neuron.verdict,
+        direction=None if evidence is None else evidence.direction,
     )

@@ -16,9 +16,11 @@ from service.analysis.thresholds import (
 )
 from service.domain.concepts import ConceptSet
 from service.domain.neurons import LayerDissection, LayerSummary, Neuron
+from service.domain.verdicts import Verdict
 
 UNCATEGORISED = "without a category"
 _BINS = 32
+_CALLED = (Verdict.NAMED, Verdict.UNVERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,15 @@ def layer_line(number: int, layer: LayerDissection, concept_set: ConceptSet) -> 
 
 
 def named_neurons(layer: LayerDissection) -> tuple[Neuron, ...]:
-    """The neurons whose label counts: the significant ones, or those at the paper's threshold where none was tested."""
+    """The neurons whose label counts.
+
+    Where the job has verdicts those that are named or unverified, else the significant ones, or those at the paper's
+    threshold where none was tested.
+    """
+    if any(neuron.verdict is not None for neuron in layer.neurons):
+        return tuple(
+            neuron for neuron in layer.neurons if neuron.verdict is not None and neuron.verdict.verdict in _CALLED
+        )
     if any(neuron.significant is not None for neuron in layer.neurons):
         return tuple(neuron for neuron in layer.neurons if neuron.significant)
     return neurons_meeting(layer, local_threshold(layer))

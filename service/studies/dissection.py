@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
 from service.concepts.findings import matches_in
@@ -77,7 +77,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     )
 
     evidence = with_no_concept(result.evidence, findings)
-    layers, evidence = control_discoveries(result.layers, evidence, watched=len(plan.concept_set.watched))
+    layers, evidence = conclude(result.layers, evidence, plan.concept_set, plan.options.evidence.allowed_error)
     manifest = describe(
         probing_pass,
         plan.probe_set,

@@ -33,6 +33,12 @@ MUST_HAVE = [
 ]
 
 
+SHOWN = replace(
+    CONCEPTS,
+    concepts=tuple(replace(concept, mammographic=concept.mammographic or None) for concept in CONCEPTS.concepts),
+)
+"""The same set, of which a mammogram may show everything."""
+
 OFTEN_BOTH = [MASS] * 6 + [CLIP] * 2 + [DOG] * 2
 SELDOM_DOG = [CLIP] * 9 + [DOG]
 
@@ -208,7 +214,7 @@ def test_the_watch_list_ranks_neurons_by_z_in_all_and_for_each_concept() -> None
         ),
         LayerDissection("b", (unit(0, DOG, significant=False, watched=[response(DOG, 7.0, 0.02)]),)),
     ]
-    found = watch(layers, CONCEPTS, EVIDENCE)
+    found = watch(layers, SHOWN, EVIDENCE)
     assert (found.refused, found.watched, found.live, found.share) == (None, 2, 4, 0.75)
     assert [(one.layer, one.unit, one.label) for one in found.neurons] == [
         ("b", 0, "no concept"),

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, LabelStability, Significance
+from service.domain.evidence import Evidence, LabelStability, Significance, drop_absent_evidence
 from service.domain.neurons import (
     ActivationSummary,
     Dissection,
@@ -141,6 +141,11 @@ def test_parquet_holds_the_tidy_columns_with_types(tmp_path: Path) -> None:
         "q": 0.01,
         "z": 3.5,
         "stability": 0.75,
+        "verdict": None,
+        "name": None,
+        "level": None,
+        "error": None,
+        "explained": None,
         "rank": 1,
         "concept": "mass, 'round'",
         "score": NAMED.concepts[0].score,
@@ -168,6 +173,8 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     for layer in layers:
         for neuron in layer["neurons"]:
             drop_absent_frames(neuron["images"])
+            if neuron["evidence"] is not None:
+                drop_absent_evidence(neuron["evidence"])
     assert written["layers"] == json.loads(json.dumps(layers))
 
 

@@ -10,6 +10,7 @@ from service.analysis.policy_codec import policy_from
 from service.analysis.verdict import judge
 from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Judgement, NetworkFacts, StratumFacts
 from service.domain.comparisons import UNKNOWN, Measured
+from service.domain.verdicts import VerdictCounts
 
 NETWORK = NetworkFacts(
     refused=None,
@@ -23,6 +24,7 @@ NETWORK = NetworkFacts(
     responses=(("clip",), ("clip", "marker"), ("marker",)),
     halves=2,
     watched_halves={"clip": ((1, 1), (2, 2))},
+    verdicts=VerdictCounts(named=3, unverified=1, unnamed=4, no_signal=2),
 )
 NOTHING = Measured(0.0, 0.1, False)
 CHANGE = CategoryChange("mass margin", before=8, gain=-4.0, low=-6.0, high=-2.0, noise=3.0, exceeds_noise=True)
@@ -55,6 +57,11 @@ def outcome(facts: AuditFacts, **rule: Any) -> str:
         ({"rule": "significant-share", "at_least": 0.6}, "pass"),
         ({"rule": "significant-share", "at_least": 0.61}, "fail"),
         ({"rule": "significant-share", "at_least": 0.61, "severity": "warn"}, "warn"),
+        ({"rule": "verdict-share", "verdict": "named", "at_least": 0.3}, "pass"),
+        ({"rule": "verdict-share", "verdict": "named", "at_least": 0.31}, "fail"),
+        ({"rule": "verdict-share", "verdict": "unverified", "at_most": 0.1}, "pass"),
+        ({"rule": "verdict-share", "verdict": "no-signal", "at_least": 0.1, "at_most": 0.2}, "pass"),
+        ({"rule": "verdict-share", "verdict": "unnamed", "at_least": 0.1, "at_most": 0.2}, "fail"),
         ({"rule": "required-concepts", "concepts": ["spiculated mass", "milk of calcium"]}, "pass"),
         ({"rule": "required-concepts", "concepts": ["spiculated mass", "architectural distortion"]}, "fail"),
         ({"rule": "required-concepts", "concepts": ["milk of calcium", "clip"]}, "not-testable"),
@@ -122,6 +129,36 @@ def test_what_halves_of_the_exams_name_after_watched_concepts_is_noise(
     else:
         baseline = replace(baseline, watched_halves=halves)
     assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
+
+
+def test_without_verdicts_their_shares_are_not_testable_and_the_reason_is_told() -> None:
+    facts = replace(FACTS, network=replace(NETWORK, verdicts=None, no_verdicts="Activations were not kept."))
+    (found,) = judged(facts, {"rule": "verdict-share", "verdict": "named", "at_least": 0.1}).outcomes
+    assert (found.outcome, found.reason) == ("not-testable", "No neuron has a verdict. Activations were not kept.")
+
+
+@pytest.mark.parametrize(
+    ("watched", "concepts", "expected"),
+    [
+        (("clip", "marker"), None, "pass"),
+        (("clip",), ["clip", "marker"], "pass"),
+        (("clip",), ["marker"], "not-testable"),
+        ((), None, "not-testable"),
+    ],
+)
+def test_a_rule_on_what_nobody_could_look_for_is_not_testable(
+    watched: tuple[str, ...], concepts: list[str] | None, expected: str
+) -> None:
+    facts = replace(FACTS, network=replace(NETWORK, watched=watched))
+    rule = {"rule": "watched-share", "at_most": 0.5} | ({} if concepts is None else {"concepts": concepts})
+    assert outcome(facts, **rule) == expected
+
+
+def test_a_concept_that_the_baseline_could_not_be_tested_for_is_no_rise() -> None:
+    """The marker alone rose, and the baseline's probe set did not show it."""
+    baseline = replace(NETWORK, responses=(("clip",), ("clip",)), watched=("clip",))
+    facts = replace(FACTS, network=replace(NETWORK, watched=("clip", "marker")), baseline=baseline)
+    assert outcome(facts, rule="watched-share", at_most=0.0, above_baseline=True) == "pass"
 
 
 def test_more_watched_neurons_without_halves_are_not_testable_and_no_more_pass() -> None:

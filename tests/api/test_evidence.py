@@ -77,7 +77,10 @@ def test_the_watch_list(client: TestClient, job: UUID) -> None:
     body = client.get(f"/jobs/{job}/watch-list").json()
     assert (body["refused"], body["watched"], body["live"], body["responding"], body["share"]) == (None, 1, 2, 2, 1.0)
     assert [(one["unit"], one["concept"]) for one in body["neurons"]] == [(0, "spiculated mass"), (1, "no concept")]
-    assert body["neurons"][0]["responses"] == [{"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04}]
+    assert body["neurons"][0]["responding_to"] == 1
+    assert body["neurons"][0]["responses"] == [
+        {"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04, "partial": None, "partial_p": None}
+    ]
     assert [image["image_id"] for image in body["neurons"][0]["images"]] == ["img-7", "img-3@0,64"]
     (car,) = body["concepts"]
     assert (car["text"], car["category"], car["responding"], car["share"]) == ("red sports car", "vehicles", 2, 1.0)

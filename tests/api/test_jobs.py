@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from api.schemas.jobs import JobIn
 from service.db.jobs import move_job
 from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
@@ -43,7 +44,7 @@ def body(sessions: Sessions) -> dict[str, Any]:
     }
 
 
-_NOT_IN_LISTS = {"layers", "layers_asked", "terms", "manifest", "waits_for"}
+_NOT_IN_LISTS = {"layers", "layers_asked", "terms", "manifest", "waits_for", "error_level"}
 
 
 def brief(job: dict[str, Any]) -> dict[str, Any]:
@@ -363,3 +364,19 @@ def test_a_probe_set_that_is_still_to_be_measured(client: TestClient, sessions: 
     assert refused["type"] == "urn:mammodissect:problem:not-measured"
     assert (refused["field"], refused["value"]) == ("probe_set", "cut@1")
     assert "GET /probe-sets/cut@1" in refused["remedy"]
+
+
+def test_an_error_level_is_part_of_the_request_only_where_it_is_given(client: TestClient, body: dict[str, Any]) -> None:
+    default = JobIn.model_validate(body).as_asked()
+    assert default["evidence"] == {"draws": 10_000, "resamples": 200, "halves": 20}
+
+    asked = JobIn.model_validate(body | {"evidence": {"error_level": 0.05}}).as_asked()
+    assert asked["evidence"] == {**default["evidence"], "error_level": 0.05}
+    job = client.post("/jobs", json=body | {"evidence": {"error_level": 0.05}}).json()
+    assert client.get(f"/jobs/{job['id']}").json()["error_level"] == 0.05
+
+
+@pytest.mark.parametrize("level", [0, 0.009, 0.51, "much", True])
+def test_an_error_level_that_cannot_be_meant(client: TestClient, body: dict[str, Any], level: object) -> None:
+    refused = problem(client.post("/jobs", json=body | {"evidence": {"error_level": level}}), 422)
+    assert refused["field"] == "evidence.error_level"

@@ -70,7 +70,7 @@ def test_coverage_and_watch_list_are_told(ask: Ask, sessions: Sessions) -> None:
     assert "skin thickening" in printed
     assert "not in the concept set" in printed
     printed = ask("watch-list", job)
-    assert "1 of 3 live neurons respond to any of 1 watched concepts" in printed
+    assert "1 of 3 live neurons respond to any of 1 watched concepts that could be looked for" in printed
     assert "red sports car" in printed
 
 

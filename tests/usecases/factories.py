@@ -32,7 +32,7 @@ from service.usecases.resources import register_concept_set
 CONCEPTS = (
     Concept("spiculated mass", "mass margin", "findings", True),
     Concept("clustered calcification", "calcification distribution", "findings", True),
-    Concept("red sports car", "vehicles", "non-medical", False, watched=True),
+    Concept("red sports car", "vehicles", "non-medical", watched=True),
 )
 WORDS = ConceptSet("words", CONCEPTS)
 

@@ -6,6 +6,7 @@ import torch
 
 from service.domain.evidence import JobEvidence, Qualification
 from service.domain.probes import ProbeItem
+from service.domain.watching import KnownByColumn, known_by_columns
 from service.engine.evidence.qualification import qualify
 from service.engine.evidence.scoring_context import ScoringContext
 
@@ -20,16 +21,18 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
     why_not_tested = context.why_not_tested
     why_no_agreement = why_not_tested or _no_agreement(context, known=known)
 
+    qualifications = _qualifications(context)
     return JobEvidence(
         drawn_by=context.exams.unit,
         units=context.exams.count,
         refused=why_not_tested,
         findings=tuple(findings) if known else None,
         no_agreement=why_no_agreement,
-        qualifications=_qualifications(context),
+        qualifications=qualifications,
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
         independent=context.independent,
+        watched=_watched(context, qualifications),
     )
 
 
@@ -56,6 +59,32 @@ def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:
         context.concept_set.texts,
         context.finding_of_concept,
         [context.findings[position] for position in labelled],
+        context.exams.of_image[positions].tolist(),
+    )
+
+
+def _watched(context: ScoringContext, qualifications: Sequence[Qualification]) -> tuple[Qualification, ...]:
+    """The watched concepts that a finding names, or that a column of the manifest knows."""
+    watched = set(context.concept_set.watched)
+    by_finding = [known for known in qualifications if known.concept in watched]
+    named = {known.concept for known in by_finding}
+
+    by_column: list[Qualification] = []
+    for known in known_by_columns(context.concept_set, context.items):
+        if known.concept not in named:
+            by_column += _qualified_by_column(context, known)
+    return tuple(sorted([*by_finding, *by_column], key=lambda known: known.concept))
+
+
+def _qualified_by_column(context: ScoringContext, known: KnownByColumn) -> tuple[Qualification, ...]:
+    shown = [position for position, shows in enumerate(known.shown) if shows is not None]
+    positions = torch.tensor(shown)
+    return qualify(
+        context.read_embeddings(positions).to(context.concept_embeddings.device),
+        context.concept_embeddings,
+        context.concept_set.texts,
+        {known.concept: known.words},
+        [frozenset([known.words] if known.shown[position] else []) for position in shown],
         context.exams.of_image[positions].tolist(),
     )
 
