@@ -22,10 +22,10 @@ from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, R
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts, UnitVerdict, Verdict
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
-from service.engine.evidence.directions import FitNull, concept_correlations, null_of_fits
+from service.engine.evidence.directions import concept_correlations
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.explaining import direction_figures
-from service.engine.evidence.moments import FOLDS, Moments, folds_of_exams
+from service.engine.evidence.explaining import Background, background_of, direction_figures
+from service.engine.evidence.moments import FOLDS, Moments
 from service.engine.evidence.null import null_table, tail_p
 from service.engine.evidence.null_sets import draw_null_sets
 from service.engine.evidence.qualification import qualify
@@ -74,8 +74,7 @@ class Series:
     """float32 [C, D], of the concepts of `bi-rads`."""
 
     exams: Exams
-    folds: Tensor
-    null: FitNull
+    background: Background
     qualifications: tuple[Qualification, ...]
 
     @property
@@ -145,25 +144,17 @@ def draw_series(series: int, images: int) -> Series:
 def series_of(embeddings: Tensor, truth: Tensor, texts: Tensor) -> Series:
     """A series whose images are embedded already: float32 [N, D], findings bool [N, F], concepts float32 [C, D]."""
     concept_set = builtin_concept_set("bi-rads")
+    named = name_findings(concept_set, FINDINGS)
     of_image = torch.arange(len(embeddings)) // IMAGES_PER_EXAM
     exams = Exams(of_image, int(of_image[-1]) + 1, "exam")
-    folds = folds_of_exams(exams)
     findings = [frozenset(name for name, has in zip(FINDINGS, row, strict=True) if has) for row in truth.tolist()]
     return Series(
         embeddings=embeddings,
         truth=truth,
         texts=texts,
         exams=exams,
-        folds=folds,
-        null=null_of_fits(lambda: embeddings.split(_BLOCK), exams, folds, FOLDS, texts),
-        qualifications=qualify(
-            embeddings,
-            texts,
-            concept_set.texts,
-            name_findings(concept_set, FINDINGS),
-            findings,
-            of_image.tolist(),
-        ),
+        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings),
+        qualifications=qualify(embeddings, texts, concept_set.texts, named, findings, of_image.tolist()),
     )
 
 
@@ -238,7 +229,7 @@ def by_contrast(series: Series, activations: Tensor, _moments: Moments) -> tuple
 def by_correlation(series: Series, _activations: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
     """The concept whose cosine correlates best, and its p against noise that is alike on all images of an exam."""
     best = concept_correlations(moments, series.texts).max(dim=1)
-    return best.indices, tail_p(best.values, series.null.best)
+    return best.indices, tail_p(best.values, series.background.null.best)
 
 
 LABELS: Mapping[str, Label] = {"contrast": by_contrast, "correlation": by_correlation}
@@ -247,7 +238,7 @@ LABELS: Mapping[str, Label] = {"contrast": by_contrast, "correlation": by_correl
 def judge(series: Series, label: Label, planted: Planted, error_level: float = DEFAULT_ERROR_LEVEL) -> Counts:
     """Label the units of a layer, judge them as a job of one layer, and count."""
     blocks = zip(series.embeddings.split(_BLOCK), planted.activations.split(_BLOCK), strict=True)
-    moments = Moments.of_layer(blocks, series.folds, FOLDS)
+    moments = Moments.of_layer(blocks, series.background.folds, FOLDS)
     labels, p = label(series, planted.activations, moments)
     layer, verdicts = _verdicts(series, moments, labels, p, error_level)
     units = [neuron.evidence.verdict for neuron in layer.neurons if neuron.evidence and neuron.evidence.verdict]
@@ -258,7 +249,7 @@ def _verdicts(
     series: Series, moments: Moments, labels: Tensor, p: Tensor, error_level: float
 ) -> tuple[LayerDissection, JobVerdicts]:
     concept_set = builtin_concept_set("bi-rads")
-    figures = direction_figures(moments, labels, series.null, concept_set, series.texts)
+    figures = direction_figures(moments, labels, series.background, series.texts)
     flat = ActivationSummary(0, 1, -1, 1)
     neurons = [
         Neuron(
