@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
-from service.engine.evidence.decoys import BestDecoys, best_decoys
+from service.engine.evidence.decoys import best_decoys
 from service.engine.evidence.directions import (
     Directions,
     FitNull,
@@ -53,7 +53,7 @@ def background_of(
 
     concept_embeddings: float [C, D]. finding_of_concept: for each concept that names a finding, this. findings: of each
     image; None where nothing is known, and such an image has no part in what the dissector confuses.
-    Concepts that no image of a breast can show (`mammographic` is False) are nobody's rivals.
+    Concepts that no image of a breast can show (`mammographic` is False) have no decoys: they are such themselves.
     """
     folds = folds_of_exams(exams)
     null = null_of_fits(blocks, exams, folds, FOLDS, concept_embeddings)
@@ -107,7 +107,9 @@ def direction_figures(
 
     field = background.field
     rivals = rivals_of(correlations, labels, field, background.confusions)
-    competition = _Competition(best_decoys(moments, concept_embeddings), own, directions, field.eligible)
+    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)])
+    best = correlations[:, field.eligible].amax(dim=1)
+    competition = _Competition(decoys, best, directions)
 
     return [
         DirectionFigures(
@@ -126,31 +128,30 @@ def direction_figures(
 
 
 class _Competition:
-    """The labels against the best decoys."""
+    """The concepts that correlate best against the best decoys."""
 
-    def __init__(self, decoys: BestDecoys, own: Tensor, directions: Directions, eligible: Tensor) -> None:
-        """own: float64 [U], the labels' correlations. eligible: bool [C], whose decoys would have given a name."""
-        correlations = decoys.correlations.double()
+    def __init__(self, decoys: Tensor, best: Tensor, directions: Directions) -> None:
+        """decoys: float32 [U, S], correlations of the best of each set. best: float64 [U], of the best concept."""
+        correlations = decoys.double()
         shares = explained_shares(correlations, directions.fit[:, None].expand_as(correlations))
-        wins = correlations >= own[:, None]
+        wins = correlations >= best[:, None]
 
         order = correlations.argsort(dim=1, descending=True)[:, :DECOYS_AHEAD]
-        counted = wins & eligible[decoys.concepts]
         self._average = shares.mean(dim=1).tolist()
         self._wins = wins.sum(dim=1).tolist()
         self._sets = correlations.shape[1]
         self._best = shares.gather(1, order).tolist()
-        self._counted = counted.gather(1, order).tolist()
+        self._ahead = wins.gather(1, order).tolist()
 
     def average(self, unit: int) -> float:
         """What the best decoy of a set explains, on average over the sets."""
         return float(self._average[unit])
 
     def p(self, unit: int) -> float:
-        """The label's rank among the sets of decoys and itself, as a share."""
+        """The concept's rank among the sets of decoys and itself, as a share."""
         return float((1 + self._wins[unit]) / (1 + self._sets))
 
     def ahead(self, unit: int) -> tuple[float, ...]:
-        """The shares of the best decoys ahead of the label that would have given a name."""
-        best = zip(self._best[unit], self._counted[unit], strict=True)
-        return tuple(share for share, counted in best if counted)
+        """The shares of the best decoys ahead of the concept."""
+        best = zip(self._best[unit], self._ahead[unit], strict=True)
+        return tuple(share for share, is_ahead in best if is_ahead)

@@ -46,7 +46,7 @@ class Field:
     """float64 [C, C], correlations of the concepts' cosines, within folds."""
 
     eligible: Tensor
-    """bool [C]."""
+    """bool [C], what an image can show; of the other concepts those are rivals that are ahead of the label."""
 
     images: float
     """How many there are."""
@@ -110,7 +110,7 @@ def confusions_of(correlations: Tensor, own: Tensor, least: float, field: Field)
 def _leads(correlations: Tensor, labels: Tensor, field: Field) -> Tensor:
     """How far each label is ahead of each concept, in deviations of the difference, if exams count: float64 [u, C].
 
-    Infinite for the label itself and for concepts that may be no rivals.
+    Infinite for the label itself, and for concepts that are not eligible unless they are ahead.
     """
     own = correlations.gather(1, labels[:, None])
     shared = field.between[labels]
@@ -121,7 +121,7 @@ def _leads(correlations: Tensor, labels: Tensor, field: Field) -> Tensor:
     deviation = (variance.clamp_min(0) / field.independent).sqrt().clamp_min(_LEAST_DEVIATION)
 
     leads = (own - correlations) / deviation
-    leads[:, ~field.eligible] = torch.inf
+    leads = leads.masked_fill((leads >= 0) & ~field.eligible, torch.inf)
     return leads.scatter(1, labels[:, None], torch.inf)
 
 

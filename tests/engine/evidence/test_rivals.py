@@ -29,11 +29,17 @@ def test_a_concept_that_is_nearly_the_label_is_its_rival_and_others_are_not() ->
     assert rivals[0].next_p < 0.01
 
 
-def test_concepts_that_no_image_can_show_are_nobodys_rivals() -> None:
-    correlations, field = _correlations(_near_texts()[1:2])
-    hidden = Field(field.between, torch.arange(CONCEPTS) > 0, field.images, field.independent)
+def test_a_concept_that_no_image_can_show_is_a_rival_only_where_it_is_ahead() -> None:
+    correlations, field = _correlations(_near_texts()[:1])
+    ahead = int(correlations[0, :2].argmax())
+    behind = 1 - ahead
 
-    assert rivals_of(correlations, torch.tensor([1]), hidden, {})[0].concepts == ()
+    def rivals(label: int, hidden: int) -> tuple[int, ...]:
+        of_others = Field(field.between, torch.arange(CONCEPTS) != hidden, field.images, field.independent)
+        return rivals_of(correlations, torch.tensor([label]), of_others, {})[0].concepts
+
+    assert rivals(label=behind, hidden=ahead) == (ahead,)
+    assert rivals(label=ahead, hidden=behind) == ()
 
 
 def test_fewer_independent_images_make_more_rivals() -> None:
