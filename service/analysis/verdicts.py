@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
-from service.analysis.discoveries import q_values
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Evidence, JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
@@ -121,8 +121,10 @@ def _units(layers: Sequence[LayerDissection], evidence: JobEvidence, concept_set
 
 def _follows(figures: Sequence[DirectionFigures]) -> list[bool]:
     """Which fits are beyond chance, under false-discovery control over the job."""
-    p = np.array([of_unit.fit_p for of_unit in figures])
-    follows: list[bool] = (q_values(p, len(p)) <= LEVEL).tolist() if len(p) else []
+    if not figures:
+        return []
+    q = false_discovery_control([of_unit.fit_p for of_unit in figures])
+    follows: list[bool] = (q <= LEVEL).tolist()
     return follows
 
 
