@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -46,9 +45,7 @@ class Places:
     told. exams: the exam of each image.
     """
 
-    def __init__(
-        self, covered: Values, turned: Values, faces: Sequence[str | None], exams: Sequence[int]
-    ) -> None:
+    def __init__(self, covered: Values, turned: Values, faces: Sequence[str | None], exams: Sequence[int]) -> None:
         self.covered = covered.astype(np.float64)
         self._turned = turned.astype(np.float64)
         self._faces = np.array([face or "" for face in faces])
@@ -132,38 +129,6 @@ def localise(maps: Values, places: Places) -> MapFigures:
         quantiles=quantiles,
         auroc=_judged(_auroc(maps, places), places),
     )
-
-
-def cells_of(extent: int, cells: int) -> NDArray[np.float32]:
-    """The part of each of `cells` equal parts of an axis that each of its `extent` pixels makes up: [cells, extent].
-
-    So `cells_of(H, h) @ image @ cells_of(W, w).T` are the means of an image [H, W] over the cells of a map [h, w].
-    """
-    size = extent / cells
-    starts = np.arange(cells)[:, None] * size
-    pixels = np.arange(extent)[None, :]
-    overlap = np.minimum(starts + size, pixels + 1) - np.maximum(starts, pixels)
-    return (overlap.clip(min=0) / size).astype(np.float32)
-
-
-def fitted_cells(height: int, width: int, most: int) -> tuple[int, int]:
-    """Height and width of a map of at most so many cells, of the same shape as far as whole cells allow."""
-    if height * width <= most:
-        return height, width
-    ratio = (most / (height * width)) ** 0.5
-    fitted_height = min(max(int(height * ratio), 1), most)
-    return fitted_height, max(min(int(width * ratio), most // fitted_height), 1)
-
-
-def averaged(maps: torch.Tensor, most: int) -> torch.Tensor:
-    """Maps [U, h, w] as they are, or averaged over the cells of `fitted_cells`."""
-    height, width = maps.shape[-2:]
-    rows, columns = fitted_cells(height, width, most)
-    if (rows, columns) == (height, width):
-        return maps
-    down = torch.from_numpy(cells_of(height, rows)).to(maps.device)
-    across = torch.from_numpy(cells_of(width, columns)).to(maps.device)
-    return down @ maps @ across.T
 
 
 def _pointing(maps: Values, places: Places) -> NDArray[np.float64]:
