@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from service.domain.evidence import NO_CONCEPT
+from service.domain.localisation import WhyNot
 from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage
 
 
@@ -68,6 +69,13 @@ class BoxOut(BaseModel):
     height: int
 
 
+class PlaceOut(BaseModel):
+    """Where the manifest says that a finding is: left, top, width, height as fractions of what the network saw."""
+
+    finding: str
+    region: tuple[float, float, float, float]
+
+
 class TopImageOut(BaseModel):
     """A probe image that excites the neuron; `box` where it is a patch of an image, `frame` where of several frames.
 
@@ -80,6 +88,7 @@ class TopImageOut(BaseModel):
     box: BoxOut | None
     region: tuple[float, float, float, float] | None
     frame: int | None = Field(description="From 1, where each frame of an image is an image of its own.")
+    places: list[PlaceOut] = Field(description="Of findings, in images that the report shows.")
 
     @classmethod
     def of(cls, image: TopImage) -> Self:
@@ -144,6 +153,32 @@ class WatchedOut(BaseModel):
     q: float | None
 
 
+class AgainstExchangedOut(BaseModel):
+    """A figure; what it is with places of other exams, in the mean; p of as large a one by exchange."""
+
+    value: float
+    exchanged: float
+    p: float
+
+
+class LocalisationOut(BaseModel):
+    """Where the neuron is active, against where a finding is, see docs/where.md; `why_not` where there are no figures.
+
+    `from_label`: the label means the finding; otherwise the job gave it. `cells`: height and width of the map.
+    """
+
+    finding: str
+    from_label: bool
+    images: int
+    exams: int
+    cells: tuple[int, int] | None
+    pointing: AgainstExchangedOut | None
+    iou: AgainstExchangedOut | None
+    quantiles: list[float] = Field(description="Best in each half of the exams; each cuts the other half's maps.")
+    auroc: AgainstExchangedOut | None
+    why_not: WhyNot | None
+
+
 class EvidenceBriefOut(BaseModel):
     """What speaks for a neuron's label, in figures; a part that could not be had is null."""
 
@@ -158,6 +193,7 @@ class EvidenceOut(EvidenceBriefOut):
 
     stability: StabilityOut | None
     watched: list[WatchedOut]
+    localisations: list[LocalisationOut] = Field(description="Empty where the job did not ask for any.")
 
 
 class NeuronBriefOut(BaseModel):

@@ -12,9 +12,9 @@ from typing import Literal, TextIO, cast
 import numpy as np
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import NO_CONCEPT
+from service.domain.evidence import NO_CONCEPT, drop_absent_localisations
 from service.domain.layers import published_layer
-from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames
+from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames, drop_absent_places
 from service.errors import InvalidInput
 from service.files import written_whole
 
@@ -216,6 +216,8 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
         file.write(",\n" if number else "\n")
         fields = asdict(neuron)
         drop_absent_frames(fields["images"])
+        drop_absent_places(fields["images"])
+        drop_absent_localisations(fields["evidence"])
         file.write(_json(fields))
 
     null = None if layer.null is None else asdict(layer.null)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from service.db.columns import ColumnValues
 from service.db.tables import LayerRow, NeuronRow
 from service.domain.concepts import Concept
-from service.domain.evidence import NO_CONCEPT, LayerNull
+from service.domain.evidence import NO_CONCEPT, LayerNull, drop_absent_localisations
 from service.domain.neurons import (
     EvidenceFigures,
     LabelledNeuron,
@@ -22,6 +22,7 @@ from service.domain.neurons import (
     Neuron,
     NeuronFilter,
     drop_absent_frames,
+    drop_absent_places,
 )
 from service.domain.pages import Page, Position
 
@@ -152,7 +153,9 @@ _LISTED = (
     case(
         (
             func.jsonb_typeof(NeuronRow.evidence) == "object",
-            NeuronRow.evidence.delete_path(["watched"]).delete_path(["stability", "prediction_set"]),
+            NeuronRow.evidence.delete_path(["watched"])
+            .delete_path(["stability", "prediction_set"])
+            .delete_path(["localisations"]),
         ),
     ).label("figures"),
 )
@@ -200,6 +203,8 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Colu
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
     images = [asdict(image) for image in neuron.images]
     drop_absent_frames(images)
+    drop_absent_places(images)
+    drop_absent_localisations(evidence)
     significance = None if neuron.evidence is None else neuron.evidence.significance
 
     concept = None if neuron.dead else NO_CONCEPT

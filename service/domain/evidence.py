@@ -5,9 +5,10 @@ The field names of the stored types are columns of the database, bytes of artifa
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal, TypedDict, TypeGuard, cast
+from typing import Any, Literal, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
+from service.domain.localisation import Localisation
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -143,6 +144,14 @@ class Evidence:
     """The best concept in each resample."""
     halves: tuple[int, ...] = ()
     """For each split into two halves the best concept in the one and in the other, one pair after the other."""
+    localisations: tuple[Localisation, ...] = ()
+    """Where the unit is active, against where findings are; left out of what is stored where nobody asked."""
+
+
+def drop_absent_localisations(fields: dict[str, Any] | None) -> None:
+    """Leave localisations out of the fields of evidence that has none: so it was stored before there were any."""
+    if fields is not None and not fields["localisations"]:
+        del fields["localisations"]
 
 
 @dataclass(frozen=True, slots=True)

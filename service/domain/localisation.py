@@ -15,7 +15,7 @@ EXCHANGES = 999
 """So many times the places of a finding are exchanged between exams."""
 
 MOST_UNITS = 200
-"""So many units of a job are measured, the strongest labels first."""
+"""So many units of a job are measured, the strongest labels first; one counts once for each of its findings."""
 
 MOST_IMAGES = 200
 """So many images of a finding are looked at, whole exams of them."""
@@ -23,7 +23,7 @@ MOST_IMAGES = 200
 MOST_CELLS = 1_536
 """A larger map is averaged down to so many cells; the last stage of the largest published network has 1,392."""
 
-MOST_ASKED = 20
+MOST_GIVEN = 5
 """So many findings may be given."""
 
 PROBLEMS_NAMED = 100

@@ -22,6 +22,7 @@ from service.domain.neurons import (
     RankedConcept,
     TopImage,
     drop_absent_frames,
+    drop_absent_places,
 )
 from service.domain.probes import Box
 from service.errors import InvalidInput
@@ -168,6 +169,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     for layer in layers:
         for neuron in layer["neurons"]:
             drop_absent_frames(neuron["images"])
+            drop_absent_places(neuron["images"])
     assert written["layers"] == json.loads(json.dumps(layers))
 
 
