@@ -20,6 +20,7 @@ from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
 from service.reports.watching import WatchSummary, sum_up_watch_list
+from service.reports.where import WhereSummary, sum_up_where, where_sentences
 from service.reports.wording import (
     dissector_sentences,
     limits,
@@ -52,6 +53,8 @@ class DissectionReport:
     cards: tuple[NeuronCard, ...]
     evidence: JobEvidence | None
     limits: tuple[str, ...]
+    where: WhereSummary | None = None
+    """Where neurons look; None where the job did not ask for it."""
 
 
 _REPORT = TypeAdapter(DissectionReport)
@@ -68,12 +71,14 @@ def report_dissection(
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
     watched = sum_up_watch_list(watch_list, layers, concept_set)
+    where = sum_up_where(provenance.manifest, layers)
     represented = tuple(concept for concept in coverage.concepts if concept.neurons)
 
     summary = (
         *neuron_sentences(lines, coverage.refused),
         *missing_sentences(coverage),
         *watch_sentences(watched),
+        *where_sentences(where),
         *finding_sentences(provenance.manifest, evidence),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
@@ -93,6 +98,7 @@ def report_dissection(
         cards=choose_cards(layers, concept_set, evidence),
         evidence=evidence,
         limits=limits(evidence, images_shown(provenance.manifest)),
+        where=where,
     )
 
 
