@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, LabelStability, Significance
+from service.domain.evidence import Evidence, LabelStability, Significance, drop_absent_localisations
 from service.domain.localisation import AgainstExchanged, Localisation
 from service.domain.neurons import (
     ActivationSummary,
@@ -204,6 +204,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
         for neuron in layer["neurons"]:
             drop_absent_frames(neuron["images"])
             drop_absent_places(neuron["images"])
+            drop_absent_localisations(neuron["evidence"])
     assert written["layers"] == json.loads(json.dumps(layers))
 
 

@@ -139,7 +139,7 @@ def test_given_findings_are_for_neurons_whose_label_has_no_places(
     write_folder(tmp_path, images=IMAGES, columns=columns("lesion", beyond=[3]))
     job = run_job(sessions, tmp_path, run, localisation=LocalisationOptions((" Lesion", "clot")))
     entry = entry_of(job)
-    assert entry["findings_given"] == [" Lesion", "clot"]
+    assert entry["findings_given"] == ["lesion", "clot"], "as the manifest spells them"
     assert entry["findings"] == {"lesion": {"images": IMAGES, "used": IMAGES - 1, "exams": IMAGES // 2}}
     assert entry["images_with_problems"] == 1
     assert entry["problems"] == [
@@ -171,7 +171,7 @@ def test_the_strongest_labels_alone_are_measured_where_there_are_many(
     assert entry["findings"]["mass"] == {"images": IMAGES, "used": 10, "exams": 5}, "whole exams only"
 
 
-def test_a_set_without_places_and_a_job_that_does_not_ask(
+def test_a_set_without_findings_says_so(
     sessions: Sessions, folder: Path, run: Run, client: TestClient
 ) -> None:
     job = run_job(sessions, folder, run)

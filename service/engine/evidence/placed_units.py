@@ -66,7 +66,7 @@ def locate_units(
     check_cancelled: called between images and units; may raise JobCancelled. Raises UnknownLayer.
     """
     seen = {finding: _Seen(of_finding, questions, finding) for finding, of_finding in findings.items()}
-    if target.recorded is None:
+    if questions and target.recorded is None:
         _show(target, images, seen, problems, device, check_cancelled)
 
     answers = Answers()
