@@ -1,6 +1,6 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +17,7 @@ from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
+from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -26,6 +27,7 @@ from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
+from service.reports.where import sum_up_where, where_sentences
 
 if TYPE_CHECKING:
     from service.domain.manifests import JobManifest
@@ -73,6 +75,13 @@ def dissect(
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only images with these values, as density=C,D; repeat it, and all must hold."),
+    ] = None,
+    localise: Annotated[
+        bool, typer.Option("--localise", help="Hold the maps of labelled neurons against the places of findings.")
+    ] = False,
+    localise_finding: Annotated[
+        list[str] | None,
+        typer.Option(help="The same, and against this finding where a label names none that has places; repeat it."),
     ] = None,
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
@@ -144,6 +153,7 @@ def dissect(
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
             evidence=EvidenceOptions(draws, resamples, halves),
+            localisation=_localisation(localise_finding or (), asked=localise),
         ),
         device=device,
         batch_size=batch_size,
@@ -166,6 +176,20 @@ def dissect(
         console.print(line)
 
 
+def _localisation(findings: Sequence[str], *, asked: bool) -> LocalisationOptions | None:
+    """None where nobody asked. Raises InvalidInput for too many findings."""
+    if not asked and not findings:
+        return None
+    if len(findings) > MOST_GIVEN:
+        raise InvalidInput(
+            f"{len(findings)} findings are given; maps are held against {MOST_GIVEN} at most.",
+            field="localise-finding",
+            value=len(findings),
+            remedy="Give fewer.",
+        )
+    return LocalisationOptions(tuple(findings))
+
+
 def _prompts(
     templates: list[str] | None, concepts: ConceptSet, *, synonyms: bool, subtract_empty: bool
 ) -> Prompts | None:
@@ -185,6 +209,7 @@ def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobMani
     yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
     yield from _independent(plan.probe_set, result)
     yield from finding_sentences(manifest)
+    yield from _where(result, manifest)
     if result.images_skipped:
         yield f"{len(result.images_skipped)} unreadable images were skipped"
 
@@ -199,6 +224,15 @@ def _inferred(result: Dissection) -> str:
     neurons = (neuron for layer in result.layers for neuron in layer.neurons)
     significant = sum(neuron.significant is True for neuron in neurons)
     return f"{significant} of {evidence.tests} labels are significant; the others are labelled 'no concept'"
+
+
+def _where(result: Dissection, manifest: "JobManifest") -> Iterator[str]:
+    """Where neurons look, if anybody asked, and which places cannot be used."""
+    summary = sum_up_where(manifest, result.layers)
+    yield from where_sentences(summary)
+    if summary is not None and summary.images_with_problems:
+        row, why = summary.problems[0]
+        yield f"Places of {summary.images_with_problems} images cannot be used; the first is row {row}: {why}"
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:
