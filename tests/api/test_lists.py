@@ -69,7 +69,7 @@ def shortened(alone: dict[str, Any]) -> dict[str, Any]:
     if (evidence := alone["evidence"]) is not None:
         whole = evidence["stability"]
         stability = None if whole is None else {name: whole[name] for name in ("label", "category")}
-        figures = {name: value for name, value in evidence.items() if name != "watched"}
+        figures = {name: value for name, value in evidence.items() if name not in {"watched", "localisations"}}
         short["evidence"] = {**figures, "stability": stability}
     return short
 
