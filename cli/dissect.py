@@ -1,6 +1,6 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +17,7 @@ from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
+from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -27,6 +28,7 @@ from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL, VerdictCounts
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
+from service.reports.where import sum_up_where, where_sentences
 
 if TYPE_CHECKING:
     from service.domain.manifests import JobManifest
@@ -74,6 +76,13 @@ def dissect(
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only images with these values, as density=C,D; repeat it, and all must hold."),
+    ] = None,
+    localise: Annotated[
+        bool, typer.Option("--localise", help="Hold the maps of labelled neurons against the places of findings.")
+    ] = False,
+    localise_finding: Annotated[
+        list[str] | None,
+        typer.Option(help="The same, and against this finding where a label names none that has places; repeat it."),
     ] = None,
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
@@ -153,6 +162,7 @@ def dissect(
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
             evidence=EvidenceOptions(draws, resamples, halves, error_level),
+            localisation=_localisation(localise_finding or (), asked=localise),
         ),
         device=device,
         batch_size=batch_size,
@@ -175,6 +185,20 @@ def dissect(
         console.print(line)
 
 
+def _localisation(findings: Sequence[str], *, asked: bool) -> LocalisationOptions | None:
+    """None where nobody asked. Raises InvalidInput for too many findings."""
+    if not asked and not findings:
+        return None
+    if len(findings) > MOST_GIVEN:
+        raise InvalidInput(
+            f"{len(findings)} findings are given; maps are held against {MOST_GIVEN} at most.",
+            field="localise-finding",
+            value=len(findings),
+            remedy="Give fewer.",
+        )
+    return LocalisationOptions(tuple(findings))
+
+
 def _prompts(
     templates: list[str] | None, concepts: ConceptSet, *, synonyms: bool, subtract_empty: bool
 ) -> Prompts | None:
@@ -195,6 +219,7 @@ def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobMani
     yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
     yield from _independent(plan.probe_set, result)
     yield from finding_sentences(manifest)
+    yield from _where(result, manifest)
     if result.images_skipped:
         yield f"{len(result.images_skipped)} unreadable images were skipped"
 
@@ -227,6 +252,15 @@ def _called(result: Dissection) -> Iterator[str]:
         f"{counts.named} neurons are named{error}, {counts.unverified} unverified, {counts.unnamed} unnamed, "
         f"{counts.no_signal} without a signal"
     )
+
+
+def _where(result: Dissection, manifest: "JobManifest") -> Iterator[str]:
+    """Where neurons look, if anybody asked, and which places cannot be used."""
+    summary = sum_up_where(manifest, result.layers)
+    yield from where_sentences(summary)
+    if summary is not None and summary.images_with_problems:
+        row, why = summary.problems[0]
+        yield f"Places of {summary.images_with_problems} images cannot be used; the first is row {row}: {why}"
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:

@@ -16,6 +16,7 @@ from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobPart, JobStatus, Stage
 from service.domain.json_values import StoredJson
 from service.domain.layers import asked_layers, words_of_layers
+from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.probes import stored_where
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
@@ -75,6 +76,17 @@ class EvidenceIn(Body):
     )
 
 
+class LocalisationIn(Body):
+    """That maps of labelled neurons are held against the places of findings."""
+
+    findings: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[],
+        max_length=MOST_GIVEN,
+        description="Findings of the probe set for neurons whose label names none that has places.",
+        examples=[["lesion"]],
+    )
+
+
 Where = Annotated[
     dict[ColumnName, Annotated[list[ColumnValue], Field(min_length=1, max_length=1_000)]],
     Field(min_length=1, max_length=20),
@@ -122,6 +134,11 @@ class DissectionIn(Body):
         lt=2**63,
         description="As a null: shuffle the entries of every weight tensor first, with this seed.",
     )
+    localisation: LocalisationIn | None = Field(
+        default=None,
+        description="Hold the maps of labelled neurons against the boxes and masks of findings. Left out: no.",
+        examples=[{"findings": []}],
+    )
     shard_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Images per work item; it affects rounding. Left out: SHARD_SIZE."
     )
@@ -143,7 +160,8 @@ class DissectionIn(Body):
 
     def as_asked(self) -> StoredJson:
         """The request by which a repeated idempotency key is recognised, also one that an earlier release got."""
-        newer = {name for name in ("purpose", "override_purpose", "where") if getattr(self, name, None) is None}
+        names = ("purpose", "override_purpose", "where", "localisation")
+        newer = {name for name in names if getattr(self, name, None) is None}
         asked: StoredJson = self.model_dump(mode="json", exclude=newer)
         if self.evidence.error_level is None:
             asked["evidence"] = self.evidence.model_dump(mode="json", exclude={"error_level"})
@@ -163,6 +181,9 @@ class DissectionIn(Body):
             images_per_neuron=self.images_per_neuron,
             evidence=EvidenceOptions(**self.evidence.model_dump()),
             shuffled=self.shuffled,
+            localisation=None
+            if self.localisation is None
+            else LocalisationOptions(tuple(dict.fromkeys(self.localisation.findings))),
             batch_size=self.batch_size or settings.batch_size,
             shard_size=self.shard_size or settings.shard_size,
             queue=self.queue,
@@ -267,6 +288,7 @@ class JobBriefOut(PurposeOut):
     images_per_neuron: int
     evidence: EvidenceIn
     shuffled: int | None
+    localisation: LocalisationIn | None
     batch_size: int
     shard_size: int
     queue: str
@@ -297,6 +319,7 @@ class JobBriefOut(PurposeOut):
             "images_per_neuron": options.images_per_neuron,
             "evidence": EvidenceIn.model_validate(options.evidence, from_attributes=True),
             "shuffled": options.shuffled,
+            "localisation": None if options.localisation is None else options.localisation.as_dict(),
             "batch_size": request.batch_size,
             "shard_size": request.shard_size,
             "queue": request.queue,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas.base import FromDomain
 from service.domain.evidence import NO_CONCEPT, Evidence
+from service.domain.localisation import WhyNot
 from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage
 from service.domain.verdicts import DirectionFigures, JobVerdicts, NameLevel, UnitVerdict, Verdict, VerdictCounts
 
@@ -116,6 +117,13 @@ class BoxOut(BaseModel):
     height: int
 
 
+class PlaceOut(BaseModel):
+    """Where the manifest says that a finding is: left, top, width, height as fractions of what the network saw."""
+
+    finding: str
+    region: tuple[float, float, float, float]
+
+
 class TopImageOut(BaseModel):
     """A probe image that excites the neuron; `box` where it is a patch of an image, `frame` where of several frames.
 
@@ -128,6 +136,7 @@ class TopImageOut(BaseModel):
     box: BoxOut | None
     region: tuple[float, float, float, float] | None
     frame: int | None = Field(description="From 1, where each frame of an image is an image of its own.")
+    places: list[PlaceOut] = Field(description="Of findings, in images that the report shows.")
 
     @classmethod
     def of(cls, image: TopImage) -> Self:
@@ -235,6 +244,32 @@ class DirectionOut(DirectionBriefOut):
         return cls.model_validate({**asdict(figures), "rivals": rivals, "parts": parts})
 
 
+class AgainstExchangedOut(BaseModel):
+    """A figure; what it is with places of other exams, in the mean; p of as large a one by exchange."""
+
+    value: float
+    exchanged: float
+    p: float
+
+
+class LocalisationOut(BaseModel):
+    """Where the neuron is active, against where a finding is, see docs/where.md; `why_not` where there are no figures.
+
+    `from_label`: the label means the finding; otherwise the job gave it. `cells`: height and width of the map.
+    """
+
+    finding: str
+    from_label: bool
+    images: int
+    exams: int
+    cells: tuple[int, int] | None
+    pointing: AgainstExchangedOut | None
+    iou: AgainstExchangedOut | None
+    quantiles: list[float] = Field(description="Best in each half of the exams; each cuts the other half's maps.")
+    auroc: AgainstExchangedOut | None
+    why_not: WhyNot | None
+
+
 class EvidenceBriefOut(BaseModel):
     """What speaks for a neuron's label, in figures; a part that could not be had is null.
 
@@ -254,6 +289,7 @@ class EvidenceOut(EvidenceBriefOut):
 
     stability: StabilityOut | None
     direction: DirectionOut | None
+    localisations: list[LocalisationOut] = Field(description="Empty where the job did not ask for any.")
 
     @classmethod
     def whole(cls, evidence: Evidence, texts: Sequence[str]) -> Self:

@@ -24,6 +24,7 @@ from service.domain.neurons import (
     Neuron,
     NeuronFilter,
     drop_absent_frames,
+    drop_absent_places,
 )
 from service.domain.pages import Page, Position
 from service.domain.verdicts import VerdictCounts
@@ -162,6 +163,7 @@ _LISTED = (
             func.jsonb_typeof(NeuronRow.evidence) == "object",
             func.jsonb_set(
                 NeuronRow.evidence.delete_path(["stability", "prediction_set"])
+                .delete_path(["localisations"])
                 .delete_path(["direction", "rivals"])
                 .delete_path(["direction", "parts"])
                 .delete_path(["direction", "decoys_ahead"]),
@@ -219,6 +221,7 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Colu
         drop_absent_evidence(evidence)
     images = [asdict(image) for image in neuron.images]
     drop_absent_frames(images)
+    drop_absent_places(images)
     significance = None if neuron.evidence is None else neuron.evidence.significance
 
     concept = None if neuron.dead else NO_CONCEPT

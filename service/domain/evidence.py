@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
-from service.domain.verdicts import DEFAULT_ERROR_LEVEL, DirectionFigures, JobVerdicts, UnitVerdict
+from service.domain.localisation import Localisation
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -174,20 +175,18 @@ class Evidence:
     """The best concept in each resample."""
     halves: tuple[int, ...] = ()
     """For each split into two halves the best concept in the one and in the other, one pair after the other."""
-
-    direction: DirectionFigures | None = None
-    """None, and left out of what is stored, where activations were not kept."""
-
-    verdict: UnitVerdict | None = None
-    """None, and left out of what is stored, until all layers are known, and where the job has no verdicts."""
+    localisations: tuple[Localisation, ...] = ()
+    """Where the unit is active, against where findings are; left out of what is stored where nobody asked."""
 
 
 def drop_absent_evidence(evidence: dict[str, Any]) -> None:
-    """Leave direction, verdict and partial correlations out of the fields of evidence that has none.
+    """Leave direction, verdict, partial correlations and localisations out of the fields of evidence that has none.
 
     So evidence was stored before there were any, and equal results keep equal digests.
     """
     _drop_none(evidence, "direction", "verdict")
+    if not evidence["localisations"]:
+        del evidence["localisations"]
     for response in evidence["watched"]:
         _drop_none(response, "partial", "partial_p")
 

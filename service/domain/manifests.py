@@ -12,6 +12,7 @@ from service.domain.evidence import EvidenceFields
 from service.domain.findings import FindingsEntry
 from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
+from service.domain.localisation import LocalisationEntry
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import where_in_words
@@ -199,6 +200,9 @@ class JobManifest(TypedDict, total=False):
 
     evidence: StoredJson | None
     """See `JobEvidence`."""
+
+    localisation: LocalisationEntry
+    """Only where it was asked for."""
 
     purpose: str
     """See `Purpose`."""

@@ -22,6 +22,10 @@ RegionsOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[float] | None]]]
 """Layer -> unit (as text, for JSON) -> the region in each of its first top images."""
 
 
+PlacesOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]]
+"""Layer -> unit (as text, for JSON) -> the fields of each `Place` in each of its first top images."""
+
+
 @dataclass(frozen=True, slots=True)
 class RankedConcept:
     """A concept and its score for one neuron (stored)."""
@@ -30,6 +34,15 @@ class RankedConcept:
     """Its index in the concept set."""
     text: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a finding is in an image, as the manifest says (stored)."""
+
+    finding: str
+    region: Region
+    """Around a box or mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class TopImage:
     """The part that drives the activation; None where nobody looked for it."""
     frame: int | None = None
     """Which of several frames the item is, from 1; left out of what is stored where each image is one item."""
+    places: tuple[Place, ...] = ()
+    """Where findings are, of images that reports show; left out of what is stored where there are none."""
 
 
 def drop_absent_frames(images: Iterable[dict[str, Any]]) -> None:
@@ -53,6 +68,13 @@ def drop_absent_frames(images: Iterable[dict[str, Any]]) -> None:
     for image in images:
         if image["frame"] is None:
             del image["frame"]
+
+
+def drop_absent_places(images: Iterable[dict[str, Any]]) -> None:
+    """Leave places out of the fields of images that have none: so they were stored before there were any."""
+    for image in images:
+        if not image["places"]:
+            del image["places"]
 
 
 @dataclass(frozen=True, slots=True)

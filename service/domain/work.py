@@ -14,8 +14,9 @@ from service.domain.checks import SetCheck, ShardCheck
 from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
 from service.domain.json_values import JsonObject
+from service.domain.localisation import LocalisationsOfLayers
 from service.domain.manifests import JobManifest
-from service.domain.neurons import RegionsOfLayers
+from service.domain.neurons import PlacesOfLayers, RegionsOfLayers
 from service.domain.table_targets import TableNotes
 from service.domain.weights_reading import WeightsReading
 
@@ -134,6 +135,12 @@ class DissectionResult(TypedDict):
     layers: list[StoredLayer]
     manifest: JobManifest
     regions: RegionsOfLayers
+
+    places: NotRequired[PlacesOfLayers]
+    """Where findings are in the images of cards; earlier releases wrote none."""
+
+    localisations: NotRequired[LocalisationsOfLayers]
+    """Where it was asked for."""
 
     texts: StoredArtifact
     """The embeddings of the concepts."""

@@ -12,7 +12,7 @@ from service.analysis.conclusions import conclude
 from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
-from service.analysis.outlines import with_regions
+from service.analysis.outlines import with_localisations, with_places, with_regions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.pictures import add_pictures
@@ -108,7 +108,10 @@ def _add_layers(
         allowed_error_of(result["manifest"]["drawn"]),
     )
 
-    for position, layer in enumerate(with_regions(judged, result["regions"])):
+    outlined = with_places(with_regions(judged, result["regions"]), result.get("places", {}))
+    localised = with_localisations(outlined, result.get("localisations", {}))
+
+    for position, layer in enumerate(localised):
         add_layer(
             session,
             lease.job_id,

@@ -41,11 +41,12 @@ from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.localisation import localise_units
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
-from service.pipelines.regions import regions_of_cards
+from service.pipelines.regions import places_of_cards, regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.ports import ProbeImages
 from service.probes.images import open_images
@@ -209,13 +210,28 @@ class DissectionRunner:
         embeddings = self._stored_texts(plan)
         pictures = self._pictures(plan, shown_set, judged, judged_evidence, probed, report_progress)
 
-        return {
+        result: DissectionResult = {
             "layers": stored_layers,
             "manifest": manifest,
             "regions": regions_of_cards(judged, plan.concept_set, judged_evidence, probing_pass),
+            "places": places_of_cards(judged, plan.concept_set, judged_evidence, probing_pass, shown_set),
             "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
         }
+
+        asked = plan.request.options.localisation
+        if asked is not None:
+            localised = localise_units(
+                judged,
+                plan.findings,
+                probing_pass,
+                shown_set,
+                asked,
+                check_cancelled=lambda: report_progress(0),
+            )
+            manifest["localisation"] = localised.entry
+            result["localisations"] = localised.as_json()
+        return result
 
     def _skipped_why(self, plan: JobPlan, skipped_rows: Sequence[int]) -> list[NamedRow]:
         if not skipped_rows:

@@ -22,6 +22,7 @@ from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
 from service.reports.verdicts import UnnamedNeuron, total_verdicts, unnamed_neurons, verdict_sentences
 from service.reports.watching import WatchSummary, sum_up_watch_list
+from service.reports.where import WhereSummary, sum_up_where, where_sentences
 from service.reports.wording import (
     dissector_sentences,
     limits,
@@ -58,6 +59,8 @@ class DissectionReport:
     """The neurons that a person should look at, those with the best fit first."""
     evidence: JobEvidence | None
     limits: tuple[str, ...]
+    where: WhereSummary | None = None
+    """Where neurons look; None where the job did not ask for it."""
 
 
 _REPORT = TypeAdapter(DissectionReport)
@@ -74,6 +77,7 @@ def report_dissection(
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
     watched = sum_up_watch_list(watch_list, layers, concept_set)
+    where = sum_up_where(provenance.manifest, layers)
     represented = tuple(concept for concept in coverage.concepts if concept.neurons)
 
     summary = (
@@ -81,6 +85,7 @@ def report_dissection(
         *verdict_sentences(lines, evidence),
         *missing_sentences(coverage),
         *watch_sentences(watched),
+        *where_sentences(where),
         *finding_sentences(provenance.manifest, evidence),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
@@ -102,6 +107,7 @@ def report_dissection(
         unnamed=unnamed_neurons(layers),
         evidence=evidence,
         limits=limits(evidence, images_shown(provenance.manifest)),
+        where=where,
     )
 
 

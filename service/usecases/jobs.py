@@ -27,6 +27,7 @@ from service.domain.jobs import (
     digest_of_status,
 )
 from service.domain.layers import expand_layers
+from service.domain.localisation import LocalisationOptions
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.purposes import JobPurpose, Purpose
@@ -65,6 +66,10 @@ class JobSubmission:
     fit_top_k: bool = False
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     shuffled: int | None = None
+
+    localisation: LocalisationOptions | None = None
+    """See `DissectionOptions`."""
+
     batch_size: int = BATCH_SIZE
     shard_size: int = SHARD_SIZE
     queue: str = "default"
@@ -256,6 +261,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
             images_per_neuron=submission.images_per_neuron,
             evidence=submission.evidence,
             shuffled=submission.shuffled,
+            localisation=submission.localisation,
             layers_asked=None if layers == submission.layers else submission.layers,
         ),
         batch_size=submission.batch_size,

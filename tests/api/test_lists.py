@@ -73,7 +73,8 @@ def shortened(alone: dict[str, Any]) -> dict[str, Any]:
         if direction is not None:
             direction = {name: value for name, value in direction.items() if name not in {"rivals", "parts"}}
         watched = evidence["watched"][:3]
-        short["evidence"] = {**evidence, "stability": stability, "direction": direction, "watched": watched}
+        figures = {name: value for name, value in evidence.items() if name != "localisations"}
+        short["evidence"] = {**figures, "stability": stability, "direction": direction, "watched": watched}
     return short
 
 

@@ -104,7 +104,15 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
         "evidence": None,
         "concepts": [{"concept": "spiculated mass", "score": 2.0}],
         "images": [
-            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None, "region": None, "frame": None},
+            {
+                "image_id": "img-7",
+                "row": 7,
+                "activation": 2.0,
+                "box": None,
+                "region": None,
+                "frame": None,
+                "places": [],
+            },
             {
                 "image_id": "img-3@0,64",
                 "row": 3,
@@ -112,6 +120,7 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
                 "box": {"left": 0, "top": 64, "width": 32, "height": 32},
                 "region": None,
                 "frame": None,
+                "places": [],
             },
         ],
         "activation": {"mean": 0.5, "std": 0.25, "minimum": 0.0, "maximum": 2.0},
@@ -153,6 +162,7 @@ def test_evidence_comes_with_its_texts(client: TestClient, judged: UUID) -> None
         "watched": [
             {"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04, "partial": None, "partial_p": None},
         ],
+        "localisations": [],
     }
 
 
