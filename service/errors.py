@@ -140,7 +140,7 @@ class LayerWithoutTensor(InvalidInput):
 
 
 class NoOutputs(InvalidInput):
-    """The network has no outputs of its own that could change with the units: a table, a headless one, its last layer."""
+    """The network has no outputs of its own that could change: a table, a headless network, its last layer."""
 
     code, title = "no-outputs", "No outputs to ask"
 
