@@ -28,9 +28,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(f"status IN ({_STATUSES})", name=op.f("ck_ablations_status")),
         sa.CheckConstraint("(status = 'succeeded') = (result IS NOT NULL)", name=op.f("ck_ablations_result")),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_ablations_job_id_jobs"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_ablations_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ablations")),
         sa.UniqueConstraint("job_id", "request_digest", name=op.f("uq_ablations_job_id_request_digest")),
     )

@@ -211,9 +211,7 @@ def _results(session: Session, ablation_id: UUID, stage: AblationStage) -> Seque
 
 def _query(*, with_result: bool) -> Any:
     of_ablation = select(func.coalesce(func.sum(WorkItemRow.done), 0), func.coalesce(func.sum(WorkItemRow.total), 0))
-    items = of_ablation.where(
-        WorkItemRow.ablation_id == AblationRow.id, WorkItemRow.stage != AblationStage.CONCLUDE
-    )
+    items = of_ablation.where(WorkItemRow.ablation_id == AblationRow.id, WorkItemRow.stage != AblationStage.CONCLUDE)
     columns = [
         AblationRow.id,
         AblationRow.job_id,

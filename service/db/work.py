@@ -29,9 +29,7 @@ from service.domain.work import (
 )
 from service.errors import ProblemFields
 
-_OWNER = func.coalesce(
-    WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id, WorkItemRow.ablation_id
-)
+_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id, WorkItemRow.ablation_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 

@@ -11,11 +11,15 @@ from typing import Literal
 from uuid import UUID
 
 from service.domain.evidence import DrawnUnit
+from service.domain.table_targets import is_table
 from service.domain.verdicts import Verdict
-from service.errors import ProblemFields
+from service.errors import InvalidInput, NoOutputs, ProblemFields
 
 Replacement = Literal["mean", "zero"]
 """What takes the place of a unit's values: their mean over the probe set, or zero."""
+
+ONNX = "onnx"
+"""The architecture of a graph that onnxruntime computes as a whole."""
 
 MOST_EACH = 64
 """Units that one ablation takes by themselves: each costs a forward pass for every image."""
@@ -100,7 +104,7 @@ class AblationRequest:
     """Whether each unit is held by itself as well."""
 
     left_out: int = 0
-    """Units that were chosen and are not held by themselves, because they are more than `MOST_EACH`."""
+    """Watched units that are not held, because there are more than `MOST_EACH`: those that respond least."""
 
     @property
     def count(self) -> int:
@@ -253,3 +257,32 @@ class Dependence:
     value: Replacement
     change: OutputChange | None
     """Of the output that changes most; None where no output varies."""
+
+
+def check_can_be_asked(architecture: str) -> None:
+    """Raise NoOutputs for an architecture of which it is known that no unit can be held while it runs."""
+    if is_table(architecture):
+        raise NoOutputs(
+            "The target is a table of activations, so there is no network whose outputs could change.",
+            field="target",
+            value=architecture,
+            remedy="Register the network's weights, dissect it, and ask again.",
+        )
+    if architecture == ONNX:
+        raise NoOutputs(
+            "The target is an ONNX graph, whose units cannot be held while it runs.",
+            field="target",
+            value=architecture,
+            remedy="Register the network's weights with its architecture, dissect it, and ask again.",
+        )
+
+
+def latents_are_beside(layer: str) -> InvalidInput:
+    """The error for units that are latents of an autoencoder."""
+    return InvalidInput(
+        f"The units of '{layer}' are latents of an autoencoder beside the network, so nothing in the network depends "
+        "on them.",
+        field="layer",
+        value=layer,
+        remedy="Name units of the layer that the autoencoder reads.",
+    )

@@ -12,12 +12,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from service.domain.ablations import LayerUnits, Replacement
-from service.domain.layers import canonical_layer
+from service.domain.ablations import LayerUnits, Replacement, latents_are_beside
 from service.engine.networks.protocols import Target
 from service.engine.probing.layers import find_layers
 from service.engine.probing.layouts import Layout, first_tensor, layouts_of
-from service.errors import InvalidInput, LayerWithoutTensor
+from service.errors import LayerWithoutTensor
 
 
 class PlaceMeans:
@@ -88,6 +87,11 @@ class Held:
     values: Tensor
     """float64 [L + 1, n]: at the L leading tokens, and last at all other places."""
 
+    def of(self, unit: int) -> "Held":
+        """One of the units alone."""
+        chosen = self.units == unit
+        return Held(self.units[chosen], self.values[:, chosen])
+
 
 class LayersAtWork:
     """The layers of a target whose units are measured or held; one for a target and a list of layers."""
@@ -96,7 +100,7 @@ class LayersAtWork:
         """Raises UnknownLayer, and InvalidInput for the latents of an autoencoder, which are no part of the network."""
         for layer in layers:
             if target.encodes(layer) is not None:
-                raise latents_cannot_be_held(layer)
+                raise latents_are_beside(layer)
         self._target = target
         self._modules = find_layers(target, layers)
         layouts = layouts_of(target, self._modules)
@@ -165,17 +169,6 @@ def held_at(layers: Sequence[LayerUnits], value: Replacement, means: Mapping[str
         values = means[layer.layer].means[:, units]
         held[layer.layer] = Held(units, torch.zeros_like(values) if value == "zero" else values)
     return held
-
-
-def latents_cannot_be_held(layer: str) -> InvalidInput:
-    """The error for the latents of an autoencoder."""
-    return InvalidInput(
-        f"The units of '{layer}' are latents of an autoencoder beside the network, so nothing in the network hangs "
-        "on them.",
-        field="layer",
-        value=canonical_layer(layer),
-        remedy="Name units of the layer that the autoencoder reads.",
-    )
 
 
 def with_first_tensor(output: object, tensor: Tensor) -> object:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from service.domain.ablations import check_can_be_asked
 from service.engine.networks.efficientnet import EfficientNet
-from service.engine.networks.onnx_models.network import OnnxNetwork
 from service.engine.networks.protocols import Target
 from service.engine.probing.layouts import first_tensor
 from service.errors import NoOutputs
@@ -43,8 +43,10 @@ def own_outputs(target: Target) -> OwnOutputs:
     """Find the outputs of a target in eval mode, from what it does with two images of noise.
 
     They are what the network returns, [B, O], or what it returns as `logits`, where it hangs on the images through one
-    linear layer of O numbers alone: that is its head. Of our own EfficientNets with a classifier the outputs are the
-    classifier's. Raises NoOutputs where there are none: for tables, ONNX graphs, towers and networks without a head.
+    linear layer of O numbers alone: that is its head. So is a 1 x 1 convolution that is pooled afterwards, where the
+    network itself says that it has O classes: others end in a convolution and return features. Of our own EfficientNets
+    with a classifier the outputs are the classifier's.
+    Raises NoOutputs where there are none: for tables, ONNX graphs, towers and networks without a head.
     """
     _check_can_be_asked(target)
     network = target.module
@@ -62,7 +64,12 @@ def own_outputs(target: Target) -> OwnOutputs:
     with torch.inference_mode(), _each_linear_layer(network, note):
         returned = returned_numbers(target, network(images))
 
-    of_that_width = [entry for entry in linear_layers if _is_one_number_each(entry[2], returned)]
+    says_classes = getattr(network, "num_classes", None) == returned.shape[1]
+    of_that_width = [
+        entry
+        for entry in linear_layers
+        if entry[2].shape[:2] == returned.shape and (entry[2].ndim == 2 or says_classes)
+    ]
     if not of_that_width:
         raise _headless(target, f"no linear layer gives the {returned.shape[1]} numbers that it returns")
 
@@ -88,36 +95,13 @@ def returned_numbers(target: Target, returned: object) -> Tensor:
 
 
 def _check_can_be_asked(target: Target) -> None:
-    if target.recorded is not None:
-        raise table_has_no_outputs(target.architecture)
-    if isinstance(target.module, OnnxNetwork):
-        raise graph_cannot_be_changed(target.architecture)
+    check_can_be_asked(target.architecture)
     if target.architecture.partition("/")[0] in _TOWERS:
         raise _headless(target, "it is the image tower of an image-text model and returns an embedding")
     if getattr(target.module, "num_classes", None) == 0:
         raise _headless(target, "it was built without a classifier")
     if target.left_out:
         raise _headless(target, f"the file has no weights for {', '.join(target.left_out)}")
-
-
-def table_has_no_outputs(architecture: str) -> NoOutputs:
-    """The error for a target that is a table of activations."""
-    return NoOutputs(
-        "The target is a table of activations, so there is no network whose outputs could change.",
-        field="target",
-        value=architecture,
-        remedy="Register the network's weights, dissect it, and ask again.",
-    )
-
-
-def graph_cannot_be_changed(architecture: str) -> NoOutputs:
-    """The error for an ONNX graph, which onnxruntime computes as a whole."""
-    return NoOutputs(
-        "The target is an ONNX graph, whose units cannot be held while it runs.",
-        field="target",
-        value=architecture,
-        remedy="Register the network's weights with its architecture, dissect it, and ask again.",
-    )
 
 
 def _headless(target: Target, why: str) -> NoOutputs:
@@ -146,11 +130,6 @@ def _each_linear_layer(network: nn.Module, note: Callable[[str, nn.Module, Tenso
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _is_one_number_each(output: Tensor, returned: Tensor) -> bool:
-    """Of a 1 x 1 convolution that is pooled afterwards there is a map for each number."""
-    return output.shape[:2] == returned.shape and output.ndim in {2, 4}
 
 
 def _goes_through(target: Target, head: nn.Module, images: Tensor) -> bool:

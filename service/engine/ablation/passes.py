@@ -20,6 +20,9 @@ from service.ports import ProbeImages
 class ShardOutputs:
     """What the network returned for the images of a shard, and what its layers did."""
 
+    output_of: str
+    """The layer that returns the outputs."""
+
     outputs: Tensor
     """float32 [n, O], on the CPU."""
 
@@ -43,7 +46,7 @@ class AblationPass:
     batch_size: int
     on_unreadable: OnUnreadable
 
-    def outputs(self, span: range, progress: Callable[[int], None]) -> tuple[OwnOutputs, ShardOutputs]:
+    def outputs(self, span: range, progress: Callable[[int], None]) -> ShardOutputs:
         """Show the items in `span` to the network as it is, and measure the means of its layers.
 
         progress: told how many of the items are done; what it raises ends the pass.
@@ -64,7 +67,7 @@ class AblationPass:
             self._check_not_last(of_layers, numbers, own)
             rows.append(self._checked(numbers, batch))
 
-        return own, ShardOutputs(_joined(rows, own.count), used, means)
+        return ShardOutputs(own.layer, _joined(rows, own.count), used, means)
 
     def ablated(
         self, span: range, held: Sequence[Mapping[str, Held]], progress: Callable[[int], None]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from service.domain.ablations import LayerUnits, Replacement
@@ -91,7 +92,7 @@ def run(
 ) -> tuple[ShardOutputs, Tensor]:
     shown = ablation_pass(target, images, *(layer.layer for layer in held), batch_size=batch_size)
     span = range(len(images.items))
-    _, before = shown.outputs(span, lambda _: None)
+    before = shown.outputs(span, lambda _: None)
     [after], used = shown.ablated(span, [held_at(held, value, before.means)], lambda _: None)
     assert used == before.used
     return before, after
@@ -130,7 +131,7 @@ def test_batches_of_any_size_and_shards_give_the_same() -> None:
     shown = ablation_pass(target_of(Classifier()), images, "conv")
     merged = PlaceMeans()
     for span in (range(0, 2), range(2, 5)):
-        merged.merge(shown.outputs(span, lambda _: None)[1].means["conv"])
+        merged.merge(shown.outputs(span, lambda _: None).means["conv"])
     torch.testing.assert_close(merged.means, whole.means["conv"].means)
 
 
@@ -180,6 +181,8 @@ def test_the_tower_of_an_image_text_model_has_no_outputs() -> None:
 
 def test_networks_of_libraries() -> None:
     torch.manual_seed(0)
+    squeezenet = torchvision.models.squeezenet1_1(num_classes=5)
+    assert own_outputs(target_of(squeezenet, LARGER)).layer == "classifier.1"
     assert own_outputs(target_of(timm.create_model("test_resnet", num_classes=5), LARGER)).layer == "fc"
     vit = timm.create_model("test_vit", img_size=32, num_classes=5)
     assert own_outputs(target_of(vit, LARGER)).layer == "head"
