@@ -1,14 +1,20 @@
 """The JSON of coverage and watch-lists."""
 
+from collections.abc import Mapping
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from api.schemas.ablations import DependenceOut
 from api.schemas.base import FromDomain
 from api.schemas.neurons import TopImageOut, WatchedOut
 from service.analysis.coverage import Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
+from service.domain.ablations import Dependence
+
+Dependences = Mapping[tuple[str, int], Dependence]
+"""By layer and unit."""
 
 
 class LayerCountOut(FromDomain):
@@ -93,9 +99,10 @@ class WatchfulNeuronOut(BaseModel):
     concept: str
     responses: list[WatchedOut]
     images: list[TopImageOut]
+    dependence: DependenceOut | None = Field(description="Null until an ablation of the unit alone has succeeded.")
 
     @classmethod
-    def of(cls, neuron: WatchfulNeuron) -> Self:
+    def of(cls, neuron: WatchfulNeuron, dependence: Dependence | None) -> Self:
         """The neuron on the wire."""
         return cls(
             layer=neuron.layer,
@@ -103,6 +110,7 @@ class WatchfulNeuronOut(BaseModel):
             concept=neuron.label,
             responses=[WatchedOut.model_validate(response, from_attributes=True) for response in neuron.responses],
             images=[TopImageOut.of(image) for image in neuron.images],
+            dependence=None if dependence is None else DependenceOut.of(dependence),
         )
 
 
@@ -153,7 +161,7 @@ class WatchListOut(BaseModel):
     neurons: list[WatchfulNeuronOut]
 
     @classmethod
-    def of(cls, job: UUID, watch_list: WatchList, limit: int) -> Self:
+    def of(cls, job: UUID, watch_list: WatchList, limit: int, dependences: Dependences) -> Self:
         """The watch-list on the wire, with the first neurons."""
         return cls(
             job=job,
@@ -163,5 +171,8 @@ class WatchListOut(BaseModel):
             responding=len(watch_list.neurons),
             share=watch_list.share,
             concepts=[WatchedConceptOut.of(concept, limit) for concept in watch_list.concepts],
-            neurons=[WatchfulNeuronOut.of(neuron) for neuron in watch_list.neurons[:limit]],
+            neurons=[
+                WatchfulNeuronOut.of(neuron, dependences.get((neuron.layer, neuron.unit)))
+                for neuron in watch_list.neurons[:limit]
+            ],
         )

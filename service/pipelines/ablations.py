@@ -20,6 +20,7 @@ from service.engine.ablation.conclusion import conclude
 from service.engine.ablation.holding import held_at
 from service.engine.ablation.passes import AblationPass
 from service.engine.ablation.stored import StoredOutputs, encode_ablated, encode_outputs, merged_means, read_ablated
+from service.engine.scoring import SEED
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import ablated_key, device_name, outputs_key
@@ -120,7 +121,7 @@ class _Work:
             read_after,
             group_images(items, self.plan.probe_set.independent),
             [item.findings for item in items],
-            seed=self.plan.request.options.method.seed,
+            seed=SEED,
             output_of=outputs[0].result["output_of"],
             device=device_name(self.device),
             check_cancelled=lambda: self.report_progress(0),
