@@ -23,6 +23,7 @@ from service.errors import ProblemFields
 _REQUEST = TypeAdapter(AblationRequest)
 _RESULT = TypeAdapter(AblationResult)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
+_OF_WATCHED = AblationRow.request["choice"]["watched"].as_boolean()
 OPEN = (AblationStatus.QUEUED, AblationStatus.RUNNING)
 """Where work is still to be done."""
 
@@ -161,9 +162,15 @@ def finished_ablated(session: Session, ablation_id: UUID) -> list[FinishedItem[S
     ]
 
 
-def has_open_ablation(job_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """The condition that work on an ablation of a job is still to be done."""
-    return exists().where(AblationRow.job_id == job_id, AblationRow.status.in_(list(OPEN)))
+def has_open_watched_ablation(job_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The condition that units of a job which respond to watched concepts are being held."""
+    return exists().where(AblationRow.job_id == job_id, AblationRow.status.in_(list(OPEN)), _OF_WATCHED)
+
+
+def open_watched_ablations(session: Session, job_id: UUID) -> list[UUID]:
+    """These ablations of a job."""
+    query = select(AblationRow.id).where(AblationRow.job_id == job_id, AblationRow.status.in_(list(OPEN)), _OF_WATCHED)
+    return list(session.scalars(query))
 
 
 def units_labelled(session: Session, job_id: UUID, concept: str, layer: str | None) -> list[tuple[str, int, bool]]:

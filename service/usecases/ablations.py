@@ -51,10 +51,18 @@ class AblationSubmission:
     each: bool = False
 
 
-def submit_ablation(session: Session, queue: JobQueue | None, job_id: UUID, submission: AblationSubmission) -> Ablation:
+def submit_ablation(
+    session: Session,
+    queue: JobQueue | None,
+    job_id: UUID,
+    submission: AblationSubmission,
+    *,
+    goes_on: bool = True,
+) -> Ablation:
     """Have workers hold units of a succeeded job, or find the ablation that was asked for before.
 
-    One that failed or was cancelled goes on where it stopped. queue: wakes a worker; None where the scheduler does.
+    One that failed or was cancelled goes on where it stopped, unless `goes_on` is False. queue: wakes a worker; None
+    where the scheduler does.
     Raises NotFound, Conflict for a job without a result, NoOutputs for targets that are no network that runs here,
     UnknownLayer, and InvalidInput for units that cannot be held or are none.
     """
@@ -74,7 +82,7 @@ def submit_ablation(session: Session, queue: JobQueue | None, job_id: UUID, subm
     known = queries.find_ablation_of(session, job_id, request)
     assert known is not None  # noqa: S101 - ablations go with their jobs alone
     _, status = queries.lock_ablation(session, known)
-    if status in _GOES_ON:
+    if goes_on and status in _GOES_ON:
         queries.restore_ablation_items(session, known, turn=turn)
         queries.move_ablation(session, known, AblationStatus.QUEUED)
         annotate(session, before=_digest(status), after=_digest(AblationStatus.QUEUED))
