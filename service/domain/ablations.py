@@ -21,6 +21,15 @@ Replacement = Literal["mean", "zero"]
 ONNX = "onnx"
 """The architecture of a graph that onnxruntime computes as a whole."""
 
+TOWERS = ("open_clip", "mammo-clip")
+"""Families of architectures that are image towers of image-text models: what they return is an embedding."""
+
+ANOTHER_TARGET = (
+    "Dissect a target that ends in a classifier: its file has the head's weights, and its architecture is the one "
+    "that it was trained as."
+)
+"""What to do where a network has no outputs of its own."""
+
 MOST_EACH = 64
 """Units that one ablation takes by themselves: each costs a forward pass for every image."""
 
@@ -274,6 +283,14 @@ def check_can_be_asked(architecture: str) -> None:
             field="target",
             value=architecture,
             remedy="Register the network's weights with its architecture, dissect it, and ask again.",
+        )
+    if architecture.partition("/")[0] in TOWERS:
+        raise NoOutputs(
+            "The target is the image tower of an image-text model, which returns an embedding and has no outputs of "
+            "its own.",
+            field="target",
+            value=architecture,
+            remedy=ANOTHER_TARGET,
         )
 
 

@@ -142,7 +142,15 @@ def test_too_many_units_by_themselves(client: TestClient, sessions: Sessions) ->
     post(client, job, layer="blocks.0", units=list(range(65)))
 
 
-@pytest.mark.parametrize(("architecture", "said"), [("table", "a table of activations"), ("onnx", "an ONNX graph")])
+@pytest.mark.parametrize(
+    ("architecture", "said"),
+    [
+        ("table", "a table of activations"),
+        ("onnx", "an ONNX graph"),
+        ("open_clip/ViT-B-32", "returns an embedding"),
+        ("mammo-clip/b5", "returns an embedding"),
+    ],
+)
 def test_targets_that_run_nothing_here(
     client: TestClient, sessions: Sessions, job: UUID, architecture: str, said: str
 ) -> None:

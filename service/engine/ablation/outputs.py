@@ -7,20 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from service.domain.ablations import check_can_be_asked
+from service.domain.ablations import ANOTHER_TARGET, check_can_be_asked
 from service.engine.networks.efficientnet import EfficientNet
 from service.engine.networks.protocols import Target
 from service.engine.probing.layouts import first_tensor
 from service.errors import NoOutputs
 
 _LOGITS = "logits"
-_TOWERS = ("open_clip",)
-"""Families of architectures that are towers of image-text models: what they return is an embedding."""
-
-_ANOTHER_TARGET = (
-    "Dissect a target that ends in a classifier: its file has the head's weights, and its architecture is the one "
-    "that it was trained as."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +89,6 @@ def returned_numbers(target: Target, returned: object) -> Tensor:
 
 def _check_can_be_asked(target: Target) -> None:
     check_can_be_asked(target.architecture)
-    if target.architecture.partition("/")[0] in _TOWERS:
-        raise _headless(target, "it is the image tower of an image-text model and returns an embedding")
     if getattr(target.module, "num_classes", None) == 0:
         raise _headless(target, "it was built without a classifier")
     if target.left_out:
@@ -109,7 +100,7 @@ def _headless(target: Target, why: str) -> NoOutputs:
         f"The network has no outputs of its own: {why}.",
         field="target",
         value=target.architecture,
-        remedy=_ANOTHER_TARGET,
+        remedy=ANOTHER_TARGET,
     )
 
 
