@@ -5,9 +5,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, exists, func, select, text, update
+from sqlalchemy import ColumnElement, ScalarSelect, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.db.ablation_tables import AblationRow
 from service.db.paging import cut_page, newest_first
@@ -217,8 +217,6 @@ def _results(session: Session, ablation_id: UUID, stage: AblationStage) -> Seque
 
 
 def _query(*, with_result: bool) -> Any:
-    of_ablation = select(func.coalesce(func.sum(WorkItemRow.done), 0), func.coalesce(func.sum(WorkItemRow.total), 0))
-    items = of_ablation.where(WorkItemRow.ablation_id == AblationRow.id, WorkItemRow.stage != AblationStage.CONCLUDE)
     columns = [
         AblationRow.id,
         AblationRow.job_id,
@@ -227,10 +225,18 @@ def _query(*, with_result: bool) -> Any:
         AblationRow.problem,
         AblationRow.created_at,
         AblationRow.finished_at,
-        items.with_only_columns(func.coalesce(func.sum(WorkItemRow.done), 0)).scalar_subquery().label("done"),
-        items.with_only_columns(func.coalesce(func.sum(WorkItemRow.total), 0)).scalar_subquery().label("total"),
+        _images(WorkItemRow.done).label("done"),
+        _images(WorkItemRow.total).label("total"),
     ]
     return select(*columns, AblationRow.result) if with_result else select(*columns)
+
+
+def _images(column: InstrumentedAttribute[int]) -> ScalarSelect[int]:
+    """That of all items of an ablation that show images."""
+    query = select(func.coalesce(func.sum(column), 0))
+    return query.where(
+        WorkItemRow.ablation_id == AblationRow.id, WorkItemRow.stage != AblationStage.CONCLUDE
+    ).scalar_subquery()
 
 
 def _ablation(row: Any) -> Ablation:

@@ -97,7 +97,7 @@ def effect_of(
     """
     changes = np.asarray(after, np.float64) - np.asarray(before, np.float64)
     std = np.asarray(before, np.float64).std(axis=0)
-    varies = (before != before[:1]).any(axis=0)
+    varies = (before != before[:1]).any(axis=0) & (std > 0)
     in_deviations = changes / np.where(varies, std, 1.0)
 
     absolute = np.abs(in_deviations).mean(axis=0)
