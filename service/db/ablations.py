@@ -5,7 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, ScalarSelect, exists, func, select, text, update
+from sqlalchemy import ColumnElement, ScalarSelect, exists, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -96,8 +96,8 @@ def move_ablation(
     """Change an ablation's status; the caller has locked it and knows that it may."""
     values: dict[str, Any] = {
         "status": status,
-        "result": result,
-        "problem": None if problem is None else dict(problem),
+        "result": null() if result is None else result,
+        "problem": null() if problem is None else dict(problem),
         "finished_at": None if status in OPEN else func.clock_timestamp(),
     }
     session.execute(update(AblationRow).where(AblationRow.id == ablation_id).values(values))
