@@ -35,10 +35,10 @@ Work = Callable[[], None]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twenty-four patients, the first half with a mass."""
+    """Twenty-four patients, every second one with a mass, the others with a cyst."""
     columns = {
         "patient_id": [f"p{index}" for index in range(IMAGES)],
-        "findings": ["mass" if index % 2 else "normal" for index in range(IMAGES)],
+        "findings": ["mass" if index % 2 else "cyst" for index in range(IMAGES)],
     }
     return write_folder(tmp_path, images=IMAGES, columns=columns)
 
@@ -76,8 +76,11 @@ def test_units_at_their_mean_change_the_outputs(sessions: Sessions, job: Job, wo
     assert (result.images, result.drawn_by, result.drawn, result.resamples) == (IMAGES, "patient", IMAGES, 1000)
     assert (result.outputs, result.output_of, result.device) == (1000, "fc", "cpu")
     assert len(result.effect.outputs) == 1000
-    assert len(result.effect.aurocs) == 32
-    assert [(count.finding, count.positives, count.negatives) for count in result.findings] == [("mass", 12, 12)]
+    assert len(result.effect.aurocs) == 64
+    assert [(count.finding, count.positives, count.negatives) for count in result.findings] == [
+        ("cyst", 12, 12),
+        ("mass", 12, 12),
+    ]
     assert [(unit.layer, unit.unit, len(unit.effect.outputs)) for unit in result.units] == [
         ("layer4.0", 0, 32),
         ("layer4.0", 3, 32),
@@ -237,9 +240,8 @@ def test_the_last_layer_cannot_be_asked(sessions: Sessions, folder: Path, run: R
 def test_a_dead_unit_changes_nothing_and_that_is_said(sessions: Sessions, folder: Path, run: Run, work: Work) -> None:
     torch.manual_seed(1)
     weights = timm.create_model("test_resnet").state_dict()
-    for name in ("weight", "bias"):
-        weights[f"layer1.0.bn2.{name}"][5] = 0.0
-    weights["layer1.0.downsample.1.weight"][5] = weights["layer1.0.downsample.1.bias"][5] = 0.0
+    last_norm = max(name for name in weights if name.startswith("layer1.0.bn") and name.endswith(".bias"))
+    weights[last_norm][5] = -1000.0  # the ReLU behind it gives zero whatever is shown
     save_file(weights, folder / "target.safetensors")
     job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
 
