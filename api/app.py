@@ -15,6 +15,7 @@ from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
 from api.routes import (
+    ablations,
     alerts,
     audit_reports,
     audits,
@@ -120,6 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         probe_sets.router,
         concept_sets.router,
         jobs.router,
+        ablations.router,
         neurons.router,
         evidence.router,
         comparisons.router,

@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 from service.db import (  # noqa: F401 - the metadata is to know their tables
+    ablation_tables,
     alert_tables,
     audit_tables,
     check_tables,

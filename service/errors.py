@@ -4,6 +4,7 @@
     ├── InvalidInput              something the caller sent cannot be used
     │   ├── UnknownLayer          the target has no such layer
     │   ├── LayerWithoutTensor    the layer's output is not one float tensor of a shape that can be pooled
+    │   ├── NoOutputs             the network has no outputs of its own that hang on the layer's units
     │   ├── TooFewImages          the probe set is smaller than top-k
     │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
     │   ├── InvalidManifest       a probe-set manifest that cannot be read
@@ -136,6 +137,12 @@ class LayerWithoutTensor(InvalidInput):
     """The layer's output is not one float tensor [B, U], [B, T, U] or [B, U, H, W]."""
 
     code, title = "layer-without-tensor", "Layer output cannot be pooled"
+
+
+class NoOutputs(InvalidInput):
+    """The network has no outputs of its own that could change: a table, a headless network, its last layer."""
+
+    code, title = "no-outputs", "No outputs to ask"
 
 
 class TooFewImages(InvalidInput):

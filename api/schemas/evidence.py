@@ -1,15 +1,21 @@
 """The JSON of coverage and watch-lists."""
 
+from collections.abc import Mapping
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from api.schemas.ablations import DependenceOut
 from api.schemas.base import FromDomain
 from api.schemas.neurons import TopImageOut, WatchedOut
 from service.analysis.coverage import Counted, Coverage, Reason
 from service.analysis.watch_list import WatchedConcept, WatchfulNeuron, WatchList
+from service.domain.ablations import Dependence
 from service.domain.neurons import WATCHED_IN_LISTS
+
+Dependences = Mapping[tuple[str, int], Dependence]
+"""By layer and unit."""
 
 
 class LayerCountOut(FromDomain):
@@ -106,9 +112,10 @@ class WatchfulNeuronOut(BaseModel):
     responding_to: int
     responses: list[WatchedOut]
     images: list[TopImageOut]
+    dependence: DependenceOut | None = Field(description="Null until an ablation of the unit alone has succeeded.")
 
     @classmethod
-    def of(cls, neuron: WatchfulNeuron) -> Self:
+    def of(cls, neuron: WatchfulNeuron, dependence: Dependence | None) -> Self:
         """The neuron on the wire."""
         strongest = neuron.responses[:WATCHED_IN_LISTS]
         return cls(
@@ -118,6 +125,7 @@ class WatchfulNeuronOut(BaseModel):
             responding_to=len(neuron.responses),
             responses=[WatchedOut.model_validate(response, from_attributes=True) for response in strongest],
             images=[TopImageOut.of(image) for image in neuron.images],
+            dependence=None if dependence is None else DependenceOut.of(dependence),
         )
 
 
@@ -173,7 +181,7 @@ class WatchListOut(BaseModel):
     unseen: list[str]
 
     @classmethod
-    def of(cls, job: UUID, watch_list: WatchList, limit: int) -> Self:
+    def of(cls, job: UUID, watch_list: WatchList, limit: int, dependences: Dependences) -> Self:
         """The watch-list on the wire, with the first neurons."""
         return cls(
             job=job,
@@ -183,7 +191,10 @@ class WatchListOut(BaseModel):
             responding=len(watch_list.neurons),
             share=watch_list.share,
             concepts=[WatchedConceptOut.of(concept, limit) for concept in watch_list.concepts],
-            neurons=[WatchfulNeuronOut.of(neuron) for neuron in watch_list.neurons[:limit]],
+            neurons=[
+                WatchfulNeuronOut.of(neuron, dependences.get((neuron.layer, neuron.unit)))
+                for neuron in watch_list.neurons[:limit]
+            ],
             unknown=list(watch_list.unknown),
             rare=list(watch_list.rare),
             unseen=list(watch_list.unseen),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.analysis.noise import FLOOR, largest, percentile
-from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts
+from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts, UnitDependence
 from service.domain.comparisons import Measured
 from service.domain.policies import (
     CategoryLoss,
@@ -19,6 +19,7 @@ from service.domain.policies import (
     SignificantShare,
     Stability,
     VerdictShare,
+    WatchedDependence,
     WatchedShare,
 )
 
@@ -137,6 +138,26 @@ def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
     return unjudged or _test_above_baseline(rule, facts.network, facts.baseline, sentence)
 
 
+def test_watched_dependence(rule: WatchedDependence, facts: AuditFacts) -> TestResult:
+    """See `WatchedDependence`. A neuron breaks it where the whole interval of its effect is above the threshold."""
+    dependence = facts.dependence
+    if dependence is None or dependence.refused is not None:
+        reason = "Nothing was ablated." if dependence is None else dependence.refused
+        return TestResult(None, f"It cannot be asked whether the outputs depend on them. {reason}")
+
+    wanted = None if rule.concepts is None else set(rule.concepts)
+    units = [unit for unit in dependence.units if wanted is None or not wanted.isdisjoint(unit.concepts)]
+    figures: dict[str, Figure] = {"neurons": len(units), "at_most": rule.at_most}
+    if not units and not dependence.left_out:
+        whom = "watched concepts" if rule.concepts is None else listed(rule.concepts)
+        return TestResult(True, f"No neuron responds to {whom}.", figures)
+
+    most = max((unit for unit in units if unit.absolute is not None), key=_dependence_of, default=None)
+    if most is not None:
+        figures |= {"most": most.absolute, "low": most.low, "output": most.output, "neuron": _named(most)}
+    return _test_dependences(rule, units, dependence.left_out, figures)
+
+
 def test_stability(rule: Stability, facts: AuditFacts) -> TestResult:
     """See `Stability`."""
     stability = facts.network.stability
@@ -192,6 +213,7 @@ TESTS: Mapping[type, RuleTest] = {
     RequiredConcepts: RuleTest(test_required_concepts, needs_drift=False),
     RequiredCategories: RuleTest(test_required_categories, needs_drift=False),
     WatchedShare: RuleTest(test_watched_share, needs_drift=False),
+    WatchedDependence: RuleTest(test_watched_dependence, needs_drift=False),
     Stability: RuleTest(test_stability, needs_drift=False),
     CategoryLoss: RuleTest(test_category_loss, needs_drift=True),
     Divergence: RuleTest(test_divergence, needs_drift=True),
@@ -226,6 +248,37 @@ def _looked_for_in_both(
         if facts.watched is not None:
             wanted = set(facts.watched) if wanted is None else wanted.intersection(facts.watched)
     return wanted
+
+
+def _test_dependences(
+    rule: WatchedDependence, units: Sequence[UnitDependence], left_out: int, figures: Mapping[str, Figure]
+) -> TestResult:
+    above = [unit for unit in units if unit.low is not None and unit.low > rule.at_most]
+    if above:
+        worst = max(above, key=_dependence_of)
+        return TestResult(
+            False,
+            f"The outputs depend on {len(above)} of {len(units)} neurons by more than {rule.at_most:g} deviations: "
+            f"output {worst.output} changes by {worst.absolute:.3g} without {_named(worst)}.",
+            figures,
+        )
+
+    unsure = [unit for unit in units if unit.absolute is None or (unit.low is None and unit.absolute > rule.at_most)]
+    if unsure:
+        return TestResult(None, f"Of {len(unsure)} neurons there is no interval to judge by.", figures)
+    if left_out:
+        return TestResult(None, f"{left_out} more neurons respond, less strongly, and were not ablated.", figures)
+    return TestResult(
+        True, f"No output depends on any of {len(units)} neurons by more than {rule.at_most:g} deviations.", figures
+    )
+
+
+def _dependence_of(unit: UnitDependence) -> float:
+    return unit.absolute or 0.0
+
+
+def _named(unit: UnitDependence) -> str:
+    return f"neuron {unit.unit} of {unit.layer}"
 
 
 def _test_losses(changes: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> TestResult:

@@ -6,8 +6,10 @@ The stored types are rows of the database, wire format and part of signed report
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
+
+from pydantic import Field
 
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
@@ -122,6 +124,38 @@ class StratumFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitDependence:
+    """How much the outputs depend on one neuron that responds to watched concepts (stored)."""
+
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
+
+    layer: str
+    unit: int
+    concepts: tuple[str, ...]
+    """Those that it responds to."""
+    output: int | None
+    """The output that changes most when the neuron is held at its mean; None where no output varies."""
+    absolute: float | None
+    """How much it changes on average, in its own deviations, without sign."""
+    low: float | None
+    """The lower end of the 95 % interval of the same; None where there are too few exams."""
+
+
+@dataclass(frozen=True, slots=True)
+class DependenceFacts:
+    """How much the outputs depend on neurons that respond to watched concepts (stored)."""
+
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
+
+    ablation: UUID | None
+    refused: str | None
+    """Why it could not be asked."""
+    units: tuple[UnitDependence, ...] = ()
+    left_out: int = 0
+    """Neurons that respond less than these, and were not held because there were too many."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFacts:
     """Everything that a verdict rests on (stored)."""
 
@@ -139,6 +173,8 @@ class AuditFacts:
     drift: Drift | None = None
     """None where no baseline is pinned."""
     strata: Mapping[str, tuple[StratumFacts, ...]] = field(default_factory=dict)
+    dependence: Annotated[DependenceFacts | None, Field(exclude_if=lambda value: value is None)] = None
+    """None, and left out, where no rule asks for it."""
     release: str | None = None
     """The release of this service that put the facts together and judged them."""
 

@@ -122,6 +122,19 @@ class WatchedShare(StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedDependence(_Rule):
+    """No output of the network depends by more than this on a neuron that responds to watched concepts (stored).
+
+    Measured by an ablation of each such neuron: in deviations of the output, beyond what the choice of exams makes.
+    """
+
+    rule: Literal["watched-dependence"] = "watched-dependence"
+    at_most: Annotated[float, Ge(0), Le(100)]
+    concepts: Texts | None = None
+    """To any of these, which must be watched concepts; left out: to any watched concept at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stability(StratifiedRule):
     """The median significant label is kept in at least this share of the resamples (stored)."""
 
@@ -164,6 +177,7 @@ Rule = Annotated[
     | RequiredConcepts
     | RequiredCategories
     | WatchedShare
+    | WatchedDependence
     | Stability
     | CategoryLoss
     | Divergence

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
+from service.domain.ablations import AblationStage
 from service.domain.autoencoders import AutoencoderReading
 from service.domain.checks import SetCheck, ShardCheck
 from service.domain.input_contract import InputEntries
@@ -94,7 +95,22 @@ class PreparationLease:
     """Which of the items of a check."""
 
 
-AnyLease = Lease | PreparationLease
+@dataclass(frozen=True, slots=True)
+class AblationLease:
+    """An item of an ablation in a worker's hands; attempt and fence as in `Lease`."""
+
+    item_id: UUID
+    ablation_id: UUID
+    stage: AblationStage
+
+    position: int
+    """The shard, counted from 0."""
+
+    attempt: int
+    fence: int
+
+
+AnyLease = Lease | PreparationLease | AblationLease
 
 
 class StoredArtifact(TypedDict):
@@ -121,6 +137,16 @@ class ShardResult(StoredArtifact):
 
     every_activation: NotRequired[bool]
     """Whether all activations were kept; left out by releases that did not say so."""
+
+
+class OutputsResult(StoredArtifact):
+    """What showing a shard to the network as it is left behind."""
+
+    output_of: str
+    """The layer that returns the outputs."""
+
+    outputs: int
+    used: int
 
 
 class StoredLayer(StoredArtifact):

@@ -19,6 +19,7 @@ from service.domain.json_values import JsonObject
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.work import (
+    AblationLease,
     AnyLease,
     DissectionResult,
     FinishedItem,
@@ -35,8 +36,8 @@ from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_r
 from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
 from service.engine.prompting import embed_concept_set
 from service.engine.scoring import check_enough_images, score_layer
-from service.errors import ImageChanged
 from service.files import data_roots
+from service.pipelines.ablations import AblationRunner
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
@@ -48,6 +49,7 @@ from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
 from service.pipelines.regions import places_of_cards, regions_of_cards
 from service.pipelines.replay import compare_with_original
+from service.pipelines.shown_items import items_as_shown, items_of_shard, with_items
 from service.ports import ProbeImages
 from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
@@ -84,11 +86,14 @@ class DissectionRunner:
         self._most_activations = settings.activations_gb << 30
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
+        self._ablations = AblationRunner(self._sessions, self._artifacts, self.networks, self._plans, self._device)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
             return self._prepare(lease, report_progress)
+        if isinstance(lease, AblationLease):
+            return self._ablations.run(lease, report_progress)
 
         plan = self._plans.of(lease.job_id, report_progress)
         match lease.stage:
@@ -117,7 +122,7 @@ class DissectionRunner:
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
-        items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
+        items = with_digests(items_of_shard(plan, position), plan.probe_set.roots)
         images_digest = digest_images(items)
 
         probing_pass = self._pass(plan, open_images(plan.probe_set), with_rows=True)
@@ -282,7 +287,7 @@ class DissectionRunner:
         """A shard of the job; where it is lost, it is made again as it was."""
 
         def probe() -> bytes:
-            items = _items_as_shown(plan, item)
+            items = items_as_shown(plan, item)
             most_activations = _NO_LIMIT if item.result.get("every_activation", True) else 0
             probing = self._probing(plan, item.position, items, report_progress, most_activations)
             return encode_shard(probing, [shown.sha256 for shown in items])
@@ -299,7 +304,7 @@ class DissectionRunner:
     ) -> Probing:
         """Show the items of a shard, which have their files' digests, to both networks."""
         span = plan.shards[position]
-        images = open_images(_with_items(plan.probe_set, span, items), digested=True)
+        images = open_images(with_items(plan.probe_set, span, items), digested=True)
         probing_pass = self._pass(plan, images, with_rows=True)
         return replace(probing_pass, most_activations=most_activations).run(span, report_progress)
 
@@ -409,29 +414,3 @@ def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
         for index, digest in zip(shard.used, shard.digests, strict=True):
             used.append(replace(items[span[index]], sha256=digest))
     return used
-
-
-def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
-    """The items of a shard that is lost. Raises ImageChanged where it cannot be made again from the same images."""
-    items = with_digests(_items_of_shard(plan, shard.position), plan.probe_set.roots)
-    if digest_images(items) != shard.result["images"]:
-        raise ImageChanged(
-            f"The images of manifest rows {items[0].row} to {items[-1].row} have to be read again, and some of them "
-            "have changed since the job read them.",
-            field="images",
-            value=f"rows {items[0].row} to {items[-1].row}",
-            remedy="Put the images back, or submit the job again.",
-        )
-    return items
-
-
-def _with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:
-    """The probe set with other items in that span."""
-    before = probe_set.items[: span.start]
-    after = probe_set.items[span.stop :]
-    return replace(probe_set, items=(*before, *items, *after))
-
-
-def _items_of_shard(plan: JobPlan, position: int) -> Sequence[ProbeItem]:
-    span = plan.shards[position]
-    return plan.probe_set.items[span.start : span.stop]

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import torch
 
+from service.domain.ablations import AblationRequest
 from service.domain.autoencoders import identity_of
 from service.domain.digests import digest_of
 from service.domain.preprocessing import Preprocessing
@@ -101,6 +102,38 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         images_per_neuron=options.images_per_neuron,
         evidence=options.evidence.drawn(),
         **_findings(plan),
+    )
+
+
+def outputs_key(plan: JobPlan, device: torch.device, *, shard: str, layers: Sequence[str]) -> str:
+    """Key of what the target returns for a probe shard, with the means of some layers. shard: the shard's key."""
+    return _key(
+        plan,
+        device,
+        kind="outputs",
+        versions=versions_of(*IMAGES, *NETWORKS),
+        shard=shard,
+        layers=list(layers),
+    )
+
+
+def ablated_key(
+    plan: JobPlan, device: torch.device, *, shard: str, outputs: Sequence[str], request: AblationRequest
+) -> str:
+    """Key of what the target returns for a probe shard with units held.
+
+    shard: the shard's key. outputs: digests of all shards' outputs, whose means the units may be held at.
+    """
+    return _key(
+        plan,
+        device,
+        kind="ablated",
+        versions=versions_of(*IMAGES, *NETWORKS),
+        shard=shard,
+        outputs=list(outputs) if request.value == "mean" else [],
+        units={layer.layer: list(layer.units) for layer in request.layers},
+        value=request.value,
+        each=request.each,
     )
 
 

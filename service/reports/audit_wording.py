@@ -19,6 +19,7 @@ from service.domain.policies import (
     StratifiedRule,
     Verdict,
     VerdictShare,
+    WatchedDependence,
     WatchedShare,
 )
 from service.reports.audit_figures import FigureUnit, SinceLast
@@ -164,6 +165,9 @@ def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of ru
             whom = "watched concepts" if rule.concepts is None else ", ".join(rule.concepts)
             more = " more than in the baseline" if rule.above_baseline else ""
             return f"at most {percent(rule.at_most)} of the live neurons{more} respond to {whom}"
+        case WatchedDependence():
+            whom = "watched concepts" if rule.concepts is None else ", ".join(rule.concepts)
+            return f"no output depends by more than {rule.at_most:g} deviations on a neuron that responds to {whom}"
         case Stability():
             return f"the median significant label is kept in at least {percent(rule.at_least)} of the resamples"
         case CategoryLoss():

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import audits as queries
+from service.db.ablations import open_watched_ablations
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
 from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, Occasion, StratumJob
@@ -27,6 +28,7 @@ from service.errors import Conflict, DigestMismatch, DissectError, NotFetched, N
 from service.files import DataRoots, is_lasting, out_of_reach, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.sources.uris import is_remote
+from service.usecases.ablations import cancel_ablation
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, check_askable, submit_parts
@@ -159,6 +161,9 @@ def cancel_audit(session: Session, audit_id: UUID) -> Audit:
         if job_id is not None:
             with suppress(Conflict):  # it has ended
                 cancel_job(session, job_id)
+    if audit.job is not None:
+        for ablation_id in open_watched_ablations(session, audit.job):
+            cancel_ablation(session, audit.job, ablation_id)
 
     before = digest_of({"status": AuditStatus.RUNNING})
     after = digest_of({"status": AuditStatus.CANCELLED})

@@ -6,7 +6,14 @@ from difflib import get_close_matches
 
 from service.concepts.must_have import match_concepts
 from service.domain.concepts import ConceptSet
-from service.domain.policies import Policy, RequiredConcepts, Rule, StratifiedRule, WatchedShare
+from service.domain.policies import (
+    Policy,
+    RequiredConcepts,
+    Rule,
+    StratifiedRule,
+    WatchedDependence,
+    WatchedShare,
+)
 from service.errors import InvalidPolicy
 
 
@@ -27,7 +34,7 @@ def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, 
 
     if isinstance(rule, RequiredConcepts):
         return replace(rule, concepts=_matched_concepts(rule.concepts, concept_set, field))
-    if isinstance(rule, WatchedShare):
+    if isinstance(rule, WatchedShare | WatchedDependence):
         if not concept_set.watched:
             raise InvalidPolicy(
                 f"Concept set {concept_set.name} watches no concept, so no audit could ever break the rule.",

@@ -90,6 +90,7 @@ def test_the_schema_lists_every_rule() -> None:
         "required-concepts",
         "required-categories",
         "watched-share",
+        "watched-dependence",
         "stability",
         "category-loss",
         "divergence",

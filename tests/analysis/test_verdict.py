@@ -5,10 +5,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 
 from service.analysis.policy_codec import policy_from
 from service.analysis.verdict import judge
-from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Judgement, NetworkFacts, StratumFacts
+from service.domain.audit_facts import (
+    AuditFacts,
+    CategoryChange,
+    DependenceFacts,
+    Drift,
+    Judgement,
+    NetworkFacts,
+    StratumFacts,
+    UnitDependence,
+)
 from service.domain.comparisons import UNKNOWN, Measured
 from service.domain.verdicts import VerdictCounts
 
@@ -284,3 +294,76 @@ def test_a_stratified_rule_has_an_outcome_for_each_value() -> None:
 
 def test_a_stratum_that_no_image_has_is_not_testable() -> None:
     assert outcome(AuditFacts(NETWORK), rule="stability", at_least=0.5, by="device") == "not-testable"
+
+
+DEPENDENCE = DependenceFacts(
+    ablation=UUID(int=4),
+    refused=None,
+    units=(
+        UnitDependence("blocks.0", 3, ("clip",), output=1, absolute=0.5, low=0.3),
+        UnitDependence("blocks.0", 7, ("clip", "marker"), output=0, absolute=0.2, low=0.1),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "expected"),
+    [
+        ({"at_most": 0.3}, DEPENDENCE, "pass"),
+        ({"at_most": 0.29}, DEPENDENCE, "fail"),
+        ({"at_most": 0.29, "severity": "warn"}, DEPENDENCE, "warn"),
+        ({"at_most": 0.1, "concepts": ["marker"]}, DEPENDENCE, "pass"),
+        ({"at_most": 0.0, "concepts": ["marker"]}, DEPENDENCE, "fail"),
+        ({"at_most": 0.0, "concepts": ["pacemaker"]}, DEPENDENCE, "pass"),
+        ({"at_most": 0.3}, replace(DEPENDENCE, left_out=2), "not-testable"),
+        ({"at_most": 0.2}, replace(DEPENDENCE, left_out=2), "fail"),
+        ({"at_most": 0.0}, DependenceFacts(None, None), "pass"),
+        ({"at_most": 0.0}, DependenceFacts(None, "The target is a table."), "not-testable"),
+        ({"at_most": 0.0}, None, "not-testable"),
+        (
+            {"at_most": 0.3},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), 1, 0.5, None),)),
+            "not-testable",
+        ),
+        (
+            {"at_most": 0.6},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), 1, 0.5, None),)),
+            "pass",
+        ),
+        (
+            {"at_most": 0.3},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), None, None, None),)),
+            "not-testable",
+        ),
+    ],
+)
+def test_whether_the_outputs_depend_on_watched_neurons(
+    rule: dict[str, Any], facts: DependenceFacts | None, expected: str
+) -> None:
+    assert outcome(replace(FACTS, dependence=facts), rule="watched-dependence", **rule) == expected
+
+
+def test_the_worst_dependence_is_named() -> None:
+    (worst,) = judged(replace(FACTS, dependence=DEPENDENCE), {"rule": "watched-dependence", "at_most": 0.05}).outcomes
+    assert worst.reason == (
+        "The outputs depend on 2 of 2 neurons by more than 0.05 deviations: output 1 changes by 0.5 without neuron 3 "
+        "of blocks.0."
+    )
+    assert worst.figures == {
+        "neurons": 2,
+        "at_most": 0.05,
+        "most": 0.5,
+        "low": 0.3,
+        "output": 1,
+        "neuron": "neuron 3 of blocks.0",
+    }
+
+
+def test_facts_without_an_ablation_are_stored_as_before_there_were_any() -> None:
+    stored = TypeAdapter(AuditFacts).dump_python(FACTS, mode="json")
+    assert "dependence" not in stored
+    assert TypeAdapter(AuditFacts).validate_python(stored) == FACTS
+    with_one = replace(FACTS, dependence=DEPENDENCE)
+    assert (
+        TypeAdapter(AuditFacts).validate_python(TypeAdapter(AuditFacts).dump_python(with_one, mode="json")) == with_one
+    )

@@ -17,6 +17,7 @@ from service.db.jobs import move_job
 from service.db.session import Sessions, transaction
 from service.db.tables import ResourceRow
 from service.db.trail import stream_entries
+from service.domain.ablations import UnitChoice
 from service.domain.alerts import EndpointKind
 from service.domain.audits import AuditStatus, Occasion
 from service.domain.jobs import JobStatus
@@ -24,6 +25,7 @@ from service.domain.resources import ResourceKind
 from service.domain.trail import TrailEntry
 from service.errors import ProblemFields
 from service.files import ANYWHERE
+from service.usecases.ablations import AblationSubmission, submit_ablation
 from service.usecases.alerts import create_endpoint, send_test
 from service.usecases.audits import start_audit
 from service.usecases.checks import ask_check
@@ -84,6 +86,18 @@ def post_job(caller: Caller) -> Any:
     return caller.post(
         "/jobs", {"target": "m", "layers": "all", "concept_set": "bi-rads", "probe_set": "p", "dissector": "d"}
     )
+
+
+def ablation(caller: Caller, path: str = "") -> Any:
+    """An ablation of a succeeded job; path: what is asked of it after that, without the API before."""
+    job = caller.job(JobStatus.SUCCEEDED)
+    if not path:
+        return caller.post(f"/jobs/{job}/ablations", {"layer": "blocks.0", "units": [0]})
+    with transaction(caller.sessions) as session:
+        submission = AblationSubmission(UnitChoice("blocks.0", (0,)))
+        posted = submit_ablation(session, RecordingQueue(), job, submission)
+        session.info.clear()
+    return caller.post(f"/jobs/{job}/ablations/{posted.id}{path}")
 
 
 def post_strata(caller: Caller) -> Any:
@@ -219,6 +233,8 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /jobs/{job_id}/cancel": lambda caller: caller.post(f"/jobs/{caller.job()}/cancel"),
     "POST /jobs/{job_id}/retry": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.FAILED)}/retry"),
     "POST /jobs/{job_id}/replay": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.SUCCEEDED)}/replay"),
+    "POST /jobs/{job_id}/ablations": ablation,
+    "POST /jobs/{job_id}/ablations/{ablation_id}/cancel": lambda caller: ablation(caller, "/cancel"),
     "POST /comparisons": lambda caller: caller.post(
         "/comparisons", {"jobs": [str(caller.job(JobStatus.SUCCEEDED)) for _ in range(2)]}
     ),
