@@ -33,8 +33,8 @@ class ChangeOut(FromDomain):
     """A category's neurons more (or fewer) than in the reference, scaled to the reference's number of units.
 
     `low` to `high`: interval of 95 % over resampled exams and the units that differ; `noise`: half of it. `q`: p after
-    false-discovery control. `exceeds_noise`: q is at most 0.05, and 0 outside the interval. `halves`: by how many neurons
-    halves of the exams differ within one network. Null where not computed.
+    false-discovery control. `exceeds_noise`: q is at most 0.05, and 0 outside the interval. `halves`: by how many
+    neurons halves of the exams differ within one network. Null where not computed.
     """
 
     gain: float
@@ -98,9 +98,9 @@ class ScopeOut(FromDomain):
 class ComparisonResultOut(FromDomain):
     """What was found. `basis`: labels are the significant ones, or the best ones where not all were judged.
 
-    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why. `concepts`: neurons by
-    single concept over all shared layers; null in older comparisons. `judged_by`: what differences are held against;
-    halves of the exams in older comparisons and where nothing was resampled.
+    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why. `concepts`: neurons
+    by single concept over all shared layers; null in older comparisons. `judged_by`: what differences are held
+    against; halves of the exams in older comparisons and where nothing was resampled.
     """
 
     basis: Basis

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from service.analysis.coverage_intervals import ResampledCounts, known_counts, resampled_counts
+from service.analysis.noise import Counts
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence, QualificationStatus
 from service.domain.neurons import LayerDissection
@@ -65,6 +67,10 @@ class ConceptCoverage:
     """How many chance alone would give."""
     layers: tuple[LayerCount, ...]
     """The layers that have any, or would have by chance."""
+    low: float | None = None
+    """Lower end of the interval of 95 % of `neurons` over resampled exams; None where nothing was resampled."""
+    high: float | None = None
+    """Upper end of the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,10 @@ class CategoryCoverage:
     """How many neurons chance alone would give."""
     layers: tuple[LayerCount, ...]
     """The layers that have any neurons, or would have by chance."""
+    low: float | None = None
+    """Lower end of the interval of 95 % of `neurons` over resampled exams; None where nothing was resampled."""
+    high: float | None = None
+    """Upper end of the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,8 @@ class _Layer:
     """Concept -> neurons with it as their significant label."""
     expected: Mapping[int, float]
     """Concept -> how many of these chance alone would give."""
+    resampled: Counts | None
+    """See `service.analysis.coverage_intervals.resampled_counts`."""
 
 
 def cover(
@@ -148,7 +160,7 @@ def cover(
     of the null's image sets: what units without any concept would contribute below the same threshold.
     """
     largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
-    counted = [_count(layer, largest_p) for layer in layers]
+    counted = [_count(layer, largest_p, len(concept_set.concepts)) for layer in layers]
 
     totals = Coverage(
         refused=NOT_ASKED if evidence is None else evidence.refused,
@@ -159,19 +171,20 @@ def cover(
     if evidence is None or evidence.refused is not None:
         return totals
 
-    concepts = tuple(_concept(counted, index, concept) for index, concept in enumerate(concept_set.concepts))
+    resampled = known_counts(layer.resampled for layer in counted)
+    concepts = tuple(_concept(counted, resampled, index, concept) for index, concept in enumerate(concept_set.concepts))
     return replace(
         totals,
         concepts=concepts,
-        categories=_categories(counted, concepts, lambda concept: concept.category),
-        broad_categories=_categories(counted, concepts, lambda concept: concept.broad_category),
+        categories=_categories(counted, resampled, concepts, lambda concept: concept.category),
+        broad_categories=_categories(counted, resampled, concepts, lambda concept: concept.broad_category),
         uncategorised=sum(concept.category is None for concept in concepts),
         must_have=len(must_have),
         missing=_missing(must_have, concept_set, concepts, evidence),
     )
 
 
-def _count(layer: LayerDissection, largest_p: float) -> _Layer:
+def _count(layer: LayerDissection, largest_p: float, concepts: int) -> _Layer:
     tested = sum(neuron.significant is not None for neuron in layer.neurons)
     labels = [neuron.label for neuron in layer.neurons if neuron.significant]
     null_labels = () if layer.null is None else layer.null.labels
@@ -182,24 +195,30 @@ def _count(layer: LayerDissection, largest_p: float) -> _Layer:
         tested=tested,
         neurons=Counter(label.concept for label in labels if label is not None),
         expected={concept: tested * largest_p * share for concept, share in null_labels},
+        resampled=resampled_counts(layer, concepts),
     )
 
 
-def _concept(layers: Sequence[_Layer], index: int, concept: Concept) -> ConceptCoverage:
+def _concept(layers: Sequence[_Layer], resampled: ResampledCounts, index: int, concept: Concept) -> ConceptCoverage:
     counts = _layer_counts(layers, (index,))
+    neurons = sum(count.neurons for count in counts)
+    low, high = resampled.interval((index,), neurons)
     return ConceptCoverage(
         concept=index,
         text=concept.text,
         category=concept.category,
         broad_category=concept.broad_category,
-        neurons=sum(count.neurons for count in counts),
+        neurons=neurons,
         expected=sum(count.expected for count in counts),
         layers=counts,
+        low=low,
+        high=high,
     )
 
 
 def _categories(
     layers: Sequence[_Layer],
+    resampled: ResampledCounts,
     concepts: Sequence[ConceptCoverage],
     category_of: Callable[[ConceptCoverage], str | None],
 ) -> tuple[CategoryCoverage, ...]:
@@ -209,21 +228,28 @@ def _categories(
         if name is not None:
             members[name].append(concept)
 
-    return tuple(_category(layers, name, concepts_within) for name, concepts_within in members.items())
+    return tuple(_category(layers, resampled, name, concepts_within) for name, concepts_within in members.items())
 
 
-def _category(layers: Sequence[_Layer], name: str, concepts: Sequence[ConceptCoverage]) -> CategoryCoverage:
+def _category(
+    layers: Sequence[_Layer], resampled: ResampledCounts, name: str, concepts: Sequence[ConceptCoverage]
+) -> CategoryCoverage:
     represented = sum(concept.neurons > 0 for concept in concepts)
-    counts = _layer_counts(layers, [concept.concept for concept in concepts])
+    indices = [concept.concept for concept in concepts]
+    counts = _layer_counts(layers, indices)
+    neurons = sum(count.neurons for count in counts)
+    low, high = resampled.interval(indices, neurons)
 
     return CategoryCoverage(
         name=name,
         concepts=len(concepts),
         represented=represented,
         share=represented / len(concepts),
-        neurons=sum(count.neurons for count in counts),
+        neurons=neurons,
         expected=sum(count.expected for count in counts),
         layers=counts,
+        low=low,
+        high=high,
     )
 
 

@@ -232,7 +232,9 @@ def test_units_correspond_only_within_a_known_architecture(architectures: tuple[
     (change,) = rows(found.network)["mass"].changes
     # Both masses on one side, of 4 choose 2 = 6 ways; so is the other extreme.
     assert (change.test, change.p) == ("resampled", near(1 / 3))
-    untested = compared(*([bare(layer("a", concept, concept))] for concept in (MASS, CLIP)), architectures=architectures)
+    untested = compared(
+        *([bare(layer("a", concept, concept))] for concept in (MASS, CLIP)), architectures=architectures
+    )
     (change,) = rows(untested.network)["mass"].changes
     assert (change.test, change.p) == ("fisher", near(1 / 3))
 
