@@ -136,7 +136,7 @@ def compare(
         layers=_scopes(shared_layers, counts_of_layers, groupings, same_exams=same_exams),
         unshared=tuple(unshared),
         notes=notes,
-        concepts=_by_concept(counts_of_network, groupings, same_exams=same_exams),
+        by_concept=_by_concept(counts_of_network, groupings, same_exams=same_exams),
         judged_by="resamples" if resamples else "halves",
     )
 

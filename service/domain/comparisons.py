@@ -144,7 +144,7 @@ class Comparison:
     """Of each network: the layers that not all have."""
     notes: tuple[str, ...]
     """What could not be done, and why."""
-    concepts: Composition | None = None
+    by_concept: Composition | None = None
     """Neurons by single concept, all shared layers together; None in older comparisons."""
     judged_by: JudgedBy = "halves"
 

@@ -47,7 +47,7 @@ class EvidenceOptions:
     resamples: int = 200
     """Bootstrap resamples of the exams."""
     halves: int = 20
-    """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
+    """Random splits of the exams into two, whose differences say how well the figures of comparisons reproduce."""
 
     @property
     def asked_for(self) -> bool:

@@ -118,10 +118,10 @@ def _gains(result: Comparison, other: int) -> Iterator[str]:
 
 
 def _in_single_concepts(result: Comparison, other: int) -> Iterator[str]:
-    if result.concepts is None:
+    if result.by_concept is None:
         return
 
-    beyond = category_shifts(result.network, result.concepts, other).beyond
+    beyond = category_shifts(result.network, result.by_concept, other).beyond
     if beyond:
         yield f"Single concepts beyond it: {_gains_and_losses(beyond)}."
 

@@ -169,14 +169,14 @@ def test_divergence_concepts_and_churn_against_their_noise(gained: Comparison) -
 
 
 def test_single_concepts_have_their_changes(gained: Comparison) -> None:
-    assert gained.concepts is not None
-    changes = {row.name: (row.neurons, row.changes[0].gain) for row in gained.concepts.rows}
+    assert gained.by_concept is not None
+    changes = {row.name: (row.neurons, row.changes[0].gain) for row in gained.by_concept.rows}
     assert changes == {
         "round mass": ((2, 2), 0.0),
         "oval mass": ((2, 0), -2.0),
         "grouped calcifications": ((2, 5), 3.0),
     }
-    (oval,) = [row.changes[0] for row in gained.concepts.rows if row.name == "oval mass"]
+    (oval,) = [row.changes[0] for row in gained.by_concept.rows if row.name == "oval mass"]
     assert (oval.p, oval.q) == (near(0.5), near(0.75))
 
 

@@ -93,7 +93,7 @@ def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client:
     assert [gain["gain"], gain["low"], gain["high"], gain["noise"]] == [1.0, *ends, pytest.approx(1.959964)]
     assert (gain["exceeds_noise"], gain["test"], gain["p"], gain["halves"]) == (False, "resampled", 1.0, 0.0)
     assert result["judged_by"] == "resamples"
-    assert {row["name"]: row["neurons"] for row in result["concepts"]["rows"]} == {
+    assert {row["name"]: row["neurons"] for row in result["by_concept"]["rows"]} == {
         WORDS.concepts[0].text: [2, 2, 1],
         WORDS.concepts[1].text: [1, 1, 2],
     }
@@ -129,7 +129,7 @@ def test_a_comparison_that_was_judged_by_halves_stays_what_it_was(
     client: TestClient, jobs: list[str], sessions: Sessions
 ) -> None:
     body = post(client, jobs)
-    new = {"concepts", "judged_by", "halves"}
+    new = {"by_concept", "judged_by", "halves"}
 
     def without(value: Any) -> Any:
         if isinstance(value, dict):
@@ -143,7 +143,7 @@ def test_a_comparison_that_was_judged_by_halves_stays_what_it_was(
         )
 
     result = client.get(f"/comparisons/{body['id']}").json()["result"]
-    assert (result["judged_by"], result["concepts"], result["halves"]) == ("halves", None, 2)
+    assert (result["judged_by"], result["by_concept"], result["halves"]) == ("halves", None, 2)
     assert result["network"]["categories"]["rows"][1]["changes"][1]["halves"] is None
     assert without(result) == without(body["result"])
     report = client.get(f"/comparisons/{body['id']}/report", params={"format": "json"})

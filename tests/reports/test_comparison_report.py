@@ -60,12 +60,12 @@ def test_figures_and_twin_agree(report: ComparisonReport) -> None:
 
 
 def test_only_changes_beyond_the_noise_are_told(result: Comparison) -> None:
-    assert result.concepts is not None
-    first, second, *_ = result.concepts.rows
+    assert result.by_concept is not None
+    first, second, *_ = result.by_concept.rows
     (change,) = first.changes
     grown = replace(first, changes=(replace(change, gain=3.0, exceeds_noise=True),))
     still = replace(second, changes=(replace(change, gain=3.0, exceeds_noise=False),))
-    changed = with_changes(replace(result, concepts=replace(result.concepts, rows=(grown, still))), -4, 135)
+    changed = with_changes(replace(result, by_concept=replace(result.by_concept, rows=(grown, still))), -4, 135)
     report = report_comparison("c-1", [FACTS, TUNED], changed)
     beyond = [row for row in report.result.network.categories.rows if row.changes[0].exceeds_noise]
     told = report.summary[1]
@@ -80,7 +80,7 @@ def test_only_changes_beyond_the_noise_are_told(result: Comparison) -> None:
 
 
 def test_a_comparison_of_an_earlier_release_is_told_by_its_halves(result: Comparison) -> None:
-    earlier = replace(with_changes(result, -4, 135), judged_by="halves", concepts=None)
+    earlier = replace(with_changes(result, -4, 135), judged_by="halves", by_concept=None)
     report = report_comparison("c-1", [FACTS, TUNED], earlier)
     assert "beyond the noise of the exams, gains none; losses" in report.summary[1]
     assert any("between two halves of the exams within one network" in sentence for sentence in report.limits)
