@@ -98,8 +98,8 @@ class ScopeOut(FromDomain):
 class ComparisonResultOut(FromDomain):
     """What was found. `basis`: labels are the significant ones, or the best ones where not all were judged.
 
-    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why. `by_concept`: neurons
-    by single concept over all shared layers; null in older comparisons. `judged_by`: what differences are held
+    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why. `by_concept`:
+    neurons by single concept over all shared layers; null in older comparisons. `judged_by`: what differences are held
     against; halves of the exams in older comparisons and where nothing was resampled.
     """
 
