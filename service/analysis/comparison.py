@@ -55,7 +55,7 @@ class _ScopeCounts:
         return GroupedScope(
             units=self.units,
             tallies=tuple(network.category for network in self.tallies),
-            same_group=tuple(None if pairing is None else pairing.same_category for pairing in self.pairings),
+            paired=tuple(None if pairing is None else pairing.by_category for pairing in self.pairings),
             same_exams=same_exams,
         )
 
@@ -64,7 +64,7 @@ class _ScopeCounts:
         return GroupedScope(
             units=self.units,
             tallies=tuple(network.broad_category for network in self.tallies),
-            same_group=tuple(None if pairing is None else pairing.same_broad_category for pairing in self.pairings),
+            paired=tuple(None if pairing is None else pairing.by_broad_category for pairing in self.pairings),
             same_exams=same_exams,
         )
 
@@ -73,7 +73,7 @@ class _ScopeCounts:
         return GroupedScope(
             units=self.units,
             tallies=tuple(network.concept for network in self.tallies),
-            same_group=tuple(None if pairing is None else pairing.same_concept for pairing in self.pairings),
+            paired=tuple(None if pairing is None else pairing.by_concept for pairing in self.pairings),
             same_exams=same_exams,
         )
 

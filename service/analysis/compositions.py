@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.analysis.differences import Spread, variance_of_exams, variance_of_paired_units, variance_of_units
-from service.analysis.noise import Counts, Floats, divergence, false_discovery, fisher, floor, mcnemar, measured
-from service.analysis.tallies import Tally
+from service.analysis.differences import Spread, variance_of_exams, variance_of_units
+from service.analysis.noise import Floats, divergence, false_discovery, fisher, floor, mcnemar, measured
+from service.analysis.tallies import PairedUnits, Tally
 from service.domain.comparisons import CategoryRow, Change, Composition, Measured, Test
 from service.domain.evidence import LEVEL
 
@@ -25,8 +25,8 @@ class GroupedScope:
     """Of each network; the first is the reference."""
     tallies: tuple[Tally, ...]
     """Of each network."""
-    same_group: tuple[Counts | None, ...]
-    """Of each network but the reference: units in this group there and in the reference [K]; None if not paired."""
+    paired: tuple[PairedUnits | None, ...]
+    """Of each network but the reference: where its units and those of the reference stand; None if not paired."""
     same_exams: bool
     """Did resample b draw the same exams in all networks?"""
 
@@ -116,11 +116,11 @@ def _test_units(scope: GroupedScope, group: int, other: int) -> tuple[Test, floa
     in_reference = int(scope.tallies[0].counts[group])
     in_other = int(scope.tallies[other].counts[group])
 
-    same_group = scope.same_group[other - 1]
-    if same_group is None:
+    paired = scope.paired[other - 1]
+    if paired is None:
         return "fisher", fisher(in_reference, scope.units[0], in_other, scope.units[other])
 
-    in_both = int(same_group[group])
+    in_both = int(paired.same[group])
     return "mcnemar", mcnemar(in_reference - in_both, in_other - in_both)
 
 
@@ -132,15 +132,12 @@ def _spread(scope: GroupedScope, group: int, other: int) -> Spread:
         paired=scope.same_exams,
     )
 
-    in_reference, in_other = int(reference.counts[group]), int(network.counts[group])
-    same_group = scope.same_group[other - 1]
-    if same_group is None:
-        units = variance_of_units(in_reference, scope.units[0], in_other, scope.units[other])
-    else:
-        in_both = int(same_group[group])
-        units = variance_of_paired_units(in_reference - in_both, in_other - in_both)
+    paired = scope.paired[other - 1]
+    if paired is not None:
+        return Spread(exams=exams, units=float(paired.moved[group]))
 
-    return Spread(exams=exams, units=units)
+    in_reference, in_other = int(reference.counts[group]), int(network.counts[group])
+    return Spread(exams=exams, units=variance_of_units(in_reference, scope.units[0], in_other, scope.units[other]))
 
 
 def _change(scope: GroupedScope, test: _GroupTest, q: float, other: int) -> Change:

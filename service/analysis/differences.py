@@ -1,9 +1,16 @@
 """Is a difference of counts more than other exams, and other units, would make of it?
 
-Two things could have been otherwise: which exams the probe set has, and which units happened to learn what. What the
-exams do is seen in the resamples; where both networks saw the same exams, the difference is taken within each
-resample, so that what an exam does to both cancels. What the units do is seen in those that differ: McNemar's variance
-where units are paired, that of shares where they are not.
+Two things could have been otherwise: which exams the probe set has, and which units happened to learn what. By the law
+of total variance a difference varies by what exams do to it in these networks, and by what other networks would make of
+its expectation over exams.
+
+* The first is its variance over the resamples. Where both networks saw the same exams, the difference is taken within
+  each resample, so that what an exam does to both cancels.
+* For the second, let d be the share of the resamples in which a unit is in a group, in the one network less in the
+  other. Between networks that are alike each unit's d might as well have had the other sign, so that the sum over
+  units varies by the sum of d squared: McNemar's variance (Psychometrika 12, 1947), of labels as they are expected and
+  not as they were drawn. A unit that changes with the exams alone has a small d, so that nothing is counted twice.
+  Where units are not paired, it is the variance of the difference of two shares.
 
 Labels in a resample are a little more scattered than labels, for it holds fewer different images. The interval is
 therefore centred on the difference itself, and the resamples give its width alone (the normal bootstrap interval:
@@ -26,7 +33,7 @@ class Spread:
     exams: float
     """Its variance over the resamples of the exams."""
     units: float
-    """Its variance over units, were the two networks alike."""
+    """Its variance over units, were the two networks alike: see `PairedUnits.moved`, and `variance_of_units`."""
 
     @property
     def half_width(self) -> float:
@@ -52,14 +59,6 @@ def variance_of_exams(reference: Floats, other: Floats, *, paired: bool) -> floa
     if paired:
         return float((other - reference).var(ddof=1))
     return float(reference.var(ddof=1) + other.var(ddof=1))
-
-
-def variance_of_paired_units(only_reference: int, only_other: int) -> float:
-    """Of the difference of a group that has so many units in the one network alone, and in the other.
-
-    McNemar (Psychometrika 12, 1947): a unit that is in one of them alone might as well have been in the other.
-    """
-    return float(only_reference + only_other)
 
 
 def variance_of_units(in_reference: int, units_of_reference: int, in_other: int, units_of_other: int) -> float:

@@ -11,6 +11,8 @@ from service.analysis.meanings import Meanings
 from service.analysis.noise import Counts, Floats, count_codes, with_code
 from service.domain.concepts import Concept, ConceptSet
 
+_UNITS_AT_ONCE = 256
+
 Mask = NDArray[np.bool_]
 """Which units of a layer are meant [U]."""
 
@@ -143,6 +145,39 @@ class Churned:
 
 
 @dataclass(frozen=True)
+class PairedUnits:
+    """Where the units of one layer stand in two networks of one architecture, in each of K groups."""
+
+    same: Counts
+    """Units that are in the group in both networks [K]."""
+    moved: Floats
+    """Sum over units of the squared difference of two shares: of the resamples in which the unit is in the group, in
+    the one network and in the other [K]. 0 where nothing was resampled."""
+
+    def __add__(self, other: "PairedUnits") -> "PairedUnits":
+        return PairedUnits(same=self.same + other.same, moved=self.moved + other.moved)
+
+    @classmethod
+    def of(cls, layers: tuple[LayerLabels, LayerLabels], labelled: tuple[Mask, Mask], codes: Codes) -> "PairedUnits":
+        """labelled: which units have a label in the one and in the other network."""
+        first, second = layers
+        groups = len(codes.group_names)
+        moved = np.zeros(groups)
+        resamples = len(first.resampled)
+
+        for start in range(0, len(first.best) if resamples else 0, _UNITS_AT_ONCE):
+            block = slice(start, start + _UNITS_AT_ONCE)
+            counts = []
+            for layer, mask in zip(layers, labelled, strict=True):
+                labels = np.where(mask[block], layer.resampled[:, block], np.int16(NONE))
+                counts.append(count_codes(np.ascontiguousarray(labels.T), codes.of_concept, groups))
+            shares = (counts[1] - counts[0]) / resamples
+            moved += (shares**2).sum(axis=0)
+
+        return cls(same=_same_group(first, second, labelled[0] & labelled[1], codes), moved=moved)
+
+
+@dataclass(frozen=True)
 class Pairing:
     """Units of one layer in two networks of one architecture: what became of their labels."""
 
@@ -151,12 +186,9 @@ class Pairing:
     """Units labelled in the first network alone."""
     appeared: int
     """Units labelled in the second network alone."""
-    same_category: Counts
-    """Units that are in this category in both networks [K]."""
-    same_broad_category: Counts
-    """Units that are in this broad category in both networks [K]."""
-    same_concept: Counts
-    """Units with this label in both networks [K]."""
+    by_category: "PairedUnits"
+    by_broad_category: "PairedUnits"
+    by_concept: "PairedUnits"
     label_changed: int
     """Of the units labelled in both: those whose label differs."""
     categorised_in_both: int
@@ -175,9 +207,9 @@ class Pairing:
             labelled_in_both=self.labelled_in_both + other.labelled_in_both,
             vanished=self.vanished + other.vanished,
             appeared=self.appeared + other.appeared,
-            same_category=self.same_category + other.same_category,
-            same_broad_category=self.same_broad_category + other.same_broad_category,
-            same_concept=self.same_concept + other.same_concept,
+            by_category=self.by_category + other.by_category,
+            by_broad_category=self.by_broad_category + other.by_broad_category,
+            by_concept=self.by_concept + other.by_concept,
             label_changed=self.label_changed + other.label_changed,
             categorised_in_both=self.categorised_in_both + other.categorised_in_both,
             category_changed=self.category_changed + other.category_changed,
@@ -204,6 +236,9 @@ class Pairing:
         second_category = with_code(second.best, category_of_concept)
         categorised = labelled & (first_category != NONE) & (second_category != NONE)
 
+        def paired(codes: Codes) -> PairedUnits:
+            return PairedUnits.of((first, second), (first_labelled, second_labelled), codes)
+
         def churned(*pairs_of_networks: Indices) -> Churned:
             """pairs_of_networks: the labels in both draws of each of P pairs, of both networks [P, 2, U]."""
             return Churned.of(pairs_of_networks, labelled, categorised, category_of_concept, meanings)
@@ -212,9 +247,9 @@ class Pairing:
             labelled_in_both=int(labelled.sum()),
             vanished=int((first_labelled & ~labelled).sum()),
             appeared=int((second_labelled & ~labelled).sum()),
-            same_category=_same_group(first, second, labelled, groupings.category),
-            same_broad_category=_same_group(first, second, labelled, groupings.broad_category),
-            same_concept=_same_group(first, second, labelled, groupings.concept),
+            by_category=paired(groupings.category),
+            by_broad_category=paired(groupings.broad_category),
+            by_concept=paired(groupings.concept),
             label_changed=int((first.best != second.best)[labelled].sum()),
             categorised_in_both=int(categorised.sum()),
             category_changed=int((first_category != second_category)[categorised].sum()),

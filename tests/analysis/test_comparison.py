@@ -118,9 +118,11 @@ def test_gains_with_their_intervals_noise_and_paired_tests(gained: Comparison) -
     mass, calcification = rows(scope)["mass"], rows(scope)["calcification"]
     assert (mass.neurons, calcification.neurons) == ((4, 2), (2, 5))
     (loss,), (gain,) = mass.changes, calcification.changes
-    # Gains in the resamples: 1, 2, 3, 4 and 0, -1, -2, -3, with the variance 5 / 3. Units 2, 3 and 6 are calcifications
-    # in the other alone, units 2 and 3 masses in the reference alone.
-    of_gain, of_loss = (1.959964 * sqrt(5 / 3 + units) for units in (3, 2))
+    # Gains in the resamples: 1, 2, 3, 4 and 0, -1, -2, -3, with the variance 5 / 3. In the resamples units 0 to 2 have
+    # become calcifications, unit 3 in three of four; unit 4 is a mass in two of them and unit 5 in three, which are
+    # calcifications in the reference; unit 6 is a mass in the other alone.
+    became_calcifications = 3 + (3 / 4) ** 2 + (2 / 4) ** 2 + (3 / 4) ** 2
+    of_gain, of_loss = (1.959964 * sqrt(5 / 3 + became_calcifications + other) for other in (0, 1))
     assert (gain.gain, gain.low, gain.high) == (3.0, near(3 - of_gain), near(3 + of_gain))
     assert (loss.gain, loss.low, loss.high) == (-2.0, near(-2 - of_loss), near(-2 + of_loss))
     assert (gain.noise, loss.noise) == (near(of_gain), near(of_loss))

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.analysis.differences import Spread, variance_of_exams, variance_of_paired_units, variance_of_units
+from service.analysis.compared_labels import Indices, LayerLabels
+from service.analysis.differences import Spread, variance_of_exams, variance_of_units
+from service.analysis.tallies import Codes, PairedUnits
 from tests.analysis.invented import near
 
 Array = NDArray[np.float64]
@@ -22,15 +24,26 @@ class Planted:
     shown: Array
     """What each exam says of each unit and group [exams, units, groups]; a unit is named by the mean."""
 
-    def counts(self, occurrences: Array) -> Array:
-        """Units by group where the exams occur so often [B, exams] -> [B, groups]."""
-        means = np.tensordot(occurrences, self.shown, axes=1)
-        return np.stack([np.bincount(labels, minlength=GROUPS) for labels in means.argmax(axis=2)]).astype(float)
+    def drawn(self, occurrences: Array) -> Indices:
+        """The group of each unit where the exams occur so often [B, exams] -> [B, units]."""
+        return np.tensordot(occurrences, self.shown, axes=1).argmax(axis=2).astype(np.int16)
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        labels: NDArray[np.int64] = self.shown.mean(axis=0).argmax(axis=1)
-        return labels
+    def labels(self) -> Indices:
+        return self.drawn(np.ones((1, EXAMS)))[0]
+
+
+def counts(labels: Indices) -> Array:
+    """Units by group [B, units] -> [B, groups]."""
+    return np.stack([np.bincount(drawn, minlength=GROUPS) for drawn in labels]).astype(float)
+
+
+def units(first: Indices, second: Indices) -> PairedUnits:
+    """Units of two networks, all of them labelled. first, second: their groups in the resamples [B, units]."""
+    everyone = np.ones(UNITS, bool)
+    layers = [LayerLabels(drawn[0], everyone, drawn, np.empty((0, 2, UNITS), np.int16)) for drawn in (first, second)]
+    codes = Codes(tuple(map(str, range(GROUPS))), np.arange(GROUPS, dtype=np.int16))
+    return PairedUnits.of((layers[0], layers[1]), (everyone, everyone), codes)
 
 
 def untrained(random: np.random.Generator) -> Array:
@@ -83,13 +96,13 @@ def p_values(draw: Callable[[np.random.Generator], tuple[Planted, Planted, bool]
 
     for pair in range(NETWORKS):
         reference, other, paired = draw(random)
-        before = reference.counts(occurrences[0])
-        after = other.counts(occurrences[0 if paired else 1])
+        labels = [reference.drawn(occurrences[0]), other.drawn(occurrences[0 if paired else 1])]
+        before, after = map(counts, labels)
+        moved = units(*labels).moved
         for group in range(GROUPS):
-            there, here = other.labels == group, reference.labels == group
             exams_vary = variance_of_exams(before[:, group], after[:, group], paired=paired)
-            units_vary = variance_of_paired_units(int((here & ~there).sum()), int((there & ~here).sum()))
-            p[pair, group] = Spread(exams_vary, units_vary).p(float(there.sum() - here.sum()))
+            gain = (other.labels == group).sum() - (reference.labels == group).sum()
+            p[pair, group] = Spread(exams_vary, float(moved[group])).p(float(gain))
     return p
 
 
