@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from service.analysis.compared_labels import LayerLabels, NetworkLabels
 from service.analysis.compositions import GroupedScope, compositions
+from service.analysis.differences import LEAST_RESAMPLES
 from service.analysis.meanings import Meanings
 from service.analysis.noise import Counts, Floats, measured
 from service.analysis.tallies import Codes, Groupings, Mask, Pairing, Tallies, Tally
@@ -137,7 +138,7 @@ def compare(
         unshared=tuple(unshared),
         notes=notes,
         by_concept=_by_concept(counts_of_network, groupings, same_exams=same_exams),
-        judged_by="resamples" if resamples else "halves",
+        judged_by="resamples" if resamples >= LEAST_RESAMPLES else "halves",
     )
 
 
@@ -308,7 +309,7 @@ def _notes_on_parts(parts: Sequence[str | None] | None) -> Iterator[str]:
 
 
 def _notes_on_exams(resamples: int, splits: int) -> Iterator[str]:
-    if not resamples:
+    if resamples < LEAST_RESAMPLES:
         yield (
             "No intervals, because exams were not resampled in all of the dissections; noise floors are of halves of "
             "the exams, and p-values of units alone."

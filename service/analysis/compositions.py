@@ -7,14 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.analysis.differences import Spread, variance_of_exams, variance_of_units
+from service.analysis.differences import LEAST_RESAMPLES, Spread, variance_of_exams, variance_of_units
 from service.analysis.noise import Floats, divergence, false_discovery, fisher, floor, mcnemar, measured
 from service.analysis.tallies import PairedUnits, Tally
 from service.domain.comparisons import CategoryRow, Change, Composition, Measured, Test
 from service.domain.evidence import LEVEL
-
-_LEAST_RESAMPLES = 2
-"""With fewer there is no variance."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def _test(scope: GroupedScope, group: int, other: int) -> _GroupTest:
     gain = float(network.counts[group] * _scale(scope, other) - reference.counts[group])
 
     test, p_of_units = _test_units(scope, group, other)
-    if len(reference.resampled) < _LEAST_RESAMPLES:
+    if len(reference.resampled) < LEAST_RESAMPLES:
         return _GroupTest(group, gain, None, test, p_of_units)
 
     spread = _spread(scope, group, other)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.analysis.coverage_intervals import ResampledCounts, known_counts, resampled_counts
-from service.analysis.noise import Counts
+from service.analysis.coverage_intervals import ResampledCounts
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence, QualificationStatus
 from service.domain.neurons import LayerDissection
@@ -142,8 +141,6 @@ class _Layer:
     """Concept -> neurons with it as their significant label."""
     expected: Mapping[int, float]
     """Concept -> how many of these chance alone would give."""
-    resampled: Counts | None
-    """See `service.analysis.coverage_intervals.resampled_counts`."""
 
 
 def cover(
@@ -160,7 +157,11 @@ def cover(
     of the null's image sets: what units without any concept would contribute below the same threshold.
     """
     largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
-    counted = [_count(layer, largest_p, len(concept_set.concepts)) for layer in layers]
+    counted = []
+    resampled = ResampledCounts(len(concept_set.concepts))
+    for layer in layers:
+        counted.append(_count(layer, largest_p))
+        resampled.add(layer)
 
     totals = Coverage(
         refused=NOT_ASKED if evidence is None else evidence.refused,
@@ -171,7 +172,6 @@ def cover(
     if evidence is None or evidence.refused is not None:
         return totals
 
-    resampled = known_counts(layer.resampled for layer in counted)
     concepts = tuple(_concept(counted, resampled, index, concept) for index, concept in enumerate(concept_set.concepts))
     return replace(
         totals,
@@ -184,7 +184,7 @@ def cover(
     )
 
 
-def _count(layer: LayerDissection, largest_p: float, concepts: int) -> _Layer:
+def _count(layer: LayerDissection, largest_p: float) -> _Layer:
     tested = sum(neuron.significant is not None for neuron in layer.neurons)
     labels = [neuron.label for neuron in layer.neurons if neuron.significant]
     null_labels = () if layer.null is None else layer.null.labels
@@ -195,7 +195,6 @@ def _count(layer: LayerDissection, largest_p: float, concepts: int) -> _Layer:
         tested=tested,
         neurons=Counter(label.concept for label in labels if label is not None),
         expected={concept: tested * largest_p * share for concept, share in null_labels},
-        resampled=resampled_counts(layer, concepts),
     )
 
 

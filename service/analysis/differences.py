@@ -22,6 +22,9 @@ from math import erfc, sqrt
 
 from service.analysis.noise import Floats
 
+LEAST_RESAMPLES = 2
+"""With fewer there is no variance."""
+
 WIDTH = 1.959963984540054
 """An interval of 95 % reaches so many standard errors to either side."""
 

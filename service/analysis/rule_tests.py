@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.analysis.differences import Spread, variance_of_exams, variance_of_units
+from service.analysis.differences import LEAST_RESAMPLES, Spread, variance_of_exams, variance_of_units
 from service.analysis.noise import FLOOR, Floats, largest, percentile
 from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts
 from service.domain.comparisons import Measured
@@ -44,9 +44,6 @@ class RuleTest(NamedTuple):
     needs_drift: bool
     """Whether the rule measures how far the network has moved from a baseline."""
 
-
-_LEAST_RESAMPLES = 2
-"""With fewer there is no variance."""
 
 NO_BASELINE = TestResult(None, "No baseline is pinned.")
 
@@ -258,7 +255,7 @@ def _watched_noise(network: NetworkFacts, baseline: NetworkFacts, concepts: Iter
     resamples, as in older audits: how far two halves of the exams differ in the share that they name after the
     concepts, in the noisier of the two.
     """
-    if min(network.resamples, baseline.resamples) < _LEAST_RESAMPLES:
+    if min(network.resamples, baseline.resamples) < LEAST_RESAMPLES:
         return largest(_watched_between_halves(network, concepts), _watched_between_halves(baseline, concepts))
 
     before, after = (_watched_in_resamples(facts, concepts) / facts.live for facts in (baseline, network))
