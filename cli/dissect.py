@@ -91,7 +91,9 @@ def dissect(
     images_per_neuron: Annotated[int, typer.Option(min=1)] = 5,
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
-    halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    halves: Annotated[
+        int, typer.Option(min=0, help="Splits of the exams that say how well comparisons reproduce.")
+    ] = 20,
     error_level: Annotated[
         float | None,
         typer.Option(

@@ -13,7 +13,7 @@ from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from service.domain.comparisons import Change, Comparison, Judged, Measured, Scope, beyond_noise
 from service.domain.json_values import JsonObject
 
-CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise of the exams."
+CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise."
 
 _COMPARISON = TypeAdapter(Comparison)
 

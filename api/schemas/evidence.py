@@ -27,18 +27,26 @@ class LayerCountOut(FromDomain):
 
 
 class ConceptCoverageOut(FromDomain):
-    """A concept's neurons that count; layers without any, observed or expected, are left out."""
+    """A concept's neurons that count; layers without any, observed or expected, are left out.
+
+    `low` to `high`: interval of 95 % of `neurons` over resampled exams; null where nothing was resampled.
+    """
 
     text: str
     category: str | None
     broad_category: str | None
     neurons: int
     expected: float
+    low: float | None
+    high: float | None
     layers: list[LayerCountOut]
 
 
 class CategoryCoverageOut(FromDomain):
-    """A category; `share` of its concepts are represented by a neuron that counts."""
+    """A category; `share` of its concepts are represented by a neuron that counts.
+
+    `low` to `high`: interval of 95 % of `neurons` over resampled exams; null where nothing was resampled.
+    """
 
     name: str
     concepts: int
@@ -46,6 +54,8 @@ class CategoryCoverageOut(FromDomain):
     share: float
     neurons: int
     expected: float
+    low: float | None
+    high: float | None
     layers: list[LayerCountOut]
 
 

@@ -3,13 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
+from service.analysis.coverage_intervals import ResampledCounts
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import JobEvidence, QualificationStatus
 from service.domain.neurons import LayerDissection, Neuron
 from service.domain.related_words import RelatedConcepts
-from service.domain.verdicts import Verdict
+from service.domain.verdicts import JobVerdicts, Verdict
 
 Counted = Literal["named", "significant"]
 """Which neurons represent a concept: the named ones where the job has verdicts, else those with a significant label."""
@@ -69,6 +71,10 @@ class ConceptCoverage:
     """How many chance alone would give."""
     layers: tuple[LayerCount, ...]
     """The layers that have any, or would have by chance."""
+    low: float | None = None
+    """Lower end of the interval of 95 % of `neurons` over resampled exams; None where nothing was resampled."""
+    high: float | None = None
+    """Upper end of the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,10 @@ class CategoryCoverage:
     """How many neurons chance alone would give."""
     layers: tuple[LayerCount, ...]
     """The layers that have any neurons, or would have by chance."""
+    low: float | None = None
+    """Lower end of the interval of 95 % of `neurons` over resampled exams; None where nothing was resampled."""
+    high: float | None = None
+    """Upper end of the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +176,20 @@ def cover(
     has verdicts, named neurons alone represent anything, and expected is the share of them that is wrong as estimated.
     """
     verdicts = None if evidence is None else evidence.verdicts
+    count_layer: Callable[[LayerDissection], _Layer]
     if verdicts is None or verdicts.refused is not None:
         largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
-        counted = [_count_significant(layer, largest_p) for layer in layers]
-        named = None
+        count_layer = partial(_count_significant, largest_p=largest_p)
     else:
-        counted = [_count_named(layer, verdicts.error_of(layer.layer) or 0.0) for layer in layers]
-        named = sum(layer.named for layer in counted)
+        count_layer = partial(_count_named, verdicts=verdicts)
+
+    are_named = verdicts is not None and verdicts.refused is None
+    counted = []
+    resampled = ResampledCounts(len(concept_set.concepts), named=are_named)
+    for layer in layers:
+        counted.append(count_layer(layer))
+        resampled.add(layer)
+    named = sum(layer.named for layer in counted) if are_named else None
 
     totals = Coverage(
         refused=NOT_ASKED if evidence is None else evidence.refused,
@@ -185,21 +202,23 @@ def cover(
     if evidence is None or evidence.refused is not None:
         return totals
 
-    concepts = tuple(_concept(counted, index, concept) for index, concept in enumerate(concept_set.concepts))
-    categories = _categories(counted, concepts, lambda concept: concept.category, {})
+    concepts = tuple(_concept(counted, resampled, index, concept) for index, concept in enumerate(concept_set.concepts))
+    categories = _categories(counted, resampled, concepts, lambda concept: concept.category, {})
+    within = _within(concept_set)
     return replace(
         totals,
         concepts=concepts,
         categories=categories,
-        broad_categories=_categories(counted, concepts, lambda concept: concept.broad_category, _within(concept_set)),
+        broad_categories=_categories(counted, resampled, concepts, lambda concept: concept.broad_category, within),
         uncategorised=sum(concept.category is None for concept in concepts),
         must_have=len(must_have),
         missing=_missing(must_have, concept_set, concepts, categories, evidence),
     )
 
 
-def _count_named(layer: LayerDissection, error: float) -> _Layer:
+def _count_named(layer: LayerDissection, verdicts: JobVerdicts) -> _Layer:
     """Named neurons by their concept, combinations by their first part; by category where nothing finer is known."""
+    error = verdicts.error_of(layer.layer) or 0.0
     concepts: Counter[int] = Counter()
     of_categories: Counter[str] = Counter()
     for neuron in layer.neurons:
@@ -259,21 +278,26 @@ def _count_significant(layer: LayerDissection, largest_p: float) -> _Layer:
     )
 
 
-def _concept(layers: Sequence[_Layer], index: int, concept: Concept) -> ConceptCoverage:
+def _concept(layers: Sequence[_Layer], resampled: ResampledCounts, index: int, concept: Concept) -> ConceptCoverage:
     counts = _layer_counts(layers, (index,))
+    neurons = sum(count.neurons for count in counts)
+    low, high = resampled.interval((index,), neurons)
     return ConceptCoverage(
         concept=index,
         text=concept.text,
         category=concept.category,
         broad_category=concept.broad_category,
-        neurons=sum(count.neurons for count in counts),
+        neurons=neurons,
         expected=sum(count.expected for count in counts),
         layers=counts,
+        low=low,
+        high=high,
     )
 
 
 def _categories(
     layers: Sequence[_Layer],
+    resampled: ResampledCounts,
     concepts: Sequence[ConceptCoverage],
     category_of: Callable[[ConceptCoverage], str | None],
     within: Mapping[str, str],
@@ -290,25 +314,35 @@ def _categories(
         narrower[broad].add(narrow)
 
     return tuple(
-        _category(layers, name, concepts_within, {name, *narrower[name]}) for name, concepts_within in members.items()
+        _category(layers, resampled, name, concepts_within, {name, *narrower[name]})
+        for name, concepts_within in members.items()
     )
 
 
 def _category(
-    layers: Sequence[_Layer], name: str, concepts: Sequence[ConceptCoverage], names: Set[str]
+    layers: Sequence[_Layer],
+    resampled: ResampledCounts,
+    name: str,
+    concepts: Sequence[ConceptCoverage],
+    names: Set[str],
 ) -> CategoryCoverage:
     """names: the category's, and those of the categories that it holds."""
     represented = sum(concept.neurons > 0 for concept in concepts)
-    counts = _layer_counts(layers, [concept.concept for concept in concepts], names)
+    indices = [concept.concept for concept in concepts]
+    counts = _layer_counts(layers, indices, names)
+    neurons = sum(count.neurons for count in counts)
+    low, high = resampled.interval(indices, neurons)
 
     return CategoryCoverage(
         name=name,
         concepts=len(concepts),
         represented=represented,
         share=represented / len(concepts),
-        neurons=sum(count.neurons for count in counts),
+        neurons=neurons,
         expected=sum(count.expected for count in counts),
         layers=counts,
+        low=low,
+        high=high,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.analysis.noise import FLOOR, largest, percentile
+from service.analysis.differences import LEAST_RESAMPLES, Spread, variance_of_exams, variance_of_units
+from service.analysis.noise import FLOOR, Floats, largest, percentile
 from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts, UnitDependence
 from service.domain.comparisons import Measured
 from service.domain.policies import (
@@ -228,14 +229,16 @@ def _test_above_baseline(
     concepts = _looked_for_in_both(network, baseline, rule.concepts)
     share = _watched_share(network, concepts)
     before = _watched_share(baseline, concepts)
-    noise = largest(_watched_noise(network, concepts), _watched_noise(baseline, concepts))
+    noise = _watched_noise(network, baseline, concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
     sentence = f"{sentence}, {before:.1%} in the baseline"
 
     if share - before <= rule.at_most:
         return TestResult(True, f"{sentence}.", figures)
     if noise is None:
-        return TestResult(None, f"{sentence}; exams were not split, so nothing is known of the noise.", figures)
+        return TestResult(
+            None, f"{sentence}; exams were neither resampled nor split, so nothing is known of the noise.", figures
+        )
     return TestResult(share - before <= noise, f"{sentence}; exams alone: {noise:.1%}.", figures)
 
 
@@ -346,15 +349,42 @@ def _watched_share(network: NetworkFacts, concepts: Iterable[str] | None) -> flo
     return responding / network.live
 
 
-def _watched_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
-    """How far two halves of the exams differ in the share that they name after the concepts; None without halves."""
+def _watched_noise(network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """What other exams and other neurons make of the difference of the two shares; None where nobody knows.
+
+    Half of the interval of 95 % (`service.analysis.differences`), exams drawn independently for the two. Without
+    resamples, as in older audits: how far two halves of the exams differ in the share that they name after the
+    concepts, in the noisier of the two.
+    """
+    if min(network.resamples, baseline.resamples) < LEAST_RESAMPLES:
+        return largest(_watched_between_halves(network, concepts), _watched_between_halves(baseline, concepts))
+
+    before, after = (_watched_in_resamples(facts, concepts) / facts.live for facts in (baseline, network))
+    responding = [round(_watched_share(facts, concepts) * facts.live) for facts in (baseline, network)]
+    units = variance_of_units(responding[0], baseline.live, responding[1], network.live) / baseline.live**2
+    return Spread(exams=variance_of_exams(before, after, paired=False), units=units).half_width
+
+
+def _watched_in_resamples(facts: NetworkFacts, concepts: Iterable[str] | None) -> Floats:
+    """How many neurons each resample of the exams names after the concepts [B]."""
+    counts = [facts.watched_resamples[text] for text in _watched_among(facts.watched_resamples, concepts)]
+    return np.array(counts, float).reshape(-1, facts.resamples).sum(axis=0)
+
+
+def _watched_between_halves(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """None without halves."""
     if not network.halves:
         return None
 
-    wanted = network.watched_halves if concepts is None else set(concepts).intersection(network.watched_halves)
-    counts_of_concepts = np.array([network.watched_halves[text] for text in wanted])
+    counts_of_concepts = np.array(
+        [network.watched_halves[text] for text in _watched_among(network.watched_halves, concepts)]
+    )
     counts = counts_of_concepts.reshape(-1, network.halves, 2).sum(axis=0)
     return percentile(np.abs(counts[:, 0] - counts[:, 1]) / network.live, FLOOR)
+
+
+def _watched_among(known: Mapping[str, object], concepts: Iterable[str] | None) -> list[str]:
+    return list(known) if concepts is None else sorted(set(concepts).intersection(known))
 
 
 def _loss(change: CategoryChange) -> float:

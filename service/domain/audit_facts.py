@@ -52,6 +52,13 @@ class NetworkFacts:
     """Why it has none, where that is known."""
     watched: tuple[str, ...] | None = None
     """The watched concepts that could be looked for; None where every one counts."""
+    resamples: int = 0
+    """How many resamples of the exams `watched_resamples` tells of; 0 in older audits."""
+    watched_resamples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Watched concept -> in each of these resamples, how many of the same neurons are named after it.
+
+    Concepts that no resample names are left out.
+    """
 
     @property
     def is_judged(self) -> bool:
@@ -84,6 +91,9 @@ class CategoryChange:
     high: float | None
     noise: float | None
     exceeds_noise: bool | None
+    q: float | None = None
+    """None in older audits."""
+    halves: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class EvidenceOptions:
     resamples: int = 200
     """Bootstrap resamples of the exams."""
     halves: int = 20
-    """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
+    """Random splits of the exams into two, whose differences say how well the figures of comparisons reproduce."""
     error_level: float | None = None
     """The share of wrong names among those given that the job allows; None where it asks for nothing."""
 

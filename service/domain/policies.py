@@ -116,8 +116,8 @@ class WatchedShare(StratifiedRule):
     above_baseline: bool = False
     """Whether the share is measured from the baseline's.
 
-    Then only what the model leans more on them than the baseline did counts, and only beyond what the choice of exams
-    alone makes of it.
+    Then only what the model leans more on them than the baseline did counts, and only beyond what other exams and other
+    units would make of it.
     """
 
 
@@ -144,7 +144,7 @@ class Stability(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryLoss(_Rule):
-    """No category has lost more than this share of the baseline's neurons, beyond the noise of the exams (stored)."""
+    """No category has lost more than this share of the baseline's neurons, beyond the noise (stored)."""
 
     rule: Literal["category-loss"] = "category-loss"
     at_most: Share

@@ -119,11 +119,13 @@ def drift_sentence(facts: AuditFacts) -> str:
 
     changes_beyond_noise = [change for change in drift.categories if beyond_noise(change)]
     if changes_beyond_noise:
-        what = f"beyond the noise of the exams it changed in {listed(map(_change, changes_beyond_noise))}"
+        what = f"beyond the noise it changed in {listed(map(_change, changes_beyond_noise))}"
     elif any(change.exceeds_noise is None for change in drift.categories):
         what = "there is no noise floor to judge its changes by"
-    else:
+    elif any(change.q is None for change in drift.categories):
         what = "no category changed by more than the choice of exams alone would do"
+    else:
+        what = "no category changed by more than other exams and other units would make of it"
     return f"Against the baseline {what}. {_moved(drift)}"
 
 
@@ -210,8 +212,8 @@ def audit_limits(policy: Policy, outcomes: tuple[RuleOutcome, ...], images: int 
         *_untested(policy, outcomes),
         f"{size} decides what can be found. What it does not show, nobody has looked for; patients, devices and "
         "findings of your own hospital are covered only as far as it holds them.",
-        "A change below the noise floor may still be real; this probe set cannot show it. The noise floor is what the "
-        "choice of exams alone would make of a figure.",
+        "A change within the noise may still be real; this probe set cannot show it. Noise is what other exams would "
+        "make of a figure, and of a count of neurons what other units would, too.",
         EXAMS_ARE_PATIENTS,
         "Rules look at counts and shares of neurons. A network may keep all of them and use its neurons differently.",
         "The signature proves that this report was not changed since the service signed it. It does not prove that "

@@ -141,6 +141,31 @@ def test_what_halves_of_the_exams_name_after_watched_concepts_is_noise(
     assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
 
 
+@pytest.mark.parametrize(
+    ("concepts", "resampled", "expected"),
+    [
+        # Of ten neurons three respond, and one in the baseline: of ten, other units make so much of it.
+        (None, {"clip": (3, 3), "marker": (1, 1)}, "pass"),
+        # Of a hundred 30 and 10: other units make 11 % of it, and other exams up to 39 %.
+        (None, {"clip": (30, 30), "marker": (10, 10)}, "fail"),
+        (None, {"clip": (20, 40), "marker": (0, 0)}, "pass"),
+        (None, {"clip": (20, 40), "marker": (40, 20)}, "fail"),
+        (["marker"], {"clip": (20, 40), "marker": (2, 2)}, "fail"),
+    ],
+)
+def test_what_other_exams_and_neurons_make_of_a_rise_is_noise(
+    concepts: list[str] | None, resampled: dict[str, Any], expected: str
+) -> None:
+    rule = {"rule": "watched-share", "at_most": 0.05, "above_baseline": True, "concepts": concepts}
+    assert FACTS.baseline is not None
+    times = 1 if resampled["clip"] == (3, 3) else 10
+    network, baseline = (
+        replace(facts, live=10 * times, responses=facts.responses * times, resamples=2, watched_resamples=resampled)
+        for facts in (FACTS.network, FACTS.baseline)
+    )
+    assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
+
+
 def test_without_verdicts_their_shares_are_not_testable_and_the_reason_is_told() -> None:
     facts = replace(FACTS, network=replace(NETWORK, verdicts=None, no_verdicts="Activations were not kept."))
     (found,) = judged(facts, {"rule": "verdict-share", "verdict": "named", "at_least": 0.1}).outcomes

@@ -171,9 +171,7 @@ def test_the_strongest_labels_alone_are_measured_where_there_are_many(
     assert entry["findings"]["mass"] == {"images": IMAGES, "used": 10, "exams": 5}, "whole exams only"
 
 
-def test_a_set_without_findings_says_so(
-    sessions: Sessions, folder: Path, run: Run, client: TestClient
-) -> None:
+def test_a_set_without_findings_says_so(sessions: Sessions, folder: Path, run: Run, client: TestClient) -> None:
     job = run_job(sessions, folder, run)
     entry = entry_of(job)
     assert set(entry["units"]) == {"no-finding"}
