@@ -41,6 +41,7 @@ from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.listing import list_images
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
@@ -106,6 +107,8 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
+        if lease.stage is Preparation.LIST:
+            return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
         if lease.stage is Preparation.CHECK:
             return self._checks.check(lease.resource_id, lease.position, report_progress)
         if lease.stage is Preparation.TALLY:

@@ -1,4 +1,4 @@
-"""What is read of the header of a DICOM mammogram to list it in a manifest: words, of which none but ids says who it is."""
+"""What is read of the header of a DICOM mammogram for a manifest: words, of which none but ids says who it is."""
 
 from typing import NamedTuple
 

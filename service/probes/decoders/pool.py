@@ -64,7 +64,10 @@ class DecoderPool:
         return answer
 
     def header(self, file: BinaryIO) -> HeaderWords | WithoutHeader:
-        """What the header of a DICOM file says that a manifest lists, or why it says nothing. Raises what `image` raises."""
+        """What the header of a DICOM file says that a manifest lists, or why it has none.
+
+        Raises what `image` raises.
+        """
         answer = self._ask(Question.HEADER, file)
         if not isinstance(answer, HeaderWords | WithoutHeader):
             raise CannotDecode("the decoder's answer is invalid")
