@@ -92,7 +92,7 @@ class ManifestSource:
                 f"Identifiers of {layout.title} are kept as keyed hashes alone, but no key is named.",
                 field="pseudonymise",
                 remedy='Write {"key_file": PATH}, with a key such as `openssl rand -hex 32 > PATH` makes. Or run '
-                f"`mammodissect manifest --from {layout.name} --no-pseudonymise`, and register the file that it writes.",
+                f"`mammodissect manifest --from {layout.name} --no-pseudonymise`, and register what it writes.",
             )
         if self.key_file is not None:
             read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
