@@ -23,6 +23,7 @@ from service.probes.pixels import (
     INTENTS,
     MAX_FRAMES,
     PHOTOMETRICS,
+    WINDOWS,
     CannotDecode,
     CannotRead,
     DecodedImage,
@@ -36,7 +37,7 @@ _QUESTION = Struct("<cI")  # kind, which of several frames
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
 _FRAMES = Struct("<I")  # number of frames, behind a size
 _DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest level of padding; then the window
-_FACTS = Struct("<6B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
+_FACTS = Struct("<7B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _KNOWN, _REFUSED_BUT_KNOWN = b"F", b"K"
 _HEADER = b"H"
@@ -258,6 +259,7 @@ def _packed(facts: ImageFacts) -> bytes:
         facts.allocated,
         PHOTOMETRICS.index(facts.photometric),
         INTENTS.index(facts.intent),
+        WINDOWS.index(facts.window),
         facts.frames,
         facts.samples,
         facts.coloured,
@@ -274,7 +276,7 @@ def _packed(facts: ImageFacts) -> bytes:
 def _receive_facts(connection: socket.socket, height: int, width: int, end: float) -> ImageFacts:
     data = bytearray(_FACTS.size)
     _fill(connection, memoryview(data), end)
-    form, stated_bits, bits, allocated, photometric, intent, frames, samples, *rest = _FACTS.unpack(data)
+    form, stated_bits, bits, allocated, photometric, intent, window, frames, samples, *rest = _FACTS.unpack(data)
     coloured, is_decoded, has_padding, lowest, highest, padding, flat, kept = rest
 
     shares_are_shares = all(0.0 <= share <= 1.0 for share in (padding, flat, kept))
@@ -294,6 +296,7 @@ def _receive_facts(connection: socket.socket, height: int, width: int, end: floa
             allocated=allocated,
             photometric=PHOTOMETRICS[photometric],
             intent=INTENTS[intent],
+            window=WINDOWS[window],
             levels=LevelFacts(lowest, highest, padding if has_padding else None, flat, kept) if is_decoded else None,
         )
     except IndexError:
