@@ -1,7 +1,8 @@
-"""Workers list the images of probe sets whose rows are in headers alone; what they list is kept."""
+"""Workers list the images of probe sets whose rows are in headers alone, and read texts that no job has read."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0023"
 down_revision = "0018"
@@ -9,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 _BEFORE = "'inspect', 'measure', 'fetch'"
-_AFTER = f"{_BEFORE}, 'list'"
+_AFTER = f"{_BEFORE}, 'list', 'read'"
 _CHECKS = "'check', 'tally'"
 
 
@@ -22,11 +23,30 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_image_listings")),
     )
+    op.create_table(
+        "text_readings",
+        sa.Column("concept_set_id", sa.Uuid(), nullable=False),
+        sa.Column("dissector_id", sa.Uuid(), nullable=False),
+        sa.Column("cut", postgresql.JSONB(), nullable=True),
+        sa.Column("problem", postgresql.JSONB(), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["concept_set_id"],
+            ["resources.id"],
+            name=op.f("fk_text_readings_concept_set_id_resources"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["dissector_id"], ["resources.id"], name=op.f("fk_text_readings_dissector_id_resources"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("concept_set_id", "dissector_id", name=op.f("pk_text_readings")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("text_readings")
     op.drop_table("image_listings")
-    op.execute("DELETE FROM work_items WHERE stage = 'list'")
+    op.execute("DELETE FROM work_items WHERE stage IN ('list', 'read')")
     # Nothing refers to a set that was not listed, and the release before knows none.
     op.execute("DELETE FROM resources WHERE kind = 'probe_set' AND spec->'listing' = 'null'")
     _allow(_BEFORE)

@@ -34,13 +34,15 @@ class Preparation(StrEnum):
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
     decide its patches. Fetch: the content of a source. List: which images a data set has, where only their headers say
-    what a manifest needs. Check: what images of a probe set are. Tally: what all of them are together.
+    what a manifest needs. Read: how dissectors read the texts of a concept set. Check: what images of a probe set are.
+    Tally: what all of them are together.
     """
 
     INSPECT = "inspect"
     MEASURE = "measure"
     FETCH = "fetch"
     LIST = "list"
+    READ = "read"
     CHECK = "check"
     TALLY = "tally"
 

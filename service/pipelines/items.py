@@ -47,6 +47,7 @@ from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
+from service.pipelines.reading_texts import ConceptReadings
 from service.pipelines.regions import regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.ports import ProbeImages
@@ -108,6 +109,11 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
+        if lease.stage is Preparation.READ:
+            ConceptReadings(self._sessions, self._roots, self.networks, self._device).read(
+                lease.resource_id, report_progress
+            )
+            return {}
         if lease.stage is Preparation.LIST:
             return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
         if lease.stage is Preparation.CHECK:

@@ -25,6 +25,7 @@ from service.db.resources import (
     set_image_count,
 )
 from service.db.session import on_commit
+from service.db.text_readings import add_reading, fail_open_readings, open_readings
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import (
@@ -65,6 +66,7 @@ _ASK_AGAIN = {
     Preparation.MEASURE: "POST {collection}/{reference}/measure tries again.",
     Preparation.FETCH: "POST {collection}/{reference}/inspect tries again.",
     Preparation.LIST: "POST {collection}/{reference}/check tries again.",
+    Preparation.READ: "POST {collection} with the same concepts and dissector tries again.",
     Preparation.CHECK: "POST {collection}/{reference}/check tries again.",
     Preparation.TALLY: "POST {collection}/{reference}/check tries again.",
 }
@@ -76,6 +78,7 @@ _TRIED = {
     Preparation.MEASURE: "measured",
     Preparation.FETCH: "fetched",
     Preparation.LIST: "listed",
+    Preparation.READ: "read",
     Preparation.CHECK: "checked",
     Preparation.TALLY: "checked",
 }
@@ -96,6 +99,12 @@ def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Prepar
     if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
         return
     _ask_worker(session, queue, resource.id, stage, total)
+
+
+def ask_reading(session: Session, queue: JobQueue, concept_set: Resource, dissector: Resource) -> None:
+    """Have a worker read a concept set by a dissector, or try that again."""
+    add_reading(session, concept_set.id, dissector.id)
+    prepare(session, queue, concept_set, Preparation.READ)
 
 
 def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
@@ -238,6 +247,12 @@ def complete_preparation(
     elif lease.stage is Preparation.INSPECT:
         check = cast("DissectorCheck", result)
         stored = {"width": check["width"], "notes": check["notes"]}
+    elif lease.stage is Preparation.READ:
+        queries.finish_item(session, lease, {})
+        if open_readings(session, lease.resource_id):  # asked for since the worker looked
+            turn = queries.next_turn(session, _QUEUE)
+            queries.add_preparation(session, lease.resource_id, lease.stage, queue=_QUEUE, turn=turn, total=1)
+        return
     elif lease.stage is Preparation.LIST:
         _note_listed(session, queue, lease.resource_id, cast("ListingResult", result))
     else:
@@ -351,6 +366,8 @@ def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields, 
     queries.give_up_item(session, lease, problem)
     if lease.stage in CHECK_STAGES:
         give_up_check(session, queue, lease)
+    elif lease.stage is Preparation.READ:
+        fail_open_readings(session, lease.resource_id, problem)
     elif lease.stage is Preparation.FETCH or _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
 
