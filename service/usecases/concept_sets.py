@@ -142,11 +142,8 @@ def _asked(session: Session, queue: JobQueue, resource: Resource, dissector: Res
     """Where the reading of the texts stands, for which a worker is asked where nobody has asked one."""
     reading = find_reading(session, resource.id, dissector.id)
     if reading is not None and reading.problem is not None and not again:
-        problem = reading.problem
-        note = (
-            f"{dissector.reference} cannot read {resource.reference}. {problem['detail']} {problem.get('remedy', '')}"
-        )
-        return Review((), note.strip(), ResourceState.REFUSED)
+        why = f"{reading.problem['detail']} {reading.problem.get('remedy', '')}".strip()
+        return Review((), f"{dissector.reference} cannot read {resource.reference}. {why}", ResourceState.REFUSED)
 
     if reading is None or not reading.is_open:
         ask_reading(session, queue, resource, dissector)
