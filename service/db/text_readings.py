@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -39,7 +39,7 @@ def add_reading(session: Session, concept_set_id: UUID, dissector_id: UUID) -> N
     values = {"concept_set_id": concept_set_id, "dissector_id": dissector_id}
     statement = insert(TextReadingRow).values(values)
     key = [TextReadingRow.concept_set_id, TextReadingRow.dissector_id]
-    session.execute(statement.on_conflict_do_update(index_elements=key, set_={"cut": None, "problem": None}))
+    session.execute(statement.on_conflict_do_update(index_elements=key, set_={"cut": null(), "problem": null()}))
 
 
 def open_readings(session: Session, concept_set_id: UUID) -> list[UUID]:
@@ -50,7 +50,10 @@ def open_readings(session: Session, concept_set_id: UUID) -> list[UUID]:
 
 def save_reading(session: Session, concept_set_id: UUID, dissector_id: UUID, reading: TextReading) -> None:
     """Note what a dissector has read."""
-    values = {"cut": None if reading.cut is None else list(reading.cut), "problem": reading.problem}
+    values = {
+        "cut": null() if reading.cut is None else list(reading.cut),
+        "problem": null() if reading.problem is None else dict(reading.problem),
+    }
     session.execute(update(TextReadingRow).where(*_of(concept_set_id, dissector_id)).values(values))
 
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from service.errors import InvalidDissector
 from service.pipelines import reading_texts
 
-LONG = "mass " * 90
+LONG = "a " * 120
 WORDS = ["mass", f"{LONG}clip", "calcification"]
 
 
