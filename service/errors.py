@@ -26,6 +26,7 @@
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     │   ├── NotMeasured           a probe set's images are still to be measured, for its frames and patches
+    │   │   └── NotListed         it is still to be read from headers which images a probe set has
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
@@ -269,6 +270,12 @@ class NotMeasured(Conflict):
     """A worker is still to read the sizes of a probe set's images, which decide its frames and patches."""
 
     code, title = "not-measured", "Probe set not measured yet"
+
+
+class NotListed(NotMeasured):
+    """A worker is still to read from the headers of a data set's images what a manifest says of them."""
+
+    code, title = "not-listed", "Images not listed yet"
 
 
 class NotFetched(Conflict):

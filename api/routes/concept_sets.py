@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.dependencies import RootsDep, SessionDep
+from api.dependencies import QueueDep, RootsDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.routes.resources import Ref, describe_registration
@@ -18,7 +18,9 @@ router = APIRouter(prefix="/concept-sets", tags=["concept sets"], route_class=On
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-def register_concept_set(body: ConceptSetIn, session: SessionDep, roots: RootsDep, response: Response) -> ConceptSetOut:
+def register_concept_set(
+    body: ConceptSetIn, session: SessionDep, queue: QueueDep, roots: RootsDep, response: Response
+) -> ConceptSetOut:
     """Register concepts that are listed here or in a file, and say what is weak about them; see docs/concept-sets.md.
 
     A table of categories names their categories, to the character; where it names a concept in several places, the last
@@ -35,7 +37,8 @@ def register_concept_set(body: ConceptSetIn, session: SessionDep, roots: RootsDe
         terms=body.terms(),
     )
     describe_registration(session, response, "/concept-sets", concept_set, new=new)
-    return ConceptSetOut.reviewed(concept_set, concept_sets.review(session, concept_set, body.dissector), brief=True)
+    review = concept_sets.review(session, queue, concept_set, body.dissector, again=True)
+    return ConceptSetOut.reviewed(concept_set, review, brief=True)
 
 
 @router.get("")
@@ -50,11 +53,14 @@ def list_concept_sets(
 
 @router.get("/{name}")
 def read_concept_set(
-    name: Ref, session: SessionDep, dissector: Annotated[str | None, Query(max_length=80)] = None
+    name: Ref, session: SessionDep, queue: QueueDep, dissector: Annotated[str | None, Query(max_length=80)] = None
 ) -> ConceptSetOut:
-    """One concept set with all its concepts, and what is weak about them; `dissector`: whose reading counts, too."""
+    """One concept set with all its concepts, and what is weak about them; `dissector`: whose reading counts, too.
+
+    Where that dissector has not read them yet, a worker is asked to have it do so; until then `state` is `checking`.
+    """
     concept_set = find_resource(session, ResourceKind.CONCEPT_SET, name, field="name")
-    return ConceptSetOut.reviewed(concept_set, concept_sets.review(session, concept_set, dissector))
+    return ConceptSetOut.reviewed(concept_set, concept_sets.review(session, queue, concept_set, dissector))
 
 
 @router.get("/{name}/diff")

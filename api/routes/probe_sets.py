@@ -13,12 +13,14 @@ from api.schemas.checks import CheckOut, in_words
 from api.schemas.probe_sets import FindingsOut, ProbeSetIn, ProbeSetOut
 from api.schemas.resources import ResourceOut, StatedOut
 from service.domain.resources import Resource, ResourceKind, ResourceState
+from service.domain.specs import is_listed, probe_set_spec
 from service.domain.work import Preparation
 from service.files import DataRoots
 from service.usecases import resources
 from service.usecases.checks import standing_of_check
 from service.usecases.findings import findings_map_of, findings_of
 from service.usecases.preparations import measure_again, problem_of
+from service.usecases.states import states_of
 
 router = APIRouter(prefix="/probe-sets", tags=["probe sets"], route_class=OneThreadRoute)
 
@@ -134,7 +136,9 @@ def _probe_set(session: Session, probe_set: Resource) -> ProbeSetOut:
     check = None if standing is None else CheckOut.of(standing, brief=True)
     state = None if check is None else check.state
 
-    problem = problem_of(session, probe_set, Preparation.MEASURE)
+    if not is_listed(probe_set_spec(probe_set)):
+        state = states_of(session, [probe_set]).get(probe_set.id)
+    problem = problem_of(session, probe_set, Preparation.LIST) or problem_of(session, probe_set, Preparation.MEASURE)
     if problem is None:
         shown = None if check is None else check.problem
     else:

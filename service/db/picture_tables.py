@@ -28,6 +28,20 @@ class ImageSizesRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ImageListingRow(Base):
+    """The rows of a manifest that a worker made of the headers of images."""
+
+    __tablename__ = "image_listings"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    """Of the data."""
+
+    data: Mapped[bytes]
+    """See `encode_listing`."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class ReportPictureRow(Base):
     """A picture for the report on a job."""
 

@@ -176,7 +176,7 @@ _TRAINED = ("height", "width", "mean", "std")
 
 _WITHOUT_WINDOW = (
     "The window is `voi`: DICOM images whose header has neither a VOI lookup table nor a window are shown as with "
-    "`stored`, and they are not counted."
+    "`stored`. The check of a probe set counts them."
 )
 
 

@@ -115,6 +115,12 @@ class ProbeSetEntry(TypedDict, total=False):
     warnings: list[str]
     """See `ProbeSet`; where there are any."""
 
+    windows: dict[str, int]
+    """How many images of the checked set have which VOI window, see `counts_of_windows`.
+
+    Only where the window of target or dissector is `voi`.
+    """
+
     whole: str
     """Digest of the probe set that this one is a part of."""
 

@@ -118,6 +118,12 @@ class ProbeSetSpec(TypedDict):
     pseudonymise: NotRequired[PseudonymFields]
     """Where identifiers are replaced."""
 
+    listing: NotRequired[str | None]
+    """Digest of the rows that a worker made of the images' headers, which are kept; None until it has.
+
+    Left out where the manifest or the layout says all itself.
+    """
+
     patches: PatchSpec | None
     """None where images are shown whole."""
 
@@ -128,7 +134,7 @@ class ProbeSetSpec(TypedDict):
     """See `ProbeSet`; left out where nothing was said."""
 
     images: int | None
-    """Images, frames or patches; None until a worker has measured what is cut."""
+    """Images, frames or patches; None until a worker has listed what only headers say, and measured what is cut."""
 
     merged_rows: int
     """See `ProbeSet`."""
@@ -165,6 +171,11 @@ class ProbeSetSpec(TypedDict):
 
     where: NotRequired[dict[str, list[str]]]
     """See `ProbeSet`, where this is any other part."""
+
+
+def is_listed(spec: ProbeSetSpec) -> bool:
+    """Is it known which images there are? Where only their headers say it, a worker reads these first."""
+    return spec.get("listing", "") is not None
 
 
 def is_measured_first(spec: ProbeSetSpec) -> bool:

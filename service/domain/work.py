@@ -14,7 +14,7 @@ from service.domain.autoencoders import AutoencoderReading
 from service.domain.checks import SetCheck, ShardCheck
 from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
-from service.domain.json_values import JsonObject
+from service.domain.json_values import JsonObject, StoredJson
 from service.domain.localisation import LocalisationsOfLayers
 from service.domain.manifests import JobManifest
 from service.domain.neurons import PlacesOfLayers, RegionsOfLayers
@@ -35,13 +35,16 @@ class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
-    decide its patches. Fetch: the content of a source. Check: what images of a probe set are. Tally: what all of them
-    are together.
+    decide its patches. Fetch: the content of a source. List: which images a data set has, where only their headers say
+    what a manifest needs. Read: how dissectors read the texts of a concept set. Check: what images of a probe set are.
+    Tally: what all of them are together.
     """
 
     INSPECT = "inspect"
     MEASURE = "measure"
     FETCH = "fetch"
+    LIST = "list"
+    READ = "read"
     CHECK = "check"
     TALLY = "tally"
 
@@ -264,6 +267,19 @@ class MeasuringResult(TypedDict):
 
     unmeasured_rows: list[int]
     """Their manifest rows, the first hundred."""
+
+
+class ListingResult(TypedDict):
+    """What listing the images of a data set found."""
+
+    digest: str
+    """Of the probe set's content."""
+
+    entries: StoredJson
+    """Of its `ProbeSetSpec`, beside those that it was registered with."""
+
+    images: int
+    """Not cut into frames or patches."""
 
 
 class CheckResult(TypedDict):

@@ -12,10 +12,11 @@ from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.work import finished_layers, finished_shards
-from service.domain.checks import NamedRow, Reason, rows_of
+from service.domain.checks import NamedRow, Reason, counts_of_windows, rows_of, warning_of_windows
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
+from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.work import (
@@ -42,11 +43,13 @@ from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.listing import list_images
 from service.pipelines.localisation import localise_units
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
+from service.pipelines.reading_texts import ConceptReadings
 from service.pipelines.regions import places_of_cards, regions_of_cards
 from service.pipelines.replay import compare_with_original
 from service.pipelines.shown_items import items_as_shown, items_of_shard, with_items
@@ -115,6 +118,13 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
+        if lease.stage is Preparation.READ:
+            ConceptReadings(self._sessions, self._roots, self.networks, self._device).read(
+                lease.resource_id, report_progress
+            )
+            return {}
+        if lease.stage is Preparation.LIST:
+            return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
         if lease.stage is Preparation.CHECK:
             return self._checks.check(lease.resource_id, lease.position, report_progress)
         if lease.stage is Preparation.TALLY:
@@ -202,6 +212,7 @@ class DissectionRunner:
             manifest["activations"] = NOT_KEPT
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
+        self._note_windows(manifest, plan, probing_pass)
         skipped_why = self._skipped_why(plan, shown_images.skipped_rows)
         if skipped_why:
             manifest["skipped_why"] = skipped_why
@@ -246,6 +257,25 @@ class DissectionRunner:
         skipped = set(skipped_rows)
         named = [] if check is None else rows_of(check, Reason.UNREADABLE)
         return [row for row in named if row["row"] in skipped]
+
+    def _note_windows(self, manifest: JobManifest, plan: JobPlan, probing_pass: ProbingPass) -> None:
+        """Say how many images have no VOI window, where one is asked for and the set was checked."""
+        networks = {"target": probing_pass.target.preprocessing, "dissector": probing_pass.dissector.preprocessing}
+        asked_by = " and ".join(name for name, contract in networks.items() if contract.window == "voi")
+        if not asked_by:
+            return
+
+        with transaction(self._sessions) as session:
+            check = check_of(session, plan.checked_set_id)
+        counts = None if check is None else counts_of_windows(check)
+        if counts is None:
+            return
+
+        entry = manifest["probe_set"]
+        entry["windows"] = counts
+        warning = warning_of_windows(counts, asked_by)
+        if warning is not None:
+            entry["warnings"] = [*entry.get("warnings", []), warning]
 
     def _probed(self, plan: JobPlan) -> Probed:
         with transaction(self._sessions) as session:

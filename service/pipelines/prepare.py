@@ -27,7 +27,7 @@ from service.probes.checking.look import look_at
 from service.probes.checking.tally import Tally, tally
 from service.probes.measuring import measure
 from service.probes.patches import cut
-from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set
+from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
 
 _TEXT = "a mammogram"
 """Any will do."""
@@ -135,7 +135,9 @@ def keep_sizes_of(
     Raises DigestMismatch where the set is not what was registered, UnreadableImage, FileOutOfReach, InvalidManifest for
     an image smaller than a patch, and what `report_progress` raises.
     """
-    listed = listed_probe_set(resource, roots)
+    with transaction(sessions) as session:
+        listing = stored_listing(session, resource)
+    listed = listed_probe_set(resource, roots, listing=listing)
     digest = digest_of_probe_set(listed)
     with transaction(sessions) as session:
         known = find_sizes(session, digest)
@@ -199,7 +201,8 @@ class ProbeSetChecks:
     def _read(self, probe_set_id: UUID) -> ProbeSet:
         with transaction(self._sessions) as session:
             resource = get_resource(session, probe_set_id)
-        return images_to_check(resource, self._roots)
+            listing = stored_listing(session, resource)
+        return images_to_check(resource, self._roots, listing=listing)
 
 
 def _check_count(resource: Resource, patches: int) -> None:

@@ -30,6 +30,7 @@ _COUNTED = {
     "bits": "bits of a pixel",
     "photometrics": "photometric interpretation",
     "intents": "presentation intent",
+    "windows": "VOI window or lookup table",
 }
 
 _NAMES_IN_WORDS = 10

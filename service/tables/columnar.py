@@ -9,10 +9,12 @@ from typing import Any, BinaryIO
 from service.files import is_lasting
 from service.tables import table
 from service.tables.cells import text_of_value
+from service.tables.parquet_pages import MOST_PAGE_BYTES, PagesOfGroup, pages_of_groups
 from service.tables.table import Complaints, RawTable, Row
 from service.tables.value_lengths import is_measurable, longest_value
 
 _BATCH = 4_096
+_BATCH_OF_PREFIXES = 16
 _MAX_SCHEMA_BYTES = 16 << 20
 _MAX_SCHEMA_ENTRIES = 1_000_000
 _MAX_GROUPS = 20_000
@@ -27,7 +29,9 @@ def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     with _damage_told(complaints):
         source = _opened(file)
         _check_size(source.metadata, complaints)
-        groups = _Groups.of(file, source)
+        pages = pages_of_groups(file, source.metadata)
+        _check_pages(pages, complaints)
+        groups = _Groups.of(file, source, pages)
         schema = source.schema_arrow
 
     header = [name.strip() for name in schema.names]
@@ -68,11 +72,20 @@ def _check_size(metadata: Any, complaints: Complaints) -> None:
         )
 
 
+def _check_pages(pages: Sequence[PagesOfGroup], complaints: Complaints) -> None:
+    """Raise where pages become larger than the file says."""
+    if max((group.largest for group in pages), default=0) > MOST_PAGE_BYTES:
+        what = f"has a page that becomes larger than {MOST_PAGE_BYTES >> 20} MiB when it is unpacked"
+        raise complaints.table(what, "Write it again with smaller pages, or save it as .csv.")
+    if sum(group.bytes for group in pages) > table.MAX_BYTES:
+        raise complaints.file_too_large()
+
+
 @dataclass(frozen=True, slots=True)
 class _Groups:
     """The file twice: a short file can stand for many copies of a long text, by its dictionary of texts."""
 
-    count: int
+    pages: Sequence[PagesOfGroup]
 
     with_dictionaries: Any
     """Leaves all dictionaries as they are, so that it shows how long their texts are."""
@@ -81,22 +94,24 @@ class _Groups:
     """Leaves only those in lists: others would grow from batch to batch where texts are not a dictionary."""
 
     @classmethod
-    def of(cls, file: BinaryIO, source: Any) -> "_Groups":
+    def of(cls, file: BinaryIO, source: Any, pages: Sequence[PagesOfGroup]) -> "_Groups":
         leaves = [source.schema.column(index) for index in range(len(source.schema))]
         texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         in_lists = [leaf.path for leaf in texts if leaf.max_repetition_level]
-        return cls(
-            source.metadata.num_row_groups, _opened(file, [leaf.path for leaf in texts]), _opened(file, in_lists)
-        )
+        return cls(pages, _opened(file, [leaf.path for leaf in texts]), _opened(file, in_lists))
 
     def batches(self, complaints: Complaints) -> Iterator[Any]:
         """Batches of rows, short ones where rows may be long."""
-        for group in range(self.count):
-            first = next(self.with_dictionaries.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
+        for group, pages in enumerate(self.pages):
+            # Arrow does not give values that share beginnings as dictionaries.
+            source = self.plain if pages.shares_prefixes else self.with_dictionaries
+            first = next(source.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
             if first is None:
                 continue
 
             size = _rows_at_once(first, complaints)
+            if pages.shares_prefixes:  # any of them may be as long as a page, whatever the first one is
+                size = min(size, max(1, table.MAX_BYTES // max(pages.largest, 1)), _BATCH_OF_PREFIXES)
             for batch in self.plain.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
                 step = _rows_at_once(batch, complaints)
                 yield from (batch.slice(start, step) for start in range(0, batch.num_rows, step))

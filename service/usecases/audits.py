@@ -37,7 +37,7 @@ from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
 from service.usecases.purposes import judge_purpose
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import concept_set_of, listed_probe_set, register_part, with_patches
+from service.usecases.resources import concept_set_of, listed_probe_set, register_part, stored_listing, with_patches
 from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 
@@ -60,7 +60,7 @@ def start_audit(
 def files_of_audit(session: Session, deployment: Deployment, candidate: Resource | None = None) -> AuditFiles:
     """The registered things whose files an audit of the deployment, or of a candidate for it, reads."""
     probe_set = parts_of_deployment(session, deployment.id).probe_set
-    return AuditFiles(candidate or deployment.target, probe_set)
+    return AuditFiles(candidate or deployment.target, probe_set, stored_listing(session, probe_set))
 
 
 def read_files(files: AuditFiles, roots: DataRoots, readings: Readings = AT_ONCE) -> FilesRead:
@@ -70,7 +70,7 @@ def read_files(files: AuditFiles, roots: DataRoots, readings: Readings = AT_ONCE
     """
     try:
         _check_file(files.target, roots, readings)
-        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots, readings))
+        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots, readings, listing=files.listing))
     except DissectError as error:
         return FilesRead(files, problem=error)
 

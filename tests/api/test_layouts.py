@@ -160,12 +160,31 @@ def test_nothing_changes_for_who_names_none_of_it(client: TestClient, data_set: 
     assert set(plain["spec"]) == {"manifest", "patches", "on_unreadable", "images", "merged_rows", "independence"}
 
 
+def test_what_only_headers_say_is_registered_for_a_worker_to_read(client: TestClient, data_set: Path) -> None:
+    key = {"key_file": str(data_set.parent / "key")}
+    body = {"name": "films", "manifest": str(data_set.parent / "films"), "layout": "dicom-folder", "pseudonymise": key}
+
+    answer = client.post("/probe-sets", json=body)
+
+    assert answer.status_code == 201, answer.text
+    read = client.get("/probe-sets/films").json()
+    assert (read["state"], read["problem"], read["check"]) == ("checking", None, None)
+    assert (read["spec"]["images"], read["spec"]["listing"]) == (None, None)
+    (listed,) = client.get("/probe-sets").json()["items"]
+    assert listed["state"] == "checking"
+    for call in ("/probe-sets/films/check", "/probe-sets/films/report"):
+        assert problem(client.get(call), 409)["type"].endswith(":not-listed")
+    assert client.post("/probe-sets/films/check").status_code == 202
+    assert client.post("/probe-sets/films/measure").status_code == 202
+    assert client.get("/probe-sets/films?concept_set=bi-rads").json()["findings"] is None
+    assert client.post("/probe-sets", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
         ({"layout": "ddsm"}, "layout", "no layout 'ddsm'"),
-        ({"layout": "dicom-folder"}, "layout", "mammodissect manifest --from dicom-folder"),
-        ({"layout": "cmmd"}, "layout", "mammodissect manifest --from cmmd"),
+        ({"layout": "dicom-folder"}, "pseudonymise", "mammodissect manifest --from dicom-folder"),
         ({"layout": "csaw-cc"}, "manifest", "use the layout vindr"),
         ({"layout": None}, "manifest", "The manifest is a folder"),
         ({"root": "/nowhere"}, "root", "outside the data roots"),

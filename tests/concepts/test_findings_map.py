@@ -150,6 +150,10 @@ def test_every_finding_of_a_built_in_map_means_concepts_of_bi_rads_or_none(name:
         ("inbreast", "Espiculated Region", ["spiculated mass"]),
         ("inbreast", "Cluster", ["calcifications", "grouped calcifications"]),
         ("embed", "massshape O", ["mass", "oval mass"]),
+        ("embed", "massshape X", ["mass", "irregular mass"]),
+        ("embed", "calcfind K", ["calcifications"]),
+        ("embed", "otherfind J", ["skin thickening", "diffuse skin thickening"]),
+        ("embed", "implanfind R", ["implant", "ruptured implant"]),
         ("embed", "massdens +", ["mass", "high density mass"]),
         ("embed", "massdens -", ["mass", "low density mass"]),
         ("embed", "arch_distortion", ["architectural distortion"]),
@@ -166,6 +170,28 @@ def test_what_a_built_in_map_says(name: str, finding: str, concepts: list[str]) 
     (match,) = match_findings(concept_set, {finding: 1}, builtin_map(f"builtin:{name}")).matched
     assert [concept_set.texts[concept] for concept in match.concepts] == concepts
     assert match.matched_by == "map"
+
+
+PUBLISHED_CODES = {
+    "massshape": "GROXQATNBFSVY",
+    "massmargin": "DUMIS",
+    "massdens": "+=-0",
+    "calcfind": "A9HCDEFBGILMJKPRSOUVQ",
+    "calcdistri": "GSRDLC",
+    "otherfind": "!%12345ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "implanfind": "ANCDFHRSTK",
+}
+"""Of EMBED's legend (AWS_Open_Data_Clinical_Legend.csv)."""
+
+LEFT_OPEN = {"massshape": "Q", "otherfind": "!%15GPUX", "implanfind": "S"}
+"""A questioned distortion, and changes after treatment that no concept names."""
+
+
+@pytest.mark.parametrize("column", PUBLISHED_CODES)
+def test_codes_of_embed_are_those_of_its_legend(column: str) -> None:
+    mapped = {finding for finding, _ in builtin_map("builtin:embed").entries if finding.startswith(f"{column} ")}
+    published = {f"{column} {code}" for code in PUBLISHED_CODES[column]}
+    assert mapped == published - {f"{column} {code}" for code in LEFT_OPEN.get(column, "")}
 
 
 def test_a_built_in_map_that_is_not_there() -> None:

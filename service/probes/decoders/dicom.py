@@ -112,14 +112,14 @@ def decode_dicom(
     if with_display:
         more, read_display = display.ELEMENTS, _display
     elif with_facts:
-        more, read_display = (*display.PADDING_ELEMENTS, *dicom_facts.ELEMENTS), _padding
+        more, read_display = (*display.ELEMENTS, *dicom_facts.ELEMENTS), _padding
     elements = (*_ELEMENTS, *more)
 
     if frame is not None:
         header = DicomFile(file, (*elements, *EXTENDED_OFFSETS, *FUNCTIONAL_GROUPS), with_pixels=False)
         count = _count_frames(header)
         if count > 1:
-            return _decode_frames(header, count, frame, read_display)
+            return _decode_frames(header, count, frame, read_display, with_facts=with_facts)
         file.seek(0)
 
     dicom = DicomFile(file, elements, with_pixels=True)
@@ -141,11 +141,14 @@ def decode_dicom(
         display=read_display(dicom, pixels, bits),
         bits=bits,
         ends=ends,
+        window=display.kind_of_window(dicom) if with_facts else "",
         said=dicom_facts.facts_of_header(dicom) if with_facts else None,
     )
 
 
-def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay") -> DecodedImage:
+def _decode_frames(
+    header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay", *, with_facts: bool
+) -> DecodedImage:
     """One of several frames, or the projection of all."""
     decoder = _decoder(header.syntax)
     numbers = shown_frames(count, frame)
@@ -168,7 +171,12 @@ def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_disp
             "its frames need more or fewer bits than BitsStored (0028,0101) says", "Correct BitsStored (0028,0101)."
         )
     bits = depths.pop()
-    return DecodedImage(projection, from_dicom=True, display=read_display(middle, pixels, bits), bits=bits)
+    window = ""
+    if with_facts:
+        window = display.kind_of_windows([display.kind_of_window(header.of_frame(number)) for number in numbers])
+    return DecodedImage(
+        projection, from_dicom=True, display=read_display(middle, pixels, bits), bits=bits, window=window
+    )
 
 
 def _stored_frames(

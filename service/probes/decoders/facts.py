@@ -52,6 +52,7 @@ def _with_pixels(said: ImageFacts | None, image: DecodedImage) -> ImageFacts:
         bits=image.bits,
         samples=image.samples,
         coloured=image.coloured,
+        window=image.window,
         levels=level_facts(image.pixels, image.display.padding, image.ends),
     )
 

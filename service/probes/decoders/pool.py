@@ -9,6 +9,7 @@ from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import Answer, Question
+from service.probes.headers import HeaderWords, WithoutHeader
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, ImageFacts
 
 _MOST = 4
@@ -59,6 +60,16 @@ class DecoderPool:
         """
         answer = self._ask(Question.FACTS, file, frame)
         if not isinstance(answer, ImageFacts):
+            raise CannotDecode("the decoder's answer is invalid")
+        return answer
+
+    def header(self, file: BinaryIO) -> HeaderWords | WithoutHeader:
+        """What the header of a DICOM file says that a manifest lists, or why it has none.
+
+        Raises what `image` raises.
+        """
+        answer = self._ask(Question.HEADER, file)
+        if not isinstance(answer, HeaderWords | WithoutHeader):
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 

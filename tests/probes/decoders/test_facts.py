@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import Dataset, Sequence
 from pydicom.uid import JPEGLSLossless
 
 from service.probes.decoders.facts import level_facts, read_facts
@@ -100,6 +101,46 @@ def test_several_frames_are_counted_whichever_is_decoded(tmp_path: Path) -> None
     facts = facts_of(path, frame="middle")
     assert facts.frames == 3
     assert facts.levels == level_facts(frames[1], None)
+
+
+def table_of(*entries: int) -> Sequence:
+    table = Dataset()
+    table.LUTDescriptor = [len(entries), 0, 12]
+    table.LUTData = np.array(entries, dtype="<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    return Sequence([table])
+
+
+@pytest.mark.parametrize(
+    ("elements", "window"),
+    [
+        ({}, "neither"),
+        ({"WindowCenter": "100"}, "neither"),
+        ({"WindowCenter": "100", "WindowWidth": "50"}, "window"),
+        ({"WindowCenter": ["100", "200"], "WindowWidth": ["50", "60"]}, "window"),
+        ({"WindowCenter": "100", "WindowWidth": "0"}, "unusable"),
+        ({"WindowCenter": "100", "WindowWidth": "50", "VOILUTFunction": "CURVED"}, "unusable"),
+        ({"VOILUTSequence": table_of(0, 100, 4095)}, "table"),
+        ({"VOILUTSequence": table_of(0, 100, 4095), "WindowCenter": "9", "WindowWidth": "0"}, "table"),
+    ],
+)
+def test_whether_a_header_has_a_window(tmp_path: Path, elements: dict[str, Any], window: str) -> None:
+    assert facts_of(write_dicom(tmp_path / "a.dcm", film(12, 40, 30), bits=12, **elements)).window == window
+
+
+def test_windows_are_looked_for_frame_by_frame(tmp_path: Path) -> None:
+    frames = np.stack([film(12, 40, 30)] * 3)
+    groups = [Dataset() for _ in frames]
+    for group in groups[:2]:
+        window = Dataset()
+        window.WindowCenter, window.WindowWidth = "100", "50"
+        group.FrameVOILUTSequence = Sequence([window])
+    elements = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups)}
+    path = write_dicom(tmp_path / "a.dcm", frames, bits=12, **elements)
+
+    assert facts_of(path, frame="middle").window == "window"
+    assert facts_of(path, frame="projection").window == "some frames"
+    assert facts_of(path, frame=3).window == "neither"
 
 
 def test_files_whose_headers_say_little_have_their_form_alone(tmp_path: Path) -> None:
