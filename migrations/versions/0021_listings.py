@@ -4,14 +4,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0023"
-down_revision = "0018"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
 _BEFORE = "'inspect', 'measure', 'fetch'"
 _AFTER = f"{_BEFORE}, 'list', 'read'"
-_CHECKS = "'check', 'tally'"
+_OTHERS = "'probe', 'score', 'store', 'check', 'tally', 'outputs', 'ablate', 'conclude'"
 
 
 def upgrade() -> None:
@@ -55,9 +55,7 @@ def downgrade() -> None:
 def _allow(preparations: str) -> None:
     op.drop_constraint(op.f("ck_work_items_preparation"), "work_items")
     op.drop_constraint(op.f("ck_work_items_stage"), "work_items")
-    op.create_check_constraint(
-        op.f("ck_work_items_stage"), "work_items", f"stage IN ('probe', 'score', 'store', {preparations}, {_CHECKS})"
-    )
+    op.create_check_constraint(op.f("ck_work_items_stage"), "work_items", f"stage IN ({_OTHERS}, {preparations})")
     op.create_check_constraint(
         op.f("ck_work_items_preparation"), "work_items", f"(stage IN ({preparations})) = (resource_id IS NOT NULL)"
     )
