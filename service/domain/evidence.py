@@ -175,6 +175,13 @@ class Evidence:
     """The best concept in each resample."""
     halves: tuple[int, ...] = ()
     """For each split into two halves the best concept in the one and in the other, one pair after the other."""
+
+    direction: DirectionFigures | None = None
+    """None, and left out of what is stored, where activations were not kept."""
+
+    verdict: UnitVerdict | None = None
+    """None, and left out of what is stored, until all layers are known, and where the job has no verdicts."""
+
     localisations: tuple[Localisation, ...] = ()
     """Where the unit is active, against where findings are; left out of what is stored where nobody asked."""
 
