@@ -22,9 +22,10 @@ from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, R
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts, UnitVerdict, Verdict
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
-from service.engine.evidence.directions import concept_correlations
+from service.engine.evidence.background import Background, background_of
+from service.engine.evidence.directions import concept_correlations, directions_of
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.explaining import Background, background_of, direction_figures
+from service.engine.evidence.explaining import direction_figures
 from service.engine.evidence.moments import FOLDS, Moments
 from service.engine.evidence.null import null_table, tail_p
 from service.engine.evidence.null_sets import draw_null_sets
@@ -249,7 +250,7 @@ def _verdicts(
     series: Series, moments: Moments, labels: Tensor, p: Tensor, error_level: float
 ) -> tuple[LayerDissection, JobVerdicts]:
     concept_set = builtin_concept_set("bi-rads")
-    figures = direction_figures(moments, labels, series.background, series.texts)
+    figures = direction_figures(moments, directions_of(moments), labels, series.background, series.texts)
     flat = ActivationSummary(0, 1, -1, 1)
     neurons = [
         Neuron(

@@ -1,9 +1,10 @@
 """What the naming of all layers of a job rests on, and whether their names can be tested."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
@@ -13,6 +14,7 @@ from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
+from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.exams import Exams
 from service.engine.probing.activations import Blocks, LayerActivations
 
@@ -20,6 +22,8 @@ NOT_KEPT = (
     "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
     "ACTIVATIONS_GB."
 )
+
+_IMAGES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,23 @@ class ScoringContext:
                 known |= {name for name, parts in several.items() if not parts.isdisjoint(known)}
             findings.append(known)
         return findings
+
+    @cached_property
+    def background(self) -> Background:
+        """What the figures of directions share between layers; from passes over the embeddings."""
+        return background_of(
+            self._embedding_blocks,
+            self.exams,
+            self.concept_set,
+            self.concept_embeddings,
+            self.finding_of_concept,
+            self.findings,
+        )
+
+    def _embedding_blocks(self) -> Iterator[Tensor]:
+        for positions in torch.arange(len(self.items)).split(_IMAGES_AT_ONCE):
+            self.check_cancelled()
+            yield self.read_embeddings(positions).cpu()
 
     def blocks_of(self, activations: LayerActivations) -> Blocks:
         """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
