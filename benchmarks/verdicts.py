@@ -149,13 +149,15 @@ def series_of(embeddings: Tensor, truth: Tensor, texts: Tensor) -> Series:
     of_image = torch.arange(len(embeddings)) // IMAGES_PER_EXAM
     exams = Exams(of_image, int(of_image[-1]) + 1, "exam")
     findings = [frozenset(name for name, has in zip(FINDINGS, row, strict=True) if has) for row in truth.tolist()]
+    qualifications = qualify(embeddings, texts, concept_set.texts, named, findings, of_image.tolist())
+    seen = {entry.concept: entry.text for entry in qualifications if entry.verdict == "qualified"}
     return Series(
         embeddings=embeddings,
         truth=truth,
         texts=texts,
         exams=exams,
-        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings),
-        qualifications=qualify(embeddings, texts, concept_set.texts, named, findings, of_image.tolist()),
+        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings, seen),
+        qualifications=qualifications,
     )
 
 

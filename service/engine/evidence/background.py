@@ -27,6 +27,9 @@ class Background:
     field: Field
     confusions: Confusions
 
+    seen: Mapping[int, str]
+    """Concepts that the dissector is known to see, with their texts: these alone are parts of combinations."""
+
 
 Blocks = Callable[[], Iterable[Tensor]]
 """The embeddings [n, D] of all images, one block after the other, from the start at each call."""
@@ -39,11 +42,13 @@ def background_of(
     concept_embeddings: Tensor,
     finding_of_concept: Mapping[int, str],
     findings: Sequence[frozenset[str] | None],
+    seen: Mapping[int, str],
 ) -> Background:
     """What all layers share, from two passes over the embeddings.
 
     concept_embeddings: float [C, D]. finding_of_concept: for each concept that names a finding, this. findings: of each
     image; None where nothing is known, and such an image has no part in what the dissector confuses.
+    seen: the concepts that the dissector is known to see, with their texts.
     Concepts that no image of a breast can show (`mammographic` is False) have no decoys: they are such themselves.
     """
     folds = folds_of_exams(exams)
@@ -59,7 +64,7 @@ def background_of(
         correlations = concept_correlations(moments, concept_embeddings)
         least = float(null.best.quantile(_LEAST_QUANTILE))
         confusions = confusions_of(correlations, torch.tensor(own, device=correlations.device), least, field)
-    return Background(folds, null, field, confusions)
+    return Background(folds, null, field, confusions, seen)
 
 
 def _moments_of_findings(

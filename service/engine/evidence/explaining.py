@@ -9,6 +9,7 @@ from torch import Tensor
 from service.domain.evidence import LEAST_EXAMS, Evidence
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
 from service.engine.evidence.background import Background
+from service.engine.evidence.combinations import combine_concepts
 from service.engine.evidence.decoys import best_decoys
 from service.engine.evidence.directions import Directions, concept_correlations, directions_of, explained_shares
 from service.engine.evidence.moments import FOLDS, Moments
@@ -62,7 +63,7 @@ def _moments(activations: LayerActivations, units: Tensor, context: ScoringConte
 def direction_figures(
     moments: Moments, directions: Directions, labels: Tensor, background: Background, concept_embeddings: Tensor
 ) -> list[DirectionFigures]:
-    """The figures of each unit, without combinations of concepts.
+    """The figures of each unit.
 
     moments, directions: of U units. labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
     """
@@ -78,6 +79,9 @@ def direction_figures(
     best = correlations[:, field.eligible].amax(dim=1)
     competition = _Competition(decoys, best, directions)
 
+    combinations = combine_concepts(moments, concept_embeddings, directions.fit, background.seen)
+    parts = [() if combination is None else combination.parts for combination in combinations]
+
     return [
         DirectionFigures(
             fit=float(directions.fit[unit]),
@@ -86,6 +90,7 @@ def direction_figures(
             explained=float(shares[unit]),
             decoy_explained=competition.average(unit),
             rivals=rivals[unit].concepts,
+            parts=parts[unit],
             decoy_p=competition.p(unit),
             decoys_ahead=competition.ahead(unit),
             rival_p=rivals[unit].next_p,

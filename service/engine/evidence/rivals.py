@@ -17,7 +17,7 @@ from torch.special import erfc
 
 from service.engine.evidence.moments import Moments
 
-LEAST_LEAD = 0.8
+LEAST_LEAD = 0.7
 """In deviations of the difference: a concept less far behind the label is a rival. Chosen on series of phantoms."""
 
 Confusions = Mapping[int, tuple[int, ...]]

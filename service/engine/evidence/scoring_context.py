@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import LEAST_EXAMS
+from service.domain.evidence import LEAST_EXAMS, Qualification
 from service.domain.findings import parted
 from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
@@ -16,6 +16,7 @@ from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.exams import Exams
+from service.engine.evidence.qualification import labelled_once, qualify
 from service.engine.probing.activations import Blocks, LayerActivations
 
 NOT_KEPT = (
@@ -80,6 +81,23 @@ class ScoringContext:
         return findings
 
     @cached_property
+    def qualifications(self) -> tuple[Qualification, ...]:
+        """What the dissector can see of the concepts that name findings; none where no findings are known."""
+        labelled = labelled_once(self.items)
+        if not labelled or not self.finding_of_concept:
+            return ()
+
+        positions = torch.tensor(labelled)
+        return qualify(
+            self.read_embeddings(positions).to(self.concept_embeddings.device),
+            self.concept_embeddings,
+            self.concept_set.texts,
+            self.finding_of_concept,
+            [self.findings[position] for position in labelled],
+            self.exams.of_image[positions].tolist(),
+        )
+
+    @cached_property
     def background(self) -> Background:
         """What the figures of directions share between layers; from passes over the embeddings."""
         return background_of(
@@ -89,6 +107,7 @@ class ScoringContext:
             self.concept_embeddings,
             self.finding_of_concept,
             self.findings,
+            {entry.concept: entry.text for entry in self.qualifications if entry.verdict == "qualified"},
         )
 
     def _embedding_blocks(self) -> Iterator[Tensor]:
