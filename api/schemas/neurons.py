@@ -366,6 +366,24 @@ class NeuronOut(NeuronBriefOut):
         )
 
 
+class NeighbourOut(BaseModel):
+    """A unit that follows much the same: its direction in the dissector's space is like the other's."""
+
+    layer: str
+    unit: int
+    cosine: float = Field(description="Between the two directions.")
+    concept: str | None = Field(description="Its label; `no concept` where that is not significant.")
+
+
+class NeighboursOut(BaseModel):
+    """The units most like a neuron, most like it first; none for one that is dead."""
+
+    job: UUID
+    layer: str
+    unit: int
+    items: list[NeighbourOut]
+
+
 def _called(verdict: UnitVerdict | None) -> dict[str, Any]:
     """The fields of a neuron that say what it is called."""
     return {name: getattr(verdict, name, None) for name in ("verdict", "name", "level", "error")}

@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
 from service.domain.localisation import Localisation
-from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, DirectionFigures, JobVerdicts, UnitVerdict
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
