@@ -83,10 +83,13 @@ class DirectionFigures:
     """Two or three concepts that together explain much where one explains little."""
 
     decoy_p: float = 1.0
-    """Of a concept that is as far ahead of the sets of decoys where no concept says what the unit follows."""
+    """Of a concept that is as far ahead of the sets of decoys where no concept says what the unit follows.
+
+    The concept is the one that correlates best; where the label is another, that is among its rivals.
+    """
 
     decoys_ahead: tuple[float, ...] = ()
-    """What the best decoys explain that are ahead of the label, best first; of the DECOYS_AHEAD best sets alone."""
+    """What the best decoys explain that are ahead of the concept, best first; of the DECOYS_AHEAD best sets alone."""
 
     rival_p: float = 0.0
     """That the nearest concept which is no rival is the better one all the same."""

@@ -12,8 +12,6 @@ as likely to have either sign along each axis, whatever their sizes, the concept
 exchangeable: the rank of the best concept among the best decoys of the sets is uniform.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -24,19 +22,10 @@ _SEED = 7
 _UNITS_AT_ONCE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class BestDecoys:
-    """The best decoy of each set for each unit."""
+def best_decoys(moments: Moments, concept_embeddings: Tensor, sets: int = DECOY_SETS) -> Tensor:
+    """The correlation of each unit's activation with the best decoy of each of `sets` sets: float32 [U, S].
 
-    correlations: Tensor
-    """float32 [U, S], of the unit's activation with the decoy."""
-
-    concepts: Tensor
-    """int64 [U, S], the concept whose decoy it is."""
-
-
-def best_decoys(moments: Moments, concept_embeddings: Tensor, sets: int = DECOY_SETS) -> BestDecoys:
-    """The best decoy of each of `sets` sets for each unit. concept_embeddings: float [C, D].
+    concept_embeddings: float [C, D], of the concepts that have decoys.
 
     Axes and correlations are those within folds. Correlations are 0 for constants.
     """
@@ -52,16 +41,14 @@ def best_decoys(moments: Moments, concept_embeddings: Tensor, sets: int = DECOY_
 
     signs = _signs(sets, len(values)).to(texts.device)
     correlations = texts.new_empty(along.shape[1], sets)
-    concepts = torch.empty(along.shape[1], sets, dtype=torch.int64, device=texts.device)
 
     for start in range(0, along.shape[1], _UNITS_AT_ONCE):
         units = slice(start, start + _UNITS_AT_ONCE)
         for place in range(sets):
-            best = (texts @ (along[:, units] * signs[place, :, None])).max(dim=0)
-            correlations[units, place] = best.values
-            concepts[units, place] = best.indices
+            turned = along[:, units] * signs[place, :, None]
+            correlations[units, place] = (texts @ turned).amax(dim=0)
 
-    return BestDecoys(correlations, concepts)
+    return correlations
 
 
 def _signs(sets: int, axes: int) -> Tensor:

@@ -24,7 +24,7 @@ _PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 100.0)
 _LEAST_EIGENVALUE = 1e-7
 """Of the largest one: less is rounding, and no image differs along such an axis."""
 
-_NULL_UNITS = 200
+_NULL_UNITS = 1000
 _NULL_SEED = 5
 _EXAMS_AT_ONCE = 4096
 _LEAST_SCATTER = 1e-12
@@ -50,7 +50,10 @@ class Directions:
     """The direction of each unit in the dissector's space."""
 
     vectors: Tensor
-    """float32 [U, D]: what a unit's activation rises by, per unit of embedding; fitted on all images. 0 for constants."""
+    """float32 [U, D]: what a unit's activation rises by, per unit of embedding; fitted on all images.
+
+    0 for constants.
+    """
 
     fit: Tensor
     """float64 [U], correlation of activation and direction on exams that did not fit it; 0 for constants."""
@@ -71,6 +74,9 @@ class FitNull:
 
     images: float
     """How many independent images are worth as much: 1 / the variance of a correlation with a concept's cosine."""
+
+    best: Tensor
+    """float64 [n], the correlation of each such unit with the concept that it follows best."""
 
     def p(self, fit: Tensor) -> Tensor:
         """Of fits as good, float64: the upper tail of the normal distribution with the null's mean and deviation."""
@@ -156,6 +162,7 @@ def null_of_fits(
         mean=float(fit.mean()),
         deviation=max(float(fit.std()), 1e-9),
         images=1 / max(variance, 1e-9),
+        best=correlations.amax(dim=1),
     )
 
 

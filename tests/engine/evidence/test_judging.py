@@ -307,7 +307,8 @@ def test_a_similarity_without_a_null_says_so() -> None:
     assert found.evidence is not None
     assert (
         found.evidence.refused
-        == "Significance cannot be tested with cosine_cubed, only with soft_wpmi, wpmi, contrast, contrast_scan."
+        == "Significance cannot be tested with cosine_cubed, only with soft_wpmi, wpmi, contrast, contrast_scan, "
+        "correlation."
     )
     assert all(one.label is not None for one in neurons(found) if not one.dead)
 
