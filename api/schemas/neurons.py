@@ -192,16 +192,21 @@ class QualityOut(BaseModel):
     duplicate_of: int | None
 
 
-class WatchedOut(BaseModel):
-    """A watched concept that the neuron may respond to; `q` over all neurons and watched concepts of the job.
-
-    `partial`: correlation of activation and concept, given the label's concept; null where activations were not kept.
-    """
+class WatchedBriefOut(BaseModel):
+    """A watched concept that the neuron may respond to; `q` over all neurons and watched concepts of the job."""
 
     text: str
-    p: float
     z: float
     q: float | None
+
+
+class WatchedOut(WatchedBriefOut):
+    """The same with its p, and the correlation of activation and concept given the label's (`partial`).
+
+    `partial` is null where activations were not kept.
+    """
+
+    p: float
     partial: float | None
     partial_p: float | None
 
@@ -209,18 +214,11 @@ class WatchedOut(BaseModel):
 class DirectionBriefOut(BaseModel):
     """What the dissector's embedding says of the activation, on held-out exams.
 
-    `fit`: correlation with the best direction. `correlation`: with the label's concept. `explained`: the share of the
-    fit that the concept alone has; `decoy_explained`: that of the best decoy. `decoy_p`: of a concept as far ahead of
-    the decoys where no concept says what the unit follows. `rival_p`: that another concept is the better name.
+    `fit`: correlation with the best direction. `explained`: the share of the fit that the label's concept alone has.
     """
 
     fit: float
-    fit_p: float
-    correlation: float
     explained: float
-    decoy_explained: float
-    decoy_p: float
-    rival_p: float
 
 
 class NamePartOut(BaseModel):
@@ -231,8 +229,18 @@ class NamePartOut(BaseModel):
 
 
 class DirectionOut(DirectionBriefOut):
-    """The same with the concepts that the label's concept does not beat, and the parts of a combination."""
+    """The same with the concepts that the label's concept does not beat, and the parts of a combination.
 
+    `correlation`: with the label's concept alone. `decoy_explained`: the share that the best decoy has. `decoy_p`: of a
+    concept as far ahead of the decoys where no concept says what the unit follows. `rival_p`: that another concept is
+    the better name.
+    """
+
+    fit_p: float
+    correlation: float
+    decoy_explained: float
+    decoy_p: float
+    rival_p: float
     rivals: list[str]
     parts: list[NamePartOut]
 
@@ -281,7 +289,7 @@ class EvidenceBriefOut(BaseModel):
     agreement: AgreementOut | None
     quality: QualityOut | None
     direction: DirectionBriefOut | None
-    watched: list[WatchedOut]
+    watched: Sequence[WatchedBriefOut]
 
 
 class EvidenceOut(EvidenceBriefOut):
@@ -289,6 +297,7 @@ class EvidenceOut(EvidenceBriefOut):
 
     stability: StabilityOut | None
     direction: DirectionOut | None
+    watched: list[WatchedOut]
     localisations: list[LocalisationOut] = Field(description="Empty where the job did not ask for any.")
 
     @classmethod

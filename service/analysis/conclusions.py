@@ -10,11 +10,8 @@ from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
 from service.domain.verdicts import JobVerdicts
 
-NO_ACTIVATIONS = (
-    "Verdicts need the pooled activations of all images, and they were not kept, or say nothing in fewer exams than "
-    "there are folds."
-)
-"""Why a job has no verdicts where no unit has a direction."""
+NO_DIRECTIONS = "No neuron has a direction in the dissector's space: none is alive, or activations were not kept."
+"""Why a job has no verdicts where nothing else is known."""
 
 
 def conclude(
@@ -22,8 +19,8 @@ def conclude(
 ) -> tuple[tuple[LayerDissection, ...], JobEvidence | None]:
     """The layers with q-values and verdicts, and the job's evidence with how both were reached.
 
-    error_level: the share of wrong names among those given that was asked for. Where labels cannot be tested, or no
-    unit has a direction, no neuron has a verdict, and `JobEvidence.verdicts.refused` says why.
+    error_level: the share of wrong names among those given that was asked for. Where no unit has a direction, none has
+    a verdict, and `JobEvidence.verdicts.refused` says why.
     """
     controlled, evidence = control_discoveries(layers, evidence, watched=len(concept_set.watched))
     if evidence is None:
@@ -38,15 +35,14 @@ def conclude(
 
 
 def _why_refused(layers: Sequence[LayerDissection], evidence: JobEvidence) -> str | None:
-    if evidence.refused is not None:
-        return evidence.refused
+    known = (neuron.evidence for layer in layers for neuron in layer.neurons)
+    if any(of_unit is not None and of_unit.direction is not None for of_unit in known):
+        return None
+
     # Whoever probed and scored may know more of the reason.
     if evidence.verdicts is not None and evidence.verdicts.refused is not None:
         return evidence.verdicts.refused
-
-    known = (neuron.evidence for layer in layers for neuron in layer.neurons)
-    has_directions = any(of_unit is not None and of_unit.direction is not None for of_unit in known)
-    return None if has_directions else NO_ACTIVATIONS
+    return NO_DIRECTIONS if evidence.refused is None else evidence.refused
 
 
 def _no_verdicts(error_level: float, refused: str) -> JobVerdicts:

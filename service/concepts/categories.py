@@ -49,7 +49,8 @@ def with_categories(
 
     Texts match when they are equal to the character; concepts that no row names stay as they are.
     control: broad categories of everyday concepts. Where there are any, the `mammographic` flag of the concepts that
-    rows name follows from them, and everyday concepts are watched. Raises InvalidConceptSet for one that no row has.
+    rows name follows from them, and everyday concepts bear the mark `watched`. Raises InvalidConceptSet for one that
+    no row has.
     """
     rows = tuple(rows)
     _check_control(rows, control)

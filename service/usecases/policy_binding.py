@@ -35,7 +35,7 @@ def _bind(rule: Rule, concept_set: ConceptSet, exams: Mapping[str, Mapping[str, 
     if isinstance(rule, RequiredConcepts):
         return replace(rule, concepts=_matched_concepts(rule.concepts, concept_set, field))
     if isinstance(rule, WatchedShare | WatchedDependence):
-        if not concept_set.watched:
+        if not any(concept.watched for concept in concept_set.concepts):
             raise InvalidPolicy(
                 f"Concept set {concept_set.name} watches no concept, so no audit could ever break the rule.",
                 field=field,
@@ -58,7 +58,8 @@ def _matched_concepts(concepts: Iterable[str], concept_set: ConceptSet, field: s
 
 
 def _check_watched(concepts: Iterable[str], concept_set: ConceptSet, field: str) -> None:
-    watched = [concept_set.concepts[index].text for index in concept_set.watched]
+    # Those that no mammogram shows bear the mark in sets of earlier releases: a rule on them alone is not testable.
+    watched = [concept.text for concept in concept_set.concepts if concept.watched]
     for position, text in enumerate(concepts):
         if text not in watched:
             raise InvalidPolicy(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.analysis.conclusions import NO_ACTIVATIONS, conclude
+from service.analysis.conclusions import NO_DIRECTIONS, conclude
 from service.analysis.discoveries import control_discoveries
 from service.domain.evidence import Evidence, JobEvidence, Qualification, QualificationStatus, Watched
 from service.domain.neurons import LayerDissection, Neuron
@@ -28,7 +28,7 @@ def refusal(layers: list[LayerDissection], evidence: JobEvidence) -> str | None:
 
 
 def test_a_job_whose_activations_were_not_kept_has_no_verdicts_and_says_why() -> None:
-    assert refusal(LAYERS, EVIDENCE) == NO_ACTIVATIONS
+    assert refusal(LAYERS, EVIDENCE) == NO_DIRECTIONS
 
 
 def test_a_job_that_cannot_be_tested_has_no_verdicts_and_says_why() -> None:

@@ -71,8 +71,8 @@ def shortened(alone: dict[str, Any]) -> dict[str, Any]:
         stability = None if whole is None else {name: whole[name] for name in ("label", "category")}
         direction = evidence["direction"]
         if direction is not None:
-            direction = {name: value for name, value in direction.items() if name not in {"rivals", "parts"}}
-        watched = evidence["watched"][:3]
+            direction = {name: direction[name] for name in ("fit", "explained")}
+        watched = [{name: one[name] for name in ("text", "z", "q")} for one in evidence["watched"][:3]]
         figures = {name: value for name, value in evidence.items() if name != "localisations"}
         short["evidence"] = {**figures, "stability": stability, "direction": direction, "watched": watched}
     return short

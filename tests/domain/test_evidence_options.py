@@ -22,9 +22,8 @@ def test_what_is_drawn_does_not_hang_on_the_error_level() -> None:
 
 @pytest.mark.parametrize("evidence", [ASKED, NOT_ASKED])
 def test_a_job_keeps_what_it_asked_for(evidence: EvidenceOptions) -> None:
-    request = JobRequest(
-        "target", "dissector", "probes", "concepts", DissectionOptions(("blocks.0",), evidence=evidence)
-    )
+    options = DissectionOptions(("blocks.0",), evidence=evidence)
+    request = JobRequest("target", "dissector", "probes", "concepts", options)
     stored = request_as_json(request)
     assert ("error_level" in stored["evidence"]) is (evidence is ASKED)
     assert request_from_json(stored) == request

@@ -85,7 +85,7 @@ def test_pictures_are_stored_with_the_result(sessions: Sessions, folder: Path, r
         report = read_report(session, job.id, must_have=None)
         pictures = find_pictures(session, job.id)
         page = Page(write_html(session, report, job.id))
-    shown = images_of(report.cards, report.watched.neurons)
+    shown = images_of(report.cards, report.watched.neurons, report.unnamed)
     assert shown
     assert sorted(pictures, key=lambda place: place.row) == shown
     assert all(jpeg is not None and jpeg.startswith(b"\xff\xd8") for jpeg in pictures.values())

@@ -15,6 +15,7 @@ from service.engine.evidence.directions import Directions, concept_correlations,
 from service.engine.evidence.moments import FOLDS, Moments
 from service.engine.evidence.rivals import rivals_of
 from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.watched_responses import with_partial_correlations
 from service.engine.probing.activations import LayerActivations
 
 _UNITS_AT_ONCE = 8192
@@ -46,8 +47,11 @@ def with_directions(
         figures = direction_figures(
             moments, directions_of(moments), of_places, context.background, context.concept_embeddings
         )
-        for place, of_unit in zip(places, figures, strict=True):
-            completed[place] = replace(completed[place], direction=of_unit)
+        responses = with_partial_correlations(
+            [completed[place] for place in places], of_places, moments, context.concept_embeddings, context.exams.count
+        )
+        for place, of_unit, response in zip(places, figures, responses, strict=True):
+            completed[place] = replace(response, direction=of_unit)
     return completed
 
 

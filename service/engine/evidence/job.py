@@ -1,11 +1,11 @@
 """What was inferred in a dissection as a whole, and what its dissector can see."""
 
-import torch
+from dataclasses import replace
 
-from service.domain.evidence import JobEvidence, Qualification
-from service.domain.watching import KnownByColumn, known_by_columns
-from service.engine.evidence.qualification import qualify
+from service.domain.evidence import JobEvidence
+from service.domain.verdicts import JobVerdicts
 from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.watched_known import qualify_watched
 
 
 def job_evidence(context: ScoringContext) -> JobEvidence | None:
@@ -18,7 +18,7 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
     why_not_tested = context.why_not_tested
     why_no_agreement = why_not_tested or _no_agreement(context, known=known)
 
-    return JobEvidence(
+    evidence = JobEvidence(
         drawn_by=context.exams.unit,
         units=context.exams.count,
         refused=why_not_tested,
@@ -28,8 +28,21 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
         independent=context.independent,
-        watched=_watched(context),
     )
+    return replace(
+        evidence,
+        watched=qualify_watched(context, evidence.qualifications),
+        verdicts=_no_verdicts(context),
+    )
+
+
+def _no_verdicts(context: ScoringContext) -> JobVerdicts | None:
+    """That there are none, where activations were not kept; otherwise nothing is known before all layers are."""
+    refused = context.why_no_activations
+    if refused is None:
+        return None
+    allowed_error = context.options.evidence.allowed_error
+    return JobVerdicts(allowed_error, None, 0.0, 0, 0.0, refused=refused)
 
 
 def _no_agreement(context: ScoringContext, *, known: bool) -> str | None:
@@ -41,29 +54,3 @@ def _no_agreement(context: ScoringContext, *, known: bool) -> str | None:
     if context.options.evidence.halves == 0:
         return "No splits into halves were asked for."
     return context.why_no_activations
-
-
-def _watched(context: ScoringContext) -> tuple[Qualification, ...]:
-    """The watched concepts that a finding names, or that a column of the manifest knows."""
-    watched = set(context.concept_set.watched)
-    by_finding = [known for known in context.qualifications if known.concept in watched]
-    named = {known.concept for known in by_finding}
-
-    by_column: list[Qualification] = []
-    for known in known_by_columns(context.concept_set, context.items):
-        if known.concept not in named:
-            by_column += _qualified_by_column(context, known)
-    return tuple(sorted([*by_finding, *by_column], key=lambda known: known.concept))
-
-
-def _qualified_by_column(context: ScoringContext, known: KnownByColumn) -> tuple[Qualification, ...]:
-    shown = [position for position, shows in enumerate(known.shown) if shows is not None]
-    positions = torch.tensor(shown)
-    return qualify(
-        context.read_embeddings(positions).to(context.concept_embeddings.device),
-        context.concept_embeddings,
-        context.concept_set.texts,
-        {known.concept: known.words},
-        [frozenset([known.words] if known.shown[position] else []) for position in shown],
-        context.exams.of_image[positions].tolist(),
-    )
