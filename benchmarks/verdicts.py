@@ -22,9 +22,10 @@ from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, R
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts, UnitVerdict, Verdict
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
-from service.engine.evidence.directions import concept_correlations
+from service.engine.evidence.background import Background, background_of
+from service.engine.evidence.directions import concept_correlations, directions_of
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.explaining import Background, background_of, direction_figures
+from service.engine.evidence.explaining import direction_figures
 from service.engine.evidence.moments import FOLDS, Moments
 from service.engine.evidence.null import null_table, tail_p
 from service.engine.evidence.null_sets import draw_null_sets
@@ -41,6 +42,7 @@ UNNAMED = (0.1, 0.45, 0.8)
 """The share of a mixed layer's units that follow a random direction of the dissector's embedding."""
 
 _UNITS, _NOISE = 500, 0.1
+_LAYERS = 3
 _MIXTURES = 0.25
 """Of the units that follow findings."""
 
@@ -100,6 +102,7 @@ class Counts:
     """What verdicts say of a layer, as shares; NaN where there are no such units."""
 
     names: int
+    named: int
     wrong: float
     """Of named and unverified units."""
     wrong_named: float
@@ -123,7 +126,7 @@ def run() -> list[Row]:
     series = draw_series(_SERIES, _MODERATE)
     rows = []
     for signal in SIGNALS:
-        counts = [judge(series, by_contrast, mixed_layer(series, signal, unnamed, _SERIES)) for unnamed in UNNAMED]
+        counts = [judge_mixed(series, by_contrast, signal, unnamed, _SERIES) for unnamed in UNNAMED]
         for unnamed, of_layer in zip(UNNAMED, counts, strict=True):
             name = f"wrong names, signal {signal:g}, {unnamed:.0%} of the units unnamed"
             met = of_layer.names == 0 or of_layer.wrong <= DEFAULT_ERROR_LEVEL
@@ -148,13 +151,15 @@ def series_of(embeddings: Tensor, truth: Tensor, texts: Tensor) -> Series:
     of_image = torch.arange(len(embeddings)) // IMAGES_PER_EXAM
     exams = Exams(of_image, int(of_image[-1]) + 1, "exam")
     findings = [frozenset(name for name, has in zip(FINDINGS, row, strict=True) if has) for row in truth.tolist()]
+    qualifications = qualify(embeddings, texts, concept_set.texts, named, findings, of_image.tolist())
+    seen = {entry.concept: entry.text for entry in qualifications if entry.verdict == "qualified"}
     return Series(
         embeddings=embeddings,
         truth=truth,
         texts=texts,
         exams=exams,
-        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings),
-        qualifications=qualify(embeddings, texts, concept_set.texts, named, findings, of_image.tolist()),
+        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings, seen),
+        qualifications=qualifications,
     )
 
 
@@ -249,7 +254,7 @@ def _verdicts(
     series: Series, moments: Moments, labels: Tensor, p: Tensor, error_level: float
 ) -> tuple[LayerDissection, JobVerdicts]:
     concept_set = builtin_concept_set("bi-rads")
-    figures = direction_figures(moments, labels, series.background, series.texts)
+    figures = direction_figures(moments, directions_of(moments), labels, series.background, series.texts)
     flat = ActivationSummary(0, 1, -1, 1)
     neurons = [
         Neuron(
@@ -290,6 +295,7 @@ def count(
     noise = torch.tensor([own is not None and not own for own in planted.findings])
     return Counts(
         names=int(has_name.sum()),
+        named=int(is_named.sum()),
         wrong=_share(~right, has_name),
         wrong_named=_share(~right, is_named),
         estimate=float("nan") if verdicts.error is None else verdicts.error,
@@ -313,6 +319,31 @@ def _is_right(unit: UnitVerdict, label: int, own: frozenset[int]) -> bool:
     return any(unit.name in (concepts[concept].category, concepts[concept].broad_category) for concept in of_findings)
 
 
+def judge_mixed(series: Series, label: Label, signal: float, unnamed: float, seed: int) -> Counts:
+    """Of three mixed layers, each a job of its own: shares over the names, or units, of all of them."""
+    layers = [mixed_layer(series, signal, unnamed, 10 * seed + number) for number in range(_LAYERS)]
+    counts = [judge(series, label, planted) for planted in layers]
+
+    def mean(field: str, weight: str | None = None) -> float:
+        pairs = [(getattr(of_layer, field), getattr(of_layer, weight) if weight else 1) for of_layer in counts]
+        total = sum(weight for _, weight in pairs)
+        return sum(share * weight for share, weight in pairs if weight) / total if total else float("nan")
+
+    return Counts(
+        names=sum(of_layer.names for of_layer in counts),
+        named=sum(of_layer.named for of_layer in counts),
+        wrong=mean("wrong", "names"),
+        wrong_named=mean("wrong_named", "named"),
+        estimate=mean("estimate", "names"),
+        right=float("nan"),
+        by_concept=float("nan"),
+        right_named=float("nan"),
+        refused=mean("refused"),
+        noise=mean("noise"),
+        match=mean("match"),
+    )
+
+
 def _share(true: Tensor, among: Tensor) -> float:
     return float(true[among].double().mean())
 
@@ -332,7 +363,7 @@ def print_series(series: Series, seed: int) -> None:
         print("|---|---|---|---|---|---|---|---|---|")
         for signal in SIGNALS:
             for unnamed in UNNAMED:
-                counts = judge(series, label, mixed_layer(series, signal, unnamed, seed))
+                counts = judge_mixed(series, label, signal, unnamed, seed)
                 shares = (counts.wrong, counts.wrong_named, counts.estimate, counts.refused, counts.noise)
                 cells = " | ".join(f"{100 * share:.1f}" for share in shares)
                 print(f"| {signal:g} | {unnamed:.0%} | {counts.names} | {cells} | {counts.match:.2f} |", flush=True)

@@ -163,6 +163,11 @@ def _name_of(label: int, figures: DirectionFigures, concept_set: ConceptSet) -> 
     return None
 
 
+def _explained(figures: DirectionFigures) -> float:
+    """What the name says: the parts of a combination together, or the label alone."""
+    return min(sum(part.share for part in figures.parts), 1.0) if figures.parts else figures.explained
+
+
 def _beats_decoys(figures: DirectionFigures) -> bool:
     rank = round(figures.decoy_p * (DECOY_SETS + 1))
     return rank <= DECOYS_AHEAD
@@ -175,7 +180,7 @@ def _choose(units: Sequence[_Unit], error_level: float) -> tuple[float, list[_Un
     """
     best: tuple[float, list[_Unit]] = (LEAST_EXPLAINED, [])
     for least in np.arange(LEAST_EXPLAINED, 1 + _STEPS / 2, _STEPS).round(3).tolist():
-        candidates = [unit for unit in units if unit.name is not None and unit.figures.explained >= least]
+        candidates = [unit for unit in units if unit.name is not None and _explained(unit.figures) >= least]
         candidates.sort(key=lambda unit: unit.figures.rival_p)
 
         unnamed = _unnamed_ahead(units, least)
@@ -208,9 +213,9 @@ def _error(names: Sequence[_Unit], units: Sequence[_Unit], least: float) -> floa
 
 def _errors_of(names: Sequence[_Unit], units: Sequence[_Unit], least: float) -> dict[tuple[int, int], float]:
     """For each named unit the estimated share of wrong names among those that explain as much or more."""
-    surest_first = sorted(names, key=lambda unit: -unit.figures.explained)
+    surest_first = sorted(names, key=lambda unit: -_explained(unit.figures))
     decoys = np.sort([share for unit in units if unit.signal for share in unit.figures.decoys_ahead if share >= least])
-    shares = np.array([unit.figures.explained for unit in surest_first])
+    shares = np.array([_explained(unit.figures) for unit in surest_first])
 
     ahead = 1 + len(decoys) - np.searchsorted(decoys, shares, side="left")
     wrong = ahead * _UNNAMED_WEIGHT + np.cumsum([unit.figures.rival_p for unit in surest_first])

@@ -14,6 +14,7 @@ from service.engine import similarity
 from service.engine.concept_texts import check_distinguishable
 from service.engine.evidence.agreement import ReadUnits
 from service.engine.evidence.correlating import name_by_correlation
+from service.engine.evidence.explaining import with_directions
 from service.engine.evidence.judging import LayerTop, judge_labels, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
 from service.engine.evidence.scoring_context import ScoringContext
@@ -59,6 +60,8 @@ def score_layer(layer: str, record: LayerRecord, context: ScoringContext) -> Lay
         if options.evidence.asked_for:
             top_images = top.indices[live, : min(options.method.top_k, _QUALITY_IMAGES)].cpu()
             evidence = with_quality(evidence, top_images, context.read_embeddings, live.tolist())
+            labels = [ranked[unit][0][0] if ranked[unit] else None for unit in live.tolist()]
+            evidence = with_directions(evidence, labels, live, record.activations, context)
             judged = dict(zip(live.tolist(), evidence, strict=True))
 
     return LayerDissection(layer, _neurons(record, top, ranked, judged, context), null)

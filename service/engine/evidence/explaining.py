@@ -1,104 +1,72 @@
 """What a unit's label says of what the unit does: the figures that verdicts rest on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from service.domain.concepts import ConceptSet
+from service.domain.evidence import LEAST_EXAMS, Evidence
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
+from service.engine.evidence.background import Background
+from service.engine.evidence.combinations import combine_concepts
 from service.engine.evidence.decoys import best_decoys
-from service.engine.evidence.directions import (
-    Directions,
-    FitNull,
-    concept_correlations,
-    directions_of,
-    explained_shares,
-    null_of_fits,
-)
-from service.engine.evidence.exams import Exams
-from service.engine.evidence.moments import FOLDS, Moments, folds_of_exams
-from service.engine.evidence.rivals import Confusions, Field, confusions_of, rivals_of
+from service.engine.evidence.directions import Directions, concept_correlations, directions_of, explained_shares
+from service.engine.evidence.moments import FOLDS, Moments
+from service.engine.evidence.rivals import rivals_of
+from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.probing.activations import LayerActivations
 
-_LEAST_QUANTILE = 0.95
-"""Of the best correlations of units that follow nothing: a finding below it is not seen at all."""
+_UNITS_AT_ONCE = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
-    """What the figures of all layers of a job share."""
+def with_directions(
+    evidence: Sequence[Evidence],
+    labels: Sequence[int | None],
+    units: Tensor,
+    activations: LayerActivations | None,
+    context: ScoringContext,
+) -> list[Evidence]:
+    """The evidence with the figures of each unit's direction.
 
-    folds: Tensor
-    """int64 [N], the fold of each image."""
-
-    null: FitNull
-    field: Field
-    confusions: Confusions
-
-
-Blocks = Callable[[], Iterable[Tensor]]
-"""The embeddings [n, D] of all images, one block after the other, from the start at each call."""
-
-
-def background_of(
-    blocks: Blocks,
-    exams: Exams,
-    concept_set: ConceptSet,
-    concept_embeddings: Tensor,
-    finding_of_concept: Mapping[int, str],
-    findings: Sequence[frozenset[str] | None],
-) -> Background:
-    """What all layers share, from two passes over the embeddings.
-
-    concept_embeddings: float [C, D]. finding_of_concept: for each concept that names a finding, this. findings: of each
-    image; None where nothing is known, and such an image has no part in what the dissector confuses.
-    Concepts that no image of a breast can show (`mammographic` is False) have no decoys: they are such themselves.
+    evidence, labels, units (int64 [u]): of the same units of the layer. activations: of the whole layer.
+    Nothing is added for a unit without label, nor where activations were not kept or there are fewer than LEAST_EXAMS
+    exams. Raises what `context.check_cancelled` raises.
     """
-    folds = folds_of_exams(exams)
-    null = null_of_fits(blocks, exams, folds, FOLDS, concept_embeddings)
-    eligible = torch.tensor([concept.mammographic is not False for concept in concept_set.concepts])
+    if activations is None or context.exams.count < LEAST_EXAMS:
+        return list(evidence)
 
-    own = sorted(finding_of_concept)
-    names = [finding_of_concept[concept] for concept in own]
-    moments = _moments_of_findings(blocks, folds, names, findings)
-    field = Field.of(moments, concept_embeddings, eligible, null.images)
-    confusions: Confusions = {}
-    if own:
-        correlations = concept_correlations(moments, concept_embeddings)
-        least = float(null.best.quantile(_LEAST_QUANTILE))
-        confusions = confusions_of(correlations, torch.tensor(own, device=correlations.device), least, field)
-    return Background(folds, null, field, confusions)
+    named = [place for place, label in enumerate(labels) if label is not None]
+    completed = list(evidence)
+    for start in range(0, len(named), _UNITS_AT_ONCE):
+        context.check_cancelled()
+        places = named[start : start + _UNITS_AT_ONCE]
+        of_places = torch.tensor([labels[place] for place in places])
+        moments = _moments(activations, units[places], context)
+        figures = direction_figures(
+            moments, directions_of(moments), of_places, context.background, context.concept_embeddings
+        )
+        for place, of_unit in zip(places, figures, strict=True):
+            completed[place] = replace(completed[place], direction=of_unit)
+    return completed
 
 
-def _moments_of_findings(
-    blocks: Blocks, folds: Tensor, names: Sequence[str], findings: Sequence[frozenset[str] | None]
-) -> Moments:
-    """Moments of units that are 1 where an image has the finding; of all images where none has known findings."""
-    known = torch.tensor([of_image is not None for of_image in findings], dtype=torch.bool)
-    if not bool(known.any()):
-        known = torch.ones(len(folds), dtype=torch.bool)
-    has = torch.tensor([[name in (of_image or ()) for name in names] for of_image in findings], dtype=torch.float32)
-    has = has.view(len(folds), len(names))
+def _moments(activations: LayerActivations, units: Tensor, context: ScoringContext) -> Moments:
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        for embeddings, of_layer in context.blocks_of(activations):
+            context.check_cancelled()
+            yield embeddings, of_layer[:, units]
 
-    def parts() -> Iterable[tuple[Tensor, Tensor]]:
-        start = 0
-        for embeddings in blocks():
-            rows = known[start : start + len(embeddings)].nonzero().squeeze(1)
-            yield embeddings[rows.to(embeddings.device)], has[start + rows].to(embeddings.device)
-            start += len(embeddings)
-
-    return Moments.of_layer(parts(), folds[known], FOLDS)
+    return Moments.of_layer(blocks(), context.background.folds, FOLDS)
 
 
 def direction_figures(
-    moments: Moments, labels: Tensor, background: Background, concept_embeddings: Tensor
+    moments: Moments, directions: Directions, labels: Tensor, background: Background, concept_embeddings: Tensor
 ) -> list[DirectionFigures]:
-    """The figures of each unit, without combinations of concepts.
+    """The figures of each unit.
 
-    moments: of U units. labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
+    moments, directions: of U units. labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
     """
-    directions = directions_of(moments)
     correlations = concept_correlations(moments, concept_embeddings)
     labels = labels.to(correlations.device)
     own = correlations.gather(1, labels[:, None]).squeeze(1)
@@ -111,6 +79,9 @@ def direction_figures(
     best = correlations[:, field.eligible].amax(dim=1)
     competition = _Competition(decoys, best, directions)
 
+    combinations = combine_concepts(moments, concept_embeddings, directions.fit, background.seen)
+    parts = [() if combination is None else combination.parts for combination in combinations]
+
     return [
         DirectionFigures(
             fit=float(directions.fit[unit]),
@@ -119,6 +90,7 @@ def direction_figures(
             explained=float(shares[unit]),
             decoy_explained=competition.average(unit),
             rivals=rivals[unit].concepts,
+            parts=parts[unit],
             decoy_p=competition.p(unit),
             decoys_ahead=competition.ahead(unit),
             rival_p=rivals[unit].next_p,

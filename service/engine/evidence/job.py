@@ -1,12 +1,6 @@
 """What was inferred in a dissection as a whole, and what its dissector can see."""
 
-from collections.abc import Sequence
-
-import torch
-
-from service.domain.evidence import JobEvidence, Qualification
-from service.domain.probes import ProbeItem
-from service.engine.evidence.qualification import qualify
+from service.domain.evidence import JobEvidence
 from service.engine.evidence.scoring_context import ScoringContext
 
 
@@ -26,7 +20,7 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
         refused=why_not_tested,
         findings=tuple(findings) if known else None,
         no_agreement=why_no_agreement,
-        qualifications=_qualifications(context),
+        qualifications=context.qualifications,
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
         independent=context.independent,
@@ -42,37 +36,3 @@ def _no_agreement(context: ScoringContext, *, known: bool) -> str | None:
     if context.options.evidence.halves == 0:
         return "No splits into halves were asked for."
     return context.why_no_activations
-
-
-def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:
-    labelled = _labelled_once(context.items)
-    if not labelled or not context.finding_of_concept:
-        return ()
-
-    positions = torch.tensor(labelled)
-    return qualify(
-        context.read_embeddings(positions).to(context.concept_embeddings.device),
-        context.concept_embeddings,
-        context.concept_set.texts,
-        context.finding_of_concept,
-        [context.findings[position] for position in labelled],
-        context.exams.of_image[positions].tolist(),
-    )
-
-
-def _labelled_once(items: Sequence[ProbeItem]) -> list[int]:
-    """Positions of the items whose findings are known; of files with the same bytes and findings the first only.
-
-    Copies would make a few images look like enough of them.
-    """
-    labelled = []
-    seen = set()
-    for position, item in enumerate(items):
-        if item.findings is None:
-            continue
-        content = (item.sha256, item.box, item.frame, item.findings)
-        if item.sha256 is not None and content in seen:
-            continue
-        seen.add(content)
-        labelled.append(position)
-    return labelled

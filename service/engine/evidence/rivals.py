@@ -17,8 +17,12 @@ from torch.special import erfc
 
 from service.engine.evidence.moments import Moments
 
-LEAST_LEAD = 0.8
+LEAST_LEAD = 0.7
 """In deviations of the difference: a concept less far behind the label is a rival. Chosen on series of phantoms."""
+
+_TAIL = 0.5
+"""How often the concept behind is the right one, against the normal tail: measured on the same series, see
+docs/label-accuracy.md. A label was the best of hundreds, and most of what is near it is not what a unit follows."""
 
 Confusions = Mapping[int, tuple[int, ...]]
 """For a concept those concepts of findings that the dissector takes for it."""
@@ -128,7 +132,7 @@ def _leads(correlations: Tensor, labels: Tensor, field: Field) -> Tensor:
 def _of_leads(leads: Tensor, near: Tensor, scale: float) -> list[Rivals]:
     """near: bool [u, C], the rivals. scale: what makes leads those of independent images."""
     beyond = torch.where(near, torch.inf, leads).amin(dim=1)
-    next_p = (0.5 * erfc(scale * beyond / 2**0.5)).tolist()
+    next_p = (_TAIL * 0.5 * erfc(scale * beyond / 2**0.5)).tolist()
 
     rivals = []
     for unit in range(len(leads)):
