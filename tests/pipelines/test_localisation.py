@@ -49,7 +49,7 @@ def entry_of(job: Job) -> LocalisationEntry:
 
 
 def run_job(sessions: Sessions, folder: Path, run: Run, **changes: Any) -> Job:
-    asked = {"evidence": UNTESTED, "localisation": LocalisationOptions()} | changes
+    asked: dict[str, Any] = {"evidence": UNTESTED, "localisation": LocalisationOptions()} | changes
     return run(submit(sessions, folder, **asked))
 
 
@@ -171,9 +171,7 @@ def test_the_strongest_labels_alone_are_measured_where_there_are_many(
     assert entry["findings"]["mass"] == {"images": IMAGES, "used": 10, "exams": 5}, "whole exams only"
 
 
-def test_a_set_without_findings_says_so(
-    sessions: Sessions, folder: Path, run: Run, client: TestClient
-) -> None:
+def test_a_set_without_findings_says_so(sessions: Sessions, folder: Path, run: Run, client: TestClient) -> None:
     job = run_job(sessions, folder, run)
     entry = entry_of(job)
     assert set(entry["units"]) == {"no-finding"}
