@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from service.domain.evidence import LEVEL
 from service.domain.json_values import JsonObject
-from service.domain.localisation import WHY_NOT, AgainstExchanged, Localisation
+from service.domain.localisation import WHY_NOT, AgainstExchanged, Localisation, LocalisationEntry, PlacesOfFinding
 from service.domain.manifests import entries_of
 from service.domain.neurons import LayerDissection
 
@@ -44,9 +45,10 @@ class WhereSummary:
 
 def sum_up_where(manifest: JsonObject | None, layers: Sequence[LayerDissection]) -> WhereSummary | None:
     """What was measured of a dissection; None where nobody asked for it."""
-    entry = entries_of(manifest, "localisation")
-    if not entry:
+    written = entries_of(manifest, "localisation")
+    if not written:
         return None
+    entry = cast("LocalisationEntry", written)
 
     of_finding: dict[str, list[Localisation]] = defaultdict(list)
     measured = above = 0
@@ -57,14 +59,12 @@ def sum_up_where(manifest: JsonObject | None, layers: Sequence[LayerDissection])
         measured += bool(with_figures)
         above += any(localisation.above_exchanged for localisation in with_figures)
 
-    units = dict(entry["units"])
-    units.pop("measured", None)
     return WhereSummary(
         measured=measured,
         above=above,
-        without=tuple((_why_not(reason), count) for reason, count in units.items()),
+        without=tuple((_why_not(why), count) for why, count in entry["units"].items() if why != "measured"),
         findings=tuple(
-            _line(finding, counts, of_finding.get(finding, ())) for finding, counts in dict(entry["findings"]).items()
+            _line(finding, counts, of_finding.get(finding, ())) for finding, counts in entry["findings"].items()
         ),
         problems=tuple((problem["row"], problem["why"]) for problem in entry["problems"]),
         images_with_problems=entry["images_with_problems"],
@@ -118,7 +118,7 @@ def _why_not(reason: str) -> str:
     return next((words for known, words in WHY_NOT.items() if known == reason), reason)
 
 
-def _line(finding: str, counts: JsonObject, localisations: Sequence[Localisation]) -> WhereOfFinding:
+def _line(finding: str, counts: PlacesOfFinding, localisations: Sequence[Localisation]) -> WhereOfFinding:
     above = [localisation for localisation in localisations if localisation.above_exchanged]
     clearly = [found for found in above if found.pointing is not None and found.pointing.p <= LEVEL]
     return WhereOfFinding(

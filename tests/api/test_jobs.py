@@ -304,6 +304,32 @@ def test_a_job_is_cut_and_queued_as_asked(client: TestClient, queue: RecordingQu
     assert queue.published == [(WORK_TASK, UUID(job["id"]))]
 
 
+def test_a_job_says_whether_it_asks_where_neurons_look(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.post("/jobs", json=body).json()["localisation"] is None
+    asked = client.post("/jobs", json=body | {"localisation": {}})
+    assert (asked.status_code, asked.json()["localisation"]) == (202, {"findings": []})
+    given = client.post("/jobs", json=body | {"localisation": {"findings": ["lesion", "lesion", "mass"]}}).json()
+    assert given["localisation"] == {"findings": ["lesion", "mass"]}
+    assert client.get(f"/jobs/{given['id']}").json()["localisation"] == given["localisation"]
+
+    too_many = {"findings": [f"finding {number}" for number in range(6)]}
+    refused = problem(client.post("/jobs", json=body | {"localisation": too_many}), 422)
+    assert refused["field"] == "localisation.findings"
+    refused = problem(client.post("/jobs", json=body | {"localisation": {"findings": [""]}}), 422)
+    assert refused["field"].startswith("localisation.findings")
+
+
+def test_a_request_that_does_not_ask_is_the_one_that_earlier_releases_got(
+    client: TestClient, body: dict[str, Any]
+) -> None:
+    assert "localisation" not in JobIn.model_validate(body).as_asked()
+    key = {"Idempotency-Key": "night"}
+    first = client.post("/jobs", json=body, headers=key).json()
+    assert client.post("/jobs", json=body | {"localisation": None}, headers=key).json()["id"] == first["id"]
+    other = client.post("/jobs", json=body | {"localisation": {}}, headers=key)
+    assert problem(other, 422)["field"] == "Idempotency-Key"
+
+
 def end(sessions: Sessions, job: str, status: JobStatus) -> None:
     with transaction(sessions) as session:
         session.execute(text("UPDATE work_items SET status = 'withdrawn'"))

@@ -49,7 +49,7 @@ def entry_of(job: Job) -> LocalisationEntry:
 
 
 def run_job(sessions: Sessions, folder: Path, run: Run, **changes: Any) -> Job:
-    asked = {"evidence": UNTESTED, "localisation": LocalisationOptions()} | changes
+    asked: dict[str, Any] = {"evidence": UNTESTED, "localisation": LocalisationOptions()} | changes
     return run(submit(sessions, folder, **asked))
 
 

@@ -58,13 +58,13 @@ class Places:
     @cached_property
     def area(self) -> NDArray[np.float64]:
         """Cells that the places of each image cover, [n]; turning them changes nothing."""
-        return self.covered.sum(axis=1)
+        return np.asarray(self.covered.sum(axis=1), np.float64)
 
     @cached_property
     def face_another_way(self) -> NDArray[np.bool_]:
         """Whether image and places, [n, n], are of images that face different ways."""
         known = (self._faces != "")[:, None] & (self._faces != "")[None, :]
-        return known & (self._faces[:, None] != self._faces[None, :])
+        return np.asarray(known & (self._faces[:, None] != self._faces[None, :]), np.bool_)
 
     @cached_property
     def partner(self) -> Counts:
@@ -204,7 +204,7 @@ def _of_exchanges(pairs: NDArray[np.float64], places: Places) -> NDArray[np.floa
 
 
 def _of_other_exams(places: Places) -> NDArray[np.bool_]:
-    return places.exam_of[:, None] != places.exam_of[None, :]
+    return np.asarray(places.exam_of[:, None] != places.exam_of[None, :], np.bool_)
 
 
 def _against(values: NDArray[np.float64], exchanged: float) -> AgainstExchanged:

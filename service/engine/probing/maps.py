@@ -56,7 +56,7 @@ def cells_of(extent: int, cells: int) -> NDArray[np.float32]:
     starts = np.arange(cells)[:, None] * size
     pixels = np.arange(extent)[None, :]
     overlap = np.minimum(starts + size, pixels + 1) - np.maximum(starts, pixels)
-    return (overlap.clip(min=0) / size).astype(np.float32)
+    return np.asarray(overlap.clip(min=0) / size, np.float32)
 
 
 def fitted_cells(height: int, width: int, most: int) -> tuple[int, int]:
