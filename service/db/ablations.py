@@ -162,7 +162,7 @@ def finished_ablated(session: Session, ablation_id: UUID) -> list[FinishedItem[S
     ]
 
 
-def has_open_watched_ablation(job_id: ColumnElement[Any]) -> ColumnElement[bool]:
+def has_open_watched_ablation(job_id: InstrumentedAttribute[UUID | None]) -> ColumnElement[bool]:
     """The condition that units of a job which respond to watched concepts are being held."""
     return exists().where(AblationRow.job_id == job_id, AblationRow.status.in_(list(OPEN)), _OF_WATCHED)
 
@@ -191,7 +191,7 @@ def has_verdicts(session: Session, job_id: UUID, layer: str) -> bool:
 
 def dead_units(session: Session, job_id: UUID, layer: str) -> list[int]:
     """The dead units of a layer."""
-    return [unit for _, unit, _ in _units(session, job_id, layer, NeuronRow.dead)]
+    return [unit for _, unit, _ in _units(session, job_id, layer, NeuronRow.dead.is_(True))]
 
 
 def _units(

@@ -3,22 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from uuid import UUID
-
-from sqlalchemy.orm import Session
 
 from service.config import Settings
-from service.db.ablations import job_of_ablation
-from service.db.jobs import parts_of
-from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Stage
-from service.domain.resources import Resource, ResourceKind
+from service.domain.resources import ResourceKind
 from service.domain.specs import ModelSpec, model_spec
-from service.domain.work import CHECK_STAGES, AblationLease, AnyLease, Lease, Preparation, PreparationLease
+from service.domain.work import CHECK_STAGES, AnyLease, Preparation
 from service.errors import DissectError, ProblemFields
 from service.files import out_of_reach
 from service.pipelines import messages
+from service.pipelines.leased_model import resource_of
 from service.sources.cache import SourceCache, open_cache
 from service.sources.uris import is_remote
 
@@ -86,20 +81,12 @@ class SourceKeeper:
 
     def _source(self, lease: AnyLease) -> ModelSpec | None:
         with transaction(self._sessions) as session:
-            resource: Resource
-            if isinstance(lease, PreparationLease):
-                resource = get_resource(session, lease.resource_id)
-            else:
-                resource = parts_of(session, _job_of(session, lease)).target
+            resource = resource_of(session, lease)
 
         if resource.kind is not ResourceKind.MODEL:
             return None
         spec = model_spec(resource)
         return spec if is_remote(spec["checkpoint"]) else None
-
-
-def _job_of(session: Session, lease: Lease | AblationLease) -> UUID:
-    return job_of_ablation(session, lease.ablation_id) if isinstance(lease, AblationLease) else lease.job_id
 
 
 @contextmanager

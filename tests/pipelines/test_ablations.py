@@ -204,10 +204,12 @@ def test_artifacts_that_are_gone_are_computed_again(
     result_of(sessions, asked)
 
 
-def test_images_that_have_changed_are_refused(sessions: Sessions, job: Job, folder: Path, work: Work) -> None:
+def test_images_that_have_changed_are_refused(
+    sessions: Sessions, job: Job, folder: Path, settings: Settings, runner: DissectionRunner
+) -> None:
     (folder / "3.png").write_bytes((folder / "4.png").read_bytes())
     asked = ask(sessions, job)
-    work()
+    inline_host(sessions, settings.model_copy(update={"max_attempts": 1}), runner).work()
     problem = found(sessions, asked).problem
     assert problem is not None
     assert "have changed since the job read them" in problem["detail"]

@@ -18,7 +18,7 @@ from tests.pipelines import small_jobs
 from tests.usecases.hospital import Hospital
 
 RULE = {"rule": "watched-dependence", "at_most": 0.0}
-NEURON = WatchfulNeuron("layer4.0", 2, "mass", (Watched(2, "clip", p=0.001, z=3.0, q=0.01),), ())
+NEURON = WatchfulNeuron("layer4.0", 0, "mass", (Watched(2, "clip", p=0.001, z=3.0, q=0.01),), ())
 WATCHFUL = WatchList(refused=None, watched=1, live=10, share=0.1, neurons=(NEURON,))
 
 
@@ -68,7 +68,7 @@ def test_an_audit_waits_for_the_ablation_and_is_judged_by_it(watchful: Hospital)
     assert audit.facts is not None
     assert audit.facts.dependence is not None
     [unit] = audit.facts.dependence.units
-    assert (unit.layer, unit.unit, unit.concepts) == ("layer4.0", 2, ("clip",))
+    assert (unit.layer, unit.unit, unit.concepts) == ("layer4.0", 0, ("clip",))
     assert audit.facts.dependence.ablation == asked.id
     assert recompute(audit) == audit.judgement
 

@@ -45,7 +45,8 @@ class Classifier(nn.Module):
 
 class Headless(Classifier):
     def forward(self, images: Tensor) -> Tensor:
-        return self.act(self.conv(images)).mean(dim=(2, 3))
+        features: Tensor = self.act(self.conv(images)).mean(dim=(2, 3))
+        return features
 
 
 class Scaled(Classifier):
@@ -238,7 +239,7 @@ def test_a_class_token_is_held_at_its_own_mean() -> None:
             output[:, 1:, unit] = means[1, unit]
         return output
 
-    handle = vit.blocks[0].register_forward_hook(replace)
+    handle = vit.get_submodule("blocks.0").register_forward_hook(replace)
     with torch.inference_mode():
         by_hand = vit(torch.from_numpy(np.stack(noise_images(4)._arrays)))
     handle.remove()
