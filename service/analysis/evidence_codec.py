@@ -11,6 +11,9 @@ _EVIDENCE: TypeAdapter[JobEvidence | None] = TypeAdapter(JobEvidence | None)
 def encode_evidence(evidence: JobEvidence | None) -> StoredJson | None:
     """JSON values that `decode_evidence` turns into equal evidence."""
     encoded: StoredJson | None = _EVIDENCE.dump_python(evidence, mode="json")
+    # Earlier releases stored nothing in its place.
+    if isinstance(encoded, dict) and encoded["verdicts"] is None:
+        del encoded["verdicts"]
     return encoded
 
 

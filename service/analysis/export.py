@@ -11,8 +11,9 @@ from typing import Literal, TextIO, cast
 
 import numpy as np
 
+from service.analysis.evidence_codec import encode_evidence
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import NO_CONCEPT
+from service.domain.evidence import NO_CONCEPT, drop_absent_evidence
 from service.domain.layers import published_layer
 from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames
 from service.errors import InvalidInput
@@ -198,7 +199,7 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         },
         "images_used": dissection.images_used,
         "rows_skipped": list(dissection.images_skipped),
-        "evidence": None if dissection.evidence is None else asdict(dissection.evidence),
+        "evidence": encode_evidence(dissection.evidence),
     }
 
     # Written neuron by neuron, so that a large dissection need not be in memory a second time as JSON.
@@ -216,6 +217,8 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
         file.write(",\n" if number else "\n")
         fields = asdict(neuron)
         drop_absent_frames(fields["images"])
+        if fields["evidence"] is not None:
+            drop_absent_evidence(fields["evidence"])
         file.write(_json(fields))
 
     null = None if layer.null is None else asdict(layer.null)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from service.db.columns import ColumnValues
 from service.db.tables import LayerRow, NeuronRow
 from service.domain.concepts import Concept
-from service.domain.evidence import NO_CONCEPT, LayerNull
+from service.domain.evidence import NO_CONCEPT, LayerNull, drop_absent_evidence
 from service.domain.neurons import (
     EvidenceFigures,
     LabelledNeuron,
@@ -198,6 +198,8 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
 def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> ColumnValues:
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
+    if evidence is not None:
+        drop_absent_evidence(evidence)
     images = [asdict(image) for image in neuron.images]
     drop_absent_frames(images)
     significance = None if neuron.evidence is None else neuron.evidence.significance

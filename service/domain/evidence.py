@@ -5,9 +5,10 @@ The field names of the stored types are columns of the database, bytes of artifa
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal, TypedDict, TypeGuard, cast
+from typing import Any, Literal, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
+from service.domain.verdicts import DirectionFigures, JobVerdicts, UnitVerdict
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -128,6 +129,15 @@ class Watched:
     q: float | None = None
     """Over all units and watched concepts of the job."""
 
+    partial: float | None = None
+    """Correlation of the activation with the concept given the label's; None where activations were not kept.
+
+    Left out of what is stored where it is None, as is `partial_p`.
+    """
+
+    partial_p: float | None = None
+    """Of a partial correlation as large where the unit follows nothing beyond its label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -143,6 +153,28 @@ class Evidence:
     """The best concept in each resample."""
     halves: tuple[int, ...] = ()
     """For each split into two halves the best concept in the one and in the other, one pair after the other."""
+
+    direction: DirectionFigures | None = None
+    """None, and left out of what is stored, where activations were not kept."""
+
+    verdict: UnitVerdict | None = None
+    """None, and left out of what is stored, until all layers are known, and where the job has no verdicts."""
+
+
+def drop_absent_evidence(evidence: dict[str, Any]) -> None:
+    """Leave direction, verdict and partial correlations out of the fields of evidence that has none.
+
+    So evidence was stored before there were any, and equal results keep equal digests.
+    """
+    _drop_none(evidence, "direction", "verdict")
+    for response in evidence["watched"]:
+        _drop_none(response, "partial", "partial_p")
+
+
+def _drop_none(fields: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if fields[name] is None:
+            del fields[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +255,9 @@ class JobEvidence:
 
     independent: str | None = None
     """What was chosen to count as independent: one of INDEPENDENT or a column; None where nobody chose."""
+
+    verdicts: JobVerdicts | None = None
+    """None, and left out of what is stored, where nobody asked for verdicts or an earlier release inferred."""
 
     @property
     def units_in_words(self) -> str:

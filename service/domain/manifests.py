@@ -191,6 +191,9 @@ class JobManifest(TypedDict, total=False):
     results: dict[str, str]
     """Digest of each layer's neurons, in the order of the dissection; q-values are not part of it."""
 
+    activations: str
+    """Why only the largest activations of each unit were kept; left out where all were."""
+
     drawn: EvidenceFields
     """See `EvidenceOptions`."""
 

@@ -11,6 +11,12 @@ from typing import Literal
 DEFAULT_ERROR_LEVEL = 0.10
 """The share of wrong names among those given that a job allows where it asks for nothing else."""
 
+DECOY_SETS = 40
+"""Sets of decoys that compete with the concepts for each unit; each set has a decoy of every concept."""
+
+DECOYS_AHEAD = 4
+"""With as many sets ahead a label is none: of units that no concept says 4 in 41 have fewer."""
+
 NameLevel = Literal["concept", "category", "combination"]
 """The detail that the evidence carries: a concept, the smallest category of it and its rivals, or several concepts."""
 
@@ -57,13 +63,25 @@ class DirectionFigures:
     """The share of the fit that the concept alone has: correlation squared / fit squared, 0 to 1."""
 
     decoy_explained: float
-    """The same for the best decoy."""
+    """The same for the best decoy of a set, on average over the sets."""
 
     rivals: tuple[int, ...] = ()
     """Concepts that the label's concept does not beat, most like it first."""
 
     parts: tuple[NamePart, ...] = ()
     """Two or three concepts that together explain much where one explains little."""
+
+    decoy_p: float = 1.0
+    """Of a concept that is as far ahead of the sets of decoys where no concept says what the unit follows.
+
+    The concept is the one that correlates best; where the label is another, that is among its rivals.
+    """
+
+    decoys_ahead: tuple[float, ...] = ()
+    """What the best decoys explain that are ahead of the concept, best first; of the DECOYS_AHEAD best sets alone."""
+
+    rival_p: float = 0.0
+    """That the nearest concept which is no rival is the better one all the same."""
 
 
 @dataclass(frozen=True, slots=True)

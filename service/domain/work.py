@@ -118,6 +118,9 @@ class ShardResult(StoredArtifact):
     images: str
     """Digest of the shard's image files."""
 
+    every_activation: NotRequired[bool]
+    """Whether all activations were kept; left out by releases that did not say so."""
+
 
 class StoredLayer(StoredArtifact):
     """A scored layer, and its name."""

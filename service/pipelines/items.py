@@ -29,9 +29,9 @@ from service.domain.work import (
     StoredLayer,
 )
 from service.engine.evidence.job import job_evidence
-from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.scoring_context import NOT_KEPT, ScoringContext
 from service.engine.networks.protocols import Target, choose_device
-from service.engine.probing.probe import ProbingPass, merge_records
+from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_records
 from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
 from service.engine.prompting import embed_concept_set
 from service.engine.scoring import check_enough_images, score_layer
@@ -58,6 +58,8 @@ from service.usecases.checks import check_of
 
 ReportProgress = Callable[[int], None]
 
+_NO_LIMIT = 1 << 62
+
 Probed = Sequence[FinishedItem[ShardResult]]
 """The shards of a job, which all have been probed."""
 
@@ -78,6 +80,7 @@ class DissectionRunner:
         self._roots = data_roots(settings)
         self._fetched_files = cache_folder(settings)
         self._packages = settings.architecture_packages_named
+        self._most_activations = settings.activations_gb << 30
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
 
@@ -117,7 +120,8 @@ class DissectionRunner:
         images_digest = digest_images(items)
 
         probing_pass = self._pass(plan, open_images(plan.probe_set), with_rows=True)
-        key = shard_key(
+        key_of = partial(
+            shard_key,
             plan,
             probing_pass.target,
             probing_pass.dissector,
@@ -126,7 +130,7 @@ class DissectionRunner:
             layers=probing_pass.layers,
             rows=probing_pass.digest_of_rows(plan.shards[position]),
         )
-        artifact = self._shard(plan, position, key, report_progress, lambda: items)
+        artifact = self._new_shard(plan, position, key_of, items, report_progress)
         shard = StoredShard(artifact.path)
 
         span = plan.shards[position]
@@ -137,6 +141,7 @@ class DissectionRunner:
             "used": len(shard.used),
             "skipped_rows": [plan.probe_set.items[span[index]].row for index in shard.skipped],
             "images": images_digest,
+            "every_activation": shard.has_every_activation,
         }
 
     def _score(self, plan: JobPlan, layer: str, report_progress: ReportProgress) -> StoredArtifact:
@@ -187,6 +192,8 @@ class DissectionRunner:
             evidence=evidence,
             findings=plan.findings,
         )
+        if not all(shard.has_every_activation for shard in shards if shard.layers):
+            manifest["activations"] = NOT_KEPT
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
         skipped_why = self._skipped_why(plan, shown_images.skipped_rows)
@@ -227,24 +234,58 @@ class DissectionRunner:
         with transaction(self._sessions) as session:
             return finished_layers(session, plan.job_id)
 
-    def _shard(
+    def _new_shard(
         self,
         plan: JobPlan,
         position: int,
-        key: str,
+        key_of: Callable[..., str],
+        items: Sequence[ProbeItem],
         report_progress: ReportProgress,
-        read_items: Callable[[], Sequence[ProbeItem]],
     ) -> Artifact:
-        """read_items: gives the shard's items with the digests that are part of the key."""
+        """The shard as some job has stored it, with all activations if there may be one such; otherwise a new one.
+
+        key_of: the key of the shard, by `every_activation`. Only a pass tells how many units the layers have, and so
+        whether their activations may be kept.
+        """
+        whole = self._artifacts.find(plan.job_id, key_of(every_activation=True), kind="shard")
+        if whole is not None:
+            return whole
+
+        largest = self._artifacts.find(plan.job_id, key_of(every_activation=False), kind="shard")
+        if largest is not None:
+            needed = 4 * len(plan.probe_set.items) * StoredShard(largest.path).units
+            if needed > self._most_activations:
+                return largest
+
+        probing = self._probing(plan, position, items, report_progress, self._most_activations)
+        data = encode_shard(probing, [item.sha256 for item in items])
+        key = key_of(every_activation=probing.has_every_activation)
+        return self._artifacts.keep(plan.job_id, key, kind="shard", data=data)
+
+    def _shard(self, plan: JobPlan, item: FinishedItem[ShardResult], report_progress: ReportProgress) -> Artifact:
+        """A shard of the job; where it is lost, it is made again as it was."""
 
         def probe() -> bytes:
-            span = plan.shards[position]
-            items = read_items()
-            images = open_images(_with_items(plan.probe_set, span, items), digested=True)
-            probing = self._pass(plan, images, with_rows=True).run(span, report_progress)
-            return encode_shard(probing, [item.sha256 for item in items])
+            items = _items_as_shown(plan, item)
+            most_activations = _NO_LIMIT if item.result.get("every_activation", True) else 0
+            probing = self._probing(plan, item.position, items, report_progress, most_activations)
+            return encode_shard(probing, [shown.sha256 for shown in items])
 
-        return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
+        return self._artifacts.obtain(plan.job_id, item.result["key"], kind="shard", make=probe)
+
+    def _probing(
+        self,
+        plan: JobPlan,
+        position: int,
+        items: Sequence[ProbeItem],
+        report_progress: ReportProgress,
+        most_activations: int,
+    ) -> Probing:
+        """Show the items of a shard, which have their files' digests, to both networks."""
+        span = plan.shards[position]
+        images = open_images(_with_items(plan.probe_set, span, items), digested=True)
+        probing_pass = self._pass(plan, images, with_rows=True)
+        return replace(probing_pass, most_activations=most_activations).run(span, report_progress)
 
     def _layer(self, plan: JobPlan, layer: str, key: str, probed: Probed, report_progress: ReportProgress) -> Artifact:
         """The shards and the texts are asked for only where the layer has to be scored."""
@@ -253,7 +294,8 @@ class DissectionRunner:
             shards = self._shards(plan, probed, report_progress)
             context = self._context(plan, shards, used_items(plan, shards), report_progress)
             check_enough_images(len(context.items), plan.request.options.method)
-            record = merge_records(shard.record(layer) for shard in shards if shard.layers)
+            filled = [shard for shard in shards if shard.layers]
+            record = merge_records((shard.record(layer) for shard in filled), kept_top(plan.request.options))
             return encode_layer(score_layer(layer, record, context))
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
@@ -262,8 +304,7 @@ class DissectionRunner:
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
     ) -> JobEvidence | None:
         context = self._context(plan, shards, items, report_progress)
-        every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
-        return with_no_concept(job_evidence(context, every_activation=every_activation), plan.findings)
+        return with_no_concept(job_evidence(context), plan.findings)
 
     def _context(
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
@@ -278,6 +319,7 @@ class DissectionRunner:
             finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
             check_cancelled=lambda: report_progress(0),
             independent=plan.probe_set.independent,
+            every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
         )
 
     def _pictures(
@@ -305,10 +347,7 @@ class DissectionRunner:
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
     def _shards(self, plan: JobPlan, probed: Probed, report_progress: ReportProgress) -> list[StoredShard]:
-        artifacts = [
-            self._shard(plan, item.position, item.result["key"], report_progress, partial(_items_as_shown, plan, item))
-            for item in probed
-        ]
+        artifacts = [self._shard(plan, item, report_progress) for item in probed]
         return [StoredShard(artifact.path) for artifact in artifacts]
 
     def _texts(self, plan: JobPlan) -> Tensor:

@@ -12,15 +12,14 @@ import torch
 
 from service.domain.autoencoders import identity_of
 from service.domain.digests import digest_of
-from service.domain.methods import PRIOR_METHODS
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ImagePlace
 from service.engine.networks.protocols import Dissector, Target
-from service.engine.probing.probe import kept_top, wants_every_activation
+from service.engine.probing.probe import kept_top
 from service.pipelines.job_plan import JobPlan
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def shard_key(
@@ -32,10 +31,12 @@ def shard_key(
     images: str,
     layers: tuple[str, ...],
     rows: str | None = None,
+    every_activation: bool = True,
 ) -> str:
-    """Key of a probe shard.
+    """Key of a probe shard; what scores and judges names is no part of it where all activations are kept.
 
     images: digest of the shard's image files and boxes, in order. rows: of the rows that these have in a table.
+    every_activation: whether all activations are kept, and not only as many of the largest as the job needs.
     """
     options = plan.request.options
     return _key(
@@ -56,8 +57,7 @@ def shard_key(
         dissector=_dissector(dissector),
         layers=layers,
         pooling=options.method.pooling,
-        keep_top=kept_top(options),
-        every_activation=_every_activation(plan),
+        kept="activations" if every_activation else kept_top(options),
         images=images,
         on_unreadable=plan.probe_set.on_unreadable,
         batch_size=plan.request.batch_size,
@@ -133,16 +133,6 @@ def _fields(place: ImagePlace) -> dict[str, object]:
 def device_name(device: torch.device) -> str:
     """What a device computes like: two cards of one make are the same, whatever their numbers."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _every_activation(plan: JobPlan) -> bool | int:
-    """Whether they are kept. For agreement they are kept if those of the whole probe set fit, so its size matters."""
-    options = plan.request.options
-    items = plan.probe_set.items
-    if options.method.similarity not in PRIOR_METHODS:
-        return True
-
-    return len(items) if wants_every_activation(options, items) else False
 
 
 def _findings(plan: JobPlan) -> dict[str, object]:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, LabelStability, Significance
+from service.domain.evidence import Evidence, LabelStability, Significance, drop_absent_evidence
 from service.domain.neurons import (
     ActivationSummary,
     Dissection,
@@ -168,6 +168,8 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     for layer in layers:
         for neuron in layer["neurons"]:
             drop_absent_frames(neuron["images"])
+            if neuron["evidence"] is not None:
+                drop_absent_evidence(neuron["evidence"])
     assert written["layers"] == json.loads(json.dumps(layers))
 
 

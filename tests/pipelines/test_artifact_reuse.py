@@ -3,10 +3,10 @@
 import errno
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from sqlalchemy import text
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import hand_back_item
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import JobStatus, Stage
-from service.domain.methods import Method
+from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.prompts import Prompts
 from service.domain.work import DissectionResult, Lease, ShardResult
+from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
@@ -64,9 +66,11 @@ REUSED_AFTER = [
     ({}, {"shard", "texts", "layer"}),
     ({"concepts_per_neuron": 1}, {"shard", "texts"}),
     ({"method": Method.of(top_k=4, lam=0.5)}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=5)}, {"texts"}),
+    ({"method": Method.of(top_k=5)}, {"shard", "texts"}),
+    ({"evidence": EvidenceOptions(draws=50, resamples=3, halves=2)}, {"shard", "texts"}),
+    ({"images_per_neuron": 9}, {"shard", "texts"}),
     ({"method": Method.of(top_k=4, pooling="max")}, {"texts"}),
-    ({"method": Method.of("cosine", top_k=4)}, {"texts"}),
+    ({"method": Method.of("cosine", top_k=4)}, {"shard", "texts"}),
     ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard"}),
     ({"layers": LAYERS[:1]}, {"texts"}),
     ({"shard_size": 5}, {"texts"}),
@@ -80,6 +84,50 @@ def test_whatever_decides_an_artifact_is_part_of_its_key(
     sessions: Sessions, folder: Path, run: Run, change: dict[str, Any], reused: set[str]
 ) -> None:
     assert kinds_reused_after(sessions, folder, run, change) == reused
+
+
+def test_any_similarity_and_evidence_follow_from_one_pass(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    run_pass = ProbingPass.run
+
+    def counted(probing_pass: ProbingPass, span: range, progress: Callable[[int], None]) -> Probing:
+        passes.append(span)
+        return run_pass(probing_pass, span, progress)
+
+    monkeypatch.setattr(ProbingPass, "run", counted)
+    evidence = EvidenceOptions(draws=50, resamples=3, halves=2)
+    for similarity in get_args(Similarity):
+        if similarity == "rank_reorder":  # wants more images than there are
+            continue
+        job = run(submit(sessions, folder, method=Method.of(similarity, top_k=4), evidence=evidence))
+        assert job.status is JobStatus.SUCCEEDED, job.problem
+        assert passes == [range(4), range(4, 8), range(8, 10)]
+
+
+def test_what_is_too_much_to_store_is_said_and_labels_are_the_same(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    none_kept = settings.model_copy(update={"activations_gb": 0})
+    job = submit(sessions, folder)
+    inline_host(sessions, none_kept, DissectionRunner(none_kept, sessions)).work()
+    with transaction(sessions) as session:
+        small = find_job(session, job.id)
+    assert small.manifest is not None
+    assert "ACTIVATIONS_GB" in small.manifest["activations"]
+
+    whole = run(submit(sessions, folder))
+    assert whole.manifest is not None
+    assert "activations" not in whole.manifest
+    assert whole.manifest["results"] == small.manifest["results"]
+
+    job = submit(sessions, folder, method=Method.of("cosine"), shard_size=5)
+    inline_host(sessions, none_kept, DissectionRunner(none_kept, sessions)).work()
+    with transaction(sessions) as session:
+        refused = find_job(session, job.id)
+    assert refused.problem is not None
+    assert "ACTIVATIONS_GB" in refused.problem["remedy"]
 
 
 def test_the_batch_size_is_part_of_a_shard_s_key(sessions: Sessions, folder: Path, run: Run) -> None:
