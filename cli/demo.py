@@ -37,7 +37,10 @@ RESEARCH = ["research"]
 """Synthetic mammograms, what was trained on them, and eight real ones show how the software works, and no more."""
 
 PATCHES = {"size": 1024, "stride": 1024}
-TOP_K = {"phantoms": 24, "mammograms": 12}
+TOP_K = {"phantoms": 60, "mammograms": 12}
+
+PHANTOMS = 480
+"""Twice as many as the samples have: exams enough that what training did stands out from what their choice does."""
 
 
 class Steps:
@@ -68,13 +71,14 @@ class Steps:
 def run_demo(data_dir: Path) -> None:
     """Run every part, show what was found and where the time went, stop everything that was started.
 
-    Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
+    The general network is dissected first, while the training of the others runs beside it. Raises InvalidInput without
+    the demo extra, and ServiceError where a job or the training does not succeed.
     """
     hide_process_memory()  # it will have the key of its stack
     console = Console(markup=False)
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
-        files = write_samples(data_dir / "samples")
+        files = write_samples(data_dir / "samples", phantoms=PHANTOMS)
 
     with ExitStack() as until_the_end:
         with steps.step("Starting Postgres, Valkey, API, worker and scheduler"):
@@ -181,9 +185,8 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
         console.print(
-            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label"
-            f"{_named(coverage)}; "
-            f"{len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
+            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label;"
+            f" {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
         )
 
         report = folder / f"{name}.html"
@@ -191,11 +194,6 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
         reports.append(report)
 
     return reports
-
-
-def _named(coverage: Answer) -> str:
-    """How many of them are named, where the job has verdicts."""
-    return "" if coverage["named"] is None else f", {coverage['named']} are named"
 
 
 def _dissect(client: ServiceClient, network: str, layers: list[str], probe_set: str, console: Console) -> Answer:
