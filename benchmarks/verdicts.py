@@ -158,7 +158,9 @@ def series_of(embeddings: Tensor, truth: Tensor, texts: Tensor) -> Series:
         truth=truth,
         texts=texts,
         exams=exams,
-        background=background_of(lambda: embeddings.split(_BLOCK), exams, concept_set, texts, named, findings, seen),
+        background=background_of(
+            lambda: torch.split(embeddings, _BLOCK), exams, concept_set, texts, named, findings, seen
+        ),
         qualifications=qualifications,
     )
 
@@ -219,7 +221,7 @@ def _unnamed_directions(series: Series, units: int, generator: torch.Generator) 
 def by_contrast(series: Series, activations: Tensor, _moments: Moments) -> tuple[Tensor, Tensor]:
     """Labels of the default method, and their p by exchanged exams."""
     scores = series.embeddings @ series.texts.t()
-    columns = ConceptColumns(*scores.shape, lambda start, stop: scores[:, start:stop], exist=True)
+    columns = ConceptColumns(len(scores), scores.shape[1], lambda start, stop: scores[:, start:stop], exist=True)
     scorer = ContrastScorer(columns, spread_of_scores(scores), 1.0)
     top = top_k_images(activations, min(_TOP_K, max(10, len(scores) // 8)))
     best = best_concepts(scorer, top, 1, check_cancelled=lambda: None)
@@ -251,7 +253,7 @@ def judge(series: Series, label: Label, planted: Planted, error_level: float = D
 
 def moments_of(series: Series, activations: Tensor) -> Moments:
     """Of activations [N, U] on the series' images."""
-    blocks = zip(series.embeddings.split(_BLOCK), activations.split(_BLOCK), strict=True)
+    blocks = zip(torch.split(series.embeddings, _BLOCK), torch.split(activations, _BLOCK), strict=True)
     return Moments.of_layer(blocks, series.background.folds, FOLDS)
 
 
@@ -377,8 +379,8 @@ def print_series(series: Series, seed: int) -> None:
         print("\n| signal | right and given | by the concept | right and named | noise |\n|---|---|---|---|---|")
         for signal in SIGNALS:
             counts = judge(series, label, finding_layer(series, signal, seed))
-            shares = (counts.right, counts.by_concept, counts.right_named, counts.noise)
-            print(f"| {signal:g} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |", flush=True)
+            figures = (counts.right, counts.by_concept, counts.right_named, counts.noise)
+            print(f"| {signal:g} | {' | '.join(f'{100 * share:.1f}' for share in figures)} |", flush=True)
 
 
 if __name__ == "__main__":

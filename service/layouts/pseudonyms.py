@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from service.errors import InvalidInput
 from service.files import DataRoots, is_lasting, out_of_reach, written_whole
@@ -63,7 +64,7 @@ class Pseudonyms:
     def of_header(self, header: ImageHeader) -> ImageHeader:
         """A header with pseudonyms in place of its ids."""
         said = {name: getattr(header, name) for name in ("image_id", "exam_id", "patient_id")}
-        ids: dict[str, str] = {
+        ids: dict[str, Any] = {
             name: Pseudonym(self.of(name, value)) for name, value in said.items() if value is not None
         }
         return header._replace(**ids)

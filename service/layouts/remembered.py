@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from service.files import FileVersion
 from service.layouts.pseudonyms import Pseudonym, Pseudonyms
@@ -77,5 +77,5 @@ class RememberedHeaders:
         if self._pseudonyms is None:
             return header
         said = {name: getattr(header, name) for name in _IDS}
-        ids: dict[str, str] = {name: Pseudonym(value) for name, value in said.items() if value is not None}
+        ids: dict[str, Any] = {name: Pseudonym(value) for name, value in said.items() if value is not None}
         return header._replace(**ids)

@@ -42,6 +42,11 @@ def _neuron(unit: int, random: np.random.Generator) -> Neuron:
     )
 
 
+def _direction(ranked: list[int], random: np.random.Generator) -> DirectionFigures:
+    fit, fit_p, correlation, explained, decoy_explained = random.random(5).tolist()
+    return DirectionFigures(fit, fit_p, correlation, explained, decoy_explained, rivals=tuple(ranked[1:4]))
+
+
 def _evidence(ranked: list[int], random: np.random.Generator) -> Evidence:
     p, z, q, *figures = random.random(12).tolist()
     watched = random.choice(WATCHED, _WATCHED).tolist()
@@ -53,6 +58,6 @@ def _evidence(ranked: list[int], random: np.random.Generator) -> Evidence:
         watched=tuple(Watched(index, CONCEPTS.texts[index], *(random.random(5) / 20).tolist()) for index in watched),
         resampled=tuple(random.choice(ranked, _RESAMPLES).tolist()),
         halves=tuple(random.choice(ranked, _HALVES).tolist()),
-        direction=DirectionFigures(*random.random(5).tolist(), rivals=tuple(ranked[1:4])),
+        direction=_direction(ranked, random),
         verdict=UnitVerdict(Verdict.NAMED, CONCEPTS.texts[ranked[0]], "concept", float(random.random())),
     )

@@ -129,8 +129,9 @@ def test_a_folder_is_listed_then_checked_and_a_job_runs_on_it(
     listed = newest(sessions)
     assert listed.spec["images"] == IMAGES
     assert listed.digest != probe_set.digest
-    assert listed.spec["independence"]["units"] == 3
-    assert "1 file(s) were passed over, because each is not a DICOM file." in listed.spec["table_notes"]
+    spec: Any = listed.spec
+    assert spec["independence"]["units"] == 3
+    assert "1 file(s) were passed over, because each is not a DICOM file." in spec["table_notes"]
     assert state_of(sessions, listed) is ResourceState.READY
     with transaction(sessions) as session:
         check = find_check(session, listed)
@@ -156,7 +157,8 @@ def test_nothing_that_is_stored_or_told_says_who_somebody_is(
     work()
 
     listed = newest(sessions)
-    assert any("left out" in note for note in listed.spec["table_notes"])
+    notes: Any = listed.spec["table_notes"]
+    assert any("left out" in note for note in notes)
     with transaction(sessions) as session:
         rows = session.execute(text("SELECT data FROM image_listings")).scalar_one()
         items = session.execute(text("SELECT result::text FROM work_items WHERE result IS NOT NULL")).scalars().all()
@@ -225,7 +227,7 @@ def test_cmmd_is_listed_by_its_headers_and_keeps_its_findings(sessions: Sessions
     register(sessions, place, layout="cmmd", key_file=None)
     work()
 
-    spec = newest(sessions).spec
+    spec: Any = newest(sessions).spec
     assert spec["images"] == 2
     assert dict(spec["findings"]["images"]) == {"mass": 1, "Benign mass": 1}
 

@@ -1,11 +1,12 @@
 """The items of ablations in workers' hands: leases, fences, attempts, and what becomes of the ablation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from service.db import work as queries
 from service.db.session import Sessions, transaction
@@ -98,12 +99,13 @@ def test_a_holder_that_was_thought_lost_changes_nothing(sessions: Sessions, abla
     expire(sessions)
     assert work.reap(sessions, max_attempts=5) == [ablation.id]
     again = begun(sessions)
-    for late in (
+    calls: list[Callable[[Session], object]] = [
         lambda session: ablation_work.complete_item(session, RecordingQueue(), early, SHOWN),
         lambda session: ablation_work.fail(session, early, PROBLEM),
         lambda session: ablation_work.try_again(session, early, PROBLEM, max_attempts=5),
         lambda session: ablation_work.hand_back(session, RecordingQueue(), early),
-    ):
+    ]
+    for late in calls:
         with pytest.raises(LeaseLost), transaction(sessions) as session:
             late(session)
     complete(sessions, again)

@@ -111,7 +111,7 @@ class ScoringContext:
         )
 
     def _embedding_blocks(self) -> Iterator[Tensor]:
-        for positions in torch.arange(len(self.items)).split(_IMAGES_AT_ONCE):
+        for positions in torch.split(torch.arange(len(self.items)), _IMAGES_AT_ONCE):
             self.check_cancelled()
             yield self.read_embeddings(positions).cpu()
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from service.domain.concepts import Concept, ConceptSet
 from service.engine.evidence.exams import Exams
@@ -29,7 +30,7 @@ def embeddings(seed: int = 0) -> Tensor:
 def texts() -> Tensor:
     """float32 [C, D], of length 1."""
     drawn = torch.randn(CONCEPTS, WIDTH, generator=torch.Generator().manual_seed(1))
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    return functional.normalize(drawn, dim=1)
 
 
 def following(images: Tensor, directions: Tensor, signal: float, seed: int = 2) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from service.engine.evidence.combinations import LEAST_TOGETHER, Combination, combine_concepts
 from service.engine.evidence.directions import directions_of
@@ -14,7 +15,7 @@ _NAMES = tuple(f"concept {number}" for number in range(_CONCEPTS))
 
 
 def _unit_length(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    return functional.normalize(vectors, dim=1)
 
 
 def _world(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
