@@ -23,7 +23,7 @@ def encode_directions(activations: LayerActivations, context: ScoringContext) ->
     Raises what `context.check_cancelled` raises.
     """
     units = torch.arange(next(activations.blocks()).shape[1])
-    vectors = torch.cat([_vectors(activations, some, context) for some in units.split(_UNITS_AT_ONCE)])
+    vectors = torch.cat([_vectors(activations, some, context) for some in torch.split(units, _UNITS_AT_ONCE)])
     lengths = vectors.norm(dim=1)
     of_length_one = vectors / torch.where(lengths > 0, lengths, 1.0)[:, None]
 
