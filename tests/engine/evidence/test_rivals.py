@@ -1,7 +1,6 @@
 """Rivals: concepts that a label does not beat, and what the dissector takes for another concept."""
 
 import torch
-from torch.nn import functional
 
 from service.engine.evidence.directions import concept_correlations
 from service.engine.evidence.rivals import Field, confusions_of, rivals_of
@@ -12,7 +11,8 @@ def _near_texts() -> torch.Tensor:
     """Concept 1 is nearly concept 0."""
     near = texts()
     near[1] = near[0] + 0.05 * near[1]
-    return functional.normalize(near, dim=1)
+    lengths: torch.Tensor = near.norm(dim=1, keepdim=True)
+    return near / lengths
 
 
 def _correlations(unit: torch.Tensor, signal: float = 1.0) -> tuple[torch.Tensor, Field]:
