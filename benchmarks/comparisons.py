@@ -5,12 +5,15 @@ import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 from pathlib import Path
 
 from scipy.stats import binomtest
 
 from benchmarks.other_exams import Dissected, ShownExams, show
+from benchmarks.planted_networks import on_other_exams as planted_on_other_exams
+from benchmarks.planted_networks import p_values, with_another_seed
 from benchmarks.table import Row
 from cli.samples import write_samples
 from service.analysis.comparison import compare
@@ -39,6 +42,7 @@ _SEEDS = (2, 3, 4)
 _DRAWS = 1_000
 _EXAMS, _PAIRS = 150, 20
 _FALSE_ALARMS = 0.05
+_PLANTED = 200
 KNOWN = {
     "calcification distribution": 1,
     "calcification morphology": 1,
@@ -68,6 +72,7 @@ def run() -> list[Row]:
     concept_set = before.concept_set
     reference, *tuned = (dissect_all(shown) for shown in (before, *after))
     return [
+        *_planted(),
         *_known_changes([compare_two(reference, other, concept_set) for other in tuned]),
         *_false_alarms(
             "the same training with another seed",
@@ -126,6 +131,17 @@ def compare_two(
 
 def _options(images: int) -> DissectionOptions:
     return DissectionOptions(_LAYERS, Method.of().fitted_to(images), evidence=EvidenceOptions(draws=_DRAWS))
+
+
+def _planted() -> Iterator[Row]:
+    """How often a group of units differs (p <= 0.05) between planted networks that are alike, by each variance."""
+    draws = {"another seed": with_another_seed, "other exams": planted_on_other_exams}
+    for (what, draw), common in product(draws.items(), (0.0, 0.5, 1.5)):
+        p = p_values(partial(draw, common=common), _PLANTED)
+        shares = {judged_by: float((values <= _FALSE_ALARMS).mean()) for judged_by, values in p.items()}
+        name = f"planted, {what}, exams in common {common}: groups that differ"
+        name += f" (exams alone {shares['exams']:.1%}, units alone {shares['units']:.1%})"
+        yield Row(name, _FALSE_ALARMS, shares["both"], "of groups", shares["both"] / _FALSE_ALARMS)
 
 
 def _known_changes(comparisons: Sequence[Comparison]) -> Iterator[Row]:
