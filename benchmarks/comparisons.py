@@ -56,7 +56,7 @@ KNOWN = {
 def run() -> list[Row]:
     """Networks are taken from the folder that PHANTOM_TARGETS names, if it holds them; otherwise they are fitted.
 
-    On two cores a quarter of an hour, and ten minutes more where networks are fitted.
+    Twenty minutes of one core, and six more where networks are fitted.
     """
     with tempfile.TemporaryDirectory() as root:
         files = write_samples(Path(root), phantoms=_PHANTOMS, seed=_SERIES)
