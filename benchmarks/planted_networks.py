@@ -26,14 +26,12 @@ class Planted:
 
     def drawn(self, occurrences: Array) -> Indices:
         """The group of each unit where the exams occur so often [B, exams] -> [B, units]."""
-        groups: Indices = np.tensordot(occurrences, self.shown, axes=1).argmax(axis=2).astype(np.int16)
-        return groups
+        return np.tensordot(occurrences, self.shown, axes=1).argmax(axis=2).astype(np.int16)
 
     @property
     def labels(self) -> Indices:
         """The group of each unit."""
-        labels: Indices = self.drawn(np.ones((1, EXAMS)))[0]
-        return labels
+        return self.drawn(np.ones((1, EXAMS)))[0]
 
 
 @dataclass(frozen=True)
