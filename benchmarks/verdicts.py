@@ -242,17 +242,23 @@ LABELS: Mapping[str, Label] = {"contrast": by_contrast, "correlation": by_correl
 
 def judge(series: Series, label: Label, planted: Planted, error_level: float = DEFAULT_ERROR_LEVEL) -> Counts:
     """Label the units of a layer, judge them as a job of one layer, and count."""
-    blocks = zip(series.embeddings.split(_BLOCK), planted.activations.split(_BLOCK), strict=True)
-    moments = Moments.of_layer(blocks, series.background.folds, FOLDS)
+    moments = moments_of(series, planted.activations)
     labels, p = label(series, planted.activations, moments)
-    layer, verdicts = _verdicts(series, moments, labels, p, error_level)
+    layer, verdicts = verdicts_of(series, moments, labels, p, error_level)
     units = [neuron.evidence.verdict for neuron in layer.neurons if neuron.evidence and neuron.evidence.verdict]
     return count(series, planted, labels, units, verdicts)
 
 
-def _verdicts(
+def moments_of(series: Series, activations: Tensor) -> Moments:
+    """Of activations [N, U] on the series' images."""
+    blocks = zip(series.embeddings.split(_BLOCK), activations.split(_BLOCK), strict=True)
+    return Moments.of_layer(blocks, series.background.folds, FOLDS)
+
+
+def verdicts_of(
     series: Series, moments: Moments, labels: Tensor, p: Tensor, error_level: float
 ) -> tuple[LayerDissection, JobVerdicts]:
+    """A job of one layer: labels int64 [U] and their p float64 [U]."""
     concept_set = builtin_concept_set("bi-rads")
     figures = direction_figures(moments, directions_of(moments), labels, series.background, series.texts)
     flat = ActivationSummary(0, 1, -1, 1)
