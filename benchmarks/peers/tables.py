@@ -19,6 +19,7 @@ from cli.samples import lite0_weights
 from service.concepts.builtin import builtin_concept_set
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL
+from service.engine import similarity
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
 from service.engine.fitting.fine_tuning import classify
@@ -59,6 +60,7 @@ class Phantoms:
         dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
         held_out = held_out_images(len(embeddings))
         texts = dissector.embed_texts(builtin_concept_set("bi-rads").texts)
+        _warm_up()
         naming = series_of(embeddings[~held_out], truth[~held_out], texts)
         return cls(number, embeddings, truth, naming, dissector.embed_texts(("",))[0], held_out)
 
@@ -106,6 +108,12 @@ def _planted_trials(phantoms: Phantoms) -> Iterator[tuple[str, dict[str, Trial]]
             f"findings and noise, signal {signal:g}",
             phantoms.trials(finding_layer(everything, signal, phantoms.number)),
         )
+
+
+def _warm_up() -> None:
+    """What is compiled at its first call is no part of what a method takes."""
+    for function in (similarity.soft_wpmi, similarity.contrast):
+        function(torch.rand(200, 5), torch.rand(200, 3))
 
 
 def _head_units(number: int, images: int) -> Planted:
