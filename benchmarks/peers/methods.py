@@ -200,8 +200,7 @@ def _next_concept(among: Tensor, own: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _least_squares(among: Tensor, own: Tensor, chosen: Tensor) -> Tensor:
-    weights: Tensor = torch.linalg.solve(_inner(among, chosen), own.gather(1, chosen))
-    return weights
+    return torch.linalg.solve(_inner(among, chosen), own.gather(1, chosen))
 
 
 def _inner(among: Tensor, chosen: Tensor) -> Tensor:
