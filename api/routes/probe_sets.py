@@ -42,7 +42,8 @@ def register_probe_set(
     """Register a manifest of images, or a published data set; workers then check them, and jobs on it wait for that.
 
     If they are to be cut into frames or patches, a worker reads their sizes, too. Until then `spec.images` is null, and
-    requests for a dissection on the set get 409 `not-measured`.
+    requests for a dissection on the set get 409 `not-measured`. Of the layouts `dicom-folder` and `cmmd` a worker first
+    reads the headers of all images; until then the digest is not that of the content, and the type is `not-listed`.
     """
 
     def register() -> resources.Registered:
@@ -103,7 +104,10 @@ def measure_probe_set(name: Ref, session: SessionDep, queue: QueueDep) -> ProbeS
 
 @router.get("/{name}/check")
 def read_check(name: Ref, session: SessionDep) -> CheckOut:
-    """The check of the set's images in full: for each reason the first hundred rows. 404 where nobody asked for one."""
+    """The check of the set's images in full: for each reason the first hundred rows. 404 where nobody asked for one.
+
+    409 while a worker has not yet listed them by their headers.
+    """
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
     return CheckOut.of(resources.find_check(session, probe_set), brief=False)
 
@@ -112,7 +116,10 @@ def read_check(name: Ref, session: SessionDep) -> CheckOut:
 def check_probe_set(
     name: Ref, session: SessionDep, queue: QueueDep, roots: RootsDep, readings: ReadingsDep
 ) -> ProbeSetOut:
-    """Ask workers to check the set's images again, or for the first time, unless a check is under way."""
+    """Ask workers to check the set's images again, or for the first time, unless a check is under way.
+
+    Where the headers of its images could not be read, a worker tries that again first.
+    """
 
     def ask() -> Resource:
         probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")

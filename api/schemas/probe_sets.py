@@ -46,7 +46,8 @@ class ProbeSetIn(TermsIn):
         "the end of each path as leads to a file in it is taken.",
     )
     pseudonymise: PseudonymsIn | bool | None = Field(
-        default=None, description="How identifiers are replaced; left out, null or false: they stay."
+        default=None,
+        description="How identifiers are replaced; left out, null or false: they stay. `dicom-folder` needs it.",
     )
     patches: PatchesIn | None = None
     frames: Frames | None = Field(
@@ -155,7 +156,8 @@ class FindingsOut(BaseModel):
 
 
 class ProbeSetOut(StatedOut):
-    """A probe set; `spec.images` is null until a worker has measured what is cut into frames or patches.
+    """A probe set; `spec.images` is null until a worker has listed what only headers say (`spec.listing` is null until
+    then, too), and measured what is cut into frames or patches.
 
     `state` says whether its images are being checked, `check` what that has found so far; both are null for a set that
     nobody has asked to check. `problem` says why it was refused, with the images' rows. `spec.unmeasured` counts the
