@@ -24,6 +24,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_image_listings")),
     )
     op.create_table(
+        "header_parts",
+        sa.Column("probe_set_id", sa.Uuid(), nullable=False),
+        sa.Column("part", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["probe_set_id"],
+            ["resources.id"],
+            name=op.f("fk_header_parts_probe_set_id_resources"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("probe_set_id", "part", name=op.f("pk_header_parts")),
+    )
+    op.create_table(
         "text_readings",
         sa.Column("concept_set_id", sa.Uuid(), nullable=False),
         sa.Column("dissector_id", sa.Uuid(), nullable=False),
@@ -45,6 +58,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("text_readings")
+    op.drop_table("header_parts")
     op.drop_table("image_listings")
     op.execute("DELETE FROM work_items WHERE stage IN ('list', 'read')")
     # Nothing refers to a set that was not listed, and the release before knows none.

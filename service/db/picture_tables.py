@@ -42,6 +42,18 @@ class ImageListingRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class HeaderPartRow(Base):
+    """Some of the headers that were read for a listing that has not ended, so that it can go on from there."""
+
+    __tablename__ = "header_parts"
+
+    probe_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+
+    data: Mapped[bytes]
+    """See `RememberedHeaders`."""
+
+
 class ReportPictureRow(Base):
     """A picture for the report on a job."""
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from service.errors import InvalidInput
 from service.files import DataRoots, is_lasting, out_of_reach, written_whole
 from service.layouts.notes import Notes
+from service.layouts.source import ImageHeader
 from service.layouts.tables import column_key
 from service.probes.grouping import EXAM_COLUMNS, PATIENT_COLUMNS
 from service.tables.table import Row
@@ -37,6 +38,12 @@ IDENTITY_COLUMNS = frozenset(
 """Columns that tell who somebody is, by `column_key`; with pseudonyms they are left out."""
 
 
+class Pseudonym(str):
+    """What a key has made of an identifier already, and makes of it no more."""
+
+    __slots__ = ()
+
+
 class Pseudonyms:
     """A key and what it makes of identifiers."""
 
@@ -48,8 +55,17 @@ class Pseudonyms:
 
         A patient and an exam of the same number get different pseudonyms.
         """
+        if isinstance(identifier, Pseudonym):
+            return str(identifier)
         message = f"{kind}\0{identifier}".encode()
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_HEX_DIGITS]
+
+    def of_header(self, header: ImageHeader) -> ImageHeader:
+        """A header with pseudonyms in place of its ids."""
+        ids = {name: getattr(header, name) for name in ("image_id", "exam_id", "patient_id")}
+        return header._replace(
+            **{name: Pseudonym(self.of(name, value)) for name, value in ids.items() if value is not None}
+        )
 
     def replaced(self, rows: Iterable[Row], notes: Notes) -> list[Row]:
         """The rows with pseudonyms in place of ids; a row without an image's id gets one of its path.

@@ -94,8 +94,7 @@ class ManifestSource:
                 remedy='Write {"key_file": PATH}, with a key such as `openssl rand -hex 32 > PATH` makes. Or run '
                 f"`mammodissect manifest --from {layout.name} --no-pseudonymise`, and register what it writes.",
             )
-        if self.key_file is not None:
-            read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
+        self.pseudonyms(roots)
         if not self.path.is_dir() and not layout.shapes:
             raise InvalidManifest(
                 f"What is to be read as {layout.title} is not a folder.",
@@ -105,15 +104,24 @@ class ManifestSource:
             )
         self._check_root()
 
-    def list_images(self, roots: DataRoots, read_header: HeaderReader, check_wanted: Callable[[], None]) -> LayoutRows:
+    def pseudonyms(self, roots: DataRoots) -> Pseudonyms | None:
+        """What replaces identifiers; None where they stay. Raises InvalidInput, FileOutOfReach."""
+        if self.key_file is None:
+            return None
+        return read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
+
+    def list_images(
+        self,
+        roots: DataRoots,
+        read_header: HeaderReader,
+        pseudonyms: Pseudonyms | None,
+        check_wanted: Callable[[], None],
+    ) -> LayoutRows:
         """The rows of a data set whose images' headers are read.
 
         Where identifiers are replaced, no note names a file: its path may say who somebody is.
         Raises InvalidInput, InvalidManifest, FileOutOfReach, and what `check_wanted` raises.
         """
-        pseudonyms = None
-        if self.key_file is not None:
-            pseudonyms = read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
         return read_layout(
             DataSetPlace(str(self.layout), self.path, self.root),
             roots=roots,
@@ -149,10 +157,7 @@ class ManifestSource:
             listed = self._listed(listing)
             return probe_set(as_table(listed), listed.folder)
 
-        pseudonyms = None
-        if self.key_file is not None:
-            pseudonyms = read_pseudonyms(self.key_file, roots, field="pseudonymise.key_file")
-
+        pseudonyms = self.pseudonyms(roots)
         if self.layout is not None:
             data_set = DataSetPlace(self.layout, self.path, self.root)
             read = read_layout(data_set, roots=roots, pseudonyms=pseudonyms)

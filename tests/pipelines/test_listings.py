@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from service.config import Settings
+from service.db.listings import iterate_headers
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus
@@ -19,7 +20,10 @@ from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.work import Preparation
 from service.errors import Conflict, InvalidInput, InvalidManifest, JobCancelled, NotListed
 from service.files import ANYWHERE
+from service.layouts import dicom_files, remembered
+from service.layouts.dicom_headers import read_header as read_dicom_header
 from service.layouts.pseudonyms import Pseudonyms
+from service.layouts.source import ImageHeader
 from service.pipelines import listing as listing_of_child
 from service.pipelines.items import DissectionRunner
 from service.usecases.jobs import submit_job
@@ -234,6 +238,42 @@ def test_listing_ends_when_nobody_wants_it(sessions: Sessions, films: Path) -> N
 
     with pytest.raises(JobCancelled):
         listing_of_child.list_images(sessions, ANYWHERE, probe_set.id, stop)
+
+
+def test_a_lost_listing_goes_on_with_the_headers_that_were_not_read(
+    sessions: Sessions, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "AT_ONCE", 2)
+    monkeypatch.setattr(dicom_files, "_AT_ONCE", 2)
+    probe_set = register(sessions, films)
+    whole = listing_of_child.list_images(sessions, ANYWHERE, probe_set.id, lambda _: None)
+    steps = iter(range(IMAGES))
+
+    def stop(_: int) -> None:
+        if next(steps) == 4:
+            raise JobCancelled("stop")
+
+    with pytest.raises(JobCancelled):
+        listing_of_child.list_images(sessions, ANYWHERE, probe_set.id, stop)
+    with transaction(sessions) as session:
+        kept = b"".join(map(gzip.decompress, iterate_headers(session, probe_set.id))).decode()
+    assert Pseudonyms(KEY).of("patient_id", "Doe-0") in kept
+    assert "Doe" not in kept
+    assert "1.2." not in kept
+
+    read: list[str] = []
+
+    def read_header(file: Any) -> ImageHeader:
+        header = read_dicom_header(file)
+        read.append(str(header.image_id))
+        return header
+
+    monkeypatch.setattr(listing_of_child, "read_header", read_header)
+    assert listing_of_child.list_images(sessions, ANYWHERE, probe_set.id, lambda _: None) == whole
+    assert 0 < len(read) < IMAGES
+    assert "1.2.0" not in read
+    with transaction(sessions) as session:
+        assert not list(iterate_headers(session, probe_set.id))
 
 
 @pytest.mark.parametrize(
