@@ -132,7 +132,7 @@ _PROGRESS = text(
       bool_or(status IN ('ready', 'leased')) AS is_open,
       coalesce(sum(done) FILTER (WHERE stage = 'check'), 0) AS done,
       coalesce(sum(total) FILTER (WHERE stage = 'check'), 0) AS total,
-      (array_agg(problem) FILTER (WHERE status = 'withdrawn' AND problem IS NOT NULL))[1] AS problem,
+      (array_agg(problem) FILTER (WHERE status = 'withdrawn' AND jsonb_typeof(problem) = 'object'))[1] AS problem,
       (SELECT (result->>'unreadable')::int FROM probe_set_checks WHERE probe_set_id = checked_set_id) AS unreadable
     FROM work_items WHERE checked_set_id = ANY(:probe_set_ids) GROUP BY checked_set_id
     """
