@@ -62,10 +62,11 @@ class Pseudonyms:
 
     def of_header(self, header: ImageHeader) -> ImageHeader:
         """A header with pseudonyms in place of its ids."""
-        ids = {name: getattr(header, name) for name in ("image_id", "exam_id", "patient_id")}
-        return header._replace(
-            **{name: Pseudonym(self.of(name, value)) for name, value in ids.items() if value is not None}
-        )
+        said = {name: getattr(header, name) for name in ("image_id", "exam_id", "patient_id")}
+        ids: dict[str, str] = {
+            name: Pseudonym(self.of(name, value)) for name, value in said.items() if value is not None
+        }
+        return header._replace(**ids)
 
     def replaced(self, rows: Iterable[Row], notes: Notes) -> list[Row]:
         """The rows with pseudonyms in place of ids; a row without an image's id gets one of its path.

@@ -76,5 +76,6 @@ class RememberedHeaders:
         header = ImageHeader(*entry)  # type: ignore[arg-type]
         if self._pseudonyms is None:
             return header
-        ids = {name: getattr(header, name) for name in _IDS}
-        return header._replace(**{name: Pseudonym(value) for name, value in ids.items() if value is not None})
+        said = {name: getattr(header, name) for name in _IDS}
+        ids: dict[str, str] = {name: Pseudonym(value) for name, value in said.items() if value is not None}
+        return header._replace(**ids)
