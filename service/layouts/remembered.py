@@ -13,8 +13,6 @@ from service.layouts.source import HeaderReader, ImageHeader, NoHeader
 AT_ONCE = 4_096
 """Headers that are kept together."""
 
-_IDS = ("image_id", "exam_id", "patient_id")
-
 
 class RememberedHeaders:
     """Reads headers, but for those of files that were read before and have not changed since.
@@ -76,6 +74,12 @@ class RememberedHeaders:
         header = ImageHeader(*entry)  # type: ignore[arg-type]
         if self._pseudonyms is None:
             return header
-        said = {name: getattr(header, name) for name in _IDS}
-        ids: dict[str, str] = {name: Pseudonym(value) for name, value in said.items() if value is not None}
-        return header._replace(**ids)
+        return header._replace(
+            image_id=_as_pseudonym(header.image_id),
+            exam_id=_as_pseudonym(header.exam_id),
+            patient_id=_as_pseudonym(header.patient_id),
+        )
+
+
+def _as_pseudonym(identifier: str | None) -> str | None:
+    return None if identifier is None else Pseudonym(identifier)

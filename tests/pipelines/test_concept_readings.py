@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.prompting import embed_concept_set
 from service.errors import InvalidDissector
 from service.pipelines import reading_texts
 
@@ -48,7 +49,7 @@ def test_texts_are_read_for_who_asks(reader: TestClient, work: Callable[[], None
 def test_one_that_is_asked_for_meanwhile_is_read_too(
     reader: TestClient, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = reading_texts.embed_concept_set
+    embed = embed_concept_set
 
     def ask_meanwhile(*arguments: Any) -> Any:
         reader.get("/concept-sets/words?dissector=other")

@@ -186,7 +186,7 @@ def test_images_without_a_window_are_counted_where_one_is_asked_for(
         write_dicom(folder / f"{number}.dcm", film(12, 40, 30) // (number + 1), bits=12, **elements)
     with (folder / "manifest.csv").open("a") as file:
         file.write("0.dcm\n1.dcm\n2.dcm\n")
-    body = {"manifest": str(folder / "manifest.csv"), "on_unreadable": "skip"}
+    body: dict[str, Any] = {"manifest": str(folder / "manifest.csv"), "on_unreadable": "skip"}
     post(client, "/probe-sets", name="probes", **body)
     post(client, "/concept-sets", name="words", concepts=["mass", "calcification", "clip"])
     post(client, "/dissectors", name="reader", path=str(folder / "dissector"))

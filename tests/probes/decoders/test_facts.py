@@ -135,7 +135,7 @@ def test_windows_are_looked_for_frame_by_frame(tmp_path: Path) -> None:
         window = Dataset()
         window.WindowCenter, window.WindowWidth = "100", "50"
         group.FrameVOILUTSequence = Sequence([window])
-    elements = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups)}
+    elements: dict[str, Any] = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups)}
     path = write_dicom(tmp_path / "a.dcm", frames, bits=12, **elements)
 
     assert facts_of(path, frame="middle").window == "window"
