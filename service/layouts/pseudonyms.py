@@ -63,11 +63,14 @@ class Pseudonyms:
 
     def of_header(self, header: ImageHeader) -> ImageHeader:
         """A header with pseudonyms in place of its ids."""
-        said = {name: getattr(header, name) for name in ("image_id", "exam_id", "patient_id")}
-        ids: dict[str, Any] = {
-            name: Pseudonym(self.of(name, value)) for name, value in said.items() if value is not None
-        }
-        return header._replace(**ids)
+        return header._replace(
+            image_id=self._once("image_id", header.image_id),
+            exam_id=self._once("exam_id", header.exam_id),
+            patient_id=self._once("patient_id", header.patient_id),
+        )
+
+    def _once(self, kind: str, identifier: str | None) -> str | None:
+        return None if identifier is None else Pseudonym(self.of(kind, identifier))
 
     def replaced(self, rows: Iterable[Row], notes: Notes) -> list[Row]:
         """The rows with pseudonyms in place of ids; a row without an image's id gets one of its path.

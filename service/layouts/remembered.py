@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from service.files import FileVersion
 from service.layouts.pseudonyms import Pseudonym, Pseudonyms
@@ -12,8 +12,6 @@ from service.layouts.source import HeaderReader, ImageHeader, NoHeader
 
 AT_ONCE = 4_096
 """Headers that are kept together."""
-
-_IDS = ("image_id", "exam_id", "patient_id")
 
 
 class RememberedHeaders:
@@ -76,6 +74,12 @@ class RememberedHeaders:
         header = ImageHeader(*entry)  # type: ignore[arg-type]
         if self._pseudonyms is None:
             return header
-        said = {name: getattr(header, name) for name in _IDS}
-        ids: dict[str, Any] = {name: Pseudonym(value) for name, value in said.items() if value is not None}
-        return header._replace(**ids)
+        return header._replace(
+            image_id=_as_pseudonym(header.image_id),
+            exam_id=_as_pseudonym(header.exam_id),
+            patient_id=_as_pseudonym(header.patient_id),
+        )
+
+
+def _as_pseudonym(identifier: str | None) -> str | None:
+    return None if identifier is None else Pseudonym(identifier)

@@ -17,6 +17,7 @@ from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus
 from service.domain.probes import PatchGrid
 from service.domain.resources import Resource, ResourceKind, ResourceState
+from service.domain.specs import probe_set_spec
 from service.domain.work import Preparation
 from service.errors import Conflict, InvalidInput, InvalidManifest, JobCancelled, NotListed
 from service.files import ANYWHERE
@@ -129,9 +130,8 @@ def test_a_folder_is_listed_then_checked_and_a_job_runs_on_it(
     listed = newest(sessions)
     assert listed.spec["images"] == IMAGES
     assert listed.digest != probe_set.digest
-    spec: Any = listed.spec
-    assert spec["independence"]["units"] == 3
-    assert "1 file(s) were passed over, because each is not a DICOM file." in spec["table_notes"]
+    assert probe_set_spec(listed)["independence"]["units"] == 3
+    assert "1 file(s) were passed over, because each is not a DICOM file." in probe_set_spec(listed)["table_notes"]
     assert state_of(sessions, listed) is ResourceState.READY
     with transaction(sessions) as session:
         check = find_check(session, listed)
@@ -157,14 +157,13 @@ def test_nothing_that_is_stored_or_told_says_who_somebody_is(
     work()
 
     listed = newest(sessions)
-    notes: Any = listed.spec["table_notes"]
-    assert any("left out" in note for note in notes)
+    assert any("left out" in note for note in probe_set_spec(listed)["table_notes"])
     with transaction(sessions) as session:
         rows = session.execute(text("SELECT data FROM image_listings")).scalar_one()
         items = session.execute(text("SELECT result::text FROM work_items WHERE result IS NOT NULL")).scalars().all()
     listing = gzip.decompress(rows).decode()
     assert listing.count("Doe") == listing.count("/") == IMAGES, "in the paths of files alone"
-    for told in (str(listed.spec["table_notes"]), *items, capsys.readouterr().out):
+    for told in (str(probe_set_spec(listed)["table_notes"]), *items, capsys.readouterr().out):
         assert "Doe" not in told
         assert "1.2." not in told
 
@@ -227,7 +226,7 @@ def test_cmmd_is_listed_by_its_headers_and_keeps_its_findings(sessions: Sessions
     register(sessions, place, layout="cmmd", key_file=None)
     work()
 
-    spec: Any = newest(sessions).spec
+    spec = probe_set_spec(newest(sessions))
     assert spec["images"] == 2
     assert dict(spec["findings"]["images"]) == {"mass": 1, "Benign mass": 1}
 
