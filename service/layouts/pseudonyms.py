@@ -5,7 +5,6 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from service.errors import InvalidInput
 from service.files import DataRoots, is_lasting, out_of_reach, written_whole
