@@ -253,7 +253,7 @@ def judge(series: Series, label: Label, planted: Planted, error_level: float = D
 
 def moments_of(series: Series, activations: Tensor) -> Moments:
     """Of activations [N, U] on the series' images."""
-    blocks = zip(series.embeddings.split(_BLOCK), activations.split(_BLOCK), strict=True)
+    blocks = zip(torch.split(series.embeddings, _BLOCK), torch.split(activations, _BLOCK), strict=True)
     return Moments.of_layer(blocks, series.background.folds, FOLDS)
 
 

@@ -3,8 +3,6 @@
 Everything over HTTP, on synthetic mammograms whose truth is known; then a look at real ones.
 """
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,13 +41,6 @@ TOP_K = {"phantoms": 60, "mammograms": 12}
 
 PHANTOMS = 480
 """Twice as many as the samples have: exams enough that what training did stands out from what their choice does."""
-
-_TRAINING_LOG = "training.log"
-_TRAIN = (
-    "import os, sys; os.nice(10);"
-    " from cli.commands import app; app(['fit-phantom-targets', sys.argv[1], '--checkpoint', sys.argv[2]])"
-)
-"""The training gives way to the first dissection, which somebody is waiting for."""
 
 
 class Steps:
@@ -96,29 +87,25 @@ def run_demo(data_dir: Path) -> None:
         training = until_the_end.enter_context(TrainingBeside(files.checkpoint, data_dir / "samples"))
         client = ServiceClient(running.url, running.api_key)
         until_the_end.callback(client.close)
-        with steps.step("Registering the general network, dissector and probe sets over HTTP"):
-            _register_network(client, "general", files.checkpoint)
-            _register_sets(client, files)
+        with steps.step("Registering the general network, the dissector and the synthetic mammograms over HTTP"):
+            _register(client, files)
 
-        training = until_the_end.enter_context(_training(files.checkpoint, data_dir / "samples"))
-        jobs: dict[str, str] = {}
-        _dissect_and_show(client, "general", jobs, steps)
+        jobs = {"general": _dissect_on_phantoms(client, "general", steps)}
 
-        with steps.step("Waiting for the training on other synthetic mammograms, and then for calcifications alone"):
-            _wait_for(training, data_dir / "samples")
-            trained = fitted_phantom_targets(files.checkpoint, data_dir / "samples", console)
+        with steps.step("Training the network on other synthetic mammograms, then for calcifications alone"):
+            trained = training.finish(console)
+            _register_model(client, "mammography", trained.mammography)
+            _register_model(client, "calcifications", trained.calcifications)
 
-        _register_network(client, "mammography", trained.mammography)
-        _register_network(client, "calcifications", trained.calcifications)
-        for name in COMPARED[1]:
-            _dissect_and_show(client, name, jobs, steps)
+        for name in TRAINED:
+            jobs[name] = _dissect_on_phantoms(client, name, steps)
 
         console.print(known_head(client, {name: jobs[name] for name in COMPARED[1]}, CONCEPTS))
         with steps.step("Comparing the three, writing reports"):
             reports = _compare_and_report(client, jobs, data_dir / "reports", console)
 
         with steps.step("Dissecting the network trained on synthetic mammograms on eight real ones"):
-            client.wait_for_images("mammograms")
+            _register_mammograms(client, files)
             job = _dissect(client, "mammography", [FROZEN, *LATE], "mammograms", console)
 
         console.print(strongest_neurons(client, job))
@@ -142,47 +129,20 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
     )
 
 
-@contextmanager
-def _training(checkpoint: Path, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Train the two networks in a process beside this one, with what it says in a file; end it with the block."""
-    with (folder / _TRAINING_LOG).open("wb") as log:
-        command = [sys.executable, "-P", "-c", _TRAIN, str(folder), str(checkpoint)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_for(training: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Raises ServiceError where the training failed."""
-    if training.wait() != 0:
-        log = (folder / _TRAINING_LOG).resolve()
-        raise ServiceError(f"The training ended with status {training.returncode}.", remedy=f"Read {log}.")
-
-
-def _dissect_and_show(client: ServiceClient, name: str, jobs: dict[str, str], steps: Steps) -> None:
-    layers, what = NETWORKS[name]
+def _dissect_on_phantoms(client: ServiceClient, network: str, steps: Steps) -> str:
+    """Dissect a network, show its strongest neurons, and return the job's id."""
+    layers, what = NETWORKS[network]
     with steps.step(f"Dissecting {what}"):
-        job = _dissect(client, name, layers, "phantoms", steps.console)
-    jobs[name] = str(job["id"])
+        job = _dissect(client, network, layers, "phantoms", steps.console)
+
     steps.console.print(strongest_neurons(client, job))
+    return str(job["id"])
 
 
-def _register_network(client: ServiceClient, name: str, checkpoint: Path) -> None:
-    client.post(
-        "/models",
-        {
-            "name": name,
-            "checkpoint": str(checkpoint),
-            "architecture": "efficientnet-lite0/384x240",
-            "allowed_purposes": RESEARCH,
-        },
-    )
+def _register(client: ServiceClient, files: Samples) -> None:
+    """What the first dissection needs."""
+    _register_model(client, "general", files.checkpoint)
 
-
-def _register_sets(client: ServiceClient, files: Samples) -> None:
     ours: StoredJson = {"licence": "Apache-2.0", "allowed_purposes": RESEARCH}
     client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector), **ours})
     client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms), **ours})
@@ -205,6 +165,7 @@ def _register_mammograms(client: ServiceClient, files: Samples) -> None:
     published: StoredJson = {"licence": "CC-BY-3.0", "allowed_purposes": RESEARCH}
     mammograms: StoredJson = {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES}
     client.post("/probe-sets", {**mammograms, **published})
+    client.wait_for_images("mammograms")
 
 
 def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Path, console: Console) -> list[Path]:

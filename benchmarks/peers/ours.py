@@ -1,6 +1,7 @@
 """Our own labels, as the peers are tried: significant ones, and the names that verdicts give."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from scipy.stats import false_discovery_control
@@ -17,7 +18,7 @@ def ours(series: Series) -> Mapping[str, Method]:
     """The default label where it is significant, and verdicts by either label. series: the images that name units."""
     methods: dict[str, Method] = {"contrast, q <= 0.05": lambda shown: _significant(series, shown)}
     for name, label in LABELS.items():
-        methods[f"verdicts ({name})"] = lambda shown, label=label: _verdicts(series, shown, label)
+        methods[f"verdicts ({name})"] = partial(_verdicts, series, label=label)
     return methods
 
 

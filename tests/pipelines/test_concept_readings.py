@@ -49,8 +49,6 @@ def test_texts_are_read_for_who_asks(reader: TestClient, work: Callable[[], None
 def test_one_that_is_asked_for_meanwhile_is_read_too(
     reader: TestClient, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = embed_concept_set
-
     def ask_meanwhile(*arguments: Any) -> Any:
         reader.get("/concept-sets/words?dissector=other")
         return embed_concept_set(*arguments)
