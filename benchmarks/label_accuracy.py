@@ -60,6 +60,7 @@ METHODS: dict[str, Method] = {
     "WPMI (K = 28)": similarity.wpmi,
     "cosine": similarity.cosine,
     "cosine cubed": similarity.cosine_cubed,
+    "correlation": similarity.correlation,
     "rank reorder": lambda scores, activations: similarity.rank_reorder(
         scores, activations, generator=torch.Generator().manual_seed(0)
     ).nan_to_num(nan=-torch.inf),

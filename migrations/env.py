@@ -7,6 +7,7 @@ from service.db import (  # noqa: F401 - the metadata is to know their tables
     alert_tables,
     audit_tables,
     check_tables,
+    direction_tables,
     picture_tables,
     schedule_tables,
     text_tables,

@@ -9,8 +9,9 @@ from pydantic import FiniteFloat
 from api.dependencies import SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas.neurons import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
+from api.schemas.neurons import LayerOut, LayersOut, NeighbourOut, NeighboursOut, NeuronBriefOut, NeuronOut
 from service.db.neurons import Sort
+from service.domain.layers import canonical_layer
 from service.domain.neurons import NeuronFilter
 from service.usecases import jobs, neurons
 
@@ -88,3 +89,19 @@ def read_neuron(
     """Everything that is known about one neuron."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
     return NeuronOut.of(chosen, neurons.find_neuron(session, chosen, layer, unit))
+
+
+@router.get("/neurons/{layer}/{unit}/neighbours")
+def list_neighbours(
+    layer: Layer,
+    unit: UnitNumber,
+    session: SessionDep,
+    job: JobQuery = None,
+    model: ModelQuery = None,
+    count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 5,
+) -> NeighboursOut:
+    """Units of this and other layers whose directions in the dissector's space are most like the neuron's."""
+    chosen = jobs.choose_job(session, job_id=job, model=model)
+    found = neurons.find_neighbours(session, chosen, layer, unit, count)
+    items = [NeighbourOut.model_validate(neighbour, from_attributes=True) for neighbour in found]
+    return NeighboursOut(job=chosen, layer=canonical_layer(layer), unit=unit, items=items)

@@ -218,3 +218,21 @@ class NeuronOut(NeuronBriefOut):
             images=[TopImageOut.of(image) for image in neuron.images],
             activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),
         )
+
+
+class NeighbourOut(BaseModel):
+    """A unit that follows much the same: its direction in the dissector's space is like the other's."""
+
+    layer: str
+    unit: int
+    cosine: float = Field(description="Between the two directions.")
+    concept: str | None = Field(description="Its label; `no concept` where that is not significant.")
+
+
+class NeighboursOut(BaseModel):
+    """The units most like a neuron, most like it first; none for one that is dead."""
+
+    job: UUID
+    layer: str
+    unit: int
+    items: list[NeighbourOut]

@@ -200,7 +200,8 @@ def _next_concept(among: Tensor, own: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _least_squares(among: Tensor, own: Tensor, chosen: Tensor) -> Tensor:
-    return torch.linalg.solve(_inner(among, chosen), own.gather(1, chosen))
+    weights: Tensor = torch.linalg.solve(_inner(among, chosen), own.gather(1, chosen))
+    return weights
 
 
 def _inner(among: Tensor, chosen: Tensor) -> Tensor:

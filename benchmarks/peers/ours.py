@@ -1,6 +1,7 @@
 """Our own labels, as the peers are tried: significant ones, and the names that verdicts give."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from scipy.stats import false_discovery_control
@@ -17,7 +18,7 @@ def ours(series: Series) -> Mapping[str, Method]:
     """The default label where it is significant, and verdicts by either label. series: the images that name units."""
     methods: dict[str, Method] = {"contrast, q <= 0.05": lambda shown: _significant(series, shown)}
     for name, label in LABELS.items():
-        methods[f"verdicts ({name})"] = lambda shown, label=label: _verdicts(series, shown, label)
+        methods[f"verdicts ({name})"] = partial(_verdicts, series, label)
     return methods
 
 
@@ -27,7 +28,7 @@ def _significant(series: Series, shown: Shown) -> Names:
     return single_concepts(concepts, shown, named=torch.from_numpy(false_discovery_control(p.numpy()) <= LEVEL))
 
 
-def _verdicts(series: Series, shown: Shown, label: Label) -> Names:
+def _verdicts(series: Series, label: Label, shown: Shown) -> Names:
     """Named and unverified units. A category stands for its concepts, the label first; a combination for its parts."""
     moments = moments_of(series, shown.activations)
     labels, p = label(series, shown.activations, moments)

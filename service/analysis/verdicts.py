@@ -186,9 +186,10 @@ def _choose(units: Sequence[_Unit], error_level: float) -> tuple[float, list[_Un
         unnamed = _unnamed_ahead(units, least)
         neighbours = np.cumsum([unit.figures.rival_p for unit in candidates])
         counts = np.arange(1, len(candidates) + 1)
-        allowed = np.flatnonzero((unnamed + neighbours) / counts <= error_level) if candidates else []
-        if len(allowed) and allowed[-1] + 1 > len(best[1]):
-            best = (least, candidates[: allowed[-1] + 1])
+        allowed = counts[(unnamed + neighbours) / counts <= error_level]
+        most = int(allowed[-1]) if len(allowed) else 0
+        if most > len(best[1]):
+            best = (least, candidates[:most])
     return best
 
 

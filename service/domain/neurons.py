@@ -178,6 +178,20 @@ class ListedNeuron:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A unit of the same dissection that follows much the same as another unit."""
+
+    layer: str
+    unit: int
+
+    cosine: float
+    """Between the two units' directions in the dissector's space."""
+
+    concept: str | None
+    """See `ListedNeuron`."""
+
+
+@dataclass(frozen=True, slots=True)
 class NeuronFilter:
     """Which neurons of a layer to list; a field that is None does not restrict."""
 

@@ -141,6 +141,9 @@ class DissectionResult(TypedDict):
     pictures: StoredArtifact
     """The images of the reports, small."""
 
+    directions: NotRequired[list[StoredLayer]]
+    """Of the layers' units, where all activations were kept; left out by releases that had none."""
+
 
 class LayerListing(TypedDict):
     """A layer that can be dissected."""

@@ -249,7 +249,7 @@ def _rank_reorder(activations: LayerActivations, live: Tensor, context: ScoringC
     generator = torch.Generator().manual_seed(SEED)
 
     scores = []
-    for units in live.split(max(1, _ENTRIES_AT_ONCE // len(activations))):
+    for units in torch.split(live, max(1, _ENTRIES_AT_ONCE // len(activations))):
         context.check_cancelled()
         block = activations.of_units(units).to(device)
         scores.append(similarity.rank_reorder(concept_scores, block, generator=generator))

@@ -13,6 +13,7 @@ from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
 from service.analysis.outlines import with_regions
+from service.db.directions import LayerDirections, add_directions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.pictures import add_pictures
@@ -48,10 +49,13 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     # Outside the transaction: the store may be far away, and slow; and layers are long to decode.
     layers = [_fetch_layer(store, stored) for stored in result["layers"]]
     pictures = _fetch_pictures(store, result)
+    directions = [_fetch_directions(store, stored) for stored in result.get("directions", [])]
 
     try:
         with transaction(sessions) as session:
             evidence = _add_layers(session, layers, lease, result)
+            for layer_directions in directions:
+                add_directions(session, lease.job_id, layer_directions)
             add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
@@ -88,6 +92,11 @@ def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResu
 
 def _fetch_layer(store: ArtifactStore, stored: StoredLayer) -> LayerDissection:
     return decode_layer(store.fetch(stored["key"], stored["sha256"]).read_bytes())
+
+
+def _fetch_directions(store: ArtifactStore, stored: StoredLayer) -> LayerDirections:
+    tensors = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))
+    return LayerDirections(stored["layer"], tensors["directions"], tensors["lengths"])
 
 
 def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:

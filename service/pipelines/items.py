@@ -29,10 +29,11 @@ from service.domain.work import (
     StoredLayer,
 )
 from service.engine.evidence.job import job_evidence
+from service.engine.evidence.layer_directions import encode_directions
 from service.engine.evidence.scoring_context import NOT_KEPT, ScoringContext
 from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_records
-from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
+from service.engine.probing.shards import StoredShard, activations_of, encode_shard, gather_embeddings
 from service.engine.prompting import embed_concept_set
 from service.engine.scoring import check_enough_images, score_layer
 from service.errors import ImageChanged
@@ -40,7 +41,7 @@ from service.files import data_roots
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
-from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.keys import directions_key, layer_key, pictures_key, shard_key, texts_key
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
@@ -154,6 +155,7 @@ class DissectionRunner:
             concept_embeddings=texts_key(plan, self.networks.dissector(plan.dissector), self._device),
         )
         artifact = self._layer(plan, layer, key, probed, report_progress)
+        self._directions(plan, layer, probed, report_progress)
         return {"key": artifact.key, "sha256": artifact.sha256}
 
     def _store(self, plan: JobPlan, report_progress: ReportProgress) -> DissectionResult:
@@ -162,11 +164,16 @@ class DissectionRunner:
         check_enough_images(used, plan.request.options.method)
 
         stored_layers: list[StoredLayer] = []
+        stored_directions: list[StoredLayer] = []
         dissections: list[LayerDissection] = []
         for item in self._scored(plan):
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, report_progress)
             stored_layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
             dissections.append(decode_layer(artifact.path.read_bytes()))
+
+            directions = self._directions(plan, str(item.label), probed, report_progress)
+            if directions is not None:
+                stored_directions.append({"layer": str(item.label), "key": directions.key, "sha256": directions.sha256})
         results = {layer["layer"]: layer["sha256"] for layer in stored_layers}
 
         # Only the shards say which images were shown, and as which files.
@@ -215,6 +222,7 @@ class DissectionRunner:
             "regions": regions_of_cards(controlled, plan.concept_set, controlled_evidence, probing_pass),
             "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
+            "directions": stored_directions,
         }
 
     def _skipped_why(self, plan: JobPlan, skipped_rows: Sequence[int]) -> list[NamedRow]:
@@ -299,6 +307,21 @@ class DissectionRunner:
             return encode_layer(score_layer(layer, record, context))
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
+
+    def _directions(
+        self, plan: JobPlan, layer: str, probed: Probed, report_progress: ReportProgress
+    ) -> Artifact | None:
+        """The directions of a layer's units; None where not all activations were kept."""
+        if not all(shard.result.get("every_activation", False) for shard in probed if shard.result["layers"]):
+            return None
+
+        def fit() -> bytes:
+            shards = self._shards(plan, probed, report_progress)
+            context = self._context(plan, shards, used_items(plan, shards), report_progress)
+            return encode_directions(activations_of(shards, layer), context)
+
+        key = directions_key(plan, self._device, layer=layer, shards=[shard.result["sha256"] for shard in probed])
+        return self._artifacts.obtain(plan.job_id, key, kind="directions", make=fit)
 
     def _evidence(
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress

@@ -104,6 +104,11 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
     )
 
 
+def directions_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str]) -> str:
+    """Key of the directions of a layer's units, which no concept has a part in. shards: digests of their bytes."""
+    return _key(plan, device, kind="directions", versions=versions_of(*SCORING), layer=layer, shards=shards)
+
+
 def pictures_key(
     plan: JobPlan, device: torch.device, *, images: list[str], places: Sequence[ImagePlace], contract: Preprocessing
 ) -> str:

@@ -53,7 +53,7 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
 ) -> None:
     first = run(submit(sessions, folder))
     stored = artifacts(sessions)
-    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "pictures": 1}
+    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "directions": 2, "pictures": 1}
     monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", None)
     for computation in ("score_layer", "Thumbnails"):
         monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
@@ -63,19 +63,19 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
 
 
 REUSED_AFTER = [
-    ({}, {"shard", "texts", "layer"}),
-    ({"concepts_per_neuron": 1}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=4, lam=0.5)}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=5)}, {"shard", "texts"}),
-    ({"evidence": EvidenceOptions(draws=50, resamples=3, halves=2)}, {"shard", "texts"}),
-    ({"images_per_neuron": 9}, {"shard", "texts"}),
+    ({}, {"shard", "texts", "layer", "directions"}),
+    ({"concepts_per_neuron": 1}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=4, lam=0.5)}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=5)}, {"shard", "texts", "directions"}),
+    ({"evidence": EvidenceOptions(draws=50, resamples=3, halves=2)}, {"shard", "texts", "directions"}),
+    ({"images_per_neuron": 9}, {"shard", "texts", "directions"}),
     ({"method": Method.of(top_k=4, pooling="max")}, {"texts"}),
-    ({"method": Method.of("cosine", top_k=4)}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard"}),
+    ({"method": Method.of("cosine", top_k=4)}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard", "directions"}),
     ({"layers": LAYERS[:1]}, {"texts"}),
     ({"shard_size": 5}, {"texts"}),
     # Shards of its own, with the same bytes where the same images were used: then the layers are the same.
-    ({"probe_set": {"on_unreadable": "skip"}}, {"texts", "layer"}),
+    ({"probe_set": {"on_unreadable": "skip"}}, {"texts", "layer", "directions"}),
 ]
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_artifact_is_computed_again_and_told(
         job, events = job_events(session, again.id, after=0)
     assert (job.status, job.manifest) == (JobStatus.SUCCEEDED, first.manifest)
     lost = Counter(event.data["kind"] for event in events if event.kind == "artifact-lost")
-    assert lost == {"shard": 3, "texts": 1, "layer": 2, "pictures": 1}
+    assert lost == {"shard": 3, "texts": 1, "layer": 2, "directions": 2, "pictures": 1}
 
 
 def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(

@@ -196,7 +196,7 @@ class _Judge:
         shares add up to what all explain, but for those below 0, which are 0.
         """
         count = concepts.shape[1]
-        explained = {(): torch.zeros_like(self.fit)}
+        explained: dict[tuple[int, ...], Tensor] = {(): torch.zeros_like(self.fit)}
         for size in range(1, count + 1):
             for subset in combinations(range(count), size):
                 fitted = [_fit(spread, concepts[:, list(subset)]) for spread in self.training]
@@ -298,11 +298,13 @@ def _inverse(matrices: Tensor) -> Tensor:
     if size == 1:
         return 1 / matrices
     if size > 2:
-        return torch.linalg.inv(matrices)
+        inverse: Tensor = torch.linalg.inv(matrices)
+        return inverse
 
     (a, b), (_, d) = matrices.movedim((-2, -1), (0, 1))
     adjugate = torch.stack([torch.stack([d, -b], dim=-1), torch.stack([-b, a], dim=-1)], dim=-2)
-    return adjugate / (a * d - b.square())[..., None, None]
+    determinant: Tensor = a * d - b.square()
+    return adjugate / determinant[..., None, None]
 
 
 def _share(products: Tensor, predicted: Tensor, actual: Tensor, fit: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def name_by_correlation(
 
 def _some_at_a_time(live: Tensor, bundles: int, concepts: int) -> Iterator[Tensor]:
     most = max(1, min(_MOST_UNITS, _MOST_PRODUCTS // (bundles * concepts)))
-    yield from live.split(most)
+    yield from torch.split(live, most)
 
 
 def _correlated(

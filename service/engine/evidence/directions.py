@@ -80,7 +80,8 @@ class FitNull:
 
     def p(self, fit: Tensor) -> Tensor:
         """Of fits as good, float64: the upper tail of the normal distribution with the null's mean and deviation."""
-        return 0.5 * erfc((fit - self.mean) / self.deviation / 2**0.5)
+        tail: Tensor = erfc((fit - self.mean) / self.deviation / 2**0.5)
+        return 0.5 * tail
 
 
 def directions_of(moments: Moments, images_per_exam: float = 1.0) -> Directions:

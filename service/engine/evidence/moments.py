@@ -88,7 +88,7 @@ class Moments:
         if not bool(torch.isfinite(activations).all()):
             raise InvalidActivations("There are NaN or infinite activations.", field="activations")
 
-        for fold in folds.unique().tolist():
+        for fold in sorted(set(folds.tolist())):
             rows = (folds == fold).nonzero().squeeze(1).to(embeddings.device)
             self._add(fold, *_moments_of(embeddings[rows], activations[rows.to(activations.device)]))
 

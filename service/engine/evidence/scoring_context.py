@@ -111,8 +111,9 @@ class ScoringContext:
         )
 
     def _embedding_blocks(self) -> Iterator[Tensor]:
-        for positions in torch.arange(len(self.items)).split(_IMAGES_AT_ONCE):
+        for start in range(0, len(self.items), _IMAGES_AT_ONCE):
             self.check_cancelled()
+            positions = torch.arange(start, min(start + _IMAGES_AT_ONCE, len(self.items)))
             yield self.read_embeddings(positions).cpu()
 
     def blocks_of(self, activations: LayerActivations) -> Blocks:

@@ -154,17 +154,20 @@ class _StoredPart:
         return self._shard._tensor(f"{self._index}.full")
 
 
+def activations_of(shards: Sequence[StoredShard], layer: str) -> LayerActivations:
+    """A layer's activations of all images, in order. Raises ValueError where a shard with images has not kept them."""
+    filled = [shard for shard in shards if shard.layers]
+    if not all(shard.has_every_activation for shard in filled):
+        raise ValueError(f"not all activations of {layer} were kept")
+    return LayerActivations([_StoredPart(shard, shard.layers.index(layer)) for shard in filled])
+
+
 def iterate_activations(shards: Sequence[StoredShard], layer: str) -> Blocks:
     """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`.
 
     Raises ValueError where a shard with images has not kept them.
     """
-    filled = [shard for shard in shards if shard.layers]
-    parts = [_StoredPart(shard, shard.layers.index(layer)) for shard in filled]
-    if not all(shard.has_every_activation for shard in filled):
-        raise ValueError(f"not all activations of {layer} were kept")
-
-    return LayerActivations(parts).with_embeddings(lambda positions: gather_embeddings(filled, positions))
+    return activations_of(shards, layer).with_embeddings(lambda positions: gather_embeddings(shards, positions))
 
 
 _UNKNOWN = bytes(32)

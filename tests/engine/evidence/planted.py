@@ -1,5 +1,7 @@
 """A dissector of sixteen dimensions, concepts along some of them, and units that are known."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -26,10 +28,17 @@ def embeddings(seed: int = 0) -> Tensor:
     return torch.randn(IMAGES, WIDTH, generator=generator) * torch.linspace(2, 0.5, WIDTH)
 
 
+def pieces(images: Tensor) -> Iterator[Tensor]:
+    """The images one block after the other."""
+    for start in range(0, len(images), 100):
+        yield images[start : start + 100]
+
+
 def texts() -> Tensor:
     """float32 [C, D], of length 1."""
     drawn = torch.randn(CONCEPTS, WIDTH, generator=torch.Generator().manual_seed(1))
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    lengths: Tensor = drawn.norm(dim=1, keepdim=True)
+    return drawn / lengths
 
 
 def following(images: Tensor, directions: Tensor, signal: float, seed: int = 2) -> Tensor:

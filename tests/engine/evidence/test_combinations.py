@@ -14,7 +14,7 @@ _NAMES = tuple(f"concept {number}" for number in range(_CONCEPTS))
 
 
 def _unit_length(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(vectors, dim=1)
 
 
 def _world(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from service.engine.evidence.directions import (
 )
 from service.engine.evidence.exams import Exams
 from service.engine.evidence.moments import FOLDS, Moments, folds_of_exams
-from tests.engine.evidence.planted import EXAMS, FOLD_OF_IMAGE, WIDTH, embeddings, following, moments_of, texts
+from tests.engine.evidence.planted import EXAMS, FOLD_OF_IMAGE, WIDTH, embeddings, following, moments_of, pieces, texts
 
 
 def test_a_unit_that_follows_a_direction_has_it() -> None:
@@ -104,7 +104,7 @@ def test_units_of_noise_have_fits_as_the_null_says_however_alike_the_images_of_a
     generator = torch.Generator().manual_seed(8)
     of_exam = torch.randn(EXAMS.count, WIDTH, generator=generator)[EXAMS.of_image]
     images = of_exam + 0.1 * torch.randn(len(of_exam), WIDTH, generator=generator)
-    null = null_of_fits(lambda: images.split(100), EXAMS, FOLD_OF_IMAGE, FOLDS, texts())
+    null = null_of_fits(lambda: pieces(images), EXAMS, FOLD_OF_IMAGE, FOLDS, texts())
 
     noise = torch.randn(EXAMS.count, 400, generator=generator)[EXAMS.of_image]
     p = null.p(directions_of(moments_of(images, noise)).fit)

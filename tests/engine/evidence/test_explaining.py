@@ -17,13 +17,14 @@ from tests.engine.evidence.planted import (
     embeddings,
     following,
     moments_of,
+    pieces,
     texts,
 )
 
 
 def _figures(directions: Tensor, labels: list[int], signal: float = 2.0) -> list[DirectionFigures]:
     images = embeddings()
-    background = background_of(lambda: images.split(256), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
     moments = moments_of(images, following(images, directions, signal))
     return direction_figures(moments, directions_of(moments), torch.tensor(labels), background, texts())
 
@@ -65,7 +66,7 @@ def test_what_the_dissector_takes_for_another_concept_is_its_rival() -> None:
     images = embeddings()
     has = (images @ texts()[5]) > 1
     findings = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has.tolist()]
-    background = background_of(lambda: images.split(256), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
 
     assert background.confusions == {5: (9,)}
 
@@ -75,14 +76,14 @@ def test_images_whose_findings_are_not_known_have_no_part_in_what_is_confused() 
     has = ((images @ texts()[5]) > 1).tolist()
     known = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has]
     findings = [of_image if number % 2 else None for number, of_image in enumerate(known)]
-    background = background_of(lambda: images.split(256), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
 
     assert background.confusions == {5: (9,)}
 
 
 def test_a_constant_unit_has_figures_that_say_nothing() -> None:
     images = embeddings()
-    background = background_of(lambda: images.split(256), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
     moments = moments_of(images, torch.ones(IMAGES, 1))
     figures = direction_figures(moments, directions_of(moments), torch.tensor([0]), background, texts())[0]
 

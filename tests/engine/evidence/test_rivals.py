@@ -11,7 +11,8 @@ def _near_texts() -> torch.Tensor:
     """Concept 1 is nearly concept 0."""
     near = texts()
     near[1] = near[0] + 0.05 * near[1]
-    return near / near.norm(dim=1, keepdim=True)
+    lengths: torch.Tensor = near.norm(dim=1, keepdim=True)
+    return near / lengths
 
 
 def _correlations(unit: torch.Tensor, signal: float = 1.0) -> tuple[torch.Tensor, Field]:
