@@ -26,12 +26,14 @@ class Planted:
 
     def drawn(self, occurrences: Array) -> Indices:
         """The group of each unit where the exams occur so often [B, exams] -> [B, units]."""
-        return np.tensordot(occurrences, self.shown, axes=1).argmax(axis=2).astype(np.int16)
+        groups: Indices = np.tensordot(occurrences, self.shown, axes=1).argmax(axis=2).astype(np.int16)
+        return groups
 
     @property
     def labels(self) -> Indices:
         """The group of each unit."""
-        return self.drawn(np.ones((1, EXAMS)))[0]
+        labels: Indices = self.drawn(np.ones((1, EXAMS)))[0]
+        return labels
 
 
 @dataclass(frozen=True)

@@ -267,7 +267,8 @@ def _watched_noise(network: NetworkFacts, baseline: NetworkFacts, concepts: Iter
 def _watched_in_resamples(facts: NetworkFacts, concepts: Iterable[str] | None) -> Floats:
     """How many neurons each resample of the exams names after the concepts [B]."""
     counts = [facts.watched_resamples[text] for text in _watched_among(facts.watched_resamples, concepts)]
-    return np.array(counts, float).reshape(-1, facts.resamples).sum(axis=0)
+    named: Floats = np.array(counts, float).reshape(-1, facts.resamples).sum(axis=0)
+    return named
 
 
 def _watched_between_halves(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
