@@ -44,6 +44,7 @@ def test_coverage(client: TestClient, job: UUID) -> None:
     assert (body["units"], body["tested"], body["significant"], body["must_have"]) == (3, 2, 1, 33)
     # Two tested units x 0.02 x one half.
     counts = {"neurons": 1, "expected": 0.02, "layers": [{"layer": "blocks.0", "neurons": 1, "expected": 0.02}]}
+    counts |= {"low": pytest.approx(0.02, abs=1e-3), "high": pytest.approx(1.98, abs=1e-3)}
     first = {"text": "spiculated mass", "category": "mass margin", "broad_category": "findings"}
     assert body["concepts"][0] == {**first, **counts}
     assert body["categories"][0] == {"name": "mass margin", "concepts": 1, "represented": 1, "share": 1.0, **counts}

@@ -57,8 +57,8 @@ def test_comparisons_say_what_was_gained_and_lost(ask: Ask, sessions: Sessions) 
     printed = ask("compare", str(reference), str(tuned))
     assert "Comparison " in printed
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
-    assert "mass margin 2 1 (-1, -1 to -1) *" in lines
-    assert "calcification distribution 1 2 (+1, +1 to +1) *" in lines
+    assert "mass margin 2 1 (-1, -3 to +1)" in lines
+    assert "calcification distribution 1 2 (+1, -1 to +3)" in lines
     assert "share of labels changed 0.333 (noise 0) *" in lines
 
 

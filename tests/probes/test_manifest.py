@@ -248,7 +248,11 @@ BAD_JSON = {
     "a long number": ("m.json", '[{"image": ' + "9" * 5_000 + "}]", "not JSON"),
     "lists": ("m.json", '[{"image": ' + "[" * 500 + "]" * 500 + "}]", "Row 1 has lists nested more than two deep"),
     "NaN in a line": ("m.jsonl", '{"image": "a.png", "text": NaN}\n', "Row 1 holds NaN"),
-    "infinity in a list": ("m.jsonl", '{"image": "a.png", "findings": ["mass", -Infinity]}\n', "Row 1 is not JSON"),
+    "infinity in a list": (
+        "m.jsonl",
+        '{"image": "a.png", "findings": ["mass", -Infinity]}\n',
+        "Row 1 holds NaN or Infinity",
+    ),
     "suffix": ("m.ods", "x", "cannot be a '.ods' file"),
 }
 

@@ -35,6 +35,7 @@ _LOOKED_AT = 100
 _MOST_BYTES_OF_NAMES = 256 << 20
 _KNOWN = PATHS | IDS
 _INDEX = "index"
+_PIECE = 1 << 20
 _BETWEEN = re.compile(r"[\s,;|]+")
 
 
@@ -97,9 +98,12 @@ def read_text_table(
 
 
 def _lines(file: BinaryIO) -> tuple[str, ...]:
-    content = file.read(_MOST_BYTES_OF_NAMES + 1)
-    if len(content) > _MOST_BYTES_OF_NAMES:
-        raise WrongTable("The file with the names of the rows is larger than 256 MiB.", "Write one name a line.")
+    content = b""
+    # Reading so many bytes at once would allocate them, whatever the file has.
+    while piece := file.read(_PIECE):
+        content += piece
+        if len(content) > _MOST_BYTES_OF_NAMES:
+            raise WrongTable("The file with the names of the rows is larger than 256 MiB.", "Write one name a line.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
