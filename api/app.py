@@ -15,20 +15,24 @@ from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
 from api.routes import (
+    ablations,
     alerts,
     audit_reports,
     audits,
     comparisons,
+    concept_sets,
     deployments,
+    dissectors,
     evidence,
     health,
     jobs,
+    models,
     neurons,
     paper,
     policies,
+    probe_sets,
     registry,
     reports,
-    resources,
     schedules,
     signing_key,
 )
@@ -112,11 +116,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(registry.router)
     app.include_router(signing_key.router, dependencies=[Depends(authorise)])
     for router in (
-        resources.models,
-        resources.dissectors,
-        resources.probe_sets,
-        resources.concept_sets,
+        models.router,
+        dissectors.router,
+        probe_sets.router,
+        concept_sets.router,
         jobs.router,
+        ablations.router,
         neurons.router,
         evidence.router,
         comparisons.router,

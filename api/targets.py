@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from api.schemas.resources import CheckpointIn
+from api.schemas.models import CheckpointIn
 from service.domain.resources import Resource, ResourceKind
 from service.files import DataRoots
 from service.ports import JobQueue

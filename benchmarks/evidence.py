@@ -4,7 +4,6 @@ import multiprocessing
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.soft_wpmi import loop_over_units
-from benchmarks.table import Row
+from benchmarks.table import Row, peak_bytes
 from service.analysis.discoveries import q_values
 from service.domain.evidence import LEVEL
 from service.engine.evidence.exams import Exams, resample
@@ -83,7 +82,7 @@ def _null() -> list[Row]:
     for group in draw_null_sets(Exams(torch.arange(_IMAGES), _IMAGES, "image"), layer.top, _DRAWS, 0):
         null_table(layer.scorer, group.sets, ranking.prior, 64, ())
     seconds = time.perf_counter() - begun
-    peak = _peak_bytes()
+    peak = peak_bytes()
     begun = time.perf_counter()
     loop_over_units(layer.scores, group.sets[:_LOOPED])
     looped = (time.perf_counter() - begun) * _DRAWS / _LOOPED
@@ -93,11 +92,6 @@ def _null() -> list[Row]:
         Row(name, looped, seconds, "s", looped / seconds, "at most 10 s", seconds <= 10),
         Row("  extra memory", 1000, extra, "MB", extra / 1000, "below 1000 MB", extra < 1000),
     ]
-
-
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _resampling() -> list[Row]:

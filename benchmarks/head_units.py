@@ -131,11 +131,12 @@ def measure_head(checkpoint: Path, probes: ProbeSet) -> list[HeadUnit]:
 
 def _recognised(probing: Probing, items: Sequence[ProbeItem]) -> list[Recognition | None]:
     """How well each unit tells its own finding."""
-    record = probing.layers[HEAD].full
-    assert record is not None  # noqa: S101 - the items have findings
+    kept = probing.layers[HEAD].activations
+    assert kept is not None  # noqa: S101 - so few take little memory
+    activations = kept.matrix()
     exams = [item.exam_id for item in items]
     return [
-        recognise(record.matrix[:, unit].numpy(), np.array([finding in (item.findings or ()) for item in items]), exams)
+        recognise(activations[:, unit].numpy(), np.array([finding in (item.findings or ()) for item in items]), exams)
         for unit, finding in enumerate(FINDINGS)
     ]
 

@@ -44,7 +44,7 @@ SHARING = (20, 1)
 """Units of a layer that respond to the same finding."""
 
 _UNITS, _TOP_K, _DEEPEST, _DRAWS = 20, 100, 400, 2000
-_IMAGES_PER_EXAM = 4
+IMAGES_PER_EXAM = 4
 _MODERATE, _SERIES, _CLEAR = 640, 13, 3.0
 _PUBLISHED, _OURS, _SCAN = "soft-WPMI (K = 100)", "contrast (K = 100)", "contrast scan (K = 400)"
 
@@ -60,6 +60,7 @@ METHODS: dict[str, Method] = {
     "WPMI (K = 28)": similarity.wpmi,
     "cosine": similarity.cosine,
     "cosine cubed": similarity.cosine_cubed,
+    "correlation": similarity.correlation,
     "rank reorder": lambda scores, activations: similarity.rank_reorder(
         scores, activations, generator=torch.Generator().manual_seed(0)
     ).nan_to_num(nan=-torch.inf),
@@ -120,16 +121,9 @@ def _compare(probe: Probe, sharing: int) -> list[Row]:
 def draw_probe(series: int, images: int) -> Probe:
     """Draw phantoms, one exam of four after the other, and embed them and the concepts; a tenth of a second each."""
     dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
-    embedded, truth = [], []
-    for phantom in generate_range(series, 0, images):
-        eight_bit = to_eight_bit(DecodedImage(phantom.pixels, from_dicom=False))
-        embedded.append(
-            dissector.embed_images(torch.from_numpy(prepare(eight_bit, dissector.preprocessing, None))[None])
-        )
-        truth.append([finding in phantom.findings for finding in FINDINGS])
-    embeddings, labels = torch.cat(embedded), torch.tensor(truth)
+    embeddings, labels = embed_phantoms(series, images)
     by_name = (embeddings @ dissector.embed_texts(FINDINGS).t()).numpy()
-    exams = [index // _IMAGES_PER_EXAM for index in range(images)]
+    exams = [index // IMAGES_PER_EXAM for index in range(images)]
     recognitions = [recognise(by_name[:, f], labels[:, f].numpy(), exams) for f in range(len(FINDINGS))]
     qualified = [recognition is not None and recognition.low >= LEAST_AUROC for recognition in recognitions]
     return Probe(
@@ -137,6 +131,18 @@ def draw_probe(series: int, images: int) -> Probe:
         truth=labels,
         qualified=torch.tensor(qualified),
     )
+
+
+def embed_phantoms(series: int, images: int) -> tuple[Tensor, Tensor]:
+    """The shipped dissector's embeddings of phantoms, float32 [N, D], and which findings they have, bool [N, F]."""
+    dissector = open_dissector(DissectorSpec(PHANTOM_DISSECTOR), torch.device("cpu"))
+    embedded, truth = [], []
+    for phantom in generate_range(series, 0, images):
+        eight_bit = to_eight_bit(DecodedImage(phantom.pixels, from_dicom=False))
+        prepared = torch.from_numpy(prepare(eight_bit, dissector.preprocessing, None))
+        embedded.append(dissector.embed_images(prepared[None]))
+        truth.append([finding in phantom.findings for finding in FINDINGS])
+    return torch.cat(embedded), torch.tensor(truth)
 
 
 def plant(truth: Tensor, signal: float, noise: Noise, sharing: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -150,8 +156,8 @@ def plant(truth: Tensor, signal: float, noise: Noise, sharing: int, seed: int) -
     images, units = len(truth), 2 * len(findings)
     activations = torch.randn(images, units, generator=generator)
     if noise == "exam":
-        exams = torch.randn(-(-images // _IMAGES_PER_EXAM), units, generator=generator)
-        activations = 0.5**0.5 * (activations + exams[torch.arange(images) // _IMAGES_PER_EXAM])
+        exams = torch.randn(-(-images // IMAGES_PER_EXAM), units, generator=generator)
+        activations = 0.5**0.5 * (activations + exams[torch.arange(images) // IMAGES_PER_EXAM])
     if noise == "heavy-tailed":
         squares = torch.randn(3, images, units, generator=generator).square().sum(dim=0)
         activations /= squares.sqrt()  # deviation 1: sqrt(3) for the mean of three squares, sqrt(3) for t's deviation
@@ -184,7 +190,7 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
     shares_of: dict[str, dict[float, tuple[float, ...]]] = {method: {} for method in SCORERS}
     images, concepts = probe.scores.shape
     columns = ConceptColumns(images, concepts, lambda start, stop: probe.scores[:, start:stop], exist=True)
-    exams = Exams(torch.arange(images) // _IMAGES_PER_EXAM, -(-images // _IMAGES_PER_EXAM), "exam")
+    exams = Exams(torch.arange(images) // IMAGES_PER_EXAM, -(-images // IMAGES_PER_EXAM), "exam")
     for step, signal in enumerate(signals):
         activations, findings = plant(probe.truth, signal, "normal", _UNITS, 1000 * seed + 100 * step)
         for method, make in SCORERS.items():
@@ -198,7 +204,7 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
                 p[group.units] = tail_p(best.scores[group.units, 0], table.best)
             significant = torch.tensor(false_discovery_control(p.numpy())) <= LEVEL
             know, qualified = significant[: len(findings)], probe.qualified[findings]
-            right = best.indices[: len(findings), 0] == _own_concepts()[findings]
+            right = best.indices[: len(findings), 0] == own_concepts()[findings]
             shares = (know[qualified], (know & right)[qualified], significant[len(findings) :])
             shares_of[method][signal] = tuple(float(share.float().mean()) for share in shares)
     return shares_of
@@ -206,7 +212,7 @@ def discover(probe: Probe, signals: Sequence[float], seed: int) -> dict[str, dic
 
 def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
     concepts = builtin_concept_set("bi-rads").concepts
-    own = _own_concepts()[findings]
+    own = own_concepts()[findings]
     numbers = {category: number for number, category in enumerate({concept.category for concept in concepts})}
     category = torch.tensor([numbers[concept.category] for concept in concepts])
     right, near = (label == own).float(), (category[label] == category[own]).float()
@@ -214,7 +220,7 @@ def _accuracy(label: Tensor, findings: Tensor, probe: Probe) -> Accuracy:
     return Accuracy(float(right.mean()), float(right[qualified].mean()), float(near[qualified].mean()))
 
 
-def _own_concepts() -> Tensor:
+def own_concepts() -> Tensor:
     """For each finding the concept that names it by its text or a synonym: int64 [F]."""
     named = name_findings(builtin_concept_set("bi-rads"), FINDINGS)
     concept = {finding: index for index, finding in named.items()}

@@ -22,6 +22,7 @@ _LISTS = (
     "/concept-sets",
     "/jobs",
     "/jobs/{job}/watch-list",
+    "/jobs/{job}/ablations",
     "/neurons/{layer}?job={job}",
     "/comparisons",
     "/policies",

@@ -32,10 +32,9 @@ from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
 from service.engine.evidence.exams import Exams
-from service.engine.probing.activations import FullActivations, RunningSummary
-from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, kept_top
+from service.engine.probing.activations import LayerActivations, RunningSummary
+from service.engine.probing.probe import LayerRecord, Probing, ProbingPass
 from service.engine.scoring import embed_concepts
-from service.engine.top_k import RunningTopK
 from service.probes.images import open_images
 
 _NO_COMPARISON = UUID(int=0)
@@ -76,7 +75,7 @@ class ShownExams:
         images = list(chain.from_iterable(exams))
         items = [self.items[image] for image in images]
         probing = Probing(
-            {layer: _record(activations[images], options) for layer, activations in self.layers.items()},
+            {layer: _record(activations[images]) for layer, activations in self.layers.items()},
             [self.embeddings[images]],
             list(range(len(images))),
         )
@@ -120,7 +119,8 @@ def show(target: TargetSpec, dissector: DissectorSpec, probes: ProbeSet, layers:
     probing = show_images(probing_pass, progress=lambda _: None)
     with torch.inference_mode():
         texts = embed_concepts(opened, concept_set.texts)
-    activations = {layer: record.full.matrix for layer, record in probing.layers.items() if record.full is not None}
+    records = probing.layers.items()
+    activations = {layer: record.activations.matrix() for layer, record in records if record.activations is not None}
     names = name_findings(concept_set, probes.findings)
     return ShownExams(probes.items, activations, torch.cat(probing.embeddings), texts, concept_set, names)
 
@@ -159,7 +159,7 @@ def _audit_kept(policy: Policy, options: DissectionOptions, exams: int, seed: in
     return audit_exams(_kept[0], policy, options, exams, seed)
 
 
-def _record(activations: Tensor, options: DissectionOptions) -> LayerRecord:
-    record = LayerRecord(RunningTopK(kept_top(options)), RunningSummary(), FullActivations())
+def _record(activations: Tensor) -> LayerRecord:
+    record = LayerRecord(None, RunningSummary(), LayerActivations())
     record.update(activations)
     return record

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import stat
 import tempfile
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks.table import Row
+from benchmarks.table import Row, peak_bytes
 from service.files import DataRoots
 from service.probes.manifest import read_manifest
 
@@ -54,7 +53,7 @@ def _read(manifest: Path) -> tuple[float, float]:
     DataRoots.look = look  # type: ignore[method-assign, assignment]
     begun = time.perf_counter()
     assert len(read_manifest(manifest, name="p").items) == _ROWS  # noqa: S101
-    return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
+    return time.perf_counter() - begun, peak_bytes() / 1e6
 
 
 def _write(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,12 @@ def race(baseline: Callable[[], object], measured: Callable[[], object], *, roun
         statistics.median(fast for _, fast in pairs),
         statistics.median(slow / fast for slow, fast in pairs),
     )
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held. Not ru_maxrss: a child inherits its parent's there."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def show(rows: Sequence[Row]) -> None:

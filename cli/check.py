@@ -39,12 +39,17 @@ def check(
     from datetime import UTC, datetime
 
     from service.probes.checking.whole import check_images
+    from service.probes.grouping import grouped
     from service.probes.manifest import read_manifest
     from service.reports.probe_set import probe_set_html, report_probe_set
 
-    probe_set = read_manifest(manifest, name=manifest.stem, on_unreadable=on_unreadable, frames=frames)
+    listed = read_manifest(manifest, name=manifest.stem, on_unreadable=on_unreadable, frames=frames)
+    probe_set = grouped(listed, None)
     images = len(probe_set.items)
-    with ProgressBars(Console(stderr=True), CHECKING) as bars:
+    console = Console(stderr=True, markup=False)
+    for note in probe_set.table_notes:
+        console.print(f"About the manifest: {note}")
+    with ProgressBars(console, CHECKING) as bars:
         result = check_images(probe_set, lambda done: bars(Progress(Stage.PROBE, done, images)))
 
     meanings = _meanings(probe_set)

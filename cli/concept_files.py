@@ -8,7 +8,6 @@ import typer
 
 from service.domain.concepts import ConceptSet
 from service.domain.specs import CategoriesSpec
-from service.errors import InvalidInput
 
 HELP = "Name of a built-in set, or a .txt, .csv, .tsv, .json, .jsonl, .yaml, .parquet or .xlsx file."
 
@@ -31,13 +30,4 @@ def read_concepts(
 
     path = Path(name)
     concept_set = read_concept_set(path) if path.suffix else builtin_concept_set(name)
-    if categories is None:
-        if control:
-            raise InvalidInput(
-                "Broad categories are named as everyday ones, but no table has them.",
-                field="control",
-                value=control,
-                remedy="Name the table with --categories.",
-            )
-        return concept_set, None
     return categorised(concept_set, categories, control=control or ())

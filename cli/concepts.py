@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,18 +39,18 @@ def lint_concepts(
 
     Negations, sides, times, uncertainty, near duplicates, characters that look like others, and two categories.
     """
-    from service.concepts.lint import WEAKNESSES, lint, of_several_places
+    from service.concepts.lint import by_weakness, lint, of_several_places
 
     concepts_read, fit = read_concepts(concept_set, categories, control)
     remarks = list(lint(concepts_read))
     if fit is not None:
-        remarks += of_several_places((entry["text"], entry["places"]) for entry in fit["several"])
+        remarks += of_several_places(fit)
     if dissector is not None:
         from service.domain.models import DissectorSpec
         from service.studies.concept_reading import remarks_by_reading
 
         remarks += remarks_by_reading(DissectorSpec(dissector), concepts_read, device)
-    remarks.sort(key=lambda remark: WEAKNESSES.index(remark.weakness))
+    remarks = by_weakness(remarks)
 
     if as_json:
         printed = {
@@ -73,47 +74,48 @@ def diff_concepts(before: SetArgument, after: SetArgument, as_json: JsonOption =
 
     earlier, _ = read_concepts(before, None, None)
     later, _ = read_concepts(after, None, None)
-    found = diff(earlier, later)
+    difference = diff(earlier, later)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(asdict(difference), indent=1, ensure_ascii=False))
         return
-    for line in _diff_lines(found):
+    for line in _diff_lines(difference):
         typer.echo(line)
 
 
 def _fit_lines(fit: "CategoriesSpec | None") -> Iterator[str]:
     if fit is None:
         return
-    for count, texts, what in (
-        (fit["without_concepts"], fit["without"], "concepts are in no category"),
-        (fit["unused_texts"], fit["unused"], "texts of the table are no concept"),
-    ):
-        if count:
-            yield f"{count} {what}: {_named(texts, count)}"
+    if fit["without_concepts"]:
+        yield f"Concepts without a category: {_named(fit['without'], fit['without_concepts'])}"
+    if fit["unused_texts"]:
+        yield f"Texts of the table that are not concepts: {_named(fit['unused'], fit['unused_texts'])}"
 
 
 def _named(texts: Sequence[str], count: int) -> str:
     shown = ", ".join(f"'{text}'" for text in texts[:10])
-    return shown if count <= 10 else f"{shown}, …"
+    return f"{count} ({shown if count <= 10 else f'{shown}, …'})"
 
 
 def _remark_lines(remarks: "Sequence[Remark]", concepts_read: int) -> Iterator[str]:
-    heading = ""
-    for remark in remarks:
-        if remark.weakness != heading:
-            heading = remark.weakness
-            yield f"{heading}:"
-        yield f"  {remark.detail}"
-    yield f"{len(remarks)} remarks on {concepts_read} concepts."
+    from service.reports.wording import counted
+
+    for weakness, of_kind in groupby(remarks, lambda remark: remark.weakness):
+        yield f"{weakness}:"
+        yield from (f"  {remark.detail}" for remark in of_kind)
+    yield f"{counted(len(remarks), 'remark')} on {counted(concepts_read, 'concept')}."
 
 
-def _diff_lines(found: "ConceptSetDiff") -> Iterator[str]:
-    yield from (f"+ {text}" for text in found.added)
-    yield from (f"- {text}" for text in found.removed)
-    yield from (f"? '{pair.before}' may be '{pair.after}' now ({pair.alike})" for pair in found.renamed)
-    for change in found.changed:
+def _diff_lines(difference: "ConceptSetDiff") -> Iterator[str]:
+    from service.reports.wording import counted
+
+    yield from (f"+ {text}" for text in difference.added)
+    yield from (f"- {text}" for text in difference.removed)
+    yield from (f"? '{pair.before}' may be '{pair.after}' now ({pair.alike})" for pair in difference.renamed)
+    for change in difference.changed:
         yield f"~ {change.text}: {change.field} was {change.before!r}, is {change.after!r}"
+
+    changes = counted(len(difference.changed), "field changed", "fields changed")
     yield (
-        f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} fields changed, "
-        f"{found.moved} moved, {found.same} the same."
+        f"{len(difference.added)} added, {len(difference.removed)} removed, {changes}, "
+        f"{difference.moved} moved, {difference.same} the same."
     )

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from cli.client import Answer, ServiceClient, ServiceError, path_of
 from cli.demo_tables import known_head, strongest_neurons
-from cli.fit_phantom_targets import fitted_phantom_targets
 from cli.progress import ProgressBars
 from cli.questions import CHANGES_LEGEND, changes_table, read_comparison
 from cli.samples import Samples, write_samples
+from cli.training_beside import TrainingBeside
 from cli.up import running_stack
 from service.domain.jobs import Progress, Stage
 from service.domain.json_values import StoredJson
@@ -31,12 +31,16 @@ NETWORKS = {
     "mammography": ([FROZEN, *LATE, HEAD], "the same, trained on mammograms"),
     "calcifications": ([FROZEN, *LATE, HEAD], "that one, tuned for calcifications alone"),
 }
-COMPARED = (("general", "mammography", "calcifications"), ("mammography", "calcifications"))
+TRAINED = ("mammography", "calcifications")
+COMPARED = (("general", "mammography", "calcifications"), TRAINED)
 RESEARCH = ["research"]
 """Synthetic mammograms, what was trained on them, and eight real ones show how the software works, and no more."""
 
 PATCHES = {"size": 1024, "stride": 1024}
-TOP_K = {"phantoms": 24, "mammograms": 12}
+TOP_K = {"phantoms": 60, "mammograms": 12}
+
+PHANTOMS = 480
+"""Twice as many as the samples have: exams enough that what training did stands out from what their choice does."""
 
 
 class Steps:
@@ -67,43 +71,41 @@ class Steps:
 def run_demo(data_dir: Path) -> None:
     """Run every part, show what was found and where the time went, stop everything that was started.
 
-    Raises InvalidInput without the demo extra, and ServiceError where a job does not succeed.
+    The general network is dissected first, while the training of the others runs beside it. Raises InvalidInput without
+    the demo extra, and ServiceError where a job or the training does not succeed.
     """
     hide_process_memory()  # it will have the key of its stack
     console = Console(markup=False)
     steps = Steps(console)
     with steps.step("Drawing synthetic mammograms, laying out sample weights and dissector"):
-        files = write_samples(data_dir / "samples")
+        files = write_samples(data_dir / "samples", phantoms=PHANTOMS)
 
-    with steps.step("Training the network on other synthetic mammograms, then for calcifications alone"):
-        trained = fitted_phantom_targets(files.checkpoint, data_dir / "samples", console)
-
-    weights = {
-        "general": files.checkpoint,
-        "mammography": trained.mammography,
-        "calcifications": trained.calcifications,
-    }
     with ExitStack() as until_the_end:
         with steps.step("Starting Postgres, Valkey, API, worker and scheduler"):
             running = until_the_end.enter_context(running_stack(data_dir / "stack", 0))
 
+        training = until_the_end.enter_context(TrainingBeside(files.checkpoint, data_dir / "samples"))
         client = ServiceClient(running.url, running.api_key)
         until_the_end.callback(client.close)
-        with steps.step("Registering networks, dissector and probe sets over HTTP"):
-            _register(client, files, weights)
+        with steps.step("Registering the general network, the dissector and the synthetic mammograms over HTTP"):
+            _register(client, files)
 
-        jobs = {}
-        for name, (layers, what) in NETWORKS.items():
-            with steps.step(f"Dissecting {what}"):
-                job = _dissect(client, name, layers, "phantoms", console)
-            jobs[name] = str(job["id"])
-            console.print(strongest_neurons(client, job))
+        jobs = {"general": _dissect_on_phantoms(client, "general", steps)}
+
+        with steps.step("Training the network on other synthetic mammograms, then for calcifications alone"):
+            trained = training.finish(console)
+            _register_model(client, "mammography", trained.mammography)
+            _register_model(client, "calcifications", trained.calcifications)
+
+        for name in TRAINED:
+            jobs[name] = _dissect_on_phantoms(client, name, steps)
 
         console.print(known_head(client, {name: jobs[name] for name in COMPARED[1]}, CONCEPTS))
         with steps.step("Comparing the three, writing reports"):
             reports = _compare_and_report(client, jobs, data_dir / "reports", console)
 
         with steps.step("Dissecting the network trained on synthetic mammograms on eight real ones"):
+            _register_mammograms(client, files)
             job = _dissect(client, "mammography", [FROZEN, *LATE], "mammograms", console)
 
         console.print(strongest_neurons(client, job))
@@ -127,22 +129,39 @@ def _say_goodbye(console: Console, data_dir: Path, reports: list[Path]) -> None:
     )
 
 
-def _register(client: ServiceClient, files: Samples, weights: dict[str, Path]) -> None:
-    for name, checkpoint in weights.items():
-        client.post(
-            "/models",
-            {
-                "name": name,
-                "checkpoint": str(checkpoint),
-                "architecture": "efficientnet-lite0/384x240",
-                "allowed_purposes": RESEARCH,
-            },
-        )
+def _dissect_on_phantoms(client: ServiceClient, network: str, steps: Steps) -> str:
+    """Dissect a network, show its strongest neurons, and return the job's id."""
+    layers, what = NETWORKS[network]
+    with steps.step(f"Dissecting {what}"):
+        job = _dissect(client, network, layers, "phantoms", steps.console)
+
+    steps.console.print(strongest_neurons(client, job))
+    return str(job["id"])
+
+
+def _register(client: ServiceClient, files: Samples) -> None:
+    """What the first dissection needs."""
+    _register_model(client, "general", files.checkpoint)
 
     ours: StoredJson = {"licence": "Apache-2.0", "allowed_purposes": RESEARCH}
     client.post("/dissectors", {"name": "phantom-reader", "path": str(files.dissector), **ours})
     client.post("/probe-sets", {"name": "phantoms", "manifest": str(files.phantoms), **ours})
 
+
+def _register_model(client: ServiceClient, name: str, checkpoint: Path) -> None:
+    client.post(
+        "/models",
+        {
+            "name": name,
+            "checkpoint": str(checkpoint),
+            "architecture": "efficientnet-lite0/384x240",
+            "allowed_purposes": RESEARCH,
+        },
+    )
+
+
+def _register_mammograms(client: ServiceClient, files: Samples) -> None:
+    """Eight real mammograms in patches, whose sizes a worker reads."""
     published: StoredJson = {"licence": "CC-BY-3.0", "allowed_purposes": RESEARCH}
     mammograms: StoredJson = {"name": "mammograms", "manifest": str(files.mammograms), "patches": PATCHES}
     client.post("/probe-sets", {**mammograms, **published})

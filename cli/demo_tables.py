@@ -11,25 +11,34 @@ _STRONGEST = 3
 
 
 def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
-    """The neurons of each layer with the highest scores."""
+    """The neurons of each layer with the highest scores, of those that have a name that can be relied on."""
     table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
     table.add_column("layer", no_wrap=True)
     table.add_column("unit", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("concept", overflow="fold")
     table.add_column("category", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
 
     for layer in client.get("/layers", job=job["id"])["items"]:
-        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, dead=False)["items"]
+        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, verdict="named")["items"]
         significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
 
         heads = [layer["layer"], f"{layer['units']} units", significant]
+        rows = [(str(neuron["unit"]), f"{neuron['score']:.2f}", *_called(neuron)) for neuron in neurons]
+        rows = rows or [("", "", "no neuron is named", "")]
+        rows += [("", "", "", "")] * (len(heads) - len(rows))
+
         table.add_section()
-        for head, neuron in zip(heads, neurons, strict=False):
-            cells = (str(neuron["unit"]), f"{neuron['score']:.2f}", neuron["concept"], neuron["category"])
+        for head, cells in zip(heads, rows, strict=True):
             table.add_row(head, *cells)
 
     return table
+
+
+def _called(neuron: Answer) -> tuple[str, str]:
+    """Its name and its category; a name that is a category stands for itself."""
+    return neuron["name"] or neuron["concept"], neuron["category"]
 
 
 def known_head(client: ServiceClient, jobs: dict[str, str], concept_set: str) -> Table:

@@ -1,6 +1,6 @@
 """`mammodissect dissect`: one dissection in this process, without any server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +17,7 @@ from service.analysis.export import ExportFormat, write_export
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
+from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
@@ -24,8 +25,10 @@ from service.domain.neurons import Dissection
 from service.domain.probes import PatchGrid, ProbeSet, where_in_words
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL, VerdictCounts
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
+from service.reports.where import sum_up_where, where_sentences
 
 if TYPE_CHECKING:
     from service.domain.manifests import JobManifest
@@ -74,6 +77,13 @@ def dissect(
         list[str] | None,
         typer.Option(help="Only images with these values, as density=C,D; repeat it, and all must hold."),
     ] = None,
+    localise: Annotated[
+        bool, typer.Option("--localise", help="Hold the maps of labelled neurons against the places of findings.")
+    ] = False,
+    localise_finding: Annotated[
+        list[str] | None,
+        typer.Option(help="The same, and against this finding where a label names none that has places; repeat it."),
+    ] = None,
     similarity: Annotated[Similarity, typer.Option(help="soft_wpmi is the published one.")] = DEFAULT,
     pooling: Pooling = "avg",
     top_k: Annotated[int | None, typer.Option(min=1, help="Images per neuron that the label rests on.")] = None,
@@ -81,7 +91,17 @@ def dissect(
     images_per_neuron: Annotated[int, typer.Option(min=1)] = 5,
     draws: Annotated[int, typer.Option(min=0, help="Random image sets for p-values; 0: no evidence.")] = 10_000,
     resamples: Annotated[int, typer.Option(min=0, help="Resamples of the exams for stability.")] = 200,
-    halves: Annotated[int, typer.Option(min=0, help="Splits of the exams for the noise of comparisons.")] = 20,
+    halves: Annotated[
+        int, typer.Option(min=0, help="Splits of the exams that say how well comparisons reproduce.")
+    ] = 20,
+    error_level: Annotated[
+        float | None,
+        typer.Option(
+            min=LEAST_ERROR_LEVEL,
+            max=GREATEST_ERROR_LEVEL,
+            help=f"Share of wrong names among those given that verdicts may have. Left out: {DEFAULT_ERROR_LEVEL:.2f}.",
+        ),
+    ] = None,
     template: Annotated[
         list[str] | None,
         typer.Option(help="Text with one {} for a concept's name; repeat it, and their embeddings are averaged."),
@@ -143,7 +163,8 @@ def dissect(
             method=method,
             concepts_per_neuron=concepts_per_neuron,
             images_per_neuron=images_per_neuron,
-            evidence=EvidenceOptions(draws, resamples, halves),
+            evidence=EvidenceOptions(draws, resamples, halves, error_level),
+            localisation=_localisation(localise_finding or (), asked=localise),
         ),
         device=device,
         batch_size=batch_size,
@@ -162,15 +183,22 @@ def dissect(
 
     neurons = sum(len(layer.neurons) for layer in result.layers)
     console.print(f"{neurons} neurons of {len(result.layers)} layers written to {out}")
-    console.print(_inferred(result))
-    for warning in input_warnings(manifest):
-        console.print(warning)
-    for line in (*_read_as(probes, concepts), *_independent(probes, result)):
+    for line in _what_to_know(plan, result, manifest):
         console.print(line)
-    for sentence in finding_sentences(manifest):
-        console.print(sentence)
-    if result.images_skipped:
-        console.print(f"{len(result.images_skipped)} unreadable images were skipped")
+
+
+def _localisation(findings: Sequence[str], *, asked: bool) -> LocalisationOptions | None:
+    """None where nobody asked. Raises InvalidInput for too many findings."""
+    if not asked and not findings:
+        return None
+    if len(findings) > MOST_GIVEN:
+        raise InvalidInput(
+            f"{len(findings)} findings are given; maps are held against {MOST_GIVEN} at most.",
+            field="localise-finding",
+            value=len(findings),
+            remedy="Give fewer.",
+        )
+    return LocalisationOptions(tuple(findings))
 
 
 def _prompts(
@@ -184,6 +212,20 @@ def _prompts(
     return prompts
 
 
+def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobManifest") -> Iterator[str]:
+    """What was inferred, and all that was decided on the way, a line each."""
+    yield _inferred(result)
+    yield from _called(result)
+    yield from input_warnings(manifest)
+    yield from (f"About the manifest: {note}" for note in plan.probe_set.table_notes)
+    yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
+    yield from _independent(plan.probe_set, result)
+    yield from finding_sentences(manifest)
+    yield from _where(result, manifest)
+    if result.images_skipped:
+        yield f"{len(result.images_skipped)} unreadable images were skipped"
+
+
 def _inferred(result: Dissection) -> str:
     evidence = result.evidence
     if evidence is None:
@@ -193,13 +235,34 @@ def _inferred(result: Dissection) -> str:
 
     neurons = (neuron for layer in result.layers for neuron in layer.neurons)
     significant = sum(neuron.significant is True for neuron in neurons)
-    return f"{significant} of {evidence.tests} labels are significant; the others are no concept"
+    return f"{significant} of {evidence.tests} labels are significant; the others are labelled 'no concept'"
 
 
-def _read_as(probes: ProbeSet, concepts: ConceptSet) -> Iterator[str]:
-    """What was decided where the manifest and the concept set were read."""
-    yield from (f"About the manifest: {note}" for note in probes.table_notes)
-    yield from (f"About the concept set: {note}" for note in concepts.notes)
+def _called(result: Dissection) -> Iterator[str]:
+    """What the labels are worth."""
+    verdicts = None if result.evidence is None else result.evidence.verdicts
+    if verdicts is None:
+        return
+    if verdicts.refused is not None:
+        yield f"No neuron has a verdict. {verdicts.refused}"
+        return
+
+    neurons = (neuron for layer in result.layers for neuron in layer.neurons)
+    counts = VerdictCounts.of(neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None)
+    error = "" if verdicts.error is None else f" ({verdicts.error:.0%} of the names are wrong as estimated)"
+    yield (
+        f"{counts.named} neurons are named{error}, {counts.unverified} unverified, {counts.unnamed} unnamed, "
+        f"{counts.no_signal} without a signal"
+    )
+
+
+def _where(result: Dissection, manifest: "JobManifest") -> Iterator[str]:
+    """Where neurons look, if anybody asked, and which places cannot be used."""
+    summary = sum_up_where(manifest, result.layers)
+    yield from where_sentences(summary)
+    if summary is not None and summary.images_with_problems:
+        row, why = summary.problems[0]
+        yield f"Places of {summary.images_with_problems} images cannot be used; the first is row {row}: {why}"
 
 
 def _independent(probes: ProbeSet, result: Dissection) -> Iterator[str]:

@@ -121,7 +121,7 @@ def _read(data: Path) -> ProbeSet:
             "The data are neither a folder with a manifest.csv nor a manifest.",
             field="data",
             value=data,
-            remedy="docs/evaluation.md shows how to write a manifest.",
+            remedy="Write one as docs/probe-sets.md says, or have `mammodissect manifest` write that of a data set.",
         )
 
     return grouped(read_manifest(manifest, name=manifest.absolute().parent.name), None)
@@ -192,6 +192,7 @@ def _show(dissections: Sequence["EvaluatedDissection"], console: Console) -> Non
 
     console.print(_summary(dissections))
     console.print(_LEGEND)
+    console.print(_verdicts(dissections))
     console.print(_layers(dissections[0]))
 
     for evaluated in dissections:
@@ -206,6 +207,18 @@ def _qualified(evaluated: "EvaluatedDissection") -> str:
     qualified = [concept.text for concept in qualifications if concept.verdict == "qualified"]
     tested = sum(concept.verdict != "absent" for concept in qualifications)
     return f"{len(qualified)} of {tested}: {', '.join(qualified) or 'none'}"
+
+
+def _verdicts(dissections: Sequence["EvaluatedDissection"]) -> Table:
+    table = Table("concepts", "method", "named", "unverified", "unnamed", "no signal", "error", title_justify="left")
+    for evaluated in dissections:
+        called = evaluated.judgement.called
+        counts = (called.named, called.unverified, called.unnamed, called.no_signal)
+        shares = [_share(count, called.units) for count in counts]
+        table.add_row(evaluated.concept_set.name, _method(evaluated), *shares, _figure(evaluated.judgement.error))
+
+    table.title = "Verdicts, and the share of wrong names as estimated"
+    return table
 
 
 def _summary(dissections: Sequence["EvaluatedDissection"]) -> Table:

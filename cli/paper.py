@@ -46,15 +46,16 @@ def paper(
     if table and not job:
         write_document(out, _of_files(table, concept_set, categories, control, form), field="out")
     else:
-        asked: dict[str, Parameter | list[str]] = {"format": form}
-        if comparison is None:
-            asked |= {"job": job or [], "table": [str(path.absolute()) for path in table or []]}
-        if concept_set is not None:
-            asked["concept_set"] = concept_set
+        if categories is not None or control:
+            raise InvalidInput(
+                "A service reads no table of categories for this.",
+                field="categories",
+                remedy="Register a concept set with its categories, and name it with --concept-set.",
+            )
 
-        path = "/paper" if comparison is None else path_of("comparisons", comparison, "paper")
+        path, asked = _request(job, comparison, table, concept_set)
         with closing(connect(url, api_key_file)) as client:
-            client.download(path, out, **asked)
+            client.download(path, out, format=form, **asked)
 
     typer.echo(f"Tables written to {out}", err=True)
 
@@ -75,6 +76,29 @@ def _of_files(
     return paper_file(paper_tables(networks, concepts, notes), concepts.name, form)
 
 
+def _request(
+    job: list[str] | None, comparison: str | None, table: list[Path] | None, concept_set: str | None
+) -> tuple[str, dict[str, Parameter | list[str]]]:
+    """The path and the query that a service is asked by."""
+    if comparison is None:
+        query: dict[str, Parameter | list[str]] = {
+            "job": job or [],
+            "table": [str(path.absolute()) for path in table or []],
+        }
+        if concept_set is not None:
+            query["concept_set"] = concept_set
+        return "/paper", query
+
+    if concept_set is not None:
+        raise InvalidInput(
+            "A comparison has a concept set of its own.",
+            field="concept_set",
+            value=concept_set,
+            remedy="Leave out --concept-set, or name the comparison's jobs with --job.",
+        )
+    return path_of("comparisons", comparison, "paper"), {}
+
+
 def _format(out: Path, *, layers: bool) -> PaperFormat:
     form = _FORMATS.get(out.suffix)
     if form is None:
@@ -84,4 +108,14 @@ def _format(out: Path, *, layers: bool) -> PaperFormat:
             value=out,
             remedy=f"End it in {', '.join(_FORMATS)}.",
         )
-    return "csv-layers" if layers and form == "csv" else form
+    if not layers:
+        return form
+
+    if form != "csv":
+        raise InvalidInput(
+            "A line for each layer is written only in a .csv file.",
+            field="layers",
+            value=out,
+            remedy="End --out in .csv, or leave out --layers: .json and .html have the layers anyway.",
+        )
+    return "csv-layers"

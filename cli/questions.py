@@ -13,7 +13,7 @@ from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
 from service.domain.comparisons import Change, Comparison, Judged, Measured, Scope, beyond_noise
 from service.domain.json_values import JsonObject
 
-CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise of the exams."
+CHANGES_LEGEND = "Neurons (gain, its 95 % interval). * beyond the noise."
 
 _COMPARISON = TypeAdapter(Comparison)
 
@@ -29,6 +29,8 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
         return
 
     console.print(f"{answer['significant']} of {answer['tested']} tested neurons have a significant label.")
+    if answer["named"] is not None:
+        console.print(f"{answer['named']} are named; these alone count here.")
 
     table = Table("category", "concepts represented", "neurons", "by chance")
     for category in answer["categories"]:
@@ -60,7 +62,10 @@ def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> 
         return
 
     responding = f"{answer['responding']} of {answer['live']} live neurons"
-    console.print(f"{responding} respond to any of {answer['watched']} watched concepts.")
+    console.print(f"{responding} respond to any of {answer['watched']} watched concepts that could be looked for.")
+    not_looked_for = sum(len(answer[reason]) for reason in ("unknown", "rare", "unseen"))
+    if not_looked_for:
+        console.print(f"{not_looked_for} could not be: no image is known to show them, or the dissector cannot tell.")
 
     table = Table("watched concept", "neurons", "strongest", "z")
     for concept in answer["concepts"]:

@@ -4,9 +4,11 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 from service.db import (  # noqa: F401 - the metadata is to know their tables
+    ablation_tables,
     alert_tables,
     audit_tables,
     check_tables,
+    direction_tables,
     picture_tables,
     schedule_tables,
     text_tables,

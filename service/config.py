@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         default="",
         description="Where intermediate results are kept: `file:///folder` that all workers share, or `s3://bucket/prefix`.",
     )
+    activations_gb: int = Field(
+        default=64,
+        ge=0,
+        le=1_048_576,
+        description="The most (GB) that all activations of a job may take in the artifact store. A job with more keeps "
+        "only the largest of each unit, and its neurons have no direction, no verdict and no agreement.",
+    )
     lease_s: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds without a heartbeat after which a worker counts as lost."
     )

@@ -4,6 +4,7 @@
     ├── InvalidInput              something the caller sent cannot be used
     │   ├── UnknownLayer          the target has no such layer
     │   ├── LayerWithoutTensor    the layer's output is not one float tensor of a shape that can be pooled
+    │   ├── NoOutputs             the network has no outputs of its own that hang on the layer's units
     │   ├── TooFewImages          the probe set is smaller than top-k
     │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
     │   ├── InvalidManifest       a probe-set manifest that cannot be read
@@ -25,6 +26,7 @@
     ├── NotFound                  no such registered thing
     ├── Conflict                  the request is fine but the present state forbids it
     │   ├── NotMeasured           a probe set's images are still to be measured, for its frames and patches
+    │   │   └── NotListed         it is still to be read from headers which images a probe set has
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
@@ -136,6 +138,12 @@ class LayerWithoutTensor(InvalidInput):
     """The layer's output is not one float tensor [B, U], [B, T, U] or [B, U, H, W]."""
 
     code, title = "layer-without-tensor", "Layer output cannot be pooled"
+
+
+class NoOutputs(InvalidInput):
+    """The network has no outputs of its own that could change: a table, a headless network, its last layer."""
+
+    code, title = "no-outputs", "No outputs to ask"
 
 
 class TooFewImages(InvalidInput):
@@ -262,6 +270,12 @@ class NotMeasured(Conflict):
     """A worker is still to read the sizes of a probe set's images, which decide its frames and patches."""
 
     code, title = "not-measured", "Probe set not measured yet"
+
+
+class NotListed(NotMeasured):
+    """A worker is still to read from the headers of a data set's images what a manifest says of them."""
+
+    code, title = "not-listed", "Images not listed yet"
 
 
 class NotFetched(Conflict):

@@ -1,9 +1,10 @@
 """Protocols between the parts: what one side needs and another provides."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -30,6 +31,50 @@ class ProbeImages(Protocol):
 
     def load(self, index: int, contracts: Sequence[Preprocessing]) -> list[NDArray[np.float32]]:
         """Item `index`, decoded once and prepared for each contract: float32 [3, H, W] each. Raises UnreadableImage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesInInput:
+    """How much of each pixel of a network's input is in a place of a finding: float32 [H, W], 0 to 1."""
+
+    covered: NDArray[np.float32]
+
+    turned: NDArray[np.float32]
+    """The same, turned left to right within the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedImage:
+    """A probe image as a network is shown it, and where in it findings are."""
+
+    array: NDArray[np.float32]
+    """float32 [channels, H, W]"""
+
+    faces: Literal["left", "right"] | None
+    """Which way the breast faces as it is shown; None where that cannot be told."""
+
+    places: Mapping[str, PlacesInInput]
+    """Of each finding that was asked for and has places in what is shown."""
+
+    problems: tuple[str, ...]
+    """Why places of the image cannot be used, a few words each; their findings are then not in `places`."""
+
+
+class PlacedImages(Protocol):
+    """The images of a probe set, with the places of their findings."""
+
+    @property
+    def items(self) -> Sequence[ProbeItem]:
+        """The items, in probe-set order."""
+        ...
+
+    def show(self, index: int, contract: Preprocessing, findings: Mapping[str, Sequence[str]]) -> PlacedImage:
+        """Item `index`, prepared for the contract, and where its findings are.
+
+        findings: what is asked for, and the names that the manifest's regions give it.
+        Raises UnreadableImage, ImageChanged.
+        """
         ...
 
 

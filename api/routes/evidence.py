@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api.dependencies import SessionDep, SettingsDep
 from api.one_thread import LongReadingRoute
 from api.schemas.evidence import CoverageOut, WatchListOut
-from service.usecases import evidence
+from service.usecases import ablations, evidence
 
 router = APIRouter(prefix="/jobs", tags=["evidence"], route_class=LongReadingRoute)
 
@@ -26,4 +26,5 @@ def read_watch_list(
     limit: Annotated[int, Query(ge=1, le=500, description="The most neurons to list in total and per concept.")] = 50,
 ) -> WatchListOut:
     """Neurons that respond to what should not drive a diagnosis, strongest first."""
-    return WatchListOut.of(job_id, evidence.read_watch_list(session, job_id), limit)
+    watch_list = evidence.read_watch_list(session, job_id)
+    return WatchListOut.of(job_id, watch_list, limit, ablations.dependences_of(session, job_id))

@@ -13,7 +13,7 @@ from api.job_events import check_job, job_stream
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.jobs import DissectionIn, JobBriefOut, JobIn, JobOut, StrataIn, StrataOut
-from api.schemas.resources import CheckpointIn
+from api.schemas.models import CheckpointIn
 from api.targets import target_of
 from service.domain.jobs import Job, JobStatus
 from service.files import DataRoots

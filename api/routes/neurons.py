@@ -9,10 +9,13 @@ from pydantic import FiniteFloat
 from api.dependencies import SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
-from api.schemas.neurons import LayerOut, LayersOut, NeuronBriefOut, NeuronOut
+from api.schemas.neurons import LayersOut, NeighbourOut, NeighboursOut, NeuronBriefOut, NeuronOut
 from service.db.neurons import Sort
+from service.domain.layers import canonical_layer
 from service.domain.neurons import NeuronFilter
+from service.domain.verdicts import Verdict
 from service.usecases import jobs, neurons
+from service.usecases.evidence import concept_set_of_job, evidence_of
 
 router = APIRouter(tags=["neurons"], route_class=OneThreadRoute)
 
@@ -35,8 +38,9 @@ Layer = Annotated[
 def list_layers(session: SessionDep, job: JobQuery = None, model: ModelQuery = None) -> LayersOut:
     """The dissected layers, each in one line."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    layers = [LayerOut.of(summary) for summary in neurons.list_layers(session, chosen)]
-    return LayersOut(job=chosen, items=layers)
+    evidence = evidence_of(jobs.find_job(session, chosen))
+    verdicts = None if evidence is None else evidence.verdicts
+    return LayersOut.of(chosen, neurons.list_layers(session, chosen), verdicts)
 
 
 @router.get("/neurons/{layer}")
@@ -54,14 +58,24 @@ def list_neurons(
         float | None, Query(allow_inf_nan=False, description="Only neurons with at least this top score.")
     ] = None,
     dead: Annotated[bool | None, Query(description="true: only dead neurons. false: only live neurons.")] = None,
-    significant: Annotated[bool | None, Query(description="true: only significant labels. false: only others.")] = None,
+    significant: Annotated[
+        bool | None,
+        Query(
+            description="true: only labels that beat the null, right or wrong. false: only others. `verdict` says more."
+        ),
+    ] = None,
+    verdict: Annotated[
+        list[Verdict] | None,
+        Query(description="Only neurons with this verdict; repeated: with any of these.", max_length=len(Verdict)),
+    ] = None,
     sort: Annotated[Sort, Query(description="Sort by descending top score or z, or by unit.")] = "-score",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> PageOut[NeuronBriefOut]:
     """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    where = NeuronFilter(concept, category, broad_category, min_score, dead, significant)
+    verdicts = None if verdict is None else tuple(verdict)
+    where = NeuronFilter(concept, category, broad_category, min_score, dead, significant, verdicts)
     positions = tuple[UnitNumber] if sort == "unit" else tuple[FiniteFloat | None, UnitNumber]
     page = neurons.list_neurons(
         session,
@@ -87,4 +101,21 @@ def read_neuron(
 ) -> NeuronOut:
     """Everything that is known about one neuron."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    return NeuronOut.of(chosen, neurons.find_neuron(session, chosen, layer, unit))
+    labelled = neurons.find_neuron(session, chosen, layer, unit)
+    return NeuronOut.whole(chosen, labelled, concept_set_of_job(session, chosen).texts)
+
+
+@router.get("/neurons/{layer}/{unit}/neighbours")
+def list_neighbours(
+    layer: Layer,
+    unit: UnitNumber,
+    session: SessionDep,
+    job: JobQuery = None,
+    model: ModelQuery = None,
+    count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 5,
+) -> NeighboursOut:
+    """Units of this and other layers whose directions in the dissector's space are most like the neuron's."""
+    chosen = jobs.choose_job(session, job_id=job, model=model)
+    found = neurons.find_neighbours(session, chosen, layer, unit, count)
+    items = [NeighbourOut.model_validate(neighbour, from_attributes=True) for neighbour in found]
+    return NeighboursOut(job=chosen, layer=canonical_layer(layer), unit=unit, items=items)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.schemas.base import Body, GivenReason, Name, OverrideIn, Person, Reference
-from api.schemas.resources import CheckpointIn
+from api.schemas.models import CheckpointIn
 from service.analysis.policy_codec import policy_as_json
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
 from service.domain.audits import Acknowledgement, Audit, AuditStatus, StratumJob, Trigger

@@ -112,7 +112,7 @@ class CheckOut(BaseModel):
     checked_at: datetime | None = Field(description="Null where no check has ended yet.")
     result: SetCheckOut | None = Field(description="Null where no check has ended yet.")
     problem: dict[str, str] | None = Field(
-        description="Why the set is refused: images that cannot be read and are not skipped, or a check without end."
+        description="Why the set is refused: images cannot be read and are not skipped, or the check was given up."
     )
 
     @classmethod

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.base import Body, FromDomain
-from service.domain.comparisons import Basis, StoredComparison, Test
+from service.domain.comparisons import Basis, JudgedBy, StoredComparison, Test
 from service.usecases.comparisons import MOST
 
 
@@ -18,17 +18,23 @@ class ComparisonIn(Body):
 
 
 class MeasuredOut(FromDomain):
-    """A difference beside its noise floor: the 95th percentile of the same between two halves of the exams."""
+    """A difference beside its noise floor: the 95th percentile of the same between two draws of the exams.
+
+    `halves`: the same between two halves of the exams, which says how well the figure reproduces.
+    """
 
     value: float | None
     noise: float | None
     exceeds_noise: bool | None
+    halves: float | None
 
 
 class ChangeOut(FromDomain):
     """A category's neurons more (or fewer) than in the reference, scaled to the reference's number of units.
 
-    `low` to `high`: bootstrap interval of 95 %. `q`: p after false-discovery control. Null where not computed.
+    `low` to `high`: interval of 95 % over resampled exams and the units that differ; `noise`: half of it. `q`: p after
+    false-discovery control. `exceeds_noise`: q is at most 0.05, and 0 outside the interval. `halves`: by how many
+    neurons halves of the exams differ within one network. Null where not computed.
     """
 
     gain: float
@@ -39,6 +45,7 @@ class ChangeOut(FromDomain):
     test: Test
     p: float
     q: float
+    halves: float | None
 
 
 class CategoryRowOut(FromDomain):
@@ -91,7 +98,9 @@ class ScopeOut(FromDomain):
 class ComparisonResultOut(FromDomain):
     """What was found. `basis`: labels are the significant ones, or the best ones where not all were judged.
 
-    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why.
+    `unshared`: layers of each network that not all have. `notes`: what could not be done, and why. `by_concept`:
+    neurons by single concept over all shared layers; null in older comparisons. `judged_by`: what differences are held
+    against; halves of the exams in older comparisons and where nothing was resampled.
     """
 
     basis: Basis
@@ -101,6 +110,8 @@ class ComparisonResultOut(FromDomain):
     network: ScopeOut
     layers: list[ScopeOut]
     unshared: list[list[str]]
+    by_concept: CompositionOut | None
+    judged_by: JudgedBy
 
 
 class ComparisonBriefOut(FromDomain):

@@ -9,8 +9,10 @@ from api.schemas.base import FromDomain, Name, Reference
 from api.schemas.resources import ResourceOut, TermsIn
 from service.concepts.diff import ConceptSetDiff
 from service.concepts.lint import Weakness
+from service.concepts.parse import MAX_CONCEPTS
+from service.concepts.text import MAX_LENGTH
 from service.domain.json_values import StoredJson
-from service.domain.resources import Resource
+from service.domain.resources import Resource, ResourceState
 from service.usecases.concept_sets import Review
 
 _REMARKS_LISTED = 1_000
@@ -27,7 +29,7 @@ class ConceptSetIn(TermsIn):
     concepts: list[str | StoredJson] | None = Field(
         default=None,
         min_length=1,
-        max_length=20_000,
+        max_length=MAX_CONCEPTS,
         examples=[["spiculated mass", {"text": "skin thickening", "category": "associated features"}]],
     )
     path: str | None = Field(
@@ -42,11 +44,13 @@ class ConceptSetIn(TermsIn):
         "a workbook with a sheet for each broad category and a column for each category.",
         examples=["/concepts/categories.xlsx"],
     )
-    control: list[Annotated[str, Field(max_length=300)]] = Field(
+    control: list[Annotated[str, Field(max_length=MAX_LENGTH)]] = Field(
         default_factory=list, max_length=100, description="Broad categories of everyday things in that table."
     )
     dissector: Reference | None = Field(
-        default=None, description="One whose reading of the texts counts in the remarks, where a job has embedded them."
+        default=None,
+        description="One whose reading of the texts counts in the remarks. "
+        "Where no job has, a worker has it read them.",
     )
 
 
@@ -60,14 +64,16 @@ class RemarkOut(FromDomain):
 
 
 class ConceptSetOut(ResourceOut):
-    """A concept set, and what is weak about it. Remarks are no errors; the first 1,000 are listed, all are counted.
+    """A concept set, and what is weak about it. Remarks are not errors; the first 1,000 are listed, all are counted.
 
-    `dissector_note` says how the dissector that was named has read the texts, or that it has not.
+    `dissector_note` says how the dissector that was named has read the texts, or why it has not; `state` is `checking`
+    until it has, `ready` then, `refused` where it cannot, and null where none was named.
     """
 
     remarks: list[RemarkOut]
     remarks_by_weakness: dict[str, int]
     dissector_note: str | None = None
+    state: ResourceState | None = None
 
     @classmethod
     def reviewed(cls, resource: Resource, review: Review, *, brief: bool = False) -> Self:
@@ -78,6 +84,7 @@ class ConceptSetOut(ResourceOut):
             remarks=[RemarkOut.model_validate(remark) for remark in review.remarks[:_REMARKS_LISTED]],
             remarks_by_weakness=dict(counts),
             dissector_note=review.dissector_note,
+            state=review.state,
         )
 
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from api.schemas.audits import AuditBriefOut
 from api.schemas.base import Body, GivenReason, Name, OverrideIn, Person, Reference
 from api.schemas.jobs import JobIn, PurposeOut
-from api.schemas.resources import CheckpointIn
+from api.schemas.models import CheckpointIn
 from service.domain.audits import Audit, AuditStatus, Deployment, Snooze, Trigger
 from service.domain.json_values import StoredJson
 from service.domain.layers import words_of_layers

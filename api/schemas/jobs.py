@@ -8,17 +8,21 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.base import Body, LayerName, Name, OverrideIn, Reference
-from api.schemas.resources import CheckpointIn, PromptsIn, TermsOut
+from api.schemas.dissectors import PromptsIn
+from api.schemas.models import CheckpointIn
+from api.schemas.resources import TermsOut
 from service.config import Settings
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobPart, JobStatus, Stage
 from service.domain.json_values import StoredJson
 from service.domain.layers import asked_layers, words_of_layers
+from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.probes import stored_where
 from service.domain.purposes import DEFAULT_PURPOSE, AskedBy, JobPurpose, Purpose
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL
 from service.usecases.jobs import JobSubmission
-from service.usecases.strata import StrataJobs
+from service.usecases.strata import LEAST, MOST, StrataJobs
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
 ColumnValue = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -62,6 +66,25 @@ class EvidenceIn(Body):
     draws: int = Field(default=10_000, ge=0, le=100_000, description="Random image sets, for p-values.")
     resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
     halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
+    error_level: float | None = Field(
+        default=None,
+        ge=LEAST_ERROR_LEVEL,
+        le=GREATEST_ERROR_LEVEL,
+        allow_inf_nan=False,
+        description="The share of wrong names among those given that verdicts may have, as estimated. "
+        f"Left out: {DEFAULT_ERROR_LEVEL:.2f}.",
+    )
+
+
+class LocalisationIn(Body):
+    """That maps of labelled neurons are held against the places of findings."""
+
+    findings: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[],
+        max_length=MOST_GIVEN,
+        description="Findings of the probe set for neurons whose label names none that has places.",
+        examples=[["lesion"]],
+    )
 
 
 Where = Annotated[
@@ -111,6 +134,11 @@ class DissectionIn(Body):
         lt=2**63,
         description="As a null: shuffle the entries of every weight tensor first, with this seed.",
     )
+    localisation: LocalisationIn | None = Field(
+        default=None,
+        description="Hold the maps of labelled neurons against the boxes and masks of findings. Left out: no.",
+        examples=[{"findings": []}],
+    )
     shard_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Images per work item; it affects rounding. Left out: SHARD_SIZE."
     )
@@ -132,8 +160,12 @@ class DissectionIn(Body):
 
     def as_asked(self) -> StoredJson:
         """The request by which a repeated idempotency key is recognised, also one that an earlier release got."""
-        newer = {name for name in ("purpose", "override_purpose", "where") if getattr(self, name, None) is None}
-        return self.model_dump(mode="json", exclude=newer)
+        names = ("purpose", "override_purpose", "where", "localisation")
+        newer = {name for name in names if getattr(self, name, None) is None}
+        asked: StoredJson = self.model_dump(mode="json", exclude=newer)
+        if self.evidence.error_level is None:
+            asked["evidence"] = self.evidence.model_dump(mode="json", exclude={"error_level"})
+        return asked
 
     def submission(self, target: str, settings: Settings) -> JobSubmission:
         """The submission in the domain's words, on that registered target."""
@@ -149,6 +181,9 @@ class DissectionIn(Body):
             images_per_neuron=self.images_per_neuron,
             evidence=EvidenceOptions(**self.evidence.model_dump()),
             shuffled=self.shuffled,
+            localisation=None
+            if self.localisation is None
+            else LocalisationOptions(tuple(dict.fromkeys(self.localisation.findings))),
             batch_size=self.batch_size or settings.batch_size,
             shard_size=self.shard_size or settings.shard_size,
             queue=self.queue,
@@ -173,8 +208,8 @@ class StrataIn(DissectionIn):
     """Several parts of one probe set to dissect, a job each. Without a top-k, it follows the smallest of them."""
 
     strata: list[Where] = Field(
-        min_length=2,
-        max_length=8,
+        min_length=LEAST,
+        max_length=MOST,
         description="Of each part: only images that have one of the values in each of these columns.",
         examples=[[{"density": ["A", "B"]}, {"density": ["C", "D"]}]],
     )
@@ -253,6 +288,7 @@ class JobBriefOut(PurposeOut):
     images_per_neuron: int
     evidence: EvidenceIn
     shuffled: int | None
+    localisation: LocalisationIn | None
     batch_size: int
     shard_size: int
     queue: str
@@ -283,6 +319,7 @@ class JobBriefOut(PurposeOut):
             "images_per_neuron": options.images_per_neuron,
             "evidence": EvidenceIn.model_validate(options.evidence, from_attributes=True),
             "shuffled": options.shuffled,
+            "localisation": None if options.localisation is None else options.localisation.as_dict(),
             "batch_size": request.batch_size,
             "shard_size": request.shard_size,
             "queue": request.queue,
@@ -313,14 +350,15 @@ class JobOut(JobBriefOut):
     """A job with its layers, what was stated of its parts when it was accepted, and what produced its result.
 
     `layers_asked`: the names and patterns that `layers` came from. `waits_for`: null where it waits for nothing but its
-    turn.
+    turn. `error_level`: the share of wrong names that its verdicts may have; null where it asked for no evidence.
     """
 
     layers: list[str] | Literal["all"]
     layers_asked: list[str]
     terms: dict[str, TermsOut] | None
     manifest: StoredJson | None
-    waits_for: WaitsForOut | None = None
+    waits_for: WaitsForOut | None
+    error_level: float | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -336,13 +374,14 @@ class JobOut(JobBriefOut):
             terms=terms,
             manifest=None if job.manifest is None else dict(job.manifest),
             waits_for=None if waits_for is None else WaitsForOut(**asdict(waits_for)),
+            error_level=options.evidence.allowed_error if options.evidence.asked_for else None,
         )
 
 
 class StrataOut(BaseModel):
     """The jobs of one request for several parts of a probe set, in its order.
 
-    When all have succeeded, POST /comparisons with their ids compares them; `comparison` is then its id.
+    `comparison`: the id of their comparison, which is made when all have succeeded.
     """
 
     id: UUID

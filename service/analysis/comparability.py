@@ -138,6 +138,7 @@ def _parts(job: Job, *, but_for_images: bool) -> dict[str, _Part]:
         "method.prompts": "none" if method.prompts is None else method.prompts.words,
         "evidence.resamples": evidence.resamples,
         "evidence.halves": evidence.halves,
+        "evidence.error_level": evidence.allowed_error,
         "seed": _within(manifest, "seed"),
     }
 

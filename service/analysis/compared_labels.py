@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ NONE = -1
 
 Indices = NDArray[np.int16]
 """Concept indices; a concept set has at most 20,000."""
+
+Integer = TypeVar("Integer", bound=np.integer)
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,14 @@ class LayerLabels:
     halves: Indices
     """The best concept in both halves of each of S splits [S, 2, U]."""
 
-    def cut(self, *, resamples: int, splits: int, shift: int = 0) -> "LayerLabels":
-        """The same labels with the first resamples and splits only; resample b becomes b + shift."""
-        resampled = np.roll(self.resampled[:resamples], shift, axis=0)
-        return LayerLabels(self.best, self.judged, resampled, self.halves[:splits])
+    @property
+    def redrawn(self) -> Indices:
+        """The resamples two by two, as if exams had been drawn twice [B // 2, 2, U]."""
+        return in_pairs(self.resampled)
+
+    def cut(self, *, resamples: int, splits: int) -> "LayerLabels":
+        """The same labels with the first resamples and splits only."""
+        return LayerLabels(self.best, self.judged, self.resampled[:resamples], self.halves[:splits])
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,12 @@ class NetworkLabels:
             concepts.update(np.unique(layer.best).tolist())
             concepts.update(np.unique(layer.halves).tolist())
         return concepts - {NONE}
+
+
+def in_pairs(resampled: NDArray[Integer]) -> NDArray[Integer]:
+    """Resamples [B, ...] two by two [B // 2, 2, ...]; an odd last one is left out."""
+    pairs = len(resampled) // 2
+    return resampled[: 2 * pairs].reshape(pairs, 2, *resampled.shape[1:])
 
 
 class _Read(NamedTuple):

@@ -1,8 +1,9 @@
 """Dissections side by side: what networks gained and lost against the first one, beside what the exams alone would do.
 
-Every statistic has a noise floor: the same statistic between two halves of the exams within one network. Resample b
-drew the same exams in every dissection, so that differences are taken within each resample. On different parts of a
-probe set it drew other exams in each, and the differences are those of independent resamples.
+Differences of counts are judged by resampling the exams: `service.analysis.differences`. Resample b drew the same
+exams in every dissection, so that differences are taken within each resample. On different parts of a probe set it
+drew other exams in each, and the resamples are independent. What cannot be negative has a noise floor: the same
+statistic between two resamples within one network. Halves of the exams say beside it how well a figure reproduces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from service.analysis.compared_labels import LayerLabels, NetworkLabels
 from service.analysis.compositions import GroupedScope, compositions
+from service.analysis.differences import LEAST_RESAMPLES
 from service.analysis.meanings import Meanings
 from service.analysis.noise import Counts, Floats, measured
 from service.analysis.tallies import Codes, Groupings, Mask, Pairing, Tallies, Tally
-from service.domain.comparisons import UNKNOWN, Basis, Churn, Comparison, Measured, Scope
+from service.domain.comparisons import UNKNOWN, Basis, Churn, Comparison, Composition, Measured, Scope
 from service.domain.concepts import ConceptSet
 from service.errors import Conflict
 
@@ -49,20 +51,31 @@ class _ScopeCounts:
             pairings=tuple(pairings),
         )
 
-    def by_category(self) -> GroupedScope:
+    def by_category(self, *, same_exams: bool) -> GroupedScope:
         """The same in categories."""
         return GroupedScope(
             units=self.units,
             tallies=tuple(network.category for network in self.tallies),
-            same_group=tuple(None if pairing is None else pairing.same_category for pairing in self.pairings),
+            paired=tuple(None if pairing is None else pairing.by_category for pairing in self.pairings),
+            same_exams=same_exams,
         )
 
-    def by_broad_category(self) -> GroupedScope:
+    def by_broad_category(self, *, same_exams: bool) -> GroupedScope:
         """The same in broad categories."""
         return GroupedScope(
             units=self.units,
             tallies=tuple(network.broad_category for network in self.tallies),
-            same_group=tuple(None if pairing is None else pairing.same_broad_category for pairing in self.pairings),
+            paired=tuple(None if pairing is None else pairing.by_broad_category for pairing in self.pairings),
+            same_exams=same_exams,
+        )
+
+    def by_concept(self, *, same_exams: bool) -> GroupedScope:
+        """The same in single concepts."""
+        return GroupedScope(
+            units=self.units,
+            tallies=tuple(network.concept for network in self.tallies),
+            paired=tuple(None if pairing is None else pairing.by_concept for pairing in self.pairings),
+            same_exams=same_exams,
         )
 
 
@@ -96,14 +109,11 @@ def compare(
     meanings = None if concept_embeddings is None else Meanings(concept_embeddings)
     reference, *others = architectures
     same_architecture = [architecture is not None and architecture == reference for architecture in others]
+    same_exams = parts is None
 
     counts_of_layers = []
     for name in shared_layers:
-        layers = []
-        for place, network in enumerate(networks):
-            # Parts with as many exams drew them by the same numbers, though they are other exams.
-            shift = 0 if parts is None else place
-            layers.append(network.layers[name].cut(resamples=resamples, splits=splits, shift=shift))
+        layers = [network.layers[name].cut(resamples=resamples, splits=splits) for network in networks]
         counts_of_layers.append(_count(layers, same_architecture, groupings, basis, meanings))
     counts_of_network = reduce(add, counts_of_layers)
 
@@ -123,10 +133,12 @@ def compare(
         basis=basis,
         resamples=resamples,
         halves=splits,
-        network=_scopes([None], [counts_of_network], groupings)[0],
-        layers=_scopes(shared_layers, counts_of_layers, groupings),
+        network=_scopes([None], [counts_of_network], groupings, same_exams=same_exams)[0],
+        layers=_scopes(shared_layers, counts_of_layers, groupings, same_exams=same_exams),
         unshared=tuple(unshared),
         notes=notes,
+        by_concept=_by_concept(counts_of_network, groupings, same_exams=same_exams),
+        judged_by="resamples" if resamples >= LEAST_RESAMPLES else "halves",
     )
 
 
@@ -172,12 +184,19 @@ def _count(
     )
 
 
-def _scopes(layers: Sequence[str | None], counts: Sequence[_ScopeCounts], groupings: Groupings) -> tuple[Scope, ...]:
+def _by_concept(counts: _ScopeCounts, groupings: Groupings, *, same_exams: bool) -> Composition:
+    """Neurons by single concept."""
+    return compositions([counts.by_concept(same_exams=same_exams)], groupings.concept.group_names)[0]
+
+
+def _scopes(
+    layers: Sequence[str | None], counts: Sequence[_ScopeCounts], groupings: Groupings, *, same_exams: bool
+) -> tuple[Scope, ...]:
     """The scopes of one false-discovery control."""
-    categories = compositions([scope.by_category() for scope in counts], groupings.category.group_names)
-    broad_categories = compositions(
-        [scope.by_broad_category() for scope in counts], groupings.broad_category.group_names
-    )
+    by_category = [scope.by_category(same_exams=same_exams) for scope in counts]
+    by_broad_category = [scope.by_broad_category(same_exams=same_exams) for scope in counts]
+    categories = compositions(by_category, groupings.category.group_names)
+    broad_categories = compositions(by_broad_category, groupings.broad_category.group_names)
 
     scopes = []
     for place, (layer, scope) in enumerate(zip(layers, counts, strict=True)):
@@ -211,18 +230,25 @@ def _only_there(tallies: Sequence[Tally], concepts: Sequence[str]) -> tuple[tupl
 
 def _differing_concepts(tallies: Sequence[Tally]) -> tuple[Measured, ...]:
     """Of each network but the reference: how many concepts either it or the reference has alone."""
-    between_halves = [_differing_between_halves(tally) for tally in tallies]
+    between_resamples = [_differing_within(tally.redrawn) for tally in tallies]
+    between_halves = [_differing_within(tally.halves) for tally in tallies]
 
     differences = []
     for other in range(1, len(tallies)):
         differing = (tallies[0].counts > 0) ^ (tallies[other].counts > 0)
-        differences.append(measured(float(differing.sum()), between_halves[0], between_halves[other]))
+        differences.append(
+            measured(
+                float(differing.sum()),
+                redrawn=[between_resamples[0], between_resamples[other]],
+                halves=[between_halves[0], between_halves[other]],
+            )
+        )
     return tuple(differences)
 
 
-def _differing_between_halves(tally: Tally) -> Floats:
-    """How many concepts one half of the exams has alone, in each split [S]."""
-    present = tally.halves > 0
+def _differing_within(pairs: Counts) -> Floats:
+    """How many concepts one draw of the exams has alone, in each of P pairs of draws: [P, 2, K] -> [P]."""
+    present = pairs > 0
     differing: Floats = (present[:, 0] ^ present[:, 1]).sum(axis=-1).astype(float)
     return differing
 
@@ -230,25 +256,26 @@ def _differing_between_halves(tally: Tally) -> Floats:
 def _churn(pairing: Pairing) -> Churn:
     labelled = pairing.labelled_in_both
     categorised = pairing.categorised_in_both
+    redrawn, halves = pairing.redrawn, pairing.halves
     semantic = UNKNOWN
     if not isnan(pairing.distance):
-        semantic = _share(pairing.distance, labelled, pairing.halves_distance)
+        semantic = _share(pairing.distance, labelled, redrawn.distance, halves.distance)
 
     return Churn(
         both=labelled,
         vanished=pairing.vanished,
         appeared=pairing.appeared,
-        label=_share(pairing.label_changed, labelled, pairing.halves_label_changed),
-        category=_share(pairing.category_changed, categorised, pairing.halves_category_changed),
+        label=_share(pairing.label_changed, labelled, redrawn.label_changed, halves.label_changed),
+        category=_share(pairing.category_changed, categorised, redrawn.category_changed, halves.category_changed),
         semantic=semantic,
     )
 
 
-def _share(part: float, whole: int, between_halves: Counts | Floats) -> Measured:
-    """between_halves: the same part between the halves of each split, for both networks [2, S]."""
+def _share(part: float, whole: int, redrawn: Counts | Floats, halves: Counts | Floats) -> Measured:
+    """redrawn, halves: the same part between two draws of the exams, for both networks [2, P]."""
     if whole == 0:
         return UNKNOWN
-    return measured(part / whole, *(between_halves / whole))
+    return measured(part / whole, redrawn=list(redrawn / whole), halves=list(halves / whole))
 
 
 def _labelled(layer: LayerLabels, basis: Basis) -> Mask:
@@ -282,10 +309,13 @@ def _notes_on_parts(parts: Sequence[str | None] | None) -> Iterator[str]:
 
 
 def _notes_on_exams(resamples: int, splits: int) -> Iterator[str]:
-    if not resamples:
-        yield "No intervals, because exams were not resampled in all of the dissections."
+    if resamples < LEAST_RESAMPLES:
+        yield (
+            "No intervals, because exams were not resampled in all of the dissections; noise floors are of halves of "
+            "the exams, and p-values of units alone."
+        )
     if not splits:
-        yield "No noise floors, because exams were not split into halves in all of the dissections."
+        yield "How well figures reproduce is not known, for exams were not split into halves in all of the dissections."
 
 
 def _notes_on_concepts(groupings: Groupings, *, meanings_missing: bool) -> Iterator[str]:

@@ -7,21 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.analysis.noise import (
-    FLOOR,
-    INTERVAL,
-    Counts,
-    Floats,
-    divergence,
-    false_discovery,
-    fisher,
-    largest,
-    mcnemar,
-    measured,
-    percentile,
-)
-from service.analysis.tallies import Tally
+from service.analysis.differences import LEAST_RESAMPLES, Spread, variance_of_exams, variance_of_units
+from service.analysis.noise import Floats, divergence, false_discovery, fisher, floor, mcnemar, measured
+from service.analysis.tallies import PairedUnits, Tally
 from service.domain.comparisons import CategoryRow, Change, Composition, Measured, Test
+from service.domain.evidence import LEVEL
 
 
 @dataclass(frozen=True)
@@ -32,14 +22,19 @@ class GroupedScope:
     """Of each network; the first is the reference."""
     tallies: tuple[Tally, ...]
     """Of each network."""
-    same_group: tuple[Counts | None, ...]
-    """Of each network but the reference: units in this group there and in the reference [K]; None if not paired."""
+    paired: tuple[PairedUnits | None, ...]
+    """Of each network but the reference: where its units and those of the reference stand; None if not paired."""
+    same_exams: bool
+    """Did resample b draw the same exams in all networks?"""
 
 
 class _GroupTest(NamedTuple):
     """The test of one group's change."""
 
     group: int
+    gain: float
+    spread: Spread | None
+    """None where nothing was resampled."""
     test: Test
     p: float
 
@@ -101,48 +96,75 @@ def _changes(scopes: Sequence[GroupedScope], groups: Sequence[Sequence[int]], ot
 
 
 def _test(scope: GroupedScope, group: int, other: int) -> _GroupTest:
+    """A change has to stand out of what other exams make of it, and of what the exact test of the units allows."""
+    reference, network = scope.tallies[0], scope.tallies[other]
+    gain = float(network.counts[group] * _scale(scope, other) - reference.counts[group])
+
+    test, p_of_units = _test_units(scope, group, other)
+    if len(reference.resampled) < LEAST_RESAMPLES:
+        return _GroupTest(group, gain, None, test, p_of_units)
+
+    spread = _spread(scope, group, other)
+    return _GroupTest(group, gain, spread, "resampled", max(spread.p(gain), p_of_units))
+
+
+def _test_units(scope: GroupedScope, group: int, other: int) -> tuple[Test, float]:
     """McNemar's test where units are paired, Fisher's where they are not."""
     in_reference = int(scope.tallies[0].counts[group])
     in_other = int(scope.tallies[other].counts[group])
 
-    same_group = scope.same_group[other - 1]
-    if same_group is None:
-        return _GroupTest(group, "fisher", fisher(in_reference, scope.units[0], in_other, scope.units[other]))
+    paired = scope.paired[other - 1]
+    if paired is None:
+        return "fisher", fisher(in_reference, scope.units[0], in_other, scope.units[other])
 
-    in_both = int(same_group[group])
-    return _GroupTest(group, "mcnemar", mcnemar(in_reference - in_both, in_other - in_both))
+    in_both = int(paired.same[group])
+    return "mcnemar", mcnemar(in_reference - in_both, in_other - in_both)
+
+
+def _spread(scope: GroupedScope, group: int, other: int) -> Spread:
+    reference, network = scope.tallies[0], scope.tallies[other]
+    exams = variance_of_exams(
+        reference.resampled[:, group].astype(float),
+        network.resampled[:, group] * _scale(scope, other),
+        paired=scope.same_exams,
+    )
+
+    paired = scope.paired[other - 1]
+    if paired is not None:
+        return Spread(exams=exams, units=float(paired.moved[group]))
+
+    in_reference, in_other = int(reference.counts[group]), int(network.counts[group])
+    return Spread(exams=exams, units=variance_of_units(in_reference, scope.units[0], in_other, scope.units[other]))
 
 
 def _change(scope: GroupedScope, test: _GroupTest, q: float, other: int) -> Change:
-    group = test.group
-    reference, network = scope.tallies[0], scope.tallies[other]
-    scale = scope.units[0] / scope.units[other]
-
-    gain = float(network.counts[group] * scale - reference.counts[group])
-    resampled_gain: Floats = network.resampled[:, group] * scale - reference.resampled[:, group]
-    low, high = (percentile(resampled_gain, bound) for bound in INTERVAL)
-
-    noise = largest(
-        percentile(_between_halves(reference, group), FLOOR),
-        percentile(_between_halves(network, group) * scale, FLOOR),
+    gain = test.gain
+    halves = floor(
+        [
+            _between_halves(scope.tallies[0], test.group),
+            _between_halves(scope.tallies[other], test.group) * _scale(scope, other),
+        ]
     )
+    if test.spread is None:
+        return Change(gain, None, None, None, exceeds_noise=None, test=test.test, p=test.p, q=q, halves=halves)
 
+    noise = test.spread.half_width
     return Change(
         gain=gain,
-        low=low,
-        high=high,
+        low=gain - noise,
+        high=gain + noise,
         noise=noise,
-        exceeds_noise=_exceeds_noise(gain, low, high, noise),
+        exceeds_noise=q <= LEVEL and abs(gain) > noise,
         test=test.test,
         p=test.p,
         q=q,
+        halves=halves,
     )
 
 
-def _exceeds_noise(gain: float, low: float | None, high: float | None, noise: float | None) -> bool | None:
-    if low is None or high is None or noise is None:
-        return None
-    return abs(gain) > noise and not low <= 0 <= high
+def _scale(scope: GroupedScope, other: int) -> float:
+    """What the other network's units are multiplied by to be as many as the reference's."""
+    return scope.units[0] / scope.units[other]
 
 
 def _between_halves(tally: Tally, group: int) -> Floats:
@@ -153,5 +175,9 @@ def _between_halves(tally: Tally, group: int) -> Floats:
 
 def _divergence(reference: Tally, other: Tally) -> Measured:
     value = float(divergence(reference.counts, other.counts))
-    between_halves = (divergence(tally.halves[:, 0], tally.halves[:, 1]) for tally in (reference, other))
-    return measured(None if isnan(value) else value, *between_halves)
+    tallies = (reference, other)
+    return measured(
+        None if isnan(value) else value,
+        redrawn=[divergence(tally.redrawn[:, 0], tally.redrawn[:, 1]) for tally in tallies],
+        halves=[divergence(tally.halves[:, 0], tally.halves[:, 1]) for tally in tallies],
+    )

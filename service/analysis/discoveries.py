@@ -1,12 +1,12 @@
 """False-discovery control over all neurons of a dissection (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.evidence import LEVEL, JobEvidence
+from service.domain.evidence import LEVEL, JobEvidence, Watched
 from service.domain.neurons import LayerDissection, Neuron
 
 
@@ -16,16 +16,22 @@ def control_discoveries(
     """The layers with q-values, and the job's evidence with the number of tests and the largest significant p.
 
     One family of tests is the best concept of every live unit of every layer. The other is each of these units with
-    each of the set's watched concepts; `watched` is their number. Whether a test is significant depends on all others
-    of its family, so a layer alone has no q.
+    each of the set's watched concepts; `watched` is their number. Where it is known which of them count, these alone
+    are tested, and responses to others are left out. A response has to be one and to say something beyond the unit's
+    label: its p is the larger of the two. Whether a test is significant depends on all others of its family, so a layer
+    alone has no q.
     """
+    counting = None if evidence is None else evidence.watched_that_count
+    if counting is not None:
+        layers = [_with_watched(layer, counting) for layer in layers]
+        watched = len(counting)
     neurons = [neuron for layer in layers for neuron in layer.neurons]
     units = [neuron.evidence for neuron in neurons if neuron.evidence is not None]
     p = np.array([unit.significance.p for unit in units if unit.significance is not None])
     if evidence is None or len(p) == 0:
         return tuple(layers), evidence
 
-    watched_p = np.array([response.p for unit in units for response in unit.watched])
+    watched_p = np.array([_p_of_response(response) for unit in units for response in unit.watched])
     q = q_values(p, len(p))
     watched_q = q_values(watched_p, len(p) * watched)
 
@@ -54,6 +60,23 @@ def q_values(p: NDArray[np.float64], tests: int) -> NDArray[np.float64]:
     q = np.empty_like(bounds)
     q[order] = np.minimum.accumulate(bounds[::-1])[::-1].clip(max=1.0)
     return q
+
+
+def _with_watched(layer: LayerDissection, counting: Set[int]) -> LayerDissection:
+    """The layer without responses to watched concepts that do not count."""
+    return replace(layer, neurons=tuple(_neuron_with_watched(neuron, counting) for neuron in layer.neurons))
+
+
+def _neuron_with_watched(neuron: Neuron, counting: Set[int]) -> Neuron:
+    if neuron.evidence is None:
+        return neuron
+    watched = tuple(response for response in neuron.evidence.watched if response.concept in counting)
+    return replace(neuron, evidence=replace(neuron.evidence, watched=watched))
+
+
+def _p_of_response(response: Watched) -> float:
+    """Of a unit that does not respond, or whose response its label implies."""
+    return response.p if response.partial_p is None else max(response.p, response.partial_p)
 
 
 def _controlled(neuron: Neuron, q: Iterator[float], watched_q: Iterator[float]) -> Neuron:

@@ -11,10 +11,11 @@ from typing import Literal, TextIO, cast
 
 import numpy as np
 
+from service.analysis.evidence_codec import encode_evidence
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import NO_CONCEPT
+from service.domain.evidence import NO_CONCEPT, drop_absent_evidence
 from service.domain.layers import published_layer
-from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames
+from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames, drop_absent_places
 from service.errors import InvalidInput
 from service.files import written_whole
 
@@ -32,6 +33,11 @@ TIDY_COLUMNS = (
     "q",
     "z",
     "stability",
+    "verdict",
+    "name",
+    "level",
+    "error",
+    "explained",
     "rank",
     "concept",
     "score",
@@ -43,6 +49,16 @@ TIDY_COLUMNS = (
     "activation_minimum",
     "activation_maximum",
     "images",
+    "where_finding",
+    "pointing",
+    "pointing_exchanged",
+    "pointing_p",
+    "iou",
+    "iou_exchanged",
+    "iou_p",
+    "map_auroc",
+    "map_auroc_exchanged",
+    "map_auroc_p",
 )
 _ROWS_PER_GROUP = 50_000
 
@@ -85,13 +101,15 @@ def write_export(
 def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[TidyRow]:
     """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
 
-    label, significant, p, q, z and stability are the neuron's, so they are the same on all its lines. A neuron whose
-    best concept is not significant has the label `no concept`. Images are given by their rows of the manifest.
+    label, significant, p, q, z, stability, what the neuron is called (verdict, name, level, error, explained) and what
+    is said of where it looks are the neuron's, so they are the same on all its lines. A neuron whose best concept is
+    not significant has the label `no concept`. Images are given by their rows of the manifest.
     """
     for neuron in layer.neurons:
         head = {"layer": layer.layer, "unit": neuron.unit, "dead": neuron.dead, **_label_cells(neuron)}
-        tail = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
+        tail: TidyRow = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
         tail["images"] = [image.row for image in neuron.images]
+        tail |= _where_cells(neuron)
 
         for rank, ranked in enumerate(neuron.concepts, start=1):
             concept = concept_set.concepts[ranked.concept]
@@ -122,7 +140,37 @@ def _label_cells(neuron: Neuron) -> TidyRow:
         "q": None if significance is None else significance.q,
         "z": None if significance is None else significance.z,
         "stability": None if stability is None else stability.label,
+        **_name_cells(neuron),
     }
+
+
+def _name_cells(neuron: Neuron) -> TidyRow:
+    verdict = neuron.verdict
+    direction = None if neuron.evidence is None else neuron.evidence.direction
+    cells: TidyRow = {name: getattr(verdict, name, None) for name in ("name", "level", "error")}
+    return {
+        "verdict": None if verdict is None else verdict.verdict.value,
+        **cells,
+        "explained": None if direction is None else direction.explained,
+    }
+
+
+def _where_cells(neuron: Neuron) -> TidyRow:
+    """Where the neuron looks: of the finding that its label means, or the first that was given."""
+    localisations = () if neuron.evidence is None else neuron.evidence.localisations
+    first = next(iter(localisations), None)
+    figures = {
+        "pointing": None if first is None else first.pointing,
+        "iou": None if first is None else first.iou,
+        "map_auroc": None if first is None else first.auroc,
+    }
+
+    cells: TidyRow = {"where_finding": None if first is None else first.finding}
+    for name, figure in figures.items():
+        cells[name] = None if figure is None else figure.value
+        cells[f"{name}_exchanged"] = None if figure is None else figure.exchanged
+        cells[f"{name}_p"] = None if figure is None else figure.p
+    return cells
 
 
 def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Path) -> None:
@@ -175,7 +223,10 @@ def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) 
 
     types: dict[str, pa.DataType] = {
         **dict.fromkeys(TIDY_COLUMNS, pa.float64()),
-        **dict.fromkeys(("layer", "label", "concept", "category", "broad_category"), pa.string()),
+        **dict.fromkeys(
+            ("layer", "label", "verdict", "name", "level", "concept", "category", "broad_category", "where_finding"),
+            pa.string(),
+        ),
         **dict.fromkeys(("unit", "rank"), pa.int32()),
         **dict.fromkeys(("dead", "significant", "mammographic"), pa.bool_()),
         "images": pa.list_(pa.int64()),
@@ -198,7 +249,7 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         },
         "images_used": dissection.images_used,
         "rows_skipped": list(dissection.images_skipped),
-        "evidence": None if dissection.evidence is None else asdict(dissection.evidence),
+        "evidence": encode_evidence(dissection.evidence),
     }
 
     # Written neuron by neuron, so that a large dissection need not be in memory a second time as JSON.
@@ -216,6 +267,9 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
         file.write(",\n" if number else "\n")
         fields = asdict(neuron)
         drop_absent_frames(fields["images"])
+        drop_absent_places(fields["images"])
+        if fields["evidence"] is not None:
+            drop_absent_evidence(fields["evidence"])
         file.write(_json(fields))
 
     null = None if layer.null is None else asdict(layer.null)

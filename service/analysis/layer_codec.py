@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from pydantic import TypeAdapter
 
-from service.domain.neurons import LayerDissection, drop_absent_frames
+from service.domain.evidence import drop_absent_evidence
+from service.domain.neurons import LayerDissection, drop_absent_frames, drop_absent_places
 
 _LAYER = TypeAdapter(LayerDissection)
 
@@ -16,6 +17,9 @@ def encode_layer(layer: LayerDissection) -> bytes:
     fields = asdict(layer)
     for neuron in fields["neurons"]:
         drop_absent_frames(neuron["images"])
+        drop_absent_places(neuron["images"])
+        if neuron["evidence"] is not None:
+            drop_absent_evidence(neuron["evidence"])
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -24,12 +24,12 @@ class Meanings:
         differing = first != second
 
         # Many units have the same two concepts, so each pair is computed once.
-        concepts = np.stack([first[differing], second[differing]])
-        distinct, places = np.unique(concepts, axis=1, return_inverse=True)
-        distances[differing] = self._of_pairs(*distinct)[places]
+        pairs = first[differing].astype(np.int64) * len(self._embeddings) + second[differing]
+        distinct, places = np.unique(pairs, return_inverse=True)
+        distances[differing] = self._of_pairs(*np.divmod(distinct, len(self._embeddings)))[places]
         return distances
 
-    def _of_pairs(self, first: Indices, second: Indices) -> NDArray[np.float64]:
+    def _of_pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
         cosines = np.empty(len(first))
         for start in range(0, len(first), _PAIRS_AT_ONCE):
             block = slice(start, start + _PAIRS_AT_ONCE)

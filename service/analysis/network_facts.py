@@ -14,6 +14,10 @@ from service.domain.comparisons import CategoryRow, Change, Comparison
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
+from service.domain.verdicts import VerdictCounts
+
+_RESAMPLES = 50
+"""Of resamples only so many are kept in the facts, enough for a standard error: facts are signed and read by people."""
 
 
 def network_facts(
@@ -24,6 +28,7 @@ def network_facts(
     coverage = cover(layers, concept_set, evidence, essential)
     watch_list = watch(layers, concept_set, evidence)
     labels = read_labels(layers)
+    halves, resampled = _draws_that_count(labels, watch_list)
 
     responses = []
     for neuron in watch_list.neurons:
@@ -40,8 +45,26 @@ def network_facts(
         unseen={missing.text: missing.reason for missing in coverage.missing if missing.reason != "not represented"},
         responses=tuple(responses),
         halves=labels.splits,
-        watched_halves=_watched_halves(labels, watch_list, concept_set),
+        watched_halves=_watched_halves(halves, concept_set),
+        resamples=len(resampled),
+        watched_resamples=_watched_resamples(resampled, concept_set),
+        verdicts=_verdict_counts(layers),
+        no_verdicts=None if evidence is None or evidence.verdicts is None else evidence.verdicts.refused,
+        watched=_watched(concept_set, evidence),
     )
+
+
+def _verdict_counts(layers: Sequence[LayerDissection]) -> VerdictCounts | None:
+    neurons = (neuron for layer in layers for neuron in layer.neurons)
+    verdicts = [neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None]
+    return VerdictCounts.of(verdicts) if verdicts else None
+
+
+def _watched(concept_set: ConceptSet, evidence: JobEvidence | None) -> tuple[str, ...] | None:
+    counting = None if evidence is None else evidence.watched_that_count
+    if counting is None:
+        return None
+    return tuple(concept_set.concepts[concept].text for concept in concept_set.watched if concept in counting)
 
 
 def _median_stability(layers: Sequence[LayerDissection]) -> float | None:
@@ -52,12 +75,8 @@ def _median_stability(layers: Sequence[LayerDissection]) -> float | None:
     return median(shares_kept) if shares_kept else None
 
 
-def _watched_halves(
-    labels: NetworkLabels, watch_list: WatchList, concept_set: ConceptSet
-) -> Mapping[str, tuple[tuple[int, int], ...]]:
-    """See `NetworkFacts.watched_halves`."""
-    halves = _halves_that_count(labels, watch_list)
-
+def _watched_halves(halves: Indices, concept_set: ConceptSet) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """See `NetworkFacts.watched_halves`. halves: labels [S, 2, U]."""
     counts_by_text = {}
     for concept in concept_set.watched:
         counts = (halves == concept).sum(axis=2)
@@ -67,16 +86,29 @@ def _watched_halves(
     return counts_by_text
 
 
-def _halves_that_count(labels: NetworkLabels, watch_list: WatchList) -> Indices:
-    """The labels in both halves of each split, of units with a significant label or a watched response: [S, 2, U]."""
-    responding = {(neuron.layer, neuron.unit) for neuron in watch_list.neurons}
+def _watched_resamples(resampled: Indices, concept_set: ConceptSet) -> Mapping[str, tuple[int, ...]]:
+    """See `NetworkFacts.watched_resamples`. resampled: labels [B, U]."""
+    counts_by_text = {}
+    for concept in concept_set.watched:
+        counts = (resampled == concept).sum(axis=1)
+        if counts.any():
+            counts_by_text[concept_set.concepts[concept].text] = tuple(counts.tolist())
+    return counts_by_text
 
-    halves = []
+
+def _draws_that_count(labels: NetworkLabels, watch_list: WatchList) -> tuple[Indices, Indices]:
+    """Labels of units with a significant label or a watched response: in halves [S, 2, U], and in resamples [B, U]."""
+    responding = {(neuron.layer, neuron.unit) for neuron in watch_list.neurons}
+    halves = [np.empty((labels.splits, 2, 0), np.int16)]
+    resampled = [np.empty((min(labels.resamples, _RESAMPLES), 0), np.int16)]
+
     for name, layer in labels.layers.items():
         counts = [bool(judged) or (name, unit) in responding for unit, judged in enumerate(layer.judged)]
-        halves.append(layer.halves[:, :, np.array(counts, bool)])
+        mask = np.array(counts, bool)
+        halves.append(layer.halves[:, :, mask])
+        resampled.append(layer.resampled[:_RESAMPLES, mask])
 
-    return np.concatenate(halves, axis=2) if halves else np.empty((0, 2, 0), np.int16)
+    return np.concatenate(halves, axis=2), np.concatenate(resampled, axis=1)
 
 
 def drift_facts(comparison_id: UUID, comparison: Comparison) -> Drift:
@@ -104,4 +136,6 @@ def _category_change(row: CategoryRow, change: Change) -> CategoryChange:
         high=change.high,
         noise=change.noise,
         exceeds_noise=change.exceeds_noise,
+        q=change.q,
+        halves=change.halves,
     )

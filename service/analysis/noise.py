@@ -1,5 +1,6 @@
 """Differences, their intervals, and what the choice of exams alone would make of them."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -10,23 +11,27 @@ from service.analysis.discoveries import q_values
 from service.domain.comparisons import Measured
 
 FLOOR = 95.0
-"""The noise floor is this percentile of a statistic between two halves of the exams."""
-
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the resamples that bound a bootstrap interval of 95 %."""
+"""The noise floor is this percentile of a statistic between two draws of the exams."""
 
 Counts = NDArray[np.int32]
 Floats = NDArray[np.floating]
 
 
-def measured(value: float | None, *between_halves: Floats) -> Measured:
+def measured(value: float | None, redrawn: Sequence[Floats], halves: Sequence[Floats]) -> Measured:
     """A statistic beside its noise floor, of which the noisier network's counts.
 
-    between_halves: for each network, the same statistic between the halves of each split.
+    redrawn: for each network, the same statistic between the two resamples of each pair.
+    halves: the same between the halves of each split; the floor where nothing was resampled.
     """
-    noise = largest(*(percentile(statistic, FLOOR) for statistic in between_halves))
+    between_halves = floor(halves)
+    noise = floor(redrawn) if any(statistic.size for statistic in redrawn) else between_halves
     exceeds_noise = None if value is None or noise is None else value > noise
-    return Measured(value, noise, exceeds_noise)
+    return Measured(value, noise, exceeds_noise, between_halves)
+
+
+def floor(statistics: Sequence[Floats]) -> float | None:
+    """The 95th percentile of the noisier network's; None where one has none."""
+    return largest(*(percentile(statistic, FLOOR) for statistic in statistics))
 
 
 def percentile(values: Floats, at: float) -> float | None:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import fsum
 
+from service.analysis.thresholds import commonest_first, count_concepts, mean_of_scores
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.layers import published_layer
 from service.domain.neurons import LayerDissection
@@ -152,7 +152,10 @@ def paper_tables(networks: Sequence[NamedUnits], concept_set: ConceptSet, notes:
     concepts = {concept.text: concept for concept in concept_set.concepts}
     layers_of_networks = [_by_layer(network.units) for network in named]
 
-    local = [{name: _local_threshold(units) for name, units in layers.items()} for layers in layers_of_networks]
+    local = [
+        {name: mean_of_scores([unit.score for unit in units]) for name, units in layers.items()}
+        for layers in layers_of_networks
+    ]
     names = dict.fromkeys(name for thresholds in local for name in thresholds)
     greatest = {name: max(thresholds[name] for thresholds in local if name in thresholds) for name in names}
 
@@ -171,10 +174,6 @@ def _by_layer(units: Iterable[BestConcept]) -> dict[str, list[BestConcept]]:
     """Layers by their published names as text, each with its units by score, the greatest first."""
     in_order = sorted(units, key=lambda unit: (published_layer(unit.layer), -unit.score, unit.unit))
     return {name: list(of_layer) for name, of_layer in groupby(in_order, key=lambda unit: unit.layer)}
-
-
-def _local_threshold(units: Sequence[BestConcept]) -> float:
-    return fsum(unit.score for unit in units) / len(units)
 
 
 def _tables_of_network(
@@ -215,7 +214,7 @@ def _layer(
 ) -> PaperLayer:
     """meeting: the concepts of the units that meet the global threshold; None for one that the set does not have."""
     known = [concept for concept in meeting if concept is not None]
-    other = sum(concept.mammographic is False for concept in known)
+    counts = count_concepts(meeting)
     return PaperLayer(
         layer=published_layer(layer),
         units=len(rows),
@@ -223,8 +222,8 @@ def _layer(
         global_threshold=greatest,
         meeting_local=sum(row.meets_local for row in rows),
         meeting_global=len(meeting),
-        mammographic=len(meeting) - other,
-        other=other,
+        mammographic=counts.mammographic,
+        other=counts.other,
         categories=_counts(concept.category for concept in known),
         top_broad_categories=_counts(concept.broad_category for concept in known)[:_TOP_CATEGORIES],
     )
@@ -232,8 +231,7 @@ def _layer(
 
 def _counts(categories: Iterable[str | None]) -> tuple[CategoryCount, ...]:
     counts = Counter(category for category in categories if category is not None)
-    commonest_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(CategoryCount(category, units) for category, units in commonest_first)
+    return tuple(CategoryCount(category, units) for category, units in commonest_first(counts))
 
 
 def _same_concepts(networks: Sequence[NamedUnits]) -> Iterable[SameConcepts]:
@@ -267,14 +265,18 @@ def _notes(
     if unshared:
         shown = ", ".join(map(published_layer, unshared[:5]))
         more = "" if len(unshared) <= 5 else " and others"
-        notes.append(f"Not all networks have the layers {shown}{more}; their global threshold is of those that do.")
+        notes.append(
+            f"Not all networks have the layers {shown}{more}; the global threshold of such a layer is the greatest of "
+            "the networks that have it."
+        )
 
     named_after = {unit.concept for network in networks for unit in network.units}
-    unknown = len(named_after - concepts.keys())
-    if unknown:
+    known = [concept for text, concept in concepts.items() if text in named_after]
+    unsaid = len(named_after) - sum(concept.mammographic is not None for concept in known)
+    if unsaid:
         notes.append(
-            f"{unknown} of {len(named_after)} concepts are not in the concept set: they have no category and count as "
-            "mammographic, as published."
+            f"{unsaid} of {len(named_after)} concepts are not in the concept set, or it does not say whether they are "
+            "mammographic: they count as mammographic, as published."
         )
 
     if not any(concept.mammographic is False for concept in concepts.values()):

@@ -46,7 +46,7 @@ def read_published(path: Path, roots: DataRoots = ANYWHERE, *, network: str, fie
             best = _best_concept(row, number, field)
             place = best.layer, best.unit
             if place in units:
-                raise _wrong(number, "unit", "is about a unit of an earlier row", field)
+                raise _wrong(number, "unit", "repeats a unit of an earlier row", field)
             if len(units) >= _MOST_UNITS:
                 raise _wrong(number, "unit", f"is beyond the limit of {_MOST_UNITS:,} units", field)
 
@@ -55,7 +55,7 @@ def read_published(path: Path, roots: DataRoots = ANYWHERE, *, network: str, fie
 
     scored = tuple(unit for unit in units.values() if not math.isnan(unit.score))
     if not scored:
-        raise InvalidInput("The result file names no unit.", field=field, value=path.name, remedy=_REMEDY)
+        raise InvalidInput("No unit of the result file has a score.", field=field, value=path.name, remedy=_REMEDY)
     return NamedUnits(network, scored), without_score
 
 
@@ -83,7 +83,7 @@ def _best_concept(row: Row, number: int, field: str) -> BestConcept:
 
     unit = row.get("unit", "")
     if not (unit.isascii() and unit.isdigit() and len(unit) < 10):
-        raise _wrong(number, "unit", f"has the unit '{unit[:_LONGEST]}', which is no number from 0", field)
+        raise _wrong(number, "unit", f"has the unit '{unit[:_LONGEST]}', which is not a whole number from 0", field)
 
     concepts = _concepts(row.get("description", ""), number, field)
     scores = _scores(row.get("similarity", ""), number, field)
@@ -93,8 +93,7 @@ def _best_concept(row: Row, number: int, field: str) -> BestConcept:
     if not all(before >= after for before, after in itertools.pairwise(scores) if not math.isnan(after)):
         raise _wrong(number, "similarity", "has scores that are not in order, the greatest first", field)
 
-    score = scores[0]
-    return BestConcept(canonical_layer(layer), int(unit), concepts[0], score)
+    return BestConcept(canonical_layer(layer), int(unit), concepts[0], scores[0])
 
 
 def _concepts(text: str, number: int, field: str) -> tuple[str, ...]:
@@ -103,7 +102,7 @@ def _concepts(text: str, number: int, field: str) -> tuple[str, ...]:
     except NotReadable:
         raise _wrong(number, "description", "has a list of concepts that cannot be read", field) from None
 
-    if concepts is None:
+    if concepts is None:  # CLIP-Dissect writes one as it is
         concepts = (text,)
     if not concepts or not all(concepts):
         raise _wrong(number, "description", "names no concept", field)
@@ -119,7 +118,7 @@ def _scores(text: str, number: int, field: str) -> list[float]:
         scores = []
 
     if not scores or any(math.isinf(score) for score in scores):
-        raise _wrong(number, "similarity", "has scores that are no finite numbers", field)
+        raise _wrong(number, "similarity", "has scores that are not finite numbers", field)
     return scores
 
 

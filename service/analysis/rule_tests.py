@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.analysis.noise import FLOOR, largest, percentile
-from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts
+from service.analysis.differences import LEAST_RESAMPLES, Spread, variance_of_exams, variance_of_units
+from service.analysis.noise import FLOOR, Floats, largest, percentile
+from service.domain.audit_facts import AuditFacts, CategoryChange, Figure, NetworkFacts, UnitDependence
 from service.domain.comparisons import Measured
 from service.domain.policies import (
     CategoryLoss,
@@ -18,6 +19,8 @@ from service.domain.policies import (
     Rule,
     SignificantShare,
     Stability,
+    VerdictShare,
+    WatchedDependence,
     WatchedShare,
 )
 
@@ -69,6 +72,24 @@ def test_significant_share(rule: SignificantShare, facts: AuditFacts) -> TestRes
     return TestResult(share >= rule.at_least, reason, {"share": share, "at_least": rule.at_least})
 
 
+def test_verdict_share(rule: VerdictShare, facts: AuditFacts) -> TestResult:
+    """See `VerdictShare`."""
+    network = facts.network
+    if network.verdicts is None:
+        why = f" {network.no_verdicts}" if network.no_verdicts else ""
+        return TestResult(None, f"No neuron has a verdict.{why}")
+
+    count = network.verdicts.count_of(rule.verdict)
+    share = count / network.live
+    figures: dict[str, Figure] = {"verdict": rule.verdict.value, "share": share}
+    figures |= {name: bound for name in ("at_least", "at_most") if (bound := getattr(rule, name)) is not None}
+
+    enough = rule.at_least is None or share >= rule.at_least
+    few_enough = rule.at_most is None or share <= rule.at_most
+    reason = f"{count} of {network.live} live neurons are {rule.verdict.in_words} ({share:.1%})."
+    return TestResult(enough and few_enough, reason, figures)
+
+
 def test_required_concepts(rule: RequiredConcepts, facts: AuditFacts) -> TestResult:
     """See `RequiredConcepts`."""
     network = facts.network
@@ -100,6 +121,10 @@ def test_required_categories(rule: RequiredCategories, facts: AuditFacts) -> Tes
 
 def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
     """See `WatchedShare`."""
+    not_looked_for = _if_nobody_looked(facts.network, rule.concepts)
+    if not_looked_for is not None:
+        return not_looked_for
+
     share = _watched_share(facts.network, rule.concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most}
     watched = "watched concepts" if rule.concepts is None else listed(rule.concepts)
@@ -112,6 +137,26 @@ def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
 
     unjudged = _if_unjudged(facts.baseline)
     return unjudged or _test_above_baseline(rule, facts.network, facts.baseline, sentence)
+
+
+def test_watched_dependence(rule: WatchedDependence, facts: AuditFacts) -> TestResult:
+    """See `WatchedDependence`. A neuron breaks it where the whole interval of its effect is above the threshold."""
+    dependence = facts.dependence
+    if dependence is None or dependence.refused is not None:
+        reason = "Nothing was ablated." if dependence is None else dependence.refused
+        return TestResult(None, f"It cannot be asked whether the outputs depend on them. {reason}")
+
+    wanted = None if rule.concepts is None else set(rule.concepts)
+    units = [unit for unit in dependence.units if wanted is None or not wanted.isdisjoint(unit.concepts)]
+    figures: dict[str, Figure] = {"neurons": len(units), "at_most": rule.at_most}
+    if not units and not dependence.left_out:
+        whom = "watched concepts" if rule.concepts is None else listed(rule.concepts)
+        return TestResult(True, f"No neuron responds to {whom}.", figures)
+
+    most = max((unit for unit in units if unit.absolute is not None), key=_dependence_of, default=None)
+    if most is not None:
+        figures |= {"most": most.absolute, "low": most.low, "output": most.output, "neuron": _named(most)}
+    return _test_dependences(rule, units, dependence.left_out, figures)
 
 
 def test_stability(rule: Stability, facts: AuditFacts) -> TestResult:
@@ -165,9 +210,11 @@ def test_label_churn(rule: LabelChurn, facts: AuditFacts) -> TestResult:
 
 TESTS: Mapping[type, RuleTest] = {
     SignificantShare: RuleTest(test_significant_share, needs_drift=False),
+    VerdictShare: RuleTest(test_verdict_share, needs_drift=False),
     RequiredConcepts: RuleTest(test_required_concepts, needs_drift=False),
     RequiredCategories: RuleTest(test_required_categories, needs_drift=False),
     WatchedShare: RuleTest(test_watched_share, needs_drift=False),
+    WatchedDependence: RuleTest(test_watched_dependence, needs_drift=False),
     Stability: RuleTest(test_stability, needs_drift=False),
     CategoryLoss: RuleTest(test_category_loss, needs_drift=True),
     Divergence: RuleTest(test_divergence, needs_drift=True),
@@ -179,17 +226,62 @@ TESTS: Mapping[type, RuleTest] = {
 def _test_above_baseline(
     rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, sentence: str
 ) -> TestResult:
-    share = _watched_share(network, rule.concepts)
-    before = _watched_share(baseline, rule.concepts)
-    noise = largest(_watched_noise(network, rule.concepts), _watched_noise(baseline, rule.concepts))
+    concepts = _looked_for_in_both(network, baseline, rule.concepts)
+    share = _watched_share(network, concepts)
+    before = _watched_share(baseline, concepts)
+    noise = _watched_noise(network, baseline, concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
     sentence = f"{sentence}, {before:.1%} in the baseline"
 
     if share - before <= rule.at_most:
         return TestResult(True, f"{sentence}.", figures)
     if noise is None:
-        return TestResult(None, f"{sentence}; exams were not split, so nothing is known of the noise.", figures)
+        return TestResult(
+            None, f"{sentence}; exams were neither resampled nor split, so nothing is known of the noise.", figures
+        )
     return TestResult(share - before <= noise, f"{sentence}; exams alone: {noise:.1%}.", figures)
+
+
+def _looked_for_in_both(
+    network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None
+) -> Iterable[str] | None:
+    """The rule's concepts that could be looked for in both; None for any, where every watched one counts in both."""
+    wanted = None if concepts is None else set(concepts)
+    for facts in (network, baseline):
+        if facts.watched is not None:
+            wanted = set(facts.watched) if wanted is None else wanted.intersection(facts.watched)
+    return wanted
+
+
+def _test_dependences(
+    rule: WatchedDependence, units: Sequence[UnitDependence], left_out: int, figures: Mapping[str, Figure]
+) -> TestResult:
+    above = [unit for unit in units if unit.low is not None and unit.low > rule.at_most]
+    if above:
+        worst = max(above, key=_dependence_of)
+        return TestResult(
+            False,
+            f"The outputs depend on {len(above)} of {len(units)} neurons by more than {rule.at_most:g} deviations: "
+            f"output {worst.output} changes by {worst.absolute:.3g} without {_named(worst)}.",
+            figures,
+        )
+
+    unsure = [unit for unit in units if unit.absolute is None or (unit.low is None and unit.absolute > rule.at_most)]
+    if unsure:
+        return TestResult(None, f"Of {len(unsure)} neurons there is no interval to judge by.", figures)
+    if left_out:
+        return TestResult(None, f"{left_out} more neurons respond, less strongly, and were not ablated.", figures)
+    return TestResult(
+        True, f"No output depends on any of {len(units)} neurons by more than {rule.at_most:g} deviations.", figures
+    )
+
+
+def _dependence_of(unit: UnitDependence) -> float:
+    return unit.absolute or 0.0
+
+
+def _named(unit: UnitDependence) -> str:
+    return f"neuron {unit.unit} of {unit.layer}"
 
 
 def _test_losses(changes: Sequence[CategoryChange], at_most: float, figures: Mapping[str, Figure]) -> TestResult:
@@ -225,6 +317,18 @@ def _if_unjudged(network: NetworkFacts) -> TestResult | None:
     return None
 
 
+def _if_nobody_looked(network: NetworkFacts, concepts: Iterable[str] | None) -> TestResult | None:
+    """A network that no image could show to respond to the concepts keeps no rule on them."""
+    if network.watched is None:
+        return None
+
+    wanted = None if concepts is None else set(concepts)
+    looked_for = network.watched if wanted is None else wanted.intersection(network.watched)
+    if looked_for:
+        return None
+    return TestResult(None, "No image shows any of the watched concepts as far as is known, or the dissector is blind.")
+
+
 def _if_every_label_is_lost(facts: AuditFacts) -> TestResult | None:
     """Without a single label there is nothing to measure drift by, and all that the baseline had is lost."""
     before = 0 if facts.baseline is None else facts.baseline.significant
@@ -245,15 +349,43 @@ def _watched_share(network: NetworkFacts, concepts: Iterable[str] | None) -> flo
     return responding / network.live
 
 
-def _watched_noise(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
-    """How far two halves of the exams differ in the share that they name after the concepts; None without halves."""
+def _watched_noise(network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """What other exams and other neurons make of the difference of the two shares; None where nobody knows.
+
+    Half of the interval of 95 % (`service.analysis.differences`), exams drawn independently for the two. Without
+    resamples, as in older audits: how far two halves of the exams differ in the share that they name after the
+    concepts, in the noisier of the two.
+    """
+    if min(network.resamples, baseline.resamples) < LEAST_RESAMPLES:
+        return largest(_watched_between_halves(network, concepts), _watched_between_halves(baseline, concepts))
+
+    before, after = (_watched_in_resamples(facts, concepts) / facts.live for facts in (baseline, network))
+    responding = [round(_watched_share(facts, concepts) * facts.live) for facts in (baseline, network)]
+    units = variance_of_units(responding[0], baseline.live, responding[1], network.live) / baseline.live**2
+    return Spread(exams=variance_of_exams(before, after, paired=False), units=units).half_width
+
+
+def _watched_in_resamples(facts: NetworkFacts, concepts: Iterable[str] | None) -> Floats:
+    """How many neurons each resample of the exams names after the concepts [B]."""
+    counts = [facts.watched_resamples[text] for text in _watched_among(facts.watched_resamples, concepts)]
+    totals: Floats = np.array(counts, float).reshape(-1, facts.resamples).sum(axis=0)
+    return totals
+
+
+def _watched_between_halves(network: NetworkFacts, concepts: Iterable[str] | None) -> float | None:
+    """None without halves."""
     if not network.halves:
         return None
 
-    wanted = network.watched_halves if concepts is None else set(concepts).intersection(network.watched_halves)
-    counts_of_concepts = np.array([network.watched_halves[text] for text in wanted])
+    counts_of_concepts = np.array(
+        [network.watched_halves[text] for text in _watched_among(network.watched_halves, concepts)]
+    )
     counts = counts_of_concepts.reshape(-1, network.halves, 2).sum(axis=0)
     return percentile(np.abs(counts[:, 0] - counts[:, 1]) / network.live, FLOOR)
+
+
+def _watched_among(known: Mapping[str, object], concepts: Iterable[str] | None) -> list[str]:
+    return list(known) if concepts is None else sorted(set(concepts).intersection(known))
 
 
 def _loss(change: CategoryChange) -> float:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from service.analysis.thresholds import local_threshold, neurons_meeting
+from service.analysis.thresholds import commonest_first, local_threshold, neurons_meeting
 from service.domain.evidence import QualificationStatus
 from service.domain.neurons import Dissection, LayerDissection, Neuron
+from service.domain.verdicts import Verdict, VerdictCounts
 
 _LABELS = 10
 
@@ -68,6 +69,12 @@ class SurvivalSummary:
     """The same, over the neurons for whose label the dissector is qualified."""
     labels: tuple[LabelCount, ...]
     """The commonest ones."""
+    called: VerdictCounts
+    """What the living neurons are called, judged with exams exchanged; none where the dissection has no verdicts."""
+    error: float | None
+    """The share of wrong names as estimated; None where nothing is named."""
+    names: tuple[tuple[str, int], ...]
+    """The commonest names of named neurons, with their numbers."""
 
 
 def judge_survival(by_exam: Dissection, by_image: Dissection) -> SurvivalSummary:
@@ -85,9 +92,13 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> SurvivalSummary
     qualifications = () if by_exam.evidence is None else by_exam.evidence.qualifications
     verdict_on = {qualification.text: qualification.verdict for qualification in qualifications}
     labels = Counter(_label(neuron) for neuron in significant)
-    commonest = sorted(labels.items(), key=lambda item: (-item[1], item[0]))[:_LABELS]
+    commonest = commonest_first(labels)[:_LABELS]
 
     evidence = [neuron.evidence for neuron in significant if neuron.evidence is not None]
+    verdicts = [neuron.verdict for neuron in neurons if neuron.verdict is not None]
+    names = Counter(known.name for known in verdicts if known.verdict is Verdict.NAMED and known.name is not None)
+    job_verdicts = None if by_exam.evidence is None else by_exam.evidence.verdicts
+
     stabilities = [known.stability for known in evidence if known.stability is not None]
     agreeing = [neuron for neuron in significant if _auroc(neuron) is not None]
     agreeing_and_seen = [neuron for neuron in agreeing if verdict_on.get(_label(neuron)) == "qualified"]
@@ -102,6 +113,9 @@ def judge_survival(by_exam: Dissection, by_image: Dissection) -> SurvivalSummary
         agreement=_median(map(_auroc, agreeing)),
         agreement_seen=_median(map(_auroc, agreeing_and_seen)),
         labels=tuple(LabelCount(text, neurons, verdict_on.get(text)) for text, neurons in commonest),
+        called=VerdictCounts.of(known.verdict for known in verdicts),
+        error=None if job_verdicts is None else job_verdicts.error,
+        names=tuple(commonest_first(names)[:_LABELS]),
     )
 
 

@@ -1,15 +1,17 @@
 """Counts of one layer that add up to those of a network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analysis.compared_labels import NONE, Indices, LayerLabels
+from service.analysis.compared_labels import NONE, Indices, LayerLabels, in_pairs
 from service.analysis.meanings import Meanings
 from service.analysis.noise import Counts, Floats, count_codes, with_code
 from service.domain.concepts import Concept, ConceptSet
+
+_UNITS_AT_ONCE = 256
 
 Mask = NDArray[np.bool_]
 """Which units of a layer are meant [U]."""
@@ -55,6 +57,11 @@ class Tally:
     halves: Counts
     """In both halves of each split [S, 2, K]."""
 
+    @property
+    def redrawn(self) -> Counts:
+        """The resamples two by two, as if exams had been drawn twice [B // 2, 2, K]."""
+        return in_pairs(self.resampled)
+
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             counts=self.counts + other.counts,
@@ -80,7 +87,6 @@ class Tallies:
     category: Tally
     broad_category: Tally
     concept: Tally
-    """Without resamples: intervals are of categories alone, for single concepts are too many."""
 
     def __add__(self, other: "Tallies") -> "Tallies":
         return Tallies(
@@ -92,12 +98,83 @@ class Tallies:
     @classmethod
     def of(cls, layer: LayerLabels, labelled: Mask, groupings: Groupings) -> "Tallies":
         """Only labelled units [U] count."""
-        unsampled = layer.cut(resamples=0, splits=len(layer.halves))
         return cls(
             category=Tally.of(layer, labelled, groupings.category),
             broad_category=Tally.of(layer, labelled, groupings.broad_category),
-            concept=Tally.of(unsampled, labelled, groupings.concept),
+            concept=Tally.of(layer, labelled, groupings.concept),
         )
+
+
+@dataclass(frozen=True)
+class Churned:
+    """What becomes of labels within each of two networks where exams are drawn twice, for each of P pairs of draws."""
+
+    label_changed: Counts
+    """Units whose label differs between the draws [2, P]."""
+    category_changed: Counts
+    """Units whose category differs [2, P]."""
+    distance: Floats
+    """Sum of the distances in meaning [2, P]."""
+
+    def __add__(self, other: "Churned") -> "Churned":
+        return Churned(
+            label_changed=self.label_changed + other.label_changed,
+            category_changed=self.category_changed + other.category_changed,
+            distance=self.distance + other.distance,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        networks: Sequence[Indices],
+        labelled: Mask,
+        categorised: Mask,
+        category_of_concept: Indices,
+        meanings: Meanings | None,
+    ) -> "Churned":
+        """networks: of both the labels in the one and the other draw of each pair [P, 2, U].
+
+        labelled, categorised: the units that count for labels and for categories [U].
+        """
+        categories = [with_code(labels, category_of_concept) for labels in networks]
+        return cls(
+            label_changed=np.stack([_differing(labels, labelled) for labels in networks]),
+            category_changed=np.stack([_differing(labels, categorised) for labels in categories]),
+            distance=np.stack([_distances(meanings, labels[:, 0], labels[:, 1], labelled) for labels in networks]),
+        )
+
+
+@dataclass(frozen=True)
+class PairedUnits:
+    """Where the units of one layer stand in two networks of one architecture, in each of K groups."""
+
+    same: Counts
+    """Units that are in the group in both networks [K]."""
+    moved: Floats
+    """Sum over units of the squared difference of two shares: of the resamples in which the unit is in the group, in
+    the one network and in the other [K]. 0 where nothing was resampled."""
+
+    def __add__(self, other: "PairedUnits") -> "PairedUnits":
+        return PairedUnits(same=self.same + other.same, moved=self.moved + other.moved)
+
+    @classmethod
+    def of(cls, layers: tuple[LayerLabels, LayerLabels], labelled: tuple[Mask, Mask], codes: Codes) -> "PairedUnits":
+        """labelled: which units have a label in the one and in the other network."""
+        first, second = layers
+        groups = len(codes.group_names)
+        moved = np.zeros(groups)
+        resamples = len(first.resampled)
+
+        for start in range(0, len(first.best) if resamples else 0, _UNITS_AT_ONCE):
+            block = slice(start, start + _UNITS_AT_ONCE)
+            counts = []
+            for layer, mask in zip(layers, labelled, strict=True):
+                labels = np.where(mask[block], layer.resampled[:, block], np.int16(NONE))
+                counts.append(count_codes(np.ascontiguousarray(labels.T), codes.of_concept, groups))
+            shares = (counts[1] - counts[0]) / resamples
+            moved += (shares**2).sum(axis=0)
+
+        return cls(same=_same_group(first, second, labelled[0] & labelled[1], codes), moved=moved)
 
 
 @dataclass(frozen=True)
@@ -109,10 +186,9 @@ class Pairing:
     """Units labelled in the first network alone."""
     appeared: int
     """Units labelled in the second network alone."""
-    same_category: Counts
-    """Units that are in this category in both networks [K]."""
-    same_broad_category: Counts
-    """Units that are in this broad category in both networks [K]."""
+    by_category: "PairedUnits"
+    by_broad_category: "PairedUnits"
+    by_concept: "PairedUnits"
     label_changed: int
     """Of the units labelled in both: those whose label differs."""
     categorised_in_both: int
@@ -121,27 +197,25 @@ class Pairing:
     """Of the units categorised in both: those whose category differs."""
     distance: float
     """Sum over the units labelled in both of the distances in meaning; NaN where nobody knows the meanings."""
-    halves_label_changed: Counts
-    """As `label_changed`, between the halves of each split within each network [2, S]."""
-    halves_category_changed: Counts
-    """As `category_changed`, between the halves of each split within each network [2, S]."""
-    halves_distance: Floats
-    """As `distance`, between the halves of each split within each network [2, S]."""
+    halves: "Churned"
+    """The same between the halves of each split."""
+    redrawn: "Churned"
+    """The same between the two resamples of each pair."""
 
     def __add__(self, other: "Pairing") -> "Pairing":
         return Pairing(
             labelled_in_both=self.labelled_in_both + other.labelled_in_both,
             vanished=self.vanished + other.vanished,
             appeared=self.appeared + other.appeared,
-            same_category=self.same_category + other.same_category,
-            same_broad_category=self.same_broad_category + other.same_broad_category,
+            by_category=self.by_category + other.by_category,
+            by_broad_category=self.by_broad_category + other.by_broad_category,
+            by_concept=self.by_concept + other.by_concept,
             label_changed=self.label_changed + other.label_changed,
             categorised_in_both=self.categorised_in_both + other.categorised_in_both,
             category_changed=self.category_changed + other.category_changed,
             distance=self.distance + other.distance,
-            halves_label_changed=self.halves_label_changed + other.halves_label_changed,
-            halves_category_changed=self.halves_category_changed + other.halves_category_changed,
-            halves_distance=self.halves_distance + other.halves_distance,
+            halves=self.halves + other.halves,
+            redrawn=self.redrawn + other.redrawn,
         )
 
     @classmethod
@@ -162,22 +236,26 @@ class Pairing:
         second_category = with_code(second.best, category_of_concept)
         categorised = labelled & (first_category != NONE) & (second_category != NONE)
 
-        halves = (first.halves, second.halves)
-        halves_of_categories = [with_code(labels, category_of_concept) for labels in halves]
+        def paired(codes: Codes) -> PairedUnits:
+            return PairedUnits.of((first, second), (first_labelled, second_labelled), codes)
+
+        def churned(*pairs_of_networks: Indices) -> Churned:
+            """pairs_of_networks: the labels in both draws of each of P pairs, of both networks [P, 2, U]."""
+            return Churned.of(pairs_of_networks, labelled, categorised, category_of_concept, meanings)
 
         return cls(
             labelled_in_both=int(labelled.sum()),
             vanished=int((first_labelled & ~labelled).sum()),
             appeared=int((second_labelled & ~labelled).sum()),
-            same_category=_same_group(first, second, labelled, groupings.category),
-            same_broad_category=_same_group(first, second, labelled, groupings.broad_category),
+            by_category=paired(groupings.category),
+            by_broad_category=paired(groupings.broad_category),
+            by_concept=paired(groupings.concept),
             label_changed=int((first.best != second.best)[labelled].sum()),
             categorised_in_both=int(categorised.sum()),
             category_changed=int((first_category != second_category)[categorised].sum()),
             distance=float(_distances(meanings, first.best, second.best, labelled)),
-            halves_label_changed=np.stack([_differing(labels, labelled) for labels in halves]),
-            halves_category_changed=np.stack([_differing(labels, categorised) for labels in halves_of_categories]),
-            halves_distance=np.stack([_distances(meanings, labels[:, 0], labels[:, 1], labelled) for labels in halves]),
+            halves=churned(first.halves, second.halves),
+            redrawn=churned(first.redrawn, second.redrawn),
         )
 
 
@@ -190,9 +268,9 @@ def _same_group(first: LayerLabels, second: LayerLabels, labelled: Mask, codes: 
     return np.bincount(first_group[same], minlength=len(codes.group_names)).astype(np.int32)
 
 
-def _differing(halves: Indices, among: Mask) -> Counts:
-    """Units whose label differs between the halves [S, 2, U] -> [S]."""
-    differing: Counts = (halves[:, 0] != halves[:, 1])[:, among].sum(axis=-1)
+def _differing(pairs: Indices, among: Mask) -> Counts:
+    """Units whose label differs between the two draws of a pair [P, 2, U] -> [P]."""
+    differing: Counts = (pairs[:, 0] != pairs[:, 1])[:, among].sum(axis=-1)
     return differing
 
 

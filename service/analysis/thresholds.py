@@ -1,11 +1,11 @@
 """The threshold and the counts of a layer in Mammo-CLIP Dissect (arXiv 2509.21102)."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from service.domain.concepts import ConceptSet
+from service.domain.concepts import Concept, ConceptSet
 from service.domain.neurons import LayerDissection, Neuron
 
 
@@ -21,12 +21,14 @@ class ConceptCounts:
 
 
 def local_threshold(layer: LayerDissection) -> float | None:
-    """Mean of the top score over the units that have one, exactly rounded so that no order of units changes it.
-
-    None where no unit has a score.
-    """
+    """Mean of the top score over the units that have one; None where no unit has."""
     scores = [neuron.concepts[0].score for neuron in layer.neurons if neuron.concepts]
-    return fsum(scores) / len(scores) if scores else None
+    return mean_of_scores(scores) if scores else None
+
+
+def mean_of_scores(scores: Sequence[float]) -> float:
+    """The mean, exactly rounded so that no order of the scores changes it."""
+    return fsum(scores) / len(scores)
 
 
 def neurons_meeting(layer: LayerDissection, threshold: float | None) -> tuple[Neuron, ...]:
@@ -38,9 +40,13 @@ def neurons_meeting(layer: LayerDissection, threshold: float | None) -> tuple[Ne
 
 def count_mammographic(neurons: Iterable[Neuron], concept_set: ConceptSet) -> ConceptCounts:
     """Count neurons by the `mammographic` flag of their top concept; neurons without a concept are left out."""
-    flags = [concept_set.concepts[neuron.concepts[0].concept].mammographic for neuron in neurons if neuron.concepts]
-    other = sum(flag is False for flag in flags)
-    return ConceptCounts(mammographic=len(flags) - other, other=other)
+    return count_concepts(_top_concepts(neurons, concept_set))
+
+
+def count_concepts(concepts: Iterable[Concept | None]) -> ConceptCounts:
+    """Count concepts by their `mammographic` flag. None is one of which nothing is known."""
+    other = [concept is not None and concept.mammographic is False for concept in concepts]
+    return ConceptCounts(mammographic=len(other) - sum(other), other=sum(other))
 
 
 def top_categories(neurons: Iterable[Neuron], concept_set: ConceptSet, limit: int = 3) -> tuple[tuple[str, int], ...]:
@@ -48,9 +54,15 @@ def top_categories(neurons: Iterable[Neuron], concept_set: ConceptSet, limit: in
 
     The category stands in where a concept has no broad one; concepts with neither are left out.
     """
-    tops = [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons if neuron.concepts]
-    categories = [top.broad_category or top.category for top in tops]
-
+    categories = [top.broad_category or top.category for top in _top_concepts(neurons, concept_set)]
     counts = Counter(category for category in categories if category is not None)
-    commonest_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(commonest_first[:limit])
+    return commonest_first(counts)[:limit]
+
+
+def commonest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Names with their counts, the commonest first; equal counts go by name."""
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _top_concepts(neurons: Iterable[Neuron], concept_set: ConceptSet) -> list[Concept]:
+    return [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons if neuron.concepts]

@@ -11,10 +11,10 @@ from service.concepts.places import read_content
 from service.concepts.text import clean, invalid
 from service.domain.concepts import ConceptSet
 from service.domain.specs import CategoriesSpec
-from service.errors import InvalidConceptSet
+from service.errors import InvalidConceptSet, InvalidInput
 from service.files import ANYWHERE, DataRoots
 from service.tables.cells import text_of_value
-from service.tables.read import ENDINGS, table_of
+from service.tables.read import table_of
 from service.tables.table import Complaints, Wishes
 from service.tables.workbook import Sheet, coordinate, sheets_of
 
@@ -49,7 +49,8 @@ def with_categories(
 
     Texts match when they are equal to the character; concepts that no row names stay as they are.
     control: broad categories of everyday concepts. Where there are any, the `mammographic` flag of the concepts that
-    rows name follows from them, and everyday concepts are watched. Raises InvalidConceptSet for one that no row has.
+    rows name follows from them, and everyday concepts bear the mark `watched`. Raises InvalidConceptSet for one that
+    no row has.
     """
     rows = tuple(rows)
     _check_control(rows, control)
@@ -97,14 +98,6 @@ def fit_of(concept_set: ConceptSet, rows: Iterable[CategoryRow]) -> CategoriesSp
     }
 
 
-def read_categories(path: Path, roots: DataRoots = ANYWHERE) -> CategoryTable:
-    """The rows of a file of categories; see `parse_categories`.
-
-    Raises InvalidConceptSet naming the place, and FileOutOfReach where the disk or the machine fails.
-    """
-    return parse_categories(read_content(path, roots, _FIELD), path.suffix.lower())
-
-
 def parse_categories(content: bytes, ending: str) -> CategoryTable:
     """The rows of a workbook or of a table with the columns text, category and broad_category.
 
@@ -138,14 +131,24 @@ def parse_categories(content: bytes, ending: str) -> CategoryTable:
 
 
 def categorised(
-    concept_set: ConceptSet, path: Path, roots: DataRoots = ANYWHERE, *, control: Collection[str] = ()
-) -> tuple[ConceptSet, CategoriesSpec]:
-    """The concept set with the categories of a file, and how that file fits it. Raises as `read_categories` does."""
-    if path.suffix.lower() not in ENDINGS:
-        raise InvalidConceptSet(
-            f"A {_NOUN} cannot be a '{path.suffix}' file.", field=_FIELD, remedy=f"Use {', '.join(ENDINGS)}."
-        )
-    table = read_categories(path, roots)
+    concept_set: ConceptSet, path: Path | None, roots: DataRoots = ANYWHERE, *, control: Collection[str] = ()
+) -> tuple[ConceptSet, CategoriesSpec | None]:
+    """The concept set with the categories of a file, and how that file fits it; as it is where there is no file.
+
+    Raises InvalidConceptSet naming the place, and for a broad category of control that the file has not; InvalidInput
+    for control without a file; FileOutOfReach where the disk or the machine fails.
+    """
+    if path is None:
+        if control:
+            raise InvalidInput(
+                "Broad categories are named as everyday ones, but no table has them.",
+                field="control",
+                value=list(control),
+                remedy="Name a table of categories, or give each concept `mammographic` and leave control out.",
+            )
+        return concept_set, None
+
+    table = parse_categories(read_content(path, roots, _FIELD), path.suffix.lower())
     joined = with_categories(concept_set, table.rows, control=control)
     return replace(joined, notes=(*joined.notes, *table.notes)), fit_of(joined, table.rows)
 
@@ -208,7 +211,7 @@ def _check_number(texts: int) -> None:
         raise InvalidConceptSet(
             f"The {_NOUN} has more than {MAX_ROWS:,} texts.",
             field=_FIELD,
-            remedy="Leave out those that are no concepts.",
+            remedy="Leave out those that are not concepts.",
         )
 
 

@@ -3,10 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.spelling import WAYS, folded, spelling_keys
+from service.domain.spelling import WAYS, Way, folded, spelling_keys
+
+Alike = Way | Literal["synonym"]
+"""Why two concepts may be the same: a way of spelling that both share, or that one's synonym names the other (sent)."""
+
+ALIKE: tuple[Alike, ...] = (*WAYS, "synonym")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,7 @@ class Renaming:
     before: str
     after: str
 
-    alike: str
-    """Why they may be: `synonym`, or a way of spelling that both share."""
+    alike: Alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +83,28 @@ def _changes(before: Concept, after: Concept) -> Iterator[Change]:
 
 def _renamings(removed: Iterable[Concept], added: Iterable[Concept]) -> Iterator[Renaming]:
     """Pairs by the closest likeness; each concept is in one at most, and none where there are two ways to pair it."""
-    gone, come = list(removed), list(added)
-    for alike in (*WAYS, "synonym"):
-        old, new = _by_key(gone, alike), _by_key(come, alike)
+    gone = {concept.text: concept for concept in removed}
+    come = {concept.text: concept for concept in added}
+    for alike in ALIKE:
+        old, new = _texts_by_key(gone.values(), alike), _texts_by_key(come.values(), alike)
         for key, candidates in old.items():
-            partners = new.get(key, {})
+            partners = new.get(key, ())
             if len(candidates) == len(partners) == 1:
-                (before,), (after,) = candidates.values(), partners.values()
+                (before,), (after,) = candidates, partners
                 if before in gone and after in come:
-                    gone.remove(before)
-                    come.remove(after)
-                    yield Renaming(before.text, after.text, alike)
+                    del gone[before], come[after]
+                    yield Renaming(before, after, alike)
 
 
-def _by_key(concepts: Iterable[Concept], alike: str) -> dict[str, dict[str, Concept]]:
-    """The concepts with each key, by their texts."""
-    with_key: dict[str, dict[str, Concept]] = defaultdict(dict)
+def _texts_by_key(concepts: Iterable[Concept], alike: Alike) -> dict[str, set[str]]:
+    with_key: dict[str, set[str]] = defaultdict(set)
     for concept in concepts:
         for key in _keys(concept, alike):
-            with_key[key][concept.text] = concept
+            with_key[key].add(concept.text)
     return with_key
 
 
-def _keys(concept: Concept, alike: str) -> Iterator[str]:
+def _keys(concept: Concept, alike: Alike) -> tuple[str, ...]:
     if alike == "synonym":
-        yield from {folded(text) for text in (concept.text, *concept.synonyms)}
-        return
-    for way in WAYS:
-        if way == alike:
-            yield from spelling_keys(concept.text, way)
+        return tuple(map(folded, (concept.text, *concept.synonyms)))
+    return spelling_keys(concept.text, alike)

@@ -133,13 +133,13 @@ def check_map(concept_set: ConceptSet, findings_map: FindingsMap) -> None:
             if vocabulary.meant(concept):
                 continue
             near = get_close_matches(concept, concept_set.texts, n=3)
-            remedy = f"Near matches: {', '.join(near)}." if near else "Name a concept's text or one of its synonyms"
+            remedy = "Name a concept's text or one of its synonyms, or leave it empty if the finding means none."
             raise InvalidFindingsMap(
                 f"The map says that the finding '{finding[:80]}' means '{concept[:80]}', and the concept set "
                 f"'{concept_set.name}' has no such concept.",
                 field="findings_map",
                 value=concept,
-                remedy=remedy if near else f"{remedy}, or leave it empty if the finding means none.",
+                remedy=f"Near matches: {', '.join(near)}." if near else remedy,
             )
 
 

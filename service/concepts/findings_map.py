@@ -31,7 +31,7 @@ MAX_LENGTH = 300
 _FIELD = "findings_map"
 _DOCUMENTS = (".json", ".yaml", ".yml")
 _FINDING, _CONCEPT = "finding", ("concept", "concepts")
-_COLUMNS = "Use the columns finding and concept; several concepts are parted by |, and an empty cell means none."
+_COLUMNS = "Use the columns finding and concept; several concepts are separated by |, and an empty cell means none."
 _OBJECT = "Write an object of findings: each with a concept, a list of them, or null where it means none."
 
 Entry = tuple[str, str, tuple[str, ...]]
@@ -63,7 +63,7 @@ def builtin_map(source: str) -> FindingsMap:
 def read_findings_map(path: Path, roots: DataRoots = ANYWHERE) -> FindingsMap:
     """The map in a .json or .yaml file or in a table (.csv, .tsv, .txt, .jsonl, .parquet, .xlsx).
 
-    A table has the columns `finding` and `concept`, several concepts parted by `|`; JSON and YAML have a list of such
+    A table has the columns `finding` and `concept`, several concepts separated by `|`; JSON and YAML a list of such
     rows or an object. An empty concept says that the finding means none. A finding may hold `*` for any characters.
     Raises InvalidFindingsMap naming the place and a remedy; FileOutOfReach where the disk or the machine fails.
     """
@@ -125,7 +125,7 @@ def _row_entries(number: int, row: Mapping[str, object]) -> Iterator[Entry]:
 
 
 def _check_columns(header: tuple[str, ...], *, may_lack_concept: bool = False) -> None:
-    """may_lack_concept: what is null in the first row is no column of it."""
+    """may_lack_concept: a column that is null in the first row is not in the header."""
     unknown = [name for name in header if name not in {_FINDING, *_CONCEPT}]
     missing = [name for name in (_FINDING, _CONCEPT[0]) if name not in header]
     if may_lack_concept or _CONCEPT[1] in header:
@@ -151,8 +151,8 @@ def _concepts(value: object, where: str) -> tuple[str, ...]:
 
 def _parts(value: object, where: str) -> list[str]:
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        what = f"The {where} of the map has a concept that is no text"
-        raise _invalid(f"{what}, in the column 'concept'.", where, "Write texts, and quote words such as yes and no.")
+        what = f"The {where} of the map has a concept that is not text, in the column 'concept'."
+        raise _invalid(what, where, "Write texts, and quote words such as yes and no.")
     parts = (part.strip() for part in str(value).split("|"))
     return [_checked(part, where, "concept") for part in parts if part]
 

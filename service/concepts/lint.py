@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from service.concepts.lint_words import LATERALITY, NEGATIONS, TIME, UNCERTAINTY, Phrases
 from service.domain.concepts import Concept, ConceptSet
+from service.domain.specs import CategoriesSpec
 from service.domain.spelling import WAYS, folded, spelling_keys, with_plain_characters
 
 Weakness = Literal[
@@ -59,7 +60,7 @@ def lint(concept_set: ConceptSet) -> tuple[Remark, ...]:
         _near_duplicates(concept_set.concepts),
         _two_categories(concept_set.concepts),
     )
-    return tuple(sorted(remarks, key=lambda remark: WEAKNESSES.index(remark.weakness)))
+    return tuple(by_weakness(remarks))
 
 
 def _telling_words(concepts: Sequence[Concept]) -> Iterator[Remark]:
@@ -137,11 +138,17 @@ def _two_categories(concepts: Sequence[Concept]) -> Iterator[Remark]:
             yield Remark("two categories", first_concepts, (category, *names), detail)
 
 
-def of_several_places(several: Iterable[tuple[str, Sequence[str]]]) -> Iterator[Remark]:
+def of_several_places(fit: CategoriesSpec) -> Iterator[Remark]:
     """Concepts that a table of categories names in several places; the last of them counts."""
-    for text, places in several:
+    for entry in fit["several"]:
+        text, places = entry["text"], entry["places"]
         detail = f"'{text}' stands in {len(places)} places of the table of categories; '{places[-1]}' counts."
         yield Remark("two categories", (text,), tuple(places), detail)
+
+
+def by_weakness(remarks: Iterable[Remark]) -> list[Remark]:
+    """The remarks as they are shown: those of a kind together, in the order of WEAKNESSES."""
+    return sorted(remarks, key=lambda remark: WEAKNESSES.index(remark.weakness))
 
 
 def of_cut_texts(cut: Iterable[tuple[str, int, int]]) -> Iterator[Remark]:

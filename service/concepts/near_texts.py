@@ -21,7 +21,9 @@ def near_pairs(texts: Sequence[str], embeddings: NDArray[np.float32]) -> list[tu
     for start in range(0, len(unit), _BLOCK):
         cosines = unit[start : start + _BLOCK] @ unit[start:].T
         rows, columns = np.nonzero(np.triu(cosines >= NEAR, k=1))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            pairs.append((-float(cosines[row, column]), start + row, start + column))
+        near = cosines[rows, columns]
+        # Only the nearest become Python's tuples: where a dissector tells nothing apart, every pair is near.
+        nearest = np.lexsort((columns, rows, -near))[:MOST_PAIRS]
+        pairs += [(-float(near[at]), start + int(rows[at]), start + int(columns[at])) for at in nearest]
         pairs = sorted(pairs)[:MOST_PAIRS]
     return [(texts[first], texts[second], -cosine) for cosine, first, second in pairs]

@@ -34,7 +34,7 @@ def parse_concept_set(name: str, content: bytes | str, format: Format) -> Concep
     Raises InvalidConceptSet naming the line, row or entry: no concept at all or more than 20,000, two that differ
     in case and blanks at most, control characters, more than 300 characters, text of no encoding, an unknown column
     or key, a value of the wrong kind. In a set that says nothing of `watched`, the concepts that are not mammographic
-    are watched.
+    bear the mark, by which the set keeps its digest; none of them is watched (see `ConceptSet.watched`).
     """
     if isinstance(content, str):
         content = content.encode("utf-8", "replace")

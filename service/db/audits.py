@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session, defer
 
+from service.db.ablations import has_open_watched_ablation
 from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
 from service.db.paging import cut_page, newest_first
 from service.db.resources import get_resource
@@ -97,7 +98,10 @@ def acknowledge_audit(session: Session, audit_id: UUID, by: str, reason: str) ->
 
 
 def take_ended_audit(session: Session) -> UUID | None:
-    """A running audit whose dissections have all ended; nobody else may take it until this transaction ends."""
+    """A running audit whose dissections have all ended, and its ablation if there is one.
+
+    Nobody else may take it until this transaction ends.
+    """
     ended = [str(status) for status in ENDED]
     waiting = (
         select(AuditStratumRow.audit_id)
@@ -108,7 +112,12 @@ def take_ended_audit(session: Session) -> UUID | None:
     query = (
         select(AuditRow.id)
         .join(JobRow, JobRow.id == AuditRow.job_id)
-        .where(AuditRow.status == AuditStatus.RUNNING, JobRow.status.in_(ended), ~waiting.exists())
+        .where(
+            AuditRow.status == AuditStatus.RUNNING,
+            JobRow.status.in_(ended),
+            ~waiting.exists(),
+            ~has_open_watched_ablation(AuditRow.job_id),
+        )
         .order_by(AuditRow.id)
         .limit(1)
         .with_for_update(of=AuditRow, skip_locked=True)

@@ -43,7 +43,9 @@ class CheckProgress:
 _ADD = text(
     """
     INSERT INTO work_items (checked_set_id, stage, position, queue, priority, turn, total)
-    SELECT :probe_set_id, :stage, number - 1, :queue, 0, :turn + number - 1, total
+    SELECT :probe_set_id, :stage, number - 1, :queue,
+      coalesce((SELECT max(priority) FROM work_items WHERE checked_set_id = :probe_set_id), 0),
+      :turn + number - 1, total
     FROM unnest(CAST(:totals AS int[])) WITH ORDINALITY AS item (total, number)
     """
 )
@@ -63,9 +65,18 @@ def keep_check_as_it_is(session: Session, probe_set_id: UUID) -> None:
 def add_check_items(
     session: Session, probe_set_id: UUID, stage: Preparation, totals: Sequence[int], *, queue: str, turn: int
 ) -> None:
-    """Add the items of a stage of a check, ready to be taken, each with a turn of its own from `turn` on."""
+    """Add the items of a stage of a check, ready to be taken, each with a turn of its own from `turn` on.
+
+    They are as urgent as those of the stage before.
+    """
     values = {"probe_set_id": probe_set_id, "stage": stage, "queue": queue, "turn": turn}
     session.execute(_ADD, {**values, "totals": list(totals)})
+
+
+def hurry_check_items(session: Session, probe_set_id: UUID, priority: int) -> None:
+    """Make the open items of a check at least that urgent: a job that is waits for them."""
+    statement = update(WorkItemRow).where(WorkItemRow.checked_set_id == probe_set_id, WorkItemRow.status.in_(_OPEN))
+    session.execute(statement.where(WorkItemRow.priority < priority).values(priority=priority))
 
 
 def forget_check_items(session: Session, probe_set_id: UUID) -> None:
@@ -76,7 +87,8 @@ def forget_check_items(session: Session, probe_set_id: UUID) -> None:
 def withdraw_check_items(session: Session, probe_set_id: UUID) -> None:
     """Take the open items of a check out of everybody's hands."""
     statement = update(WorkItemRow).where(WorkItemRow.checked_set_id == probe_set_id, WorkItemRow.status.in_(_OPEN))
-    session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None))
+    # Of what they have met before, nothing is the reason.
+    session.execute(statement.values(status=ItemStatus.WITHDRAWN, lease_expires_at=None, problem=None))
 
 
 def has_open_items(session: Session, probe_set_id: UUID, stage: Preparation) -> bool:
@@ -120,7 +132,7 @@ _PROGRESS = text(
       bool_or(status IN ('ready', 'leased')) AS is_open,
       coalesce(sum(done) FILTER (WHERE stage = 'check'), 0) AS done,
       coalesce(sum(total) FILTER (WHERE stage = 'check'), 0) AS total,
-      (array_agg(problem) FILTER (WHERE status = 'withdrawn' AND problem IS NOT NULL))[1] AS problem,
+      (array_agg(problem) FILTER (WHERE status = 'withdrawn' AND jsonb_typeof(problem) = 'object'))[1] AS problem,
       (SELECT (result->>'unreadable')::int FROM probe_set_checks WHERE probe_set_id = checked_set_id) AS unreadable
     FROM work_items WHERE checked_set_id = ANY(:probe_set_ids) GROUP BY checked_set_id
     """
@@ -143,7 +155,10 @@ def make_items_wait(session: Session, job_id: UUID) -> None:
 
 
 def release_waiting_jobs(session: Session, probe_set_id: UUID) -> list[UUID]:
-    """Make the items ready of all jobs that wait for the check of a probe set, or of a part. Returns these jobs."""
+    """Make the items of all jobs ready that wait for the check of a probe set, those on a part of it too.
+
+    Returns these jobs.
+    """
     part = ResourceRow.spec["checked_with"].astext == str(probe_set_id)
     sets = select(ResourceRow.id).where(or_(ResourceRow.id == probe_set_id, part))
     jobs = select(JobRow.id).where(JobRow.probe_set_id.in_(sets), JobRow.status == "queued")

@@ -27,6 +27,7 @@ from service.domain.jobs import (
     PartEntries,
     StageProgress,
 )
+from service.domain.localisation import LocalisationFields, LocalisationOptions
 from service.domain.manifests import CutText
 from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
@@ -235,6 +236,9 @@ class StoredRequest(TypedDict):
     queue: str
     priority: int
 
+    localisation: NotRequired[LocalisationFields]
+    """Where it was asked for."""
+
     purpose: NotRequired[PurposeEntries]
     """Earlier releases wrote none."""
 
@@ -265,6 +269,8 @@ def request_as_json(request: JobRequest) -> StoredRequest:
         stored["purpose"] = request.purpose.as_dict()
     if request.part is not None:
         stored["part"] = request.part.as_dict()
+    if options.localisation is not None:
+        stored["localisation"] = options.localisation.as_dict()
     if options.layers_asked is not None:
         stored["layers_asked"] = list(options.layers_asked)
     return stored
@@ -276,6 +282,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
     purpose = stored.get("purpose")
     layers_asked = stored.get("layers_asked")
     part = stored.get("part")
+    localisation = stored.get("localisation")
     options = DissectionOptions(
         layers=None if layers is None else tuple(layers),
         method=Method.from_dict(stored["method"]),
@@ -283,6 +290,7 @@ def request_from_json(stored: StoredRequest) -> JobRequest:
         images_per_neuron=stored["images_per_neuron"],
         evidence=EvidenceOptions(**stored["evidence"]),
         shuffled=stored["shuffled"],
+        localisation=None if localisation is None else LocalisationOptions.from_dict(localisation),
         layers_asked=None if layers_asked is None else tuple(layers_asked),
     )
     return JobRequest(

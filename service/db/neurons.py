@@ -6,14 +6,16 @@ from typing import Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, case, cast, func, insert, or_, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.db.columns import ColumnValues
 from service.db.tables import LayerRow, NeuronRow
 from service.domain.concepts import Concept
-from service.domain.evidence import NO_CONCEPT, LayerNull
+from service.domain.evidence import NO_CONCEPT, LayerNull, drop_absent_evidence
 from service.domain.neurons import (
+    WATCHED_IN_LISTS,
     EvidenceFigures,
     LabelledNeuron,
     LayerDissection,
@@ -22,8 +24,10 @@ from service.domain.neurons import (
     Neuron,
     NeuronFilter,
     drop_absent_frames,
+    drop_absent_places,
 )
 from service.domain.pages import Page, Position
+from service.domain.verdicts import VerdictCounts
 
 Sort = Literal["-score", "-z", "unit"]
 
@@ -31,6 +35,7 @@ _ROWS_PER_INSERT = 1_000
 _NEURON = TypeAdapter(Neuron)
 _FIGURES = TypeAdapter(EvidenceFigures)
 _NULL = TypeAdapter(LayerNull)
+_COUNTS = TypeAdapter(VerdictCounts)
 
 
 def add_layer(
@@ -54,6 +59,7 @@ def add_layer(
         top_categories=[list(pair) for pair in summary.top_categories],
         significant=summary.significant,
         null=None if summary.null is None else asdict(summary.null),
+        verdicts=None if summary.verdicts is None else asdict(summary.verdicts),
     )
     session.add(layer)
     session.flush()
@@ -76,6 +82,7 @@ def list_layers(session: Session, job_id: UUID) -> list[LayerSummary]:
             top_categories=tuple((name, count) for name, count in row.top_categories),
             significant=row.significant,
             null=None if row.null is None else _NULL.validate_python(row.null),
+            verdicts=None if row.verdicts is None else _COUNTS.validate_python(row.verdicts),
         )
         for row in rows
     ]
@@ -139,6 +146,8 @@ _COLUMNS = (
 )
 
 
+_FIRST_WATCHED = cast(f"$.watched[0 to {WATCHED_IN_LISTS - 1}]", JSONPATH)
+
 _LISTED = (
     NeuronRow.unit,
     NeuronRow.dead,
@@ -152,7 +161,15 @@ _LISTED = (
     case(
         (
             func.jsonb_typeof(NeuronRow.evidence) == "object",
-            NeuronRow.evidence.delete_path(["watched"]).delete_path(["stability", "prediction_set"]),
+            func.jsonb_set(
+                NeuronRow.evidence.delete_path(["stability", "prediction_set"])
+                .delete_path(["localisations"])
+                .delete_path(["direction", "rivals"])
+                .delete_path(["direction", "parts"])
+                .delete_path(["direction", "decoys_ahead"]),
+                cast(["watched"], ARRAY(Text)),
+                func.jsonb_path_query_array(NeuronRow.evidence, _FIRST_WATCHED),
+            ),
         ),
     ).label("figures"),
 )
@@ -175,6 +192,8 @@ def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
     ]
     if where.min_score is not None:
         conditions.append(NeuronRow.score >= where.min_score)
+    if where.verdicts is not None:
+        conditions.append(NeuronRow.verdict.in_(where.verdicts))
     return conditions
 
 
@@ -198,8 +217,11 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
 def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> ColumnValues:
     label = None if neuron.label is None else concepts[neuron.label.concept]
     evidence = None if neuron.evidence is None else asdict(neuron.evidence)
+    if evidence is not None:
+        drop_absent_evidence(evidence)
     images = [asdict(image) for image in neuron.images]
     drop_absent_frames(images)
+    drop_absent_places(images)
     significance = None if neuron.evidence is None else neuron.evidence.significance
 
     concept = None if neuron.dead else NO_CONCEPT
@@ -216,6 +238,7 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Colu
         "score": neuron.concepts[0].score if neuron.concepts else None,
         "z": None if significance is None else significance.z,
         "significant": neuron.significant,
+        "verdict": None if neuron.verdict is None else neuron.verdict.verdict,
         "activation": asdict(neuron.activation),
         "concepts": [asdict(ranked) for ranked in neuron.concepts],
         "images": images,

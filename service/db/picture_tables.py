@@ -28,6 +28,32 @@ class ImageSizesRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ImageListingRow(Base):
+    """The rows of a manifest that a worker made of the headers of images."""
+
+    __tablename__ = "image_listings"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    """Of the data."""
+
+    data: Mapped[bytes]
+    """See `encode_listing`."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class HeaderPartRow(Base):
+    """Some of the headers that were read for a listing that has not ended, so that it can go on from there."""
+
+    __tablename__ = "header_parts"
+
+    probe_set_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+
+    data: Mapped[bytes]
+    """See `RememberedHeaders`."""
+
+
 class ReportPictureRow(Base):
     """A picture for the report on a job."""
 

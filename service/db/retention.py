@@ -6,6 +6,8 @@ from uuid import UUID
 from sqlalchemy import any_, delete, func, select
 from sqlalchemy.orm import Session, aliased
 
+from service.db.ablation_tables import AblationRow
+from service.db.ablations import OPEN
 from service.db.audit_tables import AuditRow, AuditStratumRow, DeploymentRow
 from service.db.tables import ComparisonRow, JobRow
 from service.domain.jobs import ENDED
@@ -14,7 +16,8 @@ from service.domain.jobs import ENDED
 def delete_old_results(session: Session, *, older_than: timedelta, limit: int) -> list[UUID]:
     """Delete dissections that ended that long ago and that nothing on record refers to, with their neurons.
 
-    Baselines, the dissections of audits, compared ones and those that a replay names stay.
+    Baselines, the dissections of audits, compared ones, those that a replay names, and those on which an ablation is
+    under way stay.
     """
     replay = aliased(JobRow)
     referred = (
@@ -23,6 +26,7 @@ def delete_old_results(session: Session, *, older_than: timedelta, limit: int) -
         select(AuditStratumRow.audit_id).where(AuditStratumRow.job_id == JobRow.id),
         select(ComparisonRow.id).where(JobRow.id == any_(ComparisonRow.job_ids)),
         select(replay.id).where(replay.replay_of == JobRow.id),
+        select(AblationRow.id).where(AblationRow.job_id == JobRow.id, AblationRow.status.in_(list(OPEN))),
     )
     old_jobs = (
         select(JobRow.id)

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from service.domain.ablations import AblationStage
 from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
@@ -39,6 +40,7 @@ _NAMES = {
 }
 _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
+_ABLATIONS = ", ".join(f"'{stage}'" for stage in AblationStage)
 _CHECKS = ", ".join(f"'{stage}'" for stage in CHECK_STAGES)
 _PREPARATIONS = ", ".join(f"'{stage}'" for stage in Preparation if stage not in CHECK_STAGES)
 
@@ -141,10 +143,14 @@ class WorkItemRow(Base):
         UniqueConstraint("job_id", "stage", "position"),
         UniqueConstraint("resource_id", "stage"),
         UniqueConstraint("checked_set_id", "stage", "position"),
+        UniqueConstraint("ablation_id", "stage", "position"),
         CheckConstraint("status IN ({})".format(", ".join(f"'{status}'" for status in ItemStatus)), name="status"),
-        CheckConstraint(f"stage IN ('probe', 'score', 'store', {_PREPARATIONS}, {_CHECKS})", name="stage"),
-        CheckConstraint("num_nonnulls(job_id, resource_id, checked_set_id) = 1", name="owner"),
+        CheckConstraint(
+            f"stage IN ('probe', 'score', 'store', {_PREPARATIONS}, {_CHECKS}, {_ABLATIONS})", name="stage"
+        ),
+        CheckConstraint("num_nonnulls(job_id, resource_id, checked_set_id, ablation_id) = 1", name="owner"),
         CheckConstraint(f"(stage IN ({_CHECKS})) = (checked_set_id IS NOT NULL)", name="check"),
+        CheckConstraint(f"(stage IN ({_ABLATIONS})) = (ablation_id IS NOT NULL)", name="ablation"),
         CheckConstraint(f"(stage IN ({_PREPARATIONS})) = (resource_id IS NOT NULL)", name="preparation"),
         CheckConstraint("status <> 'leased' OR (lease_expires_at IS NOT NULL AND fence > 0)", name="lease"),
         CheckConstraint("(status = 'done') = (result IS NOT NULL)", name="result"),
@@ -160,6 +166,7 @@ class WorkItemRow(Base):
     checked_set_id: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"))
     """The probe set whose images are checked."""
 
+    ablation_id: Mapped[UUID | None] = mapped_column(ForeignKey("ablations.id", ondelete="CASCADE"))
     stage: Mapped[str]
     position: Mapped[int]
     label: Mapped[str | None]
@@ -235,6 +242,9 @@ class LayerRow(Base):
     significant: Mapped[int | None]
     null: Mapped[StoredJson | None]
 
+    verdicts: Mapped[StoredJson | None]
+    """How many neurons have which verdict; NULL where the job has none."""
+
 
 class NeuronRow(Base):
     """One unit of a dissected layer; the columns beside the JSON are what the API filters and sorts by."""
@@ -243,6 +253,7 @@ class NeuronRow(Base):
     __table_args__ = (
         Index("ix_neurons_layer_id_score", "layer_id", text("score DESC NULLS LAST"), "unit"),
         Index(None, "layer_id", "concept"),
+        Index(None, "layer_id", "verdict"),
     )
 
     layer_id: Mapped[UUID] = mapped_column(ForeignKey("layers.id", ondelete="CASCADE"), primary_key=True)
@@ -261,6 +272,10 @@ class NeuronRow(Base):
     score: Mapped[float | None] = mapped_column(Float(53))
     z: Mapped[float | None] = mapped_column(Float(53))
     significant: Mapped[bool | None]
+
+    verdict: Mapped[str | None]
+    """NULL for dead neurons, and where the job has no verdicts; the rest of it is part of the evidence."""
+
     activation: Mapped[StoredJson]
 
     concepts: Mapped[list[object]]

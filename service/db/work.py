@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from service.db.columns import ColumnValues
 from service.db.tables import WorkItemRow
+from service.domain.ablations import AblationStage
 from service.domain.jobs import Job, Stage, StageProgress
 from service.domain.json_values import JsonObject
 from service.domain.work import (
+    AblationLease,
     AnyLease,
     DissectorCheck,
     FinishedItem,
@@ -27,7 +29,7 @@ from service.domain.work import (
 )
 from service.errors import ProblemFields
 
-_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id)
+_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id, WorkItemRow.ablation_id)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
@@ -38,7 +40,10 @@ _TURN = text(
     SELECT greatest(
       coalesce((SELECT max(turn) + 1 FROM work_items WHERE queue = :queue AND status IN ('ready', 'leased')), 0),
       coalesce(
-        (SELECT turn FROM work_items WHERE status = 'ready' ORDER BY priority DESC, turn, id LIMIT 1),
+        (
+          SELECT turn FROM work_items WHERE status = 'ready' AND ready_at < 'infinity'
+          ORDER BY priority DESC, turn, id LIMIT 1
+        ),
         (SELECT max(turn) FROM work_items WHERE status = 'leased'),
         0
       )
@@ -51,6 +56,7 @@ def next_turn(session: Session, queue: str) -> int:
     """The turn of a queue's next item: behind the queue's own open ones, and not before the turn that it is now.
 
     Items go by turn, so queues with much to do and queues with little take turns one by one (start-time fair queueing).
+    The items of a job that waits for a check stand still, so they do not say what turn it is.
     """
     turn: int = session.execute(_TURN, {"queue": queue}).scalar_one()
     return turn
@@ -153,7 +159,7 @@ _CLAIM = text(
       SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
       ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, job_id, resource_id, checked_set_id, stage, position, label, attempt, fence
+    RETURNING id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence
     """
 )
 
@@ -215,7 +221,7 @@ def hand_back_item(
     return _write(session, lease, values)
 
 
-def give_up_item(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
+def give_up_item(session: Session, lease: PreparationLease | AblationLease, problem: ProblemFields) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
     values: ColumnValues = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
@@ -237,7 +243,7 @@ def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
 def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
     """Make items ready again whose holders have fallen silent and that may be tried again.
 
-    Returns the job or registered thing of each.
+    Returns the job, registered thing or ablation of each.
     """
     expired = (
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
@@ -260,7 +266,7 @@ def is_still_expired(session: Session, lease: AnyLease) -> bool:
 
 
 def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
-    """The job or registered thing of each item that nobody has taken for that long, most urgent first."""
+    """The job, registered thing or ablation of each item that nobody has taken for that long, most urgent first."""
     query = select(_OWNER).where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than)
     return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
 
@@ -325,6 +331,7 @@ _LEASE = (
     WorkItemRow.job_id,
     WorkItemRow.resource_id,
     WorkItemRow.checked_set_id,
+    WorkItemRow.ablation_id,
     WorkItemRow.stage,
     WorkItemRow.position,
     WorkItemRow.label,
@@ -334,7 +341,9 @@ _LEASE = (
 
 
 def _lease(row: Any) -> AnyLease:
-    item_id, job_id, resource_id, checked_set_id, stage, position, label, attempt, fence = row
+    item_id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence = row
+    if ablation_id is not None:
+        return AblationLease(item_id, ablation_id, AblationStage(stage), position, attempt, fence)
     if job_id is None:
         return PreparationLease(item_id, resource_id or checked_set_id, Preparation(stage), attempt, fence, position)
     return Lease(item_id, job_id, Stage(stage), position, label, attempt, fence)

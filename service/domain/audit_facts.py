@@ -6,11 +6,15 @@ The stored types are rows of the database, wire format and part of signed report
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
+
+from pydantic import Field
 
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
+from service.domain.verdicts import Verdict as UnitVerdict
+from service.domain.verdicts import VerdictCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,9 @@ class NetworkFacts:
     stability: float | None
     """The median share of the resamples that keep a significant label; None without any."""
     concepts: Mapping[str, int] = field(default_factory=dict)
-    """Significant neurons of each concept that has any."""
+    """Neurons of each concept that has any: named ones where there are verdicts, else significant ones."""
     categories: Mapping[str, int] = field(default_factory=dict)
-    """Significant neurons of each category that has any."""
+    """Neurons of each category that has any, counted in the same way."""
     unseen: Mapping[str, str] = field(default_factory=dict)
     """Concepts without a neuron that probe set or dissector could not have shown, with the reason."""
     responses: tuple[tuple[str, ...], ...] = ()
@@ -42,6 +46,19 @@ class NetworkFacts:
     Only neurons with a significant label or a response to a watched concept count; concepts that no half names are
     left out.
     """
+    verdicts: VerdictCounts | None = None
+    """How many live neurons have which verdict; None where the dissection has none."""
+    no_verdicts: str | None = None
+    """Why it has none, where that is known."""
+    watched: tuple[str, ...] | None = None
+    """The watched concepts that could be looked for; None where every one counts."""
+    resamples: int = 0
+    """How many resamples of the exams `watched_resamples` tells of; 0 in older audits."""
+    watched_resamples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Watched concept -> in each of these resamples, how many of the same neurons are named after it.
+
+    Concepts that no resample names are left out.
+    """
 
     @property
     def is_judged(self) -> bool:
@@ -52,6 +69,10 @@ class NetworkFacts:
     def significant_share(self) -> float | None:
         """Of the live neurons, the share with a significant label; None where nothing was inferred."""
         return self.significant / self.live if self.is_judged else None
+
+    def share_of(self, verdict: UnitVerdict) -> float | None:
+        """Of the live neurons, the share with this verdict; None where there are no verdicts."""
+        return None if self.verdicts is None or not self.live else self.verdicts.count_of(verdict) / self.live
 
     @property
     def watched_share(self) -> float | None:
@@ -70,6 +91,9 @@ class CategoryChange:
     high: float | None
     noise: float | None
     exceeds_noise: bool | None
+    q: float | None = None
+    """None in older audits."""
+    halves: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +134,38 @@ class StratumFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitDependence:
+    """How much the outputs depend on one neuron that responds to watched concepts (stored)."""
+
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
+
+    layer: str
+    unit: int
+    concepts: tuple[str, ...]
+    """Those that it responds to."""
+    output: int | None
+    """The output that changes most when the neuron is held at its mean; None where no output varies."""
+    absolute: float | None
+    """How much it changes on average, in its own deviations, without sign."""
+    low: float | None
+    """The lower end of the 95 % interval of the same; None where there are too few exams."""
+
+
+@dataclass(frozen=True, slots=True)
+class DependenceFacts:
+    """How much the outputs depend on neurons that respond to watched concepts (stored)."""
+
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
+
+    ablation: UUID | None
+    refused: str | None
+    """Why it could not be asked."""
+    units: tuple[UnitDependence, ...] = ()
+    left_out: int = 0
+    """Neurons that respond less than these, and were not held because there were too many."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFacts:
     """Everything that a verdict rests on (stored)."""
 
@@ -127,6 +183,8 @@ class AuditFacts:
     drift: Drift | None = None
     """None where no baseline is pinned."""
     strata: Mapping[str, tuple[StratumFacts, ...]] = field(default_factory=dict)
+    dependence: Annotated[DependenceFacts | None, Field(exclude_if=lambda value: value is None)] = None
+    """None, and left out, where no rule asks for it."""
     release: str | None = None
     """The release of this service that put the facts together and judged them."""
 

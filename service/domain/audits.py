@@ -1,6 +1,6 @@
 """Deployments, the models that hospitals use, and the audits of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -76,6 +76,9 @@ class AuditFiles:
 
     target: Resource
     probe_set: Resource
+
+    listing: bytes | None = field(default=None, compare=False, repr=False)
+    """What a worker has listed of the probe set; None where its manifest says all itself."""
 
 
 @dataclass(frozen=True, slots=True)

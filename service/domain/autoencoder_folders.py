@@ -20,7 +20,7 @@ _WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "sparse_autoe
 
 
 def autoencoder_weights_in(path: Path) -> Path:
-    """The file of weights that a folder stands for; a path that is no folder is that file. Raises InvalidCheckpoint."""
+    """The weights file that a folder stands for; any other path is that file itself. Raises InvalidCheckpoint."""
     if not path.is_dir():
         return path
     for name in _WEIGHTS:
@@ -67,7 +67,7 @@ def _speaks_of_dictionaries(content: bytes) -> bool:
 def _object(content: bytes, name: str, weights: Path) -> JsonObject:
     try:
         configuration = parse_json(content, root=name, bounds_only=True)
-        why = f"The {name} beside the autoencoder's weights is no JSON object."
+        why = f"The {name} beside the autoencoder's weights is not a JSON object."
     except InvalidInput as error:
         configuration = None
         why = f"What stands beside the autoencoder's weights cannot be read. {error.detail}"

@@ -5,13 +5,13 @@ Its latents are the units of one more layer of the target, named after the layer
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn, NotRequired, TypedDict, get_args
 
+from service.domain.given_fields import Check, checked_fields, refuse_field
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.layers import canonical_layer, is_selector
-from service.domain.weights_reading import Listed
+from service.domain.weights_reading import Listed, first_names
 from service.errors import InvalidInput
 from service.files import ANYWHERE, DataRoots
 
@@ -23,6 +23,7 @@ Normalisation = Literal["none", "layer_norm", "constant_norm_rescale"]
 
 SUFFIX = ".latents"
 
+_SUBJECT = "autoencoder"
 _SHA256_DIGITS = 64
 
 
@@ -77,7 +78,7 @@ class AutoencoderReading(TypedDict):
     """Whether each latent is multiplied by the length of what it decodes to."""
 
     unused: Listed
-    """Entries of the file that are no part of the autoencoder."""
+    """Entries of the file that are not part of the autoencoder."""
 
     warnings: list[str]
     """What the file leaves open, and how it was decided."""
@@ -149,13 +150,7 @@ def content_of_autoencoder(place: AutoencoderPlace) -> StoredJson:
 
 def given_autoencoder(values: Mapping[str, object]) -> AutoencoderSpec:
     """Check what somebody gives, field by field. Raises InvalidInput, naming the first wrong field."""
-    for name in values:
-        if name not in _CHECKS:
-            near = get_close_matches(str(name), _CHECKS, n=3, cutoff=0.5)
-            known = f"Near matches: {', '.join(near)}." if near else f"Fields: {', '.join(_CHECKS)}."
-            _refuse(str(name)[:60], values[name], "is not known", known)
-
-    checked: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in values.items() if value is not None}
+    checked = checked_fields(_SUBJECT, values, _CHECKS)
     for name in ("layer", "checkpoint"):
         if name not in checked:
             raise InvalidInput(
@@ -187,10 +182,9 @@ def autoencoder_in_words(reading: AutoencoderReading) -> list[str]:
         sentences.append(f"The entry '{reading['pre_bias']}' is subtracted from what it reads.")
     if reading["scaled"]:
         sentences.append("Each latent is multiplied by the length of what it decodes to.")
-    if reading["unused"]["count"]:
-        names = ", ".join(reading["unused"]["names"])
-        more = ", ..." if reading["unused"]["count"] > len(reading["unused"]["names"]) else ""
-        sentences.append(f"{reading['unused']['count']} entries of its file are no part of it: {names}{more}.")
+    unused = reading["unused"]
+    if unused["count"]:
+        sentences.append(f"{unused['count']} entries of its file are not part of it: {first_names(unused)}.")
     return sentences
 
 
@@ -216,14 +210,14 @@ def _layer(name: str, value: object) -> str:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        _refuse(name, value, "is no text", "Give a text.")
+        _refuse(name, value, "is not text", "Give a text.")
     return value
 
 
 def _digest(name: str, value: object) -> str:
     text = _text(name, value).lower()
     if len(text) != _SHA256_DIGITS or set(text) - set("0123456789abcdef"):
-        _refuse(name, value, "is no SHA-256", "Give 64 hexadecimal digits, as sha256sum prints them.")
+        _refuse(name, value, "is not a SHA-256", "Give 64 hexadecimal digits, as sha256sum prints them.")
     return text
 
 
@@ -247,13 +241,10 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _refuse(name: str, value: object, what: str, remedy: str) -> NoReturn:
-    shown = f"{value}"[:80]
-    raise InvalidInput(
-        f"The autoencoder's {name} {shown} {what}.", field=f"autoencoder.{name}", value=shown, remedy=remedy
-    )
+    refuse_field(_SUBJECT, name, value, what, remedy)
 
 
-_CHECKS: Mapping[str, Any] = {
+_CHECKS: Mapping[str, Check] = {
     "layer": _layer,
     "checkpoint": _text,
     "sha256": _digest,

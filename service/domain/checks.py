@@ -1,5 +1,6 @@
 """What a check before any job finds of a probe set's images (database and wire format)."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
@@ -42,7 +43,7 @@ class Reason(StrEnum):
     SEVERAL_FRAMES = "several-frames"
 
     UNUSUAL_BITS = "unusual-bits"
-    """The bits of its pixels are unusual, or others than its header says."""
+    """The bits of its pixels are unusual, or not those that its header says."""
 
     COLOUR = "colour"
     """It has colours, not greys alone."""
@@ -152,8 +153,8 @@ class ShardCheck(TypedDict):
     """Of each image's file (32 bytes; zeros where it cannot be opened), in base64. Equal files have equal ones."""
 
 
-SEEN = ("sizes", "forms", "frames", "bits", "photometrics", "intents")
-"""What is counted of the files themselves."""
+SEEN = ("sizes", "forms", "frames", "bits", "photometrics", "intents", "windows")
+"""What is counted of the files themselves. Windows: `window`, `table` or `neither`, `some frames`, `unusable`."""
 
 
 class SetCheck(TypedDict):
@@ -189,6 +190,40 @@ class SetCheck(TypedDict):
 
     thresholds: dict[str, object]
     """See THRESHOLDS."""
+
+
+def counts_of_windows(check: SetCheck) -> dict[str, int] | None:
+    """How many images have which VOI window, and how many no DICOM header (`no header`).
+
+    None for a check of a release that did not count them.
+    """
+    counted = check["files"].get("windows")
+    if counted is None:
+        return None
+    counts = {entry["value"]: entry["images"] for entry in counted["values"]}
+    # What cannot be read has no window, and is named as unreadable.
+    without = counted["without"] - check["unreadable"]
+    return counts | {"no header": without} if without > 0 else counts
+
+
+def warning_of_windows(counts: Mapping[str, int], asked_by: str) -> str | None:
+    """What is to be known of the images that are not shown through a VOI window; None where all are.
+
+    asked_by: whose input has the window `voi`.
+    """
+    images = sum(counts.values())
+    as_stored = sum(counts.get(kind, 0) for kind in ("neither", "no header"))
+    said = []
+    if as_stored:
+        shown = "have neither a VOI window nor a table and are shown as stored"
+        said.append(f"{as_stored:,} of its {images:,} images {shown}")
+    if some := counts.get("some frames", 0):
+        said.append(f"in {some:,} only some frames have one")
+    if unusable := counts.get("unusable", 0):
+        said.append(f"in {unusable:,} it cannot be applied, so that they cannot be read")
+    if not said:
+        return None
+    return f"The window of the {asked_by} is `voi`. By the check of the probe set, {'; '.join(said)}."
 
 
 def count_of(check: SetCheck, reason: Reason) -> int:

@@ -11,7 +11,11 @@ from uuid import UUID
 Basis = Literal["significant", "best"]
 """What counts as a label: the significant ones, or every live unit's best concept where not all were judged."""
 
-Test = Literal["mcnemar", "fisher"]
+Test = Literal["resampled", "mcnemar", "fisher"]
+"""Where p comes from: resampled exams and the units that differ, or, where nothing was resampled, the units alone."""
+
+JudgedBy = Literal["resamples", "halves"]
+"""What differences are held against: resamples of the exams, or, as in older comparisons, halves of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,14 @@ class Measured:
     value: float | None
     """None where there is nothing to compare."""
     noise: float | None
-    """None where no halves were drawn."""
+    """What other exams would make of it: see `Comparison.judged_by`; None where nothing was drawn."""
     exceeds_noise: bool | None
-    """None where no halves were drawn."""
+    """None where nothing was drawn."""
+    halves: float | None = None
+    """How well it reproduces: the 95th percentile of the same between two halves of the exams of one network.
+
+    None where no halves were drawn, and in older comparisons, where it is the noise floor.
+    """
 
 
 UNKNOWN = Measured(None, None, None)
@@ -38,18 +47,28 @@ class Change:
     gain: float
     """Neurons more (fewer, if negative), with the other network scaled to the reference's number of units."""
     low: float | None
-    """Lower end of the gain's bootstrap interval of 95 %; None where nothing was resampled."""
+    """Lower end of the gain's interval of 95 %; None where nothing was resampled."""
     high: float | None
     """Upper end of the same interval."""
     noise: float | None
-    """What the choice of exams alone makes of the gain; None where nothing was resampled."""
+    """What other exams and other units would make of the gain: half of the interval; None where nothing was resampled.
+
+    In older comparisons: what halves of the exams make of it.
+    """
     exceeds_noise: bool | None
-    """Is the gain beyond its noise, and 0 outside its interval?"""
+    """Is the gain a difference? q does not exceed LEVEL, and 0 is outside the interval.
+
+    In older comparisons: is the gain beyond its noise, and 0 outside its interval?
+    """
     test: Test
-    """McNemar's on paired units, or Fisher's on shares of units; both take units for independent."""
     p: float
     q: float
     """Over all categories of all layers; for all layers together, over all categories."""
+    halves: float | None = None
+    """How well it reproduces: by how many neurons two halves of the exams of one network differ, 95th percentile.
+
+    None where no halves were drawn, and in older comparisons, where it is the noise.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,9 @@ class Comparison:
     """Of each network: the layers that not all have."""
     notes: tuple[str, ...]
     """What could not be done, and why."""
+    by_concept: Composition | None = None
+    """Neurons by single concept, all shared layers together; None in older comparisons."""
+    judged_by: JudgedBy = "halves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +168,7 @@ class Judged(Protocol):
 
 
 def beyond_noise(figure: Judged) -> bool:
-    """Is it more than the choice of exams alone would do? Every summary, table and mark asks here."""
+    """Is it more than other exams would make of it? Every summary, table and mark asks here."""
     return figure.exceeds_noise is True
 
 
@@ -170,10 +192,10 @@ class Shifts:
     """The categories that gained or lost neurons."""
 
     beyond: tuple[Shift, ...]
-    """The changed categories that are beyond the noise of the exams."""
+    """The changed categories whose change is a difference."""
 
     judged: bool
-    """Whether there was a noise floor."""
+    """Whether there was anything to judge changes by."""
 
 
 def category_shifts(scope: Scope, composition: Composition, network: int) -> Shifts:

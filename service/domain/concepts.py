@@ -28,7 +28,7 @@ class Concept:
     """Other texts that name the same thing."""
 
     watched: bool = False
-    """Whether the concept should not drive a diagnosis, so that every neuron is tested for it."""
+    """Whether the concept should not drive a diagnosis; `ConceptSet.watched` has those that neurons are tested for."""
 
     codes: tuple[tuple[str, str], ...] = ()
     """Vocabularies, sorted, each with the concept's code in it, as `radlex` and `RID34261`."""
@@ -63,8 +63,15 @@ class ConceptSet:
 
     @cached_property
     def watched(self) -> tuple[int, ...]:
-        """The watched concepts' places in the set, ascending."""
-        return tuple(place for place, concept in enumerate(self.concepts) if concept.watched)
+        """The watched concepts' places in the set, ascending.
+
+        One that no mammogram shows is none of them, whatever the set says: no neuron can respond to what is not there.
+        """
+        return tuple(
+            place
+            for place, concept in enumerate(self.concepts)
+            if concept.watched and concept.mammographic is not False
+        )
 
     @cached_property
     def digest(self) -> str:

@@ -19,6 +19,11 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of_bytes(data: bytes) -> str:
+    """SHA-256 (hex) of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def digest_of_file(path: Path, roots: DataRoots = ANYWHERE, *, most: int | None = None) -> str:
     """SHA-256 (hex) of a regular file's bytes, read in chunks. Raises what `DataRoots.open` raises."""
     with roots.open(path, most=most) as file:

@@ -4,10 +4,12 @@ The field names of the stored types are columns of the database, bytes of artifa
 `tests/domain/test_stored_names.py` says what a rename costs.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Literal, TypedDict, TypeGuard, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NotRequired, TypedDict, TypeGuard, cast
 
 from service.domain.findings import parted
+from service.domain.localisation import Localisation
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, DirectionFigures, JobVerdicts, UnitVerdict
 
 LEVEL = 0.05
 """A label is significant where its q-value does not exceed this."""
@@ -37,6 +39,9 @@ class EvidenceFields(TypedDict):
     resamples: int
     halves: int
 
+    error_level: NotRequired[float]
+    """Only where it was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvidenceOptions:
@@ -47,16 +52,34 @@ class EvidenceOptions:
     resamples: int = 200
     """Bootstrap resamples of the exams."""
     halves: int = 20
-    """Random splits of the exams into two, whose differences are the noise floor of comparisons."""
+    """Random splits of the exams into two, whose differences say how well the figures of comparisons reproduce."""
+    error_level: float | None = None
+    """The share of wrong names among those given that the job allows; None where it asks for nothing."""
 
     @property
     def asked_for(self) -> bool:
         """Is anything to be drawn at all?"""
         return self.draws > 0
 
+    @property
+    def allowed_error(self) -> float:
+        """The error level that holds, whether asked for or not."""
+        return DEFAULT_ERROR_LEVEL if self.error_level is None else self.error_level
+
     def as_dict(self) -> EvidenceFields:
-        """JSON form."""
-        return cast("EvidenceFields", asdict(self))
+        """JSON form, part of a job's request. Where no error level was asked for, it is what it was before any was."""
+        fields = asdict(self)
+        _drop_none(fields, "error_level")
+        return cast("EvidenceFields", fields)
+
+    def drawn(self) -> EvidenceFields:
+        """JSON form of what is drawn, part of every layer's key; the error level decides nothing in a layer alone."""
+        return replace(self, error_level=None).as_dict()
+
+
+def allowed_error_of(drawn: EvidenceFields) -> float:
+    """The error level of a job that was stored with these fields."""
+    return EvidenceOptions(**drawn).allowed_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +151,15 @@ class Watched:
     q: float | None = None
     """Over all units and watched concepts of the job."""
 
+    partial: float | None = None
+    """Correlation of the activation with the concept given the label's; None where activations were not kept.
+
+    Left out of what is stored where it is None, as is `partial_p`.
+    """
+
+    partial_p: float | None = None
+    """Of a partial correlation as large where the unit follows nothing beyond its label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -143,6 +175,33 @@ class Evidence:
     """The best concept in each resample."""
     halves: tuple[int, ...] = ()
     """For each split into two halves the best concept in the one and in the other, one pair after the other."""
+
+    direction: DirectionFigures | None = None
+    """None, and left out of what is stored, where activations were not kept."""
+
+    verdict: UnitVerdict | None = None
+    """None, and left out of what is stored, until all layers are known, and where the job has no verdicts."""
+
+    localisations: tuple[Localisation, ...] = ()
+    """Where the unit is active, against where findings are; left out of what is stored where nobody asked."""
+
+
+def drop_absent_evidence(evidence: dict[str, Any]) -> None:
+    """Leave direction, verdict, partial correlations and localisations out of the fields of evidence that has none.
+
+    So evidence was stored before there were any, and equal results keep equal digests.
+    """
+    _drop_none(evidence, "direction", "verdict")
+    if not evidence["localisations"]:
+        del evidence["localisations"]
+    for response in evidence["watched"]:
+        _drop_none(response, "partial", "partial_p")
+
+
+def _drop_none(fields: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if fields[name] is None:
+            del fields[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +228,10 @@ class Qualification:
     text: str
 
     finding: str
-    """The finding that the concept names; several joined by ` | `, of which an image has to have one."""
+    """The finding that the concept names; several joined by ` | `, of which an image has to have one.
+
+    Of a watched concept also what columns of the manifest say, as `view = CC`.
+    """
 
     verdict: QualificationStatus
     """`absent`: the probe set's findings name the concept on too few images, or too few are without it."""
@@ -223,6 +285,22 @@ class JobEvidence:
 
     independent: str | None = None
     """What was chosen to count as independent: one of INDEPENDENT or a column; None where nobody chose."""
+
+    watched: tuple[Qualification, ...] | None = None
+    """The watched concepts that findings or columns know, and whether the dissector sees them.
+
+    None, and left out of what is stored, in results of earlier releases, for which every watched concept counts.
+    """
+
+    verdicts: JobVerdicts | None = None
+    """None, and left out of what is stored, where nobody asked for verdicts or an earlier release inferred."""
+
+    @property
+    def watched_that_count(self) -> frozenset[int] | None:
+        """The watched concepts that the probe set can show, and the dissector sees; None where nobody has looked."""
+        if self.watched is None:
+            return None
+        return frozenset(known.concept for known in self.watched if known.verdict == "qualified")
 
     @property
     def units_in_words(self) -> str:

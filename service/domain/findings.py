@@ -190,8 +190,13 @@ def findings_entry(matches: FindingMatches, texts: tuple[str, ...]) -> FindingsE
         for match in matches.matched[:LISTED]
     ]
     unmatched: list[UnmatchedEntry] = [
-        {"finding": one.finding, "images": one.images, "why": one.why, "concepts": list(one.concepts[:LISTED])}
-        for one in matches.unmatched[:LISTED]
+        {
+            "finding": finding.finding,
+            "images": finding.images,
+            "why": finding.why,
+            "concepts": list(finding.concepts[:LISTED]),
+        }
+        for finding in matches.unmatched[:LISTED]
     ]
     no_concept: list[CountedEntry] = [
         {"finding": finding, "images": images} for finding, images in matches.no_concept[:LISTED]

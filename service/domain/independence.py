@@ -10,7 +10,7 @@ from service.domain.groups import ImageGroups, group_images
 from service.domain.probes import ProbeItem
 
 LEAST_IMAGES = 5
-"""With fewer images that have a finding, or that have it not, nothing is said of whether the dissector sees it."""
+"""With fewer images that have a finding, or that do not, nothing is said of whether the dissector sees it."""
 
 LEAST_EXAMS_OF_A_PART = 10
 """A part of a probe set with fewer independent units is not dissected."""
@@ -135,12 +135,13 @@ def _out_of_reach(items: Sequence[ProbeItem], groups: ImageGroups) -> Iterator[s
         more = f" and {len(too_rare) - _FINDINGS_NAMED} more" if len(too_rare) > _FINDINGS_NAMED else ""
         yield (
             f"Qualification for {_counted(len(too_rare), 'finding')} ({named}{more}): fewer than {LEAST_IMAGES} images "
-            f"have it or fewer than {LEAST_IMAGES} have it not, or all that do are of one {groups.unit}."
+            f"have it or fewer than {LEAST_IMAGES} do not, or all that have it or all that do not are of one "
+            f"{groups.unit}."
         )
 
 
 def _too_rare(known: Iterable[tuple[frozenset[str], int]]) -> Iterator[str]:
-    """Findings that too few images have, or have not, or that all are of one group."""
+    """Findings that too few images have or lack, and those where the images of either kind are all of one group."""
     images: Counter[str] = Counter()
     images_of_group: Counter[int] = Counter()
     with_finding: dict[str, Counter[int]] = {}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, NoReturn, TypedDict, get_args
 
+from service.domain.given_fields import Check, checked_fields, refuse_field
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.preprocessing import Orientation, PadSide, Preprocessing, Resize, Scale, Window
 from service.errors import InvalidInput
@@ -25,6 +26,7 @@ GREATEST_SIDE = 8192
 _GREATEST_NUMBER = 1e6
 _LEAST_STD = 1e-6
 _CHANNELS = (1, 3)
+_SUBJECT = "input"
 
 
 class InputValue(TypedDict):
@@ -105,14 +107,7 @@ class InputContract:
 
 def given_input(values: Mapping[str, object]) -> GivenInput:
     """Check what somebody gives, field by field and together. Raises InvalidInput, naming the first wrong field."""
-    for name in values:
-        if name not in _CHECKS:
-            near = get_close_matches(str(name), _CHECKS, n=3, cutoff=0.5)
-            known = f"Near matches: {', '.join(near)}." if near else f"Fields: {', '.join(_CHECKS)}."
-            _refuse(str(name)[:60], values[name], "is not known", known)
-
-    checked: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in values.items() if value is not None}
-    given = GivenInput(**checked)
+    given = GivenInput(**checked_fields(_SUBJECT, values, _CHECKS))
     _check_together(given)
     return given
 
@@ -181,7 +176,7 @@ _TRAINED = ("height", "width", "mean", "std")
 
 _WITHOUT_WINDOW = (
     "The window is `voi`: DICOM images whose header has neither a VOI lookup table nor a window are shown as with "
-    "`stored`, and they are not counted."
+    "`stored`. The check of a probe set counts them."
 )
 
 
@@ -283,11 +278,10 @@ def _deviations(name: str, value: object) -> tuple[float, ...]:
 
 
 def _refuse(name: str, value: object, what: str, remedy: str) -> NoReturn:
-    shown = f"{value}"[:80]
-    raise InvalidInput(f"The input's {name} {shown} {what}.", field=f"input.{name}", value=shown, remedy=remedy)
+    refuse_field(_SUBJECT, name, value, what, remedy)
 
 
-_CHECKS: dict[str, Callable[[str, object], object]] = {
+_CHECKS: dict[str, Check] = {
     "height": _side,
     "width": _side,
     "channels": _channel_count,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from service.domain.digests import digest_of
 from service.domain.evidence import EvidenceOptions
+from service.domain.localisation import LocalisationOptions
 from service.domain.manifests import JobManifest
 from service.domain.methods import Method
 from service.domain.probes import Where, stored_where
@@ -95,6 +96,9 @@ class DissectionOptions:
 
     shuffled: int | None = None
     """The seed that shuffles the network's weights before it is dissected, as a null: see `TargetSpec`."""
+
+    localisation: LocalisationOptions | None = None
+    """Whether maps are held against the places of findings; None where that is not asked."""
 
     layers_asked: tuple[str, ...] | None = field(default=None, compare=False)
     """The patterns and names that `layers` came from, where these are not the same."""

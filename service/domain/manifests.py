@@ -12,6 +12,7 @@ from service.domain.evidence import EvidenceFields
 from service.domain.findings import FindingsEntry
 from service.domain.input_contract import InputEntries
 from service.domain.json_values import JsonObject, StoredJson
+from service.domain.localisation import LocalisationEntry
 from service.domain.methods import MethodFields
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import where_in_words
@@ -114,6 +115,12 @@ class ProbeSetEntry(TypedDict, total=False):
     warnings: list[str]
     """See `ProbeSet`; where there are any."""
 
+    windows: dict[str, int]
+    """How many images of the checked set have which VOI window, see `counts_of_windows`.
+
+    Only where the window of target or dissector is `voi`.
+    """
+
     whole: str
     """Digest of the probe set that this one is a part of."""
 
@@ -191,11 +198,17 @@ class JobManifest(TypedDict, total=False):
     results: dict[str, str]
     """Digest of each layer's neurons, in the order of the dissection; q-values are not part of it."""
 
+    activations: str
+    """Why only the largest activations of each unit were kept; left out where all were."""
+
     drawn: EvidenceFields
     """See `EvidenceOptions`."""
 
     evidence: StoredJson | None
     """See `JobEvidence`."""
+
+    localisation: LocalisationEntry
+    """Only where it was asked for."""
 
     purpose: str
     """See `Purpose`."""
@@ -252,6 +265,12 @@ def images_shown(manifest: JsonObject | None) -> int | None:
     """How many images a dissection used; None where its manifest does not say it."""
     images = (manifest or {}).get("images_used")
     return images if isinstance(images, int) else None
+
+
+def name_on_part(target: str, manifest: JsonObject | None) -> str:
+    """A target's name, with the part of the probe set that it was shown where it was not shown all of it."""
+    where = entries_of(manifest, "probe_set").get("where")
+    return f"{target} on {where_in_words(where)}" if isinstance(where, Mapping) else target
 
 
 def probe_set_lines(manifest: JsonObject | None) -> tuple[str, ...]:

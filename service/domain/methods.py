@@ -5,11 +5,16 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from service.domain.prompts import PromptFields, Prompts
 
-Similarity = Literal["soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "contrast", "contrast_scan"]
+Similarity = Literal[
+    "soft_wpmi", "wpmi", "rank_reorder", "cosine", "cosine_cubed", "correlation", "contrast", "contrast_scan"
+]
 Pooling = Literal["avg", "max"]
 
 PRIOR_METHODS: tuple[Similarity, ...] = ("soft_wpmi", "wpmi", "contrast", "contrast_scan")
-"""Those that score a unit by its top images alone, with a prior term: they stream, and have a null."""
+"""Those that score a unit by its top images alone, with a prior term: they stream."""
+
+TESTED_METHODS: tuple[Similarity, ...] = (*PRIOR_METHODS, "correlation")
+"""Those whose labels have a null, and so can be significant."""
 
 CONTRASTS: tuple[Similarity, ...] = ("contrast", "contrast_scan")
 """Those that hold each concept against its own spread; ours. See service/engine/similarity/contrast_scorer.py."""

@@ -8,14 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance
+from service.domain.evidence import LEVEL, Agreement, Evidence, JobEvidence, LayerNull, Quality, Significance, Watched
 from service.domain.probes import Box
+from service.domain.verdicts import DirectionFigures, UnitVerdict, Verdict, VerdictCounts
 
 Region = tuple[float, float, float, float]
 """Left, top, width and height as fractions of what a network saw of an image."""
 
+WATCHED_IN_LISTS = 3
+"""How many watched responses a neuron carries in a list: its strongest."""
+
 RegionsOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[float] | None]]]
 """Layer -> unit (as text, for JSON) -> the region in each of its first top images."""
+
+
+PlacesOfLayers = Mapping[str, Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]]
+"""Layer -> unit (as text, for JSON) -> the fields of each `Place` in each of its first top images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,15 @@ class RankedConcept:
     """Its index in the concept set."""
     text: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a finding is in an image, as the manifest says (stored)."""
+
+    finding: str
+    region: Region
+    """Around a box or mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,8 @@ class TopImage:
     """The part that drives the activation; None where nobody looked for it."""
     frame: int | None = None
     """Which of several frames the item is, from 1; left out of what is stored where each image is one item."""
+    places: tuple[Place, ...] = ()
+    """Where findings are, of images that reports show; left out of what is stored where there are none."""
 
 
 def drop_absent_frames(images: Iterable[dict[str, Any]]) -> None:
@@ -49,6 +68,13 @@ def drop_absent_frames(images: Iterable[dict[str, Any]]) -> None:
     for image in images:
         if image["frame"] is None:
             del image["frame"]
+
+
+def drop_absent_places(images: Iterable[dict[str, Any]]) -> None:
+    """Leave places out of the fields of images that have none: so they were stored before there were any."""
+    for image in images:
+        if not image["places"]:
+            del image["places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +109,11 @@ class Neuron:
 
         q = self.evidence.significance.q
         return None if q is None else q <= LEVEL
+
+    @property
+    def verdict(self) -> UnitVerdict | None:
+        """What it is called; None for a dead neuron, and in a job without verdicts."""
+        return None if self.evidence is None else self.evidence.verdict
 
     @property
     def label(self) -> RankedConcept | None:
@@ -129,6 +160,8 @@ class LayerSummary:
     significant: int | None = None
     """Units whose label is significant; None where nothing was inferred."""
     null: LayerNull | None = None
+    verdicts: VerdictCounts | None = None
+    """None where the job has no verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +184,17 @@ class StabilityFigures:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """`Evidence` in figures alone: without watched concepts, and without what was drawn."""
+    """`Evidence` in figures alone: without what was drawn, and with the strongest watched responses only."""
 
     significance: Significance | None = None
     stability: StabilityFigures | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
+    direction: DirectionFigures | None = None
+    """Without rivals and parts."""
+    verdict: UnitVerdict | None = None
+    watched: tuple[Watched, ...] = ()
+    """WATCHED_IN_LISTS at most, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +214,25 @@ class ListedNeuron:
     significant: bool | None
     evidence: EvidenceFigures | None
 
+    @property
+    def verdict(self) -> UnitVerdict | None:
+        """What it is called; None for a dead neuron, and in a job without verdicts."""
+        return None if self.evidence is None else self.evidence.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A unit of the same dissection that follows much the same as another unit."""
+
+    layer: str
+    unit: int
+
+    cosine: float
+    """Between the two units' directions in the dissector's space."""
+
+    concept: str | None
+    """See `ListedNeuron`."""
+
 
 @dataclass(frozen=True, slots=True)
 class NeuronFilter:
@@ -187,3 +244,5 @@ class NeuronFilter:
     min_score: float | None = None
     dead: bool | None = None
     significant: bool | None = None
+    verdicts: tuple[Verdict, ...] | None = None
+    """Any of these."""

@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, Discriminator
 
+from service.domain.verdicts import Verdict as UnitVerdict
+
 Severity = Literal["fail", "warn"]
 """What a rule that is broken makes of the audit."""
 
@@ -60,9 +62,30 @@ class SignificantShare(StratifiedRule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredConcepts(StratifiedRule):
-    """Each of the concepts (texts or synonyms) has a significant neuron (stored).
+class VerdictShare(StratifiedRule):
+    """The share of the live neurons that have a verdict is at least, or at most, so large (stored).
 
+    Of `unverified`, say, at most a tenth. Not testable where the dissection has no verdicts.
+    """
+
+    rule: Literal["verdict-share"] = "verdict-share"
+    verdict: UnitVerdict
+    at_least: Share | None = None
+    at_most: Share | None = None
+    """One of the two has to be given; both may be."""
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("verdict-share needs at_least, at_most, or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"no share is at least {self.at_least:g} and at most {self.at_most:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredConcepts(StratifiedRule):
+    """Each of the concepts (texts or synonyms) has a neuron (stored).
+
+    A named one where the dissection has verdicts, else one with a significant label.
     Concepts that the probe set lacks or the dissector cannot see are set apart; without any other, not testable.
     """
 
@@ -72,7 +95,10 @@ class RequiredConcepts(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredCategories(StratifiedRule):
-    """At least so many significant neurons stand for each of the categories (stored)."""
+    """At least so many neurons stand for each of the categories (stored).
+
+    Named ones where the dissection has verdicts, else those with a significant label.
+    """
 
     rule: Literal["required-categories"] = "required-categories"
     categories: Texts
@@ -90,9 +116,22 @@ class WatchedShare(StratifiedRule):
     above_baseline: bool = False
     """Whether the share is measured from the baseline's.
 
-    Then only what the model leans more on them than the baseline did counts, and only beyond what the choice of exams
-    alone makes of it.
+    Then only what the model leans more on them than the baseline did counts, and only beyond what other exams and other
+    units would make of it.
     """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedDependence(_Rule):
+    """No output of the network depends by more than this on a neuron that responds to watched concepts (stored).
+
+    Measured by an ablation of each such neuron: in deviations of the output, beyond what the choice of exams makes.
+    """
+
+    rule: Literal["watched-dependence"] = "watched-dependence"
+    at_most: Annotated[float, Ge(0), Le(100)]
+    concepts: Texts | None = None
+    """To any of these, which must be watched concepts; left out: to any watched concept at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +144,7 @@ class Stability(StratifiedRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryLoss(_Rule):
-    """No category has lost more than this share of the baseline's neurons, beyond the noise of the exams (stored)."""
+    """No category has lost more than this share of the baseline's neurons, beyond the noise (stored)."""
 
     rule: Literal["category-loss"] = "category-loss"
     at_most: Share
@@ -134,9 +173,11 @@ class LabelChurn(_Rule):
 
 Rule = Annotated[
     SignificantShare
+    | VerdictShare
     | RequiredConcepts
     | RequiredCategories
     | WatchedShare
+    | WatchedDependence
     | Stability
     | CategoryLoss
     | Divergence

@@ -48,7 +48,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class FindingRegion:
-    """Where a finding lies in its image, in the pixels of the stored image: a box, a mask, or both."""
+    """Where a finding lies in its image, in the pixels of the stored image: a box or a mask."""
 
     finding: str
     box: Box | None = None
@@ -201,10 +201,10 @@ class ProbeSet:
         items = tuple(item for item in self.items if _fits(item, stored))
 
         content: dict[str, object] = {"of": self.digest, "where": stored}
-        if len(stored) == 1:
-            [(stratum, values)] = stored.items()
-            if len(values) == 1:
-                content = {"of": self.digest, "stratum": stratum, "value": values[0]}
+        single = only_value(stored)
+        if single is not None:
+            stratum, value = single
+            content = {"of": self.digest, "stratum": stratum, "value": value}
 
         kept = {column: tuple(values) for column, values in stored.items()}
         return replace(self, items=items, digest=digest_of(content), whole=self.digest, where=kept)
@@ -229,6 +229,14 @@ class ProbeSet:
 def stored_where(where: Where) -> dict[str, list[str]]:
     """The columns in order, with their values in order, each once."""
     return {column: sorted(set(where[column])) for column in sorted(where)}
+
+
+def only_value(where: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """Column and value where there are no others, as in every part of earlier releases; else None."""
+    if len(where) != 1:
+        return None
+    [(column, values)] = where.items()
+    return (column, values[0]) if len(values) == 1 else None
 
 
 def where_in_words(where: Mapping[str, Sequence[str]]) -> str:

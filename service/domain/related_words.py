@@ -35,7 +35,7 @@ _KIN = (
     ("fatty", "fat", "lipid", "adipose", "lipoma"),
     ("cyst", "cystic"),
 )
-"""Words of mammography reports that stand for each other. A closed list; docs/concept-sets.md gives it."""
+"""Words of mammography reports that stand for each other. A closed list."""
 
 _OPEN_WORDS = (
     *("abnormal", "area", "benign", "bilateral", "bi", "rad", "birad", "breast", "cancer", "carcinoma", "case"),
@@ -51,7 +51,7 @@ class RelatedConcepts:
     """The concepts of a set by the words in their texts and synonyms."""
 
     def __init__(self, concepts: Sequence[Concept]) -> None:
-        self._concepts = concepts
+        self._mammographic = {place for place, concept in enumerate(concepts) if concept.mammographic is not False}
         self._heads: list[set[str]] = [set() for _ in concepts]
         self._places: dict[str, set[int]] = defaultdict(set)
         self._of_one_word: dict[str, set[int]] = defaultdict(set)
@@ -84,7 +84,7 @@ class RelatedConcepts:
         if specific:
             heads = set[str]().union(*(self._heads[place] for place in specific))
             return related.union(*(self._of_one_word.get(head, ()) for head in heads))
-        return related | {place for place, concept in enumerate(self._concepts) if concept.mammographic is not False}
+        return related | self._mammographic
 
 
 def _telling_words(text: str) -> list[str]:

@@ -104,7 +104,7 @@ class PseudonymFields(TypedDict):
 
 
 class ProbeSetSpec(TypedDict):
-    """A probe set, or the part of one that has one value of a stratum."""
+    """A probe set, or a part of one."""
 
     manifest: str
     """Path of the table of images; with a layout, of the data set's folder or table."""
@@ -118,6 +118,12 @@ class ProbeSetSpec(TypedDict):
     pseudonymise: NotRequired[PseudonymFields]
     """Where identifiers are replaced."""
 
+    listing: NotRequired[str | None]
+    """Digest of the rows that a worker made of the images' headers, which are kept; None until it has.
+
+    Left out where the manifest or the layout says all itself.
+    """
+
     patches: PatchSpec | None
     """None where images are shown whole."""
 
@@ -128,7 +134,7 @@ class ProbeSetSpec(TypedDict):
     """See `ProbeSet`; left out where nothing was said."""
 
     images: int | None
-    """Images, frames or patches; None until a worker has measured what is cut."""
+    """Images, frames or patches; None until a worker has listed what only headers say, and measured what is cut."""
 
     merged_rows: int
     """See `ProbeSet`."""
@@ -167,6 +173,11 @@ class ProbeSetSpec(TypedDict):
     """See `ProbeSet`, where this is any other part."""
 
 
+def is_listed(spec: ProbeSetSpec) -> bool:
+    """Is it known which images there are? Where only their headers say it, a worker reads these first."""
+    return spec.get("listing", "") is not None
+
+
 def is_measured_first(spec: ProbeSetSpec) -> bool:
     """Has a worker to read the images' sizes and frames before it is known how many items there are?"""
     return spec["patches"] is not None or spec.get("frames") == "all"
@@ -195,7 +206,7 @@ class CategoriesSpec(TypedDict):
     without_concepts: int
 
     unused: list[str]
-    """Texts of the table that are no concept."""
+    """Texts of the table that are not concepts."""
 
     unused_texts: int
 

@@ -34,7 +34,7 @@ class TableNotes(TypedDict):
     """The units' names in order, by layer, where they are more than the units' numbers; the first 1,000 in all."""
 
     left_out: list[str]
-    """Columns that a manifest gives a meaning, which are no units."""
+    """Columns that a manifest gives a meaning, which are not units."""
 
     decided: list[str]
     """What else was concluded from the file, in whole sentences."""
@@ -131,7 +131,7 @@ def table_in_words(notes: TableNotes, use: TableUse | None = None) -> list[str]:
             sentences.append(f"{use['images_without_row']:,} images have no row, and were skipped as if unreadable.")
 
     if notes["left_out"]:
-        sentences.append(f"No units are the columns that a manifest gives a meaning: {_listed(notes['left_out'])}.")
+        sentences.append(f"Columns that a manifest gives a meaning are not units: {_listed(notes['left_out'])}.")
     sentences += notes["decided"]
     sentences += [f"The units of '{layer}' in order: {_listed(names)}." for layer, names in notes["columns"].items()]
     return sentences

@@ -41,7 +41,7 @@ class WeightsReading(TypedDict):
     """Layers of the network that the file has no fitting weights for, which cannot be dissected: all of them."""
 
     unused: Listed
-    """Entries of the set that are no part of the network."""
+    """Entries of the set that are not part of the network."""
 
     channels: Literal[1, 3]
     """Colour channels of the network's first convolution."""
@@ -51,6 +51,12 @@ def listed(names: Iterable[str], most: int | None = _NAMED) -> Listed:
     """The number of names, and the first few; all of them where `most` is None."""
     every = list(names)
     return {"count": len(every), "names": [name[:200] for name in every[:most]]}
+
+
+def first_names(entries: Listed) -> str:
+    """Their names for a sentence, with dots where there are more."""
+    more = ", ..." if entries["count"] > len(entries["names"]) else ""
+    return ", ".join(entries["names"]) + more
 
 
 def reading_in_words(reading: WeightsReading) -> list[str]:
@@ -77,8 +83,7 @@ def reading_in_words(reading: WeightsReading) -> list[str]:
     ):
         entries: Listed = reading[field]  # type: ignore[literal-required]
         if entries["count"]:
-            more = ", ..." if entries["count"] > len(entries["names"]) else ""
-            sentences.append(f"{entries['count']} {words}: {', '.join(entries['names'])}{more}.")
+            sentences.append(f"{entries['count']} {words}: {first_names(entries)}.")
     return sentences
 
 

@@ -9,13 +9,15 @@ from enum import StrEnum
 from typing import Generic, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
+from service.domain.ablations import AblationStage
 from service.domain.autoencoders import AutoencoderReading
 from service.domain.checks import SetCheck, ShardCheck
 from service.domain.input_contract import InputEntries
 from service.domain.jobs import JobStatus, Stage, StageProgress
-from service.domain.json_values import JsonObject
+from service.domain.json_values import JsonObject, StoredJson
+from service.domain.localisation import LocalisationsOfLayers
 from service.domain.manifests import JobManifest
-from service.domain.neurons import RegionsOfLayers
+from service.domain.neurons import PlacesOfLayers, RegionsOfLayers
 from service.domain.table_targets import TableNotes
 from service.domain.weights_reading import WeightsReading
 
@@ -33,13 +35,16 @@ class Preparation(StrEnum):
     """What a worker finds out about a registered thing, which the API must not open itself.
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
-    decide its patches. Fetch: the content of a source. Check: what images of a probe set are. Tally: what all of them
-    are together.
+    decide its patches. Fetch: the content of a source. List: which images a data set has, where only their headers say
+    what a manifest needs. Read: how dissectors read the texts of a concept set. Check: what images of a probe set are.
+    Tally: what all of them are together.
     """
 
     INSPECT = "inspect"
     MEASURE = "measure"
     FETCH = "fetch"
+    LIST = "list"
+    READ = "read"
     CHECK = "check"
     TALLY = "tally"
 
@@ -93,7 +98,22 @@ class PreparationLease:
     """Which of the items of a check."""
 
 
-AnyLease = Lease | PreparationLease
+@dataclass(frozen=True, slots=True)
+class AblationLease:
+    """An item of an ablation in a worker's hands; attempt and fence as in `Lease`."""
+
+    item_id: UUID
+    ablation_id: UUID
+    stage: AblationStage
+
+    position: int
+    """The shard, counted from 0."""
+
+    attempt: int
+    fence: int
+
+
+AnyLease = Lease | PreparationLease | AblationLease
 
 
 class StoredArtifact(TypedDict):
@@ -118,6 +138,19 @@ class ShardResult(StoredArtifact):
     images: str
     """Digest of the shard's image files."""
 
+    every_activation: NotRequired[bool]
+    """Whether all activations were kept; left out by releases that did not say so."""
+
+
+class OutputsResult(StoredArtifact):
+    """What showing a shard to the network as it is left behind."""
+
+    output_of: str
+    """The layer that returns the outputs."""
+
+    outputs: int
+    used: int
+
 
 class StoredLayer(StoredArtifact):
     """A scored layer, and its name."""
@@ -132,11 +165,20 @@ class DissectionResult(TypedDict):
     manifest: JobManifest
     regions: RegionsOfLayers
 
+    places: NotRequired[PlacesOfLayers]
+    """Where findings are in the images of cards; earlier releases wrote none."""
+
+    localisations: NotRequired[LocalisationsOfLayers]
+    """Where it was asked for."""
+
     texts: StoredArtifact
     """The embeddings of the concepts."""
 
     pictures: StoredArtifact
     """The images of the reports, small."""
+
+    directions: NotRequired[list[StoredLayer]]
+    """Of the layers' units, where all activations were kept; left out by releases that had none."""
 
 
 class LayerListing(TypedDict):
@@ -228,6 +270,19 @@ class MeasuringResult(TypedDict):
 
     unmeasured_rows: list[int]
     """Their manifest rows, the first hundred."""
+
+
+class ListingResult(TypedDict):
+    """What listing the images of a data set found."""
+
+    digest: str
+    """Of the probe set's content."""
+
+    entries: StoredJson
+    """Of its `ProbeSetSpec`, beside those that it was registered with."""
+
+    images: int
+    """Not cut into frames or patches."""
 
 
 class CheckResult(TypedDict):

@@ -103,8 +103,8 @@ def name_neurons(
 
     items: the probe set's.
     concept_embeddings: `embed_concept_set` of the set.
-    options: those of the probing, but for a method that keeps no more of it (the prior methods may stand in for each
-    other) and less evidence.
+    options: those of the probing, whose method and evidence may be others where all activations were kept. Where only
+    the largest were, the prior methods may stand in for each other, with a top-k and evidence that ask for no more.
     finding_of_concept, independent: as for `dissect`.
     """
     layers: list[LayerDissection] = []
@@ -121,6 +121,7 @@ def name_neurons(
         finding_of_concept=finding_of_concept,
         check_cancelled=report_layers,
         independent=independent,
+        every_activation=probing.has_every_activation,
     )
 
     report_layers()
@@ -128,7 +129,6 @@ def name_neurons(
         layers.append(score_layer(layer, record, context))
         report_layers()
 
-    every_activation = all(record.full is not None for record in probing.layers.values())
     skipped = tuple(items[index].row for index in probing.skipped)
-    evidence = job_evidence(context, every_activation=every_activation)
+    evidence = job_evidence(context)
     return Dissection(tuple(layers), len(probing.used), skipped, evidence)

@@ -1,6 +1,6 @@
 """From what a layer did to the names of its neurons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,13 +12,18 @@ from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopIm
 from service.domain.probes import ProbeItem
 from service.engine import similarity
 from service.engine.concept_texts import check_distinguishable
+from service.engine.evidence.agreement import ReadUnits
+from service.engine.evidence.correlating import name_by_correlation
+from service.engine.evidence.explaining import with_directions
 from service.engine.evidence.judging import LayerTop, judge_labels, null_sets, with_quality
 from service.engine.evidence.null_sets import NullSets
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Dissector
-from service.engine.probing.probe import LayerRecord
+from service.engine.probing.activations import LayerActivations
+from service.engine.probing.probe import LayerRecord, kept_top
 from service.engine.similarity.contrast_scorer import ContrastScorer, spread_of_embeddings
 from service.engine.similarity.scorer import ConceptColumns, Scorer, best_concepts, columns_of_embeddings
+from service.engine.similarity.streams import cosine_cubed_of_blocks, cosine_of_blocks
 from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidConceptSet, TooFewImages
@@ -28,6 +33,7 @@ SEED = 0
 
 _RANK_REORDER_IMAGES = 40
 _QUALITY_IMAGES = 100
+_ENTRIES_AT_ONCE = 1 << 24
 
 
 def score_layer(layer: str, record: LayerRecord, context: ScoringContext) -> LayerDissection:
@@ -35,24 +41,30 @@ def score_layer(layer: str, record: LayerRecord, context: ScoringContext) -> Lay
 
     Raises what `context.check_cancelled` raises.
     """
-    live = (~record.summary.dead).nonzero().squeeze(1)
-    if len(live) == 0:
-        return LayerDissection(layer, _neurons(record, {}, {}, context))
-
     options = context.options
+    live = (~record.summary.dead).nonzero().squeeze(1)
+    with torch.inference_mode():
+        top = record.most_activating(kept_top(options))
+    if len(live) == 0:
+        return LayerDissection(layer, _neurons(record, top, {}, {}, context))
+
     with torch.inference_mode():
         if options.method.similarity in PRIOR_METHODS:
-            ranked, evidence, null = _by_top_images(record, live, context)
+            ranked, evidence, null = _by_top_images(record, top, live, context)
+        elif options.method.similarity == "correlation":
+            ranked, evidence, null = _by_correlation(record, live, context)
         else:
             ranked, evidence, null = _by_all_activations(record, live, context), [Evidence()] * len(live), None
 
         judged: dict[int, Evidence] = {}
         if options.evidence.asked_for:
-            top_images = record.top.indices[live, : min(options.method.top_k, _QUALITY_IMAGES)].cpu()
+            top_images = top.indices[live, : min(options.method.top_k, _QUALITY_IMAGES)].cpu()
             evidence = with_quality(evidence, top_images, context.read_embeddings, live.tolist())
+            labels = [ranked[unit][0][0] if ranked[unit] else None for unit in live.tolist()]
+            evidence = with_directions(evidence, labels, live, record.activations, context)
             judged = dict(zip(live.tolist(), evidence, strict=True))
 
-    return LayerDissection(layer, _neurons(record, ranked, judged, context), null)
+    return LayerDissection(layer, _neurons(record, top, ranked, judged, context), null)
 
 
 def _check_concepts(concepts: Sequence[str]) -> None:
@@ -115,13 +127,13 @@ Ranked = dict[int, list[tuple[int, float]]]
 
 
 def _by_top_images(
-    record: LayerRecord, live: Tensor, context: ScoringContext
+    record: LayerRecord, most_activating: RunningTopK, live: Tensor, context: ScoringContext
 ) -> tuple[Ranked, list[Evidence], LayerNull | None]:
     concept_embeddings = context.concept_embeddings
     device = concept_embeddings.device
     top_k = context.options.method.top_k
 
-    images = record.top.indices[live].cpu()
+    images = most_activating.indices[live].cpu()
     groups: list[NullSets] = []
     if context.tests_labels:
         groups = null_sets(images[:, :top_k], context)
@@ -142,20 +154,35 @@ def _by_top_images(
     if not context.tests_labels:
         return ranked, [Evidence()] * len(live), None
 
-    activations = None if record.full is None else record.full.matrix[:, live].cpu()
-    top = LayerTop(images, rows, activations)
+    top = LayerTop(images, rows, _read_units(record.activations, live))
     placed = [NullSets(group.units, place[group.sets].to(device)) for group in groups]
     return ranked, *judge_labels(best, scorer, placed, top, context)
 
 
+def _by_correlation(
+    record: LayerRecord, live: Tensor, context: ScoringContext
+) -> tuple[Ranked, list[Evidence], LayerNull | None]:
+    if record.activations is None:
+        raise ValueError("correlation needs all activations, and they were not kept")
+
+    ranking, evidence, null = name_by_correlation(record.activations, live, context)
+    return _ranked(live, ranking.indices, ranking.values), evidence, null
+
+
 def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringContext) -> Ranked:
-    options, concept_embeddings = context.options, context.concept_embeddings
-    if record.full is None:
+    options = context.options
+    if record.activations is None:
         raise ValueError(f"{options.method.similarity} needs all activations, and they were not kept")
 
-    activations = record.full.matrix[:, live].to(concept_embeddings.device)
-    images = context.read_embeddings(torch.arange(len(activations))).to(concept_embeddings.device)
-    scores = _similarity_of_all(options.method, images @ concept_embeddings.t(), activations)
+    match options.method.similarity:
+        case "cosine":
+            scores = cosine_of_blocks(_scored_blocks(record.activations, live, context))
+        case "cosine_cubed":
+            scores = _cosine_cubed(record, live, context)
+        case "rank_reorder":
+            scores = _rank_reorder(record.activations, live, context)
+        case _:
+            raise ValueError(f"{options.method.similarity} has no function of all images")
 
     ranking = RunningTopK(options.concepts_per_neuron)
     ranking.update(scores.nan_to_num(nan=-torch.inf).t())
@@ -185,23 +212,60 @@ def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
     raise ValueError(f"{method.similarity} has no scorer")
 
 
-def _similarity_of_all(method: Method, concept_scores: Tensor, activations: Tensor) -> Tensor:
-    if method.similarity == "cosine":
-        return similarity.cosine(concept_scores, activations)
-    if method.similarity == "cosine_cubed":
-        return similarity.cosine_cubed(concept_scores, activations)
-    if method.similarity == "rank_reorder":
-        return similarity.rank_reorder(concept_scores, activations, generator=torch.Generator().manual_seed(SEED))
+def _read_units(activations: LayerActivations | None, live: Tensor) -> ReadUnits | None:
+    """What reads live units by their positions among them; None where not all activations were kept."""
+    return None if activations is None else lambda units: activations.of_units(live[units])
 
-    raise ValueError(f"{method.similarity} has no function of all images")
+
+def _scored_blocks(
+    activations: LayerActivations, live: Tensor, context: ScoringContext
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Concept scores and the live units' activations, on the device that scores."""
+    concepts = context.concept_embeddings.t()
+    for embeddings, block in context.blocks_of(activations):
+        context.check_cancelled()
+        yield embeddings.to(concepts.device) @ concepts, block[:, live].to(concepts.device)
+
+
+def _cosine_cubed(record: LayerRecord, live: Tensor, context: ScoringContext) -> Tensor:
+    """float64 [live, C]."""
+    activations = record.activations
+    assert activations is not None  # noqa: S101 - for the caller has looked
+    concept_sums = torch.zeros((), dtype=torch.float64)
+    unit_sums = torch.zeros((), dtype=torch.float64)
+    for scores, block in _scored_blocks(activations, live, context):
+        concept_sums = concept_sums.to(scores.device) + scores.double().sum(0)
+        unit_sums = unit_sums.to(block.device) + block.double().sum(0)
+
+    blocks = _scored_blocks(activations, live, context)
+    return cosine_cubed_of_blocks(blocks, concept_sums / len(activations), unit_sums / len(activations))
+
+
+def _rank_reorder(activations: LayerActivations, live: Tensor, context: ScoringContext) -> Tensor:
+    """float32 [live, C]: all images of some units at a time, for each unit's images are put in order."""
+    device = context.concept_embeddings.device
+    images = context.read_embeddings(torch.arange(len(activations))).to(device)
+    concept_scores = images @ context.concept_embeddings.t()
+    generator = torch.Generator().manual_seed(SEED)
+
+    scores = []
+    for units in torch.split(live, max(1, _ENTRIES_AT_ONCE // len(activations))):
+        context.check_cancelled()
+        block = activations.of_units(units).to(device)
+        scores.append(similarity.rank_reorder(concept_scores, block, generator=generator))
+    return torch.cat(scores)
 
 
 def _neurons(
-    record: LayerRecord, ranked: Ranked, judged: Mapping[int, Evidence], context: ScoringContext
+    record: LayerRecord,
+    most_activating: RunningTopK,
+    ranked: Ranked,
+    judged: Mapping[int, Evidence],
+    context: ScoringContext,
 ) -> tuple[Neuron, ...]:
     count = context.options.images_per_neuron
-    positions = record.top.indices[:, :count].tolist()
-    activations = record.top.values[:, :count].tolist()
+    positions = most_activating.indices[:, :count].tolist()
+    activations = most_activating.values[:, :count].tolist()
     concepts = context.concept_set.texts
 
     neurons = []

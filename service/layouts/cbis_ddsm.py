@@ -1,6 +1,7 @@
 """CBIS-DDSM: one row per abnormality, in four tables; a mask for each; no exams, patients only."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from service.layouts.images import IMAGE_SUFFIXES, DescribedImage, DescribedImages, path_parts
@@ -9,8 +10,8 @@ from service.layouts.tables import TableRow, TableShape
 from service.layouts.values import birads_of, density_of, side_of
 
 _BELOW = ("", "CBIS-DDSM/")
-_MOST_FILES = 64
-"""In a case's folder, which has one image, or a crop and a mask."""
+_MOST_ENTRIES = 64
+"""Below a case's folder, which has one image, or a crop and a mask."""
 
 _DESCRIPTORS = ("mass shape", "mass margins", "calc type", "calc distribution", "pathology")
 
@@ -24,15 +25,16 @@ def read(source: Source) -> Iterable[DescribedImage]:
     images = DescribedImages()
     for row in source.rows("abnormalities"):
         written = path_parts(row.need("image file path"))
-        path = _find(source, written)
+        path = _find(source, written) if written else None
         if path is None:
             source.lacks(row)
             continue
 
+        case = _case_in(written)
         image = images.of(path)
         image.say(
             row,
-            image_id=written[0] if len(written) > 1 else None,
+            image_id=case if len(written) > 1 else None,
             patient_id=row.need("patient_id"),
             view=row.get("image view"),
             laterality=side_of(row.get("left or right breast")),
@@ -40,19 +42,24 @@ def read(source: Source) -> Iterable[DescribedImage]:
         findings = _findings(row)
         image.find(findings)
 
-        mask = _mask(source, row, written[0])
+        mask = _mask(source, row, case)
         if mask is not None and mask != path:
             image.place(findings, mask=mask)
 
-        image.stratum("density", density_of(row.get("breast density")))
+        image.stratum_of("density", row.get("breast density"), density_of)
         image.stratum("birads_of_abnormality", birads_of([row.get("assessment")]))
-        image.stratum("split", _split(written, row))
+        image.stratum("split", _split(case, row))
         row.get("abnormality id")
         image.others_of(row)
 
     _choose_birads(images)
     source.check_missing("<case>/<study>/<series>/000000.dcm, or as the one image of <case>")
     return images
+
+
+def _case_in(parts: Sequence[str]) -> str:
+    """The folder of the case in a path, which ends in case, study, series and file; copies have more before it."""
+    return parts[-4] if len(parts) > 4 else parts[0]
 
 
 def _findings(row: TableRow) -> list[str]:
@@ -70,10 +77,11 @@ def _find(source: Source, parts: Sequence[str]) -> Path | None:
     if found is not None:
         return found
 
-    files = _files_of(source, parts[0])
-    if len(files) == 1:
-        return files[0]
-    return _converted(source, parts)
+    files = _files_of(source, _case_in(parts))
+    only = files[0] if len(files) == 1 else _converted(source, parts)
+    if only is not None:
+        source.notes.tally("row(s) have the only image in the folder of their case or series, not that of their path")
+    return only
 
 
 def _converted(source: Source, parts: Sequence[str]) -> Path | None:
@@ -105,11 +113,14 @@ def _mask(source: Source, row: TableRow, case_of_image: str) -> Path | None:
 
     if mask is not None:
         larger = None if crop is None else _larger([mask, crop])
+        if larger is not None and larger != mask:
+            source.notes.tally("mask(s) are where the table has the crop, which is the smaller file")
         return larger or mask
 
-    if parts and parts[0] != case_of_image:
-        larger = _larger(_files_of(source, parts[0]))
+    if parts and _case_in(parts) != case_of_image:
+        larger = _larger(_files_of(source, _case_in(parts)))
         if larger is not None:
+            source.notes.tally("mask(s) are the larger file in the folder of their case: their own path is not there")
             return larger
     source.notes.tally("mask(s) of abnormalities are not there; their findings have no region")
     return None
@@ -124,17 +135,16 @@ def _larger(files: Sequence[Path]) -> Path | None:
 
 
 def _files_of(source: Source, case: str) -> list[Path]:
-    """The image files below the folder of a case."""
+    """The image files below the folder of a case; none where it holds more than such a folder does."""
     for start in _BELOW:
         folder = source.images.root / start / case
         if folder.is_dir():
-            files: list[Path] = []
-            for path in folder.rglob("*"):
-                if path.suffix.lower() in IMAGE_SUFFIXES and source.images.is_file(path):
-                    files.append(path)
-                if len(files) > _MOST_FILES:
-                    break
-            return sorted(files)
+            entries = list(islice(folder.rglob("*"), _MOST_ENTRIES + 1))
+            if len(entries) > _MOST_ENTRIES:
+                return []
+            return sorted(
+                path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and source.images.is_file(path)
+            )
     return []
 
 
@@ -144,8 +154,8 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _split(written: Sequence[str], row: TableRow) -> str | None:
-    name = f"{written[0]} {row.table}".casefold()
+def _split(case: str, row: TableRow) -> str | None:
+    name = f"{case} {row.table}".casefold()
     if "training" in name or "train_set" in name:
         return "training"
     return "test" if "test" in name else None

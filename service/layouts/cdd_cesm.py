@@ -54,8 +54,8 @@ def _describe(source: Source, image: DescribedImage, row: TableRow, name: str) -
         view=row.get("View"),
         laterality=side_of(row.get("Side")),
     )
-    image.stratum("density", density_of(row.get("Breast density (ACR)")))
-    image.stratum("age_band", age_band_of(row.get("Age")))
+    image.stratum_of("density", row.get("Breast density (ACR)"), density_of)
+    image.stratum_of("age_band", row.get("Age"), age_band_of)
     machine = row.get("Machine")
     image.stratum("device", None if machine is None else whole(machine))
 

@@ -59,7 +59,7 @@ def _describe(image: DescribedImage, rows: list[TableRow]) -> None:
             image.find(f"{classification} {kind}" for kind in kinds)
 
         if not image.has("age_band"):
-            image.stratum("age_band", age_band_of(row.get("Age")))
+            image.stratum_of("age_band", row.get("Age"), age_band_of)
         row.get("Age")
         row.get("ID1")
         image.others_of(row)

@@ -52,10 +52,10 @@ def read(source: Source) -> Iterable[DescribedImage]:
 
 
 def _findings(row: TableRow, laterality: str | None) -> list[str] | None:
-    case = row.get("x_case")
-    if case is None:
+    has_cancer = row.flag("x_case")
+    if has_cancer is None:
         return None
-    if whole(case) != "1":
+    if not has_cancer:
         return []
 
     cancer_side = (row.get("x_cancer_laterality") or "").casefold()

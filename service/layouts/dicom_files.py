@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from service.errors import InvalidManifest
 from service.files import is_lasting
@@ -11,40 +13,57 @@ from service.layouts.source import ImageHeader, NoHeader, Source
 
 MOST_FILES = 2_000_000
 
+_THREADS = 4
+_AT_ONCE = 256
+"""Files whose headers are asked for together."""
+
 
 def dicom_images(folder: Path, source: Source) -> Iterator[tuple[Path, ImageHeader]]:
     """Every file below the folder with the header of a DICOM image, in the order of their paths.
 
-    Links to folders are not followed. What is no image is counted in the notes; a DICOM file that cannot be read, or
-    that has the id of another image, is named there by its place in the folder.
+    Links to folders are not followed. What is not an image is counted in the notes; a DICOM file that cannot be read,
+    or that has the id of another image, is named there by its place in the root.
     """
-    if source.read_header is None:
-        raise ValueError("this layout needs a reader of headers")
-
     first_with_id: dict[str, int] = {}
-    for number, path in enumerate(_files_below(folder), start=1):
+    for number, (path, header) in enumerate(_headers(folder, source), start=1):
+        source.check_wanted()
         if number > MOST_FILES:
             raise InvalidManifest(
                 f"The folder has more than {MOST_FILES:,} files.", field="manifest", remedy="Split the data set."
             )
-        try:
-            with source.roots.open(path) as file:
-                header = source.read_header(_Bounded(file))  # type: ignore[arg-type]
-        except NoHeader as error:
-            _note(source, folder, path, error)
-            continue
-        except OSError as error:
-            if not is_lasting(error):
-                raise
-            _note(source, folder, path, NoHeader(error.strerror or "cannot be opened", is_dicom=True))
+        if isinstance(header, NoHeader):
+            _note(source, path, header)
             continue
 
         if header.image_id is not None:
             first = first_with_id.setdefault(header.image_id, number)
             if first != number:
-                source.notes.name("has the SOPInstanceUID of an earlier file", path.relative_to(folder).as_posix())
+                source.notes.name("has the SOPInstanceUID of an earlier file", source.images.written(path))
                 continue
         yield path, header
+
+
+def _headers(folder: Path, source: Source) -> Iterator[tuple[Path, ImageHeader | NoHeader]]:
+    """Every file below the folder and its header, several read at a time, in the order of their paths."""
+    files = _files_below(folder)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="header") as threads:
+        while paths := list(islice(files, _AT_ONCE)):
+            yield from zip(paths, threads.map(partial(_header_of, source), paths), strict=True)
+
+
+def _header_of(source: Source, path: Path) -> ImageHeader | NoHeader:
+    """Raises the OSError of a disk or machine that fails."""
+    if source.read_header is None:
+        raise ValueError("this layout needs a reader of headers")
+    try:
+        with source.roots.open(path) as file:
+            return source.read_header(file)
+    except NoHeader as error:
+        return error
+    except OSError as error:
+        if not is_lasting(error):
+            raise
+        return NoHeader(f"cannot be opened ({error.strerror})", is_dicom=True)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -64,31 +83,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
         waiting += [Path(entry.path) for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
 
 
-class _Bounded:
-    """A file of which no read gives more than a header's element may have, whatever length it claims."""
-
-    _MOST = 16 << 20
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes. Raises NoHeader for more at once than any element of a header needs."""
-        if size > self._MOST:
-            raise NoHeader("has an element in its header that is longer than 16 MiB", is_dicom=True)
-        return self._file.read(self._MOST if size < 0 else size)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to another place."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The present place."""
-        return self._file.tell()
-
-
-def _note(source: Source, folder: Path, path: Path, error: NoHeader) -> None:
+def _note(source: Source, path: Path, error: NoHeader) -> None:
     if error.is_dicom:
-        source.notes.name(error.reason, path.relative_to(folder).as_posix())
+        source.notes.name(error.reason, source.images.written(path))
     else:
         source.notes.tally(f"file(s) were passed over, because each {error.reason}")

@@ -38,9 +38,8 @@ def read(source: Source) -> Iterable[DescribedImage]:
 
     images = DescribedImages()
     for row in source.rows("images"):
-        kind, spot = row.get("FinalImageType"), row.get("spot_mag")
-        if (kind or "2D") != "2D" or whole(spot or "0") != "0":
-            source.notes.tally("image(s) were left out that are no plain views (FinalImageType not 2D, or spot_mag)")
+        if row.get("FinalImageType") not in {None, "2D"} or row.flag("spot_mag"):
+            source.notes.tally("image(s) were left out that are not plain views (FinalImageType not 2D, or spot_mag)")
             continue
 
         written = row.need("anon_dicom_path")
@@ -75,7 +74,7 @@ def _describe(image: DescribedImage, row: TableRow, image_id: str) -> None:
 
 
 def _place(image: DescribedImage, row: TableRow) -> None:
-    """The regions, whose corners are written row before column. Raises InvalidManifest for one that is no box."""
+    """The regions, whose corners are written row before column. Raises InvalidManifest for one that is not a box."""
     text = row.get("ROI_coords")
     if text is None:
         return
@@ -130,8 +129,8 @@ class _ExamRow(NamedTuple):
 def _exam_row(row: TableRow) -> _ExamRow:
     assessment = row.get("asses")
     strata = {
-        "density": density_of(row.get("tissueden")),
-        "age_band": age_band_of(row.get("age_at_study")),
+        "density": row.get("tissueden"),
+        "age_band": row.get("age_at_study"),
         "desc": row.get("desc"),
         "path_severity": row.get("path_severity"),
     }
@@ -148,8 +147,8 @@ def _join(image: DescribedImage, side: str | None, rows: list[_ExamRow] | None) 
     assessments = []
     for row in rows:
         of_exam = dict(row.strata)
-        image.stratum("density", of_exam.pop("density"))
-        image.stratum("age_band", of_exam.pop("age_band"))
+        image.stratum_of("density", of_exam.pop("density"), density_of)
+        image.stratum_of("age_band", of_exam.pop("age_band"), age_band_of)
         if row.side is not None and side is not None and row.side != side:
             continue
 
@@ -162,7 +161,7 @@ def _join(image: DescribedImage, side: str | None, rows: list[_ExamRow] | None) 
 
 
 def _findings(row: TableRow) -> list[str]:
-    flagged = [flag for flag in _FLAGS if whole(row.get(flag) or "0") == "1"]
+    flagged = [flag for flag in _FLAGS if row.flag(flag)]
     coded = []
     for column in _CODES:
         codes = (row.get(column) or "").split(",")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from service.domain.probes import Box, FindingRegion
@@ -31,7 +31,6 @@ class ImageFolder:
         self._roots = roots
         self._notes = notes
         self._folders: dict[Path, frozenset[str]] = {}
-        self._left_out = 0
         self._converted: set[Path] = set()
 
     def find(self, candidates: Iterable[str]) -> Path | None:
@@ -59,11 +58,11 @@ class ImageFolder:
         below: folders of the root where it may begin. fewest_parts: how much of its end tells files apart.
         """
         parts = path_parts(written)
-        for skipped in self._depths(len(parts) - fewest_parts + 1):
-            tail = "/".join(parts[skipped:])
-            found = self.find(str(PurePosixPath(start) / tail) for start in below)
+        for skipped in range(len(parts) - fewest_parts + 1):
+            tail = parts[skipped:]
+            starts = [start for start in below if self._may_hold(self.root / start, tail)]
+            found = self.find(str(PurePosixPath(start, *tail)) for start in starts)
             if found is not None:
-                self._left_out = skipped
                 return found
         return None
 
@@ -91,13 +90,12 @@ class ImageFolder:
             suffix = written.suffix or "nothing"
             self._notes.tally(f"image(s) end in {there.suffix} where the data set has {suffix}")
 
-    def _depths(self, count: int) -> list[int]:
-        """How many parts of a path to leave out: first as many as helped the last time."""
-        depths = list(range(count))
-        if self._left_out in depths:
-            depths.remove(self._left_out)
-            depths.insert(0, self._left_out)
-        return depths
+    def _may_hold(self, folder: Path, tail: Sequence[str]) -> bool:
+        """Is the first part of a path in the folder? That spares a look at every folder behind it.
+
+        A path of one part may be there with another suffix.
+        """
+        return len(tail) == 1 or tail[0] in self._names_in(folder)
 
     def _names_in(self, folder: Path) -> frozenset[str]:
         """The names in a folder, none where there is no such folder: a listing is faster than a look at each file."""
@@ -151,6 +149,7 @@ class DescribedImage:
         self._said: dict[str, tuple[str, str]] = {}
         self._findings: dict[str, None] | None = None
         self._strata: dict[str, dict[str, None]] = {}
+        self._not_understood: set[str] = set()
 
     def say(self, row: TableRow, **fields: str | None) -> None:
         """What identifies the image, and its view. Raises InvalidManifest where an earlier row says otherwise."""
@@ -184,6 +183,15 @@ class DescribedImage:
         if value is not None:
             self._strata.setdefault(name, {})[value] = None
 
+    def stratum_of(self, name: str, text: str | None, read: Callable[[str], str | None]) -> None:
+        """A stratum as `read` makes it of a cell. Where it makes nothing of it, that is noted: see `as_row`."""
+        if text is None:
+            return
+        value = read(text)
+        if value is None:
+            self._not_understood.add(name)
+        self.stratum(name, value)
+
     def has(self, stratum: str) -> bool:
         """Is anything known of that stratum?"""
         return stratum in self._strata
@@ -206,7 +214,7 @@ class DescribedImage:
         """The image as a row of a manifest that lies in the root.
 
         A stratum with several values has all of them, parted by `; `. One that means the same in every manifest is
-        left out instead, and that is noted.
+        left out instead, and that is noted; so is one that the tables write in no known way.
         """
         row = {"image": folder.written(self.path)}
         row |= {name: self._said[name][0] for name in _IDENTITY if name in self._said}
@@ -221,6 +229,8 @@ class DescribedImage:
                 notes.tally(f"image(s) have no '{name}', because the rows about them contradict each other")
             elif values:
                 row[name] = "; ".join(values)
+        for name in sorted(self._not_understood.difference(row)):
+            notes.tally(f"image(s) have no '{name}', because what their rows say of it is not understood")
         return row
 
 

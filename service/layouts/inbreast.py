@@ -13,12 +13,12 @@ from service.files import is_lasting, out_of_reach
 from service.layouts.images import IMAGE_SUFFIXES, DescribedImage, DescribedImages
 from service.layouts.source import Layout, Source
 from service.layouts.tables import TableRow, TableShape
-from service.layouts.values import age_band_of, birads_of, box_of, density_of, is_plain_birads, side_of, whole
+from service.layouts.values import age_band_of, box_of, category_of, density_of, is_plain_birads, side_of, whole
 
-_IMAGES = ("AllDICOMs", "")
+_IMAGES = "AllDICOMs"
 _ANNOTATIONS = "AllXML"
 _MOST_ANNOTATION_BYTES = 32 << 20
-_POINT = re.compile(r"\(\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\)")
+_POINT = re.compile(r"\(\s*(-?\d+\.?\d*)\s*,\s*(-?\d+\.?\d*)\s*\)")
 _MARKED = ("Mass", "Micros", "Distortion", "Asymmetry")
 """Columns of the full table that have an X where the image shows it."""
 
@@ -29,10 +29,10 @@ def read(source: Source) -> Iterable[DescribedImage]:
     Findings are the regions' names in its XML file, and the marked columns where the table has them; without both
     nothing is known of them.
     """
-    files = {name.split("_")[0].split(".")[0]: path for name, path in _image_files(source)}
+    files = _image_files(source)
     images = DescribedImages()
     for row in source.rows("images"):
-        number = whole(row.need("File Name")).split("_")[0].split(".")[0]
+        number = _number_in(whole(row.need("File Name")))
         path = files.get(number)
         if path is None:
             source.lacks(row)
@@ -47,16 +47,24 @@ def read(source: Source) -> Iterable[DescribedImage]:
     return images
 
 
-def _image_files(source: Source) -> Iterator[tuple[str, Path]]:
-    for folder in _IMAGES:
-        place = source.images.root / folder
-        if not place.is_dir():
+def _image_files(source: Source) -> dict[str, Path]:
+    """The image files by the numbers that their names begin with."""
+    root = source.images.root
+    folder = next(place for place in (root / _IMAGES, root) if place.is_dir())
+    files: dict[str, Path] = {}
+
+    for name in sorted(entry.name for entry in os.scandir(folder)):
+        if Path(name).suffix.lower() not in IMAGE_SUFFIXES or not source.images.is_file(folder / name):
             continue
-        names = sorted(entry.name for entry in os.scandir(place))
-        for name in reversed(names):  # of two files of one name the first counts
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and source.images.is_file(place / name):
-                yield name, place / name
-        return
+        if _number_in(name) in files:
+            source.notes.tally("image file(s) were passed over, because another one begins with the same number")
+        else:
+            files[_number_in(name)] = folder / name
+    return files
+
+
+def _number_in(name: str) -> str:
+    return re.split(r"[_.]", name, maxsplit=1)[0]
 
 
 def _describe(image: DescribedImage, row: TableRow, number: str, path: Path) -> None:
@@ -66,9 +74,7 @@ def _describe(image: DescribedImage, row: TableRow, number: str, path: Path) -> 
         raise row.wrong("names another side than the image's file name", "Laterality", "Correct the row.")
 
     date = row.get("Acquisition date")
-    patient_id = row.get("Patient ID")
-    if patient_id is None or patient_id.casefold() == "removed":
-        patient_id = patient or None
+    patient_id = row.get("Patient ID") or patient or None
     image.say(
         row,
         image_id=number,
@@ -78,10 +84,10 @@ def _describe(image: DescribedImage, row: TableRow, number: str, path: Path) -> 
         laterality=laterality,
     )
 
-    image.stratum("density", density_of(row.get("ACR")))
-    image.stratum("age_band", age_band_of(row.get("Patient age")))
+    image.stratum_of("density", row.get("ACR"), density_of)
+    image.stratum_of("age_band", row.get("Patient age"), age_band_of)
     category = row.get("Bi-Rads")
-    image.stratum("birads", birads_of([category]))
+    image.stratum_of("birads", category, category_of)
     if category is not None and not is_plain_birads(category):
         image.stratum("Bi-Rads", category)
 

@@ -13,6 +13,7 @@ from service.layouts.values import box_of
 _SIDE = 1024
 _COLUMNS = ("reference", "tissue", "abnormality", "severity", "x", "y", "radius")
 _ROW = re.compile(r"(mdb(\d{3}))[a-z]*\s+(.*)", re.IGNORECASE)
+_WHOLE = re.compile(r"\d{1,9}")
 _NORMAL = "NORM"
 _MOST_BYTES = 4 << 20
 
@@ -60,8 +61,9 @@ def _rows(source: Source) -> Iterator[TableRow]:
 
         number += 1
         cells = [match[1].lower(), *match[3].split()]
-        if "*NOTE" in match[3]:  # the place is not in the list
-            cells = cells[: cells.index("*NOTE")]
+        noted = [place for place, cell in enumerate(cells) if cell.startswith("*NOTE")]
+        if noted:  # the place is not in the list
+            cells = cells[: noted[0]]
         yield TableRow(path.name, number, dict(zip(_COLUMNS, cells, strict=False)), columns)
     if not number:
         raise _no_list(path)
@@ -78,13 +80,14 @@ def _find(image: DescribedImage, row: TableRow) -> None:
     image.find(findings)
     image.stratum("severity", severity)
 
-    x, y, radius = (row.get(column) for column in ("x", "y", "radius"))
-    if x is None and y is None and radius is None:
+    texts = [row.get(column) for column in ("x", "y", "radius")]
+    if texts == [None, None, None]:
         return
-    if not all(value is not None and value.isdigit() for value in (x, y, radius)):
+    numbers = [int(text) for text in texts if text is not None and _WHOLE.fullmatch(text)]
+    if len(numbers) < len(texts):
         raise row.wrong("has a place that is not three whole numbers", "x", "Write x, y and radius in pixels, or none.")
 
-    column, from_bottom, reach = (int(value or 0) for value in (x, y, radius))
+    column, from_bottom, reach = numbers
     line = _SIDE - from_bottom
     box = box_of(max(column - reach, 0), max(line - reach, 0), min(column + reach, _SIDE), min(line + reach, _SIDE))
     if box is None:

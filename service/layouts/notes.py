@@ -5,9 +5,13 @@ _MOST_PLACES = 20
 
 
 class Notes:
-    """Sentences, each told once, counts of what happened more than once, and files that were left out."""
+    """Sentences, each told once, counts of what happened more than once, and files that were left out.
 
-    def __init__(self) -> None:
+    names_files: whether these are named, or only counted.
+    """
+
+    def __init__(self, *, names_files: bool = True) -> None:
+        self._names_files = names_files
         self._sentences: dict[str, None] = {}
         self._tallies: dict[str, int] = {}
         self._places: dict[str, list[str]] = {}
@@ -32,8 +36,12 @@ class Notes:
         """Every note."""
         counted = (f"{count:,} {what}." for what, count in self._tallies.items())
         left_out = (
-            f"{count:,} file(s) were left out, because each {why}: {', '.join(self._places[why])}"
-            + (", …" if count > len(self._places[why]) else ".")
+            f"{count:,} file(s) were left out, because each {why}{self._named(why, count)}"
             for why, count in self._left_out.items()
         )
         return (*self._sentences, *counted, *left_out)
+
+    def _named(self, why: str, count: int) -> str:
+        if not self._names_files:
+            return "."
+        return f": {', '.join(self._places[why])}" + (", …" if count > len(self._places[why]) else ".")

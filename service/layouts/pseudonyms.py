@@ -9,25 +9,39 @@ from pathlib import Path, PurePosixPath
 from service.errors import InvalidInput
 from service.files import DataRoots, is_lasting, out_of_reach, written_whole
 from service.layouts.notes import Notes
+from service.layouts.source import ImageHeader
 from service.layouts.tables import column_key
+from service.probes.grouping import EXAM_COLUMNS, PATIENT_COLUMNS
 from service.tables.table import Row
 
-_HASHED = ("patient_id", "exam_id", "image_id")
+_KINDS = {
+    **dict.fromkeys(PATIENT_COLUMNS, "patient_id"),
+    **dict.fromkeys(EXAM_COLUMNS, "exam_id"),
+    "imageid": "image_id",
+}
+"""What the ids of a column are of, by `column_key`: also of columns that are taken for `patient_id` and `exam_id`."""
+
 _HEX_DIGITS = 32
 _FEWEST_BYTES, _MOST_BYTES = 16, 64 * 1024
 
 IDENTITY_COLUMNS = frozenset(
     {
-        "accession", "accessionnumber", "address", "birthdate", "dateofbirth", "dob", "firstname", "fullname",
+        "address", "birthdate", "dateofbirth", "dob", "firstname", "fullname",
         "insuranceplanidentification", "institutionaddress", "institutionname", "issuerofpatientid", "lastname",
         "medicalrecordlocator", "medicalrecordnumber", "mrn", "name", "operatorsname", "otherpatientids",
         "otherpatientnames", "patientaddress", "patientbirthdate", "patientbirthname", "patientbirthtime",
         "patientcomments", "patientmothersbirthname", "patientname", "patientstelephonenumbers",
         "performingphysicianname", "phone", "referringphysicianname", "requestingphysician", "seriesinstanceuid",
-        "socialsecuritynumber", "sopinstanceuid", "ssn", "studyid", "studyinstanceuid", "surname", "telephone",
+        "socialsecuritynumber", "sopinstanceuid", "ssn", "surname", "telephone",
     }
 )  # fmt: skip
 """Columns that tell who somebody is, by `column_key`; with pseudonyms they are left out."""
+
+
+class Pseudonym(str):
+    """What a key has made of an identifier already, and makes of it no more."""
+
+    __slots__ = ()
 
 
 class Pseudonyms:
@@ -41,28 +55,49 @@ class Pseudonyms:
 
         A patient and an exam of the same number get different pseudonyms.
         """
+        if isinstance(identifier, Pseudonym):
+            return str(identifier)
         message = f"{kind}\0{identifier}".encode()
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_HEX_DIGITS]
+
+    def of_header(self, header: ImageHeader) -> ImageHeader:
+        """A header with pseudonyms in place of its ids."""
+        return header._replace(
+            image_id=self._once("image_id", header.image_id),
+            exam_id=self._once("exam_id", header.exam_id),
+            patient_id=self._once("patient_id", header.patient_id),
+        )
+
+    def _once(self, kind: str, identifier: str | None) -> str | None:
+        return None if identifier is None else Pseudonym(self.of(kind, identifier))
 
     def replaced(self, rows: Iterable[Row], notes: Notes) -> list[Row]:
         """The rows with pseudonyms in place of ids; a row without an image's id gets one of its path.
 
-        Columns that tell who somebody is are left out, and noted.
+        Columns that may be taken for `patient_id` and `exam_id` have pseudonyms, too. Columns that tell who somebody is
+        are left out. Both are noted.
         """
         left_out: set[str] = set()
-        replaced = list(self._replaced(rows, left_out))
+        hashed: set[str] = set()
+        replaced = list(self._replaced(rows, hashed, left_out))
+
         notes.say("Patients, exams and images have pseudonyms in place of their ids.")
+        others = sorted(hashed.difference(_KINDS.values()))
+        if others:
+            notes.say(f"So have the columns {', '.join(others)}, because their names are those of ids.")
         if left_out:
             notes.say(f"Columns that tell who somebody is were left out: {', '.join(sorted(left_out))}.")
         return replaced
 
-    def _replaced(self, rows: Iterable[Row], left_out: set[str]) -> Iterator[Row]:
+    def _replaced(self, rows: Iterable[Row], hashed: set[str], left_out: set[str]) -> Iterator[Row]:
         for row in rows:
             replaced = {}
             for name, value in row.items():
-                if name in _HASHED and value:
-                    replaced[name] = self.of(name, value)
-                elif name not in _HASHED and column_key(name) in IDENTITY_COLUMNS:
+                key = column_key(name)
+                if key in _KINDS:
+                    hashed.add(name)
+                    replaced[name] = self.of(_KINDS[key], value) if value else value
+                elif key in IDENTITY_COLUMNS:
                     left_out.add(name)
                 else:
                     replaced[name] = value

@@ -1,5 +1,6 @@
 """A published data set, or a folder of DICOM files, read as the rows of a manifest."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,16 @@ def read_layout(
     roots: DataRoots = ANYWHERE,
     read_header: HeaderReader | None = None,
     pseudonyms: Pseudonyms | None = None,
+    check_wanted: Callable[[], None] = lambda: None,
+    names_files: bool = True,
 ) -> LayoutRows:
     """The rows of a data set, one for each image.
 
     read_header: reads DICOM headers, which some layouts need; None where no image may be opened.
-    pseudonyms: replace identifiers. Raises InvalidInput for an unknown layout and for one that needs headers where none
-    may be read; InvalidManifest naming table, row and column; FileOutOfReach.
+    pseudonyms: replace identifiers. check_wanted: called from time to time; may raise to stop.
+    names_files: whether notes name files that were left out, whose paths may say who somebody is.
+    Raises InvalidInput for an unknown layout and for one that needs headers where none may be read; InvalidManifest
+    naming table, row and column; FileOutOfReach.
     """
     layout = layout_named(data_set.layout, field="layout")
     if layout.needs_headers and read_header is None:
@@ -72,12 +77,14 @@ def read_layout(
             "The root is not a folder.", field="root", value=root, remedy="Name the folder that the images are in."
         )
 
-    notes = Notes()
+    notes = Notes(names_files=names_files)
     try:
         tables = open_tables(layout, place, data_set.tables, roots, LAYOUTS.values())
         images = ImageFolder(root, roots, notes)
         notes.say(f"Read as the layout {layout.name}.")
-        source = Source(layout.name, place, images, tables, roots, notes, read_header, data_set.skip_missing)
+        source = Source(
+            layout.name, place, images, tables, roots, notes, read_header, data_set.skip_missing, check_wanted
+        )
         _note_tables(source)
         rows = [image.as_row(images, notes) for image in layout.read(source)]
     except OSError as error:

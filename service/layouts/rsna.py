@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from service.layouts.images import DescribedImage, DescribedImages
 from service.layouts.source import Layout, Source
 from service.layouts.tables import TableShape
-from service.layouts.values import age_band_of, birads_of, density_of, whole
+from service.layouts.values import age_band_of, category_of, density_of, whole
 
 _FOLDERS = ("train_images/", "test_images/", "images/", "")
 
@@ -24,13 +24,13 @@ def read(source: Source) -> Iterable[DescribedImage]:
 
         image = images.of(path)
         image.say(row, image_id=image_id, patient_id=patient, view=row.get("view"), laterality=row.get("laterality"))
-        cancer = row.get("cancer")
+        cancer = row.flag("cancer")
         if cancer is not None:
-            image.find(["cancer"] if whole(cancer) == "1" else [])
+            image.find(["cancer"] if cancer else [])
 
-        image.stratum("density", density_of(row.get("density")))
-        image.stratum("birads", birads_of([row.get("BIRADS")]))
-        image.stratum("age_band", age_band_of(row.get("age")))
+        image.stratum_of("density", row.get("density"), density_of)
+        image.stratum_of("birads", row.get("BIRADS"), category_of)
+        image.stratum_of("age_band", row.get("age"), age_band_of)
         machine = row.get("machine_id")
         image.stratum("device", None if machine is None else whole(machine))
         image.others_of(row)

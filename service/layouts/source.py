@@ -27,7 +27,7 @@ class ImageHeader(NamedTuple):
 
 
 class NoHeader(Exception):
-    """A file is no image with a DICOM header.
+    """A file is not an image with a DICOM header.
 
     reason: what is wrong with it, as in `is damaged`. is_dicom: whether it is a DICOM file at all.
     """
@@ -39,7 +39,7 @@ class NoHeader(Exception):
 
 
 HeaderReader = Callable[[BinaryIO], ImageHeader]
-"""Reads the header of an open file. Raises NoHeader, and the OSError of the system."""
+"""Reads the header of an open file, in several threads at once. Raises NoHeader, and the OSError of the system."""
 
 
 @dataclass(slots=True)
@@ -58,6 +58,9 @@ class Source:
     notes: Notes
     read_header: HeaderReader | None
     skip_missing: bool
+    check_wanted: Callable[[], None] = lambda: None
+    """Called from time to time; may raise to stop."""
+
     _missing: dict[str, list[int]] = field(default_factory=dict)
     _missing_count: int = 0
 

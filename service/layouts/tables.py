@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.errors import InvalidInput, InvalidManifest
 from service.files import DataRoots
-from service.layouts.values import known
+from service.layouts.values import flag_of, known
 from service.tables.read import ENDINGS, read_table
 from service.tables.table import Row, Table
 
@@ -33,7 +33,7 @@ class TableShape:
     """Its file's published name without suffix, or the beginnings of several."""
 
     needs: tuple[str, ...]
-    """Columns without which it is no such table."""
+    """Columns without which it is not this table."""
 
     required: bool = True
     many: bool = False
@@ -97,6 +97,16 @@ class TableRow:
             raise self.wrong(f"has nothing in '{column}'", column, "Complete the cell, or delete the row.")
         return value
 
+    def flag(self, column: str) -> bool | None:
+        """Whether the cell says 1 or 0; None where it says nothing. Raises InvalidManifest for anything else."""
+        text = self.get(column)
+        if text is None:
+            return None
+        flag = flag_of(text)
+        if flag is None:
+            raise self.wrong(f"says neither 1 nor 0 in '{column}'", column, "Write 1 or 0, or nothing.")
+        return flag
+
     def others(self) -> Iterator[tuple[str, str]]:
         """The columns that nobody has asked for, as written, with what they say."""
         for name, text in self.fields.items():
@@ -155,7 +165,7 @@ def tables_below(folder: Path) -> list[Path]:
 
 
 def source_table_or_none(path: Path, roots: DataRoots, shapes: Sequence[TableShape]) -> SourceTable | None:
-    """As `source_table`; None for a file that is no table."""
+    """As `source_table`; None for a file that is not a table."""
     try:
         return source_table(path, roots, shapes)
     except InvalidInput:

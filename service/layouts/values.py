@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterable
 
 from service.domain.probes import Box
+from service.probes.region_cells import MOST_PIXELS
 
-_NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>"})
+_NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>", "_", "-", "removed"})
 _SIDES = {"l": "L", "left": "L", "r": "R", "right": "R"}
 _DENSITY = re.compile(r"(?:(?:breast )?density|acr|bi-?rads)?[ :]*([a-d]|[1-4](?:\.0+)?)", re.IGNORECASE)
 _BIRADS = re.compile(r"(?:bi-?rads(?: category)?)?[ :]*([0-6])(?:\.0+)?([a-c]?)", re.IGNORECASE)
+_WHOLE = re.compile(r"(-?\d+)\.0")
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _MOST_SUSPICIOUS_FIRST = "6540321"
 """Of BI-RADS categories. 0 asks for more images, so it outweighs what asks for nothing."""
 
@@ -44,6 +47,11 @@ def birads_of(texts: Iterable[str | None]) -> str | None:
     return next((category for category in _MOST_SUSPICIOUS_FIRST if category in categories), None)
 
 
+def category_of(text: str) -> str | None:
+    """The BI-RADS category, `0` to `6` without its subdivision; None for anything else."""
+    return birads_of([text])
+
+
 def is_plain_birads(text: str) -> bool:
     """Is all of it one category without subdivision, so that nothing is lost with its spelling?"""
     match = _BIRADS.fullmatch(text.strip())
@@ -51,7 +59,7 @@ def is_plain_birads(text: str) -> bool:
 
 
 def age_band_of(text: str | None) -> str | None:
-    """The ten years that an age is in, as `50-59`; None for what is no age of a patient."""
+    """The ten years that an age is in, as `50-59`; None for what is not the age of a patient."""
     number = number_of(text)
     if number is None or not 10 <= number < 120:
         return None
@@ -71,16 +79,21 @@ def number_of(text: str | None) -> float | None:
 
 def whole(text: str) -> str:
     """The text; of `61.0`, which a data frame makes of a whole number beside empty cells, `61`."""
-    number = number_of(text) if text.endswith(".0") else None
-    return text if number is None else str(int(number))
+    match = _WHOLE.fullmatch(text)
+    return text if match is None else match[1]
+
+
+def flag_of(text: str) -> bool | None:
+    """Whether a flag is set, as tables and data frames write it; None for anything else."""
+    return _FLAGS.get(whole(text).casefold())
 
 
 def box_of(left: float, top: float, right: float, bottom: float) -> Box | None:
-    """The whole pixels that a box touches, given by its edges; None where it is empty or begins before the image.
+    """The whole pixels that a box touches, given by its edges; None where it is empty or in no image.
 
     Annotations that were scaled may reach over the edge by less than a pixel; that is cut off.
     """
-    if not (left < right and top < bottom and left > -1 and top > -1):
+    if not (-1 < left < right <= MOST_PIXELS and -1 < top < bottom <= MOST_PIXELS):
         return None
 
     first_column, first_row = max(math.floor(left), 0), max(math.floor(top), 0)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from service.layouts.images import DescribedImage, DescribedImages
 from service.layouts.source import Layout, Source
 from service.layouts.tables import TableRow, TableShape
-from service.layouts.values import birads_of, box_of, box_within, density_of, number_of
+from service.layouts.values import box_of, box_within, category_of, density_of, number_of
 from service.tables.cells import listed
 
 _NO_FINDING = "no finding"
@@ -37,8 +37,8 @@ def _describe(source: Source, images: DescribedImages, row: TableRow) -> Describ
     image = images.of(path)
     view, laterality = row.get("view_position"), row.get("laterality")
     image.say(row, image_id=image_id, exam_id=study, view=view, laterality=laterality)
-    image.stratum("density", density_of(row.get("breast_density")))
-    image.stratum("birads", birads_of([row.get("breast_birads")]))
+    image.stratum_of("density", row.get("breast_density"), density_of)
+    image.stratum_of("birads", row.get("breast_birads"), category_of)
     image.stratum("split", row.get("split"))
 
     for column in ("finding_categories", "xmin", "ymin", "xmax", "ymax"):
@@ -52,7 +52,7 @@ def _add_finding(image: DescribedImage, row: TableRow) -> None:
     try:
         categories = listed(text)
     except ValueError:
-        raise row.wrong("has findings that are no list", "finding_categories", "Write them as ['Mass'].") from None
+        raise row.wrong("has findings that are not a list", "finding_categories", "Write them as ['Mass'].") from None
 
     findings = [name for name in categories or (text,) if name.casefold() != _NO_FINDING]
     image.find(findings)

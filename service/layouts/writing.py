@@ -34,7 +34,8 @@ def write_manifest(path: Path, rows: Sequence[Row], folder: Path) -> None:
     """
     check_suffix(path)
     place = path.absolute().parent.resolve()
-    moved = (_moved(row, folder, place) for row in rows)
+    source = folder.resolve()
+    moved = (_moved(row, source, place) for row in rows)
     try:
         with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             if path.suffix.lower() == ".csv":
@@ -95,5 +96,5 @@ def _moved(row: Row, folder: Path, place: Path) -> Row:
 
 
 def _path(written: str, folder: Path, place: Path) -> str:
-    path = folder.resolve() / written
+    path = folder / written
     return PurePosixPath(path.relative_to(place)).as_posix() if path.is_relative_to(place) else str(path)

@@ -39,18 +39,26 @@ class Artifacts:
         From then on the job refers to it. Damage is logged and told in the job's history.
         Raises ArtifactNotStored, Unavailable, and what `make` raises.
         """
+        return self.find(job_id, key, kind=kind) or self.keep(job_id, key, kind=kind, data=make())
+
+    def find(self, job_id: UUID, key: str, *, kind: str) -> Artifact | None:
+        """The artifact under a content key, to which the job refers from then on; None where it is missing or damaged.
+
+        Damage is logged and told in the job's history. Raises Unavailable.
+        """
         with transaction(self._sessions) as session:
             sha256 = refer_to_artifact(session, job_id, key)
+        if sha256 is None:
+            return None
 
-        if sha256 is not None:
-            try:
-                return Artifact(key, sha256, self._store.fetch(key, sha256))
-            except ArtifactLost as error:
-                self._note_loss(job_id, key, kind, error)
+        try:
+            return Artifact(key, sha256, self._store.fetch(key, sha256))
+        except ArtifactLost as error:
+            self._note_loss(job_id, key, kind, error)
+            return None
 
-        return self._keep(job_id, key, kind, make())
-
-    def _keep(self, job_id: UUID, key: str, kind: str, data: bytes) -> Artifact:
+    def keep(self, job_id: UUID, key: str, *, kind: str, data: bytes) -> Artifact:
+        """Store an artifact, to which the job refers from then on. Raises ArtifactNotStored and Unavailable."""
         sha256 = hashlib.sha256(data).hexdigest()
         self._store.write(key, data)
 

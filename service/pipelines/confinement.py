@@ -21,6 +21,7 @@ _SETTINGS = {
     *("database_url", "artifacts_url", "data_roots", "max_file_gb", "architecture_packages", "device"),
     *("memory_limit_mb", "model_cache_mb", "log_level"),
     *("source_hosts", "source_cache_dir", "source_cache_gb"),
+    "activations_gb",
 }
 """Settings that a computation needs; the child gets the defaults of all others, which are empty or harmless."""
 

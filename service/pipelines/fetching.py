@@ -7,12 +7,11 @@ file that others wrote.
 from collections.abc import Callable
 
 from service.config import Settings
-from service.db.jobs import parts_of
-from service.db.resources import get_resource
 from service.db.session import Sessions, open_sessions, transaction
 from service.domain.json_values import JsonObject
 from service.domain.specs import model_spec
-from service.domain.work import AnyLease, PreparationLease
+from service.domain.work import AnyLease
+from service.pipelines.leased_model import resource_of
 from service.sources.fetch import Fetcher, open_fetcher
 
 
@@ -31,10 +30,7 @@ class FetchRunner:
     def run(self, lease: AnyLease, _report_progress: Callable[[int], None], /) -> JsonObject:
         """Fetch the source of the model that the item is of. Raises what `Fetcher.fetch` raises."""
         with transaction(self._sessions) as session:
-            if isinstance(lease, PreparationLease):
-                model = get_resource(session, lease.resource_id)
-            else:
-                model = parts_of(session, lease.job_id).target
+            model = resource_of(session, lease)
 
         spec = model_spec(model)
         place = spec["fetched"]["place"] if "fetched" in spec else spec["checkpoint"]

@@ -1,32 +1,35 @@
 """The end of a dissection: all layers, the manifest and the final status in one transaction."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import safetensors.numpy
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.evidence_codec import decode_evidence, encode_evidence
 from service.analysis.layer_codec import decode_layer
 from service.analysis.layers import summarise_layer
-from service.analysis.outlines import with_regions
+from service.analysis.outlines import with_localisations, with_places, with_regions
+from service.db.directions import LayerDirections, add_directions
 from service.db.jobs import parts_of
 from service.db.neurons import add_layer
 from service.db.pictures import add_pictures
 from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
-from service.domain.evidence import JobEvidence
+from service.domain.evidence import JobEvidence, allowed_error_of
 from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
 from service.domain.prompts import texts_digest
 from service.domain.work import DissectionResult, Lease, StoredLayer
-from service.errors import LeaseLost
+from service.errors import DissectError, LeaseLost
 from service.pipelines.picture_codec import decode_pictures
 from service.ports import ArtifactStore
 from service.usecases.resources import concept_set_of
+from service.usecases.strata import compare_strata
 from service.usecases.work import complete_job
 
 log = structlog.get_logger()
@@ -39,22 +42,36 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     """Store the layers that a store item names: a result is there in whole or not at all.
 
     The job's row is locked last, so that nobody waits for the neurons. The concepts' embeddings, which belong to no
-    job, are kept before. Raises LeaseLost, ArtifactLost, Unavailable.
+    job, are kept before. The last job of a request for several strata has them compared. Raises LeaseLost,
+    ArtifactLost, Unavailable.
     """
     _keep_texts(sessions, store, result)
     # Outside the transaction: the store may be far away, and slow; and layers are long to decode.
     layers = [_fetch_layer(store, stored) for stored in result["layers"]]
     pictures = _fetch_pictures(store, result)
+    directions = [_fetch_directions(store, stored) for stored in result.get("directions", [])]
 
     try:
         with transaction(sessions) as session:
             evidence = _add_layers(session, layers, lease, result)
+            for layer_directions in directions:
+                add_directions(session, lease.job_id, layer_directions)
             add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})
     except IntegrityError as error:  # another holder of the item was quicker
         raise LeaseLost("Another worker has already stored the job's result.") from error
     log.info("job succeeded")
+    _compare_strata(sessions, lease.job_id)
+
+
+def _compare_strata(sessions: Sessions, job_id: UUID) -> None:
+    """The job has succeeded whatever comes of this; POST /comparisons says what kept its strata from being compared."""
+    try:
+        with transaction(sessions) as session:
+            compare_strata(session, job_id)
+    except (DissectError, SQLAlchemyError) as error:
+        log.warning("strata not compared", exc_info=error)
 
 
 def _keep_texts(sessions: Sessions, store: ArtifactStore, result: DissectionResult) -> None:
@@ -77,6 +94,11 @@ def _fetch_layer(store: ArtifactStore, stored: StoredLayer) -> LayerDissection:
     return decode_layer(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
+def _fetch_directions(store: ArtifactStore, stored: StoredLayer) -> LayerDirections:
+    tensors = safetensors.numpy.load_file(store.fetch(stored["key"], stored["sha256"]))
+    return LayerDirections(stored["layer"], tensors["directions"], tensors["lengths"])
+
+
 def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[ImagePlace, bytes | None]:
     stored = result["pictures"]
     return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
@@ -88,13 +110,17 @@ def _add_layers(
     concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
     expect_pause(session)  # layers are long to work through
 
-    controlled, evidence = control_discoveries(
+    judged, evidence = conclude(
         layers,
         decode_evidence(result["manifest"]["evidence"]),
-        watched=len(concept_set.watched),
+        concept_set,
+        allowed_error_of(result["manifest"]["drawn"]),
     )
 
-    for position, layer in enumerate(with_regions(controlled, result["regions"])):
+    outlined = with_places(with_regions(judged, result["regions"]), result.get("places", {}))
+    localised = with_localisations(outlined, result.get("localisations", {}))
+
+    for position, layer in enumerate(localised):
         add_layer(
             session,
             lease.job_id,

@@ -18,7 +18,7 @@ from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
-from service.domain.work import AnyLease, DissectionResult, Lease, PreparationLease
+from service.domain.work import AblationLease, AnyLease, DissectionResult, Lease, PreparationLease
 from service.errors import ArtifactLost, DissectError, LeaseLost, ProblemFields, Unavailable
 from service.pipelines import messages
 from service.pipelines.child_process import ChildProcess
@@ -27,7 +27,7 @@ from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
 from service.pipelines.source_keeper import SourceKeeper
 from service.ports import ArtifactStore, JobQueue
-from service.usecases import preparations, work
+from service.usecases import ablation_work, preparations, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
@@ -161,6 +161,8 @@ class WorkerHost:
         if isinstance(lease, PreparationLease):
             return True
         with transaction(self._sessions) as session:
+            if isinstance(lease, AblationLease):
+                return ablation_work.begin_item(session, lease)
             return work.begin_item(session, lease)
 
     def _settle_any(self, lease: AnyLease, answer: messages.Answer) -> None:
@@ -172,6 +174,8 @@ class WorkerHost:
         def settle(answer: messages.Answer) -> None:
             if isinstance(lease, PreparationLease):
                 self._settle_preparation(lease, answer)
+            elif isinstance(lease, AblationLease):
+                self._settle_ablation(lease, answer)
             else:
                 self._settle(lease, answer)
 
@@ -219,6 +223,18 @@ class WorkerHost:
                     session, lease, answer.problem, max_attempts=limit, queue=self._queue
                 )
 
+    def _settle_ablation(self, lease: AblationLease, answer: messages.Answer) -> None:
+        with transaction(self._sessions) as session:
+            if isinstance(answer, messages.Finished):
+                ablation_work.complete_item(session, self._queue, lease, answer.result)
+            elif answer.cancelled:
+                ablation_work.hand_back(session, self._queue, lease)
+            elif answer.lasting:
+                ablation_work.fail(session, lease, answer.problem)
+            else:
+                limit = self._settings.max_attempts
+                ablation_work.try_again(session, lease, answer.problem, max_attempts=limit)
+
     def _persist(self, action: Callable[[], Result]) -> Result:
         """Do it, waiting for the database as long as that takes (or until out of grace)."""
         while True:
@@ -232,10 +248,14 @@ class WorkerHost:
 
 
 def _owner(lease: AnyLease) -> UUID:
+    if isinstance(lease, AblationLease):
+        return lease.ablation_id
     return lease.resource_id if isinstance(lease, PreparationLease) else lease.job_id
 
 
 def _in_logs(lease: AnyLease) -> dict[str, object]:
+    if isinstance(lease, AblationLease):
+        return {"ablation": str(lease.ablation_id), "stage": lease.stage, "item": lease.position}
     if isinstance(lease, PreparationLease):
         return {"resource": str(lease.resource_id), "stage": lease.stage}
     return {"job": str(lease.job_id), "stage": lease.stage, "item": lease.position}

@@ -7,18 +7,20 @@ from functools import partial
 import safetensors.torch
 from torch import Tensor
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.layer_codec import decode_layer, encode_layer
 from service.config import Settings
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.work import finished_layers, finished_shards
-from service.domain.checks import NamedRow, Reason, rows_of
+from service.domain.checks import NamedRow, Reason, counts_of_windows, rows_of, warning_of_windows
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
+from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.work import (
+    AblationLease,
     AnyLease,
     DissectionResult,
     FinishedItem,
@@ -29,24 +31,29 @@ from service.domain.work import (
     StoredLayer,
 )
 from service.engine.evidence.job import job_evidence
-from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.layer_directions import encode_directions
+from service.engine.evidence.scoring_context import NOT_KEPT, ScoringContext
 from service.engine.networks.protocols import Target, choose_device
-from service.engine.probing.probe import ProbingPass, merge_records
-from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings
+from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_records
+from service.engine.probing.shards import StoredShard, activations_of, encode_shard, gather_embeddings
 from service.engine.prompting import embed_concept_set
 from service.engine.scoring import check_enough_images, score_layer
-from service.errors import ImageChanged
 from service.files import data_roots
+from service.pipelines.ablations import AblationRunner
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
-from service.pipelines.keys import layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.keys import directions_key, layer_key, pictures_key, shard_key, texts_key
+from service.pipelines.listing import list_images
+from service.pipelines.localisation import localise_units
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.picture_codec import encode_pictures
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
-from service.pipelines.regions import regions_of_cards
+from service.pipelines.reading_texts import ConceptReadings
+from service.pipelines.regions import places_of_cards, regions_of_cards
 from service.pipelines.replay import compare_with_original
+from service.pipelines.shown_items import items_as_shown, items_of_shard, with_items
 from service.ports import ProbeImages
 from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
@@ -57,6 +64,8 @@ from service.storage import open_store
 from service.usecases.checks import check_of
 
 ReportProgress = Callable[[int], None]
+
+_NO_LIMIT = 1 << 62
 
 Probed = Sequence[FinishedItem[ShardResult]]
 """The shards of a job, which all have been probed."""
@@ -78,13 +87,17 @@ class DissectionRunner:
         self._roots = data_roots(settings)
         self._fetched_files = cache_folder(settings)
         self._packages = settings.architecture_packages_named
+        self._most_activations = settings.activations_gb << 30
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
+        self._ablations = AblationRunner(self._sessions, self._artifacts, self.networks, self._plans, self._device)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
         if isinstance(lease, PreparationLease):
             return self._prepare(lease, report_progress)
+        if isinstance(lease, AblationLease):
+            return self._ablations.run(lease, report_progress)
 
         plan = self._plans.of(lease.job_id, report_progress)
         match lease.stage:
@@ -106,6 +119,13 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
+        if lease.stage is Preparation.READ:
+            ConceptReadings(self._sessions, self._roots, self.networks, self._device).read(
+                lease.resource_id, report_progress
+            )
+            return {}
+        if lease.stage is Preparation.LIST:
+            return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
         if lease.stage is Preparation.CHECK:
             return self._checks.check(lease.resource_id, lease.position, report_progress)
         if lease.stage is Preparation.TALLY:
@@ -113,11 +133,12 @@ class DissectionRunner:
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
 
     def _probe(self, plan: JobPlan, position: int, report_progress: ReportProgress) -> ShardResult:
-        items = with_digests(_items_of_shard(plan, position), plan.probe_set.roots)
+        items = with_digests(items_of_shard(plan, position), plan.probe_set.roots)
         images_digest = digest_images(items)
 
         probing_pass = self._pass(plan, open_images(plan.probe_set), with_rows=True)
-        key = shard_key(
+        key_of = partial(
+            shard_key,
             plan,
             probing_pass.target,
             probing_pass.dissector,
@@ -126,7 +147,7 @@ class DissectionRunner:
             layers=probing_pass.layers,
             rows=probing_pass.digest_of_rows(plan.shards[position]),
         )
-        artifact = self._shard(plan, position, key, report_progress, lambda: items)
+        artifact = self._new_shard(plan, position, key_of, items, report_progress)
         shard = StoredShard(artifact.path)
 
         span = plan.shards[position]
@@ -137,6 +158,7 @@ class DissectionRunner:
             "used": len(shard.used),
             "skipped_rows": [plan.probe_set.items[span[index]].row for index in shard.skipped],
             "images": images_digest,
+            "every_activation": shard.has_every_activation,
         }
 
     def _score(self, plan: JobPlan, layer: str, report_progress: ReportProgress) -> StoredArtifact:
@@ -149,6 +171,7 @@ class DissectionRunner:
             concept_embeddings=texts_key(plan, self.networks.dissector(plan.dissector), self._device),
         )
         artifact = self._layer(plan, layer, key, probed, report_progress)
+        self._directions(plan, layer, probed, report_progress)
         return {"key": artifact.key, "sha256": artifact.sha256}
 
     def _store(self, plan: JobPlan, report_progress: ReportProgress) -> DissectionResult:
@@ -157,11 +180,16 @@ class DissectionRunner:
         check_enough_images(used, plan.request.options.method)
 
         stored_layers: list[StoredLayer] = []
+        stored_directions: list[StoredLayer] = []
         dissections: list[LayerDissection] = []
         for item in self._scored(plan):
             artifact = self._layer(plan, str(item.label), item.result["key"], probed, report_progress)
             stored_layers.append({"layer": str(item.label), "key": artifact.key, "sha256": artifact.sha256})
             dissections.append(decode_layer(artifact.path.read_bytes()))
+
+            directions = self._directions(plan, str(item.label), probed, report_progress)
+            if directions is not None:
+                stored_directions.append({"layer": str(item.label), "key": directions.key, "sha256": directions.sha256})
         results = {layer["layer"]: layer["sha256"] for layer in stored_layers}
 
         # Only the shards say which images were shown, and as which files.
@@ -187,8 +215,11 @@ class DissectionRunner:
             evidence=evidence,
             findings=plan.findings,
         )
+        if not all(shard.has_every_activation for shard in shards if shard.layers):
+            manifest["activations"] = NOT_KEPT
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
+        self._note_windows(manifest, plan, probing_pass)
         skipped_why = self._skipped_why(plan, shown_images.skipped_rows)
         if skipped_why:
             manifest["skipped_why"] = skipped_why
@@ -197,18 +228,34 @@ class DissectionRunner:
         if plan.replay_of is not None:
             manifest["replay"] = compare_with_original(self._sessions, plan.replay_of, results)
 
-        watched = len(plan.concept_set.watched)
-        controlled, controlled_evidence = control_discoveries(dissections, evidence, watched=watched)
+        allowed_error = plan.request.options.evidence.allowed_error
+        judged, judged_evidence = conclude(dissections, evidence, plan.concept_set, allowed_error)
         embeddings = self._stored_texts(plan)
-        pictures = self._pictures(plan, shown_set, controlled, controlled_evidence, probed, report_progress)
+        pictures = self._pictures(plan, shown_set, judged, judged_evidence, probed, report_progress)
 
-        return {
+        result: DissectionResult = {
             "layers": stored_layers,
             "manifest": manifest,
-            "regions": regions_of_cards(controlled, plan.concept_set, controlled_evidence, probing_pass),
+            "regions": regions_of_cards(judged, plan.concept_set, judged_evidence, probing_pass),
+            "places": places_of_cards(judged, plan.concept_set, judged_evidence, probing_pass, shown_set),
             "texts": {"key": embeddings.key, "sha256": embeddings.sha256},
             "pictures": {"key": pictures.key, "sha256": pictures.sha256},
+            "directions": stored_directions,
         }
+
+        asked = plan.request.options.localisation
+        if asked is not None:
+            localised = localise_units(
+                judged,
+                plan.findings,
+                probing_pass,
+                shown_set,
+                asked,
+                check_cancelled=lambda: report_progress(0),
+            )
+            manifest["localisation"] = localised.entry
+            result["localisations"] = localised.as_json()
+        return result
 
     def _skipped_why(self, plan: JobPlan, skipped_rows: Sequence[int]) -> list[NamedRow]:
         if not skipped_rows:
@@ -219,6 +266,25 @@ class DissectionRunner:
         named = [] if check is None else rows_of(check, Reason.UNREADABLE)
         return [row for row in named if row["row"] in skipped]
 
+    def _note_windows(self, manifest: JobManifest, plan: JobPlan, probing_pass: ProbingPass) -> None:
+        """Say how many images have no VOI window, where one is asked for and the set was checked."""
+        networks = {"target": probing_pass.target.preprocessing, "dissector": probing_pass.dissector.preprocessing}
+        asked_by = " and ".join(name for name, contract in networks.items() if contract.window == "voi")
+        if not asked_by:
+            return
+
+        with transaction(self._sessions) as session:
+            check = check_of(session, plan.checked_set_id)
+        counts = None if check is None else counts_of_windows(check)
+        if counts is None:
+            return
+
+        entry = manifest["probe_set"]
+        entry["windows"] = counts
+        warning = warning_of_windows(counts, asked_by)
+        if warning is not None:
+            entry["warnings"] = [*entry.get("warnings", []), warning]
+
     def _probed(self, plan: JobPlan) -> Probed:
         with transaction(self._sessions) as session:
             return finished_shards(session, plan.job_id)
@@ -227,24 +293,58 @@ class DissectionRunner:
         with transaction(self._sessions) as session:
             return finished_layers(session, plan.job_id)
 
-    def _shard(
+    def _new_shard(
         self,
         plan: JobPlan,
         position: int,
-        key: str,
+        key_of: Callable[..., str],
+        items: Sequence[ProbeItem],
         report_progress: ReportProgress,
-        read_items: Callable[[], Sequence[ProbeItem]],
     ) -> Artifact:
-        """read_items: gives the shard's items with the digests that are part of the key."""
+        """The shard as some job has stored it, with all activations if there may be one such; otherwise a new one.
+
+        key_of: the key of the shard, by `every_activation`. Only a pass tells how many units the layers have, and so
+        whether their activations may be kept.
+        """
+        whole = self._artifacts.find(plan.job_id, key_of(every_activation=True), kind="shard")
+        if whole is not None:
+            return whole
+
+        largest = self._artifacts.find(plan.job_id, key_of(every_activation=False), kind="shard")
+        if largest is not None:
+            needed = 4 * len(plan.probe_set.items) * StoredShard(largest.path).units
+            if needed > self._most_activations:
+                return largest
+
+        probing = self._probing(plan, position, items, report_progress, self._most_activations)
+        data = encode_shard(probing, [item.sha256 for item in items])
+        key = key_of(every_activation=probing.has_every_activation)
+        return self._artifacts.keep(plan.job_id, key, kind="shard", data=data)
+
+    def _shard(self, plan: JobPlan, item: FinishedItem[ShardResult], report_progress: ReportProgress) -> Artifact:
+        """A shard of the job; where it is lost, it is made again as it was."""
 
         def probe() -> bytes:
-            span = plan.shards[position]
-            items = read_items()
-            images = open_images(_with_items(plan.probe_set, span, items), digested=True)
-            probing = self._pass(plan, images, with_rows=True).run(span, report_progress)
-            return encode_shard(probing, [item.sha256 for item in items])
+            items = items_as_shown(plan, item)
+            most_activations = _NO_LIMIT if item.result.get("every_activation", True) else 0
+            probing = self._probing(plan, item.position, items, report_progress, most_activations)
+            return encode_shard(probing, [shown.sha256 for shown in items])
 
-        return self._artifacts.obtain(plan.job_id, key, kind="shard", make=probe)
+        return self._artifacts.obtain(plan.job_id, item.result["key"], kind="shard", make=probe)
+
+    def _probing(
+        self,
+        plan: JobPlan,
+        position: int,
+        items: Sequence[ProbeItem],
+        report_progress: ReportProgress,
+        most_activations: int,
+    ) -> Probing:
+        """Show the items of a shard, which have their files' digests, to both networks."""
+        span = plan.shards[position]
+        images = open_images(with_items(plan.probe_set, span, items), digested=True)
+        probing_pass = self._pass(plan, images, with_rows=True)
+        return replace(probing_pass, most_activations=most_activations).run(span, report_progress)
 
     def _layer(self, plan: JobPlan, layer: str, key: str, probed: Probed, report_progress: ReportProgress) -> Artifact:
         """The shards and the texts are asked for only where the layer has to be scored."""
@@ -253,17 +353,32 @@ class DissectionRunner:
             shards = self._shards(plan, probed, report_progress)
             context = self._context(plan, shards, used_items(plan, shards), report_progress)
             check_enough_images(len(context.items), plan.request.options.method)
-            record = merge_records(shard.record(layer) for shard in shards if shard.layers)
+            filled = [shard for shard in shards if shard.layers]
+            record = merge_records((shard.record(layer) for shard in filled), kept_top(plan.request.options))
             return encode_layer(score_layer(layer, record, context))
 
         return self._artifacts.obtain(plan.job_id, key, kind="layer", make=score)
+
+    def _directions(
+        self, plan: JobPlan, layer: str, probed: Probed, report_progress: ReportProgress
+    ) -> Artifact | None:
+        """The directions of a layer's units; None where not all activations were kept."""
+        if not all(shard.result.get("every_activation", False) for shard in probed if shard.result["layers"]):
+            return None
+
+        def fit() -> bytes:
+            shards = self._shards(plan, probed, report_progress)
+            context = self._context(plan, shards, used_items(plan, shards), report_progress)
+            return encode_directions(activations_of(shards, layer), context)
+
+        key = directions_key(plan, self._device, layer=layer, shards=[shard.result["sha256"] for shard in probed])
+        return self._artifacts.obtain(plan.job_id, key, kind="directions", make=fit)
 
     def _evidence(
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
     ) -> JobEvidence | None:
         context = self._context(plan, shards, items, report_progress)
-        every_activation = all(shard.has_every_activation for shard in shards if shard.layers)
-        return with_no_concept(job_evidence(context, every_activation=every_activation), plan.findings)
+        return with_no_concept(job_evidence(context), plan.findings)
 
     def _context(
         self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
@@ -278,6 +393,7 @@ class DissectionRunner:
             finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
             check_cancelled=lambda: report_progress(0),
             independent=plan.probe_set.independent,
+            every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
         )
 
     def _pictures(
@@ -305,10 +421,7 @@ class DissectionRunner:
         return self._artifacts.obtain(plan.job_id, key, kind="pictures", make=draw)
 
     def _shards(self, plan: JobPlan, probed: Probed, report_progress: ReportProgress) -> list[StoredShard]:
-        artifacts = [
-            self._shard(plan, item.position, item.result["key"], report_progress, partial(_items_as_shown, plan, item))
-            for item in probed
-        ]
+        artifacts = [self._shard(plan, item, report_progress) for item in probed]
         return [StoredShard(artifact.path) for artifact in artifacts]
 
     def _texts(self, plan: JobPlan) -> Tensor:
@@ -354,29 +467,3 @@ def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
         for index, digest in zip(shard.used, shard.digests, strict=True):
             used.append(replace(items[span[index]], sha256=digest))
     return used
-
-
-def _items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
-    """The items of a shard that is lost. Raises ImageChanged where it cannot be made again from the same images."""
-    items = with_digests(_items_of_shard(plan, shard.position), plan.probe_set.roots)
-    if digest_images(items) != shard.result["images"]:
-        raise ImageChanged(
-            f"The images of manifest rows {items[0].row} to {items[-1].row} have to be read again, and some of them "
-            "have changed since the job read them.",
-            field="images",
-            value=f"rows {items[0].row} to {items[-1].row}",
-            remedy="Put the images back, or submit the job again.",
-        )
-    return items
-
-
-def _with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:
-    """The probe set with other items in that span."""
-    before = probe_set.items[: span.start]
-    after = probe_set.items[span.stop :]
-    return replace(probe_set, items=(*before, *items, *after))
-
-
-def _items_of_shard(plan: JobPlan, position: int) -> Sequence[ProbeItem]:
-    span = plan.shards[position]
-    return plan.probe_set.items[span.start : span.stop]

@@ -29,7 +29,7 @@ from service.pipelines.targets import source_of, target_of
 from service.probes.checking.look import is_unreadable
 from service.usecases.checks import check_of, unreadable_images
 from service.usecases.jobs import find_job
-from service.usecases.resources import concept_set_of, listed_probe_set, registered_part, with_patches
+from service.usecases.resources import concept_set_of, listed_probe_set, registered_part, stored_listing, with_patches
 
 _JOBS_KEPT = 4
 
@@ -132,7 +132,9 @@ class JobPlans:
         )
 
     def _probe_set(self, resource: Resource, report_progress: Callable[[int], None]) -> ProbeSet:
-        listed = listed_probe_set(resource, self._roots)
+        with transaction(self._sessions) as session:
+            listing = stored_listing(session, resource)
+        listed = listed_probe_set(resource, self._roots, listing=listing)
         self._check_readable(resource, listed)
         try:
             return self._cut(resource, listed)

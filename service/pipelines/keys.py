@@ -10,17 +10,17 @@ from dataclasses import asdict
 
 import torch
 
+from service.domain.ablations import AblationRequest
 from service.domain.autoencoders import identity_of
 from service.domain.digests import digest_of
-from service.domain.methods import PRIOR_METHODS
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ImagePlace
 from service.engine.networks.protocols import Dissector, Target
-from service.engine.probing.probe import kept_top, wants_every_activation
+from service.engine.probing.probe import kept_top
 from service.pipelines.job_plan import JobPlan
 from service.pipelines.versions import IMAGES, NETWORKS, SCORING, TEXTS, versions_of
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def shard_key(
@@ -32,10 +32,12 @@ def shard_key(
     images: str,
     layers: tuple[str, ...],
     rows: str | None = None,
+    every_activation: bool = True,
 ) -> str:
-    """Key of a probe shard.
+    """Key of a probe shard; what scores and judges names is no part of it where all activations are kept.
 
     images: digest of the shard's image files and boxes, in order. rows: of the rows that these have in a table.
+    every_activation: whether all activations are kept, and not only as many of the largest as the job needs.
     """
     options = plan.request.options
     return _key(
@@ -56,8 +58,7 @@ def shard_key(
         dissector=_dissector(dissector),
         layers=layers,
         pooling=options.method.pooling,
-        keep_top=kept_top(options),
-        every_activation=_every_activation(plan),
+        kept="activations" if every_activation else kept_top(options),
         images=images,
         on_unreadable=plan.probe_set.on_unreadable,
         batch_size=plan.request.batch_size,
@@ -99,9 +100,46 @@ def layer_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[s
         method=options.method.as_dict(),
         concepts_per_neuron=options.concepts_per_neuron,
         images_per_neuron=options.images_per_neuron,
-        evidence=asdict(options.evidence),
+        evidence=options.evidence.drawn(),
         **_findings(plan),
     )
+
+
+def outputs_key(plan: JobPlan, device: torch.device, *, shard: str, layers: Sequence[str]) -> str:
+    """Key of what the target returns for a probe shard, with the means of some layers. shard: the shard's key."""
+    return _key(
+        plan,
+        device,
+        kind="outputs",
+        versions=versions_of(*IMAGES, *NETWORKS),
+        shard=shard,
+        layers=list(layers),
+    )
+
+
+def ablated_key(
+    plan: JobPlan, device: torch.device, *, shard: str, outputs: Sequence[str], request: AblationRequest
+) -> str:
+    """Key of what the target returns for a probe shard with units held.
+
+    shard: the shard's key. outputs: digests of all shards' outputs, whose means the units may be held at.
+    """
+    return _key(
+        plan,
+        device,
+        kind="ablated",
+        versions=versions_of(*IMAGES, *NETWORKS),
+        shard=shard,
+        outputs=list(outputs) if request.value == "mean" else [],
+        units={layer.layer: list(layer.units) for layer in request.layers},
+        value=request.value,
+        each=request.each,
+    )
+
+
+def directions_key(plan: JobPlan, device: torch.device, *, layer: str, shards: list[str]) -> str:
+    """Key of the directions of a layer's units, which no concept has a part in. shards: digests of their bytes."""
+    return _key(plan, device, kind="directions", versions=versions_of(*SCORING), layer=layer, shards=shards)
 
 
 def pictures_key(
@@ -133,16 +171,6 @@ def _fields(place: ImagePlace) -> dict[str, object]:
 def device_name(device: torch.device) -> str:
     """What a device computes like: two cards of one make are the same, whatever their numbers."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _every_activation(plan: JobPlan) -> bool | int:
-    """Whether they are kept. For agreement they are kept if those of the whole probe set fit, so its size matters."""
-    options = plan.request.options
-    items = plan.probe_set.items
-    if options.method.similarity not in PRIOR_METHODS:
-        return True
-
-    return len(items) if wants_every_activation(options, items) else False
 
 
 def _findings(plan: JobPlan) -> dict[str, object]:

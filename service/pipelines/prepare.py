@@ -27,7 +27,7 @@ from service.probes.checking.look import look_at
 from service.probes.checking.tally import Tally, tally
 from service.probes.measuring import measure
 from service.probes.patches import cut
-from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set
+from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
 
 _TEXT = "a mammogram"
 """Any will do."""
@@ -135,7 +135,9 @@ def keep_sizes_of(
     Raises DigestMismatch where the set is not what was registered, UnreadableImage, FileOutOfReach, InvalidManifest for
     an image smaller than a patch, and what `report_progress` raises.
     """
-    listed = listed_probe_set(resource, roots)
+    with transaction(sessions) as session:
+        listing = stored_listing(session, resource)
+    listed = listed_probe_set(resource, roots, listing=listing)
     digest = digest_of_probe_set(listed)
     with transaction(sessions) as session:
         known = find_sizes(session, digest)
@@ -156,7 +158,7 @@ def keep_sizes_of(
 
 
 class ProbeSetChecks:
-    """Checks images of registered probe sets; the manifest that was read last is kept for further items."""
+    """Checks images of registered probe sets; a long manifest is kept for further items of the same check."""
 
     def __init__(self, sessions: Sessions, roots: DataRoots) -> None:
         self._sessions = sessions
@@ -164,17 +166,18 @@ class ProbeSetChecks:
         self._listed: tuple[UUID, ProbeSet] | None = None
 
     def check(self, probe_set_id: UUID, position: int, report_progress: Callable[[int], None]) -> CheckResult:
-        """Decode the images of one item. Where these are all, what they are together is told as well.
+        """Decode the images of one item. Where these are all, the result says what they are together as well.
 
         Raises DigestMismatch where the set is not what was registered, FileOutOfReach, and what `report_progress`
         raises.
         """
-        probe_set = self._probe_set(probe_set_id)
+        probe_set = self._kept(probe_set_id)
         start = position * IMAGES_AT_ONCE
         items = probe_set.items[start : start + IMAGES_AT_ONCE]
         shard = look_at(items, self._roots, report_progress, probe_set.frames)
         if len(probe_set.items) > IMAGES_AT_ONCE:
             return {"shard": shard}
+        self._listed = None
         return {"shard": shard, "set": tally(probe_set, [shard])}
 
     def tally(self, probe_set_id: UUID, report_progress: Callable[[int], None]) -> TallyResult:
@@ -186,14 +189,20 @@ class ProbeSetChecks:
         with transaction(self._sessions) as session:
             for shard in iterate_shards(session, probe_set_id):
                 sums.add(shard)
-        return {"set": sums.result(self._probe_set(probe_set_id), lambda: report_progress(0))}
+        # What is kept may be from an earlier check of the same set, whose manifest may have changed since.
+        self._listed = None
+        return {"set": sums.result(self._read(probe_set_id), lambda: report_progress(0))}
 
-    def _probe_set(self, probe_set_id: UUID) -> ProbeSet:
+    def _kept(self, probe_set_id: UUID) -> ProbeSet:
         if self._listed is None or self._listed[0] != probe_set_id:
-            with transaction(self._sessions) as session:
-                resource = get_resource(session, probe_set_id)
-            self._listed = probe_set_id, images_to_check(resource, self._roots)
+            self._listed = probe_set_id, self._read(probe_set_id)
         return self._listed[1]
+
+    def _read(self, probe_set_id: UUID) -> ProbeSet:
+        with transaction(self._sessions) as session:
+            resource = get_resource(session, probe_set_id)
+            listing = stored_listing(session, resource)
+        return images_to_check(resource, self._roots, listing=listing)
 
 
 def _check_count(resource: Resource, patches: int) -> None:

@@ -5,21 +5,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from service.config import Settings
-from service.db.jobs import parts_of
-from service.db.resources import get_resource
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Stage
-from service.domain.resources import Resource, ResourceKind
+from service.domain.resources import ResourceKind
 from service.domain.specs import ModelSpec, model_spec
-from service.domain.work import CHECK_STAGES, AnyLease, Preparation, PreparationLease
+from service.domain.work import CHECK_STAGES, AnyLease, Preparation
 from service.errors import DissectError, ProblemFields
 from service.files import out_of_reach
 from service.pipelines import messages
+from service.pipelines.leased_model import resource_of
 from service.sources.cache import SourceCache, open_cache
 from service.sources.uris import is_remote
 
 Ask = Callable[[], messages.Answer]
-_WITHOUT_TARGET = {Stage.SCORE, Preparation.MEASURE, *CHECK_STAGES}
+_WITHOUT_TARGET = {Stage.SCORE, Preparation.LIST, Preparation.READ, Preparation.MEASURE, *CHECK_STAGES}
 
 _GONE: ProblemFields = {
     "code": "unavailable",
@@ -82,11 +81,7 @@ class SourceKeeper:
 
     def _source(self, lease: AnyLease) -> ModelSpec | None:
         with transaction(self._sessions) as session:
-            resource: Resource
-            if isinstance(lease, PreparationLease):
-                resource = get_resource(session, lease.resource_id)
-            else:
-                resource = parts_of(session, lease.job_id).target
+            resource = resource_of(session, lease)
 
         if resource.kind is not ResourceKind.MODEL:
             return None

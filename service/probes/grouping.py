@@ -61,16 +61,18 @@ def grouped(probe_set: ProbeSet, independent: str | None) -> ProbeSet:
     grouping: dict[str, str] = {}
     notes = list(probe_set.table_notes)
     for field in _RECOGNISED:
-        column = _recognise(items, columns, field, chosen)
-        if column is None:
-            continue
-        if _has_exam_of_two_patients(items, {**grouping, field: column}):
+        candidates = _candidates(items, columns, field, chosen)
+        if len(candidates) > 1:
+            if chosen is None or chosen == _OTHER_WORDS[field]:
+                raise _ambiguous(field, candidates)
+            notes.append(f"The columns {_named(candidates)} could each be {field}, so none is taken for it.")
+        elif candidates and _has_exam_of_two_patients(items, {**grouping, field: candidates[0]}):
             notes.append(
-                f"Column '{column}' is not taken for {field}, because an exam would then have several patients; it is "
-                "a stratum."
+                f"Column '{candidates[0]}' is not taken for {field}, because an exam would then have several patients; "
+                "it is a stratum."
             )
-        else:
-            grouping[field] = column
+        elif candidates:
+            grouping[field] = candidates[0]
 
     items = _items_with(items, grouping)
     _check_chosen(replace(probe_set, items=items), chosen)
@@ -109,18 +111,11 @@ def _described(
     )
 
 
-def _recognise(items: Sequence[ProbeItem], columns: Sequence[str], field: str, chosen: str | None) -> str | None:
-    """The column that may be taken for a field, if there is one."""
+def _candidates(items: Sequence[ProbeItem], columns: Sequence[str], field: str, chosen: str | None) -> list[str]:
+    """The columns that may be taken for a field; none where the manifest has the field itself."""
     if any(getattr(item, field) is not None for item in items):
-        return None
-
-    names = _RECOGNISED[field]
-    candidates = [column for column in columns if column != chosen and _folded(column) in names]
-    if len(candidates) < 2:
-        return candidates[0] if candidates else None
-    if chosen is None or chosen == _OTHER_WORDS[field]:
-        raise _ambiguous(field, candidates)
-    return None
+        return []
+    return [column for column in columns if column != chosen and _folded(column) in _RECOGNISED[field]]
 
 
 def _has_exam_of_two_patients(items: Sequence[ProbeItem], grouping: Mapping[str, str]) -> bool:
@@ -135,14 +130,17 @@ def _has_exam_of_two_patients(items: Sequence[ProbeItem], grouping: Mapping[str,
 
 
 def _ambiguous(field: str, candidates: Sequence[str]) -> InvalidManifest:
-    named = " and ".join(f"'{column}'" for column in candidates)
     return InvalidManifest(
-        f"The columns {named} could each be {field}.",
+        f"The columns {_named(candidates)} could each be {field}.",
         field=field,
         value=", ".join(candidates),
         remedy=f"Name the right one {field} in the manifest, or say with `independent` what counts as independent: "
         f"'{candidates[0]}', another column, or `image`.",
     )
+
+
+def _named(columns: Sequence[str]) -> str:
+    return " and ".join(f"'{column}'" for column in columns)
 
 
 def _check_chosen(probe_set: ProbeSet, chosen: str | None) -> None:
@@ -199,7 +197,7 @@ def _items_with(items: tuple[ProbeItem, ...], grouping: Mapping[str, str]) -> tu
 
 def _notes(grouping: Mapping[str, str]) -> Iterator[str]:
     for field, column in grouping.items():
-        yield f"Column '{column}' is taken for {field}, and is no stratum."
+        yield f"Column '{column}' is taken for {field} and is not a stratum."
 
 
 def _folded(column: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.checks import WHATEVER_THE_REASON
 from service.domain.preprocessing import Preprocessing, Window
 from service.domain.probes import Box, FrameOfImage, ProbeItem, ProbeSet
 from service.errors import UnreadableImage
@@ -108,7 +109,7 @@ def _undigested(row: int) -> UnreadableImage:
         f"The image of manifest row {row} cannot be read: its file was not there when it was to be hashed.",
         field="image",
         value=f"row {row}",
-        remedy="Replace the file, delete the row, or let the probe set skip unreadable images.",
+        remedy=WHATEVER_THE_REASON,
     )
 
 

@@ -50,7 +50,7 @@ def read_manifest(
     roots: what manifest and images must lie in, now and whenever an image is opened.
     Raises InvalidManifest naming field, row and remedy; FileOutOfReach where the disk or the machine fails.
     """
-    with read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED) as table:
+    with manifest_table(path, roots) as table:
         return probe_set_of(
             table,
             path.parent,
@@ -60,6 +60,11 @@ def read_manifest(
             on_unreadable=on_unreadable,
             roots=roots,
         )
+
+
+def manifest_table(path: Path, roots: DataRoots) -> Table:
+    """The table in a manifest, to be used in a `with`. Raises InvalidManifest and FileOutOfReach."""
+    return read_table(path, roots, field="manifest", error=InvalidManifest, known=_NAMED)
 
 
 def probe_set_of(
@@ -239,7 +244,7 @@ def _findings(number: int, fields: Row) -> frozenset[str] | None:
         parts = listed(cell)
     except NotReadable:
         raise InvalidManifest(
-            f"Row {number} has findings that begin as a list and are none.",
+            f"Row {number} has findings that begin like a list and are not one.",
             field="findings",
             value=f"row {number}",
             remedy="Write ['mass', 'asymmetry'], or mass|asymmetry.",

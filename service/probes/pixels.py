@@ -38,7 +38,7 @@ class LevelFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a file says of its image, and what decoding it told."""
+    """What a file says of its image, and what decoding it has shown."""
 
     form: str
     """One of FORMS."""
@@ -69,6 +69,9 @@ class ImageFacts:
     intent: str = ""
     """One of INTENTS."""
 
+    window: str = ""
+    """One of WINDOWS; of what is shown of several frames."""
+
     levels: LevelFacts | None = None
     """None where the image cannot be decoded."""
 
@@ -92,6 +95,15 @@ PHOTOMETRICS = (
 
 INTENTS = ("", "FOR PRESENTATION", "FOR PROCESSING", OTHER)
 """What a header may say of what its image is for; empty where it says nothing."""
+
+
+WINDOW, TABLE, NO_WINDOW, SOME_FRAMES, UNUSABLE = "window", "table", "neither", "some frames", "unusable"
+
+WINDOWS = ("", WINDOW, TABLE, NO_WINDOW, SOME_FRAMES, UNUSABLE)
+"""What a DICOM header may have to say how grey levels are to be shown: a VOI window, a lookup table, or neither.
+
+Some frames: others have neither. Unusable: it cannot be applied. Empty for files without such a header.
+"""
 
 
 class CannotDecode(Exception):
@@ -156,6 +168,15 @@ class DecodedImage:
 
     coloured: bool = False
     """See `ImageFacts`."""
+
+    ends: tuple[int, int] | None = None
+    """The lowest and the highest level; None where they are not known without looking at the pixels again."""
+
+    window: str = ""
+    """See `ImageFacts`; empty unless facts were asked for."""
+
+    said: ImageFacts | None = None
+    """What the header of a DICOM file of one frame says; None unless it was asked for."""
 
 
 def check_size(height: int, width: int) -> None:

@@ -41,7 +41,7 @@ def _region(entry: Any, folder: Path, row: int) -> FindingRegion:
 
     finding = entry["finding"]
     if not isinstance(finding, str) or not finding.strip():
-        raise _wrong(row, "have a finding that is no text")
+        raise _wrong(row, "have a finding that is not a text")
     finding = sys.intern(finding.strip())
 
     if "box" in entry:
@@ -49,7 +49,7 @@ def _region(entry: Any, folder: Path, row: int) -> FindingRegion:
 
     mask = entry["mask"]
     if not isinstance(mask, str) or not mask.strip() or "\0" in mask:
-        raise _wrong(row, "have a mask that is no path")
+        raise _wrong(row, "have a mask that is not a path")
     return FindingRegion(finding, mask=folder / mask.strip())
 
 

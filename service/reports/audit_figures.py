@@ -11,6 +11,7 @@ from service.domain.audit_facts import AuditFacts, NetworkFacts, RuleOutcome, St
 from service.domain.audits import Audit
 from service.domain.comparisons import Measured
 from service.domain.policies import Outcome, Verdict
+from service.domain.verdicts import Verdict as UnitVerdict
 
 FigureUnit = Literal["neurons", "share", "bits"]
 
@@ -20,6 +21,8 @@ _NETWORK_FIGURES: tuple[tuple[str, FigureUnit], ...] = (
     ("share of the live ones with a significant label", "share"),
     ("share of the live ones that respond to watched concepts", "share"),
     ("resamples that keep the median label", "share"),
+    ("share of the live ones that are named", "share"),
+    ("share of the live ones that no concept says", "share"),
 )
 
 
@@ -208,7 +211,16 @@ def _of_network(network: NetworkFacts | None) -> tuple[float | None, ...]:
         return (None,) * len(_NETWORK_FIGURES)
 
     significant = network.significant if network.is_judged else None
-    return network.live, significant, network.significant_share, network.watched_share, network.stability
+    named, unnamed = network.share_of(UnitVerdict.NAMED), network.share_of(UnitVerdict.UNNAMED)
+    return (
+        network.live,
+        significant,
+        network.significant_share,
+        network.watched_share,
+        network.stability,
+        named,
+        unnamed,
+    )
 
 
 def _divergence(facts: AuditFacts | None) -> float | None:

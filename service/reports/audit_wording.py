@@ -18,6 +18,8 @@ from service.domain.policies import (
     Stability,
     StratifiedRule,
     Verdict,
+    VerdictShare,
+    WatchedDependence,
     WatchedShare,
 )
 from service.reports.audit_figures import FigureUnit, SinceLast
@@ -117,11 +119,13 @@ def drift_sentence(facts: AuditFacts) -> str:
 
     changes_beyond_noise = [change for change in drift.categories if beyond_noise(change)]
     if changes_beyond_noise:
-        what = f"beyond the noise of the exams it changed in {listed(map(_change, changes_beyond_noise))}"
+        what = f"beyond the noise it changed in {listed(map(_change, changes_beyond_noise))}"
     elif any(change.exceeds_noise is None for change in drift.categories):
         what = "there is no noise floor to judge its changes by"
-    else:
+    elif any(change.q is None for change in drift.categories):
         what = "no category changed by more than the choice of exams alone would do"
+    else:
+        what = "no category changed by more than other exams and other units would make of it"
     return f"Against the baseline {what}. {_moved(drift)}"
 
 
@@ -153,14 +157,19 @@ def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of ru
     match rule:
         case SignificantShare():
             return f"at least {percent(rule.at_least)} of the live neurons have a significant label"
+        case VerdictShare():
+            return f"{_bounds(rule)} of the live neurons are {rule.verdict.in_words}"
         case RequiredConcepts():
-            return f"a significant neuron for each of: {', '.join(rule.concepts)}"
+            return f"a neuron for each of: {', '.join(rule.concepts)}"
         case RequiredCategories():
-            return f"at least {counted(rule.at_least, 'significant neuron')} for each of: {', '.join(rule.categories)}"
+            return f"at least {counted(rule.at_least, 'neuron')} for each of: {', '.join(rule.categories)}"
         case WatchedShare():
             whom = "watched concepts" if rule.concepts is None else ", ".join(rule.concepts)
             more = " more than in the baseline" if rule.above_baseline else ""
             return f"at most {percent(rule.at_most)} of the live neurons{more} respond to {whom}"
+        case WatchedDependence():
+            whom = "watched concepts" if rule.concepts is None else ", ".join(rule.concepts)
+            return f"no output depends by more than {rule.at_most:g} deviations on a neuron that responds to {whom}"
         case Stability():
             return f"the median significant label is kept in at least {percent(rule.at_least)} of the resamples"
         case CategoryLoss():
@@ -170,6 +179,11 @@ def _asked(rule: Rule) -> str:  # noqa: PLR0911 - one answer for each kind of ru
             return f"the composition is at most {rule.at_most:g} bits from the baseline's, beyond the noise"
         case LabelChurn():
             return f"at most {percent(rule.at_most)} of the labels are not the baseline's, beyond the noise"
+
+
+def _bounds(rule: VerdictShare) -> str:
+    bounds = (("at least", rule.at_least), ("at most", rule.at_most))
+    return " and ".join(f"{words} {percent(share)}" for words, share in bounds if share is not None)
 
 
 def measure(value: float | None, unit: FigureUnit) -> str:
@@ -198,8 +212,8 @@ def audit_limits(policy: Policy, outcomes: tuple[RuleOutcome, ...], images: int 
         *_untested(policy, outcomes),
         f"{size} decides what can be found. What it does not show, nobody has looked for; patients, devices and "
         "findings of your own hospital are covered only as far as it holds them.",
-        "A change below the noise floor may still be real; this probe set cannot show it. The noise floor is what the "
-        "choice of exams alone would make of a figure.",
+        "A change within the noise may still be real; this probe set cannot show it. Noise is what other exams would "
+        "make of a figure, and of a count of neurons what other units would, too.",
         EXAMS_ARE_PATIENTS,
         "Rules look at counts and shares of neurons. A network may keep all of them and use its neurons differently.",
         "The signature proves that this report was not changed since the service signed it. It does not prove that "

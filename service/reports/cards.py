@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, JobEvidence, LabelStability, Qualification, Significance, Watched
-from service.domain.neurons import LayerDissection, Neuron, RankedConcept, TopImage
+from service.domain.localisation import Localisation
+from service.domain.neurons import LayerDissection, Neuron, Place, RankedConcept, TopImage
 from service.domain.probes import Box, ImagePlace
+from service.domain.verdicts import DirectionFigures, UnitVerdict
 from service.reports.layers import named_neurons
 
 CARDS_PER_LAYER = 4
@@ -24,6 +26,9 @@ class CardImage:
     box: Box | None
     region: tuple[float, float, float, float] | None
     frame: int | None = None
+
+    places: tuple[Place, ...] = ()
+    """Where findings are, as the manifest says."""
 
     @property
     def place(self) -> ImagePlace:
@@ -47,6 +52,7 @@ class NeuronCard:
     significance: Significance | None
     stability: LabelStability | None
     agreement: Agreement | None
+    localisations: tuple[Localisation, ...]
     watched: tuple[Watched, ...]
     """Watched concepts to which it responds significantly, strongest first."""
     qualification: Qualification | None
@@ -54,12 +60,17 @@ class NeuronCard:
     images: tuple[CardImage, ...]
     quantiles: tuple[float, ...]
     """Of the layer's null, for the figure; empty where there is none."""
+    verdict: UnitVerdict | None
+    """What it may be called; None where the job has no verdicts."""
+    direction: DirectionFigures | None
+    """None where activations were not kept."""
 
 
 def card_images(images: Sequence[TopImage]) -> tuple[CardImage, ...]:
     """The first IMAGES of a neuron's top images, without their names."""
     return tuple(
-        CardImage(image.row, image.activation, image.box, image.region, image.frame) for image in images[:IMAGES]
+        CardImage(image.row, image.activation, image.box, image.region, image.frame, image.places)
+        for image in images[:IMAGES]
     )
 
 
@@ -75,7 +86,7 @@ def choose_cards(
         strongest_of_layers += [(number, neuron) for neuron in _strongest(layer)]
 
     # Sorting is stable: equally strong neurons stay in the order of layers and units.
-    strongest = sorted(strongest_of_layers, key=lambda numbered: -_strength(numbered[1]))[:CARDS]
+    strongest = sorted(strongest_of_layers, key=lambda numbered: -strength(numbered[1]))[:CARDS]
     layer_by_layer = sorted(strongest, key=lambda numbered: numbered[0])
 
     qualifications = () if evidence is None else evidence.qualifications
@@ -87,11 +98,12 @@ def choose_cards(
 
 def _strongest(layer: LayerDissection) -> list[Neuron]:
     """The CARDS_PER_LAYER strongest named neurons."""
-    strongest_first = sorted(named_neurons(layer), key=lambda neuron: (-_strength(neuron), neuron.unit))
+    strongest_first = sorted(named_neurons(layer), key=lambda neuron: (-strength(neuron), neuron.unit))
     return strongest_first[:CARDS_PER_LAYER]
 
 
-def _strength(neuron: Neuron) -> float:
+def strength(neuron: Neuron) -> float:
+    """The z of a live neuron's best concept, or its score where nothing was inferred."""
     significance = None if neuron.evidence is None else neuron.evidence.significance
     return neuron.concepts[0].score if significance is None else significance.z
 
@@ -125,8 +137,11 @@ def _card(
         significance=None if evidence is None else evidence.significance,
         stability=None if evidence is None else evidence.stability,
         agreement=None if evidence is None else evidence.agreement,
+        localisations=() if evidence is None else evidence.localisations,
         watched=() if evidence is None else _responses(evidence.watched),
         qualification=qualifications.get(best.concept),
         images=card_images(neuron.images),
         quantiles=() if layer.null is None else layer.null.quantiles,
+        verdict=neuron.verdict,
+        direction=None if evidence is None else evidence.direction,
     )

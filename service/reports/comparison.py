@@ -1,14 +1,13 @@
 """The report on a comparison: its content, as HTML and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
 from service.analysis.paper import distinct_names
 from service.domain.comparisons import CategoryRow, Comparison, Composition, Scope, beyond_noise
-from service.domain.manifests import entries_of
-from service.domain.probes import where_in_words
+from service.domain.manifests import entries_of, name_on_part
 from service.reports.comparison_wording import anything_changed, comparison_limits, comparison_sentences
 from service.reports.coverage_map import column_groups
 from service.reports.html import render
@@ -47,7 +46,7 @@ _REPORT = TypeAdapter(ComparisonReport)
 def report_comparison(identifier: str, networks: Sequence[Provenance], result: Comparison) -> ComparisonReport:
     """Sum up a comparison of networks in its order."""
     parts = [entries_of(network.manifest, "probe_set").get("where") for network in networks]
-    network_names = distinct_names([_name(network.target, part) for network, part in zip(networks, parts, strict=True)])
+    network_names = distinct_names([name_on_part(network.target, network.manifest) for network in networks])
     return ComparisonReport(
         id=identifier,
         names=network_names,
@@ -56,11 +55,6 @@ def report_comparison(identifier: str, networks: Sequence[Provenance], result: C
         result=result,
         limits=comparison_limits(result),
     )
-
-
-def _name(target: str, part: object) -> str:
-    """A network's name, with the part of the probe set that it was shown where it was not shown all of it."""
-    return f"{target} on {where_in_words(part)}" if isinstance(part, Mapping) else target
 
 
 def comparison_json(report: ComparisonReport) -> bytes:

@@ -2,9 +2,32 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.domain.comparisons import Comparison, Shift, category_shifts
+from service.domain.comparisons import Comparison, JudgedBy, Shift, category_shifts
 from service.reports.html import signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
+
+_NOISE_OF_RESAMPLES = (
+    "The noise of a gain is half of its interval: what other exams, drawn again, and the units that happen to differ "
+    "would make of it. That of divergence and churn is the 95th percentile of the same between two draws of the exams "
+    "within one network. A change within its noise may still be real; this probe set cannot show it. Halves say how "
+    "well a figure reproduces where half of the exams has to do.",
+    "Intervals hold the significance of each label fixed, and take the units that differ between two networks for "
+    "independent, which they are not entirely.",
+)
+_NOISE_OF_HALVES = (
+    "The noise floor is what the choice of exams alone would make of a figure: its 95th percentile between two "
+    "halves of the exams within one network. A change below it may still be real; this probe set cannot show it.",
+    "Intervals come from resampled exams, with the significance of each label held fixed. Tests (McNemar for "
+    "paired units, Fisher otherwise) treat units as independent, which they are not entirely.",
+)
+_BEYOND: dict[JudgedBy, str] = {
+    "resamples": "beyond the noise of exams and units (q <= 0.05)",
+    "halves": "beyond the noise of the exams",
+}
+_WITHIN: dict[JudgedBy, str] = {
+    "resamples": "by more than other exams and other units would make of it (q <= 0.05)",
+    "halves": "by more than the choice of exams alone would do",
+}
 
 
 def comparison_sentences(network_names: Sequence[str], result: Comparison, *, same_images: bool = True) -> list[str]:
@@ -46,14 +69,13 @@ def comparison_limits(result: Comparison) -> tuple[str, ...]:
         if result.basis == "significant"
         else "Labels were not tested in all of the dissections: best concepts are counted, which even pure noise has."
     )
+    noise = _NOISE_OF_RESAMPLES if result.judged_by == "resamples" else _NOISE_OF_HALVES
     return (
         *GENERAL_LIMITS,
         f"{basis} A category that gains neurons is represented by more of them; that does not say how well.",
-        "The noise floor is what the choice of exams alone would make of a figure: its 95th percentile between two "
-        "halves of the exams within one network. A change below it may still be real; this probe set cannot show it.",
+        noise[0],
         EXAMS_ARE_PATIENTS,
-        "Intervals come from resampled exams, with the significance of each label held fixed. Tests (McNemar for "
-        "paired units, Fisher otherwise) treat units as independent, which they are not entirely.",
+        noise[1],
         "Units are paired only between networks of one architecture, by their number. A unit may take over what "
         "another represented: counts by category then stay the same while labels change.",
     )
@@ -61,6 +83,7 @@ def comparison_limits(result: Comparison) -> tuple[str, ...]:
 
 def _gains(result: Comparison, other: int) -> Iterator[str]:
     """What the tables of gains and the map of layers show, in words."""
+    beyond, within = _BEYOND[result.judged_by], _WITHIN[result.judged_by]
     whole = result.network
     fine = category_shifts(whole, whole.categories, other)
     broad = category_shifts(whole, whole.broad_categories, other)
@@ -79,18 +102,28 @@ def _gains(result: Comparison, other: int) -> Iterator[str]:
         return
 
     if fine.beyond:
-        yield f"beyond the noise of the exams, {_gains_and_losses(fine.beyond)}."
+        yield f"{beyond}, {_gains_and_losses(fine.beyond)}."
         if broad.beyond:
             yield f"Broad categories beyond it: {_gains_and_losses(broad.beyond)}."
         elif broad.categories:
             yield "No broad category changes by more than that noise."
     elif broad.beyond:
-        yield f"beyond the noise of the exams, broad categories: {_gains_and_losses(broad.beyond)}."
+        yield f"{beyond}, broad categories: {_gains_and_losses(broad.beyond)}."
         yield "No single category changes by more than that noise."
     else:
-        yield "over all layers, no category, broad or not, changes by more than the choice of exams alone would do."
+        yield f"over all layers, no category, broad or not, changes {within}."
 
+    yield from _in_single_concepts(result, other)
     yield from _in_single_layers(result, other, (*fine.beyond, *broad.beyond))
+
+
+def _in_single_concepts(result: Comparison, other: int) -> Iterator[str]:
+    if result.by_concept is None:
+        return
+
+    beyond = category_shifts(result.network, result.by_concept, other).beyond
+    if beyond:
+        yield f"Single concepts beyond it: {_gains_and_losses(beyond)}."
 
 
 def _in_single_layers(result: Comparison, other: int, shifts_of_network: Sequence[Shift]) -> Iterator[str]:

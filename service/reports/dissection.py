@@ -12,6 +12,7 @@ from service.domain.evidence import JobEvidence
 from service.domain.manifests import images_shown, input_warnings, probe_set_lines
 from service.domain.neurons import LayerDissection
 from service.domain.probes import ImagePlace
+from service.domain.verdicts import VerdictCounts
 from service.reports.cards import NeuronCard, choose_cards
 from service.reports.coverage_map import category_rows, column_groups, concept_rows
 from service.reports.finding_lines import finding_sentences
@@ -19,7 +20,9 @@ from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
+from service.reports.verdicts import UnnamedNeuron, total_verdicts, unnamed_neurons, verdict_sentences
 from service.reports.watching import WatchSummary, sum_up_watch_list
+from service.reports.where import WhereSummary, sum_up_where, where_sentences
 from service.reports.wording import (
     dissector_sentences,
     limits,
@@ -50,8 +53,14 @@ class DissectionReport:
     """Without the concepts that no neuron represents."""
     watched: WatchSummary
     cards: tuple[NeuronCard, ...]
+    verdicts: VerdictCounts | None
+    """Of all layers; None where the job has none."""
+    unnamed: tuple[UnnamedNeuron, ...]
+    """The neurons that a person should look at, those with the best fit first."""
     evidence: JobEvidence | None
     limits: tuple[str, ...]
+    where: WhereSummary | None = None
+    """Where neurons look; None where the job did not ask for it."""
 
 
 _REPORT = TypeAdapter(DissectionReport)
@@ -68,12 +77,15 @@ def report_dissection(
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
     watched = sum_up_watch_list(watch_list, layers, concept_set)
+    where = sum_up_where(provenance.manifest, layers)
     represented = tuple(concept for concept in coverage.concepts if concept.neurons)
 
     summary = (
         *neuron_sentences(lines, coverage.refused),
+        *verdict_sentences(lines, evidence),
         *missing_sentences(coverage),
         *watch_sentences(watched),
+        *where_sentences(where),
         *finding_sentences(provenance.manifest, evidence),
         untestable_sentence(evidence),
         *dissector_sentences(provenance.manifest),
@@ -91,8 +103,11 @@ def report_dissection(
         coverage=replace(coverage, concepts=represented),
         watched=watched,
         cards=choose_cards(layers, concept_set, evidence),
+        verdicts=total_verdicts(lines),
+        unnamed=unnamed_neurons(layers),
         evidence=evidence,
         limits=limits(evidence, images_shown(provenance.manifest)),
+        where=where,
     )
 
 
@@ -107,7 +122,7 @@ def dissection_html(report: DissectionReport, thumbnail: Thumbnail, *, no_pictur
     no_pictures: why there are none at all, where that is so.
     """
     layers = [line.summary.layer for line in report.layers]
-    pictures = _pictures(images_of(report.cards, report.watched.neurons), thumbnail)
+    pictures = _pictures(images_of(report.cards, report.watched.neurons, report.unnamed), thumbnail)
 
     return render(
         "dissection.html",

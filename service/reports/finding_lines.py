@@ -17,7 +17,7 @@ def findings_in(manifest: JsonObject | None) -> FindingsEntry | None:
 
 
 def spelled_otherwise(manifest: JsonObject | None) -> list[MatchedEntry]:
-    """The findings, as far as they are named, that are no concept's name, and were taken for concepts all the same."""
+    """The findings that were taken for concepts though they are not their names, as far as the manifest lists them."""
     entry = findings_in(manifest)
     return [] if entry is None else [match for match in entry["matched"] if match["matched_by"] != "same"]
 
@@ -34,41 +34,43 @@ def finding_sentences(manifest: JsonObject | None, evidence: JobEvidence | None 
         return
 
     if entry["unmatched_names"]:
-        names = [f"{one['finding']} ({one['images']})" for one in entry["unmatched"]]
+        names = [f"{finding['finding']} ({finding['images']})" for finding in entry["unmatched"]]
         yield _unmatched_sentence(entry["unmatched_names"], names)
     yield from _decided_sentences(entry, spelled_otherwise(manifest))
 
 
 def _unmatched_sentence(count: int, names: list[str]) -> str:
-    verb = "names" if count == 1 else "name"
-    meant, them = ("it may mean", "it") if count == 1 else ("they may mean", "them")
+    verb, subject = ("names", "it") if count == 1 else ("name", "one of them")
     return (
-        f"{_findings(count)} of the probe set {verb} no concept: {_listed(names, count)}. What {meant} is not called "
-        f"absent, but images with {them} count as images without it until a map of findings says what is meant."
+        f"{_findings(count)} of the probe set {verb} no concept: {_listed(names, count)}. A concept that {subject} may "
+        "mean is not called absent, but images with the finding count as images without that concept until a map of "
+        "findings says what it means."
     )
 
 
 def _decided_sentences(entry: FindingsEntry, otherwise: list[MatchedEntry]) -> Iterator[str]:
+    at_least = "" if entry["matched_names"] == len(entry["matched"]) else "at least "
+
     folded = [match for match in otherwise if match["matched_by"] != "map"]
     if folded:
         verb = "was" if len(folded) == 1 else "were"
         names = [f"{match['finding']} ({match['matched_by']})" for match in folded]
-        yield (
-            f"{_findings(len(folded))} {verb} taken for concepts of another spelling: {_listed(names, len(folded))}."
-        )
+        counted = f"{at_least.capitalize()}{_findings(len(folded))}"
+        yield f"{counted} {verb} taken for concepts of another spelling: {_listed(names, len(folded))}."
 
     if entry["map"] is not None:
-        mapped = sum(match["matched_by"] == "map" for match in entry["matched"])
+        mapped = sum(match["matched_by"] == "map" for match in otherwise)
         verb = "means" if mapped == 1 else "mean"
-        sentence = f"The map of findings ({_source(entry['map']['source'])}) says what {_findings(mapped)} {verb}"
+        source = _source(entry["map"]["source"])
+        sentence = f"The map of findings ({source}) says what {at_least}{_findings(mapped)} {verb}"
         if entry["no_concept_names"]:
             verb = "means" if entry["no_concept_names"] == 1 else "mean"
-            names = [one["finding"] for one in entry["no_concept"]]
+            names = [finding["finding"] for finding in entry["no_concept"]]
             sentence += f", and that {_listed(names, entry['no_concept_names'])} {verb} no concept"
         yield f"{sentence}."
 
     if entry["not_in_set_entries"]:
-        names = [f"{one['concept']} (for {one['finding']})" for one in entry["not_in_set"]]
+        names = [f"{lacking['concept']} (for {lacking['finding']})" for lacking in entry["not_in_set"]]
         yield f"The concept set lacks what the map names: {_listed(names, entry['not_in_set_entries'])}."
 
 

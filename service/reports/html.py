@@ -14,6 +14,7 @@ from service.reports import svg
 from service.reports.finding_lines import findings_in, spelled_otherwise
 from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
+from service.reports.where import localisation_words
 
 _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -58,6 +59,7 @@ def _environment() -> Environment:
         "findings_in": findings_in,
         "spelled_otherwise": spelled_otherwise,
         "weights_words": weights_words,
+        "localisation_words": localisation_words,
     }
 
     environment.tests["beyond_noise"] = beyond_noise

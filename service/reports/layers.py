@@ -7,12 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.analysis.layers import summarise_layer
-from service.analysis.thresholds import ConceptCounts, count_mammographic, local_threshold, neurons_meeting
+from service.analysis.thresholds import (
+    ConceptCounts,
+    commonest_first,
+    count_mammographic,
+    local_threshold,
+    neurons_meeting,
+)
 from service.domain.concepts import ConceptSet
 from service.domain.neurons import LayerDissection, LayerSummary, Neuron
+from service.domain.verdicts import Verdict
 
 UNCATEGORISED = "without a category"
 _BINS = 32
+_CALLED = (Verdict.NAMED, Verdict.UNVERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,15 @@ def layer_line(number: int, layer: LayerDissection, concept_set: ConceptSet) -> 
 
 
 def named_neurons(layer: LayerDissection) -> tuple[Neuron, ...]:
-    """The neurons whose label counts: the significant ones, or those at the paper's threshold where none was tested."""
+    """The neurons whose label counts.
+
+    Where the job has verdicts those that are named or unverified, else the significant ones, or those at the paper's
+    threshold where none was tested.
+    """
+    if any(neuron.verdict is not None for neuron in layer.neurons):
+        return tuple(
+            neuron for neuron in layer.neurons if neuron.verdict is not None and neuron.verdict.verdict in _CALLED
+        )
     if any(neuron.significant is not None for neuron in layer.neurons):
         return tuple(neuron for neuron in layer.neurons if neuron.significant)
     return neurons_meeting(layer, local_threshold(layer))
@@ -79,7 +95,7 @@ def composition(neurons: Iterable[Neuron], concept_set: ConceptSet) -> tuple[tup
     """Neurons by the broad category of their best concept, commonest first, equal counts by name."""
     tops = [concept_set.concepts[neuron.concepts[0].concept] for neuron in neurons]
     counts = Counter(top.broad_category or top.category or UNCATEGORISED for top in tops)
-    return _commonest_first(counts)
+    return commonest_first(counts)
 
 
 def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]:
@@ -87,7 +103,7 @@ def total_composition(lines: Sequence[LayerLine]) -> tuple[tuple[str, int], ...]
     counts: Counter[str] = Counter()
     for line in lines:
         counts.update(dict(line.composition))
-    return _commonest_first(counts)
+    return commonest_first(counts)
 
 
 def random_shares(quantiles: Sequence[float], edges: Sequence[float]) -> tuple[float, ...]:
@@ -115,7 +131,3 @@ def _score_histogram(layer: LayerDissection) -> ScoreHistogram | None:
         others=tuple(np.histogram(scores[~significant], edges)[0].tolist()),
         random=random_shares(quantiles, edges.tolist()),
     )
-
-
-def _commonest_first(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

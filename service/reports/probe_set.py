@@ -8,6 +8,7 @@ from datetime import datetime
 from service.domain.checks import Reason, SetCheck, count_of
 from service.domain.findings import FindingsEntry
 from service.reports.html import render
+from service.reports.wording import counted
 
 _HEADINGS: Mapping[str, str] = {
     Reason.UNREADABLE: "Images that cannot be read",
@@ -29,6 +30,7 @@ _COUNTED = {
     "bits": "bits of a pixel",
     "photometrics": "photometric interpretation",
     "intents": "presentation intent",
+    "windows": "VOI window or lookup table",
 }
 
 _NAMES_IN_WORDS = 10
@@ -38,7 +40,7 @@ LIMITS = (
     "Damage that a format does not notice is not noticed here: JPEG-LS, JPEG 2000, lossy JPEG and uncompressed pixels "
     "have no checksum.",
     "Copies are files with equal bytes. The same image saved twice in different ways is not recognised.",
-    "Files that were changed after the check are checked again by nobody; a job reads them as they are then.",
+    "Files that change after the check are not checked again; a job reads them as they are then.",
 )
 
 
@@ -94,6 +96,8 @@ def probe_set_html(report: ProbeSetReport) -> str:
     return render(
         "probe_set.html",
         report=report,
+        images=counted(check["images"], "image"),
+        unknown=counted(check["findings"]["unknown"], "image"),
         reasons=[(_HEADINGS.get(entry["reason"], entry["reason"]), entry) for entry in check["reasons"]],
         columns=list(check["manifest"].items()),
         said_of=_said_of(report.meanings),
@@ -117,12 +121,13 @@ def summary_of(check: SetCheck, on_unreadable: str, meanings: tuple[str, Finding
     """What is to be known first, in whole sentences. meanings: as in `report_probe_set`."""
     units = check["independent"]
     yield (
-        f"{_many(check['images'], 'image')}{_groups(check)}. What counts as independent is the {units['unit']}: "
-        f"there are {units['count']:,}, the largest with {_many(units['largest'], 'image')}."
+        f"{counted(check['images'], 'image')}{_groups(check)}. What counts as independent is the {units['unit']}: "
+        f"there are {units['count']:,}, the largest with {counted(units['largest'], 'image')}."
     )
-    if check["merged_rows"]:
-        rows = _many(check["merged_rows"], "row")
-        yield f"{rows} of the manifest are about an image of an earlier row, and were merged."
+    merged_rows = check["merged_rows"]
+    if merged_rows:
+        were = "was" if merged_rows == 1 else "were"
+        yield f"{counted(merged_rows, 'row')} of the manifest {were} merged with an earlier row about the same image."
     yield _readable(check, on_unreadable)
     yield from _remarks(check)
     yield _findings(check)
@@ -132,7 +137,7 @@ def summary_of(check: SetCheck, on_unreadable: str, meanings: tuple[str, Finding
 
 def _groups(check: SetCheck) -> str:
     known = [
-        _many(number, what) for number, what in ((check["patients"], "patient"), (check["exams"], "exam")) if number
+        counted(number, what) for number, what in ((check["patients"], "patient"), (check["exams"], "exam")) if number
     ]
     return f" of {' and '.join(known)}" if known else "; the manifest names neither patients nor exams"
 
@@ -142,28 +147,30 @@ def _readable(check: SetCheck, on_unreadable: str) -> str:
     if unreadable == 0:
         return "All of them can be read."
     what = "leaves them out" if on_unreadable == "skip" else "fails"
-    return f"{_many(unreadable, 'image')} cannot be read; a job on the set {what}."
+    return f"{counted(unreadable, 'image')} cannot be read; a job on the set {what}."
 
 
 def _remarks(check: SetCheck) -> Iterator[str]:
     intents = {entry["value"]: entry["images"] for entry in check["files"]["intents"]["values"]}
     raw = count_of(check, Reason.FOR_PROCESSING)
+    raw_images = f"{counted(raw, 'raw image')} (FOR PROCESSING)"
     shown = intents.get("FOR PRESENTATION", 0)
     if raw and shown:
-        yield f"{_many(raw, 'raw image')} (FOR PROCESSING) among {shown:,} FOR PRESENTATION: their grey levels differ."
+        yield f"{raw_images} among {shown:,} FOR PRESENTATION: their grey levels differ."
     elif raw:
-        yield f"{_many(raw, 'raw image')} (FOR PROCESSING)."
+        yield f"{raw_images}."
 
-    if count_of(check, Reason.CONTRADICTORY):
-        copies = count_of(check, Reason.CONTRADICTORY)
-        yield f"{_many(copies, 'image')} have the bytes of another of which the manifest says something else."
+    copies = count_of(check, Reason.CONTRADICTORY)
+    if copies:
+        have = "has" if copies == 1 else "have"
+        yield f"{counted(copies, 'image')} {have} the bytes of another of which the manifest says something else."
     said = {Reason.UNREADABLE, Reason.FOR_PROCESSING, Reason.CONTRADICTORY}
     others = [entry for entry in check["reasons"] if entry["reason"] not in said]
     if others:
-        counted = (
+        remarks = (
             f"{_HEADINGS.get(entry['reason'], entry['reason']).lower()} ({entry['count']:,})" for entry in others
         )
-        yield f"Also remarked: {', '.join(counted)}."
+        yield f"Also remarked: {', '.join(remarks)}."
 
 
 def _findings(check: SetCheck) -> str:
@@ -171,13 +178,16 @@ def _findings(check: SetCheck) -> str:
     named = findings["named"]
     if findings["unknown"] == check["images"]:
         return "The manifest says nothing of findings."
-    unknown = f" Of {_many(findings['unknown'], 'image')} it says nothing." if findings["unknown"] else ""
-    without = _many(named["without"], "image")
-    return f"The manifest names {_many(named['distinct'], 'finding')}; {without} have none.{unknown}"
+    unknown = f" Of {counted(findings['unknown'], 'image')} it says nothing." if findings["unknown"] else ""
+    without = counted(named["without"], "image")
+    have = "has" if named["without"] == 1 else "have"
+    return f"The manifest names {counted(named['distinct'], 'finding')}; {without} {have} none.{unknown}"
 
 
 def _meanings(concept_set: str, entry: FindingsEntry) -> Iterator[str]:
     unmatched = entry["unmatched_names"]
+    if entry["names"] == 0:
+        return
     if unmatched == 0:
         yield f"Each of them names a concept of {concept_set}, or is known to mean none."
         return
@@ -186,10 +196,6 @@ def _meanings(concept_set: str, entry: FindingsEntry) -> Iterator[str]:
     more = f" and {unmatched - len(names):,} more" if unmatched > len(names) else ""
     name = "names" if unmatched == 1 else "name"
     yield (
-        f"{_many(unmatched, 'finding')} of them {name} no concept of {concept_set} for certain: "
+        f"{counted(unmatched, 'finding')} of them {name} no concept of {concept_set} for certain: "
         f"{', '.join(names)}{more}. A `findings_map` says what they mean."
     )
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -56,6 +56,12 @@ class WatchSummary:
     concepts: tuple[WatchedTotal, ...]
     neurons: tuple[WatchedNeuron, ...]
     """The NEURONS strongest of those that respond."""
+    unknown: tuple[str, ...]
+    """See `WatchList`."""
+    rare: tuple[str, ...]
+    """The same."""
+    unseen: tuple[str, ...]
+    """The same."""
 
 
 def sum_up_watch_list(
@@ -64,7 +70,8 @@ def sum_up_watch_list(
     """The watch-list of these layers in the report's form."""
     neurons = [neuron for layer in layers for neuron in layer.neurons]
     labels = [neuron.label for neuron in neurons if neuron.significant]
-    named = sum(label is not None and concept_set.concepts[label.concept].watched for label in labels)
+    watched = set(concept_set.watched)
+    named = sum(label is not None and label.concept in watched for label in labels)
 
     return WatchSummary(
         refused=watch_list.refused,
@@ -75,6 +82,9 @@ def sum_up_watch_list(
         share=watch_list.share,
         concepts=tuple(_total(concept) for concept in watch_list.concepts),
         neurons=tuple(_without_names(neuron) for neuron in watch_list.neurons[:NEURONS]),
+        unknown=watch_list.unknown,
+        rare=watch_list.rare,
+        unseen=watch_list.unseen,
     )
 
 

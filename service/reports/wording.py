@@ -90,11 +90,12 @@ def missing_by_reason(coverage: Coverage) -> list[tuple[Reason, list[str]]]:
 
 
 def missing_sentences(coverage: Coverage) -> list[str]:
-    """Which essential concepts no significant neuron represents, and why; none where nothing was inferred."""
+    """Which essential concepts no neuron represents, and why; none where nothing was inferred."""
     if coverage.refused is not None or not coverage.must_have:
         return []
+    kind = "named" if coverage.counted == "named" else "significant"
     if not coverage.missing:
-        return [f"All {coverage.must_have} concepts that a mammography network should know have a significant neuron."]
+        return [f"All {coverage.must_have} concepts that a mammography network should know have a {kind} neuron."]
 
     reasons = [
         f"{len(concepts)} {_REASONS[reason]} ({listed(concepts, 4)})"
@@ -102,7 +103,7 @@ def missing_sentences(coverage: Coverage) -> list[str]:
     ]
     return [
         f"{len(coverage.missing)} of {coverage.must_have} concepts that a mammography network should know have no "
-        f"significant neuron: {'; '.join(reasons)}."
+        f"{kind} neuron: {'; '.join(reasons)}."
     ]
 
 
@@ -110,11 +111,18 @@ def watch_sentences(watched: WatchSummary) -> list[str]:
     """Whether neurons respond to what should not drive a diagnosis; nothing where nothing was inferred."""
     if watched.refused is not None:
         return []
-    if not watched.watched:
+    if not (watched.watched or watched.unknown or watched.rare or watched.unseen):
         return ["The concept set marks no concept to be watched, so nobody looked for shortcuts such as markers."]
+
+    not_looked_for = _not_looked_for(watched)
+    if not watched.watched:
+        return ["Nobody looked for shortcuts such as markers: none of the watched concepts can be.", *not_looked_for]
     if not watched.responding:
+        concepts = counted(watched.watched, "watched concept")
         return [
-            f"No neuron responds to any of the {watched.watched} watched concepts, which should not drive a diagnosis."
+            f"Watch-list: no neuron responds to any of the {concepts} that could be looked for, which should not drive "
+            "a diagnosis.",
+            *not_looked_for,
         ]
 
     named = f"{counted(watched.named, 'neuron')} {'is' if watched.named == 1 else 'are'} named after"
@@ -122,8 +130,22 @@ def watch_sentences(watched: WatchSummary) -> list[str]:
     strongest = listed(concept.text for concept in watched.concepts)
     return [
         f"Watch-list: {named} something that should not drive a diagnosis, and {respond} to such a thing whatever "
-        f"the label; strongest: {strongest}."
+        f"the label; strongest: {strongest}.",
+        *not_looked_for,
     ]
+
+
+def _not_looked_for(watched: WatchSummary) -> Iterator[str]:
+    """Which watched concepts do not count, and why."""
+    reasons = {
+        "no finding and no column of the manifest says which images show them": watched.unknown,
+        "too few images show them, or too few do not": watched.rare,
+        "the dissector cannot tell them": watched.unseen,
+    }
+    for reason, concepts in reasons.items():
+        if concepts:
+            number = counted(len(concepts), "watched concept")
+            yield f"{number} could not be looked for, because {reason}: {listed(concepts)}."
 
 
 def untestable_sentence(evidence: JobEvidence | None) -> str:
@@ -158,6 +180,7 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         f"Of the significant labels up to {_percent(LEVEL)} are expected to be chance hits (false-discovery rate). "
         "That is a low bar: it says that a unit's images have something in common that the dissector can name. A "
         "network that learned nothing has such units, too; dissect it with shuffled weights to see how many.",
+        *_names(evidence),
         "Untestable concepts are those that the dissector itself cannot recognise on labelled images. They are "
         "neither represented nor missing: nothing is known.",
         "A response to a watched concept may be to something that the dissector takes for it, or that goes with it in "
@@ -167,6 +190,16 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         "Scores and mean similarities can be compared only within one dissector, concept set, probe set and method; "
         "z can be compared between layers. The paper's threshold, a layer's mean similarity, is reached by about half "
         "of the units even where they respond to noise.",
+    )
+
+
+def _names(evidence: JobEvidence | None) -> Iterator[str]:
+    if evidence is None or evidence.verdicts is None or evidence.verdicts.refused is not None:
+        return
+    yield (
+        "A name says what a neuron follows among the things that the concept set has words for and the probe set "
+        "shows. It does not say that the neuron follows nothing else, nor that the network uses it. The error is "
+        "estimated over all names together: of one name it says how often names as sure as it are wrong."
     )
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.layer_codec import digest_of_layer
-from service.analysis.outlines import with_regions
+from service.analysis.outlines import with_localisations, with_places, with_regions
 from service.concepts.findings import matches_in
 from service.domain.concepts import ConceptSet
 from service.domain.jobs import BATCH_SIZE, SHARD_SIZE, DissectionOptions, Progress, Stage
@@ -18,8 +18,9 @@ from service.engine.dissectors import open_dissector
 from service.engine.networks.protocols import choose_device
 from service.engine.probing.probe import ProbingPass
 from service.engine.probing.shards import shard_spans
+from service.pipelines.localisation import localise_units
 from service.pipelines.manifest import ShownImages, describe, with_no_concept
-from service.pipelines.regions import regions_of_cards
+from service.pipelines.regions import places_of_cards, regions_of_cards
 from service.ports import ProgressListener
 from service.probes.images import open_images
 from service.probes.manifest import digest_images, with_digests
@@ -77,7 +78,7 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
     )
 
     evidence = with_no_concept(result.evidence, findings)
-    layers, evidence = control_discoveries(result.layers, evidence, watched=len(plan.concept_set.watched))
+    layers, evidence = conclude(result.layers, evidence, plan.concept_set, plan.options.evidence.allowed_error)
     manifest = describe(
         probing_pass,
         plan.probe_set,
@@ -88,5 +89,13 @@ def run_dissection(plan: DissectionPlan, progress: ProgressListener) -> tuple[Di
         evidence=evidence,
         findings=findings,
     )
+    used = replace(plan.probe_set, items=tuple(item for item in items if item.row not in result.images_skipped))
     regions = regions_of_cards(layers, plan.concept_set, evidence, probing_pass)
-    return replace(result, layers=with_regions(layers, regions), evidence=evidence), manifest
+    places = places_of_cards(layers, plan.concept_set, evidence, probing_pass, used)
+    outlined = with_places(with_regions(layers, regions), places)
+
+    if plan.options.localisation is not None:
+        localised = localise_units(outlined, findings, probing_pass, used, plan.options.localisation)
+        manifest["localisation"] = localised.entry
+        outlined = with_localisations(outlined, localised.as_json())
+    return replace(result, layers=outlined, evidence=evidence), manifest

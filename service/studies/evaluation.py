@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from service.analysis.discoveries import control_discoveries
+from service.analysis.conclusions import conclude
 from service.analysis.layer_codec import digest_of_layer
 from service.analysis.outlines import with_regions
 from service.analysis.survival import SurvivalSummary, judge_survival
@@ -24,6 +24,7 @@ from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.table_targets import is_table
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL
 from service.engine.architectures import open_target
 from service.engine.dissect import name_neurons, show_images
 from service.engine.dissectors import open_dissector
@@ -232,10 +233,9 @@ def _named(
 
 
 def _controlled(dissection: Dissection, concepts: _Concepts) -> Dissection:
-    """With q-values."""
-    watched = len(concepts.concept_set.watched)
+    """With q-values and verdicts."""
     evidence = with_no_concept(dissection.evidence, concepts.findings)
-    layers, evidence = control_discoveries(dissection.layers, evidence, watched=watched)
+    layers, evidence = conclude(dissection.layers, evidence, concepts.concept_set, DEFAULT_ERROR_LEVEL)
     return replace(dissection, layers=layers, evidence=evidence)
 
 

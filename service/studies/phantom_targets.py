@@ -73,7 +73,7 @@ def fit_phantom_targets(
     On the CPU. Equal weights, training and threads on one machine give equal files. Raises InvalidCheckpoint.
     """
     training = training or PhantomTraining()
-    written = PhantomTargets(folder / "phantom-mammography.safetensors", folder / "phantom-calcifications.safetensors")
+    written = targets_in(folder)
     if written.mammography.exists() and written.calcifications.exists():
         return written
 
@@ -94,6 +94,11 @@ def fit_phantom_targets(
     )
     write_target(network, written.calcifications)
     return written
+
+
+def targets_in(folder: Path) -> PhantomTargets:
+    """The weights files that a folder has, or will have."""
+    return PhantomTargets(folder / "phantom-mammography.safetensors", folder / "phantom-calcifications.safetensors")
 
 
 def measure_recognition(

@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 class NotReadable(ValueError):
-    """A text begins as a list of texts and is none."""
+    """A text begins as a list of texts and does not go on as one."""
 
 
 def listed(text: str) -> tuple[str, ...] | None:
@@ -54,7 +54,7 @@ def text_of_value(value: object, column: str, complaints: Complaints) -> str:
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise complaints.row(
-            "is not JSON: it holds NaN or Infinity", "Write null for what is not known.", _quoted(column)
+            "holds NaN or Infinity, which is not a number", "Write null for what is not known.", _quoted(column)
         )
 
     text = value if isinstance(value, str) else json.dumps(value)

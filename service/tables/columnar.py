@@ -2,38 +2,44 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from service.files import is_lasting
 from service.tables import table
 from service.tables.cells import text_of_value
+from service.tables.parquet_pages import MOST_PAGE_BYTES, PagesOfGroup, pages_of_groups
 from service.tables.table import Complaints, RawTable, Row
+from service.tables.value_lengths import is_measurable, longest_value
 
 _BATCH = 4_096
+_BATCH_OF_PREFIXES = 16
 _MAX_SCHEMA_BYTES = 16 << 20
 _MAX_SCHEMA_ENTRIES = 1_000_000
 _MAX_GROUPS = 20_000
 _MAX_VALUES = 100_000_000
 _MAX_PYTHON_BYTES = 64 << 20
-_OTHER_VALUE_BYTES = 32
-_DAMAGED = "is damaged, or is no parquet file"
+_DAMAGED = "is damaged, or is not a parquet file"
 _WRITE_AGAIN = "Write it again, or save it as .csv."
 
 
 def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     """The rows of a parquet file: what is null or NaN is absent, and columns that a writer adds as an index stay."""
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         source = _opened(file)
         _check_size(source.metadata, complaints)
-        groups = _Groups.of(file, source)
-        names = source.schema_arrow.names
-    except (pa.ArrowException, OSError, ValueError, NotImplementedError):
-        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+        pages = pages_of_groups(file, source.metadata)
+        _check_pages(pages, complaints)
+        groups = _Groups.of(file, source, pages)
+        schema = source.schema_arrow
 
-    header = [name.strip() for name in names]
+    header = [name.strip() for name in schema.names]
     complaints.check_names(header)
+    for name, kind in zip(header, schema.types, strict=True):
+        if not is_measurable(kind):
+            what = f"has the column '{name[:60]}', whose values are of the type {str(kind)[:60]}"
+            raise complaints.header(what, "Write texts, numbers, dates, or lists of these.", name)
     return RawTable(tuple(header), _rows(groups, header, complaints))
 
 
@@ -66,72 +72,80 @@ def _check_size(metadata: Any, complaints: Complaints) -> None:
         )
 
 
+def _check_pages(pages: Sequence[PagesOfGroup], complaints: Complaints) -> None:
+    """Raise where pages become larger than the file says."""
+    if max((group.largest for group in pages), default=0) > MOST_PAGE_BYTES:
+        what = f"has a page that becomes larger than {MOST_PAGE_BYTES >> 20} MiB when it is unpacked"
+        raise complaints.table(what, "Write it again with smaller pages, or save it as .csv.")
+    if sum(group.bytes for group in pages) > table.MAX_BYTES:
+        raise complaints.file_too_large()
+
+
 @dataclass(frozen=True, slots=True)
 class _Groups:
     """The file twice: a short file can stand for many copies of a long text, by its dictionary of texts."""
 
-    count: int
+    pages: Sequence[PagesOfGroup]
 
     with_dictionaries: Any
     """Leaves all dictionaries as they are, so that it shows how long their texts are."""
 
     plain: Any
-    """Leaves only those in lists: others would grow from batch to batch where texts are no dictionary."""
+    """Leaves only those in lists: others would grow from batch to batch where texts are not a dictionary."""
 
     @classmethod
-    def of(cls, file: BinaryIO, source: Any) -> "_Groups":
+    def of(cls, file: BinaryIO, source: Any, pages: Sequence[PagesOfGroup]) -> "_Groups":
         leaves = [source.schema.column(index) for index in range(len(source.schema))]
         texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         in_lists = [leaf.path for leaf in texts if leaf.max_repetition_level]
-        return cls(
-            source.metadata.num_row_groups, _opened(file, [leaf.path for leaf in texts]), _opened(file, in_lists)
-        )
+        return cls(pages, _opened(file, [leaf.path for leaf in texts]), _opened(file, in_lists))
 
     def batches(self, complaints: Complaints) -> Iterator[Any]:
         """Batches of rows, short ones where rows may be long."""
-        for group in range(self.count):
-            first = next(self.with_dictionaries.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
+        for group, pages in enumerate(self.pages):
+            # Arrow does not give values that share beginnings as dictionaries.
+            source = self.plain if pages.shares_prefixes else self.with_dictionaries
+            first = next(source.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
             if first is None:
                 continue
 
             size = _rows_at_once(first, complaints)
+            if pages.shares_prefixes:  # any of them may be as long as a page, whatever the first one is
+                size = min(size, max(1, table.MAX_BYTES // max(pages.largest, 1)), _BATCH_OF_PREFIXES)
             for batch in self.plain.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
                 step = _rows_at_once(batch, complaints)
                 yield from (batch.slice(start, step) for start in range(0, batch.num_rows, step))
 
 
 def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
-    import pyarrow as pa
-
-    try:
+    with _damage_told(complaints):
         for batch in groups.batches(complaints):
             columns = [column.to_pylist() for column in batch.columns]
             for values in zip(*columns, strict=True):
                 yield _row(header, values, complaints)
-    except (pa.ArrowException, UnicodeDecodeError, NotImplementedError):
+
+
+@contextmanager
+def _damage_told(complaints: Complaints) -> Iterator[None]:
+    """Whatever Arrow raises inside means that the file is damaged, unless the disk or the machine fails."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, NotImplementedError):
+        raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
+    except OSError as error:
+        if not is_lasting(error):
+            raise
         raise complaints.table(_DAMAGED, _WRITE_AGAIN) from None
 
 
 def _rows_at_once(batch: Any, complaints: Complaints) -> int:
     """How many rows become Python's texts at a time: few where they may be long."""
-    longest = sum(map(_longest, batch.columns))
+    longest = sum(map(longest_value, batch.columns))
     if longest > _MAX_PYTHON_BYTES:
         raise complaints.row_too_long()
     return max(1, min(_BATCH, _MAX_PYTHON_BYTES // max(longest, 1)))
-
-
-def _longest(column: Any) -> int:
-    """At least the bytes of the column's longest value."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    if pa.types.is_dictionary(column.type):
-        return _longest(column.dictionary)
-    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        return compute.max(compute.binary_length(column)).as_py() or 0
-    if pa.types.is_list(column.type):
-        return (compute.max(compute.list_value_length(column)).as_py() or 0) * max(1, _longest(column.values))
-    return _OTHER_VALUE_BYTES
 
 
 def _row(header: list[str], values: tuple[object, ...], complaints: Complaints) -> Row:

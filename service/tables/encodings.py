@@ -38,7 +38,7 @@ def encoding_of(file: BinaryIO, complaints: Complaints) -> tuple[str, tuple[str,
             if start.startswith(mark):
                 return encoding, () if name == "UTF-8" else (f"Its text is read as {name}.",)
         if b"\0" in start:
-            raise complaints.table("is no text, or UTF-16 without a byte order mark; it is not UTF-8", _SAVE)
+            raise complaints.table("is not text, or is UTF-16 without a byte order mark; it is not UTF-8", _SAVE)
 
         file.seek(0)
         if _is_utf8(file):
@@ -78,7 +78,7 @@ def _check_windows(file: BinaryIO, complaints: Complaints) -> None:
     while piece:
         piece = file.read(_PIECE)
         if b"\0" in piece:
-            raise complaints.table("is no text: it holds NUL characters and is not UTF-8", _SAVE)
+            raise complaints.table("is not text: it holds NUL characters and is not UTF-8", _SAVE)
         try:
             piece.decode("cp1252")
         except UnicodeDecodeError:
@@ -96,7 +96,7 @@ def _check_windows(file: BinaryIO, complaints: Complaints) -> None:
 
 
 class _Bounded(io.RawIOBase):
-    """A file's bytes; one that goes on after MAX_BYTES is no table."""
+    """A file's bytes; one that goes on after MAX_BYTES is not a table."""
 
     def __init__(self, file: BinaryIO, complaints: Complaints) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """The entries of a JSON list, one at a time: of a file of any length, a piece is held in memory."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -17,7 +18,7 @@ class NotAList(ValueError):
 
 
 class KeyTwice(ValueError):
-    """An object has a key twice, and which of its values was meant nobody knows."""
+    """An object has that key twice, and which of its values was meant nobody knows."""
 
 
 class TooLong(ValueError):
@@ -28,7 +29,8 @@ def without_repeats(pairs: list[tuple[str, object]]) -> StoredJson:
     """The object of these pairs, an `object_pairs_hook`. Raises KeyTwice."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise KeyTwice
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise KeyTwice(repeated)
     return fields
 
 
@@ -72,7 +74,7 @@ class _Window:
         self._ended = False
 
     def next_character(self) -> str:
-        """The next character that is no blank, which stays; empty at the end of the file."""
+        """The next character that is not a blank, which stays; empty at the end of the file."""
         while True:
             while self._at < len(self._text):
                 character = self._text[self._at]

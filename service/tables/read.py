@@ -8,10 +8,11 @@ from typing import BinaryIO
 
 from service.errors import InvalidInput
 from service.files import ANYWHERE, DataRoots
-from service.tables import table, workbook
+from service.tables import table
 from service.tables.columnar import parquet_table
 from service.tables.objects import json_table, jsonl_table
 from service.tables.separated import separated_table
+from service.tables.sheet_scan import MAX_PACKED_BYTES
 from service.tables.table import Complaints, RawTable, Row, Table, Wishes
 from service.tables.workbook import workbook_table
 
@@ -48,7 +49,7 @@ def read_table(
     ending = path.suffix.lower() if ending is None else ending
     read = _reader_of(ending, complaints)
     if ending == ".xlsx":
-        most = min(most or workbook.MAX_BYTES, workbook.MAX_BYTES)
+        most = min(most or MAX_PACKED_BYTES, MAX_PACKED_BYTES)
 
     with ExitStack() as stack, complaints.about_the_file():
         file = stack.enter_context(roots.open(path, most=most))

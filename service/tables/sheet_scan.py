@@ -1,7 +1,7 @@
 """What is looked at in a workbook's parts before they are opened: how large they become, and what is in their cells."""
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO
 from xml.parsers import expat
 from zipfile import ZipFile
@@ -9,6 +9,8 @@ from zipfile import ZipFile
 from service.tables.table import Complaints
 
 MAX_PACKED_BYTES = 256 << 20
+"""Of the file itself."""
+
 MAX_PARTS = 2_000
 MAX_BYTES = 1 << 30
 """Of all parts together, unpacked."""
@@ -38,24 +40,24 @@ _ALONE = "Save the sheet alone, as .xlsx or .csv."
 class SheetFacts:
     """What a sheet's cells cannot be asked for once they are read as values."""
 
-    merged: list[str] = field(default_factory=list)
-    """Areas of merged cells, as in `A1:B1`."""
+    merged_area: str | None = None
+    """The first area of merged cells, as in `A1:B1`."""
 
-    formulas_without_value: list[str] = field(default_factory=list)
-    """The first cell of these, as in `B7`; at most one is kept."""
+    formula_without_value: str | None = None
+    """The first cell with a formula and no stored value, as in `B7`."""
 
     hidden_rows: int = 0
 
 
 def check_archive(file: BinaryIO, complaints: Complaints) -> None:
-    """Raise for a file that is no .xlsx file by its first bytes, or whose list of parts is too long to be read."""
+    """Raise for a file that is not an .xlsx file by its first bytes, or whose list of parts is too long to be read."""
     start = file.read(8)
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise complaints.table(
             "is an old .xls file, or protected by a password", "Save it as .xlsx without a password."
         )
     if not start.startswith(b"PK\x03\x04"):
-        raise complaints.table("is no .xlsx file", "Save it as .xlsx, or name it after what it is.")
+        raise complaints.table("is not an .xlsx file", "Save it as .xlsx, or name it after what it is.")
 
     size = file.seek(0, 2)
     tail_size = min(size, (1 << 16) + _END_BYTES + _END64_BYTES)
@@ -144,7 +146,7 @@ class _Scan:
         elif name == "row":
             self._begin_row(attributes)
         elif name == "mergeCell":
-            self.facts.merged.append(attributes.get("ref", ""))
+            self.facts.merged_area = self.facts.merged_area or attributes.get("ref", "")
 
     def _end(self, tag: str) -> None:
         name = tag.rpartition(" ")[2]
@@ -152,8 +154,8 @@ class _Scan:
             self._in_row = False
         elif name == "v":
             self.parser.CharacterDataHandler = None
-        elif name == "c" and self._has_formula and not self._has_value and not self.facts.formulas_without_value:
-            self.facts.formulas_without_value.append(self._cell)
+        elif name == "c" and self._has_formula and not self._has_value:
+            self.facts.formula_without_value = self.facts.formula_without_value or self._cell
 
     def _value(self, text: str) -> None:
         self._has_value = self._has_value or bool(text.strip())

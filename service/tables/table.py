@@ -109,7 +109,7 @@ class Complaints:
             raise self.table(f"cannot be opened: {why}", "Check its path and permissions.") from None
 
     def table(self, what: str, remedy: str) -> InvalidInput:
-        """The error about the table as a whole; `what` as in `is no list`."""
+        """The error about the table as a whole; `what` as in `is not a list`."""
         return self.error(f"The {self.noun} {what}.", field=self.field, remedy=remedy)
 
     def header(self, what: str, remedy: str, value: object = None) -> InvalidInput:

@@ -7,7 +7,6 @@ from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 from service.errors import DissectError
-from service.tables import sheet_scan
 from service.tables import table as limits
 from service.tables.cells import text_of_value
 from service.tables.separated import without_nameless_end
@@ -34,41 +33,42 @@ class Sheet:
         Raises the caller's error, with the cell, for a formula without a stored value, an error value, or merged cells.
         """
         self._check_formulas()
-        if self.facts.merged:
-            area = self.facts.merged[0]
+        if self.facts.merged_area is not None:
             raise self._complaints.table(
-                f"has merged cells in sheet '{self.name}': {area}",
+                f"has merged cells in sheet '{self.name}': {self.facts.merged_area}",
                 "Split them, and write into each cell what it means; a table has one header row.",
             )
 
-        cells_left = MAX_CELLS
         for number, cells in enumerate(self._cells(), start=1):
-            cells_left -= len(cells)
-            if cells_left < 0:
-                raise self._complaints.table(
-                    f"has more than {MAX_CELLS:,} cells", "Delete empty columns, or save the sheet as .csv."
-                )
             values = [self._value(cell) for cell in cells]
             if any(value is not None for value in values):
                 yield number, values
 
     def is_empty(self) -> bool:
-        """Does no cell hold anything?"""
-        return all(cell.value is None for cells in self._cells() for cell in cells)
+        """Does no cell hold anything but blanks?"""
+        return all(_is_blank(cell.value) for cells in self._cells() for cell in cells)
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
-        """The cells of each row up to its last one."""
+        """The cells of each row up to its last one. Raises where there are more than MAX_CELLS."""
         self._sheet.reset_dimensions()
         rows = self._sheet.iter_rows()
+        cells_left = MAX_CELLS
         while True:
             with _damage_told(self._complaints):
                 cells = next(rows, None)
             if cells is None:
                 return
+
+            cells_left -= len(cells)
+            if cells_left < 0:
+                raise self._complaints.table(
+                    f"has more than {MAX_CELLS:,} cells", "Delete empty columns, or save the sheet as .csv."
+                )
             yield cells
 
     def _check_formulas(self) -> None:
-        for cell in self.facts.formulas_without_value:
+        cell = self.facts.formula_without_value
+        if cell is not None:
             raise self._complaints.table(
                 f"has a formula without a stored value in cell {cell} of sheet '{self.name}'",
                 "Open it in a spreadsheet program and save it, or paste the values over the formulas.",
@@ -81,9 +81,7 @@ class Sheet:
                 f"has the error value {value} in cell {cell.coordinate} of sheet '{self.name}'",
                 "Mend its formula, or clear the cell.",
             )
-        if isinstance(value, str):
-            return value if value.strip() else None
-        return value
+        return None if _is_blank(value) else value
 
 
 def sheets_of(file: BinaryIO, complaints: Complaints) -> list[Sheet]:
@@ -153,6 +151,10 @@ def coordinate(row: int, column: int) -> str:
     return f"{get_column_letter(column + 1)}{row}"
 
 
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 @contextmanager
 def _damage_told(complaints: Complaints) -> Iterator[None]:
     """Whatever the library raises inside means that the workbook is damaged; what it warns of does not matter here."""
@@ -164,7 +166,3 @@ def _damage_told(complaints: Complaints) -> Iterator[None]:
         raise
     except Exception:
         raise complaints.table("is a damaged .xlsx file", "Save it again in a spreadsheet program.") from None
-
-
-MAX_BYTES = sheet_scan.MAX_PACKED_BYTES
-"""Of the file itself."""

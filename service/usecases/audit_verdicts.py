@@ -21,6 +21,7 @@ from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
 from service.errors import Conflict, DissectError, ProblemFields
 from service.usecases.audit_alerts import tell_of_audit
+from service.usecases.audit_dependence import begin_ablation, dependence_facts
 from service.usecases.audits import find_audit
 from service.usecases.comparisons import compare_jobs
 from service.usecases.deployments import find_deployment
@@ -44,11 +45,13 @@ def judge_ended_audits(sessions: Sessions) -> list[UUID]:
                 return judged
             try:
                 with session.begin_nested():
-                    _end(session, find_audit(session, audit_id))
+                    has_ended = _end(session, find_audit(session, audit_id))
             except (DissectError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 _give_up(session, audit_id, error)
-            _tell(session, find_audit(session, audit_id))
-        judged.append(audit_id)
+                has_ended = True
+            if has_ended:
+                _tell(session, find_audit(session, audit_id))
+                judged.append(audit_id)
 
 
 def recompute(audit: Audit) -> Judgement:
@@ -63,18 +66,22 @@ def recompute(audit: Audit) -> Judgement:
     return judge(audit.policy, audit.facts)
 
 
-def _end(session: Session, audit: Audit) -> None:
+def _end(session: Session, audit: Audit) -> bool:
+    """False where it has to wait for an ablation that a rule asks for, which begins once the dissection has ended."""
     job = find_job(session, _known(audit.job))
     stratum_jobs = [find_job(session, stratum.job) for stratum in audit.strata if stratum.job is not None]
     for dissection in (job, *stratum_jobs):
         if dissection.status is not JobStatus.SUCCEEDED:
             queries.end_audit(session, audit.id, AuditStatus.ERROR, problem=_failed(dissection))
-            return
+            return True
+    if begin_ablation(session, audit.policy, job.id):
+        return False
 
     facts = _facts(session, audit, job)
     judgement = judge(audit.policy, facts)
     queries.end_audit(session, audit.id, AuditStatus.JUDGED, facts=facts, judgement=judgement)
     log.info("audit judged", audit=str(audit.id), deployment=audit.deployment, verdict=judgement.verdict)
+    return True
 
 
 def _tell(session: Session, audit: Audit) -> None:
@@ -104,6 +111,7 @@ def _facts(session: Session, audit: Audit, job: Job) -> AuditFacts:
         baseline=None if audit.baseline is None else _network(session, audit.baseline),
         drift=None if audit.baseline is None else _drift(session, audit.baseline, job.id),
         strata=_stratum_facts(session, audit),
+        dependence=dependence_facts(session, audit.policy, job.id),
         release=version("mammo-clip-dissect-service"),
     )
 

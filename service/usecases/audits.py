@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.db import audits as queries
+from service.db.ablations import open_watched_ablations
 from service.db.deployments import parts_of_deployment
 from service.db.jobs import JobParts, parts_of
 from service.domain.audits import Audit, AuditFiles, AuditStatus, Deployment, FilesRead, Occasion, StratumJob
@@ -27,6 +28,7 @@ from service.errors import Conflict, DigestMismatch, DissectError, NotFetched, N
 from service.files import DataRoots, is_lasting, out_of_reach, remedy_for
 from service.ports import FilesNeeded, JobQueue
 from service.sources.uris import is_remote
+from service.usecases.ablations import cancel_ablation
 from service.usecases.audit_alerts import tell_of_audit
 from service.usecases.files import digest_key
 from service.usecases.jobs import cancel_job, check_askable, submit_parts
@@ -35,7 +37,7 @@ from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
 from service.usecases.purposes import judge_purpose
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import concept_set_of, listed_probe_set, register_part, with_patches
+from service.usecases.resources import concept_set_of, listed_probe_set, register_part, stored_listing, with_patches
 from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 
@@ -58,7 +60,7 @@ def start_audit(
 def files_of_audit(session: Session, deployment: Deployment, candidate: Resource | None = None) -> AuditFiles:
     """The registered things whose files an audit of the deployment, or of a candidate for it, reads."""
     probe_set = parts_of_deployment(session, deployment.id).probe_set
-    return AuditFiles(candidate or deployment.target, probe_set)
+    return AuditFiles(candidate or deployment.target, probe_set, stored_listing(session, probe_set))
 
 
 def read_files(files: AuditFiles, roots: DataRoots, readings: Readings = AT_ONCE) -> FilesRead:
@@ -68,7 +70,7 @@ def read_files(files: AuditFiles, roots: DataRoots, readings: Readings = AT_ONCE
     """
     try:
         _check_file(files.target, roots, readings)
-        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots, readings))
+        return FilesRead(files, listed=listed_probe_set(files.probe_set, roots, readings, listing=files.listing))
     except DissectError as error:
         return FilesRead(files, problem=error)
 
@@ -159,6 +161,9 @@ def cancel_audit(session: Session, audit_id: UUID) -> Audit:
         if job_id is not None:
             with suppress(Conflict):  # it has ended
                 cancel_job(session, job_id)
+    if audit.job is not None:
+        for ablation_id in open_watched_ablations(session, audit.job):
+            cancel_ablation(session, audit.job, ablation_id)
 
     before = digest_of({"status": AuditStatus.RUNNING})
     after = digest_of({"status": AuditStatus.CANCELLED})

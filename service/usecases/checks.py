@@ -51,7 +51,7 @@ class CheckStanding:
 
 
 def ask_check(session: Session, queue: JobQueue | None, probe_set: Resource, images: int) -> None:
-    """Have workers check the images of a probe set, or check them again, unless they are about it.
+    """Have workers check the images of a probe set, or check them again, unless a check is under way.
 
     images: how many there are, not cut into patches. queue: wakes a worker; None where one is woken anyway.
     """
@@ -86,6 +86,12 @@ def standing_of_check(session: Session, probe_set: Resource) -> CheckStanding | 
     return CheckStanding(_state(probe_set, progress), progress.done, progress.total, result, checked_at, problem)
 
 
+def check_of(session: Session, probe_set_id: UUID) -> SetCheck | None:
+    """What the last check of a probe set has found; None where there is none."""
+    found = queries.find_result(session, probe_set_id)
+    return None if found is None else found[0]
+
+
 def states_of_sets(session: Session, probe_sets: Sequence[Resource]) -> dict[UUID, ResourceState]:
     """The states of probe sets, as far as their images were ever to be checked."""
     progress = queries.find_progress(session, [probe_set.id for probe_set in probe_sets])
@@ -111,13 +117,17 @@ def check_readable(session: Session, probe_set: Resource) -> None:
         )
 
 
-def wait_for_check(session: Session, job_id: UUID, probe_set: Resource) -> bool:
-    """Have a job with ready items wait where its probe set is being checked; False where it is not."""
+def wait_for_check(session: Session, job_id: UUID, probe_set: Resource, *, priority: int) -> bool:
+    """Have a job with ready items wait where its probe set is being checked; False where it is not.
+
+    priority: the job's. The check becomes as urgent, or less urgent jobs would keep this one waiting.
+    """
     checked_id = checked_with(probe_set)
     queries.keep_check_as_it_is(session, checked_id)
     progress = queries.find_progress(session, [checked_id]).get(checked_id)
     if progress is None or not progress.is_open:
         return False
+    queries.hurry_check_items(session, checked_id, priority)
     queries.make_items_wait(session, job_id)
     return True
 
@@ -145,7 +155,11 @@ def unreadable_images(reference: str, result: SetCheck, among: Collection[int] |
 
 
 def complete_check(session: Session, queue: JobQueue | None, lease: PreparationLease, result: JsonObject) -> None:
-    """Store what an item of a check has found, whose holder has locked it; the last one opens or ends the rest."""
+    """Store what an item of a check has found; the last one opens or ends the rest.
+
+    Its holder has locked it and the set: the holders of the last two items must not each think that the other one is
+    still at work.
+    """
     if lease.stage is Preparation.TALLY:
         finish_item(session, lease, {})
         _end(session, queue, lease.resource_id, cast("TallyResult", result)["set"])
@@ -157,21 +171,17 @@ def complete_check(session: Session, queue: JobQueue | None, lease: PreparationL
         _end(session, queue, lease.resource_id, found["set"])
         return
 
-    # Two holders of the last two items must not each think that the other one is still at work.
-    queries.lock_probe_set(session, lease.resource_id)
     if not queries.has_open_items(session, lease.resource_id, Preparation.CHECK):
         _add(session, queue, lease.resource_id, Preparation.TALLY, [1])
 
 
 def give_up_check(session: Session, queue: JobQueue | None, lease: PreparationLease) -> None:
-    """End a check one of whose items was given up. Jobs that wait for it find out by themselves."""
-    queries.lock_probe_set(session, lease.resource_id)
+    """End a check one of whose items was given up. Its set is locked; jobs that wait find out by themselves."""
     queries.withdraw_check_items(session, lease.resource_id)
     _release(session, queue, lease.resource_id)
 
 
 def _end(session: Session, queue: JobQueue | None, probe_set_id: UUID, result: SetCheck) -> None:
-    queries.lock_probe_set(session, probe_set_id)
     queries.save_check(session, probe_set_id, result)
     _release(session, queue, probe_set_id)
 
@@ -228,12 +238,6 @@ def _unreadable(reference: str, rows: list[NamedRow], count: int) -> UnreadableI
         value="rows " + ", ".join(str(row["row"]) for row in rows[:_ROWS_IN_WORDS]),
         remedy=remedy,
     )
-
-
-def check_of(session: Session, probe_set_id: UUID) -> SetCheck | None:
-    """What the last check of a probe set has found; None where there is none."""
-    found = queries.find_result(session, probe_set_id)
-    return None if found is None else found[0]
 
 
 def _of_their_own(rows: Sequence[NamedRow]) -> str:

@@ -59,7 +59,7 @@ def findings_of(
     spec = probe_set_spec(probe_set)
     if "findings" in spec:
         counts: dict[str, int] | None = dict(spec["findings"]["images"])
-    elif concept_set is None:
+    elif concept_set is None or "listing" in spec:
         return None
     else:
         counts = count_findings(listed_probe_set(probe_set, roots).items)

@@ -27,6 +27,7 @@ from service.domain.jobs import (
     digest_of_status,
 )
 from service.domain.layers import expand_layers
+from service.domain.localisation import LocalisationOptions
 from service.domain.methods import PRIOR_METHODS, Method
 from service.domain.pages import Page, Position
 from service.domain.purposes import JobPurpose, Purpose
@@ -65,6 +66,10 @@ class JobSubmission:
     fit_top_k: bool = False
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     shuffled: int | None = None
+
+    localisation: LocalisationOptions | None = None
+    """See `DissectionOptions`."""
+
     batch_size: int = BATCH_SIZE
     shard_size: int = SHARD_SIZE
     queue: str = "default"
@@ -233,7 +238,7 @@ def enqueue(session: Session, queue: JobQueue, job: Job, probe_set: Resource) ->
     turn = next_turn(session, request.queue)
     add_items(session, job, Stage.PROBE, shards, turn=turn, consecutive=True)
     add_event(session, job.id, "status", {"status": JobStatus.QUEUED})
-    if wait_for_check(session, job.id, probe_set):
+    if wait_for_check(session, job.id, probe_set, priority=request.priority):
         job = replace(job, waits_for=what_job_waits_for(session, job.id))
     on_commit(session, lambda: wake_worker(queue, job.id))
 
@@ -256,6 +261,7 @@ def _request(parts: queries.JobParts, submission: JobSubmission, layers: tuple[s
             images_per_neuron=submission.images_per_neuron,
             evidence=submission.evidence,
             shuffled=submission.shuffled,
+            localisation=submission.localisation,
             layers_asked=None if layers == submission.layers else submission.layers,
         ),
         batch_size=submission.batch_size,
@@ -340,7 +346,7 @@ def retry_job(session: Session, queue: JobQueue, job_id: UUID) -> Job:
     job = _locked_job(session, job_id)
     check_move(job.status, JobStatus.QUEUED)
     restore_items(session, job_id, turn=next_turn(session, job.request.queue))
-    wait_for_check(session, job_id, queries.parts_of(session, job_id).probe_set)
+    wait_for_check(session, job_id, queries.parts_of(session, job_id).probe_set, priority=job.request.priority)
     queries.move_job(session, job_id, JobStatus.QUEUED, problem=None)
     annotate(session, before=digest_of_status(job.status), after=digest_of_status(JobStatus.QUEUED))
     on_commit(session, lambda: wake_worker(queue, job_id))

@@ -5,11 +5,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from service.analysis.comparability import check_comparable
 from service.analysis.paper import NamedUnits, PaperTables, named_units, paper_tables
 from service.analysis.published import read_result_files
 from service.domain.concepts import ConceptSet
+from service.domain.jobs import Job
+from service.domain.manifests import name_on_part
 from service.domain.resources import ResourceKind
-from service.errors import InvalidInput
+from service.errors import Conflict, InvalidInput
 from service.files import DataRoots
 from service.usecases.comparisons import MOST, find_comparison
 from service.usecases.evidence import concept_set_of_job
@@ -25,12 +28,12 @@ Tables = tuple[PaperTables, ConceptSet]
 
 def read_job_paper(session: Session, job_id: UUID) -> Tables:
     """The tables of a succeeded job. Raises NotFound, and Conflict for a job without a result."""
-    return read_paper(session, [job_id], [], None, DataRoots(()))
+    return _side_by_side(session, [job_id])
 
 
 def read_comparison_paper(session: Session, comparison_id: UUID) -> Tables:
     """The tables of all networks of a comparison. Raises NotFound."""
-    return read_paper(session, find_comparison(session, comparison_id).jobs, [], None, DataRoots(()))
+    return _side_by_side(session, find_comparison(session, comparison_id).jobs)
 
 
 def read_paper(
@@ -50,18 +53,40 @@ def read_paper(
             remedy=f"Name 1 to {MOST} of them with job= and table=.",
         )
 
+    # Files are read before anything is asked of the database, so that no connection waits for a drive.
     paths = [locate(table, roots, field="table") for table in tables]
     of_files, notes = read_result_files(paths, roots, field="table")
-    networks = [*(_network_of_job(session, job_id) for job_id in jobs), *of_files]
-
-    concepts = _concept_set(session, jobs, concept_set)
-    return paper_tables(networks, concepts, notes), concepts
+    return _side_by_side(session, jobs, of_files, concept_set, notes)
 
 
-def _network_of_job(session: Session, job_id: UUID) -> NamedUnits:
-    layers = read_layers(session, job_id)
-    request = find_job(session, job_id).request
-    return named_units(named_target(request.target, request.options.shuffled), layers)
+def _side_by_side(
+    session: Session,
+    job_ids: Sequence[UUID],
+    of_files: Sequence[NamedUnits] = (),
+    concept_set: str | None = None,
+    notes: Sequence[str] = (),
+) -> Tables:
+    jobs = [find_job(session, job_id) for job_id in job_ids]
+    networks = [*(_network_of_job(session, job) for job in jobs), *of_files]
+    concepts = _concept_set(session, job_ids, concept_set)
+    return paper_tables(networks, concepts, [*notes, *_differences(jobs)]), concepts
+
+
+def _network_of_job(session: Session, job: Job) -> NamedUnits:
+    target = named_target(job.request.target, job.request.options.shuffled)
+    return named_units(name_on_part(target, job.manifest), read_layers(session, job.id))
+
+
+def _differences(jobs: Sequence[Job]) -> list[str]:
+    """What keeps the jobs from being compared: no reason to refuse their tables, but something to say beside them."""
+    if len(jobs) < 2:
+        return []
+
+    try:
+        check_comparable(jobs)
+    except Conflict as difference:
+        return [f"{difference.detail} Their scores and thresholds may not mean the same."]
+    return []
 
 
 def _concept_set(session: Session, jobs: Sequence[UUID], reference: str | None) -> ConceptSet:

@@ -9,6 +9,9 @@ from service.domain.probes import ProbeSet, Where, where_in_words
 from service.errors import InvalidInput, TooFewImages
 
 _MOST_NAMED = 20
+_MOST_COMPARED = 1_000
+"""Among more words than this, nobody looks for one that is like another: a column may have a value for every image."""
+
 _LONGEST = 80
 
 
@@ -77,8 +80,9 @@ def _check_known(columns: Mapping[str, Sequence[str]], where: Mapping[str, Seque
                 remedy=_remedy(column, list(columns), "columns", "The manifest gives no values to choose images by."),
             )
 
+        known = set(columns[column])
         for value in values:
-            if value not in columns[column]:
+            if value not in known:
                 raise InvalidInput(
                     f"No image of the probe set has '{value[:_LONGEST]}' in column '{column[:_LONGEST]}'.",
                     field=f"{field}.{column}",
@@ -90,7 +94,7 @@ def _check_known(columns: Mapping[str, Sequence[str]], where: Mapping[str, Seque
 def _remedy(word: str, known: Sequence[str], kind: str, without: str) -> str:
     if not known:
         return without
-    near = get_close_matches(word, known, n=1)
+    near = get_close_matches(word, known, n=1) if len(known) <= _MOST_COMPARED else []
     meant = f"Did you mean '{near[0][:_LONGEST]}'? " if near else ""
     more = f" and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
     named = ", ".join(f"'{name[:_LONGEST]}'" for name in known[:_MOST_NAMED])

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import work as queries
+from service.db.checks import lock_probe_set
 from service.db.pictures import find_sizes, forget_sizes
 from service.db.resources import (
     forget_image_count,
@@ -24,6 +25,7 @@ from service.db.resources import (
     set_image_count,
 )
 from service.db.session import on_commit
+from service.db.text_readings import add_reading, fail_open_readings, open_readings
 from service.domain.json_values import JsonObject
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import (
@@ -31,6 +33,7 @@ from service.domain.specs import (
     ModelSpec,
     digest_of_model,
     is_fetched,
+    is_listed,
     is_measured_first,
     model_spec,
     probe_set_spec,
@@ -42,15 +45,16 @@ from service.domain.work import (
     FetchResult,
     InspectionResult,
     ItemStatus,
+    ListingResult,
     MeasuringResult,
     Preparation,
     PreparationLease,
 )
-from service.errors import Conflict, LeaseLost, NotFetched, NotMeasured, ProblemFields
+from service.errors import Conflict, LeaseLost, NotFetched, NotListed, NotMeasured, ProblemFields
 from service.ports import JobQueue
 from service.usecases.accidents import MEMORY_LIMIT, TIME_LIMIT, WORKER_LOST, wait_after
 from service.usecases.checks import QUEUE as QUEUE_OF_CHECKS
-from service.usecases.checks import check_mended, complete_check, give_up_check
+from service.usecases.checks import ask_check, check_mended, complete_check, give_up_check
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 
@@ -61,6 +65,8 @@ _ASK_AGAIN = {
     Preparation.INSPECT: "POST {collection}/{reference}/inspect tries again.",
     Preparation.MEASURE: "POST {collection}/{reference}/measure tries again.",
     Preparation.FETCH: "POST {collection}/{reference}/inspect tries again.",
+    Preparation.LIST: "POST {collection}/{reference}/check tries again.",
+    Preparation.READ: "POST {collection} with the same concepts and dissector tries again.",
     Preparation.CHECK: "POST {collection}/{reference}/check tries again.",
     Preparation.TALLY: "POST {collection}/{reference}/check tries again.",
 }
@@ -71,6 +77,8 @@ _TRIED = {
     Preparation.INSPECT: "opened",
     Preparation.MEASURE: "measured",
     Preparation.FETCH: "fetched",
+    Preparation.LIST: "listed",
+    Preparation.READ: "read",
     Preparation.CHECK: "checked",
     Preparation.TALLY: "checked",
 }
@@ -82,13 +90,21 @@ def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Prepar
     """Have a worker prepare a registered thing, or prepare it again, unless one is about it.
 
     total: units of work, images for example. A probe set that has been measured stays as it is. A model whose source
-    was not fetched is fetched first, and then inspected.
+    was not fetched is fetched first, and then inspected; a probe set whose images are not listed is listed first.
     """
+    if resource.kind is ResourceKind.PROBE_SET and not is_listed(probe_set_spec(resource)):
+        stage = Preparation.LIST
     if stage is Preparation.INSPECT and resource.kind is ResourceKind.MODEL and not is_fetched(resource):
         stage = Preparation.FETCH
     if stage is Preparation.MEASURE and _has_nothing_to_measure(session, resource):
         return
     _ask_worker(session, queue, resource.id, stage, total)
+
+
+def ask_reading(session: Session, queue: JobQueue, concept_set: Resource, dissector: Resource) -> None:
+    """Have a worker read a concept set by a dissector, or try that again."""
+    add_reading(session, concept_set.id, dissector.id)
+    prepare(session, queue, concept_set, Preparation.READ)
 
 
 def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
@@ -97,6 +113,9 @@ def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> Non
     Where its check has refused it, its images are checked again as well.
     Raises Conflict where some could not, and a job rests on that already.
     """
+    if not is_listed(probe_set_spec(probe_set)):
+        prepare(session, queue, probe_set, Preparation.LIST)
+        return
     check_mended(session, queue, probe_set)
     preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
     is_measured = preparation is not None and preparation[0] is ItemStatus.DONE
@@ -123,9 +142,12 @@ def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> Non
 def image_count(session: Session, probe_set: Resource) -> int:
     """How many images, or patches of them, a probe set has, for a job on it.
 
-    Raises NotMeasured while a worker reads the images' sizes, and Conflict where it could not.
+    Raises NotListed while a worker lists the images, NotMeasured while one reads their sizes, and Conflict where it
+    could not.
     """
     spec = probe_set_spec(probe_set)
+    if not is_listed(spec):
+        raise unlisted(session, probe_set)
     if not is_measured_first(spec):
         images = spec["images"]  # cannot change
     else:
@@ -144,6 +166,20 @@ def unmeasured(session: Session, probe_set: Resource) -> Conflict:
     return NotMeasured(
         f"A worker has not yet read the image sizes that the frames and patches of probe set {probe_set.reference} "
         "need.",
+        field="probe_set",
+        value=probe_set.reference,
+        remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many there are.",
+    )
+
+
+def unlisted(session: Session, probe_set: Resource) -> Conflict:
+    """Why it is not known which images a probe set has: NotListed, or the problem that a worker met."""
+    problem = problem_of(session, probe_set, Preparation.LIST)
+    if problem is not None:
+        return _given_up(probe_set, "cannot be listed", problem, field="probe_set")
+    return NotListed(
+        f"A worker has not yet read the headers of the images of probe set {probe_set.reference}, which say what they "
+        "are.",
         field="probe_set",
         value=probe_set.reference,
         remedy=f"Wait until GET /probe-sets/{probe_set.reference} says in spec.images how many there are.",
@@ -211,6 +247,14 @@ def complete_preparation(
     elif lease.stage is Preparation.INSPECT:
         check = cast("DissectorCheck", result)
         stored = {"width": check["width"], "notes": check["notes"]}
+    elif lease.stage is Preparation.READ:
+        queries.finish_item(session, lease, {})
+        if open_readings(session, lease.resource_id):  # asked for since the worker looked
+            turn = queries.next_turn(session, _QUEUE)
+            queries.add_preparation(session, lease.resource_id, lease.stage, queue=_QUEUE, turn=turn, total=1)
+        return
+    elif lease.stage is Preparation.LIST:
+        _note_listed(session, queue, lease.resource_id, cast("ListingResult", result))
     else:
         measured = cast("MeasuringResult", result)
         set_image_count(
@@ -264,7 +308,7 @@ def hand_back_preparation(session: Session, queue: JobQueue, lease: PreparationL
 
 def reap_preparation(session: Session, lease: PreparationLease) -> None:
     """Give up an item whose last holder has fallen silent, unless it has been heard of."""
-    if not queries.lock_preparation(session, lease) or not queries.is_still_expired(session, lease):
+    if not _lock(session, lease) or not queries.is_still_expired(session, lease):
         return
 
     resource = get_resource(session, lease.resource_id)
@@ -289,6 +333,23 @@ def _note_fetched(session: Session, model_id: UUID, result: FetchResult) -> None
         queries.add_preparation(session, model_id, Preparation.INSPECT, queue=_QUEUE, turn=turn, total=1)
 
 
+def _note_listed(session: Session, queue: JobQueue | None, probe_set_id: UUID, result: ListingResult) -> None:
+    """The probe set gets its digest; then its images are measured, where they are cut, and checked."""
+    probe_set = get_resource(session, probe_set_id)
+    if is_listed(probe_set_spec(probe_set)):
+        return
+
+    known = note_content(session, probe_set_id, result["digest"], {**probe_set.spec, **result["entries"]})
+    if "same_as" in known.spec:
+        return
+    if is_measured_first(probe_set_spec(known)):
+        turn = queries.next_turn(session, _QUEUE)
+        queries.add_preparation(
+            session, probe_set_id, Preparation.MEASURE, queue=_QUEUE, turn=turn, total=result["images"]
+        )
+    ask_check(session, queue, known, result["images"])
+
+
 def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Preparation, total: int) -> None:
     turn = queries.next_turn(session, _QUEUE)
     if queries.add_preparation(session, resource_id, stage, queue=_QUEUE, turn=turn, total=total):
@@ -305,6 +366,8 @@ def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields, 
     queries.give_up_item(session, lease, problem)
     if lease.stage in CHECK_STAGES:
         give_up_check(session, queue, lease)
+    elif lease.stage is Preparation.READ:
+        fail_open_readings(session, lease.resource_id, problem)
     elif lease.stage is Preparation.FETCH or _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
 
@@ -341,8 +404,17 @@ def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
 
 
 def _lock_held(session: Session, lease: PreparationLease) -> None:
-    if not queries.lock_preparation(session, lease):
+    """Raises LeaseLost."""
+    if not _lock(session, lease):
         raise _lost(lease)
+
+
+def _lock(session: Session, lease: PreparationLease) -> bool:
+    """Keep a held item from changing until the transaction ends; False where it is no longer ours."""
+    if lease.stage in CHECK_STAGES:
+        # Whoever gives a check up takes all its items, so holders who locked theirs first would wait for each other.
+        lock_probe_set(session, lease.resource_id)
+    return queries.lock_preparation(session, lease)
 
 
 def _lost(lease: PreparationLease) -> LeaseLost:

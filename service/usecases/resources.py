@@ -1,6 +1,6 @@
 """Register, find and list models, dissectors, probe sets, concept sets and policies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import partial
@@ -10,21 +10,22 @@ from sqlalchemy.orm import Session
 
 from service.concepts.builtin import BUILTIN, BUILTIN_TERMS, builtin_concept_set
 from service.db import resources as queries
+from service.db.listings import get_listing
 from service.db.pictures import find_sizes
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.digests import digest_of, digest_of_directory
+from service.domain.digests import digest_of, digest_of_bytes, digest_of_directory
 from service.domain.findings import count_findings, kept_counts
 from service.domain.findings_map import FindingsMap, map_from_stored
 from service.domain.independence import count_units
 from service.domain.json_values import StoredJson
 from service.domain.models import DISSECTOR_FILES
 from service.domain.pages import Page, Position
-from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, stored_where
+from service.domain.probes import Frames, PatchGrid, ProbeSet, Where, only_value, stored_where
 from service.domain.prompts import Prompts
 from service.domain.purposes import Terms
 from service.domain.resources import Resource, ResourceKind, check_name, parse_reference
-from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, probe_set_spec, where_of
-from service.domain.work import Preparation
+from service.domain.specs import CategoriesSpec, ConceptSpec, concept_set_spec, is_listed, probe_set_spec, where_of
+from service.domain.work import ListingResult, Preparation
 from service.errors import DigestMismatch, InvalidDissector, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
@@ -33,7 +34,7 @@ from service.probes.patches import cut
 from service.usecases.checks import CheckStanding, ask_check, standing_of_check
 from service.usecases.files import locate, read_located
 from service.usecases.manifests import ManifestSource
-from service.usecases.preparations import prepare, unmeasured
+from service.usecases.preparations import prepare, unlisted, unmeasured
 from service.usecases.readings import AT_ONCE, Readings
 
 Registered = tuple[Resource, bool]
@@ -101,32 +102,32 @@ def register_probe_set(
     findings_map: FindingsMap | None = None,
     independent: str | None = None,
     terms: Terms = NOTHING_STATED,
+    readings: Readings = AT_ONCE,
 ) -> Registered:
     """Register a manifest of images, and ask workers to check them; where they are cut, also to read their sizes.
 
     layout, root, key_file: see `ManifestSource`.
     findings_map: which concepts its findings mean; it is part of the content.
     independent: what counts as independent: `patient`, `exam`, `image` or a column. It is part of the content.
-    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach.
+    Raises InvalidManifest; InvalidInput where it cannot be found; FileOutOfReach; and NotRead.
     """
     check_name(name)
     source = ManifestSource.located(manifest, roots, layout=layout, root=root, key_file=key_file)
-    listed = source.read(name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    if source.is_listed_by_worker:
+        readings.of(("data set", manifest), partial(source.check_place, roots))
+        unlisted_spec = _registered_entries(source, patches, frames, on_unreadable)
+        unlisted_spec |= {"listing": None, "images": None, "merged_rows": 0}
+        if findings_map is not None:
+            unlisted_spec["findings_map"] = findings_map.stored()
+        if independent is not None:
+            unlisted_spec["independent"] = independent
+        return _register_unlisted(session, queue, name, unlisted_spec, terms)
+
+    read = partial(source.read, name=name, patches=patches, frames=frames, on_unreadable=on_unreadable, roots=roots)
+    listed = readings.of(("manifest", manifest), read)
     probe_set = replace(grouped(listed, independent), findings_map=findings_map)
 
-    spec: StoredJson = {
-        **source.entries(),
-        "patches": None if patches is None else asdict(patches),
-        "on_unreadable": on_unreadable,
-        "images": None if probe_set.is_cut else len(probe_set.items),
-        "merged_rows": probe_set.merged_rows,
-    }
-    if probe_set.table_notes:
-        spec["table_notes"] = list(probe_set.table_notes)
-    if frames is not None:
-        spec["frames"] = frames
-    spec |= _findings_of(probe_set)
-    spec |= _independence_of(probe_set)
+    spec = _registered_entries(source, patches, frames, on_unreadable) | _entries_of_images(probe_set)
     digest = digest_of_probe_set(probe_set)
     registered, is_new = queries.add_resource(session, ResourceKind.PROBE_SET, name, digest, spec, terms=terms)
 
@@ -136,6 +137,66 @@ def register_probe_set(
         already_woken = probe_set.is_cut
         ask_check(session, None if already_woken else queue, registered, len(probe_set.items))
     return registered, is_new
+
+
+def _registered_entries(
+    source: ManifestSource, patches: PatchGrid | None, frames: Frames | None, on_unreadable: str
+) -> StoredJson:
+    """The entries of a specification that say where images are listed, and how they are taken."""
+    entries: StoredJson = {
+        **source.entries(),
+        "patches": None if patches is None else asdict(patches),
+        "on_unreadable": on_unreadable,
+    }
+    if frames is not None:
+        entries["frames"] = frames
+    return entries
+
+
+def _entries_of_images(probe_set: ProbeSet) -> StoredJson:
+    """The entries of a specification that say what images are listed."""
+    entries: StoredJson = {
+        "images": None if probe_set.is_cut else len(probe_set.items),
+        "merged_rows": probe_set.merged_rows,
+    }
+    if probe_set.table_notes:
+        entries["table_notes"] = list(probe_set.table_notes)
+    return entries | _findings_of(probe_set) | _independence_of(probe_set)
+
+
+def _register_unlisted(session: Session, queue: JobQueue, name: str, spec: StoredJson, terms: Terms) -> Registered:
+    """Register a data set whose images' headers a worker is asked to read; until then its content is not known."""
+    registered, is_new = queries.add_resource(
+        session, ResourceKind.PROBE_SET, name, digest_of({"to_list": spec}), spec, terms=terms
+    )
+    prepare(session, queue, registered, Preparation.LIST)
+    return registered, is_new
+
+
+def describe_listing(resource: Resource, roots: DataRoots, listing: bytes, notes: Sequence[str]) -> ListingResult:
+    """What a worker's listing makes of a registered data set: its digest, and the entries of its specification.
+
+    Raises InvalidManifest, InvalidInput.
+    """
+    spec = probe_set_spec(resource)
+    listed = replace(_read_listed(resource, roots, listing), table_notes=tuple(notes))
+    probe_set = grouped(listed, spec.get("independent"))
+    if "findings_map" in spec:
+        probe_set = replace(probe_set, findings_map=map_from_stored(spec["findings_map"]))
+    entries = {**_entries_of_images(probe_set), "listing": digest_of_bytes(listing)}
+    return {"digest": digest_of_probe_set(probe_set), "entries": entries, "images": len(probe_set.items)}
+
+
+def stored_listing(session: Session, resource: Resource) -> bytes | None:
+    """What a worker has listed of a registered probe set; None where its manifest says all itself.
+
+    Raises NotListed where none has yet, and Conflict where it could not.
+    """
+    spec = probe_set_spec(resource)
+    if not is_listed(spec):
+        raise unlisted(session, resource)
+    sha256 = spec.get("listing")
+    return None if sha256 is None else get_listing(session, sha256)
 
 
 def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, where: Where) -> Resource:
@@ -161,12 +222,8 @@ def register_part(session: Session, whole_set: Resource, probe_set: ProbeSet, wh
 
 def _part_entry(where: Where) -> StoredJson:
     """How a part is stored: as earlier releases did where there is one column with one value."""
-    stored = stored_where(where)
-    if len(stored) == 1:
-        [(stratum, values)] = stored.items()
-        if len(values) == 1:
-            return {"part": [stratum, values[0]]}
-    return {"where": stored}
+    single = only_value(where)
+    return {"where": stored_where(where)} if single is None else {"part": list(single)}
 
 
 def register_concept_set(
@@ -242,7 +299,8 @@ def probe_set_of(session: Session, resource: Resource, roots: DataRoots, reading
     FileOutOfReach where it cannot be for now, DigestMismatch where it has changed since, NotMeasured where its patches
     are not known yet, Conflict where they cannot be, and NotRead.
     """
-    return with_patches(session, resource, listed_probe_set(resource, roots, readings))
+    listing = stored_listing(session, resource)
+    return with_patches(session, resource, listed_probe_set(resource, roots, readings, listing=listing))
 
 
 def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> ProbeSet:
@@ -258,25 +316,34 @@ def with_patches(session: Session, resource: Resource, listed: ProbeSet) -> Prob
     return registered_part(listed, resource)
 
 
-def listed_probe_set(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
+def listed_probe_set(
+    resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE, *, listing: bytes | None = None
+) -> ProbeSet:
     """The images of the whole manifest behind a registered probe set, not cut into patches.
 
+    listing: see `stored_listing`.
     Raises InvalidManifest where the manifest cannot be read any more, FileOutOfReach where it cannot be for now,
     DigestMismatch where it has changed since, and NotRead.
     """
-    return readings.of(("probe set", str(resource.id)), partial(_list_images, resource, roots))
+    return readings.of(("probe set", str(resource.id)), partial(_list_images, resource, roots, listing))
 
 
-def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
+def _read_listed(resource: Resource, roots: DataRoots, listing: bytes | None) -> ProbeSet:
     spec = probe_set_spec(resource)
     patches = spec["patches"]
-    listed = ManifestSource.of_spec(spec).read(
+    return ManifestSource.of_spec(spec).read(
         name=resource.name,
         patches=None if patches is None else PatchGrid(**patches),
         frames=spec.get("frames"),
         on_unreadable=spec["on_unreadable"],
         roots=roots,
+        listing=listing,
     )
+
+
+def _list_images(resource: Resource, roots: DataRoots, listing: bytes | None) -> ProbeSet:
+    spec = probe_set_spec(resource)
+    listed = _read_listed(resource, roots, listing)
     listed = with_grouping(listed, spec.get("grouping", {}), spec.get("independent"))
     listed = replace(listed, table_notes=tuple(spec.get("table_notes", listed.table_notes)))
 
@@ -293,16 +360,24 @@ def _list_images(resource: Resource, roots: DataRoots) -> ProbeSet:
     return listed
 
 
-def images_to_check(resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE) -> ProbeSet:
+def images_to_check(
+    resource: Resource, roots: DataRoots, readings: Readings = AT_ONCE, *, listing: bytes | None = None
+) -> ProbeSet:
     """The images of a registered probe set, or of the part that it is, not cut into patches.
 
-    Raises what `listed_probe_set` raises.
+    listing: see `stored_listing`. Raises what `listed_probe_set` raises.
     """
-    return registered_part(listed_probe_set(resource, roots, readings), resource)
+    return registered_part(listed_probe_set(resource, roots, readings, listing=listing), resource)
 
 
 def find_check(session: Session, probe_set: Resource) -> CheckStanding:
-    """Where the check of a probe set stands. Raises NotFound where nobody has asked for one."""
+    """Where the check of a probe set stands.
+
+    Raises NotFound where nobody has asked for one, NotListed where its images are to be listed first, and Conflict
+    where they cannot be.
+    """
+    if not is_listed(probe_set_spec(probe_set)):
+        raise unlisted(session, probe_set)
     standing = standing_of_check(session, probe_set)
     if standing is None:
         raise NotFound(
@@ -320,10 +395,18 @@ def check_again(
 ) -> None:
     """Have workers check the images of a registered probe set again, or for the first time.
 
-    Raises what `listed_probe_set` raises.
+    Where they could not be listed, that is tried again first. Raises what `listed_probe_set` raises.
     """
+    if not is_listed(probe_set_spec(probe_set)):
+        prepare(session, queue, probe_set, Preparation.LIST)
+        return
+
     standing = standing_of_check(session, probe_set)
-    images = len(images_to_check(probe_set, roots, readings).items) if standing is None else standing.total
+    if standing is None:
+        listing = stored_listing(session, probe_set)
+        images = len(images_to_check(probe_set, roots, readings, listing=listing).items)
+    else:
+        images = standing.total
     ask_check(session, queue, probe_set, images)
 
 

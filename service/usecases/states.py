@@ -25,7 +25,9 @@ def states_of(session: Session, resources: Sequence[Resource]) -> dict[UUID, Res
     """The states of models, dissectors and probe sets. Those that no worker was asked to open or check have none."""
     probe_sets = [resource for resource in resources if resource.kind is ResourceKind.PROBE_SET]
     if probe_sets:
-        return states_of_sets(session, probe_sets)
+        listings = find_preparations(session, [probe_set.id for probe_set in probe_sets], Preparation.LIST)
+        unlisted = {set_id: _STATES[status] for set_id, (status, _) in listings.items() if status != ItemStatus.DONE}
+        return unlisted | states_of_sets(session, probe_sets)
 
     preparations = _openings(session, [resource.id for resource in resources])
     return {resource_id: _STATES[status] for resource_id, (status, _) in preparations.items()}

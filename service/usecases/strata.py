@@ -1,4 +1,4 @@
-"""Jobs on parts of a registered probe set: one, or several in one request, to be compared when all have succeeded."""
+"""Jobs on parts of a registered probe set: one, or several in one request, compared when all have succeeded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from service.db.comparisons import find_comparison_of
 from service.db.jobs import find_job_by_key, jobs_of_strata
 from service.domain.digests import digest_of
-from service.domain.jobs import Job, JobPart
+from service.domain.jobs import Job, JobPart, JobStatus
 from service.domain.probes import ProbeSet, where_in_words
 from service.domain.resources import Resource, ResourceKind
 from service.errors import InvalidInput, NotFound
 from service.files import DataRoots
 from service.ports import JobQueue
-from service.usecases.jobs import JobSubmission, submit_job
+from service.usecases.comparisons import compare_jobs
+from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.parts import part_of
 from service.usecases.readings import AT_ONCE, Readings
 from service.usecases.resources import find_resource, probe_set_of, register_part
@@ -37,7 +38,7 @@ class StrataJobs:
     """In the order of the request."""
 
     comparison: UUID | None
-    """Their comparison, once somebody has asked for it."""
+    """Their comparison, once all have succeeded."""
 
 
 def on_part(
@@ -77,11 +78,16 @@ def submit_strata(
             f"{len(strata)} strata were given.", field="strata", value=len(strata), remedy=f"Give {LEAST} to {MOST}."
         )
 
-    keys = [None if idempotency_key is None else f"{idempotency_key}/{number}" for number in range(len(strata))]
-    earlier = None if keys[0] is None else find_job_by_key(session, keys[0])
-    if earlier is not None and earlier[0].request.part is not None and earlier[0].request.part.strata is not None:
+    digest = digest_of(request)
+    annotate(session, after=digest)
+
+    # The first job bears the key for all of them: the others are inserted with it or not at all.
+    key = None if idempotency_key is None else f"{idempotency_key}/0"
+    earlier = None if key is None else find_job_by_key(session, key)
+    strata_of_earlier = None if earlier is None else _strata_of(earlier[0])
+    if earlier is not None and strata_of_earlier is not None:
         _check_same_request(earlier[1], request, str(idempotency_key))
-        return find_strata(session, earlier[0].request.part.strata)
+        return find_strata(session, strata_of_earlier)
 
     whole, probe_set = _whole(session, submission, roots, readings)
     parts = [part_of(probe_set, where, field=f"strata.{number}") for number, where in enumerate(strata)]
@@ -92,13 +98,24 @@ def submit_strata(
         submission = replace(submission, method=submission.method.fitted_to(fewest), fit_top_k=False)
 
     identifier = uuid4()
-    jobs = []
-    for number, (part, key) in enumerate(zip(parts, keys, strict=True)):
+    jobs: list[Job] = []
+    for number, part in enumerate(parts):
         on_this_part = _on_part(session, submission, whole, probe_set, part, strata=identifier, number=number)
-        job = submit_job(session, queue, on_this_part, request=_numbered(request, number), idempotency_key=key)
+        job = submit_job(
+            session,
+            queue,
+            on_this_part,
+            request=_numbered(request, number),
+            idempotency_key=key if number == 0 else None,
+        )
+
+        strata_of_job = _strata_of(job)
+        if strata_of_job is not None and strata_of_job != identifier:  # the same key came between our look and now
+            annotate(session, after=digest)
+            return find_strata(session, strata_of_job)
         jobs.append(job)
 
-    annotate(session, after=digest_of(request))
+    annotate(session, after=digest)
     return StrataJobs(identifier, tuple(jobs), None)
 
 
@@ -118,6 +135,20 @@ def find_strata(session: Session, identifier: UUID) -> StrataJobs:
 
     comparison = find_comparison_of(session, [job.id for job in jobs])
     return StrataJobs(identifier, tuple(jobs), None if comparison is None else comparison.id)
+
+
+def compare_strata(session: Session, job_id: UUID) -> None:
+    """Compare the jobs of the request for several parts that a job was in, if it was in one and all have succeeded.
+
+    Raises NotFound, and what `compare_jobs` raises.
+    """
+    strata = _strata_of(find_job(session, job_id))
+    if strata is None:
+        return
+
+    jobs = jobs_of_strata(session, strata)
+    if len(jobs) >= LEAST and all(job.status is JobStatus.SUCCEEDED for job in jobs):
+        compare_jobs(session, [job.id for job in jobs])
 
 
 def _whole(
@@ -140,6 +171,11 @@ def _on_part(
     registered = register_part(session, whole, probe_set, part.where)
     job_part = JobPart(whole.reference, part.where, strata, number)
     return replace(submission, probe_set=registered.reference, part=job_part)
+
+
+def _strata_of(job: Job) -> UUID | None:
+    """The request for several parts that a job was in; None for any other job."""
+    return None if job.request.part is None else job.request.part.strata
 
 
 def _check_different(parts: Sequence[ProbeSet]) -> None:

@@ -80,12 +80,22 @@ def network(stands_for: Sequence[str], signal: float = 2.0) -> ShownExams:
     truth = findings()[:, [WORDS.texts.index(word) for word in stands_for]].float()
     noise = torch.randn(EXAMS * PER_EXAM, len(stands_for), generator=generator)
     images, texts = world()
+    shown = [
+        frozenset(text for text, on_exam in zip(WORDS.texts, exam, strict=True) if on_exam)
+        for exam in findings().tolist()
+    ]
     items = [
-        ProbeItem(str(image), Path(str(image)), row=image + 1, exam_id=str(image // PER_EXAM))
+        ProbeItem(
+            str(image),
+            Path(str(image)),
+            row=image + 1,
+            exam_id=str(image // PER_EXAM),
+            findings=shown[image // PER_EXAM],
+        )
         for image in range(EXAMS * PER_EXAM)
     ]
     layers = {"late": noise + signal * truth.repeat_interleave(PER_EXAM, dim=0)}
-    return ShownExams(items, layers, images, texts, WORDS, {})
+    return ShownExams(items, layers, images, texts, WORDS, dict(enumerate(WORDS.texts)))
 
 
 def all_words(instead: Mapping[str, str] | None = None) -> list[str]:

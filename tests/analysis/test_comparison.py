@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import log2
+from math import log2, sqrt
 from typing import Any
 
 import numpy as np
@@ -118,14 +118,19 @@ def test_gains_with_their_intervals_noise_and_paired_tests(gained: Comparison) -
     mass, calcification = rows(scope)["mass"], rows(scope)["calcification"]
     assert (mass.neurons, calcification.neurons) == ((4, 2), (2, 5))
     (loss,), (gain,) = mass.changes, calcification.changes
-    # Gains in the resamples: 1, 2, 3, 4 and 0, -1, -2, -3; the 2.5th percentile of four lies 0.075 above the least.
-    assert (gain.gain, gain.low, gain.high) == (3.0, near(1.075), near(3.925))
-    assert (loss.gain, loss.low, loss.high) == (-2.0, near(-2.925), near(-0.075))
+    # Gains in the resamples: 1, 2, 3, 4 and 0, -1, -2, -3, with the variance 5 / 3. In the resamples units 0 to 2 have
+    # become calcifications, unit 3 in three of four; unit 4 is a mass in two of them and unit 5 in three, which are
+    # calcifications in the reference; unit 6 is a mass in the other alone.
+    became_calcifications = 3 + (3 / 4) ** 2 + (2 / 4) ** 2 + (3 / 4) ** 2
+    of_gain, of_loss = (1.959964 * sqrt(5 / 3 + became_calcifications + other) for other in (0, 1))
+    assert (gain.gain, gain.low, gain.high) == (3.0, near(3 - of_gain), near(3 + of_gain))
+    assert (loss.gain, loss.low, loss.high) == (-2.0, near(-2 - of_loss), near(-2 + of_loss))
+    assert (gain.noise, loss.noise) == (near(of_gain), near(of_loss))
+    assert gain.exceeds_noise is loss.exceeds_noise is False
     # Halves of the reference differ by 0 and 1, of which the 95th percentile is 0.95.
-    assert (gain.noise, loss.noise) == (near(0.95), near(0.95))
-    assert gain.exceeds_noise is loss.exceeds_noise is True
-    # Units 2 and 3 are masses in the reference alone: 2 / 2^2. Units 2, 3, 6 are calcifications in the other: 2 / 2^3.
-    assert (gain.test, loss.test) == ("mcnemar", "mcnemar")
+    assert (gain.halves, loss.halves) == (near(0.95), near(0.95))
+    # The exact tests of the units, 2 / 2^2 and 2 / 2^3, allow more than the resamples.
+    assert (gain.test, loss.test) == ("resampled", "resampled")
     assert (loss.p, gain.p) == (near(0.5), near(0.25))
     assert (loss.q, gain.q) == (near(0.5), near(0.5))
     (findings,) = scope.broad_categories.rows
@@ -146,17 +151,35 @@ def test_divergence_concepts_and_churn_against_their_noise(gained: Comparison) -
     (apart,) = scope.categories.divergence
     middle = ((4 / 6 + 2 / 7) / 2, (2 / 6 + 5 / 7) / 2)
     assert apart.value == near(entropy(*middle) - (entropy(4 / 6, 2 / 6) + entropy(2 / 7, 5 / 7)) / 2)
-    halves = entropy(7 / 12, 5 / 12) - (entropy(4 / 6, 2 / 6) + entropy(1 / 2, 1 / 2)) / 2
-    assert apart.noise == near(0.95 * halves)
+    # In pairs of resamples the other has 3 and 4 calcifications of 7, and 5 and 6.
+    first = entropy(1 / 2, 1 / 2) - entropy(3 / 7, 4 / 7)
+    second = entropy(11 / 14, 3 / 14) - (entropy(5 / 7, 2 / 7) + entropy(6 / 7, 1 / 7)) / 2
+    assert apart.noise == near(first + 0.95 * (second - first))
     assert apart.exceeds_noise is True
-    assert scope.broad_categories.divergence == (Measured(0.0, 0.0, False),)
+    halves = entropy(7 / 12, 5 / 12) - (entropy(4 / 6, 2 / 6) + entropy(1 / 2, 1 / 2)) / 2
+    assert apart.halves == near(0.95 * halves)
+    assert scope.broad_categories.divergence == (Measured(0.0, 0.0, False, 0.0),)
     assert scope.only == (("oval mass",), ())
-    assert scope.concepts == (Measured(1.0, 0.0, True),)
-    churned = Measured(near(2 / 6), near(0.95 / 6), True)
+    assert scope.concepts == (Measured(1.0, 0.0, True, 0.0),)
+    # Unit 3 or 5 alone changes between the resamples of a pair; only the first is labelled in both.
+    churned = Measured(near(2 / 6), near(1 / 6), True, near(0.95 / 6))
     # Units 2 and 3 were oval masses; between the halves a round one becomes calcifications.
-    meaning = Measured(near(2 * 0.4 / 6), near(0.95 / 6), False)
+    meaning = Measured(near(2 * 0.4 / 6), near(1 / 6), False, near(0.95 / 6))
     assert scope.churn == (Churn(both=6, vanished=0, appeared=1, label=churned, category=churned, semantic=meaning),)
     assert gained.network == replace(scope, layer=None)
+    assert gained.judged_by == "resamples"
+
+
+def test_single_concepts_have_their_changes(gained: Comparison) -> None:
+    assert gained.by_concept is not None
+    changes = {row.name: (row.neurons, row.changes[0].gain) for row in gained.by_concept.rows}
+    assert changes == {
+        "round mass": ((2, 2), 0.0),
+        "oval mass": ((2, 0), -2.0),
+        "grouped calcifications": ((2, 5), 3.0),
+    }
+    (oval,) = [row.changes[0] for row in gained.by_concept.rows if row.name == "oval mass"]
+    assert (oval.p, oval.q) == (near(0.5), near(0.75))
 
 
 def test_a_label_moves_as_far_as_its_meaning_and_layers_add_up() -> None:
@@ -169,7 +192,7 @@ def test_a_label_moves_as_far_as_its_meaning_and_layers_add_up() -> None:
     assert [churn and churn.semantic.value for churn in b.churn] == [near(2.0)] * 2
     churn = found.network.churn[0]
     assert churn is not None
-    assert churn.semantic == Measured(near(3.2 / 4), 0.0, True)
+    assert churn.semantic == Measured(near(3.2 / 4), 0.0, True, 0.0)
 
 
 def test_texts_with_one_embedding_are_as_far_apart_as_a_text_from_itself() -> None:
@@ -196,9 +219,11 @@ def test_networks_of_other_sizes_are_compared_by_shares() -> None:
     assert found.network.churn == (None,)
     (mass,) = rows(found.network)["mass"].changes
     # One of one against none of three: of the four units any could have been the one, 1 / 4.
-    assert (mass.gain, mass.test, mass.p) == (-1.0, "fisher", near(0.25))
+    assert (mass.gain, mass.test, mass.p) == (-1.0, "resampled", near(0.25))
     (clips,) = rows(found.network)["devices"].changes
-    assert (clips.gain, clips.low, clips.high) == (near(2 / 3), near(2 / 3), near(2 / 3))
+    # Two of four units are clips: a share of 1 / 2, of one unit and of three.
+    noise = 1.959964 * sqrt(1 / 4 * (1 + 1 / 3))
+    assert (clips.gain, clips.low, clips.high) == (near(2 / 3), near(2 / 3 - noise), near(2 / 3 + noise))
     assert [one.value for one in found.network.categories.divergence] == [near(1.0)]
 
 
@@ -208,6 +233,11 @@ def test_units_correspond_only_within_a_known_architecture(architectures: tuple[
     assert found.network.churn == (None,)
     (change,) = rows(found.network)["mass"].changes
     # Both masses on one side, of 4 choose 2 = 6 ways; so is the other extreme.
+    assert (change.test, change.p) == ("resampled", near(1 / 3))
+    untested = compared(
+        *([bare(layer("a", concept, concept))] for concept in (MASS, CLIP)), architectures=architectures
+    )
+    (change,) = rows(untested.network)["mass"].changes
     assert (change.test, change.p) == ("fisher", near(1 / 3))
 
 
@@ -256,9 +286,14 @@ def test_without_evidence_the_best_concepts_are_compared_and_it_is_said_why() ->
     found = compared(judged, [bare(layer("a", MASS, CLIP))], refused=[None, "Only 7 exams."])
     assert (found.basis, found.resamples, found.halves) == ("best", 0, 0)
     assert "Only 7 exams." in found.notes[0]
-    assert [note.split(",")[0] for note in found.notes[1:]] == ["No intervals", "No noise floors"]
+    assert [note.split(",")[0] for note in found.notes[1:]] == [
+        "No intervals",
+        "How well figures reproduce is not known",
+    ]
+    assert found.judged_by == "halves"
     (change,) = rows(found.network)["mass"].changes
     assert (change.gain, change.low, change.high, change.noise, change.exceeds_noise) == (-1.0, None, None, None, None)
+    assert (change.test, change.halves) == ("mcnemar", None)
     assert found.network.categories.divergence[0].exceeds_noise is None
     assert found.network.categories.divergence[0].value is not None
     churn = found.network.churn[0]

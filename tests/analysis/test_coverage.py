@@ -1,6 +1,7 @@
 """Coverage, missing concepts and the watch-list, against counts made by hand."""
 
 from dataclasses import replace
+from math import sqrt
 
 import pytest
 
@@ -32,6 +33,12 @@ MUST_HAVE = [
     ("nipple retraction", None),
 ]
 
+
+SHOWN = replace(
+    CONCEPTS,
+    concepts=tuple(replace(concept, mammographic=concept.mammographic or None) for concept in CONCEPTS.concepts),
+)
+"""The same set, of which a mammogram may show everything."""
 
 OFTEN_BOTH = [MASS] * 6 + [CLIP] * 2 + [DOG] * 2
 SELDOM_DOG = [CLIP] * 9 + [DOG]
@@ -208,7 +215,7 @@ def test_the_watch_list_ranks_neurons_by_z_in_all_and_for_each_concept() -> None
         ),
         LayerDissection("b", (unit(0, DOG, significant=False, watched=[response(DOG, 7.0, 0.02)]),)),
     ]
-    found = watch(layers, CONCEPTS, EVIDENCE)
+    found = watch(layers, SHOWN, EVIDENCE)
     assert (found.refused, found.watched, found.live, found.share) == (None, 2, 4, 0.75)
     assert [(one.layer, one.unit, one.label) for one in found.neurons] == [
         ("b", 0, "no concept"),
@@ -220,3 +227,33 @@ def test_the_watch_list_ranks_neurons_by_z_in_all_and_for_each_concept() -> None
     assert (dog.text, dog.category, dog.share) == ("dog", "animals", 0.5)
     assert dog.neurons == (Response("b", 0, 0.001, 7.0, 0.02), Response("a", 0, 0.001, 3.0, 0.05))
     assert (clip.share, [one.unit for one in clip.neurons]) == (0.5, [0, 1])
+
+
+def test_other_exams_would_have_given_so_many_neurons() -> None:
+    """Two units of layer a change places between mass and dog; one of layer b is a mass in half of the resamples."""
+    first = unit(0, MASS, resampled=[MASS, MASS, DOG, DOG])
+    second = unit(1, DOG, resampled=[DOG, DOG, MASS, MASS])
+    third = unit(0, MASS, resampled=[MASS, DOG, MASS, DOG])
+    unlabelled = unit(1, MASS, significant=False, resampled=[MASS, CLIP, MASS, CLIP])
+    layers = [
+        LayerDissection("a", (first, second)),
+        LayerDissection("b", (third, unlabelled, unit(2, None))),
+        LayerDissection("dead", (unit(0, None),)),
+    ]
+    found = cover(layers, CONCEPTS, EVIDENCE, ())
+    mass, dog = found.concepts[MASS], found.concepts[DOG]
+    # Masses: 2, 1, 2, 1, with a standard deviation of sqrt(1 / 3), and dogs 1, 2, 1, 2.
+    noise = 1.959964 * sqrt(1 / 3)
+    assert (mass.neurons, mass.low, mass.high) == (2, near(2 - noise), near(2 + noise))
+    assert (dog.neurons, dog.low, dog.high) == (1, 0.0, near(1 + noise))
+    assert (found.concepts[CLIP].low, found.concepts[CLIP].high) == (0.0, 0.0)
+    findings = next(category for category in found.broad_categories if category.name == "findings")
+    assert (findings.neurons, findings.low, findings.high) == (2, near(2 - noise), near(2 + noise))
+
+
+def test_without_resamples_or_with_uneven_ones_there_is_no_interval() -> None:
+    (mass, *_) = cover(LAYERS, CONCEPTS, EVIDENCE, ()).concepts
+    assert (mass.low, mass.high) == (None, None)
+    uneven = [*LAYERS, LayerDissection("c", (unit(0, MASS, resampled=[MASS] * 4),))]
+    (mass, *_) = cover(uneven, CONCEPTS, EVIDENCE, ()).concepts
+    assert (mass.low, mass.high) == (None, None)

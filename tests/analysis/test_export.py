@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from service.analysis.export import PUBLISHED_COLUMNS, TIDY_COLUMNS, ExportFormat, write_export
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.evidence import Evidence, LabelStability, Significance
+from service.domain.evidence import Evidence, LabelStability, Significance, drop_absent_evidence
+from service.domain.localisation import AgainstExchanged, Localisation
 from service.domain.neurons import (
     ActivationSummary,
     Dissection,
@@ -22,12 +23,17 @@ from service.domain.neurons import (
     RankedConcept,
     TopImage,
     drop_absent_frames,
+    drop_absent_places,
 )
 from service.domain.probes import Box
 from service.errors import InvalidInput
 from tests.analysis.published_tables import NETWORKS, Network, concept_set, dissection, raw_table
 
 FORMATS: tuple[ExportFormat, ...] = ("published", "csv", "parquet", "json")
+WHERE_COLUMNS = (
+    "where_finding",
+    *(f"{figure}{end}" for figure in ("pointing", "iou", "map_auroc") for end in ("", "_exchanged", "_p")),
+)
 CONCEPTS = ConceptSet(
     "small",
     (
@@ -141,6 +147,11 @@ def test_parquet_holds_the_tidy_columns_with_types(tmp_path: Path) -> None:
         "q": 0.01,
         "z": 3.5,
         "stability": 0.75,
+        "verdict": None,
+        "name": None,
+        "level": None,
+        "error": None,
+        "explained": None,
         "rank": 1,
         "concept": "mass, 'round'",
         "score": NAMED.concepts[0].score,
@@ -152,8 +163,37 @@ def test_parquet_holds_the_tidy_columns_with_types(tmp_path: Path) -> None:
         "activation_minimum": -1.0,
         "activation_maximum": 2.0,
         "images": [7, 12],
+        **dict.fromkeys(WHERE_COLUMNS),
     }
     assert (rows[3]["dead"], rows[3]["rank"], rows[3]["concept"], rows[3]["images"]) == (True, None, None, [])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+def test_exports_say_where_a_neuron_looks(form: ExportFormat, tmp_path: Path) -> None:
+    looks = Localisation(
+        finding="mass",
+        from_label=True,
+        images=40,
+        exams=20,
+        cells=(12, 8),
+        pointing=AgainstExchanged(0.75, 0.25, 0.001),
+        iou=AgainstExchanged(0.5, 0.125, 0.002),
+        quantiles=(0.95, 0.9),
+        auroc=AgainstExchanged(0.875, 0.5, 0.003),
+    )
+    evidence = replace(NAMED.evidence or Evidence(), localisations=(looks,))
+    layer = LayerDissection("head", (replace(NAMED, evidence=evidence),))
+    path = tmp_path / "out"
+    write_export(Dissection((layer,), 20, ()), CONCEPTS, path, form)
+
+    if form == "json":
+        neuron = json.loads(path.read_text(encoding="utf-8"))["layers"][0]["neurons"][0]
+        assert neuron["evidence"]["localisations"][0]["pointing"] == {"value": 0.75, "exchanged": 0.25, "p": 0.001}
+        return
+    row = parquet.read_table(path).to_pylist()[0] if form == "parquet" else rows_of(path)[0]
+    figures = [0.75, 0.25, 0.001, 0.5, 0.125, 0.002, 0.875, 0.5, 0.003]
+    assert row["where_finding"] == "mass"
+    assert [float(row[name]) for name in WHERE_COLUMNS[1:]] == figures
 
 
 def test_json_holds_everything(tmp_path: Path) -> None:
@@ -168,6 +208,9 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     for layer in layers:
         for neuron in layer["neurons"]:
             drop_absent_frames(neuron["images"])
+            drop_absent_places(neuron["images"])
+            if neuron["evidence"] is not None:
+                drop_absent_evidence(neuron["evidence"])
     assert written["layers"] == json.loads(json.dumps(layers))
 
 

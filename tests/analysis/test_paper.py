@@ -76,6 +76,16 @@ def test_a_layer_that_one_network_lacks_and_an_unknown_concept_are_said() -> Non
     ]
 
 
+def test_concepts_of_which_nothing_is_said_are_counted() -> None:
+    tables = paper_tables(from_files(), concept_set())
+    units = [unit for network in tables.networks for unit in network.units]
+    uncategorised = {unit.concept for unit in units if unit.category is None}
+
+    expected_start = f"{len(uncategorised)} of {len({unit.concept for unit in units})} concepts are not in"
+    assert uncategorised
+    assert any(note.startswith(expected_start) for note in tables.notes)
+
+
 def test_the_same_concepts_are_counted_unit_by_unit() -> None:
     mammo, general = from_files()
     itself = NamedUnits("itself", mammo.units)
@@ -122,9 +132,9 @@ def test_clip_dissects_layout_and_dead_units_are_read(tmp_path: Path) -> None:
         ("l,0,\"['a', \",[0.5],", "description", "cannot be read"),
         ("l,0,[],[0.5],", "description", "no concept"),
         ("l,0,,[0.5],", "description", "no concept"),
-        ("l,0,\"['a']\",[x],", "similarity", "no finite numbers"),
-        ("l,0,\"['a']\",[inf],", "similarity", "no finite numbers"),
-        ("l,0,\"['a']\",,", "similarity", "no finite numbers"),
+        ("l,0,\"['a']\",[x],", "similarity", "not finite numbers"),
+        ("l,0,\"['a']\",[inf],", "similarity", "not finite numbers"),
+        ("l,0,\"['a']\",,", "similarity", "not finite numbers"),
         ("l,0,\"['a', 'b']\",[0.1 0.5],", "similarity", "not in order"),
         ("l,0,\"['a']\",[0.5],\nl,0,\"['b']\",[0.5],", "unit", "earlier row"),
     ],
@@ -140,6 +150,14 @@ def test_what_is_wrong_in_a_result_file_is_named_by_row_and_column(
 
     assert str(refused.value.value).endswith(f", {column}")
     assert refused.value.field == "tables"
+
+
+def test_a_file_of_dead_units_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(HEADER + "l,0,\"['a']\",[nan],\n")
+
+    with pytest.raises(InvalidInput, match="No unit of the result file has a score"):
+        read_published(path, network="x", field="tables")
 
 
 def test_a_table_of_something_else_names_its_columns(tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ def test_an_error_names_the_field_and_the_remedy(document: Any, field: str, reme
     assert remedy in str(error.value.remedy)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "complaint"),
+    [({}, "needs at_least, at_most, or both"), ({"at_least": 0.5, "at_most": 0.4}, "at least 0.5 and at most 0.4")],
+)
+def test_a_share_of_verdicts_has_bounds_that_can_be_kept(bounds: dict[str, float], complaint: str) -> None:
+    with pytest.raises(InvalidPolicy, match=complaint) as error:
+        policy_from({"rules": [{"rule": "verdict-share", "verdict": "unverified", **bounds}]})
+    assert str(error.value.field).startswith("policy.rules.0")
+
+
 def test_broken_yaml_names_the_line() -> None:
     with pytest.raises(InvalidPolicy, match=r"line 2, column 1") as error:
         parse_policy("rules: [\n")
@@ -76,9 +86,11 @@ def test_the_schema_lists_every_rule() -> None:
     kinds = cast("dict[str, Any]", policy_schema())["properties"]["rules"]["items"]["discriminator"]["mapping"]
     assert set(kinds) == {
         "significant-share",
+        "verdict-share",
         "required-concepts",
         "required-categories",
         "watched-share",
+        "watched-dependence",
         "stability",
         "category-loss",
         "divergence",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from service.analysis.survival import LabelCount, Survival, judge_survival
 from service.domain.evidence import Agreement, Evidence, JobEvidence, LabelStability, Qualification
 from service.domain.neurons import Dissection, LayerDissection, Neuron
+from service.domain.verdicts import JobVerdicts, UnitVerdict, Verdict, VerdictCounts
 from tests.analysis.invented import CALCIFICATIONS, EVIDENCE, MASS, SOMETHING, unit
 
 
@@ -59,6 +60,23 @@ def test_figures_are_those_of_the_significant_neurons() -> None:
     assert (found.agreeing, found.agreement, found.agreement_seen) == (3, 0.75, 0.9)
     assert found.labels == (LabelCount("round mass", 2, "untestable"), LabelCount("something", 1, "qualified"))
     assert found.verdicts == {"untestable": 2, "qualified": 1}
+
+
+def named(neuron: Neuron, verdict: UnitVerdict) -> Neuron:
+    return replace(neuron, evidence=replace(neuron.evidence or Evidence(), verdict=verdict))
+
+
+def test_names_and_verdicts_are_counted() -> None:
+    mass = UnitVerdict(Verdict.NAMED, "masses", "category", 0.1)
+    something = UnitVerdict(Verdict.UNVERIFIED, "something", "concept", 0.2)
+    neurons = (named(unit(0, MASS), mass), named(unit(1, MASS), mass), named(unit(2, SOMETHING), something))
+    known = replace(EVIDENCE, verdicts=JobVerdicts(0.1, 0.07, 0.5, 40, 0.9))
+    judged = dissection(LayerDissection("a", (*neurons, unit(3, None))), evidence=known)
+
+    found = judge_survival(judged, judged)
+    assert found.called == VerdictCounts(named=2, unverified=1)
+    assert found.error == 0.07
+    assert found.names == (("masses", 2),)
 
 
 def test_nothing_significant_has_no_figures() -> None:

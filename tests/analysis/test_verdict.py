@@ -5,11 +5,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 
 from service.analysis.policy_codec import policy_from
 from service.analysis.verdict import judge
-from service.domain.audit_facts import AuditFacts, CategoryChange, Drift, Judgement, NetworkFacts, StratumFacts
+from service.domain.audit_facts import (
+    AuditFacts,
+    CategoryChange,
+    DependenceFacts,
+    Drift,
+    Judgement,
+    NetworkFacts,
+    StratumFacts,
+    UnitDependence,
+)
 from service.domain.comparisons import UNKNOWN, Measured
+from service.domain.verdicts import VerdictCounts
 
 NETWORK = NetworkFacts(
     refused=None,
@@ -23,6 +34,7 @@ NETWORK = NetworkFacts(
     responses=(("clip",), ("clip", "marker"), ("marker",)),
     halves=2,
     watched_halves={"clip": ((1, 1), (2, 2))},
+    verdicts=VerdictCounts(named=3, unverified=1, unnamed=4, no_signal=2),
 )
 NOTHING = Measured(0.0, 0.1, False)
 CHANGE = CategoryChange("mass margin", before=8, gain=-4.0, low=-6.0, high=-2.0, noise=3.0, exceeds_noise=True)
@@ -55,6 +67,11 @@ def outcome(facts: AuditFacts, **rule: Any) -> str:
         ({"rule": "significant-share", "at_least": 0.6}, "pass"),
         ({"rule": "significant-share", "at_least": 0.61}, "fail"),
         ({"rule": "significant-share", "at_least": 0.61, "severity": "warn"}, "warn"),
+        ({"rule": "verdict-share", "verdict": "named", "at_least": 0.3}, "pass"),
+        ({"rule": "verdict-share", "verdict": "named", "at_least": 0.31}, "fail"),
+        ({"rule": "verdict-share", "verdict": "unverified", "at_most": 0.1}, "pass"),
+        ({"rule": "verdict-share", "verdict": "no-signal", "at_least": 0.1, "at_most": 0.2}, "pass"),
+        ({"rule": "verdict-share", "verdict": "unnamed", "at_least": 0.1, "at_most": 0.2}, "fail"),
         ({"rule": "required-concepts", "concepts": ["spiculated mass", "milk of calcium"]}, "pass"),
         ({"rule": "required-concepts", "concepts": ["spiculated mass", "architectural distortion"]}, "fail"),
         ({"rule": "required-concepts", "concepts": ["milk of calcium", "clip"]}, "not-testable"),
@@ -122,6 +139,61 @@ def test_what_halves_of_the_exams_name_after_watched_concepts_is_noise(
     else:
         baseline = replace(baseline, watched_halves=halves)
     assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("concepts", "resampled", "expected"),
+    [
+        # Of ten neurons three respond, and one in the baseline: of ten, other units make so much of it.
+        (None, {"clip": (3, 3), "marker": (1, 1)}, "pass"),
+        # Of a hundred 30 and 10: other units make 11 % of it, and other exams up to 39 %.
+        (None, {"clip": (30, 30), "marker": (10, 10)}, "fail"),
+        (None, {"clip": (20, 40), "marker": (0, 0)}, "pass"),
+        (None, {"clip": (20, 40), "marker": (40, 20)}, "fail"),
+        (["marker"], {"clip": (20, 40), "marker": (2, 2)}, "fail"),
+    ],
+)
+def test_what_other_exams_and_neurons_make_of_a_rise_is_noise(
+    concepts: list[str] | None, resampled: dict[str, Any], expected: str
+) -> None:
+    rule = {"rule": "watched-share", "at_most": 0.05, "above_baseline": True, "concepts": concepts}
+    assert FACTS.baseline is not None
+    times = 1 if resampled["clip"] == (3, 3) else 10
+    network, baseline = (
+        replace(facts, live=10 * times, responses=facts.responses * times, resamples=2, watched_resamples=resampled)
+        for facts in (FACTS.network, FACTS.baseline)
+    )
+    assert outcome(AuditFacts(network, baseline=baseline), **rule) == expected
+
+
+def test_without_verdicts_their_shares_are_not_testable_and_the_reason_is_told() -> None:
+    facts = replace(FACTS, network=replace(NETWORK, verdicts=None, no_verdicts="Activations were not kept."))
+    (found,) = judged(facts, {"rule": "verdict-share", "verdict": "named", "at_least": 0.1}).outcomes
+    assert (found.outcome, found.reason) == ("not-testable", "No neuron has a verdict. Activations were not kept.")
+
+
+@pytest.mark.parametrize(
+    ("watched", "concepts", "expected"),
+    [
+        (("clip", "marker"), None, "pass"),
+        (("clip",), ["clip", "marker"], "pass"),
+        (("clip",), ["marker"], "not-testable"),
+        ((), None, "not-testable"),
+    ],
+)
+def test_a_rule_on_what_nobody_could_look_for_is_not_testable(
+    watched: tuple[str, ...], concepts: list[str] | None, expected: str
+) -> None:
+    facts = replace(FACTS, network=replace(NETWORK, watched=watched))
+    rule = {"rule": "watched-share", "at_most": 0.5} | ({} if concepts is None else {"concepts": concepts})
+    assert outcome(facts, **rule) == expected
+
+
+def test_a_concept_that_the_baseline_could_not_be_tested_for_is_no_rise() -> None:
+    """The marker alone rose, and the baseline's probe set did not show it."""
+    baseline = replace(NETWORK, responses=(("clip",), ("clip",)), watched=("clip",))
+    facts = replace(FACTS, network=replace(NETWORK, watched=("clip", "marker")), baseline=baseline)
+    assert outcome(facts, rule="watched-share", at_most=0.0, above_baseline=True) == "pass"
 
 
 def test_more_watched_neurons_without_halves_are_not_testable_and_no_more_pass() -> None:
@@ -247,3 +319,76 @@ def test_a_stratified_rule_has_an_outcome_for_each_value() -> None:
 
 def test_a_stratum_that_no_image_has_is_not_testable() -> None:
     assert outcome(AuditFacts(NETWORK), rule="stability", at_least=0.5, by="device") == "not-testable"
+
+
+DEPENDENCE = DependenceFacts(
+    ablation=UUID(int=4),
+    refused=None,
+    units=(
+        UnitDependence("blocks.0", 3, ("clip",), output=1, absolute=0.5, low=0.3),
+        UnitDependence("blocks.0", 7, ("clip", "marker"), output=0, absolute=0.2, low=0.1),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "expected"),
+    [
+        ({"at_most": 0.3}, DEPENDENCE, "pass"),
+        ({"at_most": 0.29}, DEPENDENCE, "fail"),
+        ({"at_most": 0.29, "severity": "warn"}, DEPENDENCE, "warn"),
+        ({"at_most": 0.1, "concepts": ["marker"]}, DEPENDENCE, "pass"),
+        ({"at_most": 0.0, "concepts": ["marker"]}, DEPENDENCE, "fail"),
+        ({"at_most": 0.0, "concepts": ["pacemaker"]}, DEPENDENCE, "pass"),
+        ({"at_most": 0.3}, replace(DEPENDENCE, left_out=2), "not-testable"),
+        ({"at_most": 0.2}, replace(DEPENDENCE, left_out=2), "fail"),
+        ({"at_most": 0.0}, DependenceFacts(None, None), "pass"),
+        ({"at_most": 0.0}, DependenceFacts(None, "The target is a table."), "not-testable"),
+        ({"at_most": 0.0}, None, "not-testable"),
+        (
+            {"at_most": 0.3},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), 1, 0.5, None),)),
+            "not-testable",
+        ),
+        (
+            {"at_most": 0.6},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), 1, 0.5, None),)),
+            "pass",
+        ),
+        (
+            {"at_most": 0.3},
+            replace(DEPENDENCE, units=(UnitDependence("blocks.0", 3, ("clip",), None, None, None),)),
+            "not-testable",
+        ),
+    ],
+)
+def test_whether_the_outputs_depend_on_watched_neurons(
+    rule: dict[str, Any], facts: DependenceFacts | None, expected: str
+) -> None:
+    assert outcome(replace(FACTS, dependence=facts), rule="watched-dependence", **rule) == expected
+
+
+def test_the_worst_dependence_is_named() -> None:
+    (worst,) = judged(replace(FACTS, dependence=DEPENDENCE), {"rule": "watched-dependence", "at_most": 0.05}).outcomes
+    assert worst.reason == (
+        "The outputs depend on 2 of 2 neurons by more than 0.05 deviations: output 1 changes by 0.5 without neuron 3 "
+        "of blocks.0."
+    )
+    assert worst.figures == {
+        "neurons": 2,
+        "at_most": 0.05,
+        "most": 0.5,
+        "low": 0.3,
+        "output": 1,
+        "neuron": "neuron 3 of blocks.0",
+    }
+
+
+def test_facts_without_an_ablation_are_stored_as_before_there_were_any() -> None:
+    stored = TypeAdapter(AuditFacts).dump_python(FACTS, mode="json")
+    assert "dependence" not in stored
+    assert TypeAdapter(AuditFacts).validate_python(stored) == FACTS
+    with_one = replace(FACTS, dependence=DEPENDENCE)
+    assert (
+        TypeAdapter(AuditFacts).validate_python(TypeAdapter(AuditFacts).dump_python(with_one, mode="json")) == with_one
+    )

@@ -39,6 +39,11 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+def many(*concepts: int) -> list[int]:
+    """Each of them four times, for of three neurons none is lost beyond the noise."""
+    return [concept for concept in concepts for _ in range(4)]
+
+
 @pytest.fixture
 def baseline(sessions: Sessions, data_root: Path) -> str:
     """A dissection of a registered checkpoint on a registered manifest."""
@@ -57,7 +62,7 @@ def baseline(sessions: Sessions, data_root: Path) -> str:
             roots=ANYWHERE,
         )
         assert len(probe_set_of(session, probe_set, ANYWHERE).items) == 5
-        job = dissected_job(session, [layer("blocks.0", 0, 0, 1)], evidence=EVIDENCE, probe_set=probe_set)
+        job = dissected_job(session, [layer("blocks.0", *many(0, 0, 1))], evidence=EVIDENCE, probe_set=probe_set)
         spec = {
             "checkpoint": str(data_root / "target.pt"),
             "architecture": "a",
@@ -81,17 +86,18 @@ Dissect = Callable[[dict[str, Any], int, int, int], dict[str, Any]]
 
 @pytest.fixture
 def dissect(client: TestClient, sessions: Sessions) -> Dissect:
-    """Stand in for worker and scheduler: the audit's dissection finds three neurons with those concepts."""
+    """Stand in for worker and scheduler: the audit's dissection finds four neurons with each of those concepts."""
 
     def end(audit: dict[str, Any], *labels: int) -> dict[str, Any]:
-        found = layer("blocks.0", *labels)
+        found = layer("blocks.0", *many(*labels))
         with transaction(sessions) as session:
             job_id = UUID(audit["job"])
             original = find_job(session, UUID(audit["baseline"])).manifest
             assert original is not None
             same = labels == (0, 0, 1)
             assert move_job(session, job_id, JobStatus.RUNNING)
-            summary = LayerSummary("blocks.0", 3, 0, 1.5, 2, (), significant=3)
+            units = len(found.neurons)
+            summary = LayerSummary("blocks.0", units, 0, 1.5, 2, (), significant=units)
             add_layer(session, job_id, position=0, summary=summary, neurons=found.neurons, concepts=CONCEPTS)
             replay = {"replay": {"of": audit["baseline"], "identical": same, "differing_layers": []}}
             assert move_job(session, job_id, JobStatus.SUCCEEDED, manifest={**original, **replay})

@@ -50,7 +50,7 @@ def test_a_check_is_asked_for_shown_and_reported(client: TestClient, manifest: P
     assert read["state"] == "refused"
     assert read["problem"]["value"] == "row 4"
     reasons = {reason["reason"]: reason for reason in read["check"]["result"]["reasons"]}
-    assert reasons["unreadable"]["rows"][0]["why"] == "it is no DICOM, PNG, JPEG, PGM or TIFF file"
+    assert reasons["unreadable"]["rows"][0]["why"] == "it is not a DICOM, PNG, JPEG, PGM or TIFF file"
     assert (reasons["tiny"]["count"], len(reasons["tiny"]["rows"])) == (IMAGES - 1, 5), "in brief"
     whole = client.get("/probe-sets/probes/check").json()
     tiny = next(reason for reason in whole["result"]["reasons"] if reason["reason"] == "tiny")

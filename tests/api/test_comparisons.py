@@ -1,5 +1,6 @@
 """POST and GET /comparisons."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -87,8 +88,15 @@ def test_a_copy_differs_by_nothing_and_a_tuned_network_by_what_it_gained(client:
     assert table == {"mass margin": [2, 2, 1], "calcification distribution": [1, 1, 2]}
     nothing, gain = scope["categories"]["rows"][1]["changes"]
     assert (nothing["gain"], nothing["low"], nothing["high"], nothing["exceeds_noise"]) == (0.0, 0.0, 0.0, False)
-    assert (gain["gain"], gain["low"], gain["high"], gain["noise"]) == (1.0, 1.0, 1.0, 0.0)
-    assert (gain["exceeds_noise"], gain["test"], gain["p"]) == (True, "mcnemar", 1.0)
+    # One unit differs, in every resample: no exam has a part in it.
+    ends = [pytest.approx(1 + sign * 1.959964) for sign in (-1, 1)]
+    assert [gain["gain"], gain["low"], gain["high"], gain["noise"]] == [1.0, *ends, pytest.approx(1.959964)]
+    assert (gain["exceeds_noise"], gain["test"], gain["p"], gain["halves"]) == (False, "resampled", 1.0, 0.0)
+    assert result["judged_by"] == "resamples"
+    assert {row["name"]: row["neurons"] for row in result["by_concept"]["rows"]} == {
+        WORDS.concepts[0].text: [2, 2, 1],
+        WORDS.concepts[1].text: [1, 1, 2],
+    }
     assert [churn["label"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(1 / 3)]
     assert [churn["semantic"]["value"] for churn in scope["churn"]] == [0.0, pytest.approx(0.4 / 3)]
     assert [churn["semantic"]["exceeds_noise"] for churn in scope["churn"]] == [False, True]
@@ -102,7 +110,8 @@ def test_jobs_that_were_stored_before_meanings_were_kept(
     with transaction(sessions) as session:
         session.execute(text("DELETE FROM text_embeddings"))
     result = post(client, jobs[:2])["result"]
-    assert result["network"]["churn"][0]["semantic"] == {"value": None, "noise": None, "exceeds_noise": None}
+    unknown = {"value": None, "noise": None, "exceeds_noise": None, "halves": None}
+    assert result["network"]["churn"][0]["semantic"] == unknown
     assert [note.split(",")[0] for note in result["notes"]] == ["No semantic churn"]
 
 
@@ -114,6 +123,31 @@ def test_a_comparison_that_was_stored_before_meanings_were_compared(
         session.execute(text("UPDATE comparisons SET result = result #- '{network,churn,0,semantic}'"))
     found = client.get(f"/comparisons/{identifier}").json()["result"]["network"]["churn"][0]
     assert (found["label"]["value"], found["semantic"]["value"]) == (0.0, None)
+
+
+def test_a_comparison_that_was_judged_by_halves_stays_what_it_was(
+    client: TestClient, jobs: list[str], sessions: Sessions
+) -> None:
+    body = post(client, jobs)
+    new = {"by_concept", "judged_by", "halves"}
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(part) for key, part in value.items() if key not in new}
+        return [without(part) for part in value] if isinstance(value, list) else value
+
+    earlier = {**without(body["result"]), "halves": body["result"]["halves"]}
+    with transaction(sessions) as session:
+        session.execute(
+            text("UPDATE comparisons SET result = CAST(:earlier AS jsonb)"), {"earlier": json.dumps(earlier)}
+        )
+
+    result = client.get(f"/comparisons/{body['id']}").json()["result"]
+    assert (result["judged_by"], result["by_concept"], result["halves"]) == ("halves", None, 2)
+    assert result["network"]["categories"]["rows"][1]["changes"][1]["halves"] is None
+    assert without(result) == without(body["result"])
+    report = client.get(f"/comparisons/{body['id']}/report", params={"format": "json"})
+    assert report.status_code == 200, report.text
 
 
 def test_the_same_jobs_again_are_the_same_comparison(client: TestClient, jobs: list[str]) -> None:

@@ -44,6 +44,7 @@ def test_coverage(client: TestClient, job: UUID) -> None:
     assert (body["units"], body["tested"], body["significant"], body["must_have"]) == (3, 2, 1, 33)
     # Two tested units x 0.02 x one half.
     counts = {"neurons": 1, "expected": 0.02, "layers": [{"layer": "blocks.0", "neurons": 1, "expected": 0.02}]}
+    counts |= {"low": pytest.approx(0.02, abs=1e-3), "high": pytest.approx(1.98, abs=1e-3)}
     first = {"text": "spiculated mass", "category": "mass margin", "broad_category": "findings"}
     assert body["concepts"][0] == {**first, **counts}
     assert body["categories"][0] == {"name": "mass margin", "concepts": 1, "represented": 1, "share": 1.0, **counts}
@@ -77,7 +78,10 @@ def test_the_watch_list(client: TestClient, job: UUID) -> None:
     body = client.get(f"/jobs/{job}/watch-list").json()
     assert (body["refused"], body["watched"], body["live"], body["responding"], body["share"]) == (None, 1, 2, 2, 1.0)
     assert [(one["unit"], one["concept"]) for one in body["neurons"]] == [(0, "spiculated mass"), (1, "no concept")]
-    assert body["neurons"][0]["responses"] == [{"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04}]
+    assert body["neurons"][0]["responding_to"] == 1
+    assert body["neurons"][0]["responses"] == [
+        {"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04, "partial": None, "partial_p": None}
+    ]
     assert [image["image_id"] for image in body["neurons"][0]["images"]] == ["img-7", "img-3@0,64"]
     (car,) = body["concepts"]
     assert (car["text"], car["category"], car["responding"], car["share"]) == ("red sports car", "vehicles", 2, 1.0)

@@ -15,9 +15,9 @@ from service.db.session import Sessions, transaction
 from service.files import WrittenMeanwhile
 from service.usecases import audits, files, manifests, models, resources
 from service.usecases.schedules import pause_schedule
+from tests.api.registry_events import alias, created, registry, send
 from tests.api.test_audits import baseline, deployed
 from tests.api.test_problems import problem
-from tests.api.test_registry_events import alias, created, registry, send
 from tests.probes.dicom_files import film
 
 __all__ = ["baseline", "deployed", "registry"]

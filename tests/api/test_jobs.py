@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from api.schemas.jobs import JobIn
 from service.db.jobs import move_job
 from service.db.resources import find_resource, save_inspection
 from service.db.session import Sessions, transaction
@@ -43,7 +44,7 @@ def body(sessions: Sessions) -> dict[str, Any]:
     }
 
 
-_NOT_IN_LISTS = {"layers", "layers_asked", "terms", "manifest", "waits_for"}
+_NOT_IN_LISTS = {"layers", "layers_asked", "terms", "manifest", "waits_for", "error_level"}
 
 
 def brief(job: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +304,32 @@ def test_a_job_is_cut_and_queued_as_asked(client: TestClient, queue: RecordingQu
     assert queue.published == [(WORK_TASK, UUID(job["id"]))]
 
 
+def test_a_job_says_whether_it_asks_where_neurons_look(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.post("/jobs", json=body).json()["localisation"] is None
+    asked = client.post("/jobs", json=body | {"localisation": {}})
+    assert (asked.status_code, asked.json()["localisation"]) == (202, {"findings": []})
+    given = client.post("/jobs", json=body | {"localisation": {"findings": ["lesion", "lesion", "mass"]}}).json()
+    assert given["localisation"] == {"findings": ["lesion", "mass"]}
+    assert client.get(f"/jobs/{given['id']}").json()["localisation"] == given["localisation"]
+
+    too_many = {"findings": [f"finding {number}" for number in range(6)]}
+    refused = problem(client.post("/jobs", json=body | {"localisation": too_many}), 422)
+    assert refused["field"] == "localisation.findings"
+    refused = problem(client.post("/jobs", json=body | {"localisation": {"findings": [""]}}), 422)
+    assert refused["field"].startswith("localisation.findings")
+
+
+def test_a_request_that_does_not_ask_is_the_one_that_earlier_releases_got(
+    client: TestClient, body: dict[str, Any]
+) -> None:
+    assert "localisation" not in JobIn.model_validate(body).as_asked()
+    key = {"Idempotency-Key": "night"}
+    first = client.post("/jobs", json=body, headers=key).json()
+    assert client.post("/jobs", json=body | {"localisation": None}, headers=key).json()["id"] == first["id"]
+    other = client.post("/jobs", json=body | {"localisation": {}}, headers=key)
+    assert problem(other, 422)["field"] == "Idempotency-Key"
+
+
 def end(sessions: Sessions, job: str, status: JobStatus) -> None:
     with transaction(sessions) as session:
         session.execute(text("UPDATE work_items SET status = 'withdrawn'"))
@@ -363,3 +390,19 @@ def test_a_probe_set_that_is_still_to_be_measured(client: TestClient, sessions: 
     assert refused["type"] == "urn:mammodissect:problem:not-measured"
     assert (refused["field"], refused["value"]) == ("probe_set", "cut@1")
     assert "GET /probe-sets/cut@1" in refused["remedy"]
+
+
+def test_an_error_level_is_part_of_the_request_only_where_it_is_given(client: TestClient, body: dict[str, Any]) -> None:
+    default = JobIn.model_validate(body).as_asked()
+    assert default["evidence"] == {"draws": 10_000, "resamples": 200, "halves": 20}
+
+    asked = JobIn.model_validate(body | {"evidence": {"error_level": 0.05}}).as_asked()
+    assert asked["evidence"] == {**default["evidence"], "error_level": 0.05}
+    job = client.post("/jobs", json=body | {"evidence": {"error_level": 0.05}}).json()
+    assert client.get(f"/jobs/{job['id']}").json()["error_level"] == 0.05
+
+
+@pytest.mark.parametrize("level", [0, 0.009, 0.51, "much", True])
+def test_an_error_level_that_cannot_be_meant(client: TestClient, body: dict[str, Any], level: object) -> None:
+    refused = problem(client.post("/jobs", json=body | {"evidence": {"error_level": level}}), 422)
+    assert refused["field"] == "evidence.error_level"

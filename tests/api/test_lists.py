@@ -69,8 +69,12 @@ def shortened(alone: dict[str, Any]) -> dict[str, Any]:
     if (evidence := alone["evidence"]) is not None:
         whole = evidence["stability"]
         stability = None if whole is None else {name: whole[name] for name in ("label", "category")}
-        figures = {name: value for name, value in evidence.items() if name != "watched"}
-        short["evidence"] = {**figures, "stability": stability}
+        direction = evidence["direction"]
+        if direction is not None:
+            direction = {name: direction[name] for name in ("fit", "explained")}
+        watched = [{name: one[name] for name in ("text", "z", "q")} for one in evidence["watched"][:3]]
+        figures = {name: value for name, value in evidence.items() if name != "localisations"}
+        short["evidence"] = {**figures, "stability": stability, "direction": direction, "watched": watched}
     return short
 
 
@@ -99,7 +103,7 @@ def test_jobs_are_listed_without_layers_and_manifests(
     alone = client.get(f"/jobs/{job}").json()
     assert alone["manifest"]["layers"] == manifest["layers"]
     assert len(alone["layers"]) == 100
-    absent = {"layers", "layers_asked", "terms", "manifest", "waits_for"}
+    absent = {"layers", "layers_asked", "terms", "manifest", "waits_for", "error_level"}
     assert listed == {name: value for name, value in alone.items() if name not in absent}
 
 

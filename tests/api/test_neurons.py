@@ -39,8 +39,11 @@ def test_layers(client: TestClient, job: UUID) -> None:
             "threshold_met": 2,
             "top_categories": [{"category": "findings", "neurons": 2}],
             "significant": None,
+            "verdicts": None,
+            "error": None,
         }
     ]
+    assert (body["verdicts"], body["judged_by"]) == (None, None)
     assert client.get("/layers", params={"model": "screening"}).json() == body
     assert client.get("/layers", params={"model": "screening@1"}).json() == body
 
@@ -94,10 +97,22 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
         "broad_category": "findings",
         "score": 2.0,
         "significant": None,
+        "verdict": None,
+        "name": None,
+        "level": None,
+        "error": None,
         "evidence": None,
         "concepts": [{"concept": "spiculated mass", "score": 2.0}],
         "images": [
-            {"image_id": "img-7", "row": 7, "activation": 2.0, "box": None, "region": None, "frame": None},
+            {
+                "image_id": "img-7",
+                "row": 7,
+                "activation": 2.0,
+                "box": None,
+                "region": None,
+                "frame": None,
+                "places": [],
+            },
             {
                 "image_id": "img-3@0,64",
                 "row": 3,
@@ -105,6 +120,7 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
                 "box": {"left": 0, "top": 64, "width": 32, "height": 32},
                 "region": None,
                 "frame": None,
+                "places": [],
             },
         ],
         "activation": {"mean": 0.5, "std": 0.25, "minimum": 0.0, "maximum": 2.0},
@@ -142,7 +158,11 @@ def test_evidence_comes_with_its_texts(client: TestClient, judged: UUID) -> None
         "stability": {"label": 0.75, "category": 1.0, "prediction_set": ["spiculated mass", "red sports car"]},
         "agreement": None,
         "quality": {"clarity": 0.5, "polysemanticity": 0.25, "redundancy": None, "duplicate_of": None},
-        "watched": [{"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04}],
+        "direction": None,
+        "watched": [
+            {"text": "red sports car", "p": 0.01, "z": 2.0, "q": 0.04, "partial": None, "partial_p": None},
+        ],
+        "localisations": [],
     }
 
 

@@ -1,8 +1,7 @@
-"""GET /jobs/{id}/paper, /comparisons/{id}/paper and /paper: the golden tables through HTTP, and by the command line."""
+"""GET /jobs/{id}/paper, /comparisons/{id}/paper and /paper: the golden tables through HTTP."""
 
 import csv
 import io
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from cli.main import main
 from service.db.session import Sessions, transaction
 from service.usecases.resources import register_concept_set
 from tests.analysis.published_tables import NETWORKS, Network, concept_set, dissection, expected, raw_table
@@ -93,6 +91,48 @@ def test_a_job_alone_has_its_local_thresholds_for_global_ones(client: TestClient
     assert any("With one network" in note for note in tables["notes"])
 
 
+def test_jobs_that_cannot_be_compared_are_laid_side_by_side_and_said_to_be(
+    client: TestClient, sessions: Sessions, jobs: dict[Network, UUID]
+) -> None:
+    concepts = concept_set()
+    layers = dissection("mammo", concepts).layers
+    with transaction(sessions) as session:
+        other = dissected_job(
+            session, layers, model="other", concept_set=concepts, manifest={"dissector": {"digest": "1"}}
+        )
+
+    alike = client.get("/paper", params={"job": [str(jobs["mammo"]), str(jobs["general"])]}).json()
+    unlike = client.get("/paper", params={"job": [str(jobs["mammo"]), str(other)]}).json()
+
+    assert not any("cannot be compared" in note for note in alike["notes"])
+    (note,) = [note for note in unlike["notes"] if "cannot be compared" in note]
+    assert "because they differ in dissector" in note
+    assert note.endswith("Their scores and thresholds may not mean the same.")
+
+
+def test_networks_on_parts_of_a_probe_set_are_named_by_them(client: TestClient, sessions: Sessions) -> None:
+    concepts = concept_set()
+    layers = dissection("mammo", concepts).layers
+    with transaction(sessions) as session:
+        jobs = [
+            dissected_job(
+                session,
+                layers,
+                model="mammo",
+                concept_set=concepts,
+                manifest={
+                    "probe_set": {"digest": density, "images": density, "whole": "0", "where": {"density": [density]}}
+                },
+            )
+            for density in ("A", "D")
+        ]
+
+    tables = client.get("/paper", params={"job": list(map(str, jobs))}).json()
+
+    assert [network["network"] for network in tables["networks"]] == [f"mammo@1 on density {it}" for it in ("A", "D")]
+    assert not any("cannot be compared" in note for note in tables["notes"])
+
+
 def test_tables_as_csv_and_as_a_page(client: TestClient, jobs: dict[Network, UUID]) -> None:
     job = jobs["mammo"]
     tables = client.get(f"/jobs/{job}/paper").json()["networks"][0]
@@ -131,30 +171,3 @@ def test_what_cannot_be_laid_side_by_side_is_refused(
     assert problem(client.get(f"/jobs/{uuid4()}/paper"), 404)
     assert problem(client.get(f"/comparisons/{uuid4()}/paper"), 404)
     assert problem(client.get(f"/jobs/{queued}/paper"), 409)["field"] == "job"
-
-
-def test_the_command_line_needs_no_service_for_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    concepts = [
-        {
-            "text": concept.text,
-            "category": concept.category,
-            "broad_category": concept.broad_category,
-            "mammographic": concept.mammographic,
-        }
-        for concept in concept_set().concepts
-    ]
-    entries = [{name: value for name, value in concept.items() if value is not None} for concept in concepts]
-    (tmp_path / "invented.json").write_text(json.dumps(entries))
-    tables = [argument for network in NETWORKS for argument in ("--table", str(raw_table(network)))]
-    out = tmp_path / "tables.json"
-    monkeypatch.setattr(
-        "sys.argv",
-        ["mammodissect", "paper", *tables, "--concept-set", str(tmp_path / "invented.json"), "--out", str(out)],
-    )
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-
-    assert ended.value.code == 0
-
-    check_golden(json.loads(out.read_text()), {f"F_invented_{network}_raw": network for network in NETWORKS})

@@ -19,10 +19,10 @@ from service.domain.trail import TrailEntry
 from service.files import ANYWHERE
 from service.usecases.jobs import find_job
 from service.usecases.resources import find_resource, probe_set_of, register_part
+from tests.api.registry_events import audits, created, registry, send
 from tests.api.test_audits import baseline, deployed, start
 from tests.api.test_jobs import body, brief
 from tests.api.test_problems import problem
-from tests.api.test_registry_events import audits, created, registry, send
 from tests.usecases.factories import queued_job
 
 __all__ = ["baseline", "body", "deployed", "registry"]

@@ -63,6 +63,7 @@ class HashingRunner:
             "manifest": {
                 "results": {one["layer"]: one["sha256"] for one in layers},
                 "evidence": None,
+                "drawn": request.options.evidence.as_dict(),
                 "dissector": {"digest": "0"},
                 "concept_set": "0",
                 "method": request.options.method.as_dict(),

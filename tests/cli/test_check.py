@@ -28,7 +28,7 @@ def test_images_are_listed_by_row_and_reason(
     assert command(monkeypatch, "check", str(manifest), "--report", str(page)) == 1
     printed = capsys.readouterr().out
     assert "1 image cannot be read; a job on the set fails." in printed
-    assert "row 3: it is no DICOM, PNG, JPEG, PGM or TIFF file" in printed
+    assert "row 3: it is not a DICOM, PNG, JPEG, PGM or TIFF file" in printed
     assert "1 finding of them names no concept of bi-rads for certain: zorblax (1)." in printed
     assert "What the images of m.csv are" in page.read_text()
     assert ["zorblax", "1", "names no concept"] in Page(page.read_text()).rows["findings"]
@@ -40,6 +40,16 @@ def test_images_are_listed_by_row_and_reason(
         {"value": "mass", "images": 2},
         {"value": "zorblax", "images": 1},
     ]
+
+
+def test_what_counts_as_independent_is_what_a_job_takes(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest.write_text("image,study_id\n0.png,s\n1.png,s\n")
+    assert command(monkeypatch, "check", str(manifest), "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["independent"] == {"unit": "exam", "count": 1, "largest": 2}
+    assert "Column 'study_id' is taken for exam_id" in " ".join(captured.err.split())
 
 
 def test_a_manifest_that_is_none_is_one_line(

@@ -49,8 +49,8 @@ def test_lint_says_what_is_weak(command: Command, tmp_path: Path, capsys: pytest
     assert command("concepts", "lint", words, "--categories", categories, "--control", "Everyday") == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "The categories are those of the sheets 'Findings', 'Everyday'."
-    assert said[1] == "2 concepts are in no category: 'round masses', 'left breast'"
-    assert said[2] == "1 texts of the table are no concept: 'cat'"
+    assert said[1] == "Concepts without a category: 2 ('round masses', 'left breast')"
+    assert said[2] == "Texts of the table that are not concepts: 1 ('cat')"
     assert [line for line in said if line.endswith(":") and not line.startswith(" ")] == [
         "negation:", "laterality:", "near duplicate:", "two categories:"
     ]  # fmt: skip
@@ -81,7 +81,7 @@ def test_diff_says_what_happened(command: Command, tmp_path: Path, capsys: pytes
         "- mass",
         "? 'mass' may be 'masses' now (plural)",
         "~ dog: category was None, is 'animals'",
-        "1 added, 1 removed, 1 fields changed, 0 moved, 0 the same.",
+        "1 added, 1 removed, 1 field changed, 0 moved, 0 the same.",
     ]
     assert command("concepts", "diff", tmp_path / "a.txt", tmp_path / "a.txt", "--json") == 0
     assert json.loads(capsys.readouterr().out)["same"] == 2

@@ -57,8 +57,8 @@ def test_comparisons_say_what_was_gained_and_lost(ask: Ask, sessions: Sessions) 
     printed = ask("compare", str(reference), str(tuned))
     assert "Comparison " in printed
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
-    assert "mass margin 2 1 (-1, -1 to -1) *" in lines
-    assert "calcification distribution 1 2 (+1, +1 to +1) *" in lines
+    assert "mass margin 2 1 (-1, -3 to +1)" in lines
+    assert "calcification distribution 1 2 (+1, -1 to +3)" in lines
     assert "share of labels changed 0.333 (noise 0) *" in lines
 
 
@@ -70,7 +70,7 @@ def test_coverage_and_watch_list_are_told(ask: Ask, sessions: Sessions) -> None:
     assert "skin thickening" in printed
     assert "not in the concept set" in printed
     printed = ask("watch-list", job)
-    assert "1 of 3 live neurons respond to any of 1 watched concepts" in printed
+    assert "1 of 3 live neurons respond to any of 1 watched concepts that could be looked for" in printed
     assert "red sports car" in printed
 
 

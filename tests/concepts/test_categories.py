@@ -139,7 +139,7 @@ def test_a_list_and_its_workbook_give_the_set_and_say_how_they_fit(tmp_path: Pat
         (workbook(F=[["shape", None, "x"], ["round", "sharp"]]), ".xlsx", "Cell B2 of sheet 'F'"),
         (workbook(F=[["shape"], ["=A1"]]), ".xlsx", "cell A2 of sheet 'F'"),
         (workbook(F=[["shape"], ["a" * 301]]), ".xlsx", "301 characters"),
-        (b"no workbook", ".xlsx", "no .xlsx file"),
+        (b"no workbook", ".xlsx", "not an .xlsx file"),
     ],
 )
 def test_a_bad_table_is_refused(content: bytes, ending: str, says: str) -> None:
@@ -150,5 +150,6 @@ def test_a_bad_table_is_refused(content: bytes, ending: str, says: str) -> None:
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "categories.docx").write_bytes(b"")
     with pytest.raises(InvalidConceptSet, match=r"cannot be a '\.docx' file"):
         categorised(PLAIN, tmp_path / "categories.docx")

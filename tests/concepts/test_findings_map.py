@@ -80,10 +80,10 @@ def test_every_format_says_the_same(tmp_path: Path, name: str, content: str) -> 
         ("map.csv", "finding,concept\n", "empty", None),
         ("map.csv", f"finding,concept\n{'x' * 301},mass\n", "301 characters in the column 'finding'", "row 1"),
         ("map.csv", "finding,concept\nmass," + "|".join(map(str, range(51))) + "\n", "names 51 concepts", "row 1"),
-        ("map.json", '{"mass": {"concept": "mass"}}', "entry 1 of the map has a concept that is no text", "entry 1"),
+        ("map.json", '{"mass": {"concept": "mass"}}', "entry 1 of the map has a concept that is not text", "entry 1"),
         ("map.json", '["mass"]', "Row 1 is not an object", "row 1"),
         ("map.json", '"mass"', "neither an object nor a list", None),
-        ("map.yaml", "mass: yes\n", "concept that is no text", "entry 1"),
+        ("map.yaml", "mass: yes\n", "concept that is not text", "entry 1"),
         ("map.yaml", "no: mass\n", "entry 1 of the map has no text in the column 'finding'", "entry 1"),
         ("map.yaml", "mass: a\nmass: b\n", "key 'mass' twice", None),
         ("map.yaml", "mass: &a [x]\nother: *a\n", "refers to a part of itself", None),
@@ -150,6 +150,10 @@ def test_every_finding_of_a_built_in_map_means_concepts_of_bi_rads_or_none(name:
         ("inbreast", "Espiculated Region", ["spiculated mass"]),
         ("inbreast", "Cluster", ["calcifications", "grouped calcifications"]),
         ("embed", "massshape O", ["mass", "oval mass"]),
+        ("embed", "massshape X", ["mass", "irregular mass"]),
+        ("embed", "calcfind K", ["calcifications"]),
+        ("embed", "otherfind J", ["skin thickening", "diffuse skin thickening"]),
+        ("embed", "implanfind R", ["implant", "ruptured implant"]),
         ("embed", "massdens +", ["mass", "high density mass"]),
         ("embed", "massdens -", ["mass", "low density mass"]),
         ("embed", "arch_distortion", ["architectural distortion"]),
@@ -166,6 +170,28 @@ def test_what_a_built_in_map_says(name: str, finding: str, concepts: list[str]) 
     (match,) = match_findings(concept_set, {finding: 1}, builtin_map(f"builtin:{name}")).matched
     assert [concept_set.texts[concept] for concept in match.concepts] == concepts
     assert match.matched_by == "map"
+
+
+PUBLISHED_CODES = {
+    "massshape": "GROXQATNBFSVY",
+    "massmargin": "DUMIS",
+    "massdens": "+=-0",
+    "calcfind": "A9HCDEFBGILMJKPRSOUVQ",
+    "calcdistri": "GSRDLC",
+    "otherfind": "!%12345ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "implanfind": "ANCDFHRSTK",
+}
+"""Of EMBED's legend (AWS_Open_Data_Clinical_Legend.csv)."""
+
+LEFT_OPEN = {"massshape": "Q", "otherfind": "!%15GPUX", "implanfind": "S"}
+"""A questioned distortion, and changes after treatment that no concept names."""
+
+
+@pytest.mark.parametrize("column", PUBLISHED_CODES)
+def test_codes_of_embed_are_those_of_its_legend(column: str) -> None:
+    mapped = {finding for finding, _ in builtin_map("builtin:embed").entries if finding.startswith(f"{column} ")}
+    published = {f"{column} {code}" for code in PUBLISHED_CODES[column]}
+    assert mapped == published - {f"{column} {code}" for code in LEFT_OPEN.get(column, "")}
 
 
 def test_a_built_in_map_that_is_not_there() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from service.concepts.builtin import builtin_concept_set
 from service.domain.evidence import Agreement, Evidence, LabelStability, Quality, Significance, Watched
 from service.domain.neurons import ActivationSummary, Neuron, RankedConcept, TopImage
+from service.domain.verdicts import DirectionFigures, UnitVerdict, Verdict
 
 CONCEPTS = builtin_concept_set("bi-rads")
 WATCHED = tuple(index for index, concept in enumerate(CONCEPTS.concepts) if concept.watched)
@@ -41,6 +42,11 @@ def _neuron(unit: int, random: np.random.Generator) -> Neuron:
     )
 
 
+def _direction(ranked: list[int], random: np.random.Generator) -> DirectionFigures:
+    fit, fit_p, correlation, explained, decoy_explained = random.random(5).tolist()
+    return DirectionFigures(fit, fit_p, correlation, explained, decoy_explained, rivals=tuple(ranked[1:4]))
+
+
 def _evidence(ranked: list[int], random: np.random.Generator) -> Evidence:
     p, z, q, *figures = random.random(12).tolist()
     watched = random.choice(WATCHED, _WATCHED).tolist()
@@ -49,7 +55,9 @@ def _evidence(ranked: list[int], random: np.random.Generator) -> Evidence:
         stability=LabelStability(figures[0], figures[1], tuple(CONCEPTS.texts[index] for index in ranked[:8])),
         agreement=Agreement("suspicious calcification", figures[2], figures[3], figures[4]),
         quality=Quality(figures[5], figures[6], figures[7], int(random.integers(0, 500))),
-        watched=tuple(Watched(index, CONCEPTS.texts[index], *(random.random(3) / 20).tolist()) for index in watched),
+        watched=tuple(Watched(index, CONCEPTS.texts[index], *(random.random(5) / 20).tolist()) for index in watched),
         resampled=tuple(random.choice(ranked, _RESAMPLES).tolist()),
         halves=tuple(random.choice(ranked, _HALVES).tolist()),
+        direction=_direction(ranked, random),
+        verdict=UnitVerdict(Verdict.NAMED, CONCEPTS.texts[ranked[0]], "concept", float(random.random())),
     )

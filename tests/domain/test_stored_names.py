@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from service.domain.ablations import AblationRequest, AblationResult
 from service.domain.audit_facts import AuditFacts, Judgement, RuleOutcome
 from service.domain.audits import Acknowledgement, Snooze
 from service.domain.comparisons import Comparison
@@ -32,6 +33,8 @@ SNAPSHOT = Path(__file__).with_name("stored_names.json")
 ROOTS: dict[type, tuple[str, ...]] = {
     LayerDissection: ("artifact", "database", "wire"),
     JobEvidence: ("database", "wire"),
+    AblationRequest: ("database",),
+    AblationResult: ("database", "wire"),
     Comparison: ("database", "wire"),
     Policy: ("database", "wire", "signed"),
     AuditFacts: ("database", "wire", "signed"),

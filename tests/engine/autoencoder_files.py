@@ -8,12 +8,19 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+
+from service.domain.autoencoders import given_autoencoder
+from service.domain.preprocessing import Preprocessing
+from service.engine.architectures.autoencoders import add_autoencoder
+from service.engine.networks.protocols import Target
 
 Encode = Callable[[Tensor], Tensor]
 """float32 [P, D] -> [P, S]."""
 
 K = 3
+SIDE = 64
+LATENTS = 20
 
 
 @dataclass(frozen=True)
@@ -231,3 +238,14 @@ def write_autoencoder(folder: Path, written: Written, numbers: Numbers, *, name:
     if written.configuration is not None:
         (folder / written.configuration_name).write_text(json.dumps(written.configuration))
     return folder / name
+
+
+def target_of(network: nn.Module, side: int = SIDE) -> Target:
+    contract = Preprocessing(height=side, width=side, mean=(0.0,) * 3, std=(1.0,) * 3, resize="none")
+    return Target(network.eval(), "any", contract, "0" * 64)
+
+
+def with_autoencoder(target: Target, path: Path, layer: str, **given: Any) -> Target:
+    return add_autoencoder(
+        target, given_autoencoder({"layer": layer, "checkpoint": str(path), **given}), torch.device("cpu")
+    )

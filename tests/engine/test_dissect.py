@@ -316,15 +316,6 @@ def test_layers_that_cannot_be_dissected_are_refused(layers: tuple[str, ...], er
     assert hooks_left(target.module) == 0
 
 
-def test_a_similarity_that_needs_all_activations_refuses_more_than_fit() -> None:
-    wide = target_of(nn.Sequential(nn.Conv2d(3, 1_000_000, 1, bias=False)), CPU, "0")
-    images = ArrayImages([np.zeros((3, 1, 1), np.float32)] * 600)
-    with pytest.raises(InvalidInput, match="needs all activations of 600 images and 1000000 units") as caught:
-        run(wide, images, method=Method.of("cosine"), batch_size=1, shard_size=1)
-    assert len(images.loaded) <= 2, "known with the first batch, from the whole probe set"
-    assert "soft_wpmi" in str(caught.value.remedy)
-
-
 def test_a_target_in_training_mode_is_a_mistake() -> None:
     target = toy()
     with pytest.raises(ValueError, match="eval mode"):

@@ -67,9 +67,10 @@ def test_the_larger_file_is_the_mask_where_the_columns_are_exchanged(tmp_path: P
     write_images(tmp_path, path("5"), crop)
     write_images(tmp_path, mask, content=b"a larger mask")
 
-    (row,) = read("cbis-ddsm", tmp_path).rows
+    read_rows = read("cbis-ddsm", tmp_path)
 
-    assert {region["mask"] for region in json.loads(row["regions"])} == {mask}
+    assert {region["mask"] for region in json.loads(read_rows.rows[0]["regions"])} == {mask}
+    assert "1 mask(s) are where the table has the crop, which is the smaller file." in read_rows.notes
 
 
 def test_calcifications_are_spelled_with_their_type(tmp_path: Path) -> None:
@@ -122,18 +123,33 @@ def test_a_copy_converted_to_jpeg(tmp_path: Path) -> None:
     write_mass(tmp_path / "csv", mass("1"))
     write_images(tmp_path, "jpeg/1.2.5/1-261.jpg")
 
-    (row,) = read("cbis-ddsm", tmp_path).rows
+    read_rows = read("cbis-ddsm", tmp_path)
 
+    (row,) = read_rows.rows
     assert row["image"] == "jpeg/1.2.5/1-261.jpg"
     assert "regions" not in row
+    assert any(note.startswith("1 row(s) have the only image in the folder") for note in read_rows.notes)
+
+
+def test_a_folder_of_many_files_is_not_searched_for_the_image(tmp_path: Path) -> None:
+    write_mass(tmp_path, mass("1"))
+    write_images(tmp_path, f"{CASE}/1.dcm", *(f"{CASE}/{number}.txt" for number in range(100)))
+
+    assert "are not there" in refused("cbis-ddsm", tmp_path).detail
 
 
 def test_a_stale_path_is_found_below_the_root(tmp_path: Path) -> None:
-    row = [cell.replace(CASE, f"/home/somebody/data/{CASE}") if "/" in cell else cell for cell in mass("1")]
-    write_mass(tmp_path, row)
-    write_images(tmp_path, path("5"))
+    other = "Mass-Training_P_00001_RIGHT_MLO"
+    left = [cell.replace(CASE, f"/home/somebody/data/{CASE}") if "/" in cell else cell for cell in mass("1")]
+    right = [cell.replace(CASE, other) for cell in left]
+    right[2] = "RIGHT"
+    write_mass(tmp_path, left, right)
+    write_images(tmp_path, path("5"), path("5", case=other))
 
-    assert read("cbis-ddsm", tmp_path).rows[0]["image"] == path("5")
+    rows = read("cbis-ddsm", tmp_path).rows
+
+    assert [row["image"] for row in rows] == [path("5"), path("5", case=other)]
+    assert [row["image_id"] for row in rows] == [CASE, other]
 
 
 def test_images_that_are_not_there_are_named_by_row(tmp_path: Path) -> None:
@@ -155,7 +171,7 @@ def test_a_row_without_a_path_is_refused(tmp_path: Path) -> None:
     assert (error.field, error.value) == ("image file path", "row 1")
 
 
-@pytest.mark.parametrize("name", ["..\\..\\a.dcm", "../../a.dcm"])
+@pytest.mark.parametrize("name", ["..\\..\\a.dcm", "../../a.dcm", "..", "/"])
 def test_no_path_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "data" / "set"
     write_images(tmp_path, "a.dcm")

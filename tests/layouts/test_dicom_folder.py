@@ -19,7 +19,7 @@ from service.layouts import dicom_files
 from service.layouts.dicom_headers import read_header
 from service.layouts.pseudonyms import Pseudonyms
 from service.layouts.reading import DataSetPlace, read_layout
-from tests.layouts.data_sets import read, write_images, write_table
+from tests.layouts.data_sets import read, refused, write_images, write_table
 from tests.probes.dicom_files import film, write_dicom
 
 KEY = Pseudonyms(b"a key of the tests")
@@ -152,7 +152,7 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path) -> None:
     read_rows = read("dicom-folder", tmp_path)
 
     assert [row["image"] for row in read_rows.rows] == ["1.dcm"]
-    assert "3 file(s) were passed over, because each is no DICOM file." in read_rows.notes
+    assert "3 file(s) were passed over, because each is not a DICOM file." in read_rows.notes
     assert any("damaged gzip file" in note for note in read_rows.notes)
     assert any("report.dcm" in note or "without an image" in note for note in read_rows.notes)
 
@@ -165,15 +165,14 @@ def test_ten_thousand_other_files_are_only_looked_at(tmp_path: Path) -> None:
     read_rows = read("dicom-folder", tmp_path)
 
     assert len(read_rows.rows) == 1
-    assert "10,000 file(s) were passed over, because each is no DICOM file." in read_rows.notes
+    assert "10,000 file(s) were passed over, because each is not a DICOM file." in read_rows.notes
 
 
 def test_more_files_than_are_taken_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicom_files, "MOST_FILES", 2)
     write_images(tmp_path, "a", "b", "c")
 
-    with pytest.raises(Exception, match="more than 2 files"):
-        read("dicom-folder", tmp_path)
+    assert "more than 2 files" in refused("dicom-folder", tmp_path).detail
 
 
 def test_a_second_file_of_the_same_instance_is_left_out_and_named(tmp_path: Path) -> None:
@@ -248,3 +247,12 @@ def test_cmmd_joins_table_and_headers_by_patient_and_side(tmp_path: Path) -> Non
     }
     assert "findings" not in left
     assert left["laterality"] == "L"
+
+
+def test_a_file_of_cmmd_that_is_left_out_is_named_with_its_patient(tmp_path: Path) -> None:
+    header = ["ID1", "LeftRight", "abnormality", "classification"]
+    write_table(tmp_path / "CMMD_clinicaldata_revision.csv", [header, ["D1-0001", "R", "mass", "Benign"]])
+    write(tmp_path / "CMMD/D1-0001/2010/s1/1-1.dcm", 1)
+    write(tmp_path / "CMMD/D1-0001/2010/s1/1-2.dcm", 1)
+
+    assert any(note.endswith(": CMMD/D1-0001/2010/s1/1-2.dcm.") for note in read("cmmd", tmp_path).notes)

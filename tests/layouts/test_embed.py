@@ -108,7 +108,7 @@ def test_only_plain_views_are_taken_and_the_others_counted(tmp_path: Path) -> No
     assert [row["image"] for row in read_rows.rows] == ["0.dcm"]
     assert read_rows.rows[0]["findings"] == ""
     assert read_rows.rows[0]["birads"] == "1"
-    assert any(note.startswith("2 image(s) were left out that are no plain views") for note in read_rows.notes)
+    assert any(note.startswith("2 image(s) were left out that are not plain views") for note in read_rows.notes)
 
 
 def test_of_an_exam_without_findings_nothing_is_known(tmp_path: Path) -> None:
@@ -121,7 +121,13 @@ def test_of_an_exam_without_findings_nothing_is_known(tmp_path: Path) -> None:
     assert "density" not in row
 
 
-@pytest.mark.parametrize("regions", ["[[1, 2, 1200, 22]]", "[[5, 6, 1, 2]]", "[[1, 2]]", "[1, 2, 3, true]", "[(", "7"])
+@pytest.mark.parametrize(
+    "regions",
+    [
+        *("[[1, 2, 1200, 22]]", "[[5, 6, 1, 2]]", "[[1, 2]]", "[1, 2, 3, true]", "[(", "7"),
+        *("[[1, 2, Infinity, 22]]", "[[NaN, 2, 3, 22]]", pytest.param(f"[[1, 2, 1{'0' * 400}, 22]]", id="400 digits")),
+    ],
+)
 def test_regions_that_are_no_boxes_in_the_image_are_refused(tmp_path: Path, regions: str) -> None:
     write_images(tmp_path, "0.dcm")
     write(tmp_path, [image("0", ROI_coords=regions, Rows="1000", Columns="800")], [finding("L")])

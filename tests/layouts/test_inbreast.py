@@ -88,6 +88,8 @@ def test_marked_columns_of_the_full_table_are_findings(tmp_path: Path) -> None:
         b"no xml",
         b'<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa">]><plist><string>&a;</string></plist>',
         plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": ["(a, b)"]}]}]}),
+        plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": ["(1.2.3, 4)"]}]}]}),
+        plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": [f"({'9' * 400}, 4)"]}]}]}),
         plistlib.dumps({"Images": [{"ROIs": [{"Name": "Mass", "Point_px": []}]}]}),
     ],
 )
@@ -100,6 +102,23 @@ def test_a_damaged_annotation_is_refused_with_its_row(tmp_path: Path, content: b
     error = refused("inbreast", tmp_path)
 
     assert (error.field, error.value) == ("AllXML", "row 1")
+
+
+def test_of_two_files_of_an_image_one_is_passed_over_and_noted(tmp_path: Path) -> None:
+    write_images(tmp_path, DICOM, DICOM.replace(".dcm", ".png"))
+    write(tmp_path, row())
+
+    read_rows = read("inbreast", tmp_path)
+
+    assert [read_row["image"] for read_row in read_rows.rows] == [DICOM]
+    assert any(note.startswith("1 image file(s) were passed over") for note in read_rows.notes)
+
+
+def test_what_was_removed_is_neither_known_nor_noted(tmp_path: Path) -> None:
+    write_images(tmp_path, DICOM)
+    write(tmp_path, row())
+
+    assert not any("age_band" in note for note in read("inbreast", tmp_path).notes)
 
 
 def test_a_side_that_the_file_name_contradicts_is_refused(tmp_path: Path) -> None:

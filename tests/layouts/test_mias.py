@@ -58,13 +58,23 @@ def test_films_in_pairs_with_circles_from_the_bottom(tmp_path: Path) -> None:
     assert (rows[4]["findings"], rows[4]["patient_id"]) == ("MISC|MISC B", "5")
 
 
-@pytest.mark.parametrize("place", ["2000 100 5", "a b c", "10 20"])
+@pytest.mark.parametrize(
+    "place", ["2000 100 5", "a b c", "10 20", "² 20 5", pytest.param(f"{'9' * 5_000} 20 5", id="5,000 digits")]
+)
 def test_a_place_that_is_none_on_the_film_is_refused(tmp_path: Path, place: str) -> None:
     write(tmp_path, f"mdb001 G CIRC B {place}\n")
 
     error = refused("mias", tmp_path)
 
     assert (error.field, error.value) == ("x", "row 1")
+
+
+def test_a_note_in_place_of_a_place_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path, "mdb001 G CIRC B *NOTE3*\n")
+
+    (row,) = read("mias", tmp_path).rows
+
+    assert (row["findings"], "regions" in row) == ("CIRC|CIRC B", False)
 
 
 @pytest.mark.parametrize("content", ["", "reference,tissue\n1,G\n"])

@@ -10,6 +10,7 @@ HEADER = columns(
     "site_id patient_id image_id laterality view age cancer biopsy invasive BIRADS implant density machine_id "
     "difficult_negative_case"
 )
+NEEDED = columns("patient_id image_id laterality view machine_id")
 
 
 def test_the_patient_is_known_and_no_exam(tmp_path: Path) -> None:
@@ -85,6 +86,24 @@ def test_without_the_column_cancer_nothing_is_known_of_findings(tmp_path: Path) 
     assert row["prediction_id"] == "8_L"
 
 
+@pytest.mark.parametrize(("written", "findings"), [("True", "cancer"), ("1.0", "cancer"), ("False", ""), ("", None)])
+def test_cancer_is_read_as_data_frames_write_it(tmp_path: Path, written: str, findings: str | None) -> None:
+    write_images(tmp_path, "train_images/8/1.dcm")
+    write_table(tmp_path / "train.csv", [[*NEEDED, "cancer"], ["8", "1", "L", "CC", "29", written]])
+
+    assert read("rsna", tmp_path).rows[0].get("findings") == findings
+
+
+def test_cancer_that_is_neither_is_refused_with_its_row(tmp_path: Path) -> None:
+    write_images(tmp_path, "train_images/8/1.dcm")
+    write_table(tmp_path / "train.csv", [[*NEEDED, "cancer"], ["8", "1", "L", "CC", "29", "malignant"]])
+
+    error = refused("rsna", tmp_path)
+
+    assert error.detail == "Row 1 of train.csv says neither 1 nor 0 in 'cancer'."
+    assert (error.field, error.value) == ("cancer", "row 1")
+
+
 @pytest.mark.parametrize("patient", ["..", "../../outside", "/outside", "x" * 5_000])
 def test_no_cell_leads_out_of_the_folder(tmp_path: Path, patient: str) -> None:
     folder = tmp_path / "data"
@@ -92,7 +111,7 @@ def test_no_cell_leads_out_of_the_folder(tmp_path: Path, patient: str) -> None:
     write_images(folder, "train_images/8/1.dcm")
     write_table(
         folder / "train.csv",
-        [["patient_id", "image_id", "laterality", "view", "machine_id"], [patient, "1", "L", "CC", "29"]],
+        [NEEDED, [patient, "1", "L", "CC", "29"]],
     )
 
     assert "not there: row(s) 1 of train.csv" in refused("rsna", folder).detail

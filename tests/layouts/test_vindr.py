@@ -112,6 +112,17 @@ def test_a_stratum_that_rows_contradict_is_left_out_and_noted(folder: Path) -> N
     assert any("1 image(s) have no 'density'" in note for note in read_rows.notes)
 
 
+def test_a_density_that_is_not_understood_is_left_out_and_noted(folder: Path) -> None:
+    unknown = [*LESION[:-1], "DENSITY C or D", "['Mass']", "BI-RADS 4", *NO_BOX, "training"]
+    (folder / "breast-level_annotations.csv").unlink()
+    write_findings(folder, unknown)
+
+    read_rows = read("vindr", folder)
+
+    assert "density" not in read_rows.rows[0]
+    assert "1 image(s) have no 'density', because what their rows say of it is not understood." in read_rows.notes
+
+
 def test_the_images_may_lie_elsewhere_and_be_converted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("root")
     write_images(root, "s1/i1.png", "s1/i2.png")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from cli.manifest import LAYOUTS
 from service.domain.probes import Box, FindingRegion
 from service.errors import InvalidInput
 from service.files import ANYWHERE
+from service.layouts import catalogue
 from service.layouts.notes import Notes
 from service.layouts.pseudonyms import Pseudonyms, read_pseudonyms
 from service.layouts.writing import write_manifest
@@ -85,6 +87,27 @@ def test_columns_that_tell_who_somebody_is_are_left_out_with_pseudonyms() -> Non
     assert any("Birth_Date, Patient Name" in note for note in notes.all())
 
 
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("PatientID", "patient_id"),
+        ("Patient_ID", "patient_id"),
+        ("subject", "patient_id"),
+        ("Accession Number", "exam_id"),
+        ("StudyInstanceUID", "exam_id"),
+        ("Image-ID", "image_id"),
+    ],
+)
+def test_columns_with_other_names_for_ids_have_pseudonyms_too(column: str, kind: str) -> None:
+    notes = Notes()
+    pseudonyms = Pseudonyms(b"a key of the tests")
+
+    (replaced,) = pseudonyms.replaced([{"image": "a.png", column: "4711"}], notes)
+
+    assert replaced[column] == pseudonyms.of(kind, "4711")
+    assert f"So have the columns {column}, because their names are those of ids." in notes.all()
+
+
 @pytest.mark.parametrize("content", [b"", b"short", b" \n" * 40])
 def test_a_key_that_is_none_is_refused_and_never_repeated(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
@@ -155,6 +178,10 @@ def test_wrong_options_are_one_line_with_a_remedy(
     said = capsys.readouterr().err.strip()
     assert what in said
     assert said.count("\n") == 0
+
+
+def test_the_help_names_every_layout() -> None:
+    assert LAYOUTS.split(", ") == list(catalogue.LAYOUTS)
 
 
 def test_a_folder_that_is_not_there_is_refused(

@@ -3,10 +3,10 @@
 import errno
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from sqlalchemy import text
 from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import hand_back_item
+from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import JobStatus, Stage
-from service.domain.methods import Method
+from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.prompts import Prompts
 from service.domain.work import DissectionResult, Lease, ShardResult
+from service.engine.probing.probe import Probing, ProbingPass
 from service.engine.probing.shards import StoredShard
 from service.pipelines.items import DissectionRunner
 from service.pipelines.network_cache import NetworkCache
@@ -51,7 +53,7 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
 ) -> None:
     first = run(submit(sessions, folder))
     stored = artifacts(sessions)
-    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "pictures": 1}
+    assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "directions": 2, "pictures": 1}
     monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", None)
     for computation in ("score_layer", "Thumbnails"):
         monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
@@ -61,17 +63,19 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
 
 
 REUSED_AFTER = [
-    ({}, {"shard", "texts", "layer"}),
-    ({"concepts_per_neuron": 1}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=4, lam=0.5)}, {"shard", "texts"}),
-    ({"method": Method.of(top_k=5)}, {"texts"}),
+    ({}, {"shard", "texts", "layer", "directions"}),
+    ({"concepts_per_neuron": 1}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=4, lam=0.5)}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=5)}, {"shard", "texts", "directions"}),
+    ({"evidence": EvidenceOptions(draws=50, resamples=3, halves=2)}, {"shard", "texts", "directions"}),
+    ({"images_per_neuron": 9}, {"shard", "texts", "directions"}),
     ({"method": Method.of(top_k=4, pooling="max")}, {"texts"}),
-    ({"method": Method.of("cosine", top_k=4)}, {"texts"}),
-    ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard"}),
+    ({"method": Method.of("cosine", top_k=4)}, {"shard", "texts", "directions"}),
+    ({"method": Method.of(top_k=4, prompts=Prompts.of(["a {}"]))}, {"shard", "directions"}),
     ({"layers": LAYERS[:1]}, {"texts"}),
     ({"shard_size": 5}, {"texts"}),
     # Shards of its own, with the same bytes where the same images were used: then the layers are the same.
-    ({"probe_set": {"on_unreadable": "skip"}}, {"texts", "layer"}),
+    ({"probe_set": {"on_unreadable": "skip"}}, {"texts", "layer", "directions"}),
 ]
 
 
@@ -80,6 +84,50 @@ def test_whatever_decides_an_artifact_is_part_of_its_key(
     sessions: Sessions, folder: Path, run: Run, change: dict[str, Any], reused: set[str]
 ) -> None:
     assert kinds_reused_after(sessions, folder, run, change) == reused
+
+
+def test_any_similarity_and_evidence_follow_from_one_pass(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    run_pass = ProbingPass.run
+
+    def counted(probing_pass: ProbingPass, span: range, progress: Callable[[int], None]) -> Probing:
+        passes.append(span)
+        return run_pass(probing_pass, span, progress)
+
+    monkeypatch.setattr(ProbingPass, "run", counted)
+    evidence = EvidenceOptions(draws=50, resamples=3, halves=2)
+    for similarity in get_args(Similarity):
+        if similarity == "rank_reorder":  # wants more images than there are
+            continue
+        job = run(submit(sessions, folder, method=Method.of(similarity, top_k=4), evidence=evidence))
+        assert job.status is JobStatus.SUCCEEDED, job.problem
+        assert passes == [range(4), range(4, 8), range(8, 10)]
+
+
+def test_what_is_too_much_to_store_is_said_and_labels_are_the_same(
+    sessions: Sessions, folder: Path, run: Run, settings: Settings
+) -> None:
+    none_kept = settings.model_copy(update={"activations_gb": 0})
+    job = submit(sessions, folder)
+    inline_host(sessions, none_kept, DissectionRunner(none_kept, sessions)).work()
+    with transaction(sessions) as session:
+        small = find_job(session, job.id)
+    assert small.manifest is not None
+    assert "ACTIVATIONS_GB" in small.manifest["activations"]
+
+    whole = run(submit(sessions, folder))
+    assert whole.manifest is not None
+    assert "activations" not in whole.manifest
+    assert whole.manifest["results"] == small.manifest["results"]
+
+    job = submit(sessions, folder, method=Method.of("cosine"), shard_size=5)
+    inline_host(sessions, none_kept, DissectionRunner(none_kept, sessions)).work()
+    with transaction(sessions) as session:
+        refused = find_job(session, job.id)
+    assert refused.problem is not None
+    assert "ACTIVATIONS_GB" in refused.problem["remedy"]
 
 
 def test_the_batch_size_is_part_of_a_shard_s_key(sessions: Sessions, folder: Path, run: Run) -> None:
@@ -141,7 +189,7 @@ def test_a_damaged_artifact_is_computed_again_and_told(
         job, events = job_events(session, again.id, after=0)
     assert (job.status, job.manifest) == (JobStatus.SUCCEEDED, first.manifest)
     lost = Counter(event.data["kind"] for event in events if event.kind == "artifact-lost")
-    assert lost == {"shard": 3, "texts": 1, "layer": 2, "pictures": 1}
+    assert lost == {"shard": 3, "texts": 1, "layer": 2, "directions": 2, "pictures": 1}
 
 
 def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
@@ -286,9 +334,9 @@ def test_a_replay_says_whether_the_result_is_the_same(sessions: Sessions, folder
     replayed = run(replay)
     assert replayed.manifest is not None
     assert replayed.manifest["replay"] == {"of": str(job.id), "identical": True, "differing_layers": []}
-    assert Counter(artifacts(sessions).values()) == {"shard": 6, "texts": 2, "layer": 4, "pictures": 2}, (
-        "all was computed anew"
-    )
+    assert Counter(artifacts(sessions).values()) == {
+        **{"shard": 6, "texts": 2, "layer": 4, "directions": 4, "pictures": 2}
+    }, "all was computed anew"
     with transaction(sessions) as session:
         session.execute(
             text("UPDATE jobs SET manifest = jsonb_set(manifest, '{results,layer4.0}', '\"0\"') WHERE id = :id"),
@@ -333,7 +381,7 @@ def test_garbage_is_what_no_job_may_go_on_from(sessions: Sessions, folder: Path,
     DissectionRunner(settings, sessions).run(lease, lambda _: None)
     store.write("0" * 64, b"its writer was killed before it was recorded")
     assert collect_garbage(sessions, store, older_than=timedelta(hours=1)) == Collected(0, 0)
-    assert collect_garbage(sessions, store, older_than=timedelta(0)) == Collected(6, 1)
+    assert collect_garbage(sessions, store, older_than=timedelta(0)) == Collected(8, 1)
     assert list(artifacts(sessions).values()) == ["shard"], "the shard that the running job refers to"
     assert len(list(store.listing())) == 1
     with transaction(sessions) as session:

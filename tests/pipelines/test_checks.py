@@ -1,6 +1,9 @@
 """Probe sets are checked by workers before any job: in pieces, resumed where they stopped, and waited for."""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,19 +15,25 @@ from sqlalchemy import text
 from service.config import Settings
 from service.db.checks import iterate_shards
 from service.db.session import Sessions, transaction
-from service.db.work import claim_item
+from service.db.work import claim_item, finish_item
 from service.domain.checks import Reason, SetCheck, count_of, rows_of
 from service.domain.jobs import Job, JobStatus
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.work import Preparation, PreparationLease
-from service.errors import FileOutOfReach, LeaseLost, NotFound, PartRefused
+from service.errors import FileOutOfReach, LeaseLost, NotFound, PartRefused, ProblemFields
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
 from service.probes.checking import look
+from service.usecases import checks
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.checks import CheckStanding, standing_of_check, states_of_sets
 from service.usecases.jobs import cancel_job, find_job, replay_job, retry_job, submit_job
-from service.usecases.preparations import complete_preparation, fail_preparation, measure_again
+from service.usecases.preparations import (
+    complete_preparation,
+    fail_preparation,
+    measure_again,
+    try_preparation_again,
+)
 from service.usecases.resources import (
     check_again,
     find_check,
@@ -37,7 +46,7 @@ from service.usecases.work import reap
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import InlineChild, inline_host
 from tests.pipelines.small_jobs import IMAGES, SUBMISSION, register, submit
-from tests.usecases.factories import RecordingQueue
+from tests.usecases.factories import RecordingQueue, queued_job
 
 AT_ONCE = 4
 """Images of an item: the ten of a folder are three items."""
@@ -184,7 +193,7 @@ def test_images_that_cannot_be_read_fail_a_waiting_job_at_once_with_all_rows(
     assert job.problem is not None
     assert job.problem["code"] == "unreadable-image"
     assert job.problem["value"] == "rows 2, 7"
-    assert "row 2: it is no DICOM" in job.problem["detail"]
+    assert "row 2: it is not a DICOM" in job.problem["detail"]
     assert job.progress[0].done == 0, "nothing was shown"
 
     refused = standing(sessions)
@@ -204,7 +213,7 @@ def test_what_was_mended_is_checked_again_and_used(
     damage(folder, 6)
     failed = run(submit(sessions, folder))
     assert failed.problem is not None
-    assert failed.problem["detail"].startswith("The image of manifest row 7 cannot be read: it is no DICOM")
+    assert failed.problem["detail"].startswith("The image of manifest row 7 cannot be read: it is not a DICOM")
     (folder / "6.png").write_bytes(whole)
     with transaction(sessions) as session:
         retried = retry_job(session, RecordingQueue(), failed.id)
@@ -235,7 +244,7 @@ def test_a_set_that_skips_keeps_the_reasons(sessions: Sessions, folder: Path, ru
     assert job.manifest is not None
     assert job.manifest["rows_skipped"] == [2, 7]
     assert [row["row"] for row in job.manifest["skipped_why"]] == [2, 7]
-    assert job.manifest["skipped_why"][0]["why"] == "it is no DICOM, PNG, JPEG, PGM or TIFF file"
+    assert job.manifest["skipped_why"][0]["why"] == "it is not a DICOM, PNG, JPEG, PGM or TIFF file"
     assert standing(sessions).state is ResourceState.READY
 
 
@@ -291,6 +300,64 @@ def test_a_check_that_is_given_up_says_why_and_holds_nobody_up(sessions: Session
     assert standing(sessions).state is ResourceState.READY
 
 
+def test_the_item_that_is_given_up_says_why_not_one_that_met_something_before(sessions: Sessions, folder: Path) -> None:
+    register_set(sessions, folder)
+    tried, given_up = claim_check(sessions), claim_check(sessions)
+    accident: ProblemFields = {"code": "worker-crashed", "title": "Computation lost", "detail": "The process ended."}
+    with transaction(sessions) as session:
+        try_preparation_again(session, tried, accident, max_attempts=5)
+    with transaction(sessions) as session:
+        fail_preparation(session, given_up, WORKER_LOST)
+    problem = standing(sessions).problem
+    assert problem is not None
+    assert problem["code"] == "worker-lost"
+
+
+def test_who_gives_a_check_up_and_who_finishes_an_item_do_not_wait_for_each_other(
+    sessions: Sessions, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_set(sessions, folder)
+    given_up, finished = claim_check(sessions), claim_check(sessions)
+    finishing = threading.Event()
+
+    def finish_slowly(*parts: Any) -> bool:
+        finishing.set()
+        time.sleep(0.5)
+        return finish_item(*parts)
+
+    monkeypatch.setattr(checks, "finish_item", finish_slowly)
+
+    def finish() -> None:
+        with transaction(sessions) as session:
+            complete_preparation(session, finished, {"shard": {}})
+
+    def give_up() -> None:
+        assert finishing.wait(10)
+        with transaction(sessions) as session:
+            fail_preparation(session, given_up, WORKER_LOST)
+
+    with ThreadPoolExecutor(2) as threads:
+        for task in [threads.submit(finish), threads.submit(give_up)]:
+            task.result()
+    refused = standing(sessions)
+    assert (refused.state, refused.done) == (ResourceState.REFUSED, AT_ONCE)
+
+
+def test_a_check_is_as_urgent_as_the_job_that_waits_for_it(sessions: Sessions, folder: Path) -> None:
+    urgent = submit(sessions, folder, priority=9)
+    assert urgent.waits_for is not None
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM work_items WHERE resource_id IS NOT NULL"))
+        less_urgent = queued_job(session, shards=2, priority=5)
+        assert less_urgent.waits_for is None
+
+    for _ in range(3):
+        lease = claim_check(sessions)
+        with transaction(sessions) as session:
+            complete_preparation(session, lease, {"shard": {}})
+    assert claim_check(sessions).stage is Preparation.TALLY
+
+
 def test_trouble_of_the_disk_is_no_fault_of_an_image(
     sessions: Sessions, folder: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,13 +376,29 @@ def test_trouble_of_the_disk_is_no_fault_of_an_image(
     assert standing(sessions).state is ResourceState.READY
 
 
-def test_a_manifest_that_changed_ends_the_check(sessions: Sessions, folder: Path, work: Work) -> None:
-    register_set(sessions, folder)
+@pytest.mark.parametrize("at_once", [AT_ONCE, 256])
+def test_a_manifest_that_changed_ends_the_check_though_the_worker_has_read_it_before(
+    sessions: Sessions, folder: Path, work: Work, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    for module in ("service.usecases.checks", "service.pipelines.prepare"):
+        monkeypatch.setattr(f"{module}.IMAGES_AT_ONCE", at_once)
+    probe_set = register_set(sessions, folder)
+    work()
+    assert standing(sessions).state is ResourceState.READY
+    manifest = (folder / "manifest.csv").read_text()
     (folder / "manifest.csv").write_text("image\n0.png\n")
+    with transaction(sessions) as session:
+        check_again(session, RecordingQueue(), probe_set, ANYWHERE)
     work()
     refused = standing(sessions)
     assert refused.problem is not None
     assert "has changed since it was registered" in refused.problem["detail"]
+
+    (folder / "manifest.csv").write_text(manifest)
+    with transaction(sessions) as session:
+        check_again(session, RecordingQueue(), probe_set, ANYWHERE)
+    work()
+    assert standing(sessions).state is ResourceState.READY
 
 
 def test_sets_of_an_earlier_release_are_used_unchecked_until_somebody_asks(

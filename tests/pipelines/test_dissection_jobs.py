@@ -1,36 +1,29 @@
-"""Whole jobs on small networks: what is stored, what is reused, and every way in which a job may end."""
+"""Whole jobs on small networks: what is stored, and what is reused."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from sqlalchemy import text
-from sqlalchemy.orm import Session
-from structlog.testing import capture_logs
 
 from service.analysis.layer_codec import decode_layer
 from service.config import Settings
-from service.db.jobs import parts_of
 from service.db.pictures import find_pictures
-from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.db.text_embeddings import find_texts
 from service.domain.evidence import EvidenceOptions
-from service.domain.jobs import Job, JobStatus, Stage
-from service.domain.layers import STAGES, canonical_layer
+from service.domain.jobs import JobStatus, Stage
+from service.domain.layers import STAGES
 from service.domain.methods import Method, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.purposes import Purpose
-from service.domain.work import AnyLease, LayerListing, Preparation
+from service.domain.work import AnyLease
 from service.engine.dissectors import open_dissector
-from service.errors import ProblemFields
 from service.pipelines import finish
 from service.pipelines.host import WorkerHost
 from service.pipelines.items import DissectionRunner
@@ -41,23 +34,14 @@ from service.storage import open_store
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.comparisons import compare_jobs
 from service.usecases.garbage import collect_garbage
-from service.usecases.jobs import cancel_job
 from service.usecases.neurons import list_layers, read_layers
-from service.usecases.preparations import prepare
 from service.usecases.reports import read_report, write_html
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
 from tests.pipelines.conftest import Run
-from tests.pipelines.inline_child import InlineChild, inline_host
+from tests.pipelines.inline_child import InlineChild
 from tests.pipelines.small_jobs import CONCEPTS, IMAGES, submit
-from tests.probes.dicom_files import write_crashing_dicom
 from tests.reports.page import Page
-from tests.usecases.factories import RecordingQueue, impatient, leased, slowly, without_preparations
-
-
-def problem(job: Job) -> dict[str, Any]:
-    assert job.status is JobStatus.FAILED
-    assert job.problem is not None
-    return dict(job.problem)
+from tests.usecases.factories import RecordingQueue, impatient, slowly, without_preparations
 
 
 def test_layers_may_be_long_to_work_through(
@@ -101,7 +85,7 @@ def test_pictures_are_stored_with_the_result(sessions: Sessions, folder: Path, r
         report = read_report(session, job.id, must_have=None)
         pictures = find_pictures(session, job.id)
         page = Page(write_html(session, report, job.id))
-    shown = images_of(report.cards, report.watched.neurons)
+    shown = images_of(report.cards, report.watched.neurons, report.unnamed)
     assert shown
     assert sorted(pictures, key=lambda place: place.row) == shown
     assert all(jpeg is not None and jpeg.startswith(b"\xff\xd8") for jpeg in pictures.values())
@@ -221,142 +205,6 @@ def test_layers_asked_by_pattern_before_they_are_known_are_those_of_their_names(
     assert named.manifest == asked.manifest
 
 
-def test_an_unknown_layer(sessions: Sessions, folder: Path, run: Run) -> None:
-    failure = problem(run(submit(sessions, folder, layers=("layer1.7",))))
-    assert (failure["code"], failure["field"]) == ("unknown-layer", "layers")
-    assert "layer1.0" in failure["remedy"]
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
-
-
-@pytest.mark.parametrize("spoil", [damage, write_crashing_dicom], ids=["damaged", "crashes its decoder"])
-def test_an_unreadable_image_fails_the_job_or_is_counted(
-    sessions: Sessions, folder: Path, run: Run, spoil: Callable[[Path], object]
-) -> None:
-    spoil(folder / "6.png")
-    registered = submit(sessions, folder)
-    skipping = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
-    failure = problem(run(registered))
-    assert failure["code"] == "unreadable-image"
-    assert "7" in failure["detail"], "the row of the manifest names the image"
-    assert "6.png" not in str(failure), "file names may carry patient data"
-    job = run(skipping)
-    assert job.status is JobStatus.SUCCEEDED, job.problem
-    assert job.manifest is not None
-    assert (job.manifest["images_used"], job.manifest["rows_skipped"]) == (IMAGES - 1, [7])
-
-
-def test_what_changed_since_it_was_registered_is_refused(sessions: Sessions, folder: Path, run: Run) -> None:
-    manifest, weights = folder / "manifest.csv", folder / "dissector" / "weights.safetensors"
-    jobs = [submit(sessions, folder) for _ in range(3)]
-    text, bytes_ = manifest.read_text(), weights.read_bytes()
-    manifest.write_text(text + "0.png\n")
-    assert problem(run(jobs[0]))["field"] == "probe_set"
-    manifest.write_text(text)
-    weights.write_bytes(bytes_[:-1] + b"\x01")
-    assert problem(run(jobs[1]))["code"] == "digest-mismatch"
-    weights.write_bytes(bytes_)
-    (folder / "target.safetensors").write_bytes(b"other")
-    assert problem(run(jobs[2]))["code"] == "digest-mismatch"
-
-
-def test_nan_activations(sessions: Sessions, folder: Path, run: Run) -> None:
-    path = folder / "target.safetensors"
-    weights = load_file(path)
-    name = next(key for key in weights if key.startswith("layer1.0.") and key.endswith(".weight"))
-    save_file(weights | {name: torch.full_like(weights[name], 3e38)}, path)  # finite, but what they make is not
-    failure = problem(run(submit(sessions, folder)))
-    assert failure["code"] == "invalid-activations"
-    assert "layer1.0" in failure["detail"]
-
-
-def test_a_checkpoint_of_another_architecture(sessions: Sessions, folder: Path, run: Run) -> None:
-    save_file({"weight": torch.zeros(1)}, folder / "target.safetensors")
-    assert problem(run(submit(sessions, folder)))["code"] == "invalid-checkpoint"
-
-
-def test_a_crash_is_a_failed_job_that_tells_nothing(
-    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def crash(*_: Any, **__: Any) -> None:
-        raise RuntimeError("secret")
-
-    monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", crash)
-    failure = problem(run(submit(sessions, folder)))
-    assert failure["code"] == "internal"
-    assert "secret" not in str(failure)
-
-
-@pytest.mark.parametrize(
-    ("stage", "change"),
-    [
-        (Stage.STORE, lambda _: {}),
-        (Stage.STORE, lambda result: result | {"layers": 5}),
-        (Stage.STORE, lambda result: result | {"manifest": []}),
-        (Stage.STORE, lambda result: result | {"manifest": result["manifest"] | {"concept_set": 5}}),
-        (Stage.STORE, lambda result: result | {"manifest": result["manifest"] | {"concept_set": {}}}),
-        (Stage.STORE, lambda result: result | {"texts": result["layers"][0]}),
-        (Preparation.INSPECT, lambda _: {}),
-    ],
-)
-def test_a_result_that_is_not_what_its_stage_gives_ends_the_item_at_once(
-    sessions: Sessions,
-    folder: Path,
-    run: Run,
-    runner: DissectionRunner,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: Stage | Preparation,
-    change: Callable[[dict[str, Any]], dict[str, Any]],
-) -> None:
-    compute = runner.run
-
-    def give(lease: AnyLease, tell: Any, /) -> Mapping[str, Any]:
-        result = compute(lease, tell)
-        return change(dict(result)) if lease.stage is stage else result
-
-    monkeypatch.setattr(runner, "run", give)
-    with capture_logs() as logs:
-        job = run(submit(sessions, folder))
-
-    problem = job.problem
-    if stage is Preparation.INSPECT:
-        with transaction(sessions) as session:
-            inspection = find_inspection(session, parts_of(session, job.id).target.id)
-        assert inspection is not None
-        problem = inspection[1]
-        assert job.status is JobStatus.SUCCEEDED
-    else:
-        assert job.status is JobStatus.FAILED
-    assert problem is not None
-    assert (problem["code"], "cannot be stored" in problem["detail"]) == ("internal", True)
-    told = [entry for entry in logs if entry["event"] == "the answer cannot be stored"]
-    assert len(told) == (2 if stage is Preparation.INSPECT else 1), "of the model and the dissector"
-    assert all(entry["exc_info"] for entry in told)
-    assert leased(sessions) == 0
-
-
-@pytest.mark.parametrize("stage", [Stage.PROBE, Stage.SCORE, Stage.STORE])
-def test_a_cancelled_job_stores_nothing(
-    sessions: Sessions, folder: Path, run: Run, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch, stage: Stage
-) -> None:
-    submitted = submit(sessions, folder)
-    compute = runner.run
-
-    def cancel_meanwhile(lease: AnyLease, report_progress: Any, /) -> Mapping[str, Any]:
-        if lease.stage is stage:
-            with transaction(sessions) as session:
-                cancel_job(session, submitted.id)
-        return compute(lease, report_progress)
-
-    monkeypatch.setattr(runner, "run", cancel_meanwhile)
-    job = run(submitted)
-    assert (job.status, job.manifest, job.problem) == (JobStatus.CANCELLED, None, None)
-    with transaction(sessions) as session:
-        assert list_layers(session, job.id) == []
-
-
 SPLITS = [(4, 4), (4, 8), (4, 100), (3, 5)]
 
 
@@ -378,52 +226,6 @@ def test_workers_and_one_process_give_the_same_result(
     _, manifest = run_dissection(plan, lambda _: None)
     assert job.request.purpose is not None
     assert job.manifest == {**manifest, **job.request.purpose.as_dict()}
-
-
-def test_inspection_lists_the_layers(sessions: Sessions, folder: Path, run: Run) -> None:
-    submitted = submit(sessions, folder)
-    run(submitted)
-    with transaction(sessions) as session:
-        model = parts_of(session, submitted.id).target
-        layers, problem = _inspection(session, model.id)
-    assert problem is None
-    assert layers is not None
-    names = [layer["name"] for layer in layers]
-    assert "layer4.0" in names
-    assert names == [canonical_layer(name) for name in names]
-    assert layers[0]["multiply_adds"] < layers[-1]["multiply_adds"]
-    assert layers[-1]["share"] == 1
-
-    (folder / "target.safetensors").write_bytes(b"other")
-    with transaction(sessions) as session:
-        prepare(session, RecordingQueue(), model, Preparation.INSPECT)
-    run(submitted)
-    with transaction(sessions) as session:
-        layers, problem = _inspection(session, model.id)
-    assert layers is None
-    assert problem is not None
-    assert problem["code"] == "digest-mismatch"
-    assert "POST /models/target@1/inspect" in problem["remedy"]
-
-
-def test_what_lies_outside_the_data_roots_by_now_is_not_opened(
-    sessions: Sessions, settings: Settings, folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    submitted = submit(sessions, folder)
-    elsewhere = tmp_path_factory.mktemp("roots")
-    runner = DissectionRunner(settings.model_copy(update={"data_roots": str(elsewhere)}), sessions)
-    inline_host(sessions, settings, runner).work()
-    with transaction(sessions) as session:
-        model = parts_of(session, submitted.id).target
-        _, problem = _inspection(session, model.id)
-    assert problem is not None
-    assert "outside the folders" in problem["detail"]
-
-
-def _inspection(session: Session, model: UUID) -> tuple[Sequence[LayerListing] | None, ProblemFields | None]:
-    inspection = find_inspection(session, model)
-    assert inspection is not None
-    return inspection
 
 
 def test_a_worker_that_finds_work_wakes_another(

@@ -18,6 +18,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.files import ANYWHERE
 from service.usecases.models import NamedCheckpoint, register_model
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
+from tests.probes.dicom_files import film, write_dicom
 from tests.reports.page import Page
 from tests.usecases.factories import RecordingQueue
 
@@ -175,3 +176,38 @@ def test_models_that_an_earlier_release_opened_can_be_read(
     read = client.get("/models/target").json()
     assert (read["layers"], read["input"], read["warnings"]) == ([], None, [])
     assert (contract_of({"target": {"preprocessing": "a1"}}), input_lines(None)) == (None, [])
+
+
+def test_images_without_a_window_are_counted_where_one_is_asked_for(
+    client: TestClient, folder: Path, work: Callable[[], None]
+) -> None:
+    with_window: dict[str, Any] = {"WindowCenter": "1000", "WindowWidth": "900"}
+    for number, elements in enumerate([with_window, {}, with_window | {"WindowWidth": "0"}]):
+        write_dicom(folder / f"{number}.dcm", film(12, 40, 30) // (number + 1), bits=12, **elements)
+    with (folder / "manifest.csv").open("a") as file:
+        file.write("0.dcm\n1.dcm\n2.dcm\n")
+    body: dict[str, Any] = {"manifest": str(folder / "manifest.csv"), "on_unreadable": "skip"}
+    post(client, "/probe-sets", name="probes", **body)
+    post(client, "/concept-sets", name="words", concepts=["mass", "calcification", "clip"])
+    post(client, "/dissectors", name="reader", path=str(folder / "dissector"))
+    post(client, "/models", **model_body(folder, input={**GIVEN, "window": "voi"}))
+    post(client, "/models", **model_body(folder, name="plain", input=GIVEN))
+    work()
+
+    counted = client.get("/probe-sets/probes").json()["check"]["result"]["files"]["windows"]
+    assert {entry["value"]: entry["images"] for entry in counted["values"]} == {
+        "window": 1,
+        "neither": 1,
+        "unusable": 1,
+    }
+
+    job = dissected(client, work, "target")
+    entry = job["manifest"]["probe_set"]
+    assert entry["windows"] == {"window": 1, "neither": 1, "unusable": 1, "no header": 10}
+    (warning,) = entry["warnings"]
+    assert warning == (
+        "The window of the target is `voi`. By the check of the probe set, 11 of its 13 images have neither a VOI "
+        "window nor a table and are shown as stored; in 1 it cannot be applied, so that they cannot be read."
+    )
+    assert warning in client.get(f"/jobs/{job['id']}/report").text
+    assert "windows" not in dissected(client, work, "plain")["manifest"]["probe_set"]

@@ -13,7 +13,7 @@ from service.db import work as queries
 from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import Lease, Preparation, PreparationLease
+from service.domain.work import AnyLease, Preparation, PreparationLease
 from service.errors import LeaseLost, ProblemFields
 from service.pipelines.child_process import ChildProcess
 from service.pipelines.host import WorkerHost
@@ -58,7 +58,7 @@ def registered(sessions: Sessions, name: str) -> Resource:
         return made
 
 
-def claim(sessions: Sessions) -> Lease | PreparationLease | None:
+def claim(sessions: Sessions) -> AnyLease | None:
     with transaction(sessions) as session:
         session.execute(text("UPDATE work_items SET ready_at = clock_timestamp() WHERE status = 'ready'"))
         return queries.claim_item(session, "tester", LEASE)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
@@ -37,7 +39,7 @@ def test_a_column_that_was_recognised_is_what_a_job_draws_by_and_says(
     assert job.status is JobStatus.SUCCEEDED, job.problem
     assert job.manifest is not None
 
-    said = "Column 'Study_ID' is taken for exam_id, and is no stratum."
+    said = "Column 'Study_ID' is taken for exam_id and is not a stratum."
     assert job.manifest["probe_set"]["grouping"] == {"exam_id": "Study_ID"}
     assert job.manifest["probe_set"]["table_notes"] == [said]
     evidence = job.manifest["evidence"]
@@ -71,7 +73,9 @@ def test_what_was_chosen_is_warned_of_in_the_answer_the_manifest_and_the_report(
     assert any("its 96 images count as independent, because that was chosen" in limit for limit in report.limits)
 
 
-def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions, tmp_path: Path, run: Run) -> None:
+def test_strata_of_one_request_are_compared_when_all_have_succeeded(
+    sessions: Sessions, tmp_path: Path, run: Run
+) -> None:
     write_folder(tmp_path, images=IMAGES, columns={"exam_id": STUDY, "density": DENSITY, "view": VIEW})
     queue = RecordingQueue()
 
@@ -102,8 +106,9 @@ def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions,
         assert job.request.part.probe_set == "probes@1"
 
     with transaction(sessions) as session:
-        comparison, _ = compare_jobs(session, [job.id for job in done])
-        assert find_strata(session, asked.id).comparison == comparison.id
+        compared = find_strata(session, asked.id).comparison
+        comparison, is_new = compare_jobs(session, [job.id for job in done])
+        assert (comparison.id, is_new) == (compared, False)
         names = read_comparison_report(session, comparison.id).names
         summary = read_report(session, done[0].id, must_have=None).summary
     assert comparison.result is not None
@@ -111,6 +116,33 @@ def test_strata_of_one_request_are_jobs_that_can_be_compared(sessions: Sessions,
     assert "nothing is paired by exams" in comparison.result.notes[0]
     assert names == ("target@1 on density A", "target@1 on density B, view CC or MLO")
     assert "Only images with density A were used: a part of the probe set." in summary
+
+
+def test_two_requests_with_one_key_at_once_are_one(sessions: Sessions, tmp_path: Path) -> None:
+    write_folder(tmp_path, images=IMAGES, columns={"exam_id": STUDY, "density": DENSITY})
+    queue = RecordingQueue()
+    with transaction(sessions) as session:
+        register(session, tmp_path, queue)
+    published = len(queue.published)
+
+    def ask(session: Session) -> StrataJobs:
+        strata = [{"density": ["A"]}, {"density": ["B"]}]
+        return submit_strata(
+            session, queue, ASKED, strata, request={"of": "strata"}, roots=ANYWHERE, idempotency_key="once"
+        )
+
+    earlier: list[StrataJobs] = []
+
+    def ask_in_between(*_: object) -> None:
+        if not earlier:
+            with transaction(sessions) as other:
+                earlier.append(ask(other))
+
+    with transaction(sessions) as session:
+        event.listen(session.connection(), "after_cursor_execute", ask_in_between)
+        later = ask(session)
+    assert (later.id, [job.id for job in later.jobs]) == (earlier[0].id, [job.id for job in earlier[0].jobs])
+    assert len(queue.published) - published == 2, "a message for each stratum"
 
 
 def test_nothing_is_queued_where_one_of_the_strata_cannot_be(sessions: Sessions, tmp_path: Path) -> None:

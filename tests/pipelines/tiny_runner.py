@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.domain.work import AnyLease, PreparationLease
+from service.domain.work import AnyLease, Lease, PreparationLease
 from service.errors import ArtifactLost, FileOutOfReach, InvalidInput, Unavailable
 from service.pipelines import messages
 
@@ -114,7 +114,7 @@ class TinyRunner:
         self._settings = settings
 
     def run(self, lease: AnyLease, report_progress: Callable[[int], None], /) -> Mapping[str, Any]:
-        label = None if isinstance(lease, PreparationLease) else lease.label
+        label = lease.label if isinstance(lease, Lease) else None
         if label == "given":
             return given(self._settings)
         if label in VALUES:

@@ -297,6 +297,6 @@ def test_other_files_are_unreadable(tmp_path: Path) -> None:
     assert "missing" in unreadable(path)
     for content in (b"", b"GIF89a", b"\0" * 200):
         path.write_bytes(content)
-        assert "no DICOM, PNG, JPEG, PGM or TIFF file" in unreadable(path)
+        assert "not a DICOM, PNG, JPEG, PGM or TIFF file" in unreadable(path)
     path.write_bytes(huge_png())
     unreadable(path)

@@ -43,7 +43,7 @@ def test_a_column_of_that_name_is_taken_for_what_it_stands_for(tmp_path: Path, c
     assert dict(probe_set.grouping) == {field: column}
     assert [getattr(item, field) for item in probe_set.items] == ["x", "x", "y"]
     assert [dict(item.strata) for item in probe_set.items] == [{"density": "A"}, {"density": "B"}, {"density": "A"}]
-    assert probe_set.table_notes == (f"Column '{column}' is taken for {field}, and is no stratum.",)
+    assert probe_set.table_notes == (f"Column '{column}' is taken for {field} and is not a stratum.",)
     assert group_images(probe_set.items).count == 2
     assert probe_set.digest != listed.digest
 
@@ -86,6 +86,7 @@ def test_the_remedy_for_two_columns_works(tmp_path: Path, independent: str, unit
     listed = manifest(tmp_path, "study,accession,exam", "x,1,a", "x,2,b", "y,3,c")
     probe_set = grouped(listed, independent)
     assert group_images(probe_set.items, probe_set.independent).unit == unit
+    assert "could each be exam_id, so none is taken for it" in " ".join(probe_set.table_notes)
 
 
 @pytest.mark.parametrize(

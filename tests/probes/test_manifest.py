@@ -237,7 +237,7 @@ BAD_JSON = {
     "nameless": ("m.json", '[{"image": "a.png", "": 1}]', "without a name or twice"),
     "half a pair": ("m.json", '[{"image": "a.png", "text": "\\ud800"}]', "surrogate"),
     "line": ("m.jsonl", '{"image": "a.png"}\n\n{"image"\n', "Row 2 is not JSON"),
-    "NaN": ("m.json", '[{"image": "a.png"}, {"image": "b.png", "exam_id": NaN}]', "Row 2 is not JSON: it holds NaN"),
+    "NaN": ("m.json", '[{"image": "a.png"}, {"image": "b.png", "exam_id": NaN}]', "Row 2 holds NaN"),
     "a deep line": ("m.jsonl", '{"image": ' + "[" * 100_000, "Row 1 is not JSON"),
     "lists in a line": (
         "m.jsonl",
@@ -247,8 +247,12 @@ BAD_JSON = {
     "a long number in a line": ("m.jsonl", '{"image": ' + "9" * 5_000 + "}", "Row 1 is not JSON"),
     "a long number": ("m.json", '[{"image": ' + "9" * 5_000 + "}]", "not JSON"),
     "lists": ("m.json", '[{"image": ' + "[" * 500 + "]" * 500 + "}]", "Row 1 has lists nested more than two deep"),
-    "NaN in a line": ("m.jsonl", '{"image": "a.png", "text": NaN}\n', "Row 1 is not JSON: it holds NaN"),
-    "infinity in a list": ("m.jsonl", '{"image": "a.png", "findings": ["mass", -Infinity]}\n', "Row 1 is not JSON"),
+    "NaN in a line": ("m.jsonl", '{"image": "a.png", "text": NaN}\n', "Row 1 holds NaN"),
+    "infinity in a list": (
+        "m.jsonl",
+        '{"image": "a.png", "findings": ["mass", -Infinity]}\n',
+        "Row 1 holds NaN or Infinity",
+    ),
     "suffix": ("m.ods", "x", "cannot be a '.ods' file"),
 }
 

@@ -94,7 +94,7 @@ def test_thresholds_are_shown_with_the_moment_that_fixed_them(report: AuditRepor
     ]
     told = report_audit(example_audit(rules=rules), example_parts(), None).policy.rules
     assert [rule.asks for rule in told] == [
-        "at least 2 significant neurons for each of: skin, nipple",
+        "at least 2 neurons for each of: skin, nipple",
         "at most 5 % of the live neurons respond to marker",
         "the median significant label is kept in at least 60 % of the resamples",
         "at most 40 % of the labels are not the baseline's, beyond the noise",

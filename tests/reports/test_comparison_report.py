@@ -59,15 +59,35 @@ def test_figures_and_twin_agree(report: ComparisonReport) -> None:
     assert all(concept in page.text for only in network["only"] for concept in only[:60])
 
 
-def test_only_changes_beyond_the_noise_are_told(report: ComparisonReport) -> None:
+def test_only_changes_beyond_the_noise_are_told(result: Comparison) -> None:
+    assert result.by_concept is not None
+    first, second, *_ = result.by_concept.rows
+    (change,) = first.changes
+    grown = replace(first, changes=(replace(change, gain=3.0, exceeds_noise=True),))
+    still = replace(second, changes=(replace(change, gain=3.0, exceeds_noise=False),))
+    changed = with_changes(replace(result, by_concept=replace(result.by_concept, rows=(grown, still))), -4, 135)
+    report = report_comparison("c-1", [FACTS, TUNED], changed)
     beyond = [row for row in report.result.network.categories.rows if row.changes[0].exceeds_noise]
-    assert beyond, "the example has some"
     told = report.summary[1]
     assert all(f"{row.name} (" in told for row in beyond)
+    assert "beyond the noise of exams and units (q <= 0.05), gains none; losses" in told
+    assert f"Single concepts beyond it: gains {first.name} (+3); losses none." in told
     page = Page(comparison_html(report))
+    assert f"where the change is beyond the noise: {first.name} (+3)." in page.text
     full = [one for tag, one in page.tags if tag == "circle" and one["fill"] != "#fff"]
     broad = [row for row in report.result.network.broad_categories.rows if row.changes[0].exceeds_noise]
     assert len(full) == len(beyond) + len(broad)
+
+
+def test_a_comparison_of_an_earlier_release_is_told_by_its_halves(result: Comparison) -> None:
+    earlier = replace(with_changes(result, -4, 135), judged_by="halves", by_concept=None)
+    report = report_comparison("c-1", [FACTS, TUNED], earlier)
+    assert "beyond the noise of the exams, gains none; losses" in report.summary[1]
+    assert any("between two halves of the exams within one network" in sentence for sentence in report.limits)
+    page = Page(comparison_html(report))
+    assert [row[6] for row in page.rows["gains"] if row[0] in {"category", "broad category"}] == ["noise", "noise"]
+    newer = Page(comparison_html(report_comparison("c-1", [FACTS, TUNED], result)))
+    assert [row[6] for row in newer.rows["gains"] if row[0] in {"category", "broad category"}] == ["halves", "halves"]
 
 
 def test_a_copy_changes_nothing() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from service.concepts.findings import match_findings
 from service.domain.concepts import Concept, ConceptSet
-from service.domain.findings import findings_entry
+from service.domain.findings import LISTED, findings_entry
 from service.domain.findings_map import FindingsMap
 from service.domain.json_values import JsonObject
 from service.reports.dissection import dissection_html, dissection_json
@@ -23,14 +23,15 @@ def manifest(findings_map: FindingsMap | None = None, /, **counts: int) -> JsonO
 
 def test_unmatched_findings_are_named_the_commonest_first() -> None:
     assert list(finding_sentences(manifest(mass=3, tumour=2, lesion=9))) == [
-        "2 findings of the probe set name no concept: lesion (9), tumour (2). What they may mean is not called absent, "
-        "but images with them count as images without it until a map of findings says what is meant."
+        "2 findings of the probe set name no concept: lesion (9), tumour (2). A concept that one of them may mean is "
+        "not called absent, but images with the finding count as images without that concept until a map of findings "
+        "says what it means."
     ]
     many = next(iter(finding_sentences(manifest(None, **{f"thing{number}": 1 for number in range(1_300)}))))
     assert many.startswith("1,300 findings of the probe set name no concept: thing0 (1), ")
     assert "and 1,294 more." in many
     (one,) = finding_sentences(manifest(lesion=1))
-    assert one.startswith("1 finding of the probe set names no concept: lesion (1). What it may mean")
+    assert one.startswith("1 finding of the probe set names no concept: lesion (1). A concept that it may mean")
 
 
 def test_what_was_decided_is_said() -> None:
@@ -38,6 +39,16 @@ def test_what_was_decided_is_said() -> None:
         "1 finding was taken for concepts of another spelling: masses (plural).",
         "The map of findings (own.csv) says what 1 finding means, and that normal means no concept.",
         "The concept set lacks what the map names: opacity (for shadow).",
+    ]
+
+
+def test_what_a_manifest_does_not_list_is_not_left_out_of_a_count() -> None:
+    masses = {f"mass{'.' * number}": 1 for number in range(1, LISTED + 51)}
+    (folded,) = finding_sentences(manifest(None, **masses))
+    assert folded.startswith(f"At least {LISTED} findings were taken for concepts of another spelling: mass. (pun")
+    any_mass = FindingsMap("own.csv", (("mass*", ("mass",)),))
+    assert list(finding_sentences(manifest(any_mass, **masses))) == [
+        f"The map of findings (own.csv) says what at least {LISTED} findings mean."
     ]
 
 

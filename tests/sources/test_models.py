@@ -15,6 +15,7 @@ from service.config import Settings
 from service.db.resources import find_inspection
 from service.db.session import Sessions, transaction
 from service.delivery.addresses import AllowedHosts
+from service.domain.ablations import AblationStatus, UnitChoice
 from service.domain.jobs import JobStatus
 from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import model_spec
@@ -28,6 +29,7 @@ from service.sources import cache
 from service.sources.cache import open_cache
 from service.sources.fetch import Fetcher
 from service.storage import open_store
+from service.usecases.ablations import AblationSubmission, find_ablation, submit_ablation
 from service.usecases.jobs import find_job, submit_job
 from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.preparations import prepare
@@ -133,6 +135,26 @@ def test_a_source_without_a_digest_gets_it_from_the_worker_and_gives_the_results
         "version": '"1"',
     }
     assert remote["target"] == nearby["target"]
+
+
+def test_an_ablation_has_the_source_fetched_again(
+    folder: Path, sessions: Sessions, settings: Settings, work: Work, web: str, answers: Answers
+) -> None:
+    answers["/w.safetensors"] = (200, {}, weights(folder))
+    registered(sessions, f"{web}/w.safetensors")
+    work()
+    job = submitted(sessions, "remote")
+    work()
+    for fetched in Path(settings.source_cache_dir).iterdir():
+        fetched.unlink()
+
+    with transaction(sessions) as session:
+        choice = UnitChoice(layer="layer4.0", units=(0,))
+        asked = submit_ablation(session, RecordingQueue(), job.id, AblationSubmission(choice))
+    work()
+    with transaction(sessions) as session:
+        ended = find_ablation(session, job.id, asked.id)
+    assert ended.status is AblationStatus.SUCCEEDED, ended.problem
 
 
 def test_with_its_digest_a_source_is_the_version_that_has_it_and_it_is_checked_at_every_fetch(

@@ -43,7 +43,7 @@ from tests.embedded.processes import wait_until
 from tests.pipelines.inline_child import InlineChild
 from tests.sources.conftest import OpenFetcher
 from tests.usecases.factories import RecordingQueue
-from tests.usecases.test_audits import Hospital, hospital
+from tests.usecases.hospital import Hospital, hospital
 
 __all__ = ["hospital"]
 SECRET = "shared between registry and service"  # noqa: S105 - of this test alone

@@ -1,9 +1,13 @@
 """Workbooks and parquet files that become larger than they look are refused before they are read."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -11,7 +15,8 @@ import pytest
 from pyarrow import parquet
 
 from service.errors import InvalidManifest
-from service.tables import sheet_scan, table
+from service.tables import columnar, sheet_scan, table
+from service.tables.parquet_pages import pages_of_groups
 from service.tables.read import read_table
 
 Parts = dict[str, bytes]
@@ -80,12 +85,13 @@ def test_a_list_of_parts_too_long_to_be_read(tmp_path: Path, parts: Parts, monke
     assert "too many parts" in refused(packed(tmp_path / "t.xlsx", parts)).detail
 
 
+@pytest.mark.parametrize("around", [header_and, sheet])
 def test_rows_far_apart_with_wide_cells_take_no_more_than_the_limit(
-    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, around: Callable[[bytes], bytes]
 ) -> None:
     monkeypatch.setattr("service.tables.workbook.MAX_CELLS", 50_000)
     wide = b'<row><c r="XFD%d"/></row>'
-    rows = header_and(b"".join(wide % number for number in range(2, 20)))
+    rows = around(b"".join(wide % number for number in range(2, 20)))
     assert "50,000 cells" in refused(packed(tmp_path / "t.xlsx", parts | {_SHEET: rows})).detail
 
 
@@ -114,9 +120,138 @@ def test_a_long_text_that_a_parquet_file_repeats_is_not_multiplied(tmp_path: Pat
         tracemalloc.stop()
 
 
+KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.json_(), pa.list_(pa.large_string())]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_long_texts_after_a_short_one_become_pythons_a_few_at_a_time(
+    tmp_path: Path, kind: pa.DataType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, "_MAX_PYTHON_BYTES", 2 << 20)
+    texts = ["x", *(f"{number}" + "x" * 100_000 for number in range(200))]
+    column = pa.array([[text] for text in texts], kind) if pa.types.is_list(kind) else pa.array(texts).cast(kind)
+    parquet.write_table(pa.table({"a": column}), tmp_path / "t.parquet", use_dictionary=False)
+
+    tracemalloc.start()
+    try:
+        with read_table(tmp_path / "t.parquet", field="manifest", error=InvalidManifest) as opened:
+            assert [len(row["a"]) for _, row in opened.rows] == list(map(len, texts))
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_values_of_a_type_whose_length_is_not_known_are_refused(tmp_path: Path) -> None:
+    maps = pa.array([[("a", "x")]], pa.map_(pa.string(), pa.string()))
+    parquet.write_table(pa.table({"a": ["x"], "b": maps}), tmp_path / "t.parquet")
+    assert "has the column 'b', whose values are of the type map" in refused(tmp_path / "t.parquet").detail
+
+
 def test_a_parquet_file_beyond_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet.write_table(pa.table({"a": ["x", "y", "z"]}), tmp_path / "t.parquet")
     monkeypatch.setattr(table, "MAX_ROWS", 2)
     assert "has 3 rows" in refused(tmp_path / "t.parquet").detail
     monkeypatch.setattr(table, "MAX_BYTES", 10)
     assert "larger than" in refused(tmp_path / "t.parquet").detail
+
+
+READ_WITHIN = """
+import resource, sys
+from pathlib import Path
+import pyarrow.parquet
+from service.errors import InvalidManifest
+from service.tables.read import read_table
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), used + int(sys.argv[2])))
+try:
+    with read_table(Path(sys.argv[1]), field="manifest", error=InvalidManifest) as opened:
+        print(sum(1 for _ in opened.rows), "rows")
+except InvalidManifest as error:
+    print(error.detail)
+"""
+
+
+def read_within(path: Path, most: int) -> str:
+    """What comes of reading a table in a process that may take so many bytes more than it has."""
+    command = [sys.executable, "-c", READ_WITHIN, str(path), str(most)]
+    # Arrow's own pool reserves a gibibyte of addresses, whatever it uses.
+    variables = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def with_page_of(path: Path, size: int) -> Path:
+    """A parquet file whose only page claims to become so large, and whose footer does not tell."""
+    parquet.write_table(pa.table({"a": ["x" * 100] * 1_000}), path, use_dictionary=False, compression="gzip")
+    content = path.read_bytes()
+    header = bytearray(b"\x15\x00\x15")  # the page's type, then its size when it is unpacked
+    assert content[4 : 4 + len(header)] == header
+    end = 4 + len(header)
+    while content[end] & 128:
+        end += 1
+
+    number, claimed = size << 1, bytearray()
+    while number > 127:
+        claimed.append(number & 127 | 128)
+        number >>= 7
+    claimed.append(number)
+    path.write_bytes(content[:4] + header + claimed + content[end + 1 :])
+    return path
+
+
+def test_a_page_that_claims_to_become_two_gibibytes_is_not_unpacked(tmp_path: Path) -> None:
+    path = with_page_of(tmp_path / "t.parquet", (1 << 31) - 1)
+    assert "a page that becomes larger than 128 MiB" in read_within(path, 256 << 20)
+
+
+def test_texts_that_repeat_the_one_before_do_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    texts = ["short", *["x" * (1 << 20)] * 2_000]
+    with parquet.ParquetWriter(
+        path, pa.schema({"a": pa.string()}), use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"}
+    ) as writer:
+        writer.write_table(pa.table({"a": texts}))
+    assert path.stat().st_size < 4 << 20
+
+    assert read_within(path, 512 << 20) == "2001 rows\n"
+
+
+@pytest.mark.parametrize("kept", [5, 6, 7, 8, 12])
+def test_a_header_of_a_page_that_is_damaged(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"a": ["x" * 100] * 1_000}), path, use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[:kept] + b"\xff" * 16 + content[kept + 16 :])
+    assert "damaged" in refused(path).detail
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "zstd", "use_dictionary": False},
+        {"data_page_version": "2.0"},
+        {"write_page_checksum": True, "write_page_index": True, "row_group_size": 7},
+        {"use_dictionary": False, "column_encoding": {"a": "DELTA_BYTE_ARRAY", "b": "DELTA_BINARY_PACKED"}},
+    ],
+)
+def test_pages_of_every_kind_are_what_the_footer_says(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "t.parquet"
+    rows = pa.table(
+        {"a": [f"image {number}" * 9 for number in range(3_000)], "b": range(3_000), "c": [["x", ""]] * 3_000}
+    )
+    parquet.write_table(rows, path, **options)
+
+    with path.open("rb") as file:
+        metadata = parquet.ParquetFile(file).metadata
+        pages = pages_of_groups(file, metadata)
+    stated = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    assert len(pages) == len(stated)
+    # What the footer states has the pages' headers in it.
+    assert all(
+        0.9 * size < group.bytes + 100 * 3 and group.bytes <= size for group, size in zip(pages, stated, strict=True)
+    )
+    with read_table(path, field="manifest", error=InvalidManifest) as opened:
+        assert sum(1 for _ in opened.rows) == 3_000

@@ -1,6 +1,9 @@
 """The same table in every format that people save it in gives the same rows; what cannot be meant is an error."""
 
+import errno
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from service.errors import InvalidManifest
+from service.errors import FileOutOfReach, InvalidManifest
 from service.tables.cells import NotReadable, listed
+from service.tables.columnar import parquet_table
 from service.tables.read import ENDINGS, read_table
-from service.tables.table import Row
+from service.tables.table import Complaints, Row
 
 HEADER = ("image", "patient_id", "findings")
 ROWS = [
@@ -197,6 +201,12 @@ def test_the_first_visible_sheet_with_content_is_read_and_told_of(tmp_path: Path
     assert notes == ("Sheet 'S2' is read; not read: 'S0', 'S1', 'S3'.",)
 
 
+def test_a_sheet_of_blanks_is_empty(tmp_path: Path) -> None:
+    blanks: list[list[Any]] = [[" "], [None, "\t"]]
+    assert opened(workbook(tmp_path / "blank.xlsx", blanks)) == ((), [], ())
+    assert opened(workbook(tmp_path / "t.xlsx", blanks, [["a"], [1]]))[1] == [(1, {"a": "1"})]
+
+
 def test_parquet_knows_numbers_dates_lists_and_nothing(tmp_path: Path) -> None:
     columns = {
         "n": pa.array([1, None], pa.int64()),
@@ -204,12 +214,20 @@ def test_parquet_knows_numbers_dates_lists_and_nothing(tmp_path: Path) -> None:
         "day": pa.array([1_000, None], pa.date32()),
         "findings": pa.array([["mass", "asymmetry"], []]),
         "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "regions": pa.array([[{"finding": "mass", "box": [1, 2, 30, 40]}], None]),
     }
     parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
 
     _, rows, _ = opened(tmp_path / "t.parquet")
-    first = {"n": "1", "x": "61.5", "day": "1972-09-27", "findings": "mass|asymmetry", "kind": "a"}
+    regions = '[{"finding": "mass", "box": [1, 2, 30, 40]}]'
+    first = {"n": "1", "x": "61.5", "day": "1972-09-27", "findings": "mass|asymmetry", "kind": "a", "regions": regions}
     assert rows == [(1, first), (2, {"findings": "", "kind": "b"})]
+
+
+def test_infinity_in_a_parquet_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"age": [61.5, float("inf")]}), tmp_path / "t.parquet")
+    problem = refused(tmp_path / "t.parquet")
+    assert (problem.detail, problem.value) == ("Row 2 holds NaN or Infinity, which is not a number.", "row 2, 'age'")
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".parquet"])
@@ -224,7 +242,29 @@ def test_damaged_files_are_refused(tmp_path: Path, ending: str, cut: int) -> Non
 def test_a_text_in_the_middle_of_a_damaged_file_is_not_repeated(tmp_path: Path) -> None:
     path = written(tmp_path, ".parquet")
     path.write_bytes(path.read_bytes().replace(b"PAR1", b"XXXX"))
-    assert "no parquet file" in refused(path).detail
+    assert "not a parquet file" in refused(path).detail
+
+
+class FailingDisk(io.BytesIO):
+    """A file that can be read so often, and then no more."""
+
+    def __init__(self, content: bytes, reads: int) -> None:
+        super().__init__(content)
+        self.reads = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+@pytest.mark.parametrize("reads", range(5))
+def test_a_disk_that_fails_under_a_parquet_file_is_not_a_damaged_file(tmp_path: Path, reads: int) -> None:
+    file = FailingDisk(written(tmp_path, ".parquet").read_bytes(), reads)
+    complaints = Complaints("manifest", "manifest", InvalidManifest)
+    with pytest.raises(FileOutOfReach), complaints.about_the_file():
+        list(parquet_table(file, complaints).rows)
 
 
 @pytest.mark.parametrize(

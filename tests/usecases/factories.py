@@ -25,14 +25,14 @@ from service.domain.methods import Method
 from service.domain.neurons import ActivationSummary, LayerDissection, LayerSummary, Neuron, RankedConcept, TopImage
 from service.domain.probes import Box
 from service.domain.resources import Resource, ResourceKind
-from service.domain.work import Lease, Preparation, PreparationLease
+from service.domain.work import Lease, Preparation
 from service.usecases.jobs import enqueue
 from service.usecases.resources import register_concept_set
 
 CONCEPTS = (
     Concept("spiculated mass", "mass margin", "findings", True),
     Concept("clustered calcification", "calcification distribution", "findings", True),
-    Concept("red sports car", "vehicles", "non-medical", False, watched=True),
+    Concept("red sports car", "vehicles", "non-medical", watched=True),
 )
 WORDS = ConceptSet("words", CONCEPTS)
 
@@ -204,7 +204,7 @@ def refuse(session: Session, opened: Resource) -> None:
 def taken(session: Session, worker: str = "tester", lease: timedelta = timedelta(seconds=60)) -> Lease | None:
     """The item whose turn it is, claimed, which belongs to a job; None where none is ready."""
     claimed = claim_item(session, worker, lease)
-    assert not isinstance(claimed, PreparationLease)
+    assert claimed is None or isinstance(claimed, Lease)
     return claimed
 
 

@@ -78,6 +78,14 @@ def test_what_no_image_has_is_named_with_what_there_is(
     assert all(words in f"{raised.value.detail} {raised.value.remedy}" for words in said)
 
 
+def test_a_value_that_is_wrong_is_not_compared_with_one_of_every_image() -> None:
+    items = tuple(replace(WHOLE.items[1], strata={"uid": f"1.2.{number}"}) for number in range(5_000))
+    with pytest.raises(InvalidInput) as raised:
+        part_of(replace(WHOLE, items=items), {"uid": ["1.2.3x"]})
+    assert str(raised.value.remedy).startswith("The values are '1.2.0', ")
+    assert str(raised.value.remedy).endswith(" and 4,980 more.")
+
+
 def with_a_small_site(images: int) -> ProbeSet:
     """A probe set whose last images, all MLO and two of each patient, are of site `small`."""
     first = len(WHOLE.items) - images

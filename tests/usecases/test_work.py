@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.db import work as queries
+from service.db.checks import make_items_wait
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus, Stage
 from service.domain.work import Lease
@@ -242,6 +243,18 @@ def test_a_queue_that_comes_late_does_not_wait_for_all_of_before(sessions: Sessi
         claim(sessions)
     late = post(sessions, images=30, shards=3, queue="research")
     following = [claim(sessions) for _ in range(8)]
+    assert [lease is not None and lease.job_id == late.id for lease in following].count(True) == 3
+
+
+def test_a_job_that_waits_for_a_check_does_not_say_what_turn_it_is(sessions: Sessions) -> None:
+    waiting = post(sessions, shards=4, queue="screening")
+    with transaction(sessions) as session:
+        make_items_wait(session, waiting.id)
+    post(sessions, images=60, shards=20, queue="radiology")
+    for _ in range(10):
+        claim(sessions)
+    late = post(sessions, images=60, shards=6, queue="research")
+    following = [claim(sessions) for _ in range(6)]
     assert [lease is not None and lease.job_id == late.id for lease in following].count(True) == 3
 
 

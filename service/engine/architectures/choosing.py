@@ -41,7 +41,7 @@ class Candidate:
     """What stands before the network's names in it, with its full stop."""
 
     fitting: int
-    """Entries with a name and shape of the network's."""
+    """Entries with a name and shape of the network's; none where only its library may know the names."""
 
     surplus: int
     """Entries that would belong to the network by their prefix, but have no place in it."""
@@ -58,10 +58,10 @@ class Choice:
     """Of every candidate that fits."""
 
 
-def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Choice | None:
-    """The set that is wanted, or the default; None where nothing in the file has to do with the network.
+def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Choice:
+    """The set that is wanted, or the default; the loaded one where none fits: a library may know its names.
 
-    shapes: of the network's entries.
+    sets: of a file that has some. shapes: of the network's entries.
     Raises InvalidCheckpoint where the wanted set is not there, or where several fit and none is the default.
     """
     every = [candidate for source in sets for candidate in _candidates(source, shapes)]
@@ -70,7 +70,8 @@ def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Ch
     if wanted is not None:
         return Choice(_named(wanted, every, sets, names), "given", names)
     if not fitting:
-        return None
+        loaded = next(source for source in sets if source.is_loaded)
+        return Choice(_as_it_is(loaded.name, loaded), "only", ())
     if len(fitting) == 1:
         return Choice(fitting[0], "only", names)
 
@@ -82,18 +83,28 @@ def likely_weights(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
 
     Raises InvalidCheckpoint where there are none.
     """
-    weights: Mapping[str, Tensor] = checkpoint.weights
+    weights = checkpoint.weights
+    prefix = _common_prefix(weights)
+    return {key.removeprefix(prefix): value for key, value in weights.items()}
+
+
+def _as_it_is(name: str, source: WeightsSet) -> Candidate:
+    """A set in which nothing fits the network."""
+    return Candidate(name, source, _common_prefix(source.weights), fitting=0, surplus=0)
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    """The first parts of every name, with their full stops, as far as they are the same."""
+    prefix = ""
+    rest = list(names)
     for _ in range(_MOST_WRAPPINGS):
-        prefix = _common_prefix(weights)
-        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
-
-
-def _common_prefix(weights: Mapping[str, Tensor]) -> str:
-    """The first part of every name, with its full stop, where it is the same one."""
-    parts = {key.partition(".")[0] for key in weights}
-    dotted = all("." in key for key in weights)
-    return f"{parts.pop()}." if dotted and len(parts) == 1 else ""
+        parts = {name.partition(".")[0] for name in rest}
+        if len(parts) != 1 or not all("." in name for name in rest):
+            break
+        part = f"{parts.pop()}."
+        prefix += part
+        rest = [name.removeprefix(part) for name in rest]
+    return prefix
 
 
 def _candidates(source: WeightsSet, shapes: Shapes) -> list[Candidate]:
@@ -194,7 +205,7 @@ def _named(wanted: str, candidates: Sequence[Candidate], sets: Sequence[WeightsS
     for source in sets:
         if wanted in {source.name, *source.also}:
             inside = [candidate for candidate in candidates if candidate.source is source]
-            return _default_of(inside) if inside else Candidate(wanted, source, "", 0, 0)
+            return _default_of(inside) if inside else _as_it_is(wanted, source)
 
     known = names or [source.name for source in sets]
     near = get_close_matches(wanted, known, n=3, cutoff=0.4)

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -220,6 +221,19 @@ def build_open_clip(name: str, size: tuple[int, int] | None = None) -> Any:
         logging.disable(logging.NOTSET)
 
 
+def convert_clip(model: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a whole model as other projects publish them (MobileCLIP's), under open_clip's names.
+
+    model: what they are for, of which open_clip looks at the `visual`. All other weights come back as they are.
+    """
+    from open_clip.convert import convert_state_dict
+
+    converted = dict(weights)
+    with suppress(Exception):  # it checks nothing: weights that are not whole are left to the strict check
+        converted = convert_state_dict(model, converted)
+    return converted
+
+
 def _draw_open_clip(model: str, weights: Mapping[str, Tensor], given: GivenInput) -> Blueprint:
     import open_clip
 
@@ -228,7 +242,13 @@ def _draw_open_clip(model: str, weights: Mapping[str, Tensor], given: GivenInput
     size = _other_size(given, (own_height, own_width))
     visual = build_open_clip(model, size).visual
     own = {key.removeprefix(_VISUAL): value for key, value in weights.items() if key.startswith(_VISUAL)}
-    return Blueprint(visual, own, clip_input(visual), renames=[_resize_clip_positions])
+    return Blueprint(visual, own or weights, clip_input(visual), renames=[_convert_clip, _resize_clip_positions])
+
+
+def _convert_clip(visual: nn.Module, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A whole model as another project published it, under open_clip's names for the tower and its texts."""
+    converted = convert_clip(SimpleNamespace(visual=visual), weights)
+    return {key.removeprefix(_VISUAL): value for key, value in converted.items()}
 
 
 def _resize_clip_positions(visual: nn.Module, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

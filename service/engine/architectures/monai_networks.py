@@ -196,7 +196,7 @@ def _value(argument: str, text: str, asked_for: str) -> object:
     elif re.fullmatch(r"[A-Za-z][\w-]{0,40}", text):
         return text
     raise _wrong(
-        f"has {argument}='{text[:40]}', which is no value",
+        f"has {argument}='{text[:40]}', which is not a value",
         f"Give a whole number up to {_GREATEST}, several as 16x32, true, false, or a word.",
         asked_for,
     )
@@ -221,7 +221,7 @@ def _fit_outside(
     trials = ({network.channels: 1, network.outputs: 3}, {network.channels: 2, network.outputs: 5})
     known: dict[str, Any] = {argument: arguments[argument] for argument in trials[0] if argument in arguments}
     if len(known) < len(trials[0]):
-        first, second = ({**_outline(nets, name, trial | arguments, asked_for)} for trial in trials)
+        first, second = (_outline(nets, name, trial | arguments, asked_for) for trial in trials)
         for argument in trials[0].keys() - known.keys():
             values = trials[0][argument], trials[1][argument]
             known[argument] = _measured(first, second, values, weights)

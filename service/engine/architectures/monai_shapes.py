@@ -21,6 +21,7 @@ _ROWS_OF_EFFICIENTNETS = {
 }  # fmt: skip
 _ROWS_OF_B0_AND_B1 = 1280
 _BLOCKS_OF_B0 = 16
+_MOST_STAGES = 64
 
 
 class Weights:
@@ -70,7 +71,10 @@ def densenet(weights: Weights, _given: GivenInput) -> Arguments:
     if growth is None or inner is None:
         return {}
 
-    blocks = (weights.count(rf"features\.denseblock{block}\.denselayer(\d+)\.layers\.conv1\.weight") for block in _ONES)
+    blocks = (
+        weights.count(rf"features\.denseblock{block}\.denselayer(\d+)\.layers\.conv1\.weight")
+        for block in range(1, _MOST_STAGES)
+    )
     return {
         "init_features": weights.rows("features.conv0.weight"),
         "growth_rate": growth,
@@ -223,12 +227,9 @@ def segresnet(weights: Weights, _given: GivenInput) -> Arguments:
     rows = weights.rows("convInit.conv.weight")
     if rows is None:
         return {}
-    down = (weights.count(rf"down_layers\.{n}\.(\d+)\.conv1\.conv\.weight") for n in range(64))
-    up = (weights.count(rf"up_layers\.{n}\.(\d+)\.conv1\.conv\.weight") for n in range(64))
+    down = (weights.count(rf"down_layers\.{n}\.(\d+)\.conv1\.conv\.weight") for n in range(_MOST_STAGES))
+    up = (weights.count(rf"up_layers\.{n}\.(\d+)\.conv1\.conv\.weight") for n in range(_MOST_STAGES))
     return {"init_filters": rows, "blocks_down": _until_none(down), "blocks_up": _until_none(up)}
-
-
-_ONES = range(1, 64)
 
 
 def _until_none(counts: Iterator[int]) -> tuple[int, ...]:

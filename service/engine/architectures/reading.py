@@ -16,7 +16,6 @@ from service.engine.architectures.input_check import stem_channels
 from service.engine.architectures.loading import load_strictly
 from service.engine.architectures.mending import Mended, mend
 from service.engine.networks.checkpoints import Checkpoint
-from service.engine.weights.sets import WHOLE_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,8 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
     shapes = {key: tuple(value.shape) for key, value in blueprint.module.state_dict().items()}
 
     choice = choose(checkpoint.sets, shapes, spec.weights)
-    if choice is not None:
-        choice = replace(choice, candidate=_fetched(choice.candidate, checkpoint))
-    weights = likely if choice is None else _own(choice.candidate, family.inner_prefix)
+    choice = replace(choice, candidate=_fetched(choice.candidate, checkpoint))
+    weights = _own(choice.candidate, family.inner_prefix)
     if not _are_the_same(weights, likely) and not _are_the_same(weights, blueprint.weights):
         del blueprint, likely  # two of a large network may not fit into memory
         blueprint = _draw(family, model, weights, spec)
@@ -64,9 +62,9 @@ def _fetched(candidate: Candidate, checkpoint: Checkpoint) -> Candidate:
 
 
 def _own(candidate: Candidate, inner_prefix: str) -> dict[str, Tensor]:
-    """The entries of one network under the names that its family knows."""
+    """The entries of one network under the names that its family knows, as far as any of them fits."""
     weights, prefix = candidate.source.weights, candidate.prefix
-    if inner_prefix and not prefix.endswith(inner_prefix):
+    if inner_prefix and candidate.fitting and not prefix.endswith(inner_prefix):
         return {inner_prefix + key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
 
     outer = prefix.removesuffix(inner_prefix)
@@ -82,10 +80,8 @@ def _draw(family: Family, model: str, weights: Mapping[str, Tensor], spec: Targe
         return family.draw(model, weights, spec.input or GivenInput())
 
 
-def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
+def _left_aside(choice: Choice, blueprint: Blueprint) -> list[str]:
     """Entries of the chosen set that are not the network's, before its own are looked at."""
-    if choice is None:
-        return []
     source = choice.candidate.source
     if blueprint.unused is not None:
         return [*blueprint.unused, *source.others]
@@ -95,20 +91,20 @@ def _left_aside(choice: Choice | None, blueprint: Blueprint) -> list[str]:
 
 
 def _reading(
-    choice: Choice | None, mended: Mended, left_aside: list[str], channels: Literal[1, 3], layer_prefix: str
+    choice: Choice, mended: Mended, left_aside: list[str], channels: Literal[1, 3], layer_prefix: str
 ) -> WeightsReading:
-    candidate = None if choice is None else choice.candidate
+    candidate = choice.candidate
     reading: WeightsReading = {
-        "entry": WHOLE_FILE if candidate is None else candidate.name,
-        "chosen": "only" if choice is None else choice.chosen,
-        "sets": [] if choice is None else list(choice.names),
-        "prefix": "" if candidate is None else candidate.prefix,
+        "entry": candidate.name,
+        "chosen": choice.chosen,
+        "sets": list(choice.names),
+        "prefix": candidate.prefix,
         "renamed": listed(mended.renamed),
         "filled_in": listed(mended.filled_in),
         "left_out": listed((layer_prefix + name for name in mended.left_out), None),
         "unused": listed([*left_aside, *mended.unused]),
         "channels": channels,
     }
-    if candidate is not None and candidate.source.also:
+    if candidate.source.also:
         reading["same"] = list(candidate.source.also)
     return reading

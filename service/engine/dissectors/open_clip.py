@@ -14,7 +14,7 @@ from torch import Tensor
 from service.domain.json_values import JsonObject, StoredJson
 from service.domain.preprocessing import Preprocessing
 from service.engine.architectures.building import building_within
-from service.engine.architectures.libraries import ClipModel, build_open_clip, needs_hub
+from service.engine.architectures.libraries import ClipModel, build_open_clip, convert_clip, needs_hub
 from service.engine.architectures.library_inputs import clip_preprocessing
 from service.engine.architectures.loading import load_strictly
 from service.engine.dissectors.clip_config import MODEL_CONFIG, read_model_config, write_model_config
@@ -248,7 +248,7 @@ def _as_library_reads(weights: Mapping[str, Tensor], model: Any) -> dict[str, Te
     """The weights under the names that the model has now: what open_clip itself does when it opens a file."""
     from open_clip.model import convert_to_custom_text_state_dict
 
-    renamed: dict[str, Tensor] = dict(weights)
+    renamed = convert_clip(model, weights)
     if "positional_embedding" in renamed and not hasattr(model, "positional_embedding"):
         renamed = convert_to_custom_text_state_dict(renamed)
 

@@ -40,8 +40,6 @@ def fitting_weights(
         chosen = f'A dissector\'s folder chooses it in {CONFIG}: {{"{WEIGHTS}": "<name>"}}.'
         remedy = f"{(error.remedy or '').rstrip('.')}. {chosen}"
         raise InvalidCheckpoint(error.detail, field=WEIGHTS, value=error.value, remedy=remedy) from error
-    if choice is None:
-        return checkpoint.weights, ()
 
     source, prefix = choice.candidate.source, choice.candidate.prefix
     if not source.is_loaded:

@@ -4,7 +4,7 @@ A label chosen on the images it is then measured on agrees with them by selectio
 the noise too. So each half of the exams names the units, and the other half measures the names.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +14,15 @@ from service.domain.evidence import Agreement
 from service.errors import InvalidActivations
 
 _ENTRIES_AT_ONCE = 1 << 21
+_LEAST_UNITS = 32
+"""At once: each reading of some units' activations goes through the files of all shards."""
+
+ReadUnits = Callable[[Tensor], Tensor]
+"""Maps positions among the live units, int64 [u], to their activations of all images, float32 [N, u] on the CPU."""
 
 
 def measure_agreement(
-    activations: Tensor,
+    read_units: ReadUnits,
     in_second_half: Tensor,
     labels: Tensor,
     labels_of_halves: tuple[Tensor, Tensor],
@@ -26,7 +31,7 @@ def measure_agreement(
 ) -> list[Agreement | None]:
     """One Agreement for each of U units; None where no fold can be measured.
 
-    activations: float32 [N, U].
+    read_units: reads the activations of some of the U units; only of those whose label names a finding.
     in_second_half: bool [N]; images of one exam are in one half.
     labels: int64 [U], the units' labels, by all images.
     labels_of_halves: the same as the first and as the second half chooses.
@@ -41,9 +46,6 @@ def measure_agreement(
     activations being one threshold (scikit-learn's definition). Pearson's r is 0 where the activation is constant.
     Raises InvalidActivations for NaN and infinite activations.
     """
-    if activations.numel() > 0 and not all(bool(end.isfinite()) for end in activations.aminmax()):
-        raise InvalidActivations("There are NaN or infinite activations.", field="activations")
-
     known = torch.tensor([findings_of_image is not None for findings_of_image in findings], dtype=torch.bool)
     in_second_half = in_second_half.cpu()
     own_findings = [finding_of_concept.get(concept) for concept in labels.tolist()]
@@ -58,7 +60,7 @@ def measure_agreement(
                 for own_finding, chosen_finding in zip(own_findings, chosen_findings, strict=True)
             ]
             findings_of_rows = [findings[row] or frozenset() for row in rows]
-            folds.append(_measure_fold(activations, rows, named, findings_of_rows))
+            folds.append(_measure_fold(read_units, rows, named, findings_of_rows))
 
     return [_together(*pair) for pair in zip(*folds, strict=True)]
 
@@ -76,30 +78,35 @@ def _together(first: Agreement | None, second: Agreement | None) -> Agreement | 
 
 
 def _measure_fold(
-    activations: Tensor, rows: Tensor, named: Sequence[str | None], findings: Sequence[frozenset[str]]
+    read_units: ReadUnits, rows: Tensor, named: Sequence[str | None], findings: Sequence[frozenset[str]]
 ) -> list[Agreement | None]:
     """Measure what each unit is named on the images at `rows`, whose findings are given."""
     measured: list[Agreement | None] = [None] * len(named)
-    rows = rows.to(activations.device)
 
     for finding in sorted({name for name in named if name is not None}):
         having = [finding in findings_of_image for findings_of_image in findings]
-        has = torch.tensor(having, dtype=torch.bool, device=activations.device)
+        has = torch.tensor(having, dtype=torch.bool)
         if not bool(has.any()) or bool(has.all()):
             continue
 
         units_named = [unit for unit, name in enumerate(named) if name == finding]
         for units in _blocks(units_named, len(rows)):
-            columns = torch.tensor(units, device=activations.device)
-            figures_of_units = _figures(activations[rows[None], columns[:, None]], has)
+            values = read_units(torch.tensor(units))[rows].t().contiguous()
+            _check_finite(values)
+            figures_of_units = _figures(values, has)
             for unit, *figures in zip(units, *figures_of_units, strict=True):
                 measured[unit] = Agreement(finding, *figures)
 
     return measured
 
 
+def _check_finite(values: Tensor) -> None:
+    if not all(bool(end.isfinite()) for end in values.aminmax()):
+        raise InvalidActivations("There are NaN or infinite activations.", field="activations")
+
+
 def _blocks(units: Sequence[int], images: int) -> Iterator[Sequence[int]]:
-    step = max(1, _ENTRIES_AT_ONCE // images)
+    step = max(_LEAST_UNITS, _ENTRIES_AT_ONCE // images)
     for start in range(0, len(units), step):
         yield units[start : start + step]
 

@@ -1,42 +1,51 @@
 """What was inferred in a dissection as a whole, and what its dissector can see."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
-import torch
-
-from service.domain.evidence import JobEvidence, Qualification
-from service.domain.probes import ProbeItem
-from service.engine.evidence.qualification import qualify
+from service.domain.evidence import JobEvidence
+from service.domain.verdicts import JobVerdicts
 from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.watched_known import qualify_watched
 
 
-def job_evidence(context: ScoringContext, *, every_activation: bool) -> JobEvidence | None:
-    """None where no evidence was asked for. The number of tests and the largest significant p are not known yet.
-
-    every_activation: whether all activations were kept.
-    """
+def job_evidence(context: ScoringContext) -> JobEvidence | None:
+    """None where no evidence was asked for. The number of tests and the largest significant p are not known yet."""
     if not context.options.evidence.asked_for:
         return None
 
     known = any(findings is not None for findings in context.findings)
     findings = sorted({finding for item in context.items for finding in item.findings or ()})
     why_not_tested = context.why_not_tested
-    why_no_agreement = why_not_tested or _no_agreement(context, known=known, every_activation=every_activation)
+    why_no_agreement = why_not_tested or _no_agreement(context, known=known)
 
-    return JobEvidence(
+    evidence = JobEvidence(
         drawn_by=context.exams.unit,
         units=context.exams.count,
         refused=why_not_tested,
         findings=tuple(findings) if known else None,
         no_agreement=why_no_agreement,
-        qualifications=_qualifications(context),
+        qualifications=context.qualifications,
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
         independent=context.independent,
     )
+    return replace(
+        evidence,
+        watched=qualify_watched(context, evidence.qualifications),
+        verdicts=_no_verdicts(context),
+    )
 
 
-def _no_agreement(context: ScoringContext, *, known: bool, every_activation: bool) -> str | None:
+def _no_verdicts(context: ScoringContext) -> JobVerdicts | None:
+    """That there are none, where activations were not kept; otherwise nothing is known before all layers are."""
+    refused = context.why_no_activations
+    if refused is None:
+        return None
+    allowed_error = context.options.evidence.allowed_error
+    return JobVerdicts(allowed_error, None, 0.0, 0, 0.0, refused=refused)
+
+
+def _no_agreement(context: ScoringContext, *, known: bool) -> str | None:
     """Why agreement was not measured. known: whether the findings of any image are."""
     if not known:
         return "The probe set's manifest has no findings."
@@ -44,38 +53,4 @@ def _no_agreement(context: ScoringContext, *, known: bool, every_activation: boo
         return "No concept names a finding of the probe set."
     if context.options.evidence.halves == 0:
         return "No splits into halves were asked for."
-    return None if every_activation else "All activations of these layers and images are too many to keep."
-
-
-def _qualifications(context: ScoringContext) -> tuple[Qualification, ...]:
-    labelled = _labelled_once(context.items)
-    if not labelled or not context.finding_of_concept:
-        return ()
-
-    positions = torch.tensor(labelled)
-    return qualify(
-        context.read_embeddings(positions).to(context.concept_embeddings.device),
-        context.concept_embeddings,
-        context.concept_set.texts,
-        context.finding_of_concept,
-        [context.findings[position] for position in labelled],
-        context.exams.of_image[positions].tolist(),
-    )
-
-
-def _labelled_once(items: Sequence[ProbeItem]) -> list[int]:
-    """Positions of the items whose findings are known; of files with the same bytes and findings the first only.
-
-    Copies would make a few images look like enough of them.
-    """
-    labelled = []
-    seen = set()
-    for position, item in enumerate(items):
-        if item.findings is None:
-            continue
-        content = (item.sha256, item.box, item.frame, item.findings)
-        if item.sha256 is not None and content in seen:
-            continue
-        seen.add(content)
-        labelled.append(position)
-    return labelled
+    return context.why_no_activations

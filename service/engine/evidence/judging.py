@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
-from service.engine.evidence.agreement import measure_agreement
+from service.engine.evidence.agreement import ReadUnits, measure_agreement
 from service.engine.evidence.exams import resample, split_in_halves
 from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import NullSets, draw_null_sets
@@ -17,7 +17,7 @@ from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.evidence.stability import labels_of_resamples, stabilities
 from service.engine.similarity.scorer import Ranking, Scorer
 
-_SETS, _RESAMPLES, _HALVES = 0, 1, 2
+SETS, RESAMPLES, HALVES = 0, 1, 2
 """Seeds of what is drawn: the same for every layer and every job, so that jobs on one probe set can be paired."""
 
 
@@ -29,13 +29,13 @@ class LayerTop:
     """int64 [U, n], among all used images."""
     rows: Tensor
     """The same as positions among the scorer's images, [U, n]."""
-    activations: Tensor | None
-    """float32 [N, U] of all images where they were kept."""
+    read_units: ReadUnits | None
+    """Reads all activations of some of the units; None where they were not kept."""
 
 
 def null_sets(top_images: Tensor, context: ScoringContext) -> list[NullSets]:
     """The random image sets of a layer's null. top_images: int64 [U, K], those of its live units."""
-    return draw_null_sets(context.exams, top_images, context.options.evidence.draws, _SETS)
+    return draw_null_sets(context.exams, top_images, context.options.evidence.draws, SETS)
 
 
 def judge_labels(
@@ -59,9 +59,9 @@ def judge_labels(
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
         tables.append(table)
 
-        against_null = _against(table, best[group.units], responses[group.units], concept_set)
-        for unit, judged in zip(group.units.tolist(), against_null, strict=True):
-            evidence[unit] = judged
+        judged = against_null(table, best[group.units], responses[group.units], concept_set)
+        for unit, of_unit in zip(group.units.tolist(), judged, strict=True):
+            evidence[unit] = of_unit
 
     evidence = _with_stability(evidence, ranking, scorer, top, context)
     evidence = _with_halves(evidence, ranking, scorer, top, context)
@@ -79,8 +79,8 @@ def with_quality(
     return completed
 
 
-def _against(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
-    """Best scores [u] and watched concepts' scores [u, W] against a null; of the watched those with p <= LEVEL."""
+def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
+    """The significance of best scores [u] and of watched concepts' scores [u, W]; of these those with p <= LEVEL."""
     p = tail_p(best, table.best).tolist()
     z = standardise(best, table.best).tolist()
 
@@ -108,7 +108,7 @@ def _with_stability(
     if options.evidence.resamples == 0:
         return evidence
 
-    draws = resample(exams, options.evidence.resamples, _RESAMPLES)
+    draws = resample(exams, options.evidence.resamples, RESAMPLES)
     resampled = labels_of_resamples(
         scorer, top.images, top.rows, exams, draws, options.method.top_k, context.check_cancelled
     )
@@ -129,15 +129,15 @@ def _with_halves(
     if options.evidence.halves == 0:
         return evidence
 
-    splits = split_in_halves(exams, options.evidence.halves, _HALVES)
+    splits = split_in_halves(exams, options.evidence.halves, HALVES)
     draws = torch.stack([~splits, splits], dim=1).flatten(0, 1).long()
     k = max(1, options.method.top_k // 2)
     labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)
 
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if top.activations is not None and context.finding_of_concept:
+    if top.read_units is not None and context.finding_of_concept:
         agreements = measure_agreement(
-            top.activations,
+            top.read_units,
             in_second_half=splits[0][exams.of_image],
             labels=ranking.indices[:, 0].cpu(),
             labels_of_halves=(labels[:, 0], labels[:, 1]),

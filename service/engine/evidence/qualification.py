@@ -7,6 +7,7 @@ from torch import Tensor
 
 from service.domain.evidence import Qualification, QualificationStatus
 from service.domain.independence import LEAST_IMAGES
+from service.domain.probes import ProbeItem
 from service.engine.evidence.recognition import Recognition, recognise
 
 LEAST_AUROC = 0.8
@@ -69,3 +70,21 @@ def _verdict(recognition: Recognition | None) -> QualificationStatus:
     if recognition is None:
         return "absent"
     return "qualified" if recognition.low >= LEAST_AUROC else "untestable"
+
+
+def labelled_once(items: Sequence[ProbeItem]) -> list[int]:
+    """Positions of the items whose findings are known; of files with the same bytes and findings the first only.
+
+    Copies would make a few images look like enough of them.
+    """
+    labelled = []
+    seen = set()
+    for position, item in enumerate(items):
+        if item.findings is None:
+            continue
+        content = (item.sha256, item.box, item.frame, item.findings)
+        if item.sha256 is not None and content in seen:
+            continue
+        seen.add(content)
+        labelled.append(position)
+    return labelled

@@ -35,8 +35,8 @@ def recognise(scores: NDArray[np.float32], labels: NDArray[np.bool_], groups: Se
     if min(len(np.unique(group_with)), len(np.unique(group_without))) < 2:
         return None
 
-    beaten = _share_below(with_it, without)
-    beating = 1 - _share_below(without, with_it)
+    beaten = share_below(with_it, without)
+    beating = 1 - share_below(without, with_it)
     area = float(beaten.mean())
 
     groups_count = int(group.max()) + 1
@@ -55,7 +55,7 @@ def recognise(scores: NDArray[np.float32], labels: NDArray[np.bool_], groups: Se
     return Recognition(area, max(area - half, 0.0), min(area + half, 1.0), m, n)
 
 
-def _share_below(values: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+def share_below(values: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """For each value the share of `others` below it, ties counted half."""
     ordered = np.sort(others)
     left = np.searchsorted(ordered, values, "left")

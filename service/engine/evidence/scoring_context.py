@@ -1,19 +1,30 @@
 """What the naming of all layers of a job rests on, and whether their names can be tested."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
-from service.domain.evidence import LEAST_EXAMS
+from service.domain.evidence import LEAST_EXAMS, Qualification
 from service.domain.findings import parted
 from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
-from service.domain.methods import PRIOR_METHODS
+from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
+from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.exams import Exams
+from service.engine.evidence.qualification import labelled_once, qualify
+from service.engine.probing.activations import Blocks, LayerActivations
+
+NOT_KEPT = (
+    "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
+    "ACTIVATIONS_GB."
+)
+
+_IMAGES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class ScoringContext:
     """Called between two blocks of concepts and between two resamples; may raise to stop."""
     independent: str | None = None
     """See `ProbeSet`."""
+    every_activation: bool = True
+    """Were all activations kept, and not only the largest?"""
 
     @cached_property
     def groups(self) -> ImageGroups:
@@ -67,12 +80,57 @@ class ScoringContext:
             findings.append(known)
         return findings
 
+    @cached_property
+    def qualifications(self) -> tuple[Qualification, ...]:
+        """What the dissector can see of the concepts that name findings; none where no findings are known."""
+        labelled = labelled_once(self.items)
+        if not labelled or not self.finding_of_concept:
+            return ()
+
+        positions = torch.tensor(labelled)
+        return qualify(
+            self.read_embeddings(positions).to(self.concept_embeddings.device),
+            self.concept_embeddings,
+            self.concept_set.texts,
+            self.finding_of_concept,
+            [self.findings[position] for position in labelled],
+            self.exams.of_image[positions].tolist(),
+        )
+
+    @cached_property
+    def background(self) -> Background:
+        """What the figures of directions share between layers; from passes over the embeddings."""
+        return background_of(
+            self._embedding_blocks,
+            self.exams,
+            self.concept_set,
+            self.concept_embeddings,
+            self.finding_of_concept,
+            self.findings,
+            {entry.concept: entry.text for entry in self.qualifications if entry.verdict == "qualified"},
+        )
+
+    def _embedding_blocks(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.items), _IMAGES_AT_ONCE):
+            self.check_cancelled()
+            positions = torch.arange(start, min(start + _IMAGES_AT_ONCE, len(self.items)))
+            yield self.read_embeddings(positions).cpu()
+
+    def blocks_of(self, activations: LayerActivations) -> Blocks:
+        """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
+        return activations.with_embeddings(self.read_embeddings)
+
+    @property
+    def why_no_activations(self) -> str | None:
+        """The reason why nothing can be said that needs all activations, or None if it can."""
+        return None if self.every_activation else NOT_KEPT
+
     @property
     def why_not_tested(self) -> str | None:
         """The reason why labels cannot be tested, or None if they can."""
         similarity = self.options.method.similarity
-        if similarity not in PRIOR_METHODS:
-            return f"Significance cannot be tested with {similarity}, only with {', '.join(PRIOR_METHODS)}."
+        if similarity not in TESTED_METHODS:
+            return f"Significance cannot be tested with {similarity}, only with {', '.join(TESTED_METHODS)}."
         if self.exams.count < LEAST_EXAMS:
             return f"The probe set has {self.exams.count} {self.exams.unit}s, but at least {LEAST_EXAMS} are needed."
         return None

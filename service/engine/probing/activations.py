@@ -1,15 +1,24 @@
-"""Pooled activations of one layer while they stream by: a running top-k, a running summary, or all of them."""
+"""Pooled activations of one layer: a running summary while they stream by, and all of them, read block by block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from service.domain.neurons import ActivationSummary
-from service.errors import InvalidInput
 
-FULL_MATRIX_LIMIT = 2 << 30
-"""Bytes of activations that a similarity which needs all of them may keep, over all layers of a dissection."""
+MOST_IN_MEMORY = 4 << 30
+"""Bytes of activations that a pass keeps in memory, over all layers, unless it is told otherwise."""
+
+_ENTRIES_AT_ONCE = 1 << 22
+_LEAST_ROWS, _MOST_ROWS = 256, 4096
+
+ReadEmbeddings = Callable[[Tensor], Tensor]
+"""Maps positions among the used images (int64 [n], ascending, CPU) to the dissector's embeddings, float32 [n, D]."""
+
+Blocks = Iterator[tuple[Tensor, Tensor]]
+"""Embeddings float32 [n, D] and activations float32 [n, U] of the same images, in probe-set order, on the CPU."""
 
 
 class RunningSummary:
@@ -90,42 +99,97 @@ class RunningSummary:
         return [ActivationSummary(*values) for values in zip(*columns, strict=True)]
 
 
-class FullActivations:
-    """All activations of a layer, for the similarities whose formula needs them: memory grows with N x U."""
+class ActivationPart(Protocol):
+    """Activations of some images that follow one another."""
 
-    def __init__(self, parts: Sequence[Tensor] = ()) -> None:
-        """parts: float32 [n, U] each, the images in order."""
+    def __len__(self) -> int:
+        """How many images."""
+        ...
+
+    def read(self) -> Tensor:
+        """float32 [n, U] on the CPU; not to be written to."""
+        ...
+
+
+class _InMemory:
+    def __init__(self, activations: Tensor) -> None:
+        self._activations = activations
+
+    def __len__(self) -> int:
+        return len(self._activations)
+
+    def read(self) -> Tensor:
+        return self._activations
+
+
+class LayerActivations:
+    """All pooled activations of a layer, of images in order: in memory, or in the files of stored shards.
+
+    What lies in files is read where it is asked for, so a reader's memory does not grow with the images.
+    """
+
+    def __init__(self, parts: Sequence[ActivationPart] = ()) -> None:
         self._parts = list(parts)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
 
     def update(self, activations: Tensor) -> None:
         """Take the next images, float32 [B, U]."""
-        self._parts.append(activations.clone())  # a class token is a view, and would keep every token of its batch
+        # A copy: a class token is a view, and would keep every token of its batch.
+        self._parts.append(_InMemory(activations.to("cpu", copy=True)))
 
-    def merge(self, following: "FullActivations") -> None:
+    def merge(self, following: "LayerActivations") -> None:
         """Take the activations of the images that follow."""
         self._parts += following._parts
 
-    @property
-    def matrix(self) -> Tensor:
-        """float32 [N, U] of the images seen."""
+    def join(self) -> None:
+        """Make one part of all, in memory."""
         if len(self._parts) > 1:
-            self._parts = [torch.cat(self._parts)]
-        return self._parts[0]
+            self._parts = [_InMemory(self.matrix())]
+
+    def matrix(self) -> Tensor:
+        """float32 [N, U] of all images at once."""
+        return torch.cat([part.read() for part in self._parts])
+
+    def of_units(self, units: Tensor) -> Tensor:
+        """float32 [N, u] of some units, int64 [u], and all images."""
+        return torch.cat([part.read()[:, units] for part in self._parts])
+
+    def blocks(self) -> Iterator[Tensor]:
+        """The images in order, float32 [n, U] at a time.
+
+        Where a block ends follows the number of units alone, not the parts: what is summed block by block has the same
+        bits however the images were cut into shards.
+        """
+        waiting: list[Tensor] = []
+        held = 0
+        for part in self._parts:
+            following = part.read()
+            rows = _rows_at_once(following.shape[1])
+
+            while held + len(following) >= rows:
+                missing = rows - held
+                waiting.append(following[:missing])
+                yield torch.cat(waiting)
+                following = following[missing:]
+                waiting, held = [], 0
+
+            if len(following) > 0:
+                waiting.append(following)
+                held += len(following)
+
+        if waiting:
+            yield torch.cat(waiting)
+
+    def with_embeddings(self, read_embeddings: ReadEmbeddings) -> Blocks:
+        """`blocks`, each with the embeddings of its images."""
+        first = 0
+        for activations in self.blocks():
+            positions = torch.arange(first, first + len(activations))
+            yield read_embeddings(positions), activations
+            first += len(activations)
 
 
-def full_matrix_fits(images: int, units: int) -> bool:
-    """Is there room for all activations of the requested layers?"""
-    return 4 * images * units <= FULL_MATRIX_LIMIT
-
-
-def check_full_matrix_fits(images: int, units: int, similarity: str) -> None:
-    """Raise InvalidInput when all activations of the requested layers would take more than FULL_MATRIX_LIMIT bytes."""
-    if not full_matrix_fits(images, units):
-        needed = 4 * images * units
-        raise InvalidInput(
-            f"'{similarity}' needs all activations of {images} images and {units} units at once: "
-            f"{needed / 2**30:.1f} GiB, and the limit is {FULL_MATRIX_LIMIT / 2**30:.0f} GiB.",
-            field="method.similarity",
-            value=similarity,
-            remedy="Use contrast or soft_wpmi, which need only the top images, or ask for fewer layers or images.",
-        )
+def _rows_at_once(units: int) -> int:
+    return min(_MOST_ROWS, max(_LEAST_ROWS, _ENTRIES_AT_ONCE // units))

@@ -10,17 +10,17 @@ from torch import Tensor
 from service.domain.digests import digest_of
 from service.domain.jobs import BATCH_SIZE, DissectionOptions
 from service.domain.layers import is_selector
-from service.domain.methods import PRIOR_METHODS
+from service.domain.methods import CONTRASTS, PRIOR_METHODS
 from service.domain.probes import ProbeItem
 from service.engine.networks.protocols import Dissector, Target
 from service.engine.networks.recorded.matching import Match, check_all_have_rows, match_rows
-from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits, full_matrix_fits
+from service.engine.probing.activations import MOST_IN_MEMORY, LayerActivations, RunningSummary
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
 from service.engine.probing.hooks import pooled_layers
 from service.engine.probing.listing import choose_layers
 from service.engine.probing.recorded import ImagesWithRow, row_lookup
 from service.engine.top_k import RunningTopK
-from service.errors import InvalidActivations
+from service.errors import InvalidActivations, InvalidInput
 from service.ports import ProbeImages
 
 Forward = Callable[[Sequence[int], Tensor], Mapping[str, Tensor]]
@@ -29,38 +29,63 @@ Forward = Callable[[Sequence[int], Tensor], Mapping[str, Tensor]]
 
 @dataclass(slots=True)
 class LayerRecord:
-    """What one layer did: its units' most activating images, their summary, and all activations where asked for.
+    """What one layer did: the summary of its units, and all its activations or, where these are too many, the largest.
 
     Image indices count the images that were used, in probe-set order, from the first of the shard.
     """
 
-    top: RunningTopK
+    top: RunningTopK | None
+    """Each unit's most activating images; None where all activations are kept."""
     summary: RunningSummary
-    full: FullActivations | None
+    activations: LayerActivations | None
+    """None where they are too many to keep."""
 
     def update(self, activations: Tensor) -> None:
         """Take the next images, float32 [B, U]."""
-        self.top.update(activations)
         self.summary.update(activations)
-        if self.full is not None:
-            self.full.update(activations)
+        if self.top is not None:
+            self.top.update(activations)
+        if self.activations is not None:
+            self.activations.update(activations)
 
-    def merge(self, following: "LayerRecord") -> None:
-        """Take the record of the shard that follows."""
-        self.top.merge(following.top)
+    def merge(self, following: "LayerRecord", keep: int) -> None:
+        """Take the record of the shard that follows.
+
+        keep: images of a unit that are kept where the one record has all activations and the other only the largest.
+        """
         self.summary.merge(following.summary)
-        if self.full is not None and following.full is not None:
-            self.full.merge(following.full)
+        if self.activations is not None and following.activations is not None:
+            self.activations.merge(following.activations)
+            return
+
+        top = self.most_activating(keep)
+        top.merge(following.most_activating(keep))
+        self.top, self.activations = top, None
+
+    def most_activating(self, count: int) -> RunningTopK:
+        """Each unit's most activating images, so many at least; where only the largest were kept, these."""
+        if self.top is not None:
+            return self.top
+        if self.activations is None:
+            raise ValueError("neither activations nor the largest of them were kept")
+
+        top = RunningTopK(count)
+        for block in self.activations.blocks():
+            top.update(block)
+        return top
 
 
-def merge_records(records: Iterable[LayerRecord]) -> LayerRecord:
-    """The record of a layer over shards in order; the first is changed. Raises ValueError where there is none."""
+def merge_records(records: Iterable[LayerRecord], keep: int) -> LayerRecord:
+    """The record of a layer over shards in order; the first is changed. Raises ValueError where there is none.
+
+    keep: see `LayerRecord.merge`.
+    """
     merged: LayerRecord | None = None
     for record in records:
         if merged is None:
             merged = record
         else:
-            merged.merge(record)
+            merged.merge(record, keep)
 
     if merged is None:
         raise ValueError("no shard has the layer")
@@ -83,11 +108,17 @@ class Probing:
     skipped: list[int] = field(default_factory=list)
     """Positions of the images that could not be decoded, among the shard's probe items."""
 
+    @property
+    def has_every_activation(self) -> bool:
+        """Were all activations kept, and not only the largest?"""
+        return all(record.activations is not None for record in self.layers.values())
+
     def merge(self, following: "Probing", first: int) -> None:
-        """Take the shard that follows, whose items begin with the probe set's item `first`."""
+        """Take the shard that follows, of the same pass, whose items begin with the probe set's item `first`."""
         for layer, record in following.layers.items():
             if layer in self.layers:
-                self.layers[layer].merge(record)
+                own = self.layers[layer]
+                own.merge(record, keep=0 if own.top is None else own.top.k)
             else:
                 self.layers[layer] = record
 
@@ -108,7 +139,7 @@ class ProbingPass:
     images: ProbeImages
     """Of the probe set that is dissected."""
     options: DissectionOptions
-    """They say which layers are watched, how these are pooled, and how much of their activations is kept."""
+    """They say which layers are watched and how these are pooled; where not all activations are kept, how many are."""
     device: torch.device
     """Where both networks are."""
     batch_size: int = BATCH_SIZE
@@ -117,6 +148,8 @@ class ProbingPass:
     """What an image that cannot be decoded does to the pass."""
     match: Match | None = None
     """The rows of the images' items in a target that is a table, where they are known already."""
+    most_activations: int = MOST_IN_MEMORY
+    """Bytes that the activations of the whole probe set may take; where it is less, only the largest are kept."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -140,13 +173,13 @@ class ProbingPass:
 
         progress: told how many of the span's items are done; what it raises ends the pass. No hook and no thread is
         left behind, however it ends.
-        Memory: `kept_top` numbers a unit and D an image, not a number per unit and image (unless the method needs them
-        all, or agreement with findings wants them and there is room).
+        Memory: a number per unit and image of the span; where those of the whole probe set take more than
+        `most_activations`, `kept_top` numbers a unit.
         Where the target is a table, rows are looked up in place of its forward pass; images without a row are taken as
         unreadable, and where they may not be skipped, InvalidActivations names them before any image is decoded.
         Raises what image_batches, pooled_layers and progress raise, InvalidActivations for a NaN or infinite number,
-        InvalidInput when the method needs more activations of the whole probe set at once than there is room for, and
-        ValueError for a target that is not in eval mode.
+        InvalidInput when the method needs all activations and these take more than `most_activations`, and ValueError
+        for a target that is not in eval mode.
         """
         if any(module.training for module in self.target.module.modules()):
             raise ValueError("the target must be in eval mode")
@@ -166,6 +199,9 @@ class ProbingPass:
                     probing.used += [index - span.start for index in batch.indices]
                 progress(len(probing.used) + len(probing.skipped))
 
+        for record in probing.layers.values():
+            if record.activations is not None:
+                record.activations.join()
         return probing
 
     def _matched(self) -> Match | None:
@@ -209,12 +245,32 @@ class ProbingPass:
 
         outputs = forward(batch.indices, for_target)
         if not probing.layers:
-            probing.layers = _empty_records(outputs, self.images.items, self.options)
+            probing.layers = self._empty_records(outputs)
         for layer, activations in outputs.items():
             _check_finite(activations, layer, shown)
             probing.layers[layer].update(activations)
 
         probing.embeddings.append(_checked(self.dissector.embed_images(for_dissector), shown))
+
+    def _empty_records(self, outputs: Mapping[str, Tensor]) -> dict[str, LayerRecord]:
+        units = sum(output.shape[1] for output in outputs.values())
+        images = len(self.images.items)
+        needed = 4 * images * units
+        if needed <= self.most_activations:
+            return {layer: LayerRecord(None, RunningSummary(), LayerActivations()) for layer in outputs}
+
+        similarity = self.options.method.similarity
+        if similarity not in PRIOR_METHODS:
+            raise InvalidInput(
+                f"'{similarity}' needs the activations of all {images} images and {units} units: {_size(needed)}, "
+                f"and {_size(self.most_activations)} may be kept.",
+                field="method.similarity",
+                value=similarity,
+                remedy=f"Use {' or '.join(CONTRASTS)}, which need only the top images, ask for fewer layers or images, "
+                "or let more be kept (ACTIVATIONS_GB).",
+            )
+        keep = kept_top(self.options)
+        return {layer: LayerRecord(RunningTopK(keep), RunningSummary(), None) for layer in outputs}
 
 
 def kept_top(options: DissectionOptions) -> int:
@@ -227,27 +283,9 @@ def kept_top(options: DissectionOptions) -> int:
     return max(times * options.method.top_k, options.images_per_neuron)
 
 
-def wants_every_activation(options: DissectionOptions, items: Sequence[ProbeItem]) -> bool:
-    """Are all activations of use beside the top images: to measure agreement with the findings that images have?"""
-    measured = options.evidence.asked_for and options.evidence.halves > 0
-    return measured and any(item.findings for item in items)
-
-
-def _empty_records(
-    outputs: Mapping[str, Tensor], items: Sequence[ProbeItem], options: DissectionOptions
-) -> dict[str, LayerRecord]:
-    units = sum(output.shape[1] for output in outputs.values())
-    similarity = options.method.similarity
-    if similarity not in PRIOR_METHODS:
-        check_full_matrix_fits(len(items), units, similarity)
-        keeps_all = True
-    else:
-        keeps_all = wants_every_activation(options, items) and full_matrix_fits(len(items), units)
-
-    return {
-        layer: LayerRecord(RunningTopK(kept_top(options)), RunningSummary(), FullActivations() if keeps_all else None)
-        for layer in outputs
-    }
+def _size(amount: int) -> str:
+    """Bytes in words, to three digits."""
+    return f"{amount / 2**30:.3g} GiB"
 
 
 def _checked(embeddings: Tensor, shown: Sequence[ProbeItem]) -> Tensor:

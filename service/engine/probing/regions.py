@@ -10,14 +10,10 @@ from torch import Tensor
 
 from service.domain.neurons import Region
 from service.engine.networks.protocols import Target
-from service.engine.probing.layers import find_layers
-from service.engine.probing.layouts import first_tensor, layouts_of
 from service.engine.probing.listening import hooked
+from service.engine.probing.maps import MapKeeper, Maps
 from service.errors import ImageChanged, UnreadableImage
 from service.ports import ProbeImages
-
-Maps = Tensor | dict[int, Tensor]
-"""What the units of a layer did in an image, [H, W] each, by unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +42,18 @@ def find_regions(
         by_item[spot.item].append(spot)
         units[spot.layer].add(spot.unit)
 
-    modules = find_layers(target, sorted(units))
-    maps: dict[str, Maps] = {}
-
-    layouts = layouts_of(target, modules)
-    height, width = target.preprocessing.height, target.preprocessing.width
-
-    def keep(layer: str, output: object) -> None:
-        tensor = first_tensor(output)
-        if tensor is None or tensor.ndim != 4:
-            return
-        axis = layouts[layer].unit_axis(tuple(tensor.shape), height, width)
-        if axis is None:
-            return
-        features = tensor.movedim(axis, 1)[0].float().clone()
-        autoencoder = target.encodes(layer)
-        maps[layer] = features if autoencoder is None else autoencoder.encoder.maps(features, units[layer])
-
+    keeper = MapKeeper(target, units)
     regions: dict[Spot, Region] = {}
-    with torch.inference_mode(), hooked(modules, keep):
+    with torch.inference_mode(), hooked(keeper.modules, keeper.keep):
         for item, wanted in sorted(by_item.items()):
             try:
                 [array] = images.load(item, [target.preprocessing])
             except (UnreadableImage, ImageChanged):
                 continue
 
-            maps.clear()
+            keeper.maps.clear()
             target.module(torch.from_numpy(array)[None].to(device))
-            regions.update(_regions(maps, wanted))
+            regions.update(_regions(keeper.maps, wanted))
     return regions
 
 

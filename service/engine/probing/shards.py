@@ -1,11 +1,11 @@
 """Probe shards: parts of a probe set that are probed apart, stored, and merged to what one pass would have given.
 
-A stored shard is a safetensors file that is read in parts: a layer's record, or the embeddings of a few images.
+A stored shard is a safetensors file that is read in parts: a layer's record, its activations block by block, or the
+embeddings of a few images.
 """
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from service.engine.probing.activations import FullActivations, RunningSummary
+from service.engine.probing.activations import Blocks, LayerActivations, RunningSummary
 from service.engine.probing.probe import LayerRecord, Probing
 from service.engine.top_k import RunningTopK
 from service.memory import is_out_of_memory
@@ -53,7 +53,7 @@ def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
         "layers": list(probing.layers),
         "used": probing.used,
         "skipped": probing.skipped,
-        "keep": [record.top.k for record in probing.layers.values()],
+        "keep": [None if record.top is None else record.top.k for record in probing.layers.values()],
     }
     tensors = {"facts": torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)}
     if digests:
@@ -61,10 +61,11 @@ def encode_shard(probing: Probing, digests: Sequence[str | None] = ()) -> bytes:
     if probing.embeddings:
         tensors["embeddings"] = torch.cat(probing.embeddings)
     for index, record in enumerate(probing.layers.values()):
-        tensors[f"{index}.top"] = record.top.keys
         tensors[f"{index}.summary"] = record.summary.state
-        if record.full is not None:
-            tensors[f"{index}.full"] = record.full.matrix
+        if record.top is not None:
+            tensors[f"{index}.top"] = record.top.keys
+        if record.activations is not None:
+            tensors[f"{index}.full"] = record.activations.matrix()
 
     data: bytes = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
     return data
@@ -81,7 +82,7 @@ class StoredShard:
             self.layers: tuple[str, ...] = tuple(facts["layers"])
             self.used: list[int] = facts["used"]
             self.skipped: list[int] = facts["skipped"]
-            self._keep: list[int] = facts["keep"]
+            self._keep: list[int | None] = facts["keep"]
         except FileNotFoundError:
             raise
         except Exception as error:  # safetensors has an error of its own for each kind of damage
@@ -93,7 +94,8 @@ class StoredShard:
         return len(self.used)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return self._embeddings[rows]
+        # Mapped while it is read, and not longer: a map is of the whole file, and there may be thousands of shards.
+        return self._tensor("embeddings")[rows]
 
     @property
     def digests(self) -> list[str | None]:
@@ -105,32 +107,67 @@ class StoredShard:
 
     @property
     def has_every_activation(self) -> bool:
-        """Were all activations kept, beside the top images?"""
-        with safe_open(self._path, "pt") as file:
-            return "0.full" in file.keys()  # noqa: SIM118 - not a mapping
+        """Were all activations kept, and not only the largest?"""
+        return self._has("0.full")
+
+    @property
+    def units(self) -> int:
+        """How many there are in all layers; 0 where no image was used."""
+        return sum(self._tensor(f"{index}.summary").shape[1] for index in range(len(self.layers)))
 
     def record(self, layer: str) -> LayerRecord:
-        """What the layer did, on the CPU. Raises ValueError where the shard does not have it."""
-        index = self.layers.index(layer)
-        with safe_open(self._path, "pt") as file:
-            has_full = f"{index}.full" in file.keys()  # noqa: SIM118 - not a mapping
-            full = FullActivations([file.get_tensor(f"{index}.full")]) if has_full else None
+        """What the layer did, on the CPU; all its activations are read where they are asked for.
 
+        Raises ValueError where the shard does not have the layer.
+        """
+        index = self.layers.index(layer)
+        keep = self._keep[index]
+        top = None if keep is None else RunningTopK(keep, keys=self._tensor(f"{index}.top"), seen=len(self))
         return LayerRecord(
-            top=RunningTopK(self._keep[index], keys=self._tensor(f"{index}.top"), seen=len(self)),
+            top=top,
             summary=RunningSummary.restore(len(self), self._tensor(f"{index}.summary")),
-            full=full,
+            activations=LayerActivations([_StoredPart(self, index)]) if self._has(f"{index}.full") else None,
         )
 
-    @cached_property
-    def _embeddings(self) -> Tensor:
-        # Mapped, not read: pages come in where a row is asked for.
-        return self._tensor("embeddings")
+    def _has(self, name: str) -> bool:
+        with safe_open(self._path, "pt") as file:
+            return name in file.keys()  # noqa: SIM118 - not a mapping
 
     def _tensor(self, name: str) -> Tensor:
         with safe_open(self._path, "pt") as file:
             tensor: Tensor = file.get_tensor(name)
         return tensor
+
+
+class _StoredPart:
+    """The activations of a layer in a stored shard, mapped while they are read: pages come in where they are used."""
+
+    def __init__(self, shard: StoredShard, index: int) -> None:
+        self._shard = shard
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._shard)
+
+    def read(self) -> Tensor:
+        """See `ActivationPart.read`."""
+        return self._shard._tensor(f"{self._index}.full")
+
+
+def activations_of(shards: Sequence[StoredShard], layer: str) -> LayerActivations:
+    """A layer's activations of all images, in order. Raises ValueError where a shard with images has not kept them."""
+    filled = [shard for shard in shards if shard.layers]
+    if not all(shard.has_every_activation for shard in filled):
+        raise ValueError(f"not all activations of {layer} were kept")
+    return LayerActivations([_StoredPart(shard, shard.layers.index(layer)) for shard in filled])
+
+
+def iterate_activations(shards: Sequence[StoredShard], layer: str) -> Blocks:
+    """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`.
+
+    Raises ValueError where a shard with images has not kept them.
+    """
+    return activations_of(shards, layer).with_embeddings(lambda positions: gather_embeddings(shards, positions))
 
 
 _UNKNOWN = bytes(32)

@@ -1,9 +1,10 @@
-"""Score: how well each concept describes each unit. The seven functions, and what computes them."""
+"""Score: how well each concept describes each unit. The eight functions, and what computes them."""
 
 from service.engine.similarity.functions import (
     contrast,
     contrast_from_top_k,
     contrast_scan,
+    correlation,
     cosine,
     cosine_cubed,
     rank_reorder,
@@ -16,6 +17,7 @@ __all__ = [
     "contrast",
     "contrast_from_top_k",
     "contrast_scan",
+    "correlation",
     "cosine",
     "cosine_cubed",
     "rank_reorder",

@@ -1,8 +1,9 @@
-"""How well each concept describes each unit: seven functions from concept scores and activations to [U, C].
+"""How well each concept describes each unit: eight functions from concept scores and activations to [U, C].
 
 `N` images, `C` concepts, `U` units, `K` top-k. Everything is float32; the result lies on the inputs' device.
 They score every unit they are given, dead ones too: soft-WPMI's prior term depends on all units of the call.
-Five of them are published; contrast and contrast scan are ours. docs/label-accuracy.md says how often each is right.
+Five of them are published; contrast, contrast scan and correlation are ours. docs/label-accuracy.md says how often
+each is right.
 """
 
 import torch
@@ -125,6 +126,17 @@ def cosine(concept_scores: Tensor, activations: Tensor) -> Tensor:
     concepts = concept_scores / vector_norm(concept_scores, dim=0, keepdim=True)
     units = activations / vector_norm(activations, dim=0, keepdim=True)
     return torch.mm(units.t(), concepts)
+
+
+def correlation(concept_scores: Tensor, activations: Tensor) -> Tensor:
+    """Pearson's correlation over images of concept score and activation, [N, C] and [N, U] -> [U, C], float64.
+
+    0 where either is constant. A dissection computes it from moments: see service/engine/evidence/bundles.py.
+    """
+    concepts = concept_scores.double() - concept_scores.double().mean(dim=0)
+    units = activations.double() - activations.double().mean(dim=0)
+    norms = vector_norm(units, dim=0)[:, None] * vector_norm(concepts, dim=0)
+    return torch.where(norms > 0, units.t() @ concepts / norms.clamp_min(1e-300), 0.0)
 
 
 def cosine_cubed(concept_scores: Tensor, activations: Tensor, *, min_norm: float = 1e-3) -> Tensor:

@@ -66,23 +66,10 @@ _INERT = (
 )
 
 _RUN_CODE = {
-    *("_posixsubprocess", "asyncio", "builtins", "cloudpickle", "code", "codeop", "commands", "ctypes", "dill", "imp"),
-    *(
-        "importlib",
-        "io",
-        "joblib",
-        "marshal",
-        "multiprocessing",
-        "nt",
-        "os",
-        "pdb",
-        "pickle",
-        "pip",
-        "pkgutil",
-        "posix",
-    ),
-    *("pty", "runpy", "shutil", "signal", "socket", "subprocess", "sys", "threading", "timeit", "types", "webbrowser"),
-}
+    "_posixsubprocess", "asyncio", "builtins", "cloudpickle", "code", "codeop", "commands", "ctypes", "dill", "imp",
+    "importlib", "io", "joblib", "marshal", "multiprocessing", "nt", "os", "pdb", "pickle", "pip", "pkgutil", "posix",
+    "pty", "runpy", "shutil", "signal", "socket", "subprocess", "sys", "threading", "timeit", "types", "webbrowser",
+}  # fmt: skip
 """Packages that no object of a checkpoint comes from. A file that names them is refused, whatever it does with them."""
 
 

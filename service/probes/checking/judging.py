@@ -1,4 +1,4 @@
-"""What is to be remarked on an image, from what its file says and from what decoding it told."""
+"""What is to be remarked on an image, from what its file says and what its pixels show."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ MaskSize = tuple[int, int] | None
 
 FOR_PROCESSING = "FOR PROCESSING"
 PRESENTATION = "presentation"
-"""The stratum that says of images whose files cannot what they are for."""
+"""The stratum that says what images are for whose files cannot say it."""
 
 _USUAL = ", ".join(map(str, USUAL_BITS[:-1])) + f" or {USUAL_BITS[-1]}"
 

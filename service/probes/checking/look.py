@@ -123,6 +123,7 @@ class _Shard:
             "bits": str(bits) if bits else "",
             "photometrics": facts.photometric,
             "intents": facts.intent,
+            "windows": facts.window,
         }
         for name, value in seen.items():
             if value:

@@ -37,6 +37,9 @@ _MOST_KINDS = 20
 _IMAGES_OF_A_KIND = 4
 """A column with more kinds of values, of fewer images each, may hold identifiers: its values are not shown."""
 
+_LONGEST = 200
+"""Characters of a value: a cell may have a million."""
+
 _WORDS = FINGERPRINT_BYTES // 8
 
 _THREADS = 4
@@ -153,7 +156,7 @@ def _name_copies(named: dict[str, NamedRows], items: Sequence[ProbeItem]) -> Non
 
         differing = _differing(original, item)
         if differing:
-            what = f"it has the same bytes as row {original.row}, but other {' and '.join(differing)}"
+            what = f"it has the same bytes as row {original.row}, but differs in {' and '.join(differing)}"
             remedy = "Correct the manifest, or delete one of the rows."
             _extend(named, Reason.CONTRADICTORY, [{"row": item.row, "why": what, "remedy": remedy}], 1)
         copied: NamedRow = {"row": item.row, "why": f"it has the same bytes as row {original.row}"}
@@ -161,7 +164,7 @@ def _name_copies(named: dict[str, NamedRows], items: Sequence[ProbeItem]) -> Non
 
 
 def _differing(original: ProbeItem, copy: ProbeItem) -> list[str]:
-    """What the manifest says otherwise of a copy; what it does not say is no contradiction."""
+    """In what the manifest says something else of a copy; what it leaves out does not contradict."""
     fields = ("patient_id", "view", "laterality", "findings")
     both = [(field, getattr(original, field), getattr(copy, field)) for field in fields]
     return [field for field, one, other in both if one is not None and other is not None and one != other]
@@ -215,4 +218,8 @@ def _counted(counter: Counter[str], images: int) -> CountedValues:
 
 def _most_frequent(counter: Counter[str]) -> list[ValueCount]:
     ordered = sorted(counter.items(), key=lambda entry: (-entry[1], entry[0]))
-    return [{"value": value, "images": images} for value, images in ordered[:VALUES_NAMED]]
+    return [{"value": _shown(value), "images": images} for value, images in ordered[:VALUES_NAMED]]
+
+
+def _shown(value: str) -> str:
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}\N{HORIZONTAL ELLIPSIS}"

@@ -19,6 +19,7 @@ from service.probes.decoders.wire import (
     receive_questions,
     send_display,
     send_facts,
+    send_header,
     send_image,
     send_no_memory,
     send_ready,
@@ -53,6 +54,10 @@ def _answer(connection: socket.socket, question: Question, file: BinaryIO, frame
             send_display(connection, image.display)
         elif question is Question.FACTS:
             send_facts(connection, read_facts(file, frame))
+        elif question is Question.HEADER:
+            from service.probes.decoders.header import read_header_words  # imports pydicom, which few processes need
+
+            send_header(connection, read_header_words(file))
         else:
             send_size(connection, read_size(file))
     except CannotDecode as refusal:

@@ -10,7 +10,7 @@ from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from service.domain.probes import FrameOfImage, ImageSize
-from service.probes.decoders import display
+from service.probes.decoders import dicom_facts, display
 from service.probes.decoders.dicom_file import FUNCTIONAL_GROUPS, OVERLAY_BITS, DicomFile
 from service.probes.decoders.dicom_frames import EXTENDED_OFFSETS, FramedPixelData
 from service.probes.decoders.frames import encapsulated_frame, native_frame, native_values, only_frame
@@ -94,7 +94,7 @@ def decode_dicom(
     file: BinaryIO,
     *,
     with_display: bool = False,
-    with_padding: bool = False,
+    with_facts: bool = False,
     frame: FrameOfImage | None = None,
 ) -> DecodedImage:
     """Decode the stored values of a grey frame.
@@ -102,18 +102,24 @@ def decode_dicom(
     MONOCHROME1 is inverted, and so is a negative rescale slope, so that denser tissue is always brighter. Signed values
     are shifted to start at zero, bits that overlays take are cleared. VOI windows and lookup tables are not applied:
     the preparation stretches the full stored range, or applies what is read of them here.
-    with_display: read the window and the padding value as well. with_padding: the padding value alone.
+    with_display: read the window and the padding value as well. with_facts: read the padding value, and say what the
+    header does.
     frame: what is shown where the file has several frames; a projection has the window of the middle one.
     Raises CannotDecode for anything else than such an image.
     """
-    shown_by = display.ELEMENTS if with_display else display.PADDING_ELEMENTS if with_padding else ()
-    elements = (*_ELEMENTS, *shown_by)
-    read_display = _display if with_display else _padding if with_padding else _nothing
+    more: tuple[str, ...] = ()
+    read_display: _ReadDisplay = _nothing
+    if with_display:
+        more, read_display = display.ELEMENTS, _display
+    elif with_facts:
+        more, read_display = (*display.ELEMENTS, *dicom_facts.ELEMENTS), _padding
+    elements = (*_ELEMENTS, *more)
+
     if frame is not None:
         header = DicomFile(file, (*elements, *EXTENDED_OFFSETS, *FUNCTIONAL_GROUPS), with_pixels=False)
         count = _count_frames(header)
         if count > 1:
-            return _decode_frames(header, count, frame, read_display)
+            return _decode_frames(header, count, frame, read_display, with_facts=with_facts)
         file.seek(0)
 
     dicom = DicomFile(file, elements, with_pixels=True)
@@ -128,11 +134,21 @@ def decode_dicom(
     else:
         stored, precision = native_frame(dicom, pixels.height, pixels.width, pixels.allocated), None
 
-    levels, bits = _brought_to_levels(stored, pixels, precision)
-    return DecodedImage(levels, from_dicom=True, display=read_display(dicom, pixels, bits), bits=bits)
+    levels, bits, ends = _brought_to_levels(stored, pixels, precision)
+    return DecodedImage(
+        levels,
+        from_dicom=True,
+        display=read_display(dicom, pixels, bits),
+        bits=bits,
+        ends=ends,
+        window=display.kind_of_window(dicom) if with_facts else "",
+        said=dicom_facts.facts_of_header(dicom) if with_facts else None,
+    )
 
 
-def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay") -> DecodedImage:
+def _decode_frames(
+    header: DicomFile, count: int, frame: FrameOfImage, read_display: "_ReadDisplay", *, with_facts: bool
+) -> DecodedImage:
     """One of several frames, or the projection of all."""
     decoder = _decoder(header.syntax)
     numbers = shown_frames(count, frame)
@@ -145,7 +161,7 @@ def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_disp
 
     def levels_of_frames() -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
         for stored, precision in _stored_frames(decoder, header.syntax, data, numbers, pixels):
-            levels, bits = _brought_to_levels(stored, pixels, precision)
+            levels, bits, _ = _brought_to_levels(stored, pixels, precision)
             depths.add(bits)
             yield levels
 
@@ -155,7 +171,12 @@ def _decode_frames(header: DicomFile, count: int, frame: FrameOfImage, read_disp
             "its frames need more or fewer bits than BitsStored (0028,0101) says", "Correct BitsStored (0028,0101)."
         )
     bits = depths.pop()
-    return DecodedImage(projection, from_dicom=True, display=read_display(middle, pixels, bits), bits=bits)
+    window = ""
+    if with_facts:
+        window = display.kind_of_windows([display.kind_of_window(header.of_frame(number)) for number in numbers])
+    return DecodedImage(
+        projection, from_dicom=True, display=read_display(middle, pixels, bits), bits=bits, window=window
+    )
 
 
 def _stored_frames(
@@ -312,11 +333,20 @@ def _decode_frame(decoder: Decoder, syntax: UID, data: bytes, pixels: PixelModul
 
 def _brought_to_levels(
     stored: StoredPixels, pixels: PixelModule, precision: int | None
-) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
-    """Levels from zero, brighter where denser, and the bits that hold them."""
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, tuple[int, int] | None]:
+    """Levels from zero, brighter where denser; the bits that hold them; the lowest and the highest, where known."""
     stored = _without_overlays(stored, pixels.overlay_bits)
-    bits = _depth(int(stored.min()), int(stored.max()), pixels, precision)
-    return _levels(stored, pixels, bits), bits
+    low, high = int(stored.min()), int(stored.max())
+    bits = _depth(low, high, pixels, precision)
+    return _levels(stored, pixels, bits), bits, _ends(low, high, pixels, bits)
+
+
+def _ends(low: int, high: int, pixels: PixelModule, bits: int) -> tuple[int, int] | None:
+    """The lowest and the highest level; None for signed values, whose order levels need not have."""
+    top = (1 << bits) - 1
+    if pixels.signed or high > top:
+        return None
+    return (top - high, top - low) if pixels.inverted else (low, high)
 
 
 def _without_overlays(stored: StoredPixels, bits: frozenset[int]) -> StoredPixels:

@@ -132,7 +132,7 @@ class LookupTable:
 class DicomFile:
     """The elements with the given keywords or tags, and the transfer syntax; values are checked when asked for.
 
-    Raises CannotDecode for a file that is no DICOM, or does not say its transfer syntax.
+    Raises CannotDecode for a file that is not a DICOM file, or does not say its transfer syntax.
     """
 
     def __init__(self, file: BinaryIO, elements: Sequence[str | int], *, with_pixels: bool) -> None:
@@ -357,7 +357,7 @@ def _pass_preamble(stream: ClampedFile) -> bool:
         return not _begins_data_set(first)
     if _begins_data_set(first):
         return False
-    raise CannotDecode("it is no DICOM, PNG, JPEG, PGM or TIFF file")
+    raise CannotDecode("it is not a DICOM, PNG, JPEG, PGM or TIFF file")
 
 
 def _begins_data_set(first: bytes) -> bool:

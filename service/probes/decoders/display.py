@@ -1,10 +1,12 @@
 """What a DICOM header says of how its levels are to be shown: the window or VOI lookup table, and the padding value."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.probes.decoders.dicom_file import DicomFile, LookupTable
-from service.probes.pixels import CannotDecode, Display
+from service.probes.pixels import NO_WINDOW, SOME_FRAMES, TABLE, UNUSABLE, WINDOW, CannotDecode, Display
 
 PADDING_ELEMENTS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 ELEMENTS = (
@@ -26,13 +28,36 @@ def read_display(dicom: DicomFile, stored_of_level: NDArray[np.int64], levels: i
     """The display of an image.
 
     stored_of_level: the stored value that each level of the decoded image stands for. levels: how many the type of its
-    pixels has. monochrome1: low values are
-    shown white. Raises CannotDecode for a window or table that cannot be applied.
+    pixels has. monochrome1: low values are shown white.
+    Raises CannotDecode for a window or table that cannot be applied.
     """
     window = _window(dicom, stored_of_level, monochrome1=monochrome1)
     if window is not None:
         window = np.pad(window, (0, levels - len(window)), mode="edge")
     return Display(window, read_padding(dicom, stored_of_level))
+
+
+def kind_of_window(dicom: DicomFile) -> str:
+    """Which of WINDOWS the header of an image has."""
+    black = np.zeros(1, dtype=np.int64)
+    try:
+        shown = _window(dicom, black, monochrome1=False)
+        has_table = shown is not None and dicom.lookup_table("VOILUTSequence") is not None
+    except CannotDecode:
+        return UNUSABLE
+    if shown is None:
+        return NO_WINDOW
+    return TABLE if has_table else WINDOW
+
+
+def kind_of_windows(kinds: Collection[str]) -> str:
+    """The same of several frames, from the kinds of each."""
+    different = set(kinds)
+    if len(different) == 1:
+        return different.pop()
+    if UNUSABLE in different:
+        return UNUSABLE
+    return SOME_FRAMES if NO_WINDOW in different else WINDOW
 
 
 def read_padding(dicom: DicomFile, stored_of_level: NDArray[np.int64]) -> tuple[int, int] | None:

@@ -102,10 +102,10 @@ def _plain_values(file: BinaryIO, header: _Header) -> NDArray[np.uint8] | NDArra
             warnings.simplefilter("error")
             values = np.fromstring(text, dtype=np.int32, sep=" ")[:pixels]
     except (ValueError, DeprecationWarning):
-        raise CannotDecode("its pixels are cut short, or are no numbers") from None
+        raise CannotDecode("its pixels are cut short, or are not numbers") from None
 
     if len(values) < pixels or int(values.min()) < 0:
-        raise CannotDecode("its pixels are cut short, or are no numbers")
+        raise CannotDecode("its pixels are cut short, or are not numbers")
     if int(values.max()) > header.white:
         raise CannotDecode(f"it has values above {header.white}, which its header says is white")
     return values.astype(np.uint8) if header.white < 1 << 8 else values.astype(np.uint16)

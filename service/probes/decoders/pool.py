@@ -9,6 +9,7 @@ from service.domain.probes import FrameOfImage, ImageSize
 from service.probes.decoders.limits import Limits
 from service.probes.decoders.process import DecoderLost, DecoderProcess
 from service.probes.decoders.wire import Answer, Question
+from service.probes.headers import HeaderWords, WithoutHeader
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, ImageFacts
 
 _MOST = 4
@@ -52,13 +53,23 @@ class DecoderPool:
         return answer
 
     def facts(self, file: BinaryIO, frame: FrameOfImage | None = None) -> ImageFacts:
-        """What the file says of its image, and what decoding it told; its pixels stay behind.
+        """What the file says of its image, and what decoding it has shown; its pixels stay behind.
 
         frame: what is decoded of several. Raises what `image` raises; a CannotDecode has the facts that the file says
         all the same.
         """
         answer = self._ask(Question.FACTS, file, frame)
         if not isinstance(answer, ImageFacts):
+            raise CannotDecode("the decoder's answer is invalid")
+        return answer
+
+    def header(self, file: BinaryIO) -> HeaderWords | WithoutHeader:
+        """What the header of a DICOM file says that a manifest lists, or why it has none.
+
+        Raises what `image` raises.
+        """
+        answer = self._ask(Question.HEADER, file)
+        if not isinstance(answer, HeaderWords | WithoutHeader):
             raise CannotDecode("the decoder's answer is invalid")
         return answer
 

@@ -5,6 +5,7 @@ sizes are believed only as far as they agree with each other and with the limits
 """
 
 import errno
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.probes import FrameOfImage, ImageSize
+from service.probes.headers import LONGEST_WORDS, MOST_CODES, TEXTS, HeaderWords, WithoutHeader
 from service.probes.pixels import (
     FORMS,
     INTENTS,
     MAX_FRAMES,
     PHOTOMETRICS,
+    WINDOWS,
     CannotDecode,
     CannotRead,
     DecodedImage,
@@ -34,11 +37,13 @@ _QUESTION = Struct("<cI")  # kind, which of several frames
 _ANSWER = Struct("<cBBIIQ")  # kind, bytes a pixel, from DICOM, height, width, bytes that follow
 _FRAMES = Struct("<I")  # number of frames, behind a size
 _DISPLAY = Struct("<BBHH")  # padding known, window known, lowest and highest level of padding; then the window
-_FACTS = Struct("<6B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
+_FACTS = Struct("<7B2H3B2H3d")  # the fields of ImageFacts and LevelFacts, as `_packed` orders them
 _PIXELS, _SIZE, _REFUSAL, _NO_MEMORY, _TROUBLE = b"P", b"S", b"R", b"M", b"T"
 _KNOWN, _REFUSED_BUT_KNOWN = b"F", b"K"
+_HEADER = b"H"
 _READY = b"A"
 _MAX_WORDS = 2000
+_MAX_HEADER = 1 << 17
 _CHUNK = 1 << 22
 
 
@@ -55,9 +60,11 @@ class Question(Enum):
     SIZE = b"s"
     FACTS = b"f"
     """Decode the image, and say what it is instead of giving its pixels."""
+    HEADER = b"h"
+    """What the header of a DICOM file says that a manifest lists."""
 
 
-Answer = DecodedImage | ImageSize | ImageFacts
+Answer = DecodedImage | ImageSize | ImageFacts | HeaderWords | WithoutHeader
 
 
 class OutOfMemory(Exception):
@@ -155,6 +162,13 @@ def send_refusal_with_facts(connection: socket.socket, refusal: CannotDecode, fa
     connection.sendall(head + data)
 
 
+def send_header(connection: socket.socket, header: HeaderWords | WithoutHeader) -> None:
+    """Answer with the words of a header, or with the reason why a file has none."""
+    fields: dict[str, object] = header._asdict()
+    data = json.dumps(fields).encode()
+    connection.sendall(_ANSWER.pack(_HEADER, 0, 0, 0, 0, len(data)) + data)
+
+
 def send_no_memory(connection: socket.socket) -> None:
     """Answer that the memory limit is reached."""
     connection.sendall(_ANSWER.pack(_NO_MEMORY, 0, 0, 0, 0, 0))
@@ -191,7 +205,11 @@ def receive_answer(connection: socket.socket, seconds: float, *, with_display: b
     if kind == _KNOWN and length == _FACTS.size:
         _check_claimed_size(height, width)
         return _receive_facts(connection, height, width, end)
+    if kind == _HEADER and (height, width) == (0, 0) and 0 < length <= _MAX_HEADER:
+        return _receive_header(connection, length, end)
     if kind == _REFUSED_BUT_KNOWN and _FACTS.size < length <= _FACTS.size + _MAX_WORDS:
+        if (height, width) != (0, 0):  # the header says no size
+            _check_claimed_size(height, width)
         facts = _receive_facts(connection, height, width, end)
         refusal = _refusal(connection, length - _FACTS.size, end)
         refusal.facts = facts
@@ -241,6 +259,7 @@ def _packed(facts: ImageFacts) -> bytes:
         facts.allocated,
         PHOTOMETRICS.index(facts.photometric),
         INTENTS.index(facts.intent),
+        WINDOWS.index(facts.window),
         facts.frames,
         facts.samples,
         facts.coloured,
@@ -257,7 +276,7 @@ def _packed(facts: ImageFacts) -> bytes:
 def _receive_facts(connection: socket.socket, height: int, width: int, end: float) -> ImageFacts:
     data = bytearray(_FACTS.size)
     _fill(connection, memoryview(data), end)
-    form, stated_bits, bits, allocated, photometric, intent, frames, samples, *rest = _FACTS.unpack(data)
+    form, stated_bits, bits, allocated, photometric, intent, window, frames, samples, *rest = _FACTS.unpack(data)
     coloured, is_decoded, has_padding, lowest, highest, padding, flat, kept = rest
 
     shares_are_shares = all(0.0 <= share <= 1.0 for share in (padding, flat, kept))
@@ -277,10 +296,52 @@ def _receive_facts(connection: socket.socket, height: int, width: int, end: floa
             allocated=allocated,
             photometric=PHOTOMETRICS[photometric],
             intent=INTENTS[intent],
+            window=WINDOWS[window],
             levels=LevelFacts(lowest, highest, padding if has_padding else None, flat, kept) if is_decoded else None,
         )
     except IndexError:
         raise SenselessAnswer from None
+
+
+def _receive_header(connection: socket.socket, length: int, end: float) -> HeaderWords | WithoutHeader:
+    data = bytearray(length)
+    _fill(connection, memoryview(data), end)
+    try:
+        fields = json.loads(data)
+        if set(fields) == set(WithoutHeader._fields):
+            return _checked_reason(**fields)
+        return _checked_words(**fields)
+    except (ValueError, TypeError, RecursionError):
+        raise SenselessAnswer from None
+
+
+def _checked_reason(reason: object, is_dicom: object) -> WithoutHeader:
+    if not isinstance(reason, str) or not isinstance(is_dicom, bool):
+        raise SenselessAnswer
+    if not reason or len(reason) > _MAX_WORDS or not reason.isprintable():
+        raise SenselessAnswer
+    return WithoutHeader(reason, is_dicom)
+
+
+def _checked_words(texts: object, views: object, modifiers: object) -> HeaderWords:
+    if not isinstance(texts, dict) or not set(texts) <= set(TEXTS) or not all(map(_are_words, texts.values())):
+        raise SenselessAnswer
+    return HeaderWords(texts, _checked_codes(views), _checked_codes(modifiers))
+
+
+def _checked_codes(codes: object) -> list[tuple[str, str]]:
+    if not isinstance(codes, list) or len(codes) > MOST_CODES:
+        raise SenselessAnswer
+    checked = []
+    for value, meaning in codes:
+        if not _are_words(value) or not _are_words(meaning):
+            raise SenselessAnswer
+        checked.append((value, meaning))
+    return checked
+
+
+def _are_words(words: object) -> bool:
+    return isinstance(words, str) and len(words) <= LONGEST_WORDS and words.isprintable()
 
 
 def _room_for_pixels(

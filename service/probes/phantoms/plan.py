@@ -107,6 +107,18 @@ class Abnormality:
         return dict(self.attributes)[name]
 
     @property
+    def findings(self) -> frozenset[str]:
+        """Names out of FINDINGS that it is: its kind, and its kind with some of its descriptors."""
+        if self.kind == "mass":
+            described = {f"{self.attribute(part)} mass" for part in ("shape", "margin")}
+        elif self.kind == "calcifications":
+            distribution = self.attribute("distribution").replace("grouped", "clustered")
+            described = {f"{word} calcifications" for word in (self.attribute("morphology"), distribution)}
+        else:
+            described = set()
+        return frozenset({self.kind} | (described & set(FINDINGS)))
+
+    @property
     def quadrant(self) -> str:
         """The quadrant as reports name it."""
         return f"{self.height} {self.side} quadrant"
@@ -131,17 +143,7 @@ class BreastPlan:
         """Names out of FINDINGS that hold for this breast."""
         findings = {DENSITY_NAMES[self.density]}
         for abnormality in self.abnormalities:
-            findings.add(abnormality.kind)
-
-            if abnormality.kind == "mass":
-                described = {f"{abnormality.attribute(part)} mass" for part in ("shape", "margin")}
-                findings |= described & set(FINDINGS)
-
-            if abnormality.kind == "calcifications":
-                morphology = abnormality.attribute("morphology")
-                distribution = abnormality.attribute("distribution").replace("grouped", "clustered")
-                described = {f"{word} calcifications" for word in (morphology, distribution)}
-                findings |= described & set(FINDINGS)
+            findings |= abnormality.findings
         return frozenset(findings)
 
 

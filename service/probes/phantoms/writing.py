@@ -1,6 +1,7 @@
 """Phantoms as a probe set on disk: PNG files and a manifest."""
 
 import csv
+import json
 from pathlib import Path
 
 from service.errors import InvalidInput
@@ -18,6 +19,7 @@ MANIFEST_COLUMNS = (
     "density",
     "findings",
     "text",
+    "regions",
 )
 
 
@@ -62,4 +64,14 @@ def _write(directory: Path, phantom: Phantom) -> tuple[str, ...]:
         phantom.density,
         "|".join(sorted(phantom.findings)),
         phantom.report,
+        json.dumps(_regions(phantom)),
     )
+
+
+def _regions(phantom: Phantom) -> list[dict[str, object]]:
+    """The box of each lesion, once for each finding that it is."""
+    return [
+        {"finding": finding, "box": [lesion.box.left, lesion.box.top, lesion.box.width, lesion.box.height]}
+        for lesion in phantom.lesions
+        for finding in sorted(lesion.abnormality.findings)
+    ]

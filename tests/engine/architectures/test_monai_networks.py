@@ -230,7 +230,7 @@ def test_entries_that_old_releases_left_in_transformers_do_no_harm(tmp_path: Pat
         (vit, "ViT/num_heads=7", InvalidInput, "architecture", "divisible by num_heads"),
         (vit, "ViT/heads=3", InvalidInput, "architecture", "num_heads"),
         (vit, "ViT/num_heads=3,num_heads=3", InvalidInput, "architecture", "twice"),
-        (vit, "ViT/num_heads=1+1", InvalidInput, "architecture", "no value"),
+        (vit, "ViT/num_heads=1+1", InvalidInput, "architecture", "not a value"),
         (vit, "ViT/num_heads=999999", InvalidInput, "architecture", "up to 65536"),
         (densenet, "DenseNet121/pretrained=true", InvalidInput, "architecture", "'pretrained' that may be given"),
         (densenet, "DenseNet121/growth_rate=8", InvalidCheckpoint, "checkpoint", "own/<name>"),

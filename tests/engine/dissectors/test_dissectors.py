@@ -25,6 +25,7 @@ from service.errors import (
     UnsafeCheckpoint,
 )
 from service.files import DataRoots, WrittenMeanwhile
+from tests.engine.mobile_clip import SMALL_MOBILE_CLIP, as_apple_publishes
 from tests.engine.published import images_of, pretraining_file, recipe_weights, vocabulary
 
 CPU = torch.device("cpu")
@@ -106,6 +107,23 @@ def test_open_clip_opens_what_its_directory_describes(tiny_clip: Path) -> None:
     assert (dissector.preprocessing.height, dissector.preprocessing.width) == (32, 32)
     assert dissector.preprocessing.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
     images, texts = torch.randn(3, 3, 32, 32), ["a mass", "calcifications"]
+    with torch.inference_mode():
+        tokens = open_clip.get_tokenizer("RN50", context_length=16)(texts)
+        expected_images = reference.encode_image(images, normalize=True)
+        expected_texts = reference.encode_text(tokens, normalize=True)
+    assert torch.allclose(dissector.embed_images(images), expected_images, atol=1e-6)
+    assert torch.allclose(dissector.embed_texts(texts), expected_texts, atol=1e-6)
+
+
+def test_mobile_clip_opens_under_its_published_names(tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": SMALL_MOBILE_CLIP, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    reference = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False, pretrained_text=False).eval()
+    torch.save(as_apple_publishes(reference), tmp_path / "mobileclip.pt")
+    write_config(tmp_path, {"kind": "open_clip", "checkpoint": "mobileclip.pt"})
+
+    dissector = open_dissector(DissectorSpec(tmp_path), CPU)
+    images, texts = torch.randn(2, 3, 64, 64), ["a mass", "calcifications"]
     with torch.inference_mode():
         tokens = open_clip.get_tokenizer("RN50", context_length=16)(texts)
         expected_images = reference.encode_image(images, normalize=True)

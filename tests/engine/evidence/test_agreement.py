@@ -13,11 +13,15 @@ from torch import Tensor
 
 from service.domain.evidence import Agreement
 from service.engine.evidence import agreement
-from service.engine.evidence.agreement import measure_agreement
+from service.engine.evidence.agreement import ReadUnits, measure_agreement
 from service.errors import InvalidActivations
 
 MASS, CLIP, NONE = frozenset({"mass"}), frozenset({"clip"}), frozenset[str]()
 NAMES = {0: "mass", 1: "clip", 3: "mass"}  # concept 2 names nothing; 3 is a synonym of 0
+
+
+def reading(activations: Tensor) -> ReadUnits:
+    return lambda units: activations[:, units]
 
 
 def measure(
@@ -32,7 +36,7 @@ def measure(
     half = torch.arange(len(findings)) >= len(findings) // 2
     labels = (torch.tensor(first), torch.tensor(second))
     label = labels[0] if own is None else torch.tensor(own)
-    return measure_agreement(torch.tensor(activations, device=device), half, label, labels, NAMES, findings)
+    return measure_agreement(reading(torch.tensor(activations, device=device)), half, label, labels, NAMES, findings)
 
 
 def test_on_paper(device: torch.device) -> None:
@@ -96,7 +100,7 @@ def test_a_constant_unit_agrees_with_nothing() -> None:
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_activations_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(InvalidActivations) as caught:
-        measure([[1.0], [bad]], [MASS, NONE], [0], [0])
+        measure([[1.0], [2.0], [bad], [1.0]], [MASS, NONE, MASS, NONE], [0], [0])
     assert caught.value.field == "activations"
 
 
@@ -117,7 +121,7 @@ def test_as_scikit_learn_and_scipy() -> None:
     activations, half, label, labels, findings = drawn(seed=1, images=200, units=24)
     known: list[frozenset[str] | None] = [None if row % 7 == 0 else one for row, one in enumerate(findings)]
     looked_at = torch.arange(200) % 7 != 0
-    for unit, actual in enumerate(measure_agreement(activations, half, label, labels, NAMES, known)):
+    for unit, actual in enumerate(measure_agreement(reading(activations), half, label, labels, NAMES, known)):
         folds: list[tuple[str, tuple[float, float, float]]] = []
         for chosen, rows in ((labels[0][unit], half & looked_at), (labels[1][unit], ~half & looked_at)):
             finding = NAMES.get(int(chosen))
@@ -138,18 +142,20 @@ def test_as_scikit_learn_and_scipy() -> None:
 @pytest.mark.parametrize("block", [1, 5])
 def test_blocks_of_units_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     activations, half, label, labels, findings = drawn(seed=2, images=120, units=40)
-    whole = measure_agreement(activations, half, label, labels, NAMES, findings)
+    whole = measure_agreement(reading(activations), half, label, labels, NAMES, findings)
     monkeypatch.setattr(agreement, "_ENTRIES_AT_ONCE", block * 70)
-    assert measure_agreement(activations, half, label, labels, NAMES, findings) == whole
+    assert measure_agreement(reading(activations), half, label, labels, NAMES, findings) == whole
     assert sum(one is not None for one in whole) > 20
 
 
 @given(order=st.permutations(range(24)), seed=st.integers(0, 1000))
 def test_neither_the_order_of_images_nor_a_monotone_change_of_scale_matters(order: list[int], seed: int) -> None:
     activations, half, label, labels, findings = drawn(seed, images=24, units=6)
-    straight = measure_agreement(activations, half, label, labels, NAMES, findings)
-    turned = measure_agreement(activations[order], half[order], label, labels, NAMES, [findings[row] for row in order])
-    stretched = measure_agreement(activations.exp(), half, label, labels, NAMES, findings)
+    straight = measure_agreement(reading(activations), half, label, labels, NAMES, findings)
+    turned = measure_agreement(
+        reading(activations[order]), half[order], label, labels, NAMES, [findings[row] for row in order]
+    )
+    stretched = measure_agreement(reading(activations.exp()), half, label, labels, NAMES, findings)
     for one, other, third in zip(straight, turned, stretched, strict=True):
         if one is None:
             assert other is None

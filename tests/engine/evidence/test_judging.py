@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from service.analysis.discoveries import control_discoveries
+from service.analysis.verdicts import give_verdicts
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import Method
 from service.domain.neurons import Dissection, Neuron
+from service.domain.verdicts import Verdict
 from service.engine.dissect import dissect
 from service.engine.probing.probe import ProbingPass
 from tests.engine.toys import ArrayImages, Lookup, Stored, no_progress, target_of
@@ -307,7 +309,8 @@ def test_a_similarity_without_a_null_says_so() -> None:
     assert found.evidence is not None
     assert (
         found.evidence.refused
-        == "Significance cannot be tested with cosine_cubed, only with soft_wpmi, wpmi, contrast, contrast_scan."
+        == "Significance cannot be tested with cosine_cubed, only with soft_wpmi, wpmi, contrast, contrast_scan, "
+        "correlation."
     )
     assert all(one.label is not None for one in neurons(found) if not one.dead)
 
@@ -323,3 +326,23 @@ def test_a_layer_of_dead_units_is_told_and_not_tested() -> None:
     assert [one.dead for one in neurons(found)] == [True] * 3
     assert found.evidence is not None
     assert (found.evidence.tests, found.layers[0].null) == (0, None)
+
+
+def test_units_have_directions_and_those_that_know_a_finding_are_named(whole: Dissection) -> None:
+    assert whole.evidence is not None
+    layers, of_job = give_verdicts(whole.layers, whole.evidence, CONCEPTS, 0.3)
+    verdicts = [neuron.evidence.verdict if neuron.evidence else None for neuron in layers[0].neurons]
+
+    known = [verdict.name for verdict in verdicts[:3] if verdict]
+    assert known == ["0", "1", "2"]
+    assert verdicts[3] is None, "a dead unit has none"
+    noise = [verdict.verdict for verdict in verdicts[4:] if verdict]
+    assert len(noise) == NOISE
+    assert noise.count(Verdict.NO_SIGNAL) >= NOISE - 1
+    assert of_job.refused is None
+
+
+def test_too_few_exams_make_no_directions() -> None:
+    found = judged(probe_set(images=19 * PER_EXAM))
+
+    assert all(neuron.evidence is None or neuron.evidence.direction is None for neuron in neurons(found))

@@ -1,16 +1,16 @@
-"""Running summaries and the limit on keeping every activation."""
+"""Running summaries, and all activations read in blocks."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
+from torch import Tensor
 
 from service.domain.neurons import ActivationSummary
-from service.engine.probing.activations import FullActivations, RunningSummary, check_full_matrix_fits
-from service.errors import InvalidInput
+from service.engine.probing.activations import LayerActivations, RunningSummary
 
 ACTIVATIONS = npst.arrays(
     np.float32, st.tuples(st.integers(1, 20), st.integers(1, 3)), elements=st.floats(-1e6, 1e6, width=32)
@@ -70,24 +70,38 @@ def test_a_unit_that_never_changes_is_dead_and_has_no_deviation(device: torch.de
     assert summary.summaries()[0].std == 0
 
 
+def kept(*pieces: Tensor) -> LayerActivations:
+    activations = LayerActivations()
+    for piece in pieces:
+        activations.update(piece)
+    return activations
+
+
 def test_all_activations_are_kept_in_order(device: torch.device) -> None:
-    full = FullActivations()
-    full.update(torch.tensor([[1.0], [2.0]], device=device))
-    full.update(torch.tensor([[3.0]], device=device))
-    assert full.matrix.tolist() == [[1.0], [2.0], [3.0]]
+    activations = kept(torch.tensor([[1.0], [2.0]], device=device), torch.tensor([[3.0]], device=device))
+    assert activations.matrix().tolist() == [[1.0], [2.0], [3.0]]
+    activations.join()
+    assert activations.matrix().tolist() == [[1.0], [2.0], [3.0]]
+    assert len(activations) == 3
 
 
 def test_a_class_token_does_not_keep_its_whole_map() -> None:
     tokens = torch.ones(2, 50, 3)
-    full = FullActivations()
-    full.update(tokens[:, 0])
+    activations = kept(tokens[:, 0])
     tokens.zero_()
-    assert full.matrix.tolist() == [[1.0] * 3] * 2
-    assert full.matrix.untyped_storage().nbytes() == 2 * 3 * 4
+    assert activations.matrix().tolist() == [[1.0] * 3] * 2
+    assert activations.matrix().untyped_storage().nbytes() == 2 * 3 * 4
 
 
-def test_too_many_activations_to_keep_are_refused() -> None:
-    check_full_matrix_fits(5_000, 100_000, "cosine")
-    with pytest.raises(InvalidInput, match="'cosine' needs all activations of 6000 images and 100000 units") as caught:
-        check_full_matrix_fits(6_000, 100_000, "cosine")
-    assert caught.value.field == "method.similarity"
+@given(cuts=st.lists(st.integers(0, 900), max_size=5), units=st.sampled_from([3, 20_000]))
+@settings(max_examples=10)
+def test_blocks_end_where_they_end_however_the_images_came(cuts: list[int], units: int) -> None:
+    images = torch.arange(900.0)[:, None].expand(900, units)
+    blocks = list(kept(*images.tensor_split(sorted(cuts))).blocks())
+    assert [len(block) for block in blocks] == ([900] if units == 3 else [256, 256, 256, 132])
+    assert torch.equal(torch.cat(blocks)[:, 0], images[:, 0])
+
+
+def test_some_units_are_read_of_all_images() -> None:
+    activations = kept(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0, 5.0, 6.0]]))
+    assert activations.of_units(torch.tensor([2, 0])).tolist() == [[3.0, 1.0], [6.0, 4.0]]

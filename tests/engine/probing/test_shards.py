@@ -24,9 +24,9 @@ from service.domain.probes import ProbeItem
 from service.engine.dissect import dissect
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Target
-from service.engine.probing.activations import RunningSummary
-from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, merge_records
-from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, shard_spans
+from service.engine.probing.activations import MOST_IN_MEMORY, RunningSummary
+from service.engine.probing.probe import LayerRecord, Probing, ProbingPass, kept_top, merge_records
+from service.engine.probing.shards import StoredShard, encode_shard, gather_embeddings, iterate_activations, shard_spans
 from service.engine.scoring import score_layer
 from service.engine.top_k import RunningTopK
 from service.errors import InvalidInput, UnknownLayer
@@ -77,12 +77,29 @@ def options_of(similarity: Similarity, evidence: EvidenceOptions = NONE) -> Diss
     return DissectionOptions(None, method, concepts_per_neuron=4, images_per_neuron=8, evidence=evidence)
 
 
-def passing(options: DissectionOptions, images: ArrayImages, target: Target = TARGET) -> ProbingPass:
-    return ProbingPass(target, DISSECTOR, images, options, CPU, batch_size=4, on_unreadable="skip")
+def passing(
+    options: DissectionOptions, images: ArrayImages, target: Target = TARGET, most_activations: int = MOST_IN_MEMORY
+) -> ProbingPass:
+    return ProbingPass(
+        target,
+        DISSECTOR,
+        images,
+        options,
+        CPU,
+        batch_size=4,
+        on_unreadable="skip",
+        most_activations=most_activations,
+    )
 
 
-def probe_span(options: DissectionOptions, images: ArrayImages, span: range, target: Target = TARGET) -> Probing:
-    return passing(options, images, target).run(span, lambda _done: None)
+def probe_span(
+    options: DissectionOptions,
+    images: ArrayImages,
+    span: range,
+    target: Target = TARGET,
+    most_activations: int = MOST_IN_MEMORY,
+) -> Probing:
+    return passing(options, images, target, most_activations).run(span, lambda _done: None)
 
 
 def context_of(
@@ -133,7 +150,7 @@ def from_storage(folder: Path, options: DissectionOptions, images: ArrayImages, 
 def scored(
     layer: str, shards: Sequence[StoredShard], used: list[int], options: DissectionOptions, images: ArrayImages
 ) -> LayerDissection:
-    record = merge_records(shard.record(layer) for shard in shards if shard.layers)
+    record = merge_records((shard.record(layer) for shard in shards if shard.layers), kept_top(options))
     items = [images.items[index] for index in used]
     return score_layer(layer, record, context_of(options, Asked(shards), items))
 
@@ -208,30 +225,32 @@ def test_a_network_gives_the_same_in_shards_that_its_batches_fill(device: torch.
     assert without_moments(results[0]) == without_moments(results[1]) == without_moments(results[2])
 
 
-@pytest.mark.parametrize("similarity", ["soft_wpmi", "cosine"])
-def test_a_shard_does_not_know_where_it_lies(similarity: Similarity) -> None:
+@pytest.mark.parametrize("most_activations", [0, MOST_IN_MEMORY])
+def test_a_shard_does_not_know_where_it_lies(most_activations: int) -> None:
     arrays = [np.full((3, 2, 2), index, np.float32) for index in (5, 6, 7, 8)]
     moved = ArrayImages([*arrays[:1], *arrays, *arrays], [4, 8])
-    options = options_of(similarity)
-    first, second = (probe_span(options, moved, span) for span in (range(1, 5), range(5, 9)))
+    options = options_of("soft_wpmi")
+    spans = (range(1, 5), range(5, 9))
+    first, second = (probe_span(options, moved, span, most_activations=most_activations) for span in spans)
     assert encode_shard(first) == encode_shard(second)
     assert (first.used, first.skipped) == ([0, 1, 2], [3])
 
 
-@pytest.mark.parametrize("similarity", ["soft_wpmi", "cosine"])
-def test_a_stored_shard_is_what_was_probed(tmp_path: Path, similarity: Similarity) -> None:
-    probing = probe_span(options_of(similarity), probe_images([3]), range(2, 9))
+@pytest.mark.parametrize("most_activations", [0, MOST_IN_MEMORY])
+def test_a_stored_shard_is_what_was_probed(tmp_path: Path, most_activations: int) -> None:
+    probing = probe_span(options_of("soft_wpmi"), probe_images([3]), range(2, 9), most_activations=most_activations)
     stored = store(tmp_path, probing)
     assert (stored.layers, stored.used, stored.skipped) == (LAYERS, [0, 2, 3, 4, 5, 6], [1])
     for layer, record in probing.layers.items():
         again = stored.record(layer)
-        assert torch.equal(again.top.indices, record.top.indices)
-        assert torch.equal(again.top.values, record.top.values)
-        assert (again.top.k, again.top.seen) == (record.top.k, record.top.seen)
+        again_top, top = again.most_activating(8), record.most_activating(8)
+        assert torch.equal(again_top.indices, top.indices)
+        assert torch.equal(again_top.values, top.values)
+        assert (again_top.k, again_top.seen) == (top.k, top.seen) == (8, 6)
         assert again.summary.summaries() == record.summary.summaries()
-        assert (again.full is None) == (record.full is None) == (similarity == "soft_wpmi")
-        if again.full is not None and record.full is not None:
-            assert torch.equal(again.full.matrix, record.full.matrix)
+        assert (again.activations is None) == (record.activations is None) == (most_activations == 0)
+        if again.activations is not None and record.activations is not None:
+            assert torch.equal(again.activations.matrix(), record.activations.matrix())
     assert torch.equal(stored[torch.tensor([0, 2])], torch.cat(probing.embeddings)[[0, 2]])
     with pytest.raises(ValueError, match="not in tuple"):
         stored.record("layers.none")
@@ -240,6 +259,44 @@ def test_a_stored_shard_is_what_was_probed(tmp_path: Path, similarity: Similarit
 def test_a_shard_of_unreadable_images_is_stored_too(tmp_path: Path) -> None:
     stored = store(tmp_path, probe_span(options_of("soft_wpmi"), probe_images(range(4, 8)), range(4, 8)))
     assert (len(stored), stored.layers, stored.used, stored.skipped) == (0, (), [], [0, 1, 2, 3])
+
+
+def test_labels_are_the_same_whether_all_activations_are_kept_or_the_largest(tmp_path: Path) -> None:
+    options, images = options_of("contrast", EvidenceOptions(draws=200, resamples=6, halves=3)), probe_images({7})
+    labels = []
+    for most in (0, MOST_IN_MEMORY):
+        dissection = dissect(passing(options, images, most_activations=most), words(TEXTS), progress=no_progress)
+        labels.append([[neuron.concepts for neuron in layer.neurons] for layer in dissection.layers])
+    assert labels[0] == labels[1]
+
+
+def test_records_with_all_and_with_the_largest_activations_merge(tmp_path: Path) -> None:
+    options, images = options_of("contrast"), probe_images()
+    mixed = [
+        store(tmp_path, probe_span(options, images, span, most_activations=most))
+        for span, most in zip(shard_spans(IMAGES, 15), (0, MOST_IN_MEMORY, MOST_IN_MEMORY, 0), strict=True)
+    ]
+    record = merge_records((shard.record("layers.wide") for shard in mixed), kept_top(options))
+    assert record.activations is None
+    top = passing(options, images, most_activations=0).run(range(IMAGES), lambda _: None).layers["layers.wide"].top
+    assert top is not None
+    assert torch.equal(record.most_activating(8).keys, top.keys)
+
+
+@pytest.mark.parametrize("shard_size", [1, 7, 60])
+def test_activations_stream_with_the_embeddings_of_their_images(tmp_path: Path, shard_size: int) -> None:
+    options, images = options_of("contrast"), probe_images({7, 30})
+    shards = [store(tmp_path, probe_span(options, images, span)) for span in shard_spans(IMAGES, shard_size)]
+    embeddings, streamed = map(torch.cat, zip(*iterate_activations(shards, "layers.wide"), strict=True))
+    used = [index for index in range(IMAGES) if index not in {7, 30}]
+    assert torch.equal(streamed, activations(7, 1)[used])
+    assert torch.equal(embeddings, DISSECTOR._images[used])
+
+
+def test_what_was_not_kept_cannot_stream(tmp_path: Path) -> None:
+    shard = store(tmp_path, probe_span(options_of("contrast"), probe_images(), range(9), most_activations=0))
+    with pytest.raises(ValueError, match=r"not all activations of layers\.wide were kept"):
+        iterate_activations([shard], "layers.wide")
 
 
 def test_merging_changes_no_file(tmp_path: Path) -> None:
@@ -253,16 +310,16 @@ def test_merging_changes_no_file(tmp_path: Path) -> None:
 
 def test_there_is_no_record_of_no_shards() -> None:
     with pytest.raises(ValueError, match="no shard has the layer"):
-        merge_records(())
+        merge_records((), 8)
 
 
 def test_soft_wpmi_asks_for_the_top_images_of_live_units_alone(tmp_path: Path) -> None:
     options, images = options_of("soft_wpmi"), probe_images()
     shards = [store(tmp_path, probe_span(options, images, span)) for span in shard_spans(IMAGES, 16)]
     asked = Asked(shards)
-    record = merge_records(shard.record("layers.wide") for shard in shards)
+    record = merge_records((shard.record("layers.wide") for shard in shards), 8)
     live = [unit for unit in range(7) if unit != DEAD_UNIT]
-    expected = sorted(set(record.top.indices[live, :6].flatten().tolist()))
+    expected = sorted(set(record.most_activating(8).indices[live, :6].flatten().tolist()))
     score_layer("layers.wide", record, context_of(options, asked, images.items))
     assert asked.positions == [expected]
     assert len(expected) < IMAGES
@@ -358,8 +415,9 @@ def test_a_shard_of_a_target_in_training_mode_is_a_mistake() -> None:
 
 def test_a_shard_that_fails_leaves_no_hook() -> None:
     target = target_of(Lookup({"wide": torch.zeros(1, 1_000_000)}), CPU, "layers.wide")
-    images = ArrayImages([np.zeros((3, 2, 2), np.float32)] * 600)
-    with pytest.raises(InvalidInput, match="600 images and 1000000 units"):  # of the whole probe set, not of the shard
+    images = ArrayImages([np.zeros((3, 2, 2), np.float32)] * 1200)
+    # Of the whole probe set, not of the shard.
+    with pytest.raises(InvalidInput, match=r"all 1200 images and 1000000 units: 4\.47 GiB, and 4 GiB may be kept"):
         probe_span(options_of("cosine"), images, range(2), target=target)
     with pytest.raises(UnknownLayer):
         probe_span(replace(options_of("cosine"), layers=("layers.none",)), images, range(2), target=target)

@@ -149,9 +149,13 @@ VARIANTS: dict[str, tuple[Write, set[Reason], str]] = {
     "no image": (
         lambda path: path.write_text("hello"),
         {Reason.UNREADABLE},
-        "it is no DICOM, PNG, JPEG, PGM or TIFF file",
+        "it is not a DICOM, PNG, JPEG, PGM or TIFF file",
     ),
-    "empty": (lambda path: path.write_bytes(b""), {Reason.UNREADABLE}, "it is no DICOM, PNG, JPEG, PGM or TIFF file"),
+    "empty": (
+        lambda path: path.write_bytes(b""),
+        {Reason.UNREADABLE},
+        "it is not a DICOM, PNG, JPEG, PGM or TIFF file",
+    ),
     "without BitsStored": (dicom(BitsStored=None), {Reason.UNREADABLE}, "it has no BitsStored (0028,0101)"),
     "a private syntax": (private, {Reason.UNREADABLE}, "no decoder supports its transfer syntax 1.2.840.113619.5.2"),
     "several frames": (dicom(NumberOfFrames=3), {Reason.UNREADABLE, Reason.SEVERAL_FRAMES}, "it has 3 frames"),
@@ -228,8 +232,8 @@ def test_copies_and_what_contradicts_them(tmp_path: Path) -> None:
         (5, "row 1"),
     ]
     assert [row["why"] for row in rows_of(found, Reason.CONTRADICTORY)] == [
-        "it has the same bytes as row 2, but other findings",
-        "it has the same bytes as row 1, but other laterality",
+        "it has the same bytes as row 2, but differs in findings",
+        "it has the same bytes as row 1, but differs in laterality",
     ]
     assert found["independent"] == {"unit": "image", "count": 2, "largest": 3}
 
@@ -286,6 +290,14 @@ def test_a_column_that_may_hold_identifiers_is_counted_and_not_shown(tmp_path: P
     assert found["manifest"]["accession"] == {"distinct": 25, "without": 0, "values": []}
     assert "secret" not in json.dumps(found)
     assert found["manifest"]["site"]["distinct"] == 2
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    report = "no suspicious finding " * 1000
+    cells = [f"{report},{report}", f"{report},"]
+    found = check(tmp_path, FINE, png(mammogram(8)), columns="report,findings", cells=cells)
+    assert found["manifest"]["report"]["values"] == [{"value": report[:200] + "\N{HORIZONTAL ELLIPSIS}", "images": 2}]
+    assert len(found["findings"]["named"]["values"][0]["value"]) == 201
 
 
 def test_shards_add_up_to_the_whole_and_rows_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

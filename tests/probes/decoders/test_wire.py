@@ -17,6 +17,7 @@ from service.probes.decoders.wire import (
     receive_answer,
     send_display,
     send_facts,
+    send_header,
     send_image,
     send_no_memory,
     send_refusal,
@@ -24,6 +25,7 @@ from service.probes.decoders.wire import (
     send_size,
     send_trouble,
 )
+from service.probes.headers import HeaderWords, WithoutHeader
 from service.probes.pixels import CannotDecode, CannotRead, DecodedImage, Display, ImageFacts, LevelFacts
 
 Ends = tuple[socket.socket, socket.socket]
@@ -166,6 +168,7 @@ FACTS = ImageFacts(
     allocated=16,
     photometric="MONOCHROME1",
     intent="FOR PROCESSING",
+    window="some frames",
     levels=LevelFacts(7, 65_535, 0.25, 0.5, 0.75),
 )
 
@@ -184,24 +187,36 @@ def test_facts_arrive_as_they_were_sent(ends: Ends, facts: ImageFacts) -> None:
     assert refused.value.facts == replace(facts, height=0, width=0)
 
 
-NAN_AT_THE_END = struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, float("nan"))
+NAN_AT_THE_END = struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 3, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, float("nan"))
 
 
 @pytest.mark.parametrize(
     "body",
     [
         NAN_AT_THE_END,
-        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 1.5),
-        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 9, 0, 0.5, 0.5, 0.5),
-        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 2, 1, 1, 2, 1, 1, 0, 9, 0.5, 0.5, 0.5),
-        struct.pack("<6B2H3B2H3d", 99, 12, 14, 16, 1, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
-        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 99, 2, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
-        struct.pack("<6B2H3B2H3d", 0, 12, 14, 16, 1, 99, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 3, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 1.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 3, 1, 1, 0, 1, 1, 9, 0, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 3, 1, 1, 2, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 99, 12, 14, 16, 1, 2, 3, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 99, 2, 3, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 99, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
+        struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 99, 3, 1, 1, 0, 1, 1, 0, 9, 0.5, 0.5, 0.5),
     ],
 )
 def test_facts_that_cannot_be_are_refused(ends: Ends, body: bytes) -> None:
     parent, child = ends
     child.sendall(head(b"F", 0, 0, 30, 20, len(body)) + body)
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (1 << 31, 1), (0, 20), (30, 0)])
+@pytest.mark.parametrize("kind", [b"F", b"K"])
+def test_facts_of_an_image_of_impossible_size_are_refused(ends: Ends, kind: bytes, size: tuple[int, int]) -> None:
+    parent, child = ends
+    body = struct.pack("<7B2H3B2H3d", 0, 12, 14, 16, 1, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
+    words = b"it is broken\n" if kind == b"K" else b""
+    child.sendall(head(kind, 0, 0, *size, len(body + words)) + body + words)
     with pytest.raises(SenselessAnswer):
         receive_answer(parent, 5)
 
@@ -213,5 +228,52 @@ def test_facts_of_another_length_are_refused(ends: Ends, kind: bytes, length: in
         length = len(NAN_AT_THE_END)
     parent, child = ends
     child.sendall(head(kind, 0, 0, 30, 20, length))
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)
+
+
+WORDS = HeaderWords({"PatientID": "P 1", "Laterality": "L"}, [("R-10226", "medio-lateral oblique")], [])
+
+
+@pytest.mark.parametrize("header", [WORDS, HeaderWords({}, [], []), WithoutHeader("is not a DICOM file", False)])
+def test_headers_arrive_as_they_were_sent(ends: Ends, header: HeaderWords | WithoutHeader) -> None:
+    parent, child = ends
+    send_header(child, header)
+    assert receive_answer(parent, 5) == header
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b"[" * 100_000,
+        b'{"texts": {}, "views": []}',
+        b'{"texts": {"PatientName": "Doe"}, "views": [], "modifiers": []}',
+        b'{"texts": {"PatientID": 7}, "views": [], "modifiers": []}',
+        b'{"texts": {"PatientID": "a\\nb"}, "views": [], "modifiers": []}',
+        b'{"texts": {"PatientID": "' + b"a" * 201 + b'"}, "views": [], "modifiers": []}',
+        b'{"texts": {}, "views": [["a"]], "modifiers": []}',
+        b'{"texts": {}, "views": [["a", 1]], "modifiers": []}',
+        b'{"texts": {}, "views": 7, "modifiers": []}',
+        b'{"texts": {}, "views": [' + b", ".join([b'["a", "b"]'] * 9) + b'], "modifiers": []}',
+        b'{"reason": "", "is_dicom": true}',
+        b'{"reason": "is bad", "is_dicom": 1}',
+        b'{"reason": "a\\u0000", "is_dicom": true}',
+    ],
+)
+def test_headers_that_cannot_be_are_refused(ends: Ends, data: bytes) -> None:
+    parent, child = ends
+    child.sendall(head(b"H", 0, 0, 0, 0, len(data)) + data)
+    with pytest.raises(SenselessAnswer):
+        receive_answer(parent, 5)
+
+
+@pytest.mark.parametrize(("size", "length"), [((1, 0), 2), ((0, 1), 2), ((0, 0), 1 << 40)])
+def test_headers_with_a_size_or_without_end_are_refused(ends: Ends, size: tuple[int, int], length: int) -> None:
+    parent, child = ends
+    child.sendall(head(b"H", 0, 0, *size, length) + b"{}")
     with pytest.raises(SenselessAnswer):
         receive_answer(parent, 5)

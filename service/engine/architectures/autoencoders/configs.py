@@ -52,8 +52,8 @@ def encoding_of(configuration: JsonObject) -> Encoding:
         return _sparsify(configuration)
 
     raise InvalidCheckpoint(
-        "The configuration beside the autoencoder's weights is none of SAELens, sparsify or dictionary_learning: it "
-        f"has the entries {', '.join(sorted(map(str, configuration))[:10])[:300]}.",
+        "The configuration beside the autoencoder's weights is not one of SAELens, sparsify or dictionary_learning: "
+        f"it has the entries {', '.join(sorted(map(str, configuration))[:10])[:300]}.",
         field=FIELD,
         remedy="Give the configuration that the library wrote; or put the weights in a folder of their own, and "
         "register that.",

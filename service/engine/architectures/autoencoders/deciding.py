@@ -138,10 +138,9 @@ def _subtracts(spec: AutoencoderSpec, said: Encoding, entries: Entries) -> tuple
 
 
 def _contradicted(name: str, given: object, said: object) -> InvalidInput:
+    shown = str(given).lower()
     return InvalidInput(
-        f"The autoencoder was given the {name} {given}, but its file says {said}.".replace("True", "true").replace(
-            "False", "false"
-        ),
+        f"The autoencoder was given the {name} {shown}, but its file says {said}.",
         field=f"autoencoder.{name}",
         value=given,
         remedy=f"Leave {name} out: it is read from the file.",

@@ -67,9 +67,6 @@ class Entries:
     pre_bias_name: str | None
     """Its entry."""
 
-    always_subtracted: bool
-    """Whether its layout has no encoder that does not subtract it."""
-
     threshold: Tensor | None
     k: int | None
 
@@ -77,6 +74,11 @@ class Entries:
     """[S, D]."""
 
     unused: Listed
+
+    @property
+    def always_subtracted(self) -> bool:
+        """Whether its layout has no encoder that does not subtract the bias of the input."""
+        return self.layout != PLAIN
 
 
 def find_entries(checkpoint: Checkpoint) -> Entries:
@@ -109,7 +111,6 @@ def find_entries(checkpoint: Checkpoint) -> Entries:
         bias=own[by_role["bias"]],
         pre_bias=_entry(own, by_role, "pre_bias"),
         pre_bias_name=pre_bias_name,
-        always_subtracted=layout != PLAIN,
         threshold=_threshold(own, by_role),
         k=_k(own, by_role, checkpoint),
         decoder=_decoder(own, by_role),
@@ -152,7 +153,10 @@ def _find_encoder(checkpoint: Checkpoint) -> tuple[WeightsSet, str]:
     if len(found) > 1:
         names = ", ".join(f"'{prefix}' in {weights_set.name}" for weights_set, prefix in found[:5])
         raise _refused(f"The file has {len(found)} encoders: {names[:300]}.", "Save the one that is meant by itself.")
-    return found[0]
+
+    # The likely set is the largest one, which may be another network's.
+    weights_set, prefix = found[0]
+    return weights_set if weights_set.is_loaded else checkpoint.fetch(weights_set.name), prefix
 
 
 def _of_one_component(name: str, value: Tensor) -> Tensor:

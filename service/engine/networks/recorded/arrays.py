@@ -4,8 +4,10 @@ Arrays are read by their headers, which are looked at before anything is allocat
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any, BinaryIO
 
 import numpy as np
@@ -25,7 +27,15 @@ from service.engine.networks.recorded.table import (
 )
 
 NPY_MAGIC = npy.MAGIC_PREFIX
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What Python raises for an archive that is not what its directory says, or is encrypted."""
+
+_PACKED_BY_NUMPY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _BYTES_AT_ONCE = 1 << 24
+_MOST_BYTES_OF_NAMES = 2 << 30
+_LONGEST_HEADER = 10_000
+"""Bytes, as NumPy has it; it looks only after it has read and decoded as many as the file claims."""
+
 _MOST_ARRAYS = 4096
 _PICKLED = "np.save('table.npy', np.asarray(array, dtype='float32'), allow_pickle=False)"
 
@@ -118,6 +128,8 @@ def _headers(archive: zipfile.ZipFile) -> dict[str, ArrayHeader]:
     headers = {}
     for info in members:
         name = info.filename.removesuffix(".npy")
+        if info.compress_type not in _PACKED_BY_NUMPY:
+            raise _damaged(f"The array '{name[:120]}'")
         with archive.open(info) as member:
             header = _header(member, f"The array '{name[:120]}'")
             place = member.tell()
@@ -148,7 +160,8 @@ def _names_in(archive: zipfile.ZipFile, headers: dict[str, ArrayHeader]) -> Name
             f"{whose} is of the type {header.dtype} and has the shape {list(header.shape)}; it cannot name images.",
             "Save the images' paths or ids as np.array(paths, dtype=str), one for each row.",
         )
-    if header.rows > MOST_ROWS or header.dtype.itemsize > 4 * MOST_NAME_CHARACTERS:
+    is_too_long = header.dtype.itemsize > 4 * MOST_NAME_CHARACTERS or _bytes_of(header) > _MOST_BYTES_OF_NAMES
+    if header.rows > MOST_ROWS or is_too_long:
         raise WrongTable(f"{whose} is larger than names are.", "Save one path, file name or id for each row.")
 
     with archive.open(f"{name}.npy") as member:
@@ -159,20 +172,25 @@ def _names_in(archive: zipfile.ZipFile, headers: dict[str, ArrayHeader]) -> Name
 
 
 def _as_texts(values: NDArray[Any], whose: str) -> Iterator[str]:
-    for value in values.tolist():
-        try:
+    try:
+        for value in values.tolist():
             text = value.decode() if isinstance(value, bytes) else str(value)
-        except UnicodeDecodeError:
-            raise WrongTable(f"{whose} is not UTF-8 text.", "Save it as np.array(paths, dtype=str).") from None
-        yield text.strip()
+            yield text.strip()
+    except ValueError:  # of bytes that are not UTF-8, or of numbers that are no characters
+        raise WrongTable(f"{whose} is not valid text.", "Save it as np.array(paths, dtype=str).") from None
 
 
 def _header(file: BinaryIO | IO[bytes], whose: str) -> ArrayHeader:
     try:
         version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        read, digits = (npy.read_array_header_1_0, 2) if version == (1, 0) else (npy.read_array_header_2_0, 4)
+        start = file.tell()
+        if int.from_bytes(file.read(digits), "little") > _LONGEST_HEADER:
+            raise _damaged(whose)
+
+        file.seek(start)
         shape, is_fortran, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError, UnicodeDecodeError):
+    except (ValueError, TypeError, SyntaxError, TokenError, OverflowError, MemoryError, RecursionError):
         raise _damaged(whose) from None
 
     if dtype.hasobject:
@@ -180,14 +198,14 @@ def _header(file: BinaryIO | IO[bytes], whose: str) -> ArrayHeader:
             f"{whose} holds Python objects, which NumPy pickles: reading them would run code.",
             f"Save numbers or texts alone: {_PICKLED}.",
         )
-    if any(size < 0 for size in shape):
+    if any(size < 0 for size in shape) or not dtype.itemsize:
         raise _damaged(whose)
     return ArrayHeader(tuple(int(size) for size in shape), bool(is_fortran), dtype)
 
 
 def _check_numbers(header: ArrayHeader, whose: str) -> None:
     if not header.is_numbers:
-        raise WrongTable(f"{whose} is of the type {header.dtype}, no real numbers.", f"Save {_PICKLED}.")
+        raise WrongTable(f"{whose} is of the type {header.dtype}, not real numbers.", f"Save {_PICKLED}.")
     if len(header.shape) not in {1, 2}:
         raise WrongTable(
             f"{whose} has the shape {list(header.shape)}, not [images, units].",
@@ -240,7 +258,7 @@ def _narrow(values: NDArray[Any]) -> NDArray[np.float32]:
 def _read_exactly(file: BinaryIO | IO[bytes], size: int, whose: str) -> bytes:
     try:
         content = file.read(size)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+    except DAMAGED_ARCHIVE:
         raise _damaged(whose) from None
     if len(content) != size:
         raise _damaged(whose)

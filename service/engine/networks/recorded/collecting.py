@@ -76,7 +76,7 @@ def in_32_bits(
     numbers: NDArray[np.float64] | NDArray[np.float32], first_row: int, units: Sequence[str]
 ) -> NDArray[np.float32]:
     """The numbers as float32. Raises WrongTable for the first that is not finite, or is not any more then."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         narrow = np.ascontiguousarray(numbers, dtype=np.float32)
     finite = np.isfinite(narrow)
     if finite.all():

@@ -128,7 +128,7 @@ def checked_layer(name: str, column: str) -> str:
     is_name = _LAYER.fullmatch(layer) is not None and layer not in _WORDS
     if not is_name or len(layer) > _MOST_LAYER_CHARACTERS:
         raise WrongTable(
-            f"The column '{column[:120]}' is of a layer '{layer[:120]}', which is no layer's name.",
+            f"The column '{column[:120]}' is of a layer '{layer[:120]}', which is not a layer's name.",
             "Write columns as `layer/unit`, the layer in letters, digits, _, - and full stops, other than `all` and "
             "`stages`; or write no slash, and the column is a unit of the layer 'table'.",
             value=f"column '{column[:120]}'",

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from service.errors import InvalidCheckpoint
 
+ONE_LENGTH = "Write lists of one length, a number for each unit."
+
 
 class WrongTable(Exception):
     """A table that cannot be a target. detail and remedy: whole sentences. value: where in the table."""
@@ -21,7 +23,7 @@ class WrongTable(Exception):
 
 
 def bad_cell(row: int, column: str, what: str, remedy: str) -> WrongTable:
-    """A value that is no number. row: counted from 1, without the header."""
+    """A value that is not a number. row: counted from 1, without the header."""
     name = column[:120]
     return WrongTable(
         f"Row {row} of the table {what} in the column '{name}'.", remedy, value=f"row {row}, column '{name}'"
@@ -38,6 +40,16 @@ def not_finite(row: int, column: str, number: float) -> WrongTable:
     )
 
 
+def other_length(row: int, column: str, length: int, width: int) -> WrongTable:
+    """A list that is longer or shorter than that of the first row."""
+    return bad_cell(
+        row,
+        column,
+        f"has a list of {length} numbers, not {width} as in the first row,",
+        ONE_LENGTH,
+    )
+
+
 def no_number(row: int, column: str, text: str) -> WrongTable:
     """A text where a number belongs, or nothing."""
     if not text:
@@ -48,5 +60,5 @@ def no_number(row: int, column: str, text: str) -> WrongTable:
         row,
         column,
         f"has the text '{text[:60]}'",
-        "Delete the column if it is no unit. Numbers are written with a point, as 0.25 or 1e-3.",
+        "Delete the column if it is not a unit. Numbers are written with a point, as 0.25 or 1e-3.",
     )

@@ -1,15 +1,15 @@
 """Tables in parquet files: columns keep their types, and a column of lists of numbers is a layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.networks.recorded.collecting import Collector
-from service.engine.networks.recorded.columns import Columns, checked_layer, sort_columns
-from service.engine.networks.recorded.faults import WrongTable, bad_cell
+from service.engine.networks.recorded.columns import sort_columns
+from service.engine.networks.recorded.faults import WrongTable, bad_cell, no_number, other_length
+from service.engine.networks.recorded.lists import UnitColumn, with_units_of_lists
 from service.engine.networks.recorded.table import RecordedTable, check_size
 
 MAGIC = b"PAR1"
@@ -19,22 +19,18 @@ _NUMBERS_AT_ONCE = 1 << 20
 _WRITE_AGAIN = "Write it again, or fetch it again."
 
 
-@dataclass(frozen=True, slots=True)
-class _UnitColumn:
-    """A column of numbers, or of lists of numbers."""
-
-    name: str
-    width: int | None
-    """How many numbers a list has; None where it is no list."""
-
-
 def read_parquet(file: BinaryIO) -> RecordedTable:
     """The table of a parquet file. Raises WrongTable."""
     import pyarrow as pa
 
     try:
         return _read(file)
-    except (pa.ArrowException, NotImplementedError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, NotImplementedError, ValueError) as error:
+        raise _damaged() from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Without a number of the system it is Arrow that cannot unpack what it has read.
         raise _damaged() from error
 
 
@@ -55,7 +51,7 @@ def _read(file: BinaryIO) -> RecordedTable:
     names = [column.name for column in columns.names]
     source = _opened(file, [name for name in names if pa.types.is_string(types[name])])
     units = _widths(source, columns.units, types)
-    flat = _flat(columns, units)
+    flat = with_units_of_lists(columns, units)
     collector = Collector(flat)
 
     at_once = max(1, _NUMBERS_AT_ONCE // len(flat.units))
@@ -75,16 +71,13 @@ def _read(file: BinaryIO) -> RecordedTable:
 def _opened(file: BinaryIO, dictionaries: Sequence[str]) -> Any:
     from pyarrow import parquet
 
-    try:
-        return parquet.ParquetFile(
-            file,
-            read_dictionary=list(dictionaries),
-            thrift_string_size_limit=_MOST_SCHEMA_BYTES,
-            thrift_container_size_limit=1_000_000,
-            page_checksum_verification=True,
-        )
-    except (OSError, ValueError) as error:
-        raise _damaged() from error
+    return parquet.ParquetFile(
+        file,
+        read_dictionary=list(dictionaries),
+        thrift_string_size_limit=_MOST_SCHEMA_BYTES,
+        thrift_container_size_limit=1_000_000,
+        page_checksum_verification=True,
+    )
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -102,13 +95,13 @@ def _check_type(name: str, kind: Any) -> None:
     if _is_number(kind) or (_is_list(kind) and _is_number(kind.value_type)):
         return
     raise WrongTable(
-        f"The column '{name[:120]}' of the table has the type {str(kind)[:60]}, no numbers.",
-        "Delete the column if it is no unit; else write it as float32.",
+        f"The column '{name[:120]}' of the table has the type {str(kind)[:60]}, not numbers.",
+        "Delete the column if it is not a unit; else write it as float32.",
         value=f"column '{name[:120]}'",
     )
 
 
-def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[_UnitColumn]:
+def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[UnitColumn]:
     """Each column with the length of its lists: as its type says, else that of its first list."""
     import pyarrow as pa
 
@@ -121,34 +114,20 @@ def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[_U
         value = None if first is None or not first.num_rows else first.column(name)[0].as_py()
         widths[name] = len(value or ())
 
-    for name, width in widths.items():
-        if width is not None and width < 1:
-            raise bad_cell(1, name, "has an empty list", "Write lists of one length, a number for each unit.")
-    return [_UnitColumn(name, width) for name, width in widths.items()]
-
-
-def _flat(columns: Columns, units: Sequence[_UnitColumn]) -> Columns:
-    """The columns with a name for each number of a list."""
-    names: list[str] = []
-    for unit in units:
-        if unit.width is None:
-            names.append(unit.name)
-        else:
-            layer = checked_layer(unit.name, unit.name)
-            check_size(1, len(names) + unit.width)
-            names += [f"{layer}/{place}" for place in range(unit.width)]
-    return Columns(columns.names, tuple(names), columns.left_out)
+    return [UnitColumn(name, width) for name, width in widths.items()]
 
 
 def _texts(column: Any) -> list[str]:
     return ["" if value is None else str(value).strip() for value in column.to_pylist()]
 
 
-def _numbers(column: Any, unit: _UnitColumn, done: int) -> NDArray[np.float64]:
+def _numbers(column: Any, unit: UnitColumn, done: int) -> NDArray[np.float64]:
     """float64 [rows, numbers of the unit's column]."""
     import pyarrow as pa
 
-    _check_nulls(column, unit, done)
+    if column.null_count:
+        row = int(np.asarray(column.is_null()).argmax())
+        raise no_number(done + row + 1, unit.name, "")
     if unit.width is None:
         return _as_floats(column)[:, None]
 
@@ -157,25 +136,13 @@ def _numbers(column: Any, unit: _UnitColumn, done: int) -> NDArray[np.float64]:
         wrong = (lengths != unit.width).nonzero()[0]
         if len(wrong):
             row = int(wrong[0])
-            what = f"has a list of {int(lengths[row])} numbers, not {unit.width} as before,"
-            raise bad_cell(done + row + 1, unit.name, what, "Write lists of one length, a number for each unit.")
+            raise other_length(done + row + 1, unit.name, int(lengths[row]), unit.width)
 
     flat = column.flatten()
     if flat.null_count:
         row = int(np.asarray(flat.is_null()).argmax()) // unit.width
         raise bad_cell(done + row + 1, unit.name, "has nothing in a list", "Write a number for every image and unit.")
     return _as_floats(flat).reshape(-1, unit.width)
-
-
-def _check_nulls(column: Any, unit: _UnitColumn, done: int) -> None:
-    if column.null_count:
-        row = int(np.asarray(column.is_null()).argmax())
-        raise bad_cell(
-            done + row + 1,
-            unit.name,
-            "has nothing",
-            "Write a number for every image and unit; delete the rows of images without.",
-        )
 
 
 def _as_floats(column: Any) -> NDArray[np.float64]:
@@ -211,4 +178,4 @@ def _is_list(kind: Any) -> bool:
 
 
 def _damaged() -> WrongTable:
-    return WrongTable("The table is damaged, or is no parquet file.", _WRITE_AGAIN)
+    return WrongTable("The table is damaged, or is not a parquet file.", _WRITE_AGAIN)

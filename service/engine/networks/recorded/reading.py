@@ -11,7 +11,7 @@ from typing import BinaryIO
 from service.domain.digests import digest_of_open_file
 from service.domain.table_targets import ids_beside
 from service.engine.networks.opening import errors_of_system
-from service.engine.networks.recorded.arrays import NPY_MAGIC, read_archive, read_array
+from service.engine.networks.recorded.arrays import DAMAGED_ARCHIVE, NPY_MAGIC, read_archive, read_array
 from service.engine.networks.recorded.columns import NameColumn
 from service.engine.networks.recorded.faults import WrongTable
 from service.engine.networks.recorded.parquet_tables import MAGIC as PARQUET_MAGIC
@@ -54,7 +54,7 @@ def read_recorded(
     with _blaming(path), roots.open(path) as file:
         digest = digest_of_open_file(file)
         if sha256 is not None:
-            _check_digest("table's", sha256, digest, path)
+            _check_digest("table", sha256, digest, path)
 
         before = FileVersion.of(file)
         table, ids = _read(file, path, roots)
@@ -62,7 +62,7 @@ def read_recorded(
             raise WrittenMeanwhile
 
     if ids_digest is not None:
-        _check_digest("names of the table's rows have a digest: their", ids_digest, ids or "", path)
+        _check_digest("file with the names of the table's rows", ids_digest, ids, path)
     return RecordedFile(table, digest, ids)
 
 
@@ -71,7 +71,7 @@ def _read(file: BinaryIO, path: Path, roots: DataRoots) -> tuple[RecordedTable, 
     file.seek(0)
     for magic, what in _NO_TABLES.items():
         if head.startswith(magic):
-            raise WrongTable(f"The file is {what}, and no table.", f"Save its numbers as {_FORMATS}.")
+            raise WrongTable(f"The file is {what}; it is not a table.", f"Save its numbers as {_FORMATS}.")
 
     if head.startswith(NPY_MAGIC):
         names, digest = _names_beside(path, roots)
@@ -91,8 +91,10 @@ def _read_zip(file: BinaryIO) -> RecordedTable:
                 return read_rows(file, ".xlsx")
             if names and all(name.endswith(".npy") for name in names):
                 return read_archive(archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise WrongTable("The file is damaged: it begins as an archive, and is none.", "Fetch it again.") from error
+    except DAMAGED_ARCHIVE as error:
+        raise WrongTable(
+            "The file is damaged: it begins as an archive and cannot be read.", "Fetch it again."
+        ) from error
     raise WrongTable(
         "The file is an archive, but neither one of arrays (.npz) nor a workbook (.xlsx).",
         f"Give {_FORMATS}. Weights of a network are registered with the architecture that they belong to.",
@@ -138,11 +140,13 @@ def _blaming(path: Path) -> Iterator[None]:
             raise fault.as_error(path) from fault
 
 
-def _check_digest(whose: str, promised: str, digest: str, path: Path) -> None:
-    if promised.lower() != digest:
-        raise DigestMismatch(
-            f"The {whose} SHA-256 is {digest or 'that of no file'}, not the expected {promised}.",
-            field="checkpoint",
-            value=path,
-            remedy="Put the registered files back, or register the table again: it becomes a new version.",
-        )
+def _check_digest(noun: str, promised: str, digest: str | None, path: Path) -> None:
+    if promised.lower() == digest:
+        return
+    what = "is not there" if digest is None else f"has the SHA-256 {digest}"
+    raise DigestMismatch(
+        f"The {noun} {what}; the expected SHA-256 is {promised}.",
+        field="checkpoint",
+        value=path,
+        remedy="Put the registered files back, or register the table again: it becomes a new version.",
+    )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -14,16 +13,16 @@ from service.engine.networks.recorded.columns import (
     IDS,
     MOST_COLUMNS,
     PATHS,
-    Columns,
     Kind,
-    checked_layer,
     kind_of,
     sort_columns,
 )
-from service.engine.networks.recorded.faults import WrongTable, bad_cell, no_number
+from service.engine.networks.recorded.faults import WrongTable, bad_cell, no_number, other_length
+from service.engine.networks.recorded.lists import UnitColumn, with_units_of_lists
 from service.engine.networks.recorded.table import MOST_ROWS, RecordedTable
 from service.errors import InvalidCheckpoint
 from service.tables.read import read_table
+from service.tables.table import Table
 
 Row = Mapping[str, str]
 
@@ -36,30 +35,13 @@ _LOOKED_AT = 100
 _MOST_BYTES_OF_NAMES = 256 << 20
 _KNOWN = PATHS | IDS
 _INDEX = "index"
+_PIECE = 1 << 20
 _BETWEEN = re.compile(r"[\s,;|]+")
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """A column of numbers, or of lists of numbers."""
-
-    name: str
-    width: int | None
-    """How many numbers a list has; None where it is no list."""
 
 
 def read_rows(file: BinaryIO, ending: str) -> RecordedTable:
     """The table of an open file of texts. ending: of its format. Raises WrongTable, InvalidCheckpoint."""
-    with read_table(
-        Path(f"/proc/self/fd/{file.fileno()}"),
-        field="checkpoint",
-        noun="table",
-        error=InvalidCheckpoint,
-        known=_KNOWN,
-        ending=ending,
-        most_columns=MOST_COLUMNS,
-        nameless_first=_INDEX,
-    ) as table:
+    with _opened(file, ending, noun="table", most_columns=MOST_COLUMNS) as table:
         rows = (row for _, row in table.rows)
         return read_text_table(table.header, rows, file_format=ending.removeprefix("."), decided=table.notes)
 
@@ -69,21 +51,26 @@ def read_names(file: BinaryIO, ending: str) -> tuple[Kind, tuple[str, ...]]:
     if ending == ".txt":
         return "image", _lines(file)
 
-    with read_table(
-        Path(f"/proc/self/fd/{file.fileno()}"),
-        field="checkpoint",
-        noun="file with the names of the rows",
-        error=InvalidCheckpoint,
-        known=_KNOWN,
-        ending=ending,
-        nameless_first=_INDEX,
-    ) as table:
+    with _opened(file, ending, noun="file with the names of the rows") as table:
         named = [name for name in table.header if kind_of(name) is not None] or list(table.header)
         # Paths go before ids, as in other tables.
         named.sort(key=lambda name: kind_of(name) != "image")
         if not named:
             raise WrongTable("The file with the names of the rows is empty.", "Write one name a line.")
         return kind_of(named[0]) or "image", tuple(row.get(named[0], "") for _, row in table.rows)
+
+
+def _opened(file: BinaryIO, ending: str, *, noun: str, most_columns: int | None = None) -> Table:
+    return read_table(
+        Path(f"/proc/self/fd/{file.fileno()}"),
+        field="checkpoint",
+        noun=noun,
+        error=InvalidCheckpoint,
+        known=_KNOWN,
+        ending=ending,
+        most_columns=most_columns,
+        nameless_first=_INDEX,
+    )
 
 
 def read_text_table(
@@ -96,8 +83,8 @@ def read_text_table(
         raise WrongTable("The table has no rows.", "Write one row for each image.")
 
     columns = sort_columns(header, lambda name: any(_is_text(row.get(name, "")) for row in looked_at))
-    cells = [_Cells(unit, _width(looked_at[0].get(unit, ""))) for unit in columns.units]
-    flat = _flat(columns, cells)
+    cells = [UnitColumn(unit, _width(looked_at[0].get(unit, ""))) for unit in columns.units]
+    flat = with_units_of_lists(columns, cells)
     collector = Collector(flat)
     at_once = max(1, _NUMBERS_AT_ONCE // len(flat.units))
     every_row = chain(looked_at, stream)
@@ -111,9 +98,12 @@ def read_text_table(
 
 
 def _lines(file: BinaryIO) -> tuple[str, ...]:
-    content = file.read(_MOST_BYTES_OF_NAMES + 1)
-    if len(content) > _MOST_BYTES_OF_NAMES:
-        raise WrongTable("The file with the names of the rows is larger than 256 MiB.", "Write one name a line.")
+    content = b""
+    # Reading so many bytes at once would allocate them, whatever the file has.
+    while piece := file.read(_PIECE):
+        content += piece
+        if len(content) > _MOST_BYTES_OF_NAMES:
+            raise WrongTable("The file with the names of the rows is larger than 256 MiB.", "Write one name a line.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -137,19 +127,9 @@ def _parts(text: str) -> list[str] | None:
     return text.split("|") if "|" in text else None
 
 
-def _flat(columns: Columns, cells: Sequence[_Cells]) -> Columns:
-    """The columns with a name for each number of a list."""
-    names: list[str] = []
-    for cell in cells:
-        if cell.width is None:
-            names.append(cell.name)
-        else:
-            layer = checked_layer(cell.name, cell.name)
-            names += [f"{layer}/{place}" for place in range(cell.width)]
-    return Columns(columns.names, tuple(names), columns.left_out)
-
-
-def _numbers(rows: Sequence[Row], cells: Sequence[_Cells], known: frozenset[str], done: int) -> Iterator[list[float]]:
+def _numbers(
+    rows: Sequence[Row], cells: Sequence[UnitColumn], known: frozenset[str], done: int
+) -> Iterator[list[float]]:
     has_lists = any(cell.width is not None for cell in cells)
     for number, row in enumerate(rows, start=done + 1):
         if not row.keys() <= known:
@@ -167,13 +147,12 @@ def _numbers(rows: Sequence[Row], cells: Sequence[_Cells], known: frozenset[str]
             raise _wrong_cell(number, cells, row) from None
 
 
-def _listed(number: int, cell: _Cells, text: str) -> list[str]:
+def _listed(number: int, cell: UnitColumn, text: str) -> list[str]:
     if cell.width is None:
         return [text]
     parts = _parts(text) or [text]
     if len(parts) != cell.width:
-        what = f"has a list of {len(parts)} numbers, not {cell.width} as in the first row,"
-        raise bad_cell(number, cell.name, what, "Write lists of one length, a number for each unit.")
+        raise other_length(number, cell.name, len(parts), cell.width)
     return parts
 
 
@@ -183,7 +162,7 @@ def _stranger(number: int, name: str) -> WrongTable:
     )
 
 
-def _wrong_cell(number: int, cells: Sequence[_Cells], row: Row) -> WrongTable:
+def _wrong_cell(number: int, cells: Sequence[UnitColumn], row: Row) -> WrongTable:
     for cell in cells:
         text = row.get(cell.name, "")
         parts = [text] if cell.width is None else _parts(text) or [text]

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from pyarrow import parquet
 
 from service.domain.digests import digest_of_file
+from service.engine.networks.recorded import arrays
 from service.engine.networks.recorded.reading import read_recorded
 from service.engine.networks.recorded.table import RecordedTable
 from service.errors import DigestMismatch, InvalidCheckpoint
@@ -147,12 +149,13 @@ WRONG = {
     "no unit": ("image,patient_id\nx.png,1\n", "no column of numbers", None),
     "no row": ("image,a\n", "has no rows", None),
     "a layer that cannot be named": ("image,P(a/b)\nx.png,1\n", "layer 'P\\(a'", "column 'P(a/b)'"),
-    "a layer called all": ("image,all/0\nx.png,1\n", "which is no layer's name", "column 'all/0'"),
+    "a layer called all": ("image,all/0\nx.png,1\n", "which is not a layer's name", "column 'all/0'"),
     "lists of two lengths": (
         'image,e\nx.png,"[1, 2]"\ny.png,"[1]"\n',
         "has a list of 1 numbers, not 2",
         "row 2, column 'e'",
     ),
+    "an empty list": ('image,e\nx.png,"[]"\n', "Row 1 .* has an empty list", "row 1, column 'e'"),
     "a unit twice": ('image,e,e/1\nx.png,"[1, 2]",3\n', "has the unit 'e/1' twice", "column 'e/1'"),
     "a text in a list": ('image,e\nx.png,"[1, 2]"\ny.png,"[1, ...]"\n', "has the text '...'", "row 2, column 'e'"),
 }
@@ -186,7 +189,7 @@ def test_rows_of_json_with_other_fields(tmp_path: Path) -> None:
         (pa.array([[1.0, 2.0], [1.0, None]]), "Row 2 of the table has nothing in a list"),
         (pa.array([[1.0], [float("inf")]]), "Row 2 of the table has inf in the column 'a/0'"),
         (pa.array([[], []], pa.list_(pa.float32())), "Row 1 of the table has an empty list"),
-        (pa.array([b"x", b"y"]), "the type binary, no numbers"),
+        (pa.array([b"x", b"y"]), "the type binary, not numbers"),
     ],
 )
 def test_what_is_wrong_in_a_parquet_file(tmp_path: Path, column: pa.Array, detail: str) -> None:
@@ -246,14 +249,68 @@ def test_a_file_that_is_cut_is_damaged(tmp_path: Path, kind: str) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("kind", ["npz", "npz, compressed", "parquet", "parquet with a list"])
+def test_a_file_with_other_bytes_inside_is_damaged_or_has_other_numbers(tmp_path: Path, kind: str) -> None:
+    ending, write = WRITERS[kind]
+    path = write(tmp_path / f"table{ending}", NAMES, NUMBERS)
+    content = path.read_bytes()
+    refusals = set()
+    for place in range(4, len(content), 7):
+        changed = bytearray(content)
+        changed[place : place + 4] = b"\xff\x00\xff\x00"
+        path.write_bytes(changed)
+        try:
+            read(path)
+        except InvalidCheckpoint as error:
+            refusals.add(error.detail)
+    assert any("damaged" in detail for detail in refusals)
+    assert not any("None" in detail or "not a path" in detail for detail in refusals)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_numpy_does_not_write_is_refused(tmp_path: Path, method: int) -> None:
+    np.savez(tmp_path / "a.npz", image=np.array(NAMES), table=NUMBERS)
+    with zipfile.ZipFile(tmp_path / "a.npz") as source, zipfile.ZipFile(tmp_path / "t.npz", "w", method) as packed:
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    with pytest.raises(InvalidCheckpoint, match="is not one that NumPy wrote"):
+        read(tmp_path / "t.npz")
+
+
+def test_names_that_take_more_than_any_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "t.npz", image=np.array(NAMES), table=NUMBERS)
+    monkeypatch.setattr(arrays, "_MOST_BYTES_OF_NAMES", 100)
+    with pytest.raises(InvalidCheckpoint, match="'image' is larger than names are"):
+        read(tmp_path / "t.npz")
+
+
+def test_a_header_is_not_read_where_it_claims_to_be_longer_than_any(tmp_path: Path) -> None:
+    length = 64 << 20
+    with (tmp_path / "t.npy").open("wb") as file:
+        file.write(b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little"))
+        file.truncate(length + 12)
+    (tmp_path / "t.ids.txt").write_text("x.png")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidCheckpoint, match="is damaged"):
+            read(tmp_path / "t.npy")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < length // 4
+
+
 def test_digests_are_checked(tmp_path: Path) -> None:
     path = write_npy(tmp_path / "t.npy", NAMES, NUMBERS)
     digest = read_recorded(path, roots=ANYWHERE).ids_digest
-    with pytest.raises(DigestMismatch, match="table's SHA-256"):
+    with pytest.raises(DigestMismatch, match="The table has the SHA-256"):
         read_recorded(path, sha256="0" * 64, roots=ANYWHERE)
     (tmp_path / "t.ids.txt").write_text("\n".join(reversed(NAMES)))
-    with pytest.raises(DigestMismatch, match="names of the table's rows"):
+    with pytest.raises(DigestMismatch, match="names of the table's rows has the SHA-256"):
         read_recorded(path, ids_digest=digest, roots=ANYWHERE)
+    np.savez(tmp_path / "t.npz", image=np.array(NAMES), table=NUMBERS)
+    with pytest.raises(DigestMismatch, match="names of the table's rows is not there"):
+        read_recorded(tmp_path / "t.npz", ids_digest=digest, roots=ANYWHERE)
 
 
 def test_nothing_outside_the_roots_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Units held at one value, and what becomes of the network's own outputs."""

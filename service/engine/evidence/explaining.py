@@ -1,0 +1,133 @@
+"""What a unit's label says of what the unit does: the figures that verdicts rest on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from service.domain.evidence import LEAST_EXAMS, Evidence
+from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
+from service.engine.evidence.background import Background
+from service.engine.evidence.combinations import combine_concepts
+from service.engine.evidence.decoys import best_decoys
+from service.engine.evidence.directions import Directions, concept_correlations, directions_of, explained_shares
+from service.engine.evidence.moments import FOLDS, Moments
+from service.engine.evidence.rivals import rivals_of
+from service.engine.evidence.scoring_context import ScoringContext
+from service.engine.evidence.watched_responses import with_partial_correlations
+from service.engine.probing.activations import LayerActivations
+
+_UNITS_AT_ONCE = 8192
+
+
+def with_directions(
+    evidence: Sequence[Evidence],
+    labels: Sequence[int | None],
+    units: Tensor,
+    activations: LayerActivations | None,
+    context: ScoringContext,
+) -> list[Evidence]:
+    """The evidence with the figures of each unit's direction.
+
+    evidence, labels, units (int64 [u]): of the same units of the layer. activations: of the whole layer.
+    Nothing is added for a unit without label, nor where activations were not kept or there are fewer than LEAST_EXAMS
+    exams. Raises what `context.check_cancelled` raises.
+    """
+    if activations is None or context.exams.count < LEAST_EXAMS:
+        return list(evidence)
+
+    named = [place for place, label in enumerate(labels) if label is not None]
+    completed = list(evidence)
+    for start in range(0, len(named), _UNITS_AT_ONCE):
+        context.check_cancelled()
+        places = named[start : start + _UNITS_AT_ONCE]
+        of_places = torch.tensor([labels[place] for place in places])
+        moments = _moments(activations, units[places], context)
+        figures = direction_figures(
+            moments, directions_of(moments), of_places, context.background, context.concept_embeddings
+        )
+        responses = with_partial_correlations(
+            [completed[place] for place in places], of_places, moments, context.concept_embeddings, context.exams.count
+        )
+        for place, of_unit, response in zip(places, figures, responses, strict=True):
+            completed[place] = replace(response, direction=of_unit)
+    return completed
+
+
+def _moments(activations: LayerActivations, units: Tensor, context: ScoringContext) -> Moments:
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        for embeddings, of_layer in context.blocks_of(activations):
+            context.check_cancelled()
+            yield embeddings, of_layer[:, units]
+
+    return Moments.of_layer(blocks(), context.background.folds, FOLDS)
+
+
+def direction_figures(
+    moments: Moments, directions: Directions, labels: Tensor, background: Background, concept_embeddings: Tensor
+) -> list[DirectionFigures]:
+    """The figures of each unit.
+
+    moments, directions: of U units. labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
+    """
+    correlations = concept_correlations(moments, concept_embeddings)
+    labels = labels.to(correlations.device)
+    own = correlations.gather(1, labels[:, None]).squeeze(1)
+    shares = explained_shares(own, directions.fit)
+    fit_p = background.null.p(directions.fit)
+
+    field = background.field
+    rivals = rivals_of(correlations, labels, field, background.confusions)
+    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)])
+    best = correlations[:, field.eligible].amax(dim=1)
+    competition = _Competition(decoys, best, directions)
+
+    combinations = combine_concepts(moments, concept_embeddings, directions.fit, background.seen)
+    parts = [() if combination is None else combination.parts for combination in combinations]
+
+    return [
+        DirectionFigures(
+            fit=float(directions.fit[unit]),
+            fit_p=float(fit_p[unit]),
+            correlation=float(own[unit]),
+            explained=float(shares[unit]),
+            decoy_explained=competition.average(unit),
+            rivals=rivals[unit].concepts,
+            parts=parts[unit],
+            decoy_p=competition.p(unit),
+            decoys_ahead=competition.ahead(unit),
+            rival_p=rivals[unit].next_p,
+        )
+        for unit in range(len(labels))
+    ]
+
+
+class _Competition:
+    """The concepts that correlate best against the best decoys."""
+
+    def __init__(self, decoys: Tensor, best: Tensor, directions: Directions) -> None:
+        """decoys: float32 [U, S], correlations of the best of each set. best: float64 [U], of the best concept."""
+        correlations = decoys.double()
+        shares = explained_shares(correlations, directions.fit[:, None].expand_as(correlations))
+        wins = correlations >= best[:, None]
+
+        order = correlations.argsort(dim=1, descending=True)[:, :DECOYS_AHEAD]
+        self._average = shares.mean(dim=1).tolist()
+        self._wins = wins.sum(dim=1).tolist()
+        self._sets = correlations.shape[1]
+        self._best = shares.gather(1, order).tolist()
+        self._ahead = wins.gather(1, order).tolist()
+
+    def average(self, unit: int) -> float:
+        """What the best decoy of a set explains, on average over the sets."""
+        return float(self._average[unit])
+
+    def p(self, unit: int) -> float:
+        """The concept's rank among the sets of decoys and itself, as a share."""
+        return float((1 + self._wins[unit]) / (1 + self._sets))
+
+    def ahead(self, unit: int) -> tuple[float, ...]:
+        """The shares of the best decoys ahead of the concept."""
+        best = zip(self._best[unit], self._ahead[unit], strict=True)
+        return tuple(share for share, is_ahead in best if is_ahead)

@@ -1,0 +1,37 @@
+"""The probe items of a job's shards, as the job showed them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.domain.probes import ProbeItem, ProbeSet
+from service.domain.work import FinishedItem, ShardResult
+from service.errors import ImageChanged
+from service.pipelines.job_plan import JobPlan
+from service.probes.manifest import digest_images, with_digests
+
+
+def items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[ProbeItem]:
+    """The items of a shard that is lost. Raises ImageChanged where it cannot be made again from the same images."""
+    items = with_digests(items_of_shard(plan, shard.position), plan.probe_set.roots)
+    if digest_images(items) != shard.result["images"]:
+        raise ImageChanged(
+            f"The images of manifest rows {items[0].row} to {items[-1].row} have to be read again, and some of them "
+            "have changed since the job read them.",
+            field="images",
+            value=f"rows {items[0].row} to {items[-1].row}",
+            remedy="Put the images back, or submit the job again.",
+        )
+    return items
+
+
+def with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:
+    """The probe set with other items in that span."""
+    before = probe_set.items[: span.start]
+    after = probe_set.items[span.stop :]
+    return replace(probe_set, items=(*before, *items, *after))
+
+
+def items_of_shard(plan: JobPlan, position: int) -> Sequence[ProbeItem]:
+    """The items of a shard, as the manifest has them."""
+    span = plan.shards[position]
+    return plan.probe_set.items[span.start : span.stop]

@@ -1,0 +1,43 @@
+"""Decoys lie in the dissector's space as the concepts do, and win as often where nothing else decides."""
+
+import torch
+
+from service.engine.evidence.decoys import best_decoys
+from service.engine.evidence.directions import concept_correlations
+from tests.engine.evidence.planted import WIDTH, embeddings, following, moments_of, texts
+
+
+def _ranks(signal: float, directions: torch.Tensor) -> torch.Tensor:
+    """Sets of 40 that are ahead of each unit's best concept."""
+    images = embeddings()
+    moments = moments_of(images, following(images, directions, signal))
+    best = concept_correlations(moments, texts()).amax(dim=1)
+    return (best_decoys(moments, texts(), 40) >= best[:, None]).sum(dim=1)
+
+
+def test_of_units_that_no_concept_says_the_best_concept_ranks_anywhere_among_the_decoys() -> None:
+    unnamed = torch.randn(1000, WIDTH, generator=torch.Generator().manual_seed(9))
+
+    for signal in (0.0, 0.5, 3.0):
+        ranks = _ranks(signal, unnamed)
+        shares = torch.stack([(ranks < edge).double().mean() for edge in (4, 10, 20, 30)])
+        torch.testing.assert_close(shares, torch.tensor([4, 10, 20, 30]).double() / 41, rtol=0, atol=0.06)
+
+
+def test_units_of_a_concept_are_ahead_of_the_decoys() -> None:
+    assert (_ranks(2.0, texts()) == 0).double().mean() > 0.9
+
+
+def test_each_unit_has_the_best_of_each_set() -> None:
+    images = embeddings()
+    unit = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(10))
+    decoys = best_decoys(moments_of(images, following(images, unit, 1.0)), texts(), 3)
+
+    assert decoys.shape == (2, 3)
+    assert ((decoys > 0) & (decoys <= 1)).all()
+
+
+def test_constants_have_decoys_that_correlate_with_nothing() -> None:
+    images = embeddings()
+
+    assert not best_decoys(moments_of(images, torch.ones(len(images), 2)), texts(), 3).any()

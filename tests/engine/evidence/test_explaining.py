@@ -1,0 +1,92 @@
+"""The figures of units: of a concept, of two that are nearly one, of nothing that a concept says, and of noise."""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
+from service.engine.evidence.background import background_of
+from service.engine.evidence.directions import directions_of
+from service.engine.evidence.explaining import direction_figures
+from tests.engine.evidence.planted import (
+    CONCEPT_SET,
+    EXAMS,
+    IMAGES,
+    WIDTH,
+    embeddings,
+    following,
+    moments_of,
+    pieces,
+    texts,
+)
+
+
+def _figures(directions: Tensor, labels: list[int], signal: float = 2.0) -> list[DirectionFigures]:
+    images = embeddings()
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
+    moments = moments_of(images, following(images, directions, signal))
+    return direction_figures(moments, directions_of(moments), torch.tensor(labels), background, texts())
+
+
+def test_a_concept_that_a_unit_follows_explains_it() -> None:
+    for figures in _figures(texts()[:5], [0, 1, 2, 3, 4]):
+        assert figures.explained > 0.9
+        assert figures.fit_p < 1e-6
+        assert figures.decoy_p <= DECOYS_AHEAD / 41
+        assert figures.decoys_ahead == ()
+        assert figures.rivals == ()
+
+
+def test_a_label_that_is_not_what_the_unit_follows_has_that_as_a_rival() -> None:
+    figures = _figures(texts()[:1], [7])[0]
+
+    assert 0 in figures.rivals
+    # The competition is of the best concept, whatever the label is.
+    assert figures.decoy_p <= DECOYS_AHEAD / 41
+
+
+def test_of_a_unit_that_no_concept_says_decoys_explain_as_much() -> None:
+    unnamed = torch.randn(40, WIDTH, generator=torch.Generator().manual_seed(3))
+    figures = _figures(unnamed, [0] * 40)
+
+    assert sum(of_unit.fit > 0.8 for of_unit in figures) == 40
+    behind = [of_unit for of_unit in figures if len(of_unit.decoys_ahead) == DECOYS_AHEAD]
+    assert len(behind) > 30
+    assert all(sorted(of_unit.decoys_ahead, reverse=True) == list(of_unit.decoys_ahead) for of_unit in behind)
+
+
+def test_noise_fits_nothing() -> None:
+    figures = _figures(texts()[:20], [0] * 20, signal=0.0)
+
+    assert sum(of_unit.fit_p < 0.05 for of_unit in figures) <= 3
+
+
+def test_what_the_dissector_takes_for_another_concept_is_its_rival() -> None:
+    images = embeddings()
+    has = (images @ texts()[5]) > 1
+    findings = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has.tolist()]
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
+
+    assert background.confusions == {5: (9,)}
+
+
+def test_images_whose_findings_are_not_known_have_no_part_in_what_is_confused() -> None:
+    images = embeddings()
+    has = ((images @ texts()[5]) > 1).tolist()
+    known = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has]
+    findings = [of_image if number % 2 else None for number, of_image in enumerate(known)]
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
+
+    assert background.confusions == {5: (9,)}
+
+
+def test_a_constant_unit_has_figures_that_say_nothing() -> None:
+    images = embeddings()
+    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
+    moments = moments_of(images, torch.ones(IMAGES, 1))
+    figures = direction_figures(moments, directions_of(moments), torch.tensor([0]), background, texts())[0]
+
+    assert (figures.fit, figures.correlation, figures.explained) == (0, 0, 0)
+    assert figures.decoy_p == 1
+    assert dataclasses.asdict(figures)["parts"] == ()
