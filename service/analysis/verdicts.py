@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
+from service.analysis.discoveries import q_values
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Evidence, JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
@@ -123,7 +123,7 @@ def _follows(figures: Sequence[DirectionFigures]) -> list[bool]:
     """Which fits are beyond chance, under false-discovery control over the job."""
     if not figures:
         return []
-    q = false_discovery_control([of_unit.fit_p for of_unit in figures])
+    q = q_values(np.array([of_unit.fit_p for of_unit in figures]), len(figures))
     follows: list[bool] = (q <= LEVEL).tolist()
     return follows
 

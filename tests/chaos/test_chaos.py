@@ -47,7 +47,7 @@ def ended(field: Field, job_id: object, status: JobStatus, patience_s: float = 6
 
 
 def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
-    names = [f"job-{number}" for number in range(40)]
+    names = [f"job-{number}" for number in range(16)]
     with open_field(tmp_path / "calm") as calm:
         calm.start(workers=2)
         undisturbed = run_jobs(calm, names, patience_s=120)
