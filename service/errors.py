@@ -4,7 +4,7 @@
     ├── InvalidInput              something the caller sent cannot be used
     │   ├── UnknownLayer          the target has no such layer
     │   ├── LayerWithoutTensor    the layer's output is not one float tensor of a shape that can be pooled
-    │   ├── NoOutputs             the network has no outputs of its own that hang on the layer's units
+    │   ├── NoOutputs             the network has no outputs of its own that depend on the layer's units
     │   ├── TooFewImages          the probe set is smaller than top-k
     │   ├── InvalidConceptSet     empty, duplicate or badly shaped concepts
     │   ├── InvalidManifest       a probe-set manifest that cannot be read

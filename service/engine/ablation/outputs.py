@@ -35,10 +35,10 @@ class OwnOutputs:
 def own_outputs(target: Target) -> OwnOutputs:
     """Find the outputs of a target in eval mode, from what it does with two images of noise.
 
-    They are what the network returns, [B, O], or what it returns as `logits`, where it hangs on the images through one
-    linear layer of O numbers alone: that is its head. So is a 1 x 1 convolution that is pooled afterwards, where the
-    network itself says that it has O classes: others end in a convolution and return features. Of our own EfficientNets
-    with a classifier the outputs are the classifier's.
+    They are what the network returns, [B, O], or what it returns as `logits`, where it depends on the images through
+    one linear layer of O numbers alone: that is its head. So is a 1 x 1 convolution that is pooled afterwards, where
+    the network itself says that it has O classes: others end in a convolution and return features. Of our own
+    EfficientNets with a classifier the outputs are the classifier's.
     Raises NoOutputs where there are none: for tables, ONNX graphs, towers and networks without a head.
     """
     _check_can_be_asked(target)
@@ -68,7 +68,7 @@ def own_outputs(target: Target) -> OwnOutputs:
 
     name, head, _ = of_that_width[-1]
     if not _goes_through(target, head, images):
-        raise _headless(target, f"the {returned.shape[1]} numbers that it returns do not hang on '{name}' alone")
+        raise _headless(target, f"the {returned.shape[1]} numbers that it returns do not depend on '{name}' alone")
     return OwnOutputs(head, target.layer_prefix + name, returned.shape[1])
 
 

@@ -164,7 +164,7 @@ def test_outputs_are_what_goes_through_the_head(network: Callable[[], nn.Module]
     ("network", "why"),
     [
         (Headless, "no linear layer gives the 2 numbers"),
-        (Residual, "do not hang on 'mlp' alone"),
+        (Residual, "do not depend on 'mlp' alone"),
         (MapsOut, "not one row of numbers per image"),
         (lambda: nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(2)), "not one row of numbers per image"),
     ],
