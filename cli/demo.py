@@ -37,10 +37,10 @@ RESEARCH = ["research"]
 """Synthetic mammograms, what was trained on them, and eight real ones show how the software works, and no more."""
 
 PATCHES = {"size": 1024, "stride": 1024}
-TOP_K = {"phantoms": 60, "mammograms": 12}
+TOP_K = {"phantoms": 50, "mammograms": 12}
 
-PHANTOMS = 480
-"""Twice as many as the samples have: exams enough that what training did stands out from what their choice does."""
+PHANTOMS = 400
+"""More than the samples have: exams enough that what training did stands out from what their choice does."""
 
 
 class Steps:

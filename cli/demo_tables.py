@@ -8,26 +8,29 @@ from service.concepts.findings import name_findings
 from service.probes.phantoms import FINDINGS
 
 _STRONGEST = 3
+_LOOKED_AT = 50
+
+_NOTHING_OF_A_BREAST = ("non-medical", "other medical images")
+"""Broad categories of concepts that no mammogram shows: a neuron that is not named is not shown by these."""
 
 
 def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
-    """The neurons of each layer with the highest scores, of those that have a name that can be relied on."""
+    """The neurons of each layer with the highest scores: named ones, then others by the concept that is nearest."""
     table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
     table.add_column("layer", no_wrap=True)
     table.add_column("unit", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("concept", overflow="fold")
+    table.add_column("name, or (nearest concept)", overflow="fold")
     table.add_column("category", overflow="fold")
     table.add_column("verdict", no_wrap=True)
 
     for layer in client.get("/layers", job=job["id"])["items"]:
-        neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, verdict="named")["items"]
+        neurons = _strongest(client, job["id"], layer["layer"])
         significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
 
         heads = [layer["layer"], f"{layer['units']} units", significant]
         rows = [(str(neuron["unit"]), f"{neuron['score']:.2f}", *_called(neuron)) for neuron in neurons]
-        rows = rows or [("", "", "no neuron is named", "")]
-        rows += [("", "", "", "")] * (len(heads) - len(rows))
+        rows += [("", "", "", "", "")] * (len(heads) - len(rows))
 
         table.add_section()
         for head, cells in zip(heads, rows, strict=True):
@@ -36,9 +39,22 @@ def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
     return table
 
 
-def _called(neuron: Answer) -> tuple[str, str]:
-    """Its name and its category; a name that is a category stands for itself."""
-    return neuron["name"] or neuron["concept"], neuron["category"]
+def _strongest(client: ServiceClient, job: str, layer: str) -> list[Answer]:
+    path = f"/neurons/{layer}"
+    named: list[Answer] = client.get(path, job=job, limit=_STRONGEST, verdict="named")["items"]
+    others = client.get(path, job=job, limit=_LOOKED_AT, dead=False)["items"]
+    of_a_breast = [
+        neuron
+        for neuron in others
+        if neuron["verdict"] != "named" and neuron["broad_category"] not in (None, *_NOTHING_OF_A_BREAST)
+    ]
+    return [*named, *of_a_breast][:_STRONGEST]
+
+
+def _called(neuron: Answer) -> tuple[str, str, str]:
+    """What it is called, the category of its label, and the verdict."""
+    name = neuron["name"] or f"({neuron['concept']})"
+    return name, neuron["category"], neuron["verdict"] or ""
 
 
 def known_head(client: ServiceClient, jobs: dict[str, str], concept_set: str) -> Table:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # it stands on torch, which only the process that trains need
     from service.studies.phantom_targets import PhantomTargets
 
 _NICENESS = 15
+_AUTOGROUP = Path("/proc/self/autogroup")
+"""Linux shares the processor between sessions before it looks at niceness within one; sched(7)."""
+
 _LOOK_EVERY_S = 0.5
 
 Message = Progress | DissectError
@@ -77,6 +80,8 @@ class TrainingBeside:
 def _train(checkpoint: Path, folder: Path, messages: "Queue[Message]") -> None:
     os.setsid()
     os.nice(_NICENESS)
+    with suppress(OSError):  # a kernel without groups
+        _AUTOGROUP.write_text(str(_NICENESS))
 
     from service.studies.phantom_targets import fit_phantom_targets
 
