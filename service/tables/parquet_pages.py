@@ -5,7 +5,7 @@ takes that memory at once. Headers of pages are structs of Thrift's compact prot
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 MOST_PAGE_BYTES = 128 << 20
@@ -16,14 +16,24 @@ _HEADER_BYTES, _MOST_HEADER_BYTES = 1 << 12, 16 << 20
 _MOST_PAGES = 1_000_000
 _MOST_NESTED = 16
 
-_SIZE, _COMPRESSED_SIZE, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
-_VALUES, _ENCODING, _ENCODING_V2 = 1, 2, 4
-"""Numbers of fields of `PageHeader`, `DataPageHeader` and `DataPageHeaderV2`."""
+_TYPE, _SIZE, _COMPRESSED_SIZE, _VALUES = 1, 2, 3, 1
+"""Numbers of fields of `PageHeader`; the last of `DataPageHeader` and `DataPageHeaderV2`."""
 
-_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 11, 12
-_INTEGERS = (4, 5, 6)
+_DATA_PAGES = {0: (5, 2), 3: (8, 4)}
+"""By the types of pages that hold values: the field that describes it, and the field of its encoding in that."""
 
-Fields = dict[int, Any]
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_LEAST_I32, _GREATEST_I32 = -(1 << 31), (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What is looked at of a struct, by the numbers of its fields. All else is passed over, as readers of Thrift do."""
+
+    numbers: dict[int, int] = field(default_factory=dict)
+    """Integers of 32 bits."""
+
+    structs: dict[int, "Fields"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +81,14 @@ def _pages_of_column(file: BinaryIO, column: Any) -> Iterator[tuple[int, int | N
     values = 0
     while values < column.num_values and start < end:
         header, length = _header_at(file, start)
-        size, compressed = header.get(_SIZE, -1), header.get(_COMPRESSED_SIZE, -1)
+        size, compressed = header.numbers.get(_SIZE, -1), header.numbers.get(_COMPRESSED_SIZE, -1)
         if size < 0 or compressed < 0:
             raise ValueError("a page has no size")
 
-        data_page = header.get(_DATA_PAGE) or header.get(_DATA_PAGE_V2) or {}
+        description, encoding = _DATA_PAGES.get(header.numbers.get(_TYPE, -1), (-1, -1))
+        data_page = header.structs.get(description, Fields()).numbers
         values += max(data_page.get(_VALUES, 0), 0)
-        yield size, data_page.get(_ENCODING if _DATA_PAGE in header else _ENCODING_V2)
+        yield size, data_page.get(encoding)
         start += length + compressed
 
 
@@ -103,59 +114,64 @@ class _Compact:
         self.place = 0
 
     def struct(self, depth: int = 0) -> Fields:
-        """The integers and structs of a struct, by the numbers of their fields; what else there is, is passed over."""
-        fields: Fields = {}
+        """The fields of the struct that begins here. Raises ValueError where it cannot be one."""
+        fields = Fields()
         number = 0
         while head := self._byte():
-            step = head >> 4
+            step, kind = head >> 4, head & 15
             number = number + step if step else self._integer()
-            fields[number] = self._value(head & 15, depth)
+            if kind == _I32:
+                fields.numbers[number] = self._integer_of_32_bits()
+            elif kind == _STRUCT:
+                self._check_depth(depth)
+                fields.structs[number] = self.struct(depth + 1)
+            elif kind not in {_TRUE, _FALSE}:  # whose value is their type
+                self._pass_over(kind, depth)
         return fields
 
-    def _value(self, kind: int, depth: int) -> Any:
-        if depth > _MOST_NESTED:
-            raise ValueError("the header of a page is nested too deep")
-        if kind in {_TRUE, _FALSE}:
-            return kind == _TRUE
-        if kind in _INTEGERS:
-            return self._integer()
-        if kind == _STRUCT:
-            return self.struct(depth + 1)
-
-        if kind == _BYTE:
+    def _pass_over(self, kind: int, depth: int) -> None:
+        self._check_depth(depth)
+        if kind in {_TRUE, _FALSE, _BYTE}:
             self._skip(1)
+        elif kind in {_I16, _I32, _I64}:
+            self._varint()
         elif kind == _DOUBLE:
             self._skip(8)
         elif kind == _BINARY:
             self._skip(self._varint())
         elif kind in {_LIST, _SET}:
-            self._skip_list(depth)
+            self._pass_over_list(depth + 1)
         elif kind == _MAP:
-            self._skip_map(depth)
+            self._pass_over_map(depth + 1)
+        elif kind == _STRUCT:
+            self.struct(depth + 1)
         else:
             raise ValueError("the header of a page has a field of an unknown type")
-        return None
 
-    def _skip_list(self, depth: int) -> None:
+    def _pass_over_list(self, depth: int) -> None:
         head = self._byte()
         count = head >> 4
         if count == 15:
             count = self._varint()
         for _ in range(count):
-            self._skip_element(head & 15, depth)
+            self._pass_over(head & 15, depth)
 
-    def _skip_map(self, depth: int) -> None:
+    def _pass_over_map(self, depth: int) -> None:
         count = self._varint()
         kinds = self._byte() if count else 0
         for _ in range(count):
-            self._skip_element(kinds >> 4, depth)
-            self._skip_element(kinds & 15, depth)
+            self._pass_over(kinds >> 4, depth)
+            self._pass_over(kinds & 15, depth)
 
-    def _skip_element(self, kind: int, depth: int) -> None:
-        if kind in {_TRUE, _FALSE}:  # a byte each, unlike in a struct
-            self._skip(1)
-        else:
-            self._value(kind, depth + 1)
+    def _check_depth(self, depth: int) -> None:
+        if depth > _MOST_NESTED:
+            raise ValueError("the header of a page is nested too deep")
+
+    def _integer_of_32_bits(self) -> int:
+        number = self._integer()
+        if not _LEAST_I32 <= number <= _GREATEST_I32:  # Arrow would take what its low bits are
+            raise ValueError("the header of a page has a number that is too long")
+        return number
 
     def _integer(self) -> int:
         number = self._varint()

@@ -1,5 +1,6 @@
 """Workbooks and parquet files that become larger than they look are refused before they are read."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openpyxl
@@ -192,12 +194,7 @@ def with_page_of(path: Path, size: int) -> Path:
     while content[end] & 128:
         end += 1
 
-    number, claimed = size << 1, bytearray()
-    while number > 127:
-        claimed.append(number & 127 | 128)
-        number >>= 7
-    claimed.append(number)
-    path.write_bytes(content[:4] + header + claimed + content[end + 1 :])
+    path.write_bytes(content[:4] + header + varint(size) + content[end + 1 :])
     return path
 
 
@@ -225,6 +222,78 @@ def test_a_header_of_a_page_that_is_damaged(tmp_path: Path, kept: int) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:kept] + b"\xff" * 16 + content[kept + 16 :])
     assert "damaged" in refused(path).detail
+
+
+def varint(number: int) -> bytes:
+    """An integer as Thrift's compact protocol writes it."""
+    number <<= 1
+    written = bytearray()
+    while number > 127:
+        written.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*written, number))
+
+
+def page(*, kind: int, size: int, compressed: int, described: bytes) -> bytes:
+    """The header of a page with that description, and what the page holds."""
+    header = b"\x15" + varint(kind) + b"\x15" + varint(size) + b"\x15" + varint(compressed) + described + b"\0"
+    return header + b"x" * (compressed % (1 << 32))
+
+
+def pages_in(content: bytes, values: int = 10) -> list[tuple[int, int]]:
+    """Bytes and largest page, by what is read of a column with so many values and such pages."""
+    column = SimpleNamespace(
+        data_page_offset=0, has_dictionary_page=False, total_compressed_size=len(content), num_values=values
+    )
+    group = SimpleNamespace(num_columns=1, column=lambda _: column)
+    metadata: Any = SimpleNamespace(num_row_groups=1, row_group=lambda _: group)
+    return [(group.bytes, group.largest) for group in pages_of_groups(io.BytesIO(content), metadata)]
+
+
+OF_VALUES = b"\x2c\x15" + varint(5) + b"\x15" + varint(0) + b"\0"
+"""A data page of five values, behind the sizes of its page."""
+
+PLAIN = page(kind=0, size=100, compressed=3, described=OF_VALUES)
+LARGE = page(kind=0, size=1 << 30, compressed=3, described=OF_VALUES)
+
+
+def test_pages_are_read_until_all_values_are_there() -> None:
+    assert pages_in(PLAIN + LARGE) == [(100 + (1 << 30), 1 << 30)]
+    assert pages_in(PLAIN + LARGE, values=5) == [(100, 100)]
+
+
+def test_a_page_that_holds_no_values_does_not_hide_the_next_one() -> None:
+    dictionary = page(kind=2, size=100, compressed=3, described=b"\x2c\x15" + varint(10) + b"\0")
+    assert pages_in(dictionary + LARGE) == [(100 + (1 << 30), 1 << 30)]
+
+
+def test_a_description_of_another_kind_of_page_does_not_hide_the_next_one() -> None:
+    both = page(kind=3, size=100, compressed=3, described=b"\x2c\x15" + varint(10) + b"\0\x3c\x15" + varint(1) + b"\0")
+    assert pages_in(both + LARGE) == [(100 + (1 << 30), 1 << 30)]
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        page(kind=0, size=100, compressed=(1 << 32) + 3, described=OF_VALUES),
+        page(kind=0, size=100, compressed=3, described=b"\x2c\x15" + varint((1 << 32) + 1) + b"\0"),
+    ],
+)
+def test_numbers_of_more_bits_than_arrow_reads_do_not_hide_the_next_page(hiding: bytes) -> None:
+    with pytest.raises(ValueError, match="number that is too long"):
+        pages_in(hiding + LARGE)
+
+
+def test_whatever_a_header_of_a_page_says_it_is_read_or_refused() -> None:
+    for place in range(len(PLAIN)):
+        for byte in range(256):
+            changed = bytearray(PLAIN + LARGE)
+            changed[place] = byte
+            try:
+                (group,) = pages_in(bytes(changed))
+            except ValueError:
+                continue
+            assert all(type(size) is int and size >= 0 for size in group)
 
 
 @pytest.mark.parametrize(
