@@ -120,9 +120,18 @@ class _Groups:
 def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
     with _damage_told(complaints):
         for batch in groups.batches(complaints):
-            columns = [column.to_pylist() for column in batch.columns]
+            columns = [_values(column, name, complaints) for column, name in zip(batch.columns, header, strict=True)]
             for values in zip(*columns, strict=True):
                 yield _row(header, values, complaints)
+
+
+def _values(column: Any, name: str, complaints: Complaints) -> list[object]:
+    try:
+        values: list[object] = column.to_pylist()
+    except OverflowError:  # Python's dates end in the year 9999
+        what = f"has the column '{name[:60]}', which holds a date or time out of range"
+        raise complaints.header(what, "Correct it, or write it as text.", name) from None
+    return values
 
 
 @contextmanager

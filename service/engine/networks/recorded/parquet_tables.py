@@ -25,7 +25,7 @@ def read_parquet(file: BinaryIO) -> RecordedTable:
 
     try:
         return _read(file)
-    except (pa.ArrowException, NotImplementedError, ValueError) as error:
+    except (pa.ArrowException, NotImplementedError, ValueError, OverflowError) as error:
         raise _damaged() from error
     except OSError as error:
         if error.errno is not None:
