@@ -180,6 +180,17 @@ def test_frames_that_are_digits_but_not_a_number_are_not_known(tmp_path: Path) -
     assert "frames" not in row
 
 
+@pytest.mark.parametrize(("kind", "value"), [("LO", "CC"), ("LO", ["a", "b"]), ("OB", b"ab")])
+def test_codes_that_are_none_leave_the_rest_of_the_header(tmp_path: Path, kind: str, value: object) -> None:
+    dataset = dcmread(write(tmp_path / "1.dcm", ViewPosition=None))
+    dataset.add_new("ViewCodeSequence", kind, value)
+    dataset.save_as(tmp_path / "1.dcm")
+
+    (row,) = read("dicom-folder", tmp_path).rows
+
+    assert (row["patient_id"], row["laterality"], "view" in row) == ("D-1", "L", False)
+
+
 def test_ten_thousand_other_files_are_only_looked_at(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"{number}.txt").touch()

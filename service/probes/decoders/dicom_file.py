@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -116,15 +117,10 @@ class DicomFile:
         """The first table of a sequence of lookup tables; None where there is none. Raises CannotDecode."""
         if self._is_empty(keyword):
             return None
-        try:
+        what, remedy = f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
+        with _refusing(lambda: CannotDecode(what, remedy)):
             items = self._dataset[keyword].value
             return _read_table(items[0], little_endian=self.syntax.is_little_endian) if len(items) else None
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise CannotDecode(
-                f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
-            ) from None
 
     def bytes_or_none(self, keyword: str) -> bytes | None:
         """The bytes that an element holds; None where it is missing or empty."""
@@ -138,17 +134,13 @@ class DicomFile:
         """
         dataset = Dataset()
         dataset.update(self._dataset)
-        try:
+        with _refusing(lambda: CannotDecode("its functional groups (5200,9229) and (5200,9230) are damaged")):
             for groups in self._functional_groups(frame):
                 for sequence, keywords in _OF_FRAME.items():
                     items = groups[sequence].value if sequence in groups else []
                     for keyword in keywords:
                         if len(items) and keyword in items[0]:
                             dataset.add(items[0][keyword])
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise CannotDecode("its functional groups (5200,9229) and (5200,9230) are damaged") from None
 
         _set_encoding(dataset, self.syntax)
         view = copy(self)
@@ -177,12 +169,13 @@ class DicomFile:
         if self._is_empty(outer):
             return []
 
-        items = self._value(outer)
-        if not isinstance(items, Sequence):
-            raise self._not_a_number(outer)
-        if within is not None:
-            items = [inner for item in items for inner in item.get(keyword) or ()]
-        return [(str(item.get("CodeValue", "")).strip(), str(item.get("CodeMeaning", "")).strip()) for item in items]
+        with _refusing(lambda: CannotDecode(f"its {_named(outer)} is damaged")):
+            items = self._dataset[outer].value
+            if within is not None:
+                items = [inner for item in items for inner in item.get(keyword) or ()]
+            return [
+                (str(item.get("CodeValue", "")).strip(), str(item.get("CodeMeaning", "")).strip()) for item in items
+            ]
 
     def pixel_data(self) -> bytes:
         """The bytes of the pixel data, encapsulated or not. Raises CannotDecode when there are none."""
@@ -208,12 +201,8 @@ class DicomFile:
         return value is None or (isinstance(value, str | bytes) and not value)
 
     def _value(self, element: str | int) -> object:
-        try:
+        with _refusing(lambda: self._not_a_number(element)):
             return self._dataset[element].value
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise self._not_a_number(element) from None
 
     def _number(self, element: str | int) -> int:
         value = self._value(element)
@@ -232,6 +221,20 @@ class DicomFile:
             f"{_named(element)} holds{shown} is not one number",
             f"Correct {_named(element)}, with a decimal point, not a comma.",
         )
+
+
+@contextmanager
+def _refusing(refusal: Callable[[], CannotDecode]) -> Iterator[None]:
+    """Raises `refusal` for whatever is raised inside: a value that is not what its element holds.
+
+    pydicom has many ways to say so.
+    """
+    try:
+        yield
+    except (CannotDecode, MemoryError, OSError):
+        raise
+    except Exception:
+        raise refusal() from None
 
 
 def _read_table(item: Dataset, *, little_endian: bool) -> LookupTable:
