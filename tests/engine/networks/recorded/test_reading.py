@@ -250,6 +250,18 @@ def test_a_file_that_is_cut_is_damaged(tmp_path: Path, kind: str) -> None:
         read(path)
 
 
+def test_names_in_a_parquet_file_that_does_not_say_that_they_are_texts(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"image": [b"a.png", b"b.png"], "a": [1, 2]}), tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").names[0].values == ("a.png", "b.png")
+
+
+@pytest.mark.parametrize("names", [[["a.png"], ["b.png"]], [{"path": "a.png"}, {"path": "b.png"}]])
+def test_names_in_a_parquet_file_that_are_not_texts(tmp_path: Path, names: list[object]) -> None:
+    parquet.write_table(pa.table({"image": names, "a": [1, 2]}), tmp_path / "t.parquet")
+    with pytest.raises(InvalidCheckpoint, match="'image' of the table has the type .*; it cannot name images"):
+        read(tmp_path / "t.parquet")
+
+
 @pytest.mark.parametrize("kind", ["npz", "npz, compressed", "parquet", "parquet with a list"])
 def test_a_file_with_other_bytes_inside_is_damaged_or_has_other_numbers(tmp_path: Path, kind: str) -> None:
     ending, write = WRITERS[kind]
