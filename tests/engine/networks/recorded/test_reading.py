@@ -258,7 +258,7 @@ def test_names_in_a_parquet_file_that_does_not_say_that_they_are_texts(tmp_path:
 @pytest.mark.parametrize("names", [[["a.png"], ["b.png"]], [{"path": "a.png"}, {"path": "b.png"}]])
 def test_names_in_a_parquet_file_that_are_not_texts(tmp_path: Path, names: list[object]) -> None:
     parquet.write_table(pa.table({"image": names, "a": [1, 2]}), tmp_path / "t.parquet")
-    with pytest.raises(InvalidCheckpoint, match="'image' of the table has the type .*; it cannot name images"):
+    with pytest.raises(InvalidCheckpoint, match=r"'image' of the table has the type .*; it cannot name images"):
         read(tmp_path / "t.parquet")
 
 
