@@ -8,7 +8,6 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import openpyxl
@@ -215,6 +214,15 @@ def test_texts_that_repeat_the_one_before_do_not_fill_the_memory(tmp_path: Path)
     assert read_within(path, 512 << 20) == "2001 rows\n"
 
 
+def test_a_footer_that_contradicts_itself_does_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"list": [["a", "b"]] * 20}), path)
+    optional, required = b"\x35\x02\x18\x04list", b"\x35\x00\x18\x04list"
+    assert optional in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(optional, required))
+    assert "damaged" in read_within(path, 512 << 20)
+
+
 @pytest.mark.parametrize("kept", [5, 6, 7, 8, 12])
 def test_a_header_of_a_page_that_is_damaged(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "t.parquet"
@@ -242,12 +250,10 @@ def page(*, kind: int, size: int, compressed: int, described: bytes) -> bytes:
 
 def pages_in(content: bytes, values: int = 10) -> list[tuple[int, int]]:
     """Bytes and largest page, by what is read of a column with so many values and such pages."""
-    column = SimpleNamespace(
-        data_page_offset=0, has_dictionary_page=False, total_compressed_size=len(content), num_values=values
-    )
-    group = SimpleNamespace(num_columns=1, column=lambda _: column)
-    metadata: Any = SimpleNamespace(num_row_groups=1, row_group=lambda _: group)
-    return [(group.bytes, group.largest) for group in pages_of_groups(io.BytesIO(content), metadata)]
+    column = b"\x56" + varint(values) + b"\x26" + varint(len(content)) + b"\x26" + varint(0) + b"\0"
+    footer = b"\x49\x1c\x19\x1c\x3c" + column + b"\0" * 3
+    file = io.BytesIO(content + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    return [(group.bytes, group.largest) for group in pages_of_groups(file)]
 
 
 OF_VALUES = b"\x2c\x15" + varint(5) + b"\x15" + varint(0) + b"\0"
@@ -315,7 +321,7 @@ def test_pages_of_every_kind_are_what_the_footer_says(tmp_path: Path, options: d
 
     with path.open("rb") as file:
         metadata = parquet.ParquetFile(file).metadata
-        pages = pages_of_groups(file, metadata)
+        pages = pages_of_groups(file)
     stated = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
     assert len(pages) == len(stated)
     # What the footer states has the pages' headers in it.
