@@ -1,6 +1,5 @@
 """Workbooks and parquet files that become larger than they look are refused before they are read."""
 
-import io
 import os
 import subprocess
 import sys
@@ -8,7 +7,6 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -17,8 +15,8 @@ from pyarrow import parquet
 
 from service.errors import InvalidManifest
 from service.tables import columnar, sheet_scan, table
-from service.tables.parquet_pages import pages_of_groups
 from service.tables.read import read_table
+from tests.tables.thrift_bytes import varint
 
 Parts = dict[str, bytes]
 _SHEET = "xl/worksheets/sheet1.xml"
@@ -162,6 +160,7 @@ from pathlib import Path
 import pyarrow.parquet
 from service.errors import InvalidManifest
 from service.tables.read import read_table
+from tests.tables.thrift_bytes import varint
 
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), used + int(sys.argv[2])))
@@ -230,103 +229,3 @@ def test_a_header_of_a_page_that_is_damaged(tmp_path: Path, kept: int) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:kept] + b"\xff" * 16 + content[kept + 16 :])
     assert "damaged" in refused(path).detail
-
-
-def varint(number: int) -> bytes:
-    """An integer as Thrift's compact protocol writes it."""
-    number <<= 1
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes((*written, number))
-
-
-def page(*, kind: int, size: int, compressed: int, described: bytes) -> bytes:
-    """The header of a page with that description, and what the page holds."""
-    header = b"\x15" + varint(kind) + b"\x15" + varint(size) + b"\x15" + varint(compressed) + described + b"\0"
-    return header + b"x" * (compressed % (1 << 32))
-
-
-def pages_in(content: bytes, values: int = 10) -> list[tuple[int, int]]:
-    """Bytes and largest page, by what is read of a column with so many values and such pages."""
-    column = b"\x56" + varint(values) + b"\x26" + varint(len(content)) + b"\x26" + varint(0) + b"\0"
-    footer = b"\x49\x1c\x19\x1c\x3c" + column + b"\0" * 3
-    file = io.BytesIO(content + footer + len(footer).to_bytes(4, "little") + b"PAR1")
-    return [(group.bytes, group.largest) for group in pages_of_groups(file)]
-
-
-OF_VALUES = b"\x2c\x15" + varint(5) + b"\x15" + varint(0) + b"\0"
-"""A data page of five values, behind the sizes of its page."""
-
-PLAIN = page(kind=0, size=100, compressed=3, described=OF_VALUES)
-LARGE = page(kind=0, size=1 << 30, compressed=3, described=OF_VALUES)
-
-
-def test_pages_are_read_until_all_values_are_there() -> None:
-    assert pages_in(PLAIN + LARGE) == [(100 + (1 << 30), 1 << 30)]
-    assert pages_in(PLAIN + LARGE, values=5) == [(100, 100)]
-
-
-def test_a_page_that_holds_no_values_does_not_hide_the_next_one() -> None:
-    dictionary = page(kind=2, size=100, compressed=3, described=b"\x2c\x15" + varint(10) + b"\0")
-    assert pages_in(dictionary + LARGE) == [(100 + (1 << 30), 1 << 30)]
-
-
-def test_a_description_of_another_kind_of_page_does_not_hide_the_next_one() -> None:
-    both = page(kind=3, size=100, compressed=3, described=b"\x2c\x15" + varint(10) + b"\0\x3c\x15" + varint(1) + b"\0")
-    assert pages_in(both + LARGE) == [(100 + (1 << 30), 1 << 30)]
-
-
-@pytest.mark.parametrize(
-    "hiding",
-    [
-        page(kind=0, size=100, compressed=(1 << 32) + 3, described=OF_VALUES),
-        page(kind=0, size=100, compressed=3, described=b"\x2c\x15" + varint((1 << 32) + 1) + b"\0"),
-    ],
-)
-def test_numbers_of_more_bits_than_arrow_reads_do_not_hide_the_next_page(hiding: bytes) -> None:
-    with pytest.raises(ValueError, match="number that is too long"):
-        pages_in(hiding + LARGE)
-
-
-def test_whatever_a_header_of_a_page_says_it_is_read_or_refused() -> None:
-    for place in range(len(PLAIN)):
-        for byte in range(256):
-            changed = bytearray(PLAIN + LARGE)
-            changed[place] = byte
-            try:
-                (group,) = pages_in(bytes(changed))
-            except ValueError:
-                continue
-            assert all(type(size) is int and size >= 0 for size in group)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"compression": "zstd", "use_dictionary": False},
-        {"data_page_version": "2.0"},
-        {"write_page_checksum": True, "write_page_index": True, "row_group_size": 7},
-        {"use_dictionary": False, "column_encoding": {"a": "DELTA_BYTE_ARRAY", "b": "DELTA_BINARY_PACKED"}},
-    ],
-)
-def test_pages_of_every_kind_are_what_the_footer_says(tmp_path: Path, options: dict[str, Any]) -> None:
-    path = tmp_path / "t.parquet"
-    rows = pa.table(
-        {"a": [f"image {number}" * 9 for number in range(3_000)], "b": range(3_000), "c": [["x", ""]] * 3_000}
-    )
-    parquet.write_table(rows, path, **options)
-
-    with path.open("rb") as file:
-        metadata = parquet.ParquetFile(file).metadata
-        pages = pages_of_groups(file)
-    stated = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
-    assert len(pages) == len(stated)
-    # What the footer states has the pages' headers in it.
-    assert all(
-        0.9 * size < group.bytes + 100 * 3 and group.bytes <= size for group, size in zip(pages, stated, strict=True)
-    )
-    with read_table(path, field="manifest", error=InvalidManifest) as opened:
-        assert sum(1 for _ in opened.rows) == 3_000
