@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from service.errors import InvalidManifest
+from service.errors import InvalidManifest, storable
 from service.files import is_lasting
 from service.layouts.source import ImageHeader, NoHeader, Source
 
@@ -55,6 +55,10 @@ def _header_of(source: Source, path: Path) -> ImageHeader | NoHeader:
     """Raises the OSError of a disk or machine that fails."""
     if source.read_header is None:
         raise ValueError("this layout needs a reader of headers")
+
+    written = source.images.written(path)
+    if storable(written) != written:
+        return NoHeader("has a name that is not UTF-8", is_dicom=False)
     try:
         with source.roots.open(path) as file:
             return source.read_header(file)

@@ -68,7 +68,7 @@ def _header_of(words: HeaderWords) -> ImageHeader:
         strata["view_modifier"] = "; ".join(modifiers)[:LONGEST_WORDS]
 
     frames = texts.get("NumberOfFrames")
-    if frames is not None and frames.isdigit() and int(frames) > 1:
+    if frames is not None and frames.isdecimal() and int(frames) > 1:
         strata["frames"] = str(int(frames))
 
     coded = next((_VIEWS[value.upper()] for value, _ in words.views if value.upper() in _VIEWS), None)

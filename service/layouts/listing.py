@@ -17,5 +17,6 @@ def encode_listing(rows: Sequence[Row]) -> bytes:
 
 def decode_listing(data: bytes, folder: Path, notes: tuple[str, ...]) -> LayoutRows:
     """The rows of `encode_listing`. folder, notes: see `LayoutRows`."""
-    lines = gzip.decompress(data).decode().splitlines()
+    # As bytes: texts would be parted at more than line feeds, of which JSON escapes but some.
+    lines = gzip.decompress(data).splitlines()
     return LayoutRows([json.loads(line) for line in lines], folder, notes)

@@ -39,7 +39,7 @@ def listed(text: str) -> tuple[str, ...] | None:
 def text_of_value(value: object, column: str, complaints: Complaints) -> str:
     """A value of JSON, a parquet file or a sheet as text: lists joined by `|`, dates as in ISO 8601."""
     if isinstance(value, list) and column.strip() in JSON_COLUMNS:
-        value = json.dumps(value, ensure_ascii=False)
+        value = _as_json(value, column, complaints)
     if isinstance(value, list):
         _check_flat(value, column, complaints)
         return "|".join(text_of_value(entry, column, complaints) for entry in value)
@@ -49,9 +49,8 @@ def text_of_value(value: object, column: str, complaints: Complaints) -> str:
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     if not isinstance(value, str | int | float):
-        raise complaints.row(
-            "has a field that is neither text nor number nor a list of these", "Flatten it.", _quoted(column)
-        )
+        what = "has a field that is neither text nor number nor a list of these"
+        raise complaints.row(what, "Flatten it.", _quoted(column))
     if isinstance(value, float) and not math.isfinite(value):
         raise complaints.row(
             "holds NaN or Infinity, which is not a number", "Write null for what is not known.", _quoted(column)
@@ -63,6 +62,16 @@ def text_of_value(value: object, column: str, complaints: Complaints) -> str:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise complaints.row("holds half of a surrogate pair", "Write whole characters.", _quoted(column))
     return text
+
+
+def _as_json(value: list[object], column: str, complaints: Complaints) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:  # parquet has dates, bytes and decimal numbers
+        what = "has a list with something in it that JSON does not know"
+        raise complaints.row(
+            what, "Write texts, whole numbers, and lists and objects of these.", _quoted(column)
+        ) from None
 
 
 def _date(value: datetime.datetime | datetime.date | datetime.time) -> str:

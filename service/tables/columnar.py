@@ -29,7 +29,9 @@ def parquet_table(file: BinaryIO, complaints: Complaints) -> RawTable:
     with _damage_told(complaints):
         source = _opened(file)
         _check_size(source.metadata, complaints)
-        pages = pages_of_groups(file, source.metadata)
+        pages = pages_of_groups(file)
+        if len(pages) != source.metadata.num_row_groups:
+            raise complaints.table(_DAMAGED, _WRITE_AGAIN)
         _check_pages(pages, complaints)
         groups = _Groups.of(file, source, pages)
         schema = source.schema_arrow
@@ -61,10 +63,8 @@ def _check_size(metadata: Any, complaints: Complaints) -> None:
         what = f"has {metadata.num_row_groups:,} row groups; {_MAX_GROUPS:,} are the limit"
         raise complaints.table(what, _WRITE_AGAIN)
 
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    sizes = [group.total_byte_size for group in groups]
-    values = [group.column(index).num_values for group in groups for index in range(group.num_columns)]
-    if sum(sizes) > table.MAX_BYTES or min(sizes, default=0) < 0 or max(values, default=0) > _MAX_VALUES:
+    sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    if sum(sizes) > table.MAX_BYTES or min(sizes, default=0) < 0:
         raise complaints.file_too_large()
     if metadata.num_rows > table.MAX_ROWS:
         raise complaints.table(
@@ -77,7 +77,8 @@ def _check_pages(pages: Sequence[PagesOfGroup], complaints: Complaints) -> None:
     if max((group.largest for group in pages), default=0) > MOST_PAGE_BYTES:
         what = f"has a page that becomes larger than {MOST_PAGE_BYTES >> 20} MiB when it is unpacked"
         raise complaints.table(what, "Write it again with smaller pages, or save it as .csv.")
-    if sum(group.bytes for group in pages) > table.MAX_BYTES:
+    most_values = max((group.values for group in pages), default=0)
+    if sum(group.bytes for group in pages) > table.MAX_BYTES or most_values > _MAX_VALUES:
         raise complaints.file_too_large()
 
 
@@ -120,9 +121,18 @@ class _Groups:
 def _rows(groups: _Groups, header: list[str], complaints: Complaints) -> Iterator[Row]:
     with _damage_told(complaints):
         for batch in groups.batches(complaints):
-            columns = [column.to_pylist() for column in batch.columns]
+            columns = [_values(column, name, complaints) for column, name in zip(batch.columns, header, strict=True)]
             for values in zip(*columns, strict=True):
                 yield _row(header, values, complaints)
+
+
+def _values(column: Any, name: str, complaints: Complaints) -> list[object]:
+    try:
+        values: list[object] = column.to_pylist()
+    except OverflowError:  # Python's dates end in the year 9999
+        what = f"has the column '{name[:60]}', which holds a date or time out of range"
+        raise complaints.header(what, "Correct it, or write it as text.", name) from None
+    return values
 
 
 @contextmanager

@@ -1,29 +1,37 @@
-"""What the pages of a parquet file say that they become, read before any is unpacked.
+"""What a parquet file says of its columns and their pages, read before any is unpacked.
 
 The footer's sizes are those that the writer states; a page of a few kilobytes may become 2 GiB all the same, and Arrow
-takes that memory at once. Headers of pages are structs of Thrift's compact protocol (parquet.thrift, `PageHeader`).
+takes that memory at once. The footer is read here, too: Arrow ends the process where its own account of a column is
+asked for and the footer contradicts itself. Structs are those of parquet.thrift, here with the numbers of their fields.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from service.tables.compact_protocol import I32, I64, LIST, STRUCT, CompactReader
 
 MOST_PAGE_BYTES = 128 << 20
 """Of a page when it is unpacked: writers make pages of about a mebibyte."""
 
 _DELTA_BYTE_ARRAY = 7
 _HEADER_BYTES, _MOST_HEADER_BYTES = 1 << 12, 16 << 20
+_MOST_FOOTER_BYTES = 64 << 20
 _MOST_PAGES = 1_000_000
-_MOST_NESTED = 16
+_FOOTER_END = struct.Struct("<I4s")
 
-_SIZE, _COMPRESSED_SIZE, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
-_VALUES, _ENCODING, _ENCODING_V2 = 1, 2, 4
-"""Numbers of fields of `PageHeader`, `DataPageHeader` and `DataPageHeaderV2`."""
+_ROW_GROUPS, _COLUMNS, _META_DATA = (4, LIST), (1, LIST), (3, STRUCT)
+"""Of `FileMetaData`, `RowGroup` and `ColumnChunk`."""
 
-_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 11, 12
-_INTEGERS = (4, 5, 6)
+_NUM_VALUES, _COMPRESSED, _DATA_PAGE_OFFSET, _DICTIONARY_OFFSET = 5, 7, 9, 11
+"""Of `ColumnMetaData`, each of 64 bits."""
 
-Fields = dict[int, Any]
+_TYPE, _SIZE, _COMPRESSED_SIZE, _VALUES = 1, 2, 3, 1
+"""Of `PageHeader`, each of 32 bits; the last of `DataPageHeader` and `DataPageHeaderV2`."""
+
+_DATA_PAGES = {0: (5, 2), 3: (8, 4)}
+"""By the types of pages that hold values: the field that describes it, and the field of its encoding in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,146 +44,117 @@ class PagesOfGroup:
     largest: int
     """The largest of them, unpacked."""
 
+    values: int
+    """How many values its longest column has, as the footer says."""
+
     shares_prefixes: bool
     """Whether values may repeat the beginning of the one before, so that they are longer than their page."""
 
 
-def pages_of_groups(file: BinaryIO, metadata: Any) -> list[PagesOfGroup]:
+def pages_of_groups(file: BinaryIO) -> list[PagesOfGroup]:
     """What the pages of each row group become, from their headers alone.
 
-    metadata: Arrow's of the file. Raises ValueError where they cannot be read, or there are too many.
+    Raises ValueError where they cannot be read, or there are too many.
     """
-    groups = []
+    footer = CompactReader(_footer(file))
+    try:
+        return list(_groups(file, footer))
+    except IndexError:
+        raise ValueError("the footer is cut short") from None
+
+
+def _footer(file: BinaryIO) -> bytes:
+    end = file.seek(0, 2) - _FOOTER_END.size
+    file.seek(max(end, 0))
+    length, _ = _FOOTER_END.unpack(file.read(_FOOTER_END.size).rjust(_FOOTER_END.size, b"\0"))
+    if length > min(end, _MOST_FOOTER_BYTES):
+        raise ValueError("the footer is too long")
+    file.seek(end - length)
+    return file.read(length)
+
+
+def _groups(file: BinaryIO, footer: CompactReader) -> Iterator[PagesOfGroup]:
     pages = 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        total, largest, shares = 0, 0, False
-        for column in map(group.column, range(group.num_columns)):
-            for size, encoding in _pages_of_column(file, column):
-                pages += 1
-                if pages > _MOST_PAGES:
-                    raise ValueError(f"there are more than {_MOST_PAGES:,} pages")
-                total += size
-                largest = max(largest, size)
-                shares |= encoding == _DELTA_BYTE_ARRAY
-        groups.append(PagesOfGroup(total, largest, shares))
-    return groups
+    for field in footer.fields():
+        if field != _ROW_GROUPS:
+            footer.pass_over(field[1])
+            continue
+
+        for _ in footer.structs():
+            total, largest, values, shares = 0, 0, 0, False
+            for column in _columns(footer):
+                values = max(values, column.get(_NUM_VALUES, 0))
+                for size, encoding in _pages_of_column(file, column):
+                    pages += 1
+                    if pages > _MOST_PAGES:
+                        raise ValueError(f"there are more than {_MOST_PAGES:,} pages")
+                    total += size
+                    largest = max(largest, size)
+                    shares |= encoding == _DELTA_BYTE_ARRAY
+            yield PagesOfGroup(total, largest, values, shares)
 
 
-def _pages_of_column(file: BinaryIO, column: Any) -> Iterator[tuple[int, int | None]]:
+def _columns(footer: CompactReader) -> Iterator[dict[int, int]]:
+    """The integers of `ColumnMetaData` of each column of a row group, which is read to its end."""
+    for field in footer.fields():
+        if field != _COLUMNS:
+            footer.pass_over(field[1])
+            continue
+
+        for _ in footer.structs():
+            column: dict[int, int] = {}
+            for part in footer.fields():
+                if part == _META_DATA:
+                    column |= footer.integers(I64)
+                else:
+                    footer.pass_over(part[1])
+            yield column
+
+
+def _pages_of_column(file: BinaryIO, column: dict[int, int]) -> Iterator[tuple[int, int | None]]:
     """Unpacked size and encoding of each page that Arrow would read: until all values are there."""
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
+    start = column.get(_DATA_PAGE_OFFSET, 0)
+    dictionary = column.get(_DICTIONARY_OFFSET, 0)
+    if 0 < dictionary < start:
+        start = dictionary
 
-    end = start + column.total_compressed_size
+    end = start + column.get(_COMPRESSED, 0)
     values = 0
-    while values < column.num_values and start < end:
-        header, length = _header_at(file, start)
-        size, compressed = header.get(_SIZE, -1), header.get(_COMPRESSED_SIZE, -1)
+    while values < column.get(_NUM_VALUES, 0) and start < end:
+        numbers, described, length = _header_at(file, start)
+        size, compressed = numbers.get(_SIZE, -1), numbers.get(_COMPRESSED_SIZE, -1)
         if size < 0 or compressed < 0:
             raise ValueError("a page has no size")
 
-        data_page = header.get(_DATA_PAGE) or header.get(_DATA_PAGE_V2) or {}
+        description, encoding = _DATA_PAGES.get(numbers.get(_TYPE, -1), (-1, -1))
+        data_page = described.get(description, {})
         values += max(data_page.get(_VALUES, 0), 0)
-        yield size, data_page.get(_ENCODING if _DATA_PAGE in header else _ENCODING_V2)
+        yield size, data_page.get(encoding)
         start += length + compressed
 
 
-def _header_at(file: BinaryIO, place: int) -> tuple[Fields, int]:
-    """The header of the page that begins there, and its length."""
+def _header_at(file: BinaryIO, place: int) -> tuple[dict[int, int], dict[int, dict[int, int]], int]:
+    """The integers of the header of the page that begins there, those of its structs, and its length."""
     room = _HEADER_BYTES
     while True:
         file.seek(place)
-        compact = _Compact(file.read(room))
+        header = CompactReader(file.read(room))
         try:
-            return compact.struct(), compact.place
+            return *_header(header), header.place
         except IndexError:
-            if len(compact.data) < room or room >= _MOST_HEADER_BYTES:
+            if len(header.data) < room or room >= _MOST_HEADER_BYTES:
                 raise ValueError("the header of a page is cut short, or too long") from None
             room = min(room << 4, _MOST_HEADER_BYTES)
 
 
-class _Compact:
-    """Thrift's compact protocol. Every method raises IndexError where the data end."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.place = 0
-
-    def struct(self, depth: int = 0) -> Fields:
-        """The integers and structs of a struct, by the numbers of their fields; what else there is, is passed over."""
-        fields: Fields = {}
-        number = 0
-        while head := self._byte():
-            step = head >> 4
-            number = number + step if step else self._integer()
-            fields[number] = self._value(head & 15, depth)
-        return fields
-
-    def _value(self, kind: int, depth: int) -> Any:
-        if depth > _MOST_NESTED:
-            raise ValueError("the header of a page is nested too deep")
-        if kind in {_TRUE, _FALSE}:
-            return kind == _TRUE
-        if kind in _INTEGERS:
-            return self._integer()
-        if kind == _STRUCT:
-            return self.struct(depth + 1)
-
-        if kind == _BYTE:
-            self._skip(1)
-        elif kind == _DOUBLE:
-            self._skip(8)
-        elif kind == _BINARY:
-            self._skip(self._varint())
-        elif kind in {_LIST, _SET}:
-            self._skip_list(depth)
-        elif kind == _MAP:
-            self._skip_map(depth)
+def _header(header: CompactReader) -> tuple[dict[int, int], dict[int, dict[int, int]]]:
+    numbers: dict[int, int] = {}
+    described: dict[int, dict[int, int]] = {}
+    for number, kind in header.fields():
+        if kind == I32:
+            numbers[number] = header.integer(I32)
+        elif kind == STRUCT:
+            described[number] = described.get(number, {}) | header.integers(I32)
         else:
-            raise ValueError("the header of a page has a field of an unknown type")
-        return None
-
-    def _skip_list(self, depth: int) -> None:
-        head = self._byte()
-        count = head >> 4
-        if count == 15:
-            count = self._varint()
-        for _ in range(count):
-            self._skip_element(head & 15, depth)
-
-    def _skip_map(self, depth: int) -> None:
-        count = self._varint()
-        kinds = self._byte() if count else 0
-        for _ in range(count):
-            self._skip_element(kinds >> 4, depth)
-            self._skip_element(kinds & 15, depth)
-
-    def _skip_element(self, kind: int, depth: int) -> None:
-        if kind in {_TRUE, _FALSE}:  # a byte each, unlike in a struct
-            self._skip(1)
-        else:
-            self._value(kind, depth + 1)
-
-    def _integer(self) -> int:
-        number = self._varint()
-        return (number >> 1) ^ -(number & 1)
-
-    def _varint(self) -> int:
-        number = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-        raise ValueError("the header of a page has a number that is too long")
-
-    def _byte(self) -> int:
-        byte = self.data[self.place]
-        self.place += 1
-        return byte
-
-    def _skip(self, count: int) -> None:
-        self.place += count
-        if self.place > len(self.data):
-            raise IndexError
+            header.pass_over(kind)
+    return numbers, described

@@ -1,6 +1,7 @@
 """A folder of DICOM files, and CMMD, whose images say in their headers alone what they show."""
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,39 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path) -> None:
     assert "3 file(s) were passed over, because each is not a DICOM file." in read_rows.notes
     assert any("damaged gzip file" in note for note in read_rows.notes)
     assert any("report.dcm" in note or "without an image" in note for note in read_rows.notes)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_counted(tmp_path: Path) -> None:
+    write(tmp_path / "1.dcm")
+    write(tmp_path / os.fsdecode(b"M\xfcller") / "2.dcm", 2)
+
+    read_rows = read("dicom-folder", tmp_path)
+
+    assert [row["image"] for row in read_rows.rows] == ["1.dcm"]
+    assert "1 file(s) were passed over, because each has a name that is not UTF-8." in read_rows.notes
+
+
+def test_frames_that_are_digits_but_not_a_number_are_not_known(tmp_path: Path) -> None:
+    path = write(tmp_path / "1.dcm", NumberOfFrames="7")
+    number, text = b"\x28\x00\x08\x00IS\x02\x007 ", b"\x28\x00\x08\x00LO\x02\x00\xb2 "
+    assert number in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(number, text))
+
+    (row,) = read("dicom-folder", tmp_path).rows
+
+    assert row["image_id"] == "1.2.1"
+    assert "frames" not in row
+
+
+@pytest.mark.parametrize(("kind", "value"), [("LO", "CC"), ("LO", ["a", "b"]), ("OB", b"ab")])
+def test_codes_that_are_none_leave_the_rest_of_the_header(tmp_path: Path, kind: str, value: object) -> None:
+    dataset = dcmread(write(tmp_path / "1.dcm", ViewPosition=None))
+    dataset.add_new("ViewCodeSequence", kind, value)
+    dataset.save_as(tmp_path / "1.dcm")
+
+    (row,) = read("dicom-folder", tmp_path).rows
+
+    assert (row["patient_id"], row["laterality"], "view" in row) == ("D-1", "L", False)
 
 
 def test_ten_thousand_other_files_are_only_looked_at(tmp_path: Path) -> None:

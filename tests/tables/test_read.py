@@ -4,6 +4,8 @@ import errno
 import io
 import json
 import os
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,21 @@ def test_infinity_in_a_parquet_file_is_named_for_what_it_is(tmp_path: Path) -> N
     parquet.write_table(pa.table({"age": [61.5, float("inf")]}), tmp_path / "t.parquet")
     problem = refused(tmp_path / "t.parquet")
     assert (problem.detail, problem.value) == ("Row 2 holds NaN or Infinity, which is not a number.", "row 2, 'age'")
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("ms"), pa.date32()])
+def test_a_date_that_python_has_not_is_named_for_what_it_is(tmp_path: Path, kind: pa.DataType) -> None:
+    greatest = pa.array([(1 << kind.bit_width - 1) - 1], pa.int32() if kind.bit_width == 32 else pa.int64())
+    parquet.write_table(pa.table({"day": greatest.cast(kind)}), tmp_path / "t.parquet")
+    assert "has the column 'day', which holds a date or time out of range" in refused(tmp_path / "t.parquet").detail
+
+
+@pytest.mark.parametrize("box", [[Decimal("1.5")], [b"x"], [date(2020, 1, 1)]])
+def test_regions_of_other_types_than_jsons_are_refused_with_their_row(tmp_path: Path, box: list[object]) -> None:
+    parquet.write_table(pa.table({"regions": [[{"finding": "mass", "box": box}]]}), tmp_path / "t.parquet")
+    problem = refused(tmp_path / "t.parquet")
+    assert problem.detail == "Row 1 has a list with something in it that JSON does not know."
+    assert problem.value == "row 1, 'regions'"
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".parquet"])

@@ -58,19 +58,21 @@ class Choice:
     """Of every candidate that fits."""
 
 
-def choose(sets: Sequence[WeightsSet], shapes: Shapes, wanted: str | None) -> Choice:
+def choose(checkpoint: Checkpoint, shapes: Shapes, wanted: str | None) -> Choice:
     """The set that is wanted, or the default; the loaded one where none fits: a library may know its names.
 
-    sets: of a file that has some. shapes: of the network's entries.
-    Raises InvalidCheckpoint where the wanted set is not there, or where several fit and none is the default.
+    shapes: of the network's entries.
+    Raises InvalidCheckpoint where the wanted set is not there, where several fit and none is the default, or where
+    there are none.
     """
+    sets = checkpoint.sets
     every = [candidate for source in sets for candidate in _candidates(source, shapes)]
     fitting = _best(every)
     names = tuple(candidate.name for candidate in fitting)
     if wanted is not None:
         return Choice(_named(wanted, every, sets, names), "given", names)
     if not fitting:
-        loaded = next(source for source in sets if source.is_loaded)
+        loaded = checkpoint.loaded
         return Choice(_as_it_is(loaded.name, loaded), "only", ())
     if len(fitting) == 1:
         return Choice(fitting[0], "only", names)

@@ -40,7 +40,7 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
     blueprint = _draw(family, model, likely, spec)
     shapes = {key: tuple(value.shape) for key, value in blueprint.module.state_dict().items()}
 
-    choice = choose(checkpoint.sets, shapes, spec.weights)
+    choice = choose(checkpoint, shapes, spec.weights)
     choice = replace(choice, candidate=_fetched(choice.candidate, checkpoint))
     weights = _own(choice.candidate, family.inner_prefix)
     if not _are_the_same(weights, likely) and not _are_the_same(weights, blueprint.weights):
@@ -57,8 +57,7 @@ def load(family: Family, model: str, checkpoint: Checkpoint, spec: TargetSpec) -
 
 
 def _fetched(candidate: Candidate, checkpoint: Checkpoint) -> Candidate:
-    source = candidate.source
-    return candidate if source.is_loaded else replace(candidate, source=checkpoint.fetch(source.name))
+    return replace(candidate, source=checkpoint.fetch(candidate.source))
 
 
 def _own(candidate: Candidate, inner_prefix: str) -> dict[str, Tensor]:

@@ -31,19 +31,19 @@ def fitting_weights(
     """The weights that fit the model best, under its own names, and what there is to say of the choice.
 
     What does not fit is left in, for the strict check to name. Raises InvalidCheckpoint where several sets fit and
-    none is the default, or where the one that was asked for is not there.
+    none is the default, where the one that was asked for is not there, or where there are no weights at all.
     """
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     try:
-        choice = choose(checkpoint.sets, shapes, _wanted(config, folder))
+        choice = choose(checkpoint, shapes, _wanted(config, folder))
     except InvalidCheckpoint as error:
+        if error.field != WEIGHTS:
+            raise
         chosen = f'A dissector\'s folder chooses it in {CONFIG}: {{"{WEIGHTS}": "<name>"}}.'
         remedy = f"{(error.remedy or '').rstrip('.')}. {chosen}"
         raise InvalidCheckpoint(error.detail, field=WEIGHTS, value=error.value, remedy=remedy) from error
 
-    source, prefix = choice.candidate.source, choice.candidate.prefix
-    if not source.is_loaded:
-        source = checkpoint.fetch(source.name)
+    source, prefix = checkpoint.fetch(choice.candidate.source), choice.candidate.prefix
     own = {key.removeprefix(prefix): value for key, value in source.weights.items() if key.startswith(prefix)}
     return own, _notes(choice, len(source.weights) - len(own))
 

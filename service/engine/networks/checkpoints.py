@@ -67,9 +67,14 @@ class Checkpoint:
     @property
     def weights(self) -> dict[str, Tensor]:
         """Those that were loaded. Raises InvalidCheckpoint where the file has none."""
+        return dict(self.loaded.weights)
+
+    @property
+    def loaded(self) -> WeightsSet:
+        """The set that was loaded. Raises InvalidCheckpoint where the file has none."""
         for source in self.sets:
             if source.is_loaded:
-                return dict(source.weights)
+                return source
 
         raise InvalidCheckpoint(
             "The checkpoint holds no weights: no dictionary in it has tensors with names.",
@@ -77,9 +82,12 @@ class Checkpoint:
             remedy="The file must be a state dict, or a dictionary with one in it, under 'state_dict' for example.",
         )
 
-    def fetch(self, name: str) -> WeightsSet:
-        """The set of that name with its tensors. The file is read again; raises as `open_checkpoint` does."""
-        return next(source for source in self.reopen(name).sets if source.is_loaded)
+    def fetch(self, source: WeightsSet) -> WeightsSet:
+        """One of its sets with its tensors. Where they were left in the file, it is read again.
+
+        Raises as `open_checkpoint` does.
+        """
+        return source if source.is_loaded else self.reopen(source.name).loaded
 
 
 def open_checkpoint(

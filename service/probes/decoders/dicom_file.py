@@ -1,10 +1,9 @@
 """The elements of a DICOM file that say what its pixels are, read without believing what it says of its lengths."""
 
-import io
 import math
 import re
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import VR
 
+from service.probes.decoders.streams import ClampedFile, InflatedFile
 from service.probes.pixels import MAX_PIXELS, CannotDecode
 
 _PREAMBLE = 128
@@ -45,75 +45,6 @@ _OF_FRAME = {
 
 OVERLAY_BITS = tuple(0x6000_0102 + (group << 16) for group in range(0, 0x20, 2))
 """Tags of the bit that an overlay takes in the pixels, one for each overlay that there may be."""
-
-
-class ClampedFile:
-    """A file to read, as pydicom does. No read asks for more bytes than are left, whatever an element's length says."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        here = file.tell()
-        self._size = file.seek(0, io.SEEK_END)
-        file.seek(here)
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes."""
-        left = max(self._size - self._file.tell(), 0)
-        return self._file.read(left if size < 0 else min(size, left))
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another place."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The present place."""
-        return self._file.tell()
-
-
-class InflatedFile:
-    """A deflated file, inflated as far as it is read. most: how many bytes at most."""
-
-    _STEP = 1 << 20
-
-    def __init__(self, deflated: ClampedFile, most: int) -> None:
-        self._deflated = deflated
-        self._most = most
-        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._inflated = bytearray()
-        self._place = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes. Raises CannotDecode when the file inflates to more than is accepted, or is damaged."""
-        stop = self._most + 1 if size < 0 else self._place + size
-        self._inflate_to(stop)
-        data = bytes(memoryview(self._inflated)[self._place : stop])
-        self._place += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another place; from the end it cannot be reckoned."""
-        if whence == io.SEEK_END:
-            raise io.UnsupportedOperation
-        self._place = offset if whence == io.SEEK_SET else self._place + offset
-        return self._place
-
-    def tell(self) -> int:
-        """The present place."""
-        return self._place
-
-    def _inflate_to(self, stop: int) -> None:
-        while len(self._inflated) < stop and not self._inflater.eof:
-            data = self._inflater.unconsumed_tail or self._deflated.read(self._STEP)
-            if not data:
-                return
-
-            try:
-                self._inflated += self._inflater.decompress(data, self._STEP)
-            except zlib.error:
-                raise CannotDecode("its deflated data are damaged") from None
-
-            if len(self._inflated) > self._most:
-                raise CannotDecode(f"it inflates to more than {self._most >> 20} MB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +117,10 @@ class DicomFile:
         """The first table of a sequence of lookup tables; None where there is none. Raises CannotDecode."""
         if self._is_empty(keyword):
             return None
-        try:
+        what, remedy = f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
+        with _refusing(lambda: CannotDecode(what, remedy)):
             items = self._dataset[keyword].value
             return _read_table(items[0], little_endian=self.syntax.is_little_endian) if len(items) else None
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise CannotDecode(
-                f"the table of its {_named(keyword)} is damaged", f"Correct or remove {_named(keyword)}."
-            ) from None
 
     def bytes_or_none(self, keyword: str) -> bytes | None:
         """The bytes that an element holds; None where it is missing or empty."""
@@ -208,17 +134,13 @@ class DicomFile:
         """
         dataset = Dataset()
         dataset.update(self._dataset)
-        try:
+        with _refusing(lambda: CannotDecode("its functional groups (5200,9229) and (5200,9230) are damaged")):
             for groups in self._functional_groups(frame):
                 for sequence, keywords in _OF_FRAME.items():
                     items = groups[sequence].value if sequence in groups else []
                     for keyword in keywords:
                         if len(items) and keyword in items[0]:
                             dataset.add(items[0][keyword])
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise CannotDecode("its functional groups (5200,9229) and (5200,9230) are damaged") from None
 
         _set_encoding(dataset, self.syntax)
         view = copy(self)
@@ -247,12 +169,13 @@ class DicomFile:
         if self._is_empty(outer):
             return []
 
-        items = self._value(outer)
-        if not isinstance(items, Sequence):
-            raise self._not_a_number(outer)
-        if within is not None:
-            items = [inner for item in items for inner in item.get(keyword) or ()]
-        return [(str(item.get("CodeValue", "")).strip(), str(item.get("CodeMeaning", "")).strip()) for item in items]
+        with _refusing(lambda: CannotDecode(f"its {_named(outer)} is damaged")):
+            items = self._dataset[outer].value
+            if within is not None:
+                items = [inner for item in items for inner in item.get(keyword) or ()]
+            return [
+                (str(item.get("CodeValue", "")).strip(), str(item.get("CodeMeaning", "")).strip()) for item in items
+            ]
 
     def pixel_data(self) -> bytes:
         """The bytes of the pixel data, encapsulated or not. Raises CannotDecode when there are none."""
@@ -278,12 +201,8 @@ class DicomFile:
         return value is None or (isinstance(value, str | bytes) and not value)
 
     def _value(self, element: str | int) -> object:
-        try:
+        with _refusing(lambda: self._not_a_number(element)):
             return self._dataset[element].value
-        except (CannotDecode, MemoryError, OSError):
-            raise
-        except Exception:  # pydicom has many ways to say that a value is not what its element holds
-            raise self._not_a_number(element) from None
 
     def _number(self, element: str | int) -> int:
         value = self._value(element)
@@ -302,6 +221,20 @@ class DicomFile:
             f"{_named(element)} holds{shown} is not one number",
             f"Correct {_named(element)}, with a decimal point, not a comma.",
         )
+
+
+@contextmanager
+def _refusing(refusal: Callable[[], CannotDecode]) -> Iterator[None]:
+    """Raises `refusal` for whatever is raised inside: a value that is not what its element holds.
+
+    pydicom has many ways to say so.
+    """
+    try:
+        yield
+    except (CannotDecode, MemoryError, OSError):
+        raise
+    except Exception:
+        raise refusal() from None
 
 
 def _read_table(item: Dataset, *, little_endian: bool) -> LookupTable:

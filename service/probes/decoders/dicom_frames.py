@@ -7,7 +7,8 @@ from typing import BinaryIO, cast
 
 from pydicom.encaps import generate_frames, get_frame
 
-from service.probes.decoders.dicom_file import ClampedFile, DicomFile, InflatedFile
+from service.probes.decoders.dicom_file import DicomFile
+from service.probes.decoders.streams import ClampedFile, InflatedFile
 from service.probes.pixels import CannotDecode
 
 _PIXEL_DATA = (0x7FE0, 0x0010)

@@ -2,13 +2,13 @@
 
 import gzip
 import io
-import os
 import zlib
 from typing import BinaryIO
 
 from service.probes.decoders.dicom_file import DicomFile
 from service.probes.decoders.formats import in_plain_words
 from service.probes.decoders.gzipped import is_gzipped
+from service.probes.decoders.streams import BoundedFile
 from service.probes.headers import (
     HEAD_BYTES,
     LONGEST_WORDS,
@@ -34,7 +34,7 @@ def read_header_words(file: BinaryIO) -> HeaderWords | WithoutHeader:
 
 
 def _words(file: BinaryIO) -> HeaderWords | WithoutHeader:
-    bounded: BinaryIO = _Bounded(file)  # type: ignore[assignment]
+    bounded: BinaryIO = BoundedFile(file)  # type: ignore[assignment]
     head = _head_of(bounded)
     if is_gzipped(head):
         try:
@@ -85,26 +85,3 @@ def _codes(dicom: DicomFile, keyword: str, within: str | None = None) -> list[tu
 def _on_one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:LONGEST_WORDS]
-
-
-class _Bounded:
-    """A file of which no read gives more than a header's element may have, whatever length it claims."""
-
-    _MOST = 16 << 20
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes. Raises CannotDecode for more at once than any element of a header needs."""
-        if size > self._MOST:
-            raise CannotDecode("an element of its header is longer than 16 MiB")
-        return self._file.read(self._MOST if size < 0 else size)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to another place."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The present place."""
-        return self._file.tell()

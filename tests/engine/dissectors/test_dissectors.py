@@ -233,6 +233,12 @@ def small_directory(directory: Path, *, contents: dict[str, Any], vocab: str | N
     return directory
 
 
+def test_a_checkpoint_without_weights_is_refused(tmp_path: Path) -> None:
+    directory = small_directory(tmp_path, contents={"epoch": 3}, model="b2")
+    with pytest.raises(InvalidCheckpoint, match="holds no weights"):
+        open_dissector(DissectorSpec(directory), CPU)
+
+
 @pytest.mark.parametrize(
     ("vocab", "words"),
     [("[PAD]\n[UNK]\n[CLS]\n[SEP]\nmass\n", "5 tokens"), (vocabulary().replace("[SEP]", "sep"), r"lacks \[SEP\]")],

@@ -252,7 +252,7 @@ def test_of_several_sets_only_the_likely_one_is_loaded(tmp_path: Path, zipped: b
     left = checkpoint.sets[0].weights["layer.weight"]
     assert (left.is_meta, left.shape) == (True, (2, 3))
     assert torch.equal(checkpoint.weights["layer.weight"], WEIGHTS["layer.weight"])
-    assert torch.equal(checkpoint.fetch("ema").weights["layer.weight"], average["layer.weight"])
+    assert torch.equal(checkpoint.fetch(checkpoint.sets[0]).weights["layer.weight"], average["layer.weight"])
     asked_for = open_checkpoint(tmp_path / "w.pt", wanted="ema")
     assert torch.equal(asked_for.weights["layer.weight"], average["layer.weight"])
 
@@ -262,7 +262,7 @@ def test_a_file_that_changed_before_another_set_is_fetched_is_refused(tmp_path: 
     checkpoint = open_checkpoint(tmp_path / "w.pt")
     torch.save({"ema": {"w": torch.ones(2)}}, tmp_path / "w.pt")
     with pytest.raises(DigestMismatch):
-        checkpoint.fetch("ema")
+        checkpoint.fetch(checkpoint.sets[0])
 
 
 def failing_roots(error: OSError) -> DataRoots:

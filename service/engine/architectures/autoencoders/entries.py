@@ -156,7 +156,7 @@ def _find_encoder(checkpoint: Checkpoint) -> tuple[WeightsSet, str]:
 
     # The likely set is the largest one, which may be another network's.
     weights_set, prefix = found[0]
-    return weights_set if weights_set.is_loaded else checkpoint.fetch(weights_set.name), prefix
+    return checkpoint.fetch(weights_set), prefix
 
 
 def _of_one_component(name: str, value: Tensor) -> Tensor:

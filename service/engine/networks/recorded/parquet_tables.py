@@ -25,7 +25,7 @@ def read_parquet(file: BinaryIO) -> RecordedTable:
 
     try:
         return _read(file)
-    except (pa.ArrowException, NotImplementedError, ValueError) as error:
+    except (pa.ArrowException, NotImplementedError, ValueError, OverflowError) as error:
         raise _damaged() from error
     except OSError as error:
         if error.errno is not None:
@@ -46,9 +46,11 @@ def _read(file: BinaryIO) -> RecordedTable:
     columns = sort_columns(list(types), lambda name: _is_text(types[name]))
     for name in columns.units:
         _check_type(name, types[name])
+    names = [column.name for column in columns.names]
+    for name in names:
+        _check_names(name, types[name])
 
     # A dictionary stays one: a short file can stand for many copies of a long text.
-    names = [column.name for column in columns.names]
     source = _opened(file, [name for name in names if pa.types.is_string(types[name])])
     units = _widths(source, columns.units, types)
     flat = with_units_of_lists(columns, units)
@@ -101,6 +103,17 @@ def _check_type(name: str, kind: Any) -> None:
     )
 
 
+def _check_names(name: str, kind: Any) -> None:
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        raise WrongTable(
+            f"The column '{name[:120]}' of the table has the type {str(kind)[:60]}; it cannot name images.",
+            "Write the images' paths, file names or ids as texts, one for each row.",
+            value=f"column '{name[:120]}'",
+        )
+
+
 def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[UnitColumn]:
     """Each column with the length of its lists: as its type says, else that of its first list."""
     import pyarrow as pa
@@ -118,7 +131,14 @@ def _widths(source: Any, names: Sequence[str], types: dict[str, Any]) -> list[Un
 
 
 def _texts(column: Any) -> list[str]:
-    return ["" if value is None else str(value).strip() for value in column.to_pylist()]
+    return [_text(value).strip() for value in column.to_pylist()]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    # Spark and others write texts without saying that they are.
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _numbers(column: Any, unit: UnitColumn, done: int) -> NDArray[np.float64]:

@@ -51,15 +51,10 @@ def read_recorded(
     sha256, ids_digest: the digests that the file, and the one beside it that names its rows, must have.
     Raises InvalidCheckpoint, UnsafeCheckpoint, DigestMismatch, FileOutOfReach.
     """
-    with _blaming(path), roots.open(path) as file:
-        digest = digest_of_open_file(file)
+    with _blaming(path), roots.open(path) as file, _digested(file) as digest:
         if sha256 is not None:
             _check_digest("table", sha256, digest, path)
-
-        before = FileVersion.of(file)
         table, ids = _read(file, path, roots)
-        if FileVersion.of(file).content != before.content:
-            raise WrittenMeanwhile
 
     if ids_digest is not None:
         _check_digest("file with the names of the table's rows", ids_digest, ids, path)
@@ -124,10 +119,18 @@ def _names_beside(path: Path, roots: DataRoots) -> tuple[Names, str]:
         )
 
     [place] = there
-    with roots.open(place) as file:
-        digest = digest_of_open_file(file)
+    with roots.open(place) as file, _digested(file) as digest:
         column, values = read_names(file, place.suffix.lower())
     return Names(NameColumn(place.name, column), values), digest
+
+
+@contextmanager
+def _digested(file: BinaryIO) -> Iterator[str]:
+    """The digest of an open file that is read inside. Raises WrittenMeanwhile where these may be other bytes."""
+    before = FileVersion.of(file)
+    yield digest_of_open_file(file)
+    if FileVersion.of(file).content != before.content:
+        raise WrittenMeanwhile
 
 
 @contextmanager

@@ -98,12 +98,13 @@ def read_text_table(
 
 
 def _lines(file: BinaryIO) -> tuple[str, ...]:
-    content = b""
+    content = bytearray()
     # Reading so many bytes at once would allocate them, whatever the file has.
     while piece := file.read(_PIECE):
         content += piece
         if len(content) > _MOST_BYTES_OF_NAMES:
-            raise WrongTable("The file with the names of the rows is larger than 256 MiB.", "Write one name a line.")
+            what = f"The file with the names of the rows is larger than {_MOST_BYTES_OF_NAMES >> 20} MiB."
+            raise WrongTable(what, "Write one name a line.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

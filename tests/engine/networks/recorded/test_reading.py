@@ -6,6 +6,7 @@ import pickle
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,10 @@ import torch
 from pyarrow import parquet
 
 from service.domain.digests import digest_of_file
-from service.engine.networks.recorded import arrays
+from service.engine.networks.recorded import arrays, reading, text_tables
 from service.engine.networks.recorded.reading import read_recorded
 from service.engine.networks.recorded.table import RecordedTable
-from service.errors import DigestMismatch, InvalidCheckpoint
+from service.errors import DigestMismatch, FileOutOfReach, InvalidCheckpoint
 from service.files import ANYWHERE, DataRoots
 from tests.engine.networks.recorded.files import WRITERS, write_npy
 
@@ -249,6 +250,18 @@ def test_a_file_that_is_cut_is_damaged(tmp_path: Path, kind: str) -> None:
         read(path)
 
 
+def test_names_in_a_parquet_file_that_does_not_say_that_they_are_texts(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"image": [b"a.png", b"b.png"], "a": [1, 2]}), tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").names[0].values == ("a.png", "b.png")
+
+
+@pytest.mark.parametrize("names", [[["a.png"], ["b.png"]], [{"path": "a.png"}, {"path": "b.png"}]])
+def test_names_in_a_parquet_file_that_are_not_texts(tmp_path: Path, names: list[object]) -> None:
+    parquet.write_table(pa.table({"image": names, "a": [1, 2]}), tmp_path / "t.parquet")
+    with pytest.raises(InvalidCheckpoint, match=r"'image' of the table has the type .*; it cannot name images"):
+        read(tmp_path / "t.parquet")
+
+
 @pytest.mark.parametrize("kind", ["npz", "npz, compressed", "parquet", "parquet with a list"])
 def test_a_file_with_other_bytes_inside_is_damaged_or_has_other_numbers(tmp_path: Path, kind: str) -> None:
     ending, write = WRITERS[kind]
@@ -282,6 +295,30 @@ def test_names_that_take_more_than_any_are_not_read(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(arrays, "_MOST_BYTES_OF_NAMES", 100)
     with pytest.raises(InvalidCheckpoint, match="'image' is larger than names are"):
         read(tmp_path / "t.npz")
+
+
+def test_a_file_of_names_that_is_longer_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_npy(tmp_path / "t.npy", NAMES, NUMBERS)
+    monkeypatch.setattr(text_tables, "_MOST_BYTES_OF_NAMES", 1 << 20)
+    (tmp_path / "t.ids.txt").write_text("x.png\n" * (1 << 18))
+    with pytest.raises(InvalidCheckpoint, match="larger than 1 MiB"):
+        read(path)
+
+
+def test_names_that_change_while_they_are_read_are_those_of_no_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_npy(tmp_path / "t.npy", NAMES, NUMBERS)
+    names = tmp_path / "t.ids.txt"
+    read_names = reading.read_names
+
+    def written_to(file: BinaryIO, ending: str) -> object:
+        names.write_text("\n".join(reversed(NAMES)) + "\n")
+        return read_names(file, ending)
+
+    monkeypatch.setattr(reading, "read_names", written_to)
+    with pytest.raises(FileOutOfReach, match="changed while it was being read"):
+        read(path)
 
 
 def test_a_header_is_not_read_where_it_claims_to_be_longer_than_any(tmp_path: Path) -> None:
