@@ -304,7 +304,10 @@ class EvidenceOut(EvidenceBriefOut):
     def whole(cls, evidence: Evidence, texts: Sequence[str]) -> Self:
         """The evidence on the wire. texts: of the whole concept set."""
         direction = None if evidence.direction is None else DirectionOut.whole(evidence.direction, texts)
-        return cls.model_validate({**asdict(evidence), "direction": direction})
+        strongest_first = sorted(evidence.watched, key=lambda response: -response.z)
+        return cls.model_validate(
+            {**asdict(evidence), "direction": direction, "watched": [asdict(response) for response in strongest_first]}
+        )
 
 
 class NeuronBriefOut(BaseModel):

@@ -21,7 +21,7 @@ FIGURES = DirectionFigures(0.5, 0.001, 0.4, 0.64, 0.1, rivals=(1,), parts=(NameP
 
 
 def called(unit: int, verdict: UnitVerdict) -> Neuron:
-    watched = tuple(Watched(2, "red sports car", 0.01, float(z), 0.04) for z in range(5, 0, -1))
+    watched = tuple(Watched(2, "red sports car", 0.01, float(z), 0.04) for z in (1, 2, 5, 3, 4))
     evidence = Evidence(verdict=verdict, direction=FIGURES, watched=watched)
     return replace(neuron(unit, 1.0), evidence=evidence)
 
