@@ -304,7 +304,7 @@ class EvidenceOut(EvidenceBriefOut):
     def whole(cls, evidence: Evidence, texts: Sequence[str]) -> Self:
         """The evidence on the wire. texts: of the whole concept set."""
         direction = None if evidence.direction is None else DirectionOut.whole(evidence.direction, texts)
-        strongest_first = sorted(evidence.watched, key=lambda response: -response.z)
+        strongest_first = sorted(evidence.watched, key=lambda response: (-response.z, response.concept))
         return cls.model_validate(
             {**asdict(evidence), "direction": direction, "watched": [asdict(response) for response in strongest_first]}
         )

@@ -147,7 +147,8 @@ _COLUMNS = (
 
 
 _RESPONSES = func.jsonb_array_elements(NeuronRow.evidence["watched"]).table_valued(column("value", JSONB))
-_BY_STRENGTH = func.jsonb_agg(aggregate_order_by(_RESPONSES.c.value, _RESPONSES.c.value["z"].desc()), type_=JSONB)
+_RESPONSE = _RESPONSES.c.value
+_BY_STRENGTH = func.jsonb_agg(aggregate_order_by(_RESPONSE, _RESPONSE["z"].desc(), _RESPONSE["concept"]), type_=JSONB)
 _STRONGEST = select(
     func.jsonb_path_query_array(
         func.coalesce(_BY_STRENGTH, cast([], JSONB)), cast(f"$[0 to {WATCHED_IN_LISTS - 1}]", JSONPATH)
