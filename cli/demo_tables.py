@@ -11,7 +11,7 @@ _STRONGEST = 3
 
 
 def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
-    """The neurons of each layer with the highest scores, of those that have a name that can be relied on."""
+    """The neurons of each layer with the highest scores, of those that are named; below it, why none can be."""
     table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
     table.add_column("layer", no_wrap=True)
     table.add_column("unit", justify="right", no_wrap=True)
@@ -20,7 +20,12 @@ def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
     table.add_column("category", overflow="fold")
     table.add_column("verdict", no_wrap=True)
 
-    for layer in client.get("/layers", job=job["id"])["items"]:
+    dissected = client.get("/layers", job=job["id"])
+    judged_by = dissected["judged_by"]
+    if judged_by is not None and judged_by["refused"] is not None:
+        table.caption, table.caption_justify = f"No neuron has a verdict. {judged_by['refused']}", "left"
+
+    for layer in dissected["items"]:
         neurons = client.get(f"/neurons/{layer['layer']}", job=job["id"], limit=_STRONGEST, verdict="named")["items"]
         significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
 

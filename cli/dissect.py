@@ -199,7 +199,7 @@ def _localisation(findings: Sequence[str], *, asked: bool) -> LocalisationOption
             value=len(findings),
             remedy="Give fewer.",
         )
-    return LocalisationOptions(tuple(findings))
+    return LocalisationOptions(tuple(dict.fromkeys(findings)))
 
 
 def _prompts(
