@@ -64,8 +64,8 @@ def test_units_with_a_verdict(client: TestClient, sessions: Sessions, job: UUID)
     body = refused(client, job, layer="blocks.0", verdict="unnamed")
     assert "has a verdict" in body["detail"]
     with transaction(sessions) as session:
-        verdicts = "CASE WHEN unit = 1 THEN 'unnamed' ELSE 'named' END"
-        session.execute(text(f"UPDATE neurons SET verdict = {verdicts} WHERE NOT dead"))
+        session.execute(text("UPDATE neurons SET verdict = 'named' WHERE NOT dead"))
+        session.execute(text("UPDATE neurons SET verdict = 'unnamed' WHERE unit = 1 AND NOT dead"))
     posted = post(client, job, layer="blocks.0", verdict="unnamed")
     assert posted["layers"][0]["units"] == [1]
     assert "is unverified" in refused(client, job, layer="blocks.0", verdict="unverified")["detail"]
