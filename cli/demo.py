@@ -184,8 +184,9 @@ def _compare_and_report(client: ServiceClient, jobs: dict[str, str], folder: Pat
 
     for name, job in jobs.items():
         coverage = client.get(f"/jobs/{job}/coverage")
+        are = "are named" if coverage["counted"] == "named" else "have a significant label"
         console.print(
-            f"  {name}: {coverage['significant']} of {coverage['tested']} neurons have a significant label;"
+            f"  {name}: {coverage[coverage['counted']]} of {coverage['tested']} neurons {are};"
             f" {len(coverage['missing'])} of {coverage['must_have']} essential concepts have no neuron"
         )
 

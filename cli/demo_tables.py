@@ -15,7 +15,10 @@ _NOTHING_OF_A_BREAST = ("non-medical", "other medical images")
 
 
 def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
-    """The neurons of each layer with the highest scores: named ones, then others by the concept that is nearest."""
+    """The neurons of each layer with the highest scores: named ones, then others by the concept that is nearest.
+
+    Where no neuron can have a verdict, the reason stands below the table.
+    """
     table = Table(title=f"Strongest neurons of {job['target']} on {job['probe_set']}", title_justify="left")
     table.add_column("layer", no_wrap=True)
     table.add_column("unit", justify="right", no_wrap=True)
@@ -24,7 +27,12 @@ def strongest_neurons(client: ServiceClient, job: Answer) -> Table:
     table.add_column("category", overflow="fold")
     table.add_column("verdict", no_wrap=True)
 
-    for layer in client.get("/layers", job=job["id"])["items"]:
+    dissected = client.get("/layers", job=job["id"])
+    judged_by = dissected["judged_by"]
+    if judged_by is not None and judged_by["refused"] is not None:
+        table.caption, table.caption_justify = f"No neuron has a verdict. {judged_by['refused']}", "left"
+
+    for layer in dissected["items"]:
         neurons = _strongest(client, job["id"], layer["layer"])
         significant = "" if layer["significant"] is None else f"{layer['significant']} significant"
 

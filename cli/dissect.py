@@ -21,13 +21,14 @@ from service.domain.localisation import MOST_GIVEN, LocalisationOptions
 from service.domain.manifests import input_warnings
 from service.domain.methods import DEFAULT, Method, Pooling, Similarity
 from service.domain.models import DissectorSpec, TargetSpec
-from service.domain.neurons import Dissection
+from service.domain.neurons import Dissection, count_verdicts
 from service.domain.probes import PatchGrid, ProbeSet, where_in_words
 from service.domain.prompts import PLACEHOLDER, Prompts, check_texts
 from service.domain.purposes import DEFAULT_PURPOSE, JobPurpose, Purpose
-from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL, VerdictCounts
+from service.domain.verdicts import DEFAULT_ERROR_LEVEL, GREATEST_ERROR_LEVEL, LEAST_ERROR_LEVEL
 from service.errors import InvalidInput
 from service.reports.finding_lines import finding_sentences
+from service.reports.verdicts import verdict_sentences
 from service.reports.where import sum_up_where, where_sentences
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _localisation(findings: Sequence[str], *, asked: bool) -> LocalisationOption
             value=len(findings),
             remedy="Give fewer.",
         )
-    return LocalisationOptions(tuple(findings))
+    return LocalisationOptions(tuple(dict.fromkeys(findings)))
 
 
 def _prompts(
@@ -215,7 +216,7 @@ def _prompts(
 def _what_to_know(plan: "DissectionPlan", result: Dissection, manifest: "JobManifest") -> Iterator[str]:
     """What was inferred, and all that was decided on the way, a line each."""
     yield _inferred(result)
-    yield from _called(result)
+    yield from verdict_sentences(count_verdicts(result.layers), result.evidence)
     yield from input_warnings(manifest)
     yield from (f"About the manifest: {note}" for note in plan.probe_set.table_notes)
     yield from (f"About the concept set: {note}" for note in plan.concept_set.notes)
@@ -236,24 +237,6 @@ def _inferred(result: Dissection) -> str:
     neurons = (neuron for layer in result.layers for neuron in layer.neurons)
     significant = sum(neuron.significant is True for neuron in neurons)
     return f"{significant} of {evidence.tests} labels are significant; the others are labelled 'no concept'"
-
-
-def _called(result: Dissection) -> Iterator[str]:
-    """What the labels are worth."""
-    verdicts = None if result.evidence is None else result.evidence.verdicts
-    if verdicts is None:
-        return
-    if verdicts.refused is not None:
-        yield f"No neuron has a verdict. {verdicts.refused}"
-        return
-
-    neurons = (neuron for layer in result.layers for neuron in layer.neurons)
-    counts = VerdictCounts.of(neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None)
-    error = "" if verdicts.error is None else f" ({verdicts.error:.0%} of the names are wrong as estimated)"
-    yield (
-        f"{counts.named} neurons are named{error}, {counts.unverified} unverified, {counts.unnamed} unnamed, "
-        f"{counts.no_signal} without a signal"
-    )
 
 
 def _where(result: Dissection, manifest: "JobManifest") -> Iterator[str]:

@@ -32,7 +32,8 @@ def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> No
     if answer["named"] is not None:
         console.print(f"{answer['named']} are named; these alone count here.")
 
-    table = Table("category", "concepts represented", "neurons", "by chance")
+    expected = "wrong as estimated" if answer["counted"] == "named" else "by chance"
+    table = Table("category", "concepts represented", "neurons", expected)
     for category in answer["categories"]:
         share = f"{category['represented']} of {category['concepts']}"
         table.add_row(category["name"], share, str(category["neurons"]), f"{category['expected']:.1f}")

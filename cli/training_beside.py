@@ -17,7 +17,7 @@ from cli.progress import TUNING, ProgressBars
 from service.domain.jobs import Progress
 from service.errors import DissectError
 
-if TYPE_CHECKING:  # it stands on torch, which only the process that trains needs
+if TYPE_CHECKING:  # it stands on torch, which other commands do without
     from service.studies.phantom_targets import PhantomTargets
 
 _NICENESS = 15

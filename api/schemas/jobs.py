@@ -65,7 +65,9 @@ class EvidenceIn(Body):
 
     draws: int = Field(default=10_000, ge=0, le=100_000, description="Random image sets, for p-values.")
     resamples: int = Field(default=200, ge=0, le=10_000, description="Resamples of the exams, for stability.")
-    halves: int = Field(default=20, ge=0, le=1_000, description="Splits of the exams, for the noise of comparisons.")
+    halves: int = Field(
+        default=20, ge=0, le=1_000, description="Splits of the exams, which say how well comparisons reproduce."
+    )
     error_level: float | None = Field(
         default=None,
         ge=LEAST_ERROR_LEVEL,

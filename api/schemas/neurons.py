@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from api.schemas.base import FromDomain
 from service.domain.evidence import NO_CONCEPT, Evidence
 from service.domain.localisation import WhyNot
-from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage
-from service.domain.verdicts import DirectionFigures, JobVerdicts, NameLevel, UnitVerdict, Verdict, VerdictCounts
+from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage, total_verdicts
+from service.domain.verdicts import DirectionFigures, JobVerdicts, NameLevel, UnitVerdict, Verdict
 
 
 class CategoryCount(BaseModel):
@@ -92,11 +92,11 @@ class LayersOut(BaseModel):
     @classmethod
     def of(cls, job: UUID, summaries: Sequence[LayerSummary], judged: JobVerdicts | None) -> Self:
         """The layers on the wire."""
-        counts = [summary.verdicts for summary in summaries if summary.verdicts is not None]
+        counts = total_verdicts(summaries)
         return cls(
             job=job,
             items=[LayerOut.of(summary, judged) for summary in summaries],
-            verdicts=VerdictCountsOut.model_validate(sum(counts, VerdictCounts())) if counts else None,
+            verdicts=None if counts is None else VerdictCountsOut.model_validate(counts),
             judged_by=None if judged is None else JobVerdictsOut.model_validate(judged),
         )
 
@@ -304,7 +304,10 @@ class EvidenceOut(EvidenceBriefOut):
     def whole(cls, evidence: Evidence, texts: Sequence[str]) -> Self:
         """The evidence on the wire. texts: of the whole concept set."""
         direction = None if evidence.direction is None else DirectionOut.whole(evidence.direction, texts)
-        return cls.model_validate({**asdict(evidence), "direction": direction})
+        strongest_first = sorted(evidence.watched, key=lambda response: (-response.z, response.concept))
+        return cls.model_validate(
+            {**asdict(evidence), "direction": direction, "watched": [asdict(response) for response in strongest_first]}
+        )
 
 
 class NeuronBriefOut(BaseModel):

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 from service.analysis.coverage_intervals import ResampledCounts
@@ -176,28 +175,23 @@ def cover(
     has verdicts, named neurons alone represent anything, and expected is the share of them that is wrong as estimated.
     """
     verdicts = None if evidence is None else evidence.verdicts
-    count_layer: Callable[[LayerDissection], _Layer]
-    if verdicts is None or verdicts.refused is not None:
-        largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
-        count_layer = partial(_count_significant, largest_p=largest_p)
-    else:
-        count_layer = partial(_count_named, verdicts=verdicts)
+    if verdicts is not None and verdicts.refused is not None:
+        verdicts = None
+    largest_p = 0.0 if evidence is None or evidence.largest_p is None else evidence.largest_p
 
-    are_named = verdicts is not None and verdicts.refused is None
     counted = []
-    resampled = ResampledCounts(len(concept_set.concepts), named=are_named)
+    resampled = ResampledCounts(len(concept_set.concepts), named=verdicts is not None)
     for layer in layers:
-        counted.append(count_layer(layer))
+        counted.append(_count_significant(layer, largest_p) if verdicts is None else _count_named(layer, verdicts))
         resampled.add(layer)
-    named = sum(layer.named for layer in counted) if are_named else None
 
     totals = Coverage(
         refused=NOT_ASKED if evidence is None else evidence.refused,
         units=sum(layer.units for layer in counted),
         tested=sum(layer.tested for layer in counted),
         significant=sum(layer.significant for layer in counted),
-        counted="significant" if named is None else "named",
-        named=named,
+        counted="significant" if verdicts is None else "named",
+        named=None if verdicts is None else sum(layer.named for layer in counted),
     )
     if evidence is None or evidence.refused is not None:
         return totals

@@ -2,15 +2,13 @@
 
 from service.analysis.thresholds import local_threshold, neurons_meeting, top_categories
 from service.domain.concepts import ConceptSet
-from service.domain.neurons import LayerDissection, LayerSummary
-from service.domain.verdicts import VerdictCounts
+from service.domain.neurons import LayerDissection, LayerSummary, count_verdicts
 
 
 def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSummary:
     """Units, dead units, the paper's local threshold, units that reach it, significant units, and verdicts."""
     threshold = local_threshold(layer)
     meeting = neurons_meeting(layer, threshold)
-    verdicts = [neuron.verdict.verdict for neuron in layer.neurons if neuron.verdict is not None]
     tested = [neuron.significant for neuron in layer.neurons if neuron.significant is not None]
 
     return LayerSummary(
@@ -22,5 +20,5 @@ def summarise_layer(layer: LayerDissection, concept_set: ConceptSet) -> LayerSum
         top_categories=top_categories(meeting, concept_set),
         significant=sum(tested) if tested else None,
         null=layer.null,
-        verdicts=VerdictCounts.of(verdicts) if verdicts else None,
+        verdicts=count_verdicts([layer]),
     )

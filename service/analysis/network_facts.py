@@ -13,8 +13,7 @@ from service.domain.audit_facts import CategoryChange, Drift, NetworkFacts
 from service.domain.comparisons import CategoryRow, Change, Comparison
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
-from service.domain.neurons import LayerDissection
-from service.domain.verdicts import VerdictCounts
+from service.domain.neurons import LayerDissection, count_verdicts
 
 _RESAMPLES = 50
 """Of resamples only so many are kept in the facts, enough for a standard error: facts are signed and read by people."""
@@ -48,16 +47,10 @@ def network_facts(
         watched_halves=_watched_halves(halves, concept_set),
         resamples=len(resampled),
         watched_resamples=_watched_resamples(resampled, concept_set),
-        verdicts=_verdict_counts(layers),
+        verdicts=count_verdicts(layers),
         no_verdicts=None if evidence is None or evidence.verdicts is None else evidence.verdicts.refused,
         watched=_watched(concept_set, evidence),
     )
-
-
-def _verdict_counts(layers: Sequence[LayerDissection]) -> VerdictCounts | None:
-    neurons = (neuron for layer in layers for neuron in layer.neurons)
-    verdicts = [neuron.verdict.verdict for neuron in neurons if neuron.verdict is not None]
-    return VerdictCounts.of(verdicts) if verdicts else None
 
 
 def _watched(concept_set: ConceptSet, evidence: JobEvidence | None) -> tuple[str, ...] | None:

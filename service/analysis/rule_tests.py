@@ -127,16 +127,11 @@ def test_watched_share(rule: WatchedShare, facts: AuditFacts) -> TestResult:
 
     share = _watched_share(facts.network, rule.concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most}
-    watched = "watched concepts" if rule.concepts is None else listed(rule.concepts)
-    sentence = f"{share:.1%} of the live neurons respond to {watched}"
-
     if not rule.above_baseline:
-        return TestResult(share <= rule.at_most, f"{sentence}.", figures)
+        return TestResult(share <= rule.at_most, f"{_watched_sentence(share, rule.concepts)}.", figures)
     if facts.baseline is None:
         return TestResult(None, NO_BASELINE.reason, figures)
-
-    unjudged = _if_unjudged(facts.baseline)
-    return unjudged or _test_above_baseline(rule, facts.network, facts.baseline, sentence)
+    return _if_unjudged(facts.baseline) or _test_above_baseline(rule, facts.network, facts.baseline)
 
 
 def test_watched_dependence(rule: WatchedDependence, facts: AuditFacts) -> TestResult:
@@ -223,15 +218,17 @@ TESTS: Mapping[type, RuleTest] = {
 """The test of every kind of rule that a policy may hold."""
 
 
-def _test_above_baseline(
-    rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts, sentence: str
-) -> TestResult:
+def _test_above_baseline(rule: WatchedShare, network: NetworkFacts, baseline: NetworkFacts) -> TestResult:
     concepts = _looked_for_in_both(network, baseline, rule.concepts)
+    if concepts is not None and not concepts:
+        return TestResult(None, "None of the watched concepts could be looked for in the baseline as well.")
+
     share = _watched_share(network, concepts)
     before = _watched_share(baseline, concepts)
     noise = _watched_noise(network, baseline, concepts)
     figures: dict[str, Figure] = {"share": share, "at_most": rule.at_most, "baseline": before, "noise": noise}
-    sentence = f"{sentence}, {before:.1%} in the baseline"
+    named = None if rule.concepts is None else concepts
+    sentence = f"{_watched_sentence(share, named)}, {before:.1%} in the baseline"
 
     if share - before <= rule.at_most:
         return TestResult(True, f"{sentence}.", figures)
@@ -243,13 +240,13 @@ def _test_above_baseline(
 
 
 def _looked_for_in_both(
-    network: NetworkFacts, baseline: NetworkFacts, concepts: Iterable[str] | None
-) -> Iterable[str] | None:
+    network: NetworkFacts, baseline: NetworkFacts, concepts: Sequence[str] | None
+) -> Sequence[str] | None:
     """The rule's concepts that could be looked for in both; None for any, where every watched one counts in both."""
-    wanted = None if concepts is None else set(concepts)
+    wanted = concepts
     for facts in (network, baseline):
         if facts.watched is not None:
-            wanted = set(facts.watched) if wanted is None else wanted.intersection(facts.watched)
+            wanted = facts.watched if wanted is None else [text for text in wanted if text in facts.watched]
     return wanted
 
 
@@ -337,6 +334,11 @@ def _if_every_label_is_lost(facts: AuditFacts) -> TestResult | None:
 
     reason = f"No neuron has a significant label; {before} had one in the baseline."
     return TestResult(False, reason, {"significant": 0, "baseline": before})
+
+
+def _watched_sentence(share: float, concepts: Sequence[str] | None) -> str:
+    watched = "watched concepts" if concepts is None else listed(concepts)
+    return f"{share:.1%} of the live neurons respond to {watched}"
 
 
 def _watched_share(network: NetworkFacts, concepts: Iterable[str] | None) -> float:

@@ -8,13 +8,14 @@ from statistics import median
 from service.analysis.thresholds import commonest_first, local_threshold, neurons_meeting
 from service.domain.evidence import QualificationStatus
 from service.domain.neurons import Dissection, LayerDissection, Neuron
+from service.domain.sums import Summed
 from service.domain.verdicts import Verdict, VerdictCounts
 
 _LABELS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Survival:
+class Survival(Summed):
     """How many units of a layer pass each test."""
 
     living: int
@@ -26,15 +27,6 @@ class Survival:
     """Units that are significant where images are exchanged."""
     by_both: int
     """What is left of `by_image` when whole exams are exchanged."""
-
-    def __add__(self, other: "Survival") -> "Survival":
-        return Survival(
-            living=self.living + other.living,
-            threshold_met=self.threshold_met + other.threshold_met,
-            by_exam=self.by_exam + other.by_exam,
-            by_image=self.by_image + other.by_image,
-            by_both=self.by_both + other.by_both,
-        )
 
 
 @dataclass(frozen=True, slots=True)

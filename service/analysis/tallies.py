@@ -10,6 +10,7 @@ from service.analysis.compared_labels import NONE, Indices, LayerLabels, in_pair
 from service.analysis.meanings import Meanings
 from service.analysis.noise import Counts, Floats, count_codes, with_code
 from service.domain.concepts import Concept, ConceptSet
+from service.domain.sums import Summed
 
 _UNITS_AT_ONCE = 256
 
@@ -47,7 +48,7 @@ class Groupings:
 
 
 @dataclass(frozen=True)
-class Tally:
+class Tally(Summed):
     """Labelled units in each of K groups."""
 
     counts: Counts
@@ -62,13 +63,6 @@ class Tally:
         """The resamples two by two, as if exams had been drawn twice [B // 2, 2, K]."""
         return in_pairs(self.resampled)
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            counts=self.counts + other.counts,
-            resampled=self.resampled + other.resampled,
-            halves=self.halves + other.halves,
-        )
-
     @classmethod
     def of(cls, layer: LayerLabels, labelled: Mask, codes: Codes) -> "Tally":
         """Only labelled units [U] count, in the resamples too: what is resampled is the label, not its significance."""
@@ -81,19 +75,12 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Tallies:
+class Tallies(Summed):
     """Labelled units in each grouping of the concepts."""
 
     category: Tally
     broad_category: Tally
     concept: Tally
-
-    def __add__(self, other: "Tallies") -> "Tallies":
-        return Tallies(
-            category=self.category + other.category,
-            broad_category=self.broad_category + other.broad_category,
-            concept=self.concept + other.concept,
-        )
 
     @classmethod
     def of(cls, layer: LayerLabels, labelled: Mask, groupings: Groupings) -> "Tallies":
@@ -106,7 +93,7 @@ class Tallies:
 
 
 @dataclass(frozen=True)
-class Churned:
+class Churned(Summed):
     """What becomes of labels within each of two networks where exams are drawn twice, for each of P pairs of draws."""
 
     label_changed: Counts
@@ -115,13 +102,6 @@ class Churned:
     """Units whose category differs [2, P]."""
     distance: Floats
     """Sum of the distances in meaning [2, P]."""
-
-    def __add__(self, other: "Churned") -> "Churned":
-        return Churned(
-            label_changed=self.label_changed + other.label_changed,
-            category_changed=self.category_changed + other.category_changed,
-            distance=self.distance + other.distance,
-        )
 
     @classmethod
     def of(
@@ -145,7 +125,7 @@ class Churned:
 
 
 @dataclass(frozen=True)
-class PairedUnits:
+class PairedUnits(Summed):
     """Where the units of one layer stand in two networks of one architecture, in each of K groups."""
 
     same: Counts
@@ -153,9 +133,6 @@ class PairedUnits:
     moved: Floats
     """Sum over units of the squared difference of two shares: of the resamples in which the unit is in the group, in
     the one network and in the other [K]. 0 where nothing was resampled."""
-
-    def __add__(self, other: "PairedUnits") -> "PairedUnits":
-        return PairedUnits(same=self.same + other.same, moved=self.moved + other.moved)
 
     @classmethod
     def of(cls, layers: tuple[LayerLabels, LayerLabels], labelled: tuple[Mask, Mask], codes: Codes) -> "PairedUnits":
@@ -178,7 +155,7 @@ class PairedUnits:
 
 
 @dataclass(frozen=True)
-class Pairing:
+class Pairing(Summed):
     """Units of one layer in two networks of one architecture: what became of their labels."""
 
     labelled_in_both: int
@@ -186,9 +163,9 @@ class Pairing:
     """Units labelled in the first network alone."""
     appeared: int
     """Units labelled in the second network alone."""
-    by_category: "PairedUnits"
-    by_broad_category: "PairedUnits"
-    by_concept: "PairedUnits"
+    by_category: PairedUnits
+    by_broad_category: PairedUnits
+    by_concept: PairedUnits
     label_changed: int
     """Of the units labelled in both: those whose label differs."""
     categorised_in_both: int
@@ -197,26 +174,10 @@ class Pairing:
     """Of the units categorised in both: those whose category differs."""
     distance: float
     """Sum over the units labelled in both of the distances in meaning; NaN where nobody knows the meanings."""
-    halves: "Churned"
+    halves: Churned
     """The same between the halves of each split."""
-    redrawn: "Churned"
+    redrawn: Churned
     """The same between the two resamples of each pair."""
-
-    def __add__(self, other: "Pairing") -> "Pairing":
-        return Pairing(
-            labelled_in_both=self.labelled_in_both + other.labelled_in_both,
-            vanished=self.vanished + other.vanished,
-            appeared=self.appeared + other.appeared,
-            by_category=self.by_category + other.by_category,
-            by_broad_category=self.by_broad_category + other.by_broad_category,
-            by_concept=self.by_concept + other.by_concept,
-            label_changed=self.label_changed + other.label_changed,
-            categorised_in_both=self.categorised_in_both + other.categorised_in_both,
-            category_changed=self.category_changed + other.category_changed,
-            distance=self.distance + other.distance,
-            halves=self.halves + other.halves,
-            redrawn=self.redrawn + other.redrawn,
-        )
 
     @classmethod
     def of(

@@ -180,13 +180,12 @@ def units_labelled(session: Session, job_id: UUID, concept: str, layer: str | No
 
 def units_with_verdict(session: Session, job_id: UUID, verdict: Verdict, layer: str) -> list[tuple[str, int, bool]]:
     """The same of each unit of a layer with that verdict."""
-    return _units(session, job_id, layer, NeuronRow.evidence["verdict"]["verdict"].astext == verdict)
+    return _units(session, job_id, layer, NeuronRow.verdict == verdict)
 
 
 def has_verdicts(session: Session, job_id: UUID, layer: str) -> bool:
     """Has any unit of the layer a verdict?"""
-    verdict = NeuronRow.evidence["verdict"]["verdict"].astext
-    return bool(_units(session, job_id, layer, verdict.is_not(None), limit=1))
+    return bool(_units(session, job_id, layer, NeuronRow.verdict.is_not(None), limit=1))
 
 
 def dead_units(session: Session, job_id: UUID, layer: str) -> list[int]:

@@ -6,8 +6,8 @@ from typing import Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, case, cast, func, insert, or_, select
-from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, case, cast, column, func, insert, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.db.columns import ColumnValues
@@ -146,7 +146,14 @@ _COLUMNS = (
 )
 
 
-_FIRST_WATCHED = cast(f"$.watched[0 to {WATCHED_IN_LISTS - 1}]", JSONPATH)
+_RESPONSES = func.jsonb_array_elements(NeuronRow.evidence["watched"]).table_valued(column("value", JSONB))
+_RESPONSE = _RESPONSES.c.value
+_BY_STRENGTH = func.jsonb_agg(aggregate_order_by(_RESPONSE, _RESPONSE["z"].desc(), _RESPONSE["concept"]), type_=JSONB)
+_STRONGEST = select(
+    func.jsonb_path_query_array(
+        func.coalesce(_BY_STRENGTH, cast([], JSONB)), cast(f"$[0 to {WATCHED_IN_LISTS - 1}]", JSONPATH)
+    )
+).scalar_subquery()
 
 _LISTED = (
     NeuronRow.unit,
@@ -168,7 +175,7 @@ _LISTED = (
                 .delete_path(["direction", "parts"])
                 .delete_path(["direction", "decoys_ahead"]),
                 cast(["watched"], ARRAY(Text)),
-                func.jsonb_path_query_array(NeuronRow.evidence, _FIRST_WATCHED),
+                _STRONGEST,
             ),
         ),
     ).label("figures"),

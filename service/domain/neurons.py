@@ -164,6 +164,18 @@ class LayerSummary:
     """None where the job has no verdicts."""
 
 
+def count_verdicts(layers: Iterable[LayerDissection]) -> VerdictCounts | None:
+    """The verdicts of all neurons; None where none has one."""
+    verdicts = [neuron.verdict.verdict for layer in layers for neuron in layer.neurons if neuron.verdict is not None]
+    return VerdictCounts.of(verdicts) if verdicts else None
+
+
+def total_verdicts(summaries: Iterable[LayerSummary]) -> VerdictCounts | None:
+    """The verdicts of all these layers together; None where there are none."""
+    counts = [summary.verdicts for summary in summaries if summary.verdicts is not None]
+    return sum(counts, VerdictCounts()) if counts else None
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledNeuron:
     """A stored neuron of a layer, with the place of its label in the clinical vocabulary."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from service.domain.sums import Summed
+
 DEFAULT_ERROR_LEVEL = 0.10
 """The share of wrong names among those given that a job allows where it asks for nothing else."""
 
@@ -111,7 +113,7 @@ class UnitVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictCounts:
+class VerdictCounts(Summed):
     """How many units have which verdict (stored)."""
 
     named: int = 0
@@ -144,15 +146,6 @@ class VerdictCounts:
     def units(self) -> int:
         """How many units have a verdict."""
         return self.named + self.unverified + self.unnamed + self.no_signal
-
-    def __add__(self, other: "VerdictCounts") -> "VerdictCounts":
-        """The counts of both together."""
-        return VerdictCounts(
-            named=self.named + other.named,
-            unverified=self.unverified + other.unverified,
-            unnamed=self.unnamed + other.unnamed,
-            no_signal=self.no_signal + other.no_signal,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from service.domain.policies import (
     WatchedShare,
 )
 from service.reports.audit_figures import FigureUnit, SinceLast
-from service.reports.html import percent, signed
+from service.reports.figures import percent, signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 _NAMED = 4

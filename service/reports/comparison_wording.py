@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from service.domain.comparisons import Comparison, JudgedBy, Shift, category_shifts
-from service.reports.html import signed
+from service.reports.figures import signed
 from service.reports.wording import EXAMS_ARE_PATIENTS, GENERAL_LIMITS, counted, listed
 
 _NOISE_OF_RESAMPLES = (

@@ -10,7 +10,7 @@ from service.analysis.watch_list import WatchList
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.manifests import images_shown, input_warnings, probe_set_lines
-from service.domain.neurons import LayerDissection
+from service.domain.neurons import LayerDissection, total_verdicts
 from service.domain.probes import ImagePlace
 from service.domain.verdicts import VerdictCounts
 from service.reports.cards import NeuronCard, choose_cards
@@ -20,7 +20,7 @@ from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
-from service.reports.verdicts import UnnamedNeuron, total_verdicts, unnamed_neurons, verdict_sentences
+from service.reports.verdicts import UnnamedNeuron, unnamed_neurons, unnamed_sentence, verdict_sentences
 from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.where import WhereSummary, sum_up_where, where_sentences
 from service.reports.wording import (
@@ -76,13 +76,14 @@ def report_dissection(
 ) -> DissectionReport:
     """Sum up a dissection. The neurons' concept indices point into the concept set."""
     lines = tuple(layer_line(number, layer, concept_set) for number, layer in enumerate(layers, start=1))
+    verdicts = total_verdicts(line.summary for line in lines)
     watched = sum_up_watch_list(watch_list, layers, concept_set)
     where = sum_up_where(provenance.manifest, layers)
     represented = tuple(concept for concept in coverage.concepts if concept.neurons)
 
     summary = (
         *neuron_sentences(lines, coverage.refused),
-        *verdict_sentences(lines, evidence),
+        *verdict_sentences(verdicts, evidence),
         *missing_sentences(coverage),
         *watch_sentences(watched),
         *where_sentences(where),
@@ -103,7 +104,7 @@ def report_dissection(
         coverage=replace(coverage, concepts=represented),
         watched=watched,
         cards=choose_cards(layers, concept_set, evidence),
-        verdicts=total_verdicts(lines),
+        verdicts=verdicts,
         unnamed=unnamed_neurons(layers),
         evidence=evidence,
         limits=limits(evidence, images_shown(provenance.manifest)),
@@ -133,6 +134,7 @@ def dissection_html(report: DissectionReport, thumbnail: Thumbnail, *, no_pictur
         categories=category_rows(report.coverage, layers),
         concepts=concept_rows(report.coverage, layers),
         groups=column_groups(len(layers)),
+        unnamed_sentence=None if report.verdicts is None else unnamed_sentence(report.verdicts),
     )
 
 

@@ -7,7 +7,8 @@ from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, Neuron
 from service.domain.verdicts import JobVerdicts, Verdict, VerdictCounts
 from service.reports.cards import CardImage, card_images
-from service.reports.layers import LayerLine
+from service.reports.figures import percent
+from service.reports.wording import counted
 
 UNNAMED = 12
 """So many unnamed neurons are shown; all are counted."""
@@ -62,14 +63,11 @@ def _unnamed(number: int, layer: str, neuron: Neuron) -> UnnamedNeuron | None:
     )
 
 
-def total_verdicts(lines: Sequence[LayerLine]) -> VerdictCounts | None:
-    """The verdicts of all layers; None where there are none."""
-    counts = [line.summary.verdicts for line in lines if line.summary.verdicts is not None]
-    return sum(counts, VerdictCounts()) if counts else None
+def verdict_sentences(counts: VerdictCounts | None, evidence: JobEvidence | None) -> Iterator[str]:
+    """A sentence with figures for each verdict; why there are none, where that is known.
 
-
-def verdict_sentences(lines: Sequence[LayerLine], evidence: JobEvidence | None) -> Iterator[str]:
-    """A sentence with figures for each verdict; why there are none, where that is known."""
+    counts: of all layers.
+    """
     verdicts = None if evidence is None else evidence.verdicts
     if verdicts is None:
         return
@@ -77,19 +75,16 @@ def verdict_sentences(lines: Sequence[LayerLine], evidence: JobEvidence | None) 
         yield f"No neuron has a verdict, so nothing is known of how many labels are wrong: {verdicts.refused}"
         return
 
-    counts = total_verdicts(lines) or VerdictCounts()
+    counts = counts or VerdictCounts()
     yield _named(counts, verdicts)
     yield (
         f"{_neurons(counts.unverified, 'follows', 'follow')} a concept, but nobody knows whether the dissector sees "
-        "it: their names are unverified."
+        "it: unverified."
     )
+    yield unnamed_sentence(counts)
     yield (
-        f"{_neurons(counts.unnamed, 'follows', 'follow')} something that the dissector sees and no concept says. "
-        "These are the neurons that a person should look at."
-    )
-    yield (
-        f"Of {_neurons(counts.no_signal)} nothing that the dissector sees tells what they follow. They need not be "
-        "useless to the network."
+        f"{_neurons(counts.no_signal, 'is', 'are')} without a signal: nothing that the dissector sees tells what such "
+        "a neuron follows. It need not be useless to the network."
     )
     if counts.named + counts.unverified and verdicts.decoy_match < LEAST_MATCH:
         yield (
@@ -98,22 +93,25 @@ def verdict_sentences(lines: Sequence[LayerLine], evidence: JobEvidence | None) 
         )
 
 
-def _named(counts: VerdictCounts, verdicts: JobVerdicts) -> str:
-    share = counts.named / counts.units if counts.units else 0.0
-    sentence = f"{_neurons(counts.named, 'is', 'are')} named ({_percent(share)} of those with a verdict)"
-    if verdicts.error is None:
-        return f"{sentence}; at most {_percent(verdicts.error_level)} of the names were allowed to be wrong."
+def unnamed_sentence(counts: VerdictCounts) -> str:
+    """How many neurons no concept says, and what to do about them."""
     return (
-        f"{sentence}. Of the names given, {_percent(verdicts.error)} are wrong as estimated; at most "
-        f"{_percent(verdicts.error_level)} were allowed. A named concept or category says at least "
-        f"{_percent(verdicts.least_explained)} of what the dissector can say of the neuron."
+        f"{_neurons(counts.unnamed, 'follows', 'follow')} something that the dissector sees and no concept says. "
+        "These are the neurons that a person should look at."
     )
 
 
-def _neurons(count: int, singular: str = "", plural: str = "") -> str:
-    verb = singular if count == 1 else plural
-    return f"{count:,} neuron{'' if count == 1 else 's'} {verb}".rstrip()
+def _named(counts: VerdictCounts, verdicts: JobVerdicts) -> str:
+    share = counts.named / counts.units if counts.units else 0.0
+    sentence = f"{_neurons(counts.named, 'is', 'are')} named ({percent(share)} of those with a verdict)"
+    if verdicts.error is None:
+        return f"{sentence}; at most {percent(verdicts.error_level)} of the names were allowed to be wrong."
+    return (
+        f"{sentence}. Of the names given, {percent(verdicts.error)} are wrong as estimated; at most "
+        f"{percent(verdicts.error_level)} were allowed. A named concept or category says at least "
+        f"{percent(verdicts.least_explained)} of what the dissector can say of the neuron."
+    )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def _neurons(count: int, singular: str, plural: str) -> str:
+    return f"{counted(count, 'neuron')} {singular if count == 1 else plural}"

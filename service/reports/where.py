@@ -10,6 +10,7 @@ from service.domain.json_values import JsonObject
 from service.domain.localisation import WHY_NOT, AgainstExchanged, Localisation, LocalisationEntry, PlacesOfFinding
 from service.domain.manifests import entries_of
 from service.domain.neurons import LayerDissection
+from service.reports.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ def where_sentences(summary: WhereSummary | None) -> list[str]:
         return []
     if not summary.measured:
         return ["Where neurons look could not be measured for any of them."]
+    point = "points" if summary.above == 1 else "point"
     return [
-        f"Of {summary.measured:,} neurons whose maps were held against places of findings, {summary.above:,} point at "
-        "them more often than at places in images of other exams."
+        f"Of {counted(summary.measured, 'neuron')} whose maps were held against places of findings, "
+        f"{summary.above:,} {point} at them more often than at places in images of other exams."
     ]
 
 
@@ -95,7 +97,7 @@ def localisation_words(localisation: Localisation) -> str:
     }
     words = [_figure(name, figure) for name, figure in figures.items() if figure is not None]
     given = "" if localisation.from_label else ", which the job gave"
-    images = f"{localisation.images:,} images of {localisation.exams:,} exams"
+    images = f"{counted(localisation.images, 'image')} of {counted(localisation.exams, 'exam')}"
     return f"'{localisation.finding}'{given}, {images}: {'; '.join(words)}"
 
 

@@ -6,6 +6,7 @@ from service.analysis.coverage import Coverage, Reason
 from service.domain.evidence import LEVEL, JobEvidence
 from service.domain.json_values import JsonObject
 from service.domain.manifests import entries_of
+from service.reports.figures import percent
 from service.reports.layers import LayerLine, total_composition
 from service.reports.watching import WatchSummary
 
@@ -177,7 +178,7 @@ def limits(evidence: JobEvidence | None, images: int | None) -> tuple[str, ...]:
         *GENERAL_LIMITS,
         "Not significant does not mean absent. A neuron labelled no concept may represent something that the concept "
         "set has no words for, that the probe set rarely shows, or that the dissector does not see.",
-        f"Of the significant labels up to {_percent(LEVEL)} are expected to be chance hits (false-discovery rate). "
+        f"Of the significant labels up to {percent(LEVEL)} are expected to be chance hits (false-discovery rate). "
         "That is a low bar: it says that a unit's images have something in common that the dissector can name. A "
         "network that learned nothing has such units, too; dissect it with shuffled weights to see how many.",
         *_names(evidence),
@@ -243,7 +244,7 @@ def _significance(lines: Sequence[LayerLine], living: int, not_tested_reason: st
     significant_by_layer = [line.summary.significant for line in lines if line.summary.significant is not None]
     if significant_by_layer:
         significant = sum(significant_by_layer)
-        share = _percent(significant / living)
+        share = percent(significant / living)
         verb = "carries" if significant == 1 else "carry"
         return (
             f"{counted(significant, 'neuron')} ({share} of the living) {verb} a "
@@ -255,10 +256,6 @@ def _significance(lines: Sequence[LayerLine], living: int, not_tested_reason: st
         f"No label was tested{why} The labels below are the neurons' best-scoring concepts, which even pure "
         "noise would have; neurons count here where they reach the paper's threshold."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def dissector_sentences(manifest: JsonObject) -> Iterator[str]:

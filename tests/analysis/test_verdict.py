@@ -196,6 +196,14 @@ def test_a_concept_that_the_baseline_could_not_be_tested_for_is_no_rise() -> Non
     assert outcome(facts, rule="watched-share", at_most=0.0, above_baseline=True) == "pass"
 
 
+@pytest.mark.parametrize("concepts", [None, ["marker"]])
+def test_what_could_not_be_looked_for_in_the_baseline_is_not_testable(concepts: list[str] | None) -> None:
+    network = replace(NETWORK, watched=("marker",))
+    facts = replace(FACTS, network=network, baseline=replace(NETWORK, responses=(), watched=("clip",)))
+    rule = {"rule": "watched-share", "at_most": 0.05, "above_baseline": True, "concepts": concepts}
+    assert outcome(facts, **rule) == "not-testable"
+
+
 def test_more_watched_neurons_without_halves_are_not_testable_and_no_more_pass() -> None:
     assert FACTS.baseline is not None
     undrawn = replace(FACTS, network=replace(NETWORK, halves=0, watched_halves={}))

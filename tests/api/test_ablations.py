@@ -64,14 +64,8 @@ def test_units_with_a_verdict(client: TestClient, sessions: Sessions, job: UUID)
     body = refused(client, job, layer="blocks.0", verdict="unnamed")
     assert "has a verdict" in body["detail"]
     with transaction(sessions) as session:
-        session.execute(
-            text(
-                """
-                UPDATE neurons SET evidence = evidence || jsonb_build_object('verdict', jsonb_build_object(
-                  'verdict', CASE WHEN unit = 1 THEN 'unnamed' ELSE 'named' END)) WHERE evidence IS NOT NULL
-                """
-            )
-        )
+        session.execute(text("UPDATE neurons SET verdict = 'named' WHERE NOT dead"))
+        session.execute(text("UPDATE neurons SET verdict = 'unnamed' WHERE unit = 1 AND NOT dead"))
     posted = post(client, job, layer="blocks.0", verdict="unnamed")
     assert posted["layers"][0]["units"] == [1]
     assert "is unverified" in refused(client, job, layer="blocks.0", verdict="unverified")["detail"]

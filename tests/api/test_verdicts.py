@@ -21,7 +21,7 @@ FIGURES = DirectionFigures(0.5, 0.001, 0.4, 0.64, 0.1, rivals=(1,), parts=(NameP
 
 
 def called(unit: int, verdict: UnitVerdict) -> Neuron:
-    watched = tuple(Watched(2, "red sports car", 0.01, float(z), 0.04) for z in range(5, 0, -1))
+    watched = tuple(Watched(2, "red sports car", 0.01, float(z), 0.04) for z in (1, 2, 5, 3, 4))
     evidence = Evidence(verdict=verdict, direction=FIGURES, watched=watched)
     return replace(neuron(unit, 1.0), evidence=evidence)
 
@@ -98,6 +98,8 @@ def test_an_export_has_the_names(client: TestClient, job: UUID) -> None:
 def test_a_report_names_the_neurons_that_a_person_should_look_at(client: TestClient, job: UUID) -> None:
     page = client.get(f"/jobs/{job}/report").text
     assert "the neurons that a person should look at" in page
+    assert "named neurons in layer no." in page
+    assert "significant neurons in layer no." not in page
     report = client.get(f"/jobs/{job}/report", params={"format": "json"}).json()
     assert report["verdicts"] == {"named": 2, "unverified": 1, "unnamed": 1, "no_signal": 1}
     assert [one["unit"] for one in report["unnamed"]] == [3]
