@@ -178,7 +178,7 @@ def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringConte
         case "cosine":
             scores = cosine_of_blocks(_scored_blocks(record.activations, live, context))
         case "cosine_cubed":
-            scores = _cosine_cubed(record, live, context)
+            scores = _cosine_cubed(record.activations, live, context)
         case "rank_reorder":
             scores = _rank_reorder(record.activations, live, context)
         case _:
@@ -227,10 +227,8 @@ def _scored_blocks(
         yield embeddings.to(concepts.device) @ concepts, block[:, live].to(concepts.device)
 
 
-def _cosine_cubed(record: LayerRecord, live: Tensor, context: ScoringContext) -> Tensor:
+def _cosine_cubed(activations: LayerActivations, live: Tensor, context: ScoringContext) -> Tensor:
     """float64 [live, C]."""
-    activations = record.activations
-    assert activations is not None  # noqa: S101 - for the caller has looked
     concept_sums = torch.zeros((), dtype=torch.float64)
     unit_sums = torch.zeros((), dtype=torch.float64)
     for scores, block in _scored_blocks(activations, live, context):

@@ -14,8 +14,10 @@ from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.exams import Exams
+from service.engine.evidence.moments import Moments
 from service.engine.evidence.qualification import labelled_once, qualify
 from service.engine.probing.activations import Blocks, LayerActivations
 
@@ -48,7 +50,7 @@ class ScoringContext:
     finding_of_concept: Mapping[int, str]
     """For each concept that findings of the probe set mean, these: one, or several `joined`."""
     check_cancelled: Callable[[], None]
-    """Called between two blocks of concepts and between two resamples; may raise to stop."""
+    """Called between two blocks of images or concepts and between two resamples; may raise to stop."""
     independent: str | None = None
     """See `ProbeSet`."""
     every_activation: bool = True
@@ -108,7 +110,13 @@ class ScoringContext:
             self.finding_of_concept,
             self.findings,
             {entry.concept: entry.text for entry in self.qualifications if entry.verdict == "qualified"},
+            self.axes,
         )
+
+    @cached_property
+    def axes(self) -> KeptAxes:
+        """The axes along which the images' embeddings differ."""
+        return KeptAxes()
 
     def _embedding_blocks(self) -> Iterator[Tensor]:
         for start in range(0, len(self.items), _IMAGES_AT_ONCE):
@@ -119,6 +127,19 @@ class ScoringContext:
     def blocks_of(self, activations: LayerActivations) -> Blocks:
         """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
         return activations.with_embeddings(self.read_embeddings)
+
+    def moments_of(self, activations: LayerActivations, units: Tensor, parts_of_image: Tensor, parts: int) -> Moments:
+        """Moments of some units of a layer, int64 [u], in parts of the images: see `Moments.of_layer`.
+
+        The images stream by once. Raises what `check_cancelled` raises.
+        """
+
+        def blocks() -> Blocks:
+            for embeddings, of_layer in self.blocks_of(activations):
+                self.check_cancelled()
+                yield embeddings, of_layer[:, units]
+
+        return Moments.of_layer(blocks(), parts_of_image, parts)
 
     @property
     def why_no_activations(self) -> str | None:
