@@ -20,6 +20,7 @@ from service.engine.evidence.exams import Exams
 from service.engine.evidence.moments import Moments
 from service.engine.evidence.qualification import labelled_once, qualify
 from service.engine.probing.activations import Blocks, LayerActivations
+from service.engine.similarity.contrast_scorer import ConceptSpread, spread_of_embeddings
 
 NOT_KEPT = (
     "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
@@ -98,6 +99,11 @@ class ScoringContext:
             [self.findings[position] for position in labelled],
             self.exams.of_image[positions].tolist(),
         )
+
+    @cached_property
+    def spread(self) -> ConceptSpread:
+        """Of each concept's cosines, for contrast; from a pass over the embeddings."""
+        return spread_of_embeddings(self.read_embeddings, len(self.items), self.concept_embeddings)
 
     @cached_property
     def background(self) -> Background:
