@@ -3,7 +3,7 @@
 import torch
 
 from service.engine.evidence.axes import KeptAxes
-from service.engine.evidence.decoys import best_decoys
+from service.engine.evidence.decoys import _signs, best_decoys
 from service.engine.evidence.directions import concept_correlations
 from tests.engine.evidence.planted import WIDTH, embeddings, following, moments_of, texts
 
@@ -29,13 +29,17 @@ def test_units_of_a_concept_are_ahead_of_the_decoys() -> None:
     assert (_ranks(2.0, texts()) == 0).double().mean() > 0.9
 
 
-def test_each_unit_has_the_best_of_each_set() -> None:
+def test_a_set_is_the_concepts_turned_along_axes_and_each_unit_has_the_best_of_it() -> None:
     images = embeddings()
     unit = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(10))
-    decoys = best_decoys(moments_of(images, following(images, unit, 1.0)), texts(), KeptAxes(), 3)
+    moments = moments_of(images, following(images, unit, 1.0))
+    decoys = best_decoys(moments, texts(), KeptAxes(), 3)
 
-    assert decoys.shape == (2, 3)
-    assert ((decoys > 0) & (decoys <= 1)).all()
+    axes = torch.linalg.eigh(moments.within()[0]).eigenvectors
+    for place, signs in enumerate(_signs(3, WIDTH)):
+        turned = (texts().double() @ axes * signs) @ axes.t()
+        expected = concept_correlations(moments, turned).amax(dim=1)
+        torch.testing.assert_close(decoys[:, place].double(), expected, rtol=0, atol=1e-5)
 
 
 def test_constants_have_decoys_that_correlate_with_nothing() -> None:
