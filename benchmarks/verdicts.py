@@ -160,7 +160,7 @@ def series_of(embeddings: Tensor, truth: Tensor, texts: Tensor) -> Series:
         texts=texts,
         exams=exams,
         background=background_of(
-            lambda: torch.split(embeddings, _BLOCK), exams, concept_set, texts, named, findings, seen, KeptAxes()
+            lambda: torch.split(embeddings, _BLOCK), exams, concept_set, texts, named, findings, seen
         ),
         qualifications=qualifications,
     )
@@ -263,7 +263,7 @@ def verdicts_of(
 ) -> tuple[LayerDissection, JobVerdicts]:
     """A job of one layer: labels int64 [U] and their p float64 [U]."""
     concept_set = builtin_concept_set("bi-rads")
-    figures = direction_figures(moments, labels, series.background, series.texts)
+    figures = direction_figures(moments, labels, series.background, series.texts, KeptAxes())
     flat = ActivationSummary(0, 1, -1, 1)
     neurons = [
         Neuron(

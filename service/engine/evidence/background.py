@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from service.domain.concepts import ConceptSet
-from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.directions import FitNull, concept_correlations, null_of_fits
 from service.engine.evidence.exams import Exams
 from service.engine.evidence.moments import FOLDS, Moments, folds_of_exams
@@ -31,8 +30,6 @@ class Background:
     seen: Mapping[int, str]
     """Concepts that the dissector is known to see, with their texts: these alone are parts of combinations."""
 
-    axes: KeptAxes
-
 
 Blocks = Callable[[], Iterable[Tensor]]
 """The embeddings [n, D] of all images, one block after the other, from the start at each call."""
@@ -46,17 +43,16 @@ def background_of(
     finding_of_concept: Mapping[int, str],
     findings: Sequence[frozenset[str] | None],
     seen: Mapping[int, str],
-    axes: KeptAxes,
 ) -> Background:
     """What all layers share, from two passes over the embeddings.
 
     concept_embeddings: float [C, D]. finding_of_concept: for each concept that names a finding, this. findings: of each
     image; None where nothing is known, and such an image has no part in what the dissector confuses.
-    seen: the concepts that the dissector is known to see, with their texts. axes: what keeps the job's.
+    seen: the concepts that the dissector is known to see, with their texts.
     Concepts that no image of a breast can show (`mammographic` is False) have no decoys: they are such themselves.
     """
     folds = folds_of_exams(exams)
-    null = null_of_fits(blocks(), exams, folds, FOLDS, concept_embeddings, axes)
+    null = null_of_fits(blocks(), exams, folds, FOLDS, concept_embeddings)
     eligible = torch.tensor([concept.mammographic is not False for concept in concept_set.concepts])
 
     own = sorted(finding_of_concept)
@@ -68,7 +64,7 @@ def background_of(
         correlations = concept_correlations(moments, concept_embeddings)
         least = float(null.best.quantile(_LEAST_QUANTILE))
         confusions = confusions_of(correlations, torch.tensor(own, device=correlations.device), least, field)
-    return Background(folds, null, field, confusions, seen, axes)
+    return Background(folds, null, field, confusions, seen)
 
 
 def _moments_of_findings(

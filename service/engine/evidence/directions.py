@@ -122,12 +122,7 @@ def explained_shares(correlation: Tensor, fit: Tensor) -> Tensor:
 
 
 def null_of_fits(
-    blocks: Iterable[Tensor],
-    exams: Exams,
-    folds_of_image: Tensor,
-    folds: int,
-    concept_embeddings: Tensor,
-    axes: KeptAxes,
+    blocks: Iterable[Tensor], exams: Exams, folds_of_image: Tensor, folds: int, concept_embeddings: Tensor
 ) -> FitNull:
     """The fits of units that follow nothing, the same for all layers of a job.
 
@@ -146,7 +141,7 @@ def null_of_fits(
             yield embeddings, noise.to(embeddings.device)
 
     moments = Moments.of_layer(with_noise(), folds_of_image, folds)
-    fit = held_out_fits(moments, axes, images_per_exam=len(exams.of_image) / exams.count)
+    fit = held_out_fits(moments, KeptAxes(), images_per_exam=len(exams.of_image) / exams.count)
     correlations = concept_correlations(moments, concept_embeddings)
     variance = float(correlations.square().mean())
     return FitNull(

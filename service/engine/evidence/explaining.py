@@ -8,6 +8,7 @@ from torch import Tensor
 
 from service.domain.evidence import LEAST_EXAMS, Evidence
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.background import Background
 from service.engine.evidence.combinations import combine_concepts
 from service.engine.evidence.decoys import best_decoys
@@ -18,7 +19,9 @@ from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.evidence.watched_responses import with_partial_correlations
 from service.engine.probing.activations import LayerActivations
 
-_UNITS_AT_ONCE = 8192
+_MOST_UNITS = 8192
+_MOST_CORRELATIONS = 1 << 26
+"""At once: half a gigabyte of them."""
 
 
 def with_directions(
@@ -39,12 +42,13 @@ def with_directions(
 
     named = [place for place, label in enumerate(labels) if label is not None]
     completed = list(evidence)
-    for start in range(0, len(named), _UNITS_AT_ONCE):
+    at_once = max(1, min(_MOST_UNITS, _MOST_CORRELATIONS // len(context.concept_embeddings)))
+    for start in range(0, len(named), at_once):
         context.check_cancelled()
-        places = named[start : start + _UNITS_AT_ONCE]
+        places = named[start : start + at_once]
         of_places = torch.tensor([labels[place] for place in places])
         moments = context.moments_of(activations, units[places], context.background.folds, FOLDS)
-        figures = direction_figures(moments, of_places, context.background, context.concept_embeddings)
+        figures = direction_figures(moments, of_places, context.background, context.concept_embeddings, context.axes)
         responses = with_partial_correlations(
             [completed[place] for place in places], of_places, moments, context.concept_embeddings, context.exams.count
         )
@@ -54,13 +58,13 @@ def with_directions(
 
 
 def direction_figures(
-    moments: Moments, labels: Tensor, background: Background, concept_embeddings: Tensor
+    moments: Moments, labels: Tensor, background: Background, concept_embeddings: Tensor, axes: KeptAxes
 ) -> list[DirectionFigures]:
     """The figures of each of U units.
 
-    labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
+    labels: int64 [U], each one's concept. concept_embeddings: float [C, D]. axes: those that are kept for the job.
     """
-    fits = held_out_fits(moments, background.axes)
+    fits = held_out_fits(moments, axes)
     fit_p = background.null.p(fits)
     correlations = concept_correlations(moments, concept_embeddings)
     labels = labels.to(correlations.device)
@@ -69,7 +73,7 @@ def direction_figures(
 
     field = background.field
     rivals = rivals_of(correlations, labels, field, background.confusions)
-    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)], background.axes)
+    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)], axes)
     best = correlations.masked_fill(~field.eligible, -torch.inf).amax(dim=1)
     competition = _Competition(decoys, best, fits)
 

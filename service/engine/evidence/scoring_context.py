@@ -116,12 +116,11 @@ class ScoringContext:
             self.finding_of_concept,
             self.findings,
             {entry.concept: entry.text for entry in self.qualifications if entry.verdict == "qualified"},
-            self.axes,
         )
 
     @cached_property
     def axes(self) -> KeptAxes:
-        """The axes along which the images' embeddings differ."""
+        """The axes along which the images' embeddings differ, as layer after layer asks for them."""
         return KeptAxes()
 
     def _embedding_blocks(self) -> Iterator[Tensor]:

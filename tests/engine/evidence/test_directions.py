@@ -106,7 +106,7 @@ def test_units_of_noise_have_fits_as_the_null_says_however_alike_the_images_of_a
     generator = torch.Generator().manual_seed(8)
     of_exam = torch.randn(EXAMS.count, WIDTH, generator=generator)[EXAMS.of_image]
     images = of_exam + 0.1 * torch.randn(len(of_exam), WIDTH, generator=generator)
-    null = null_of_fits(pieces(images), EXAMS, FOLD_OF_IMAGE, FOLDS, texts(), KeptAxes())
+    null = null_of_fits(pieces(images), EXAMS, FOLD_OF_IMAGE, FOLDS, texts())
 
     noise = torch.randn(EXAMS.count, 400, generator=generator)[EXAMS.of_image]
     p = null.p(held_out_fits(moments_of(images, noise), KeptAxes()))

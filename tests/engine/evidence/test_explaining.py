@@ -32,9 +32,7 @@ def _background(
     findings: Sequence[frozenset[str] | None] = (None,) * IMAGES,
 ) -> Background:
     finding_of_concept = finding_of_concept or {}
-    return background_of(
-        lambda: pieces(images), EXAMS, concept_set, texts(), finding_of_concept, findings, {}, KeptAxes()
-    )
+    return background_of(lambda: pieces(images), EXAMS, concept_set, texts(), finding_of_concept, findings, {})
 
 
 def _figures(
@@ -42,7 +40,7 @@ def _figures(
 ) -> list[DirectionFigures]:
     images = embeddings()
     moments = moments_of(images, following(images, directions, signal))
-    return direction_figures(moments, torch.tensor(labels), _background(images, concept_set), texts())
+    return direction_figures(moments, torch.tensor(labels), _background(images, concept_set), texts(), KeptAxes())
 
 
 def test_a_concept_that_a_unit_follows_explains_it() -> None:
@@ -98,7 +96,7 @@ def test_images_whose_findings_are_not_known_have_no_part_in_what_is_confused() 
 def test_a_constant_unit_has_figures_that_say_nothing() -> None:
     images = embeddings()
     moments = moments_of(images, torch.ones(IMAGES, 1))
-    figures = direction_figures(moments, torch.tensor([0]), _background(images), texts())[0]
+    figures = direction_figures(moments, torch.tensor([0]), _background(images), texts(), KeptAxes())[0]
 
     assert (figures.fit, figures.correlation, figures.explained) == (0, 0, 0)
     assert figures.decoy_p == 1
