@@ -4,7 +4,7 @@ Pearson's correlation over all images, from moments in one stream; the null is `
 are `bundles` of exams.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 from service.domain.evidence import Evidence, LayerNull
 from service.engine.evidence.bundles import BundledMoments, bundles_of
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.exchanged_exams import ExchangedExams, NullImages, exchange_exams
-from service.engine.evidence.judging import SETS, against_null, with_redrawn
-from service.engine.evidence.null import summarise
+from service.engine.evidence.exchanged_exams import NullImages, exchange_exams
+from service.engine.evidence.judging import SETS, against_nulls, with_redrawn
+from service.engine.evidence.null import GroupNull, summarise
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.probing.activations import LayerActivations
 from service.engine.top_k import RunningTopK
@@ -34,7 +34,7 @@ class CorrelatedUnits:
     """int64 [U, k], the concepts by their correlations: see `RunningTopK`."""
     evidence: list[Evidence]
     """Empty where labels are not tested; quality left out."""
-    nulls: list[ExchangedExams]
+    nulls: list[GroupNull]
 
 
 def name_by_correlation(
@@ -60,7 +60,7 @@ def name_by_correlation(
     nulls = [null for part in parts for null in part.nulls]
     if not nulls:
         return ranking, [Evidence()] * len(live), None
-    return ranking, evidence, summarise([null.table for null in nulls], [len(null.units) for null in nulls])
+    return ranking, evidence, summarise(nulls)
 
 
 def _some_at_a_time(live: Tensor, bundles: int, concepts: int) -> Iterator[Tensor]:
@@ -98,7 +98,9 @@ def _correlated(
         return torch.stack(labels, dim=1)
 
     evidence = with_redrawn(
-        _with_significance(correlations, nulls, context),
+        against_nulls(
+            nulls, correlations.amax(dim=1), correlations[:, list(context.concept_set.watched)], context.concept_set
+        ),
         ranking.indices[:, 0],
         bundles,
         draw_labels,
@@ -106,17 +108,3 @@ def _correlated(
         context,
     )
     return CorrelatedUnits(ranking.keys, evidence, nulls)
-
-
-def _with_significance(
-    correlations: Tensor, nulls: Sequence[ExchangedExams], context: ScoringContext
-) -> list[Evidence]:
-    best = correlations.amax(dim=1)
-    responses = correlations[:, list(context.concept_set.watched)]
-
-    evidence = [Evidence()] * len(best)
-    for null in nulls:
-        judged = against_null(null.table, best[null.units], responses[null.units], context.concept_set)
-        for unit, of_unit in zip(null.units.tolist(), judged, strict=True):
-            evidence[unit] = of_unit
-    return evidence

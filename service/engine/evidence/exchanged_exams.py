@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.null import NullTable
+from service.engine.evidence.null import GroupNull, NullTable
 from service.engine.probing.activations import LayerActivations, ReadEmbeddings
 
 _MOST_IMAGES = 8_000
@@ -25,15 +25,6 @@ _WIDTH_OF_BANDS = 4.0
 _BANDS_OF_LIKENESS = 4
 _LEAST_IN_BAND = 20
 """Exams that are exchanged with each other: of one size where there are so many, otherwise of similar sizes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangedExams:
-    """Units whose activations lie in exams in a like manner, and what their exchanged activations reach."""
-
-    units: Tensor
-    """int64 [u], positions among the units given."""
-    table: NullTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ def exchange_exams(
     draws: int,
     seed: int,
     check_cancelled: Callable[[], None],
-) -> list[ExchangedExams]:
+) -> list[GroupNull]:
     """The nulls of U units, in groups of units that are alike in two ways.
 
     activations: float32 [n, U], see `NullImages.read`.
@@ -116,7 +107,7 @@ def exchange_exams(
             columns.append(correlations[:, list(watched)])
 
         table = NullTable(torch.cat(best), torch.cat(label), torch.cat(columns))
-        nulls.append(ExchangedExams(torch.from_numpy(units), table))
+        nulls.append(GroupNull(torch.from_numpy(units), table))
     return nulls
 
 

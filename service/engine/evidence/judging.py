@@ -10,7 +10,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
 from service.engine.evidence.agreement import ReadUnits, measure_agreement
 from service.engine.evidence.exams import Exams, resample, split_in_halves
-from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
+from service.engine.evidence.null import GroupNull, NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import NullSets, draw_null_sets
 from service.engine.evidence.quality import layer_quality
 from service.engine.evidence.scoring_context import ScoringContext
@@ -52,23 +52,18 @@ def judge_labels(
     rows = top.rows[:, : context.options.method.top_k]
     responses = scorer.of_concepts(rows, ranking.prior, concept_set.watched).cpu()
 
-    evidence = [Evidence()] * len(best)
-    tables = []
+    nulls = []
     for group in groups:
         context.check_cancelled()
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
-        tables.append(table)
-
-        judged = against_null(table, best[group.units], responses[group.units], concept_set)
-        for unit, of_unit in zip(group.units.tolist(), judged, strict=True):
-            evidence[unit] = of_unit
+        nulls.append(GroupNull(group.units, table))
 
     def draw_labels(draws: Tensor, k: int) -> Tensor:
         return labels_of_resamples(scorer, top.images, top.rows, context.exams, draws, k, context.check_cancelled)
 
     labels = ranking.indices[:, 0].cpu()
-    evidence = with_redrawn(evidence, labels, context.exams, draw_labels, top.read_units, context)
-    return evidence, summarise(tables, [len(group.units) for group in groups])
+    evidence = against_nulls(nulls, best, responses, concept_set)
+    return with_redrawn(evidence, labels, context.exams, draw_labels, top.read_units, context), summarise(nulls)
 
 
 def with_quality(
@@ -82,8 +77,22 @@ def with_quality(
     return completed
 
 
-def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
-    """The significance of best scores [u] and of watched concepts' scores [u, W]; of these those with p <= LEVEL."""
+def against_nulls(
+    nulls: Sequence[GroupNull], best: Tensor, responses: Tensor, concept_set: ConceptSet
+) -> list[Evidence]:
+    """The significance of best scores [U] and of watched concepts' scores [U, W]; of these those with p <= LEVEL.
+
+    nulls: each unit is in one of their groups.
+    """
+    evidence = [Evidence()] * len(best)
+    for null in nulls:
+        judged = _against_table(null.table, best[null.units], responses[null.units], concept_set)
+        for unit, of_unit in zip(null.units.tolist(), judged, strict=True):
+            evidence[unit] = of_unit
+    return evidence
+
+
+def _against_table(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
     p = tail_p(best, table.best).tolist()
     z = standardise(best, table.best).tolist()
 
