@@ -22,8 +22,9 @@ from service.domain.neurons import ActivationSummary, LayerDissection, Neuron, R
 from service.domain.verdicts import DEFAULT_ERROR_LEVEL, JobVerdicts, UnitVerdict, Verdict
 from service.engine.dissectors import open_dissector
 from service.engine.dissectors.bundled import PHANTOM_DISSECTOR
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.background import Background, background_of
-from service.engine.evidence.directions import concept_correlations, directions_of
+from service.engine.evidence.directions import concept_correlations
 from service.engine.evidence.exams import Exams
 from service.engine.evidence.explaining import direction_figures
 from service.engine.evidence.moments import FOLDS, Moments
@@ -262,7 +263,7 @@ def verdicts_of(
 ) -> tuple[LayerDissection, JobVerdicts]:
     """A job of one layer: labels int64 [U] and their p float64 [U]."""
     concept_set = builtin_concept_set("bi-rads")
-    figures = direction_figures(moments, directions_of(moments), labels, series.background, series.texts)
+    figures = direction_figures(moments, labels, series.background, series.texts, KeptAxes())
     flat = ActivationSummary(0, 1, -1, 1)
     neurons = [
         Neuron(

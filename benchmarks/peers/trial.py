@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.label_accuracy import IMAGES_PER_EXAM, own_concepts
 from benchmarks.peers.methods import Method, Names, Shown
 from benchmarks.verdicts import Planted, Series
+from service.engine.evidence.recognition import share_below
 
 HELD_OUT = 4
 """The last of so many exams name nothing."""
@@ -162,8 +163,6 @@ def judge_by_generator(activations: Tensor, truth: Tensor, names: Names) -> tupl
     """
     finding_of = {concept: finding for finding, concept in enumerate(own_concepts().tolist())}
     activations = activations.double()
-    ranks = activations.argsort(dim=0).argsort(dim=0).double() + 1
-
     auc = torch.full((activations.shape[1],), torch.nan, dtype=torch.float64)
     mad = auc.clone()
     for unit, concepts in enumerate(names.concepts):
@@ -172,12 +171,11 @@ def judge_by_generator(activations: Tensor, truth: Tensor, names: Names) -> tupl
             continue
 
         has = truth[:, finding]
-        drawn, control = int(has.sum()), int((~has).sum())
-        if min(drawn, control) < 2:
+        drawn, control = activations[has, unit], activations[~has, unit]
+        if min(len(drawn), len(control)) < 2:
             continue
-        auc[unit] = (ranks[has, unit].sum() - drawn * (drawn + 1) / 2) / (drawn * control)
-        difference = activations[has, unit].mean() - activations[~has, unit].mean()
-        mad[unit] = difference / activations[~has, unit].std().clamp_min(1e-12)
+        auc[unit] = float(share_below(drawn.numpy(), control.numpy()).mean())
+        mad[unit] = (drawn.mean() - control.mean()) / control.std().clamp_min(1e-12)
     return auc, mad
 
 

@@ -93,7 +93,7 @@ def give_verdicts(
         error_level=error_level,
         error=_error(names, units, least),
         least_explained=least,
-        decoys=DECOY_SETS * len(concept_set.concepts),
+        decoys=DECOY_SETS * sum(concept.mammographic is not False for concept in concept_set.concepts),
         decoy_match=_decoy_match(units),
         layers=tuple(_layer_errors(number, layer, names, units, least) for number, layer in enumerate(layers)),
     )

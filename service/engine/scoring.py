@@ -21,7 +21,7 @@ from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Dissector
 from service.engine.probing.activations import LayerActivations
 from service.engine.probing.probe import LayerRecord, kept_top
-from service.engine.similarity.contrast_scorer import ContrastScorer, spread_of_embeddings
+from service.engine.similarity.contrast_scorer import ContrastScorer
 from service.engine.similarity.scorer import ConceptColumns, Scorer, best_concepts, columns_of_embeddings
 from service.engine.similarity.streams import cosine_cubed_of_blocks, cosine_of_blocks
 from service.engine.similarity.wpmi_scorer import WpmiParameters, WpmiScorer
@@ -178,7 +178,7 @@ def _by_all_activations(record: LayerRecord, live: Tensor, context: ScoringConte
         case "cosine":
             scores = cosine_of_blocks(_scored_blocks(record.activations, live, context))
         case "cosine_cubed":
-            scores = _cosine_cubed(record, live, context)
+            scores = _cosine_cubed(record.activations, live, context)
         case "rank_reorder":
             scores = _rank_reorder(record.activations, live, context)
         case _:
@@ -200,8 +200,7 @@ def _ranked(live: Tensor, indices: Tensor, scores: Tensor) -> Ranked:
 def _scorer(columns: ConceptColumns, context: ScoringContext) -> Scorer:
     method = context.options.method
     if method.similarity in CONTRASTS:
-        spread = spread_of_embeddings(context.read_embeddings, len(context.items), context.concept_embeddings)
-        return ContrastScorer(columns, spread, method.lam, scan=method.similarity == "contrast_scan")
+        return ContrastScorer(columns, context.spread, method.lam, scan=method.similarity == "contrast_scan")
 
     parameters = WpmiParameters(temperature=method.temperature, lam=method.lam)
     if method.similarity == "soft_wpmi":
@@ -227,10 +226,8 @@ def _scored_blocks(
         yield embeddings.to(concepts.device) @ concepts, block[:, live].to(concepts.device)
 
 
-def _cosine_cubed(record: LayerRecord, live: Tensor, context: ScoringContext) -> Tensor:
+def _cosine_cubed(activations: LayerActivations, live: Tensor, context: ScoringContext) -> Tensor:
     """float64 [live, C]."""
-    activations = record.activations
-    assert activations is not None  # noqa: S101 - for the caller has looked
     concept_sums = torch.zeros((), dtype=torch.float64)
     unit_sums = torch.zeros((), dtype=torch.float64)
     for scores, block in _scored_blocks(activations, live, context):

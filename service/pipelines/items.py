@@ -32,10 +32,10 @@ from service.domain.work import (
 )
 from service.engine.evidence.job import job_evidence
 from service.engine.evidence.layer_directions import encode_directions
-from service.engine.evidence.scoring_context import NOT_KEPT, ScoringContext
+from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.networks.protocols import Target, choose_device
 from service.engine.probing.probe import Probing, ProbingPass, kept_top, merge_records
-from service.engine.probing.shards import StoredShard, activations_of, encode_shard, gather_embeddings
+from service.engine.probing.shards import StoredShard, activations_of, encode_shard
 from service.engine.prompting import embed_concept_set
 from service.engine.scoring import check_enough_images, score_layer
 from service.files import data_roots
@@ -43,6 +43,7 @@ from service.pipelines.ablations import AblationRunner
 from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.finish import TEXTS
 from service.pipelines.job_plan import JobPlan, JobPlans
+from service.pipelines.kept_context import KeptContext
 from service.pipelines.keys import directions_key, layer_key, pictures_key, shard_key, texts_key
 from service.pipelines.listing import list_images
 from service.pipelines.localisation import localise_units
@@ -88,6 +89,7 @@ class DissectionRunner:
         self._fetched_files = cache_folder(settings)
         self._packages = settings.architecture_packages_named
         self._most_activations = settings.activations_gb << 30
+        self._kept_context = KeptContext()
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
         self._ablations = AblationRunner(self._sessions, self._artifacts, self.networks, self._plans, self._device)
@@ -102,6 +104,7 @@ class DissectionRunner:
         plan = self._plans.of(lease.job_id, report_progress)
         match lease.stage:
             case Stage.PROBE:
+                self._kept_context.forget()
                 return self._probe(plan, lease.position, report_progress)
             case Stage.SCORE:
                 return self._score(plan, str(lease.label), report_progress)
@@ -194,8 +197,9 @@ class DissectionRunner:
 
         # Only the shards say which images were shown, and as which files.
         shards = self._shards(plan, probed, report_progress)
-        shown_set = replace(plan.probe_set, items=tuple(used_items(plan, shards)))
-        evidence = self._evidence(plan, shards, shown_set.items, report_progress)
+        context = self._context(plan, probed, shards, report_progress)
+        shown_set = replace(plan.probe_set, items=tuple(context.items))
+        evidence = with_no_concept(job_evidence(context), plan.findings)
 
         probing_pass = self._pass(plan, open_images(shown_set))
         shown_images = ShownImages(
@@ -215,8 +219,8 @@ class DissectionRunner:
             evidence=evidence,
             findings=plan.findings,
         )
-        if not all(shard.has_every_activation for shard in shards if shard.layers):
-            manifest["activations"] = NOT_KEPT
+        if context.why_no_activations is not None:
+            manifest["activations"] = context.why_no_activations
         if plan.source is not None:
             manifest["target"]["source"] = plan.source
         self._note_windows(manifest, plan, probing_pass)
@@ -351,7 +355,7 @@ class DissectionRunner:
 
         def score() -> bytes:
             shards = self._shards(plan, probed, report_progress)
-            context = self._context(plan, shards, used_items(plan, shards), report_progress)
+            context = self._context(plan, probed, shards, report_progress)
             check_enough_images(len(context.items), plan.request.options.method)
             filled = [shard for shard in shards if shard.layers]
             record = merge_records((shard.record(layer) for shard in filled), kept_top(plan.request.options))
@@ -368,33 +372,17 @@ class DissectionRunner:
 
         def fit() -> bytes:
             shards = self._shards(plan, probed, report_progress)
-            context = self._context(plan, shards, used_items(plan, shards), report_progress)
+            context = self._context(plan, probed, shards, report_progress)
             return encode_directions(activations_of(shards, layer), context)
 
         key = directions_key(plan, self._device, layer=layer, shards=[shard.result["sha256"] for shard in probed])
         return self._artifacts.obtain(plan.job_id, key, kind="directions", make=fit)
 
-    def _evidence(
-        self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
-    ) -> JobEvidence | None:
-        context = self._context(plan, shards, items, report_progress)
-        return with_no_concept(job_evidence(context), plan.findings)
-
     def _context(
-        self, plan: JobPlan, shards: list[StoredShard], items: Sequence[ProbeItem], report_progress: ReportProgress
+        self, plan: JobPlan, probed: Probed, shards: list[StoredShard], report_progress: ReportProgress
     ) -> ScoringContext:
-        """items: the `used_items` of the shards."""
-        return ScoringContext(
-            concept_set=plan.concept_set,
-            concept_embeddings=self._texts(plan),
-            items=items,
-            read_embeddings=lambda positions: gather_embeddings(shards, positions),
-            options=plan.request.options,
-            finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
-            check_cancelled=lambda: report_progress(0),
-            independent=plan.probe_set.independent,
-            every_activation=all(shard.has_every_activation for shard in shards if shard.layers),
-        )
+        digests = [shard.result["sha256"] for shard in probed]
+        return self._kept_context.of(plan, digests, shards, lambda: self._texts(plan), report_progress)
 
     def _pictures(
         self,
@@ -457,13 +445,3 @@ class DissectionRunner:
 
     def _target(self, plan: JobPlan) -> Target:
         return self.networks.target(plan.target, plan.request.options.layers)
-
-
-def used_items(plan: JobPlan, shards: list[StoredShard]) -> list[ProbeItem]:
-    """The probe items that were shown, in order, with their files' digests."""
-    items = plan.probe_set.items
-    used = []
-    for span, shard in zip(plan.shards, shards, strict=True):
-        for index, digest in zip(shard.used, shard.digests, strict=True):
-            used.append(replace(items[span[index]], sha256=digest))
-    return used

@@ -52,7 +52,7 @@ def background_of(
     Concepts that no image of a breast can show (`mammographic` is False) have no decoys: they are such themselves.
     """
     folds = folds_of_exams(exams)
-    null = null_of_fits(blocks, exams, folds, FOLDS, concept_embeddings)
+    null = null_of_fits(blocks(), exams, folds, FOLDS, concept_embeddings)
     eligible = torch.tensor([concept.mammographic is not False for concept in concept_set.concepts])
 
     own = sorted(finding_of_concept)

@@ -4,22 +4,19 @@ Pearson's correlation over all images, from moments in one stream; the null is `
 are `bundles` of exams.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from service.domain.evidence import Agreement, Evidence, LayerNull
-from service.engine.evidence.agreement import ReadUnits, measure_agreement
+from service.domain.evidence import Evidence, LayerNull
 from service.engine.evidence.bundles import BundledMoments, bundles_of
-from service.engine.evidence.exams import Exams, resample, split_in_halves
-from service.engine.evidence.exchanged_exams import ExchangedExams, NullImages, exchange_exams
-from service.engine.evidence.judging import HALVES, RESAMPLES, SETS, against_null
-from service.engine.evidence.moments import Moments
-from service.engine.evidence.null import summarise
+from service.engine.evidence.exams import Exams
+from service.engine.evidence.exchanged_exams import NullImages, exchange_exams
+from service.engine.evidence.judging import SETS, against_nulls, with_redrawn
+from service.engine.evidence.null import GroupNull, summarise
 from service.engine.evidence.scoring_context import ScoringContext
-from service.engine.evidence.stability import stabilities
 from service.engine.probing.activations import LayerActivations
 from service.engine.top_k import RunningTopK
 
@@ -37,7 +34,7 @@ class CorrelatedUnits:
     """int64 [U, k], the concepts by their correlations: see `RunningTopK`."""
     evidence: list[Evidence]
     """Empty where labels are not tested; quality left out."""
-    nulls: list[ExchangedExams]
+    nulls: list[GroupNull]
 
 
 def name_by_correlation(
@@ -49,7 +46,9 @@ def name_by_correlation(
     Raises what `context.check_cancelled` raises.
     """
     bundles = bundles_of(context.exams)
-    images = NullImages.draw(context.exams, context.read_embeddings, SETS) if context.tests_labels else None
+    images = None
+    if context.tests_labels:
+        images = NullImages.draw(context.exams, context.read_embeddings, context.concept_embeddings, SETS)
 
     parts = []
     for units in _some_at_a_time(live, bundles.count, len(context.concept_embeddings)):
@@ -61,7 +60,7 @@ def name_by_correlation(
     nulls = [null for part in parts for null in part.nulls]
     if not nulls:
         return ranking, [Evidence()] * len(live), None
-    return ranking, evidence, summarise([null.table for null in nulls], [len(null.units) for null in nulls])
+    return ranking, evidence, summarise(nulls)
 
 
 def _some_at_a_time(live: Tensor, bundles: int, concepts: int) -> Iterator[Tensor]:
@@ -73,8 +72,7 @@ def _correlated(
     activations: LayerActivations, units: Tensor, bundles: Exams, images: NullImages | None, context: ScoringContext
 ) -> CorrelatedUnits:
     """images: those that the null is drawn on; None where labels are not tested."""
-    blocks = ((embeddings, block[:, units]) for embeddings, block in context.blocks_of(activations))
-    moments = Moments.of_layer(blocks, bundles.of_image, bundles.count)
+    moments = context.moments_of(activations, units, bundles.of_image, bundles.count)
     bundled = BundledMoments.of(moments, context.concept_embeddings)
 
     correlations = bundled.correlations(torch.ones(bundles.count, dtype=torch.int64))
@@ -86,84 +84,27 @@ def _correlated(
     nulls = exchange_exams(
         images,
         images.read(activations, units),
-        context.concept_embeddings,
         context.concept_set.watched,
         max(1, context.options.evidence.draws // _DRAWS_SHARE),
         SETS,
         context.check_cancelled,
     )
-    labels = ranking.indices[:, 0]
-    evidence = _with_significance(correlations, nulls, context)
-    evidence = _with_stability(evidence, labels, bundled, bundles, context)
-    evidence = _with_halves(evidence, labels, bundled, bundles, lambda of: activations.of_units(units[of]), context)
+
+    def draw_labels(draws: Tensor, _images: int) -> Tensor:
+        labels = []
+        for weights in draws:
+            context.check_cancelled()
+            labels.append(bundled.correlations(weights).argmax(dim=1))
+        return torch.stack(labels, dim=1)
+
+    evidence = with_redrawn(
+        against_nulls(
+            nulls, correlations.amax(dim=1), correlations[:, list(context.concept_set.watched)], context.concept_set
+        ),
+        ranking.indices[:, 0],
+        bundles,
+        draw_labels,
+        lambda of: activations.of_units(units[of]),
+        context,
+    )
     return CorrelatedUnits(ranking.keys, evidence, nulls)
-
-
-def _with_significance(
-    correlations: Tensor, nulls: Sequence[ExchangedExams], context: ScoringContext
-) -> list[Evidence]:
-    best = correlations.amax(dim=1)
-    responses = correlations[:, list(context.concept_set.watched)]
-
-    evidence = [Evidence()] * len(best)
-    for null in nulls:
-        judged = against_null(null.table, best[null.units], responses[null.units], context.concept_set)
-        for unit, of_unit in zip(null.units.tolist(), judged, strict=True):
-            evidence[unit] = of_unit
-    return evidence
-
-
-def _labels_of(bundled: BundledMoments, draws: Tensor, context: ScoringContext) -> Tensor:
-    """The label of each unit in each draw of the bundles, int64 [U, B]."""
-    labels = []
-    for weights in draws:
-        context.check_cancelled()
-        labels.append(bundled.correlations(weights).argmax(dim=1))
-    return torch.stack(labels, dim=1)
-
-
-def _with_stability(
-    evidence: list[Evidence], labels: Tensor, bundled: BundledMoments, bundles: Exams, context: ScoringContext
-) -> list[Evidence]:
-    if context.options.evidence.resamples == 0:
-        return evidence
-
-    concept_set = context.concept_set
-    resampled = _labels_of(bundled, resample(bundles, context.options.evidence.resamples, RESAMPLES), context)
-    categories = [concept.category for concept in concept_set.concepts]
-    stabilities_of_units = stabilities(labels, resampled, concept_set.texts, categories)
-    return [
-        replace(of_unit, stability=stability, resampled=tuple(labels_of_unit))
-        for of_unit, stability, labels_of_unit in zip(evidence, stabilities_of_units, resampled.tolist(), strict=True)
-    ]
-
-
-def _with_halves(
-    evidence: list[Evidence],
-    labels: Tensor,
-    bundled: BundledMoments,
-    bundles: Exams,
-    read_units: ReadUnits,
-    context: ScoringContext,
-) -> list[Evidence]:
-    """Labels in halves of the exams; and agreement, each half measuring the other's."""
-    if context.options.evidence.halves == 0:
-        return evidence
-
-    splits = split_in_halves(bundles, context.options.evidence.halves, HALVES)
-    halves = _labels_of(bundled, torch.stack([~splits, splits], dim=1).flatten(0, 1).long(), context)
-
-    agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if context.finding_of_concept:
-        agreements = measure_agreement(
-            read_units,
-            in_second_half=splits[0][bundles.of_image],
-            labels=labels,
-            labels_of_halves=(halves[:, 0], halves[:, 1]),
-            finding_of_concept=context.finding_of_concept,
-            findings=context.findings,
-        )
-    return [
-        replace(of_unit, halves=tuple(labels_of_unit), agreement=agreement)
-        for of_unit, labels_of_unit, agreement in zip(evidence, halves.tolist(), agreements, strict=True)
-    ]

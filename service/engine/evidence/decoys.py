@@ -16,28 +16,32 @@ import torch
 from torch import Tensor
 
 from service.domain.verdicts import DECOY_SETS
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.moments import Moments
 
 _SEED = 7
 _UNITS_AT_ONCE = 1024
 
 
-def best_decoys(moments: Moments, concept_embeddings: Tensor, sets: int = DECOY_SETS) -> Tensor:
+def best_decoys(moments: Moments, concept_embeddings: Tensor, axes: KeptAxes, sets: int = DECOY_SETS) -> Tensor:
     """The correlation of each unit's activation with the best decoy of each of `sets` sets: float32 [U, S].
 
     concept_embeddings: float [C, D], of the concepts that have decoys.
 
-    Axes and correlations are those within folds. Correlations are 0 for constants.
+    Axes and correlations are those within folds. Correlations are 0 for constants, and where no concept has decoys.
     """
     xx, xa, aa = moments.within()
-    values, axes = torch.linalg.eigh(xx)
-    texts = concept_embeddings.to(xx) @ axes
+    if len(concept_embeddings) == 0:
+        return torch.zeros(len(aa), sets, device=aa.device)
+
+    values, vectors = axes.of(xx)
+    texts = concept_embeddings.to(xx) @ vectors
     spread = (texts.square() @ values.clamp_min(0)).sqrt()
 
     # Of length 1 in the images' spread, so that a product is a correlation.
     texts = torch.where(spread[:, None] > 0, texts / spread[:, None], 0).float()
     deviation = aa.sqrt()
-    along = torch.where(deviation > 0, (axes.t() @ xa) / deviation, 0).float()
+    along = torch.where(deviation > 0, (vectors.t() @ xa) / deviation, 0).float()
 
     signs = _signs(sets, len(values)).to(texts.device)
     correlations = texts.new_empty(along.shape[1], sets)

@@ -2,19 +2,20 @@
 
 Hoerl and Kennard, Ridge Regression (Technometrics 1970), formula 2.1, by folds of exams: three folds fit, the fourth
 measures. The penalty is each unit's own, by generalised cross-validation (Golub, Heath and Wahba, Technometrics 1979,
-formula 1.4) in the folds that fit, so the fold that measures has no part in it. The images of an exam are alike, and
-count as one where the criterion counts parameters against images (robustly: too large a penalty costs little).
+formula 1.4) in the folds that fit, so the fold that measures has no part in it. The criterion counts parameters against
+images; for units that are the same on all images of an exam, as those of the null are, against exams.
 
 Everything follows from moments (`service.engine.evidence.moments`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.special import erfc
 
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.exams import Exams
 from service.engine.evidence.moments import Moments
 
@@ -29,34 +30,6 @@ _NULL_SEED = 5
 _EXAMS_AT_ONCE = 4096
 _LEAST_SCATTER = 1e-12
 """Of a unit's squared largest activation: less is a constant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axes:
-    """The axes along which images of the fitting folds differ."""
-
-    vectors: Tensor
-    """float64 [D, R], of length 1."""
-
-    values: Tensor
-    """float64 [R], the scatter along each; R is the rank."""
-
-    images: float
-    """How many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directions:
-    """The direction of each unit in the dissector's space."""
-
-    vectors: Tensor
-    """float32 [U, D]: what a unit's activation rises by, per unit of embedding; fitted on all images.
-
-    0 for constants.
-    """
-
-    fit: Tensor
-    """float64 [U], correlation of activation and direction on exams that did not fit it; 0 for constants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +57,24 @@ class FitNull:
         return 0.5 * tail
 
 
-def directions_of(moments: Moments, images_per_exam: float = 1.0) -> Directions:
-    """The units' directions and their held-out fit. images_per_exam: how many images count as one, at least 1.
+def directions_of(moments: Moments, axes: KeptAxes) -> Tensor:
+    """The units' directions, fitted on all images: float32 [U, D], 0 for constants.
 
-    Constants have fit 0. With fewer exams than folds the folds without images are left out; with one fold alone nothing
-    is held out, and every fit is 0.
+    What a unit's activation rises by, per unit of embedding.
+    """
+    filled = (moments.counts > 1).nonzero().squeeze(1)
+    vectors = _ridge(moments.pooled(filled), 1.0, axes).t().float()
+    vectors[_constant(moments)] = 0
+    return vectors.contiguous()
+
+
+def held_out_fits(moments: Moments, axes: KeptAxes, images_per_exam: float = 1.0) -> Tensor:
+    """Correlation of each unit's activation and direction on exams that did not fit it: float64 [U]; 0 for constants.
+
+    images_per_exam: how many images count as one, at least 1.
+
+    With fewer exams than folds the folds without images are left out; with one fold alone nothing is held out, and
+    every fit is 0.
     """
     filled = (moments.counts > 1).nonzero().squeeze(1)
     units = moments.aa.shape[1]
@@ -100,16 +86,14 @@ def directions_of(moments: Moments, images_per_exam: float = 1.0) -> Directions:
         others = filled[filled != fold]
         if len(others) == 0:
             break
-        weights = _ridge(moments.pooled(others), images_per_exam)
+        weights = _ridge(moments.pooled(others), images_per_exam, axes)
         covariance += (weights * moments.xa[fold]).sum(dim=0)
         predicted += (weights * (moments.xx[fold] @ weights)).sum(dim=0)
         measured += moments.aa[fold]
 
     fit = _ratio(covariance, (predicted * measured).clamp_min(0).sqrt())
     fit[_constant(moments)] = 0
-    vectors = _ridge(moments.pooled(filled), images_per_exam).t().float()
-    vectors[_constant(moments)] = 0
-    return Directions(vectors.contiguous(), fit)
+    return fit
 
 
 def concept_correlations(moments: Moments, concept_embeddings: Tensor) -> Tensor:
@@ -138,25 +122,26 @@ def explained_shares(correlation: Tensor, fit: Tensor) -> Tensor:
 
 
 def null_of_fits(
-    blocks: Callable[[], Iterable[Tensor]], exams: Exams, folds_of_image: Tensor, folds: int, concept_embeddings: Tensor
+    blocks: Iterable[Tensor], exams: Exams, folds_of_image: Tensor, folds: int, concept_embeddings: Tensor
 ) -> FitNull:
-    """The fits of units that follow nothing, from the embeddings [n, D] of all images one block after the other.
+    """The fits of units that follow nothing, the same for all layers of a job.
 
-    Such a unit's activation is normal noise, the same on all images of an exam. The same for all layers of a job.
+    blocks: the embeddings [n, D] of all images, one block after the other. folds_of_image: int64 [N].
+    concept_embeddings: float [C, D].
+    Such a unit's activation is normal noise, the same on all images of an exam.
     """
     generator = torch.Generator().manual_seed(_NULL_SEED)
     noise_of_exam = torch.randn(exams.count, _NULL_UNITS, generator=generator)
-    start = 0
 
-    def with_noise() -> Iterable[tuple[Tensor, Tensor]]:
-        nonlocal start
-        for embeddings in blocks():
+    def with_noise() -> Iterator[tuple[Tensor, Tensor]]:
+        start = 0
+        for embeddings in blocks:
             noise = noise_of_exam[exams.of_image[start : start + len(embeddings)]]
             start += len(embeddings)
             yield embeddings, noise.to(embeddings.device)
 
     moments = Moments.of_layer(with_noise(), folds_of_image, folds)
-    fit = directions_of(moments, len(exams.of_image) / exams.count).fit
+    fit = held_out_fits(moments, KeptAxes(), images_per_exam=len(exams.of_image) / exams.count)
     correlations = concept_correlations(moments, concept_embeddings)
     variance = float(correlations.square().mean())
     return FitNull(
@@ -167,42 +152,38 @@ def null_of_fits(
     )
 
 
-def axes_of(scatter: Tensor, images: float) -> Axes:
-    """The axes of a scatter matrix, float64 [D, D], of so many images; those along which nothing differs left out."""
-    values, vectors = torch.linalg.eigh(scatter)
-    kept = values > values[-1].clamp_min(0) * _LEAST_EIGENVALUE
-    return Axes(vectors[:, kept], values[kept], images)
-
-
-def _ridge(fitting: Moments, images_per_exam: float) -> Tensor:
+def _ridge(fitting: Moments, images_per_exam: float, axes: KeptAxes) -> Tensor:
     """Each unit's weights, float64 [D, U], from the moments of the fitting images in one fold."""
-    axes = axes_of(fitting.xx[0], float(fitting.counts[0]))
-    along = axes.vectors.t() @ fitting.xa[0]
-    if len(axes.values) == 0:
+    values, vectors = axes.of(fitting.xx[0])
+    differ = values > values[-1].clamp_min(0) * _LEAST_EIGENVALUE
+    if not bool(differ.any()):
         return torch.zeros_like(fitting.xa[0])
 
-    penalty = _penalties(axes, along, fitting.aa[0], images_per_exam)
-    return axes.vectors @ (along / (axes.values[:, None] + penalty))
+    values, vectors = values[differ], vectors[:, differ]
+    along = vectors.t() @ fitting.xa[0]
+    penalty = _penalties(values, along, fitting.aa[0], float(fitting.counts[0]), images_per_exam)
+    return vectors @ (along / (values[:, None] + penalty))
 
 
-def _penalties(axes: Axes, along: Tensor, scatter: Tensor, images_per_exam: float) -> Tensor:
+def _penalties(values: Tensor, along: Tensor, scatter: Tensor, images: float, images_per_exam: float) -> Tensor:
     """Each unit's penalty by generalised cross-validation, float64 [U].
 
-    along: [R, U], embeddings with activations along the axes. scatter: [U], the activations' own.
+    values: [R], the images' scatter along each axis. along: [R, U], embeddings with activations along the axes.
+    scatter: [U], the activations' own. images: how many there are.
     """
-    unit = axes.values.mean()
+    unit = values.mean()
     squares = along.square()
     best = torch.full_like(scatter, torch.inf)
     chosen = torch.zeros_like(scatter)
 
     for size in _PENALTIES:
         penalty = size * unit
-        shrunk = axes.values / (axes.values + penalty)
-        gained = (squares.t() @ (shrunk * (2 - shrunk) / axes.values)).clamp_min(0)
+        shrunk = values / (values + penalty)
+        gained = (squares.t() @ (shrunk * (2 - shrunk) / values)).clamp_min(0)
         left = (scatter - gained).clamp_min(0)
 
         parameters = (float(shrunk.sum()) + 1) * images_per_exam
-        free = max(1 - parameters / axes.images, 1e-3)
+        free = max(1 - parameters / images, 1e-3)
         criterion = left / free**2
         better = criterion < best
         best = torch.where(better, criterion, best)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.null import NullTable
+from service.engine.evidence.null import GroupNull, NullTable
 from service.engine.probing.activations import LayerActivations, ReadEmbeddings
 
 _MOST_IMAGES = 8_000
@@ -28,15 +28,6 @@ _LEAST_IN_BAND = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangedExams:
-    """Units whose activations lie in exams in a like manner, and what their exchanged activations reach."""
-
-    units: Tensor
-    """int64 [u], positions among the units given."""
-    table: NullTable
-
-
-@dataclass(frozen=True, slots=True)
 class NullImages:
     """The images that the null is drawn on: all, or those of random exams, as many as stay within a bound."""
 
@@ -44,18 +35,25 @@ class NullImages:
     """int64 [n], ascending, among all used images."""
     exam: NDArray[np.int64]
     """[n], the exam of each, from 0 without gaps."""
-    embeddings: Tensor
-    """float64 [n, D], about their mean."""
+    cosines: Tensor
+    """float32 [n, C], each concept's about their mean and of length 1."""
     all_images: int
 
     @classmethod
-    def draw(cls, exams: Exams, read_embeddings: ReadEmbeddings, seed: int) -> "NullImages":
-        """Every image where there are at most 8,000; otherwise those of random exams."""
+    def draw(cls, exams: Exams, read_embeddings: ReadEmbeddings, concept_embeddings: Tensor, seed: int) -> "NullImages":
+        """Every image where there are at most 8,000; otherwise those of random exams.
+
+        concept_embeddings: float [C, D].
+        """
         chosen = torch.from_numpy(_exams_within(exams, _MOST_IMAGES, seed))
         positions = chosen[exams.of_image].nonzero().squeeze(1)
-        embeddings = read_embeddings(positions).double()
         _, exam = np.unique(exams.of_image[positions].numpy(), return_inverse=True)
-        return cls(positions, exam, embeddings - embeddings.mean(dim=0), len(exams.of_image))
+
+        embeddings = read_embeddings(positions).double()
+        embeddings = embeddings - embeddings.mean(dim=0)
+        cosines = embeddings @ concept_embeddings.to(embeddings).t()
+        cosines = (cosines / cosines.square().sum(dim=0).sqrt().clamp_min(1e-12)).float()
+        return cls(positions, exam, cosines, len(exams.of_image))
 
     def read(self, activations: LayerActivations, units: Tensor) -> Tensor:
         """Their activations about the mean, each unit's scaled to a deviation of 1, float32 [n, u]."""
@@ -75,16 +73,14 @@ class NullImages:
 def exchange_exams(
     images: NullImages,
     activations: Tensor,
-    concept_embeddings: Tensor,
     watched: Sequence[int],
     draws: int,
     seed: int,
     check_cancelled: Callable[[], None],
-) -> list[ExchangedExams]:
+) -> list[GroupNull]:
     """The nulls of U units, in groups of units that are alike in two ways.
 
     activations: float32 [n, U], see `NullImages.read`.
-    concept_embeddings: float [C, D].
     draws: of each group.
     check_cancelled: called before each few draws; may raise to stop.
     Units are taken together by how much alike their activations are within exams, and by how few exams hold most of
@@ -92,8 +88,6 @@ def exchange_exams(
     """
     random = np.random.default_rng(seed)
     places = _Places.of(images.exam)
-    cosines = images.embeddings @ concept_embeddings.to(images.embeddings).t()
-    cosines = (cosines / cosines.square().sum(dim=0).sqrt().clamp_min(1e-12)).float()
     # A correlation's spread falls with the root of the images: the null is drawn on some, and stands for all.
     scale = (len(images.positions) / images.all_images) ** 0.5
 
@@ -106,14 +100,14 @@ def exchange_exams(
             check_cancelled()
             drawn = torch.from_numpy(random.choice(units, count))
             exchanged = activations[torch.from_numpy(places.exchanged(random, count)), drawn[:, None]]
-            correlations = _correlations(exchanged, cosines) * scale
+            correlations = _correlations(exchanged, images.cosines) * scale
             highest, concept = correlations.max(dim=1)
             best.append(highest)
             label.append(concept)
             columns.append(correlations[:, list(watched)])
 
         table = NullTable(torch.cat(best), torch.cat(label), torch.cat(columns))
-        nulls.append(ExchangedExams(torch.from_numpy(units), table))
+        nulls.append(GroupNull(torch.from_numpy(units), table))
     return nulls
 
 

@@ -1,6 +1,6 @@
 """What a unit's label says of what the unit does: the figures that verdicts rest on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -8,17 +8,20 @@ from torch import Tensor
 
 from service.domain.evidence import LEAST_EXAMS, Evidence
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.background import Background
 from service.engine.evidence.combinations import combine_concepts
 from service.engine.evidence.decoys import best_decoys
-from service.engine.evidence.directions import Directions, concept_correlations, directions_of, explained_shares
+from service.engine.evidence.directions import concept_correlations, explained_shares, held_out_fits
 from service.engine.evidence.moments import FOLDS, Moments
 from service.engine.evidence.rivals import rivals_of
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.evidence.watched_responses import with_partial_correlations
 from service.engine.probing.activations import LayerActivations
 
-_UNITS_AT_ONCE = 8192
+_MOST_UNITS = 8192
+_MOST_CORRELATIONS = 1 << 26
+"""At once: half a gigabyte of them."""
 
 
 def with_directions(
@@ -39,14 +42,13 @@ def with_directions(
 
     named = [place for place, label in enumerate(labels) if label is not None]
     completed = list(evidence)
-    for start in range(0, len(named), _UNITS_AT_ONCE):
+    at_once = max(1, min(_MOST_UNITS, _MOST_CORRELATIONS // len(context.concept_embeddings)))
+    for start in range(0, len(named), at_once):
         context.check_cancelled()
-        places = named[start : start + _UNITS_AT_ONCE]
+        places = named[start : start + at_once]
         of_places = torch.tensor([labels[place] for place in places])
-        moments = _moments(activations, units[places], context)
-        figures = direction_figures(
-            moments, directions_of(moments), of_places, context.background, context.concept_embeddings
-        )
+        moments = context.moments_of(activations, units[places], context.background.folds, FOLDS)
+        figures = direction_figures(moments, of_places, context.background, context.concept_embeddings, context.axes)
         responses = with_partial_correlations(
             [completed[place] for place in places], of_places, moments, context.concept_embeddings, context.exams.count
         )
@@ -55,40 +57,32 @@ def with_directions(
     return completed
 
 
-def _moments(activations: LayerActivations, units: Tensor, context: ScoringContext) -> Moments:
-    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
-        for embeddings, of_layer in context.blocks_of(activations):
-            context.check_cancelled()
-            yield embeddings, of_layer[:, units]
-
-    return Moments.of_layer(blocks(), context.background.folds, FOLDS)
-
-
 def direction_figures(
-    moments: Moments, directions: Directions, labels: Tensor, background: Background, concept_embeddings: Tensor
+    moments: Moments, labels: Tensor, background: Background, concept_embeddings: Tensor, axes: KeptAxes
 ) -> list[DirectionFigures]:
-    """The figures of each unit.
+    """The figures of each of U units.
 
-    moments, directions: of U units. labels: int64 [U], each one's concept. concept_embeddings: float [C, D].
+    labels: int64 [U], each one's concept. concept_embeddings: float [C, D]. axes: those that are kept for the job.
     """
+    fits = held_out_fits(moments, axes)
+    fit_p = background.null.p(fits)
     correlations = concept_correlations(moments, concept_embeddings)
     labels = labels.to(correlations.device)
     own = correlations.gather(1, labels[:, None]).squeeze(1)
-    shares = explained_shares(own, directions.fit)
-    fit_p = background.null.p(directions.fit)
+    shares = explained_shares(own, fits)
 
     field = background.field
     rivals = rivals_of(correlations, labels, field, background.confusions)
-    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)])
-    best = correlations[:, field.eligible].amax(dim=1)
-    competition = _Competition(decoys, best, directions)
+    decoys = best_decoys(moments, concept_embeddings[field.eligible.to(concept_embeddings.device)], axes)
+    best = correlations.masked_fill(~field.eligible, -torch.inf).amax(dim=1)
+    competition = _Competition(decoys, best, fits)
 
-    combinations = combine_concepts(moments, concept_embeddings, directions.fit, background.seen)
+    combinations = combine_concepts(moments, concept_embeddings, fits, background.seen)
     parts = [() if combination is None else combination.parts for combination in combinations]
 
     return [
         DirectionFigures(
-            fit=float(directions.fit[unit]),
+            fit=float(fits[unit]),
             fit_p=float(fit_p[unit]),
             correlation=float(own[unit]),
             explained=float(shares[unit]),
@@ -106,10 +100,14 @@ def direction_figures(
 class _Competition:
     """The concepts that correlate best against the best decoys."""
 
-    def __init__(self, decoys: Tensor, best: Tensor, directions: Directions) -> None:
-        """decoys: float32 [U, S], correlations of the best of each set. best: float64 [U], of the best concept."""
+    def __init__(self, decoys: Tensor, best: Tensor, fits: Tensor) -> None:
+        """decoys: float32 [U, S], correlations of the best of each set.
+
+        best, fits: float64 [U], the correlation of the best concept that has decoys (-infinity where none has), and of
+        the unit's direction.
+        """
         correlations = decoys.double()
-        shares = explained_shares(correlations, directions.fit[:, None].expand_as(correlations))
+        shares = explained_shares(correlations, fits[:, None].expand_as(correlations))
         wins = correlations >= best[:, None]
 
         order = correlations.argsort(dim=1, descending=True)[:, :DECOYS_AHEAD]

@@ -1,7 +1,5 @@
 """What was inferred in a dissection as a whole, and what its dissector can see."""
 
-from dataclasses import replace
-
 from service.domain.evidence import JobEvidence
 from service.domain.verdicts import JobVerdicts
 from service.engine.evidence.scoring_context import ScoringContext
@@ -18,7 +16,7 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
     why_not_tested = context.why_not_tested
     why_no_agreement = why_not_tested or _no_agreement(context, known=known)
 
-    evidence = JobEvidence(
+    return JobEvidence(
         drawn_by=context.exams.unit,
         units=context.exams.count,
         refused=why_not_tested,
@@ -28,10 +26,7 @@ def job_evidence(context: ScoringContext) -> JobEvidence | None:
         nameless=context.groups.nameless,
         repeated=context.groups.repeated,
         independent=context.independent,
-    )
-    return replace(
-        evidence,
-        watched=qualify_watched(context, evidence.qualifications),
+        watched=qualify_watched(context, context.qualifications),
         verdicts=_no_verdicts(context),
     )
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import LEVEL, Agreement, Evidence, LayerNull, Significance, Watched
 from service.engine.evidence.agreement import ReadUnits, measure_agreement
-from service.engine.evidence.exams import resample, split_in_halves
-from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
+from service.engine.evidence.exams import Exams, resample, split_in_halves
+from service.engine.evidence.null import GroupNull, NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import NullSets, draw_null_sets
 from service.engine.evidence.quality import layer_quality
 from service.engine.evidence.scoring_context import ScoringContext
@@ -52,20 +52,18 @@ def judge_labels(
     rows = top.rows[:, : context.options.method.top_k]
     responses = scorer.of_concepts(rows, ranking.prior, concept_set.watched).cpu()
 
-    evidence = [Evidence()] * len(best)
-    tables = []
+    nulls = []
     for group in groups:
         context.check_cancelled()
         table = null_table(scorer, group.sets, ranking.prior, len(best), concept_set.watched)
-        tables.append(table)
+        nulls.append(GroupNull(group.units, table))
 
-        judged = against_null(table, best[group.units], responses[group.units], concept_set)
-        for unit, of_unit in zip(group.units.tolist(), judged, strict=True):
-            evidence[unit] = of_unit
+    def draw_labels(draws: Tensor, k: int) -> Tensor:
+        return labels_of_resamples(scorer, top.images, top.rows, context.exams, draws, k, context.check_cancelled)
 
-    evidence = _with_stability(evidence, ranking, scorer, top, context)
-    evidence = _with_halves(evidence, ranking, scorer, top, context)
-    return evidence, summarise(tables, [len(group.units) for group in groups])
+    labels = ranking.indices[:, 0].cpu()
+    evidence = against_nulls(nulls, best, responses, concept_set)
+    return with_redrawn(evidence, labels, context.exams, draw_labels, top.read_units, context), summarise(nulls)
 
 
 def with_quality(
@@ -79,8 +77,22 @@ def with_quality(
     return completed
 
 
-def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
-    """The significance of best scores [u] and of watched concepts' scores [u, W]; of these those with p <= LEVEL."""
+def against_nulls(
+    nulls: Sequence[GroupNull], best: Tensor, responses: Tensor, concept_set: ConceptSet
+) -> list[Evidence]:
+    """The significance of best scores [U] and of watched concepts' scores [U, W]; of these those with p <= LEVEL.
+
+    nulls: each unit is in one of their groups.
+    """
+    evidence = [Evidence()] * len(best)
+    for null in nulls:
+        judged = _against_table(null.table, best[null.units], responses[null.units], concept_set)
+        for unit, of_unit in zip(null.units.tolist(), judged, strict=True):
+            evidence[unit] = of_unit
+    return evidence
+
+
+def _against_table(table: NullTable, best: Tensor, responses: Tensor, concept_set: ConceptSet) -> list[Evidence]:
     p = tail_p(best, table.best).tolist()
     z = standardise(best, table.best).tolist()
 
@@ -101,51 +113,77 @@ def against_null(table: NullTable, best: Tensor, responses: Tensor, concept_set:
     ]
 
 
-def _with_stability(
-    evidence: list[Evidence], ranking: Ranking, scorer: Scorer, top: LayerTop, context: ScoringContext
+DrawLabels = Callable[[Tensor, int], Tensor]
+"""The label of each unit in each of B draws of the exams, int64 [U, B].
+
+From how often each exam occurs in each draw, int64 [B, exams], and how many images a label rests on.
+"""
+
+
+def with_redrawn(
+    evidence: Sequence[Evidence],
+    labels: Tensor,
+    exams: Exams,
+    draw_labels: DrawLabels,
+    read_units: ReadUnits | None,
+    context: ScoringContext,
 ) -> list[Evidence]:
-    options, exams, concept_set = context.options, context.exams, context.concept_set
+    """The evidence with what becomes of labels, int64 [U], when exams are drawn again and when they are halved.
+
+    exams: those of the context, or the bundles that stand for them. read_units: see `LayerTop`.
+    Raises what `context.check_cancelled` raises.
+    """
+    resampled = _with_stability(evidence, labels, exams, draw_labels, context)
+    return _with_halves(resampled, labels, exams, draw_labels, read_units, context)
+
+
+def _with_stability(
+    evidence: Sequence[Evidence], labels: Tensor, exams: Exams, draw_labels: DrawLabels, context: ScoringContext
+) -> list[Evidence]:
+    options, concept_set = context.options, context.concept_set
     if options.evidence.resamples == 0:
-        return evidence
+        return list(evidence)
 
     draws = resample(exams, options.evidence.resamples, RESAMPLES)
-    resampled = labels_of_resamples(
-        scorer, top.images, top.rows, exams, draws, options.method.top_k, context.check_cancelled
-    )
+    resampled = draw_labels(draws, options.method.top_k)
     categories = [concept.category for concept in concept_set.concepts]
-    stabilities_of_units = stabilities(ranking.indices[:, 0].cpu(), resampled, concept_set.texts, categories)
+    stabilities_of_units = stabilities(labels, resampled, concept_set.texts, categories)
 
     return [
-        replace(of_unit, stability=stability, resampled=tuple(labels))
-        for of_unit, stability, labels in zip(evidence, stabilities_of_units, resampled.tolist(), strict=True)
+        replace(of_unit, stability=stability, resampled=tuple(labels_of_unit))
+        for of_unit, stability, labels_of_unit in zip(evidence, stabilities_of_units, resampled.tolist(), strict=True)
     ]
 
 
 def _with_halves(
-    evidence: list[Evidence], ranking: Ranking, scorer: Scorer, top: LayerTop, context: ScoringContext
+    evidence: list[Evidence],
+    labels: Tensor,
+    exams: Exams,
+    draw_labels: DrawLabels,
+    read_units: ReadUnits | None,
+    context: ScoringContext,
 ) -> list[Evidence]:
     """Labels in halves of the exams, from half as many images; and agreement, each half measuring the other's."""
-    options, exams = context.options, context.exams
+    options = context.options
     if options.evidence.halves == 0:
         return evidence
 
     splits = split_in_halves(exams, options.evidence.halves, HALVES)
     draws = torch.stack([~splits, splits], dim=1).flatten(0, 1).long()
-    k = max(1, options.method.top_k // 2)
-    labels = labels_of_resamples(scorer, top.images, top.rows, exams, draws, k, context.check_cancelled)
+    halves = draw_labels(draws, max(1, options.method.top_k // 2))
 
     agreements: Sequence[Agreement | None] = [None] * len(evidence)
-    if top.read_units is not None and context.finding_of_concept:
+    if read_units is not None and context.finding_of_concept:
         agreements = measure_agreement(
-            top.read_units,
+            read_units,
             in_second_half=splits[0][exams.of_image],
-            labels=ranking.indices[:, 0].cpu(),
-            labels_of_halves=(labels[:, 0], labels[:, 1]),
+            labels=labels,
+            labels_of_halves=(halves[:, 0], halves[:, 1]),
             finding_of_concept=context.finding_of_concept,
             findings=context.findings,
         )
 
     return [
         replace(of_unit, halves=tuple(labels_of_unit), agreement=agreement)
-        for of_unit, labels_of_unit, agreement in zip(evidence, labels.tolist(), agreements, strict=True)
+        for of_unit, labels_of_unit, agreement in zip(evidence, halves.tolist(), agreements, strict=True)
     ]

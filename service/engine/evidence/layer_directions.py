@@ -1,13 +1,9 @@
 """The direction of every unit of a layer in the dissector's space, as it is stored: float16, with its length."""
 
-from collections.abc import Iterator
-
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from service.engine.evidence.directions import directions_of
-from service.engine.evidence.moments import Moments
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.probing.activations import LayerActivations
 
@@ -23,22 +19,12 @@ def encode_directions(activations: LayerActivations, context: ScoringContext) ->
     Raises what `context.check_cancelled` raises.
     """
     units = torch.arange(next(activations.blocks()).shape[1])
-    vectors = torch.cat([_vectors(activations, some, context) for some in torch.split(units, _UNITS_AT_ONCE)])
+    one_part = torch.zeros(len(activations), dtype=torch.int64)  # nothing is held out
+    moments = (context.moments_of(activations, some, one_part, 1) for some in torch.split(units, _UNITS_AT_ONCE))
+    vectors = torch.cat([directions_of(of_units, context.axes).cpu() for of_units in moments])
     lengths = vectors.norm(dim=1)
     of_length_one = vectors / torch.where(lengths > 0, lengths, 1.0)[:, None]
 
     tensors = {DIRECTIONS: of_length_one.half().contiguous(), LENGTHS: lengths.float().contiguous()}
     data: bytes = safetensors.torch.save(tensors)
     return data
-
-
-def _vectors(activations: LayerActivations, units: Tensor, context: ScoringContext) -> Tensor:
-    """float32 [u, D]. In one fold: nothing is held out."""
-
-    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
-        for embeddings, of_layer in context.blocks_of(activations):
-            context.check_cancelled()
-            yield embeddings, of_layer[:, units]
-
-    fold_of_image = torch.zeros(len(activations), dtype=torch.int64)
-    return directions_of(Moments.of_layer(blocks(), fold_of_image, 1)).vectors.cpu()

@@ -34,6 +34,15 @@ class NullTable:
     """float32 [S, W], the scores of the watched concepts themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class GroupNull:
+    """The null of units whose images lie in exams in a like manner."""
+
+    units: Tensor
+    """int64 [u], positions among the units given."""
+    table: NullTable
+
+
 def null_table(scorer: Scorer, sets: Tensor, prior: Tensor, units: int, watched: Sequence[int]) -> NullTable:
     """Score random image sets [S, K], given as positions among the scorer's images, as units of a layer.
 
@@ -55,12 +64,11 @@ def null_table(scorer: Scorer, sets: Tensor, prior: Tensor, units: int, watched:
     return NullTable(best.cpu(), label.cpu(), torch.cat(columns, dim=1))
 
 
-def summarise(tables: Sequence[NullTable], units: Sequence[int]) -> LayerNull:
+def summarise(nulls: Sequence[GroupNull]) -> LayerNull:
     """A layer's tables in a hundred numbers, weighed by their numbers of units; and what significant sets are named."""
+    tables = [null.table for null in nulls]
     best = np.concatenate([table.best.double().numpy() for table in tables])
-    weights_of_tables = [
-        np.full(len(table.best), count / len(table.best)) for table, count in zip(tables, units, strict=True)
-    ]
+    weights_of_tables = [np.full(len(null.table.best), len(null.units) / len(null.table.best)) for null in nulls]
     weight = np.concatenate(weights_of_tables)
     mean = float(np.average(best, weights=weight))
     quantiles = np.quantile(best, np.linspace(0, 1, 101), method="inverted_cdf", weights=weight)

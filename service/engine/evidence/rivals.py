@@ -65,7 +65,7 @@ class Field:
         texts = concept_embeddings.to(xx)
         between = texts @ xx @ texts.t()
         spread = between.diagonal().clamp_min(0).sqrt().clamp_min(_LEAST_DEVIATION)
-        between = between / spread[:, None] / spread
+        between.div_(spread[:, None]).div_(spread)  # in place: of 20,000 concepts it takes 3 GB
         images = float(moments.counts.sum())
         return cls(between, eligible.to(xx.device), images, min(independent, images))
 

@@ -14,10 +14,13 @@ from service.domain.groups import ImageGroups, group_images
 from service.domain.jobs import DissectionOptions
 from service.domain.methods import TESTED_METHODS
 from service.domain.probes import ProbeItem
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.exams import Exams
+from service.engine.evidence.moments import Moments
 from service.engine.evidence.qualification import labelled_once, qualify
 from service.engine.probing.activations import Blocks, LayerActivations
+from service.engine.similarity.contrast_scorer import ConceptSpread, spread_of_embeddings
 
 NOT_KEPT = (
     "All activations of these layers and images take more than may be stored. Ask for fewer layers or images, or raise "
@@ -48,7 +51,7 @@ class ScoringContext:
     finding_of_concept: Mapping[int, str]
     """For each concept that findings of the probe set mean, these: one, or several `joined`."""
     check_cancelled: Callable[[], None]
-    """Called between two blocks of concepts and between two resamples; may raise to stop."""
+    """Called between two blocks of images or concepts and between two resamples; may raise to stop."""
     independent: str | None = None
     """See `ProbeSet`."""
     every_activation: bool = True
@@ -98,6 +101,11 @@ class ScoringContext:
         )
 
     @cached_property
+    def spread(self) -> ConceptSpread:
+        """Of each concept's cosines, for contrast; from a pass over the embeddings."""
+        return spread_of_embeddings(self.read_embeddings, len(self.items), self.concept_embeddings)
+
+    @cached_property
     def background(self) -> Background:
         """What the figures of directions share between layers; from passes over the embeddings."""
         return background_of(
@@ -110,6 +118,11 @@ class ScoringContext:
             {entry.concept: entry.text for entry in self.qualifications if entry.verdict == "qualified"},
         )
 
+    @cached_property
+    def axes(self) -> KeptAxes:
+        """The axes along which the images' embeddings differ, as layer after layer asks for them."""
+        return KeptAxes()
+
     def _embedding_blocks(self) -> Iterator[Tensor]:
         for start in range(0, len(self.items), _IMAGES_AT_ONCE):
             self.check_cancelled()
@@ -119,6 +132,19 @@ class ScoringContext:
     def blocks_of(self, activations: LayerActivations) -> Blocks:
         """The embeddings and a layer's activations of all images, in order: see `LayerActivations.blocks`."""
         return activations.with_embeddings(self.read_embeddings)
+
+    def moments_of(self, activations: LayerActivations, units: Tensor, parts_of_image: Tensor, parts: int) -> Moments:
+        """Moments of some units of a layer, int64 [u], in parts of the images: see `Moments.of_layer`.
+
+        The images stream by once. Raises what `check_cancelled` raises.
+        """
+
+        def blocks() -> Blocks:
+            for embeddings, of_layer in self.blocks_of(activations):
+                self.check_cancelled()
+                yield embeddings, of_layer[:, units]
+
+        return Moments.of_layer(blocks(), parts_of_image, parts)
 
     @property
     def why_no_activations(self) -> str | None:

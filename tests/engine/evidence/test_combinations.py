@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.combinations import LEAST_TOGETHER, Combination, combine_concepts
-from service.engine.evidence.directions import directions_of
+from service.engine.evidence.directions import held_out_fits
 from service.engine.evidence.exams import Exams
 from service.engine.evidence.moments import FOLDS, Moments, folds_of_exams
 
@@ -42,7 +43,7 @@ def _combine(
     folds = folds_of_exams(_exams(exams))
     moments = Moments.of_layer([(embeddings, activations)], folds, FOLDS)
     eligible = dict(enumerate(_NAMES)) if eligible is None else eligible
-    return combine_concepts(moments, texts, directions_of(moments).fit, eligible)
+    return combine_concepts(moments, texts, held_out_fits(moments, KeptAxes()), eligible)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.3, 1.0)])

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from service.engine.evidence.axes import KeptAxes
 from service.engine.evidence.directions import (
     concept_correlations,
     directions_of,
     explained_shares,
+    held_out_fits,
     null_of_fits,
 )
 from service.engine.evidence.exams import Exams
@@ -17,18 +19,18 @@ from tests.engine.evidence.planted import EXAMS, FOLD_OF_IMAGE, WIDTH, embedding
 def test_a_unit_that_follows_a_direction_has_it() -> None:
     images = embeddings()
     planted = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(3))
-    directions = directions_of(moments_of(images, following(images, planted, signal=3.0)))
+    moments = moments_of(images, following(images, planted, signal=3.0))
 
-    alike = torch.cosine_similarity(directions.vectors, planted)
+    alike = torch.cosine_similarity(directions_of(moments, KeptAxes()), planted)
     assert (alike > 0.98).all()
     # Of a variance of 10 the noise has 1.
-    assert directions.fit.tolist() == pytest.approx([0.9**0.5] * 5, abs=0.02)
+    assert held_out_fits(moments, KeptAxes()).tolist() == pytest.approx([0.9**0.5] * 5, abs=0.02)
 
 
 def test_the_fit_of_noise_is_about_zero_for_exams_that_fitted_nothing() -> None:
     images = embeddings()
     noise = torch.randn(len(images), 200, generator=torch.Generator().manual_seed(4))
-    fit = directions_of(moments_of(images, noise)).fit
+    fit = held_out_fits(moments_of(images, noise), KeptAxes())
 
     assert abs(float(fit.mean())) < 0.03
 
@@ -54,10 +56,9 @@ def test_constants_fit_nothing() -> None:
     images = embeddings()
     activations = torch.full((len(images), 2), 0.1)
     moments = moments_of(images, activations)
-    directions = directions_of(moments)
 
-    assert directions.fit.tolist() == [0, 0]
-    assert not directions.vectors.any()
+    assert held_out_fits(moments, KeptAxes()).tolist() == [0, 0]
+    assert not directions_of(moments, KeptAxes()).any()
     assert not concept_correlations(moments, texts()).any()
 
 
@@ -65,17 +66,17 @@ def test_an_embedding_of_lower_rank_is_no_obstacle() -> None:
     images = embeddings()
     images[:, 8:] = images[:, :8]
     planted = torch.randn(4, WIDTH, generator=torch.Generator().manual_seed(5))
-    directions = directions_of(moments_of(images, following(images, planted, signal=3.0)))
+    moments = moments_of(images, following(images, planted, signal=3.0))
 
-    assert (directions.fit > 0.9).all()
-    assert torch.isfinite(directions.vectors).all()
+    assert (held_out_fits(moments, KeptAxes()) > 0.9).all()
+    assert torch.isfinite(directions_of(moments, KeptAxes())).all()
 
 
 def test_an_embedding_that_is_the_same_for_all_images_says_nothing() -> None:
     images = torch.ones(len(EXAMS.of_image), WIDTH)
     activations = torch.randn(len(images), 3, generator=torch.Generator().manual_seed(6))
 
-    assert directions_of(moments_of(images, activations)).fit.tolist() == [0, 0, 0]
+    assert held_out_fits(moments_of(images, activations), KeptAxes()).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("exams", [1, 2, 3])
@@ -84,13 +85,14 @@ def test_with_fewer_exams_than_folds_those_measure_that_there_are(exams: int) ->
     images = torch.randn(30, WIDTH, generator=generator)
     few = Exams(torch.arange(30) % exams, exams, "exam")
     activations = following(images, torch.eye(WIDTH)[:2], signal=50.0)
-    directions = directions_of(Moments.of_layer([(images, activations)], folds_of_exams(few), FOLDS))
+    moments = Moments.of_layer([(images, activations)], folds_of_exams(few), FOLDS)
+    fits = held_out_fits(moments, KeptAxes())
 
-    assert torch.isfinite(directions.vectors).all()
+    assert torch.isfinite(directions_of(moments, KeptAxes())).all()
     if exams == 1:
-        assert directions.fit.tolist() == [0, 0]
+        assert fits.tolist() == [0, 0]
     else:
-        assert (directions.fit <= 1).all()
+        assert (fits <= 1).all()
 
 
 def test_an_explained_share_lies_between_0_and_1_and_counts_no_concept_that_goes_against_the_unit() -> None:
@@ -104,10 +106,10 @@ def test_units_of_noise_have_fits_as_the_null_says_however_alike_the_images_of_a
     generator = torch.Generator().manual_seed(8)
     of_exam = torch.randn(EXAMS.count, WIDTH, generator=generator)[EXAMS.of_image]
     images = of_exam + 0.1 * torch.randn(len(of_exam), WIDTH, generator=generator)
-    null = null_of_fits(lambda: pieces(images), EXAMS, FOLD_OF_IMAGE, FOLDS, texts())
+    null = null_of_fits(pieces(images), EXAMS, FOLD_OF_IMAGE, FOLDS, texts())
 
     noise = torch.randn(EXAMS.count, 400, generator=generator)[EXAMS.of_image]
-    p = null.p(directions_of(moments_of(images, noise)).fit)
+    p = null.p(held_out_fits(moments_of(images, noise), KeptAxes()))
     assert float((p < 0.05).double().mean()) < 0.1
     # Three images of an exam are nearly one.
     assert null.images == pytest.approx(EXAMS.count, rel=0.15)

@@ -1,16 +1,19 @@
 """The figures of units: of a concept, of two that are nearly one, of nothing that a concept says, and of noise."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from service.domain.concepts import Concept, ConceptSet
 from service.domain.verdicts import DECOYS_AHEAD, DirectionFigures
-from service.engine.evidence.background import background_of
-from service.engine.evidence.directions import directions_of
+from service.engine.evidence.axes import KeptAxes
+from service.engine.evidence.background import Background, background_of
 from service.engine.evidence.explaining import direction_figures
 from tests.engine.evidence.planted import (
     CONCEPT_SET,
+    CONCEPTS,
     EXAMS,
     IMAGES,
     WIDTH,
@@ -22,11 +25,22 @@ from tests.engine.evidence.planted import (
 )
 
 
-def _figures(directions: Tensor, labels: list[int], signal: float = 2.0) -> list[DirectionFigures]:
+def _background(
+    images: Tensor,
+    concept_set: ConceptSet = CONCEPT_SET,
+    finding_of_concept: Mapping[int, str] | None = None,
+    findings: Sequence[frozenset[str] | None] = (None,) * IMAGES,
+) -> Background:
+    finding_of_concept = finding_of_concept or {}
+    return background_of(lambda: pieces(images), EXAMS, concept_set, texts(), finding_of_concept, findings, {})
+
+
+def _figures(
+    directions: Tensor, labels: list[int], signal: float = 2.0, concept_set: ConceptSet = CONCEPT_SET
+) -> list[DirectionFigures]:
     images = embeddings()
-    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
     moments = moments_of(images, following(images, directions, signal))
-    return direction_figures(moments, directions_of(moments), torch.tensor(labels), background, texts())
+    return direction_figures(moments, torch.tensor(labels), _background(images, concept_set), texts(), KeptAxes())
 
 
 def test_a_concept_that_a_unit_follows_explains_it() -> None:
@@ -66,9 +80,8 @@ def test_what_the_dissector_takes_for_another_concept_is_its_rival() -> None:
     images = embeddings()
     has = (images @ texts()[5]) > 1
     findings = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has.tolist()]
-    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
 
-    assert background.confusions == {5: (9,)}
+    assert _background(images, CONCEPT_SET, {9: "finding"}, findings).confusions == {5: (9,)}
 
 
 def test_images_whose_findings_are_not_known_have_no_part_in_what_is_confused() -> None:
@@ -76,17 +89,23 @@ def test_images_whose_findings_are_not_known_have_no_part_in_what_is_confused() 
     has = ((images @ texts()[5]) > 1).tolist()
     known = [frozenset({"finding"}) if of_image else frozenset[str]() for of_image in has]
     findings = [of_image if number % 2 else None for number, of_image in enumerate(known)]
-    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {9: "finding"}, findings, {})
 
-    assert background.confusions == {5: (9,)}
+    assert _background(images, CONCEPT_SET, {9: "finding"}, findings).confusions == {5: (9,)}
 
 
 def test_a_constant_unit_has_figures_that_say_nothing() -> None:
     images = embeddings()
-    background = background_of(lambda: pieces(images), EXAMS, CONCEPT_SET, texts(), {}, [None] * IMAGES, {})
     moments = moments_of(images, torch.ones(IMAGES, 1))
-    figures = direction_figures(moments, directions_of(moments), torch.tensor([0]), background, texts())[0]
+    figures = direction_figures(moments, torch.tensor([0]), _background(images), texts(), KeptAxes())[0]
 
     assert (figures.fit, figures.correlation, figures.explained) == (0, 0, 0)
     assert figures.decoy_p == 1
     assert dataclasses.asdict(figures)["parts"] == ()
+
+
+def test_where_no_image_can_show_any_concept_nothing_competes() -> None:
+    everyday = ConceptSet("everyday", tuple(Concept(str(place), mammographic=False) for place in range(CONCEPTS)))
+    figures = _figures(texts()[:1], [0], concept_set=everyday)[0]
+
+    assert figures.explained > 0.9
+    assert (figures.decoy_p, figures.decoy_explained) == (1, 0)

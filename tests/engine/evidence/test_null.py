@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from service.domain.evidence import LEVEL
 from service.engine.evidence.exams import Exams
-from service.engine.evidence.null import NullTable, null_table, standardise, summarise, tail_p
+from service.engine.evidence.null import GroupNull, NullTable, null_table, standardise, summarise, tail_p
 from service.engine.evidence.null_sets import draw_null_sets
 from service.engine.similarity.contrast_scorer import ContrastScorer, spread_of_scores
 from service.engine.similarity.scorer import Scorer, best_concepts, columns_of_embeddings
@@ -52,7 +52,13 @@ def test_the_summary_weighs_tables_by_their_units_and_names_the_significant_sets
     scores = torch.arange(1000.0)
     labels = torch.where(scores < 975, 0, torch.where(scores < 990, 3, 1))
     nothing = torch.empty(1000, 0)
-    layer = summarise([NullTable(scores, labels, nothing), NullTable(scores + 1000, labels, nothing)], [3, 1])
+    three, one = torch.arange(3), torch.tensor([3])
+    layer = summarise(
+        [
+            GroupNull(three, NullTable(scores, labels, nothing)),
+            GroupNull(one, NullTable(scores + 1000, labels, nothing)),
+        ]
+    )
     assert layer.mean == pytest.approx(0.75 * 499.5 + 0.25 * 1499.5)
     assert (layer.draws, len(layer.quantiles), layer.quantiles[0], layer.quantiles[100]) == (2000, 101, 0.0, 1999.0)
     assert layer.quantiles[50] == pytest.approx(666, abs=1)
