@@ -37,6 +37,7 @@ from service.domain.specs import (
     is_measured_first,
     model_spec,
     probe_set_spec,
+    where_of,
 )
 from service.domain.trail import SCHEDULER
 from service.domain.work import (
@@ -396,7 +397,7 @@ def _ask_again(resource: Resource, stage: Preparation) -> str:
 def _has_nothing_to_measure(session: Session, probe_set: Resource) -> bool:
     """Are the images shown whole, or is it a part of a measured set, or measured?"""
     spec = probe_set_spec(probe_set)
-    if not is_measured_first(spec) or "part" in spec:
+    if not is_measured_first(spec) or where_of(spec):
         return True
 
     preparation = queries.find_preparation(session, probe_set.id, Preparation.MEASURE)
