@@ -254,7 +254,7 @@ def test_a_dead_unit_changes_nothing_and_that_is_said(sessions: Sessions, folder
     assert result.effect.same
     assert {change.absolute for change in result.effect.outputs} == {0.0}
     assert result.notes[:2] == (
-        "1 of 1 units is dead: the same for every image, so that holding them at their mean changes nothing.",
+        "1 of 1 units is dead: what the job pooled of it is the same for every image.",
         "Every output of every image stays the same bit by bit.",
     )
 
