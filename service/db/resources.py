@@ -276,7 +276,8 @@ _UNPREPARED = text(
     WHERE NOT EXISTS (SELECT FROM work_items WHERE resource_id = resources.id)
       AND (
         kind = 'model' AND NOT EXISTS (SELECT FROM inspections WHERE model_id = resources.id)
-        OR kind = 'probe_set' AND (spec->'patches' <> 'null' OR spec->>'frames' = 'all') AND NOT spec ?| array['part', 'where']
+        OR kind = 'probe_set' AND (spec->'patches' <> 'null' OR spec->>'frames' = 'all')
+          AND NOT spec ?| array['part', 'where']
       )
     ORDER BY id
     """
