@@ -28,12 +28,8 @@ from service.usecases import checks
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.checks import CheckStanding, standing_of_check, states_of_sets
 from service.usecases.jobs import cancel_job, find_job, replay_job, retry_job, submit_job
-from service.usecases.preparations import (
-    complete_preparation,
-    fail_preparation,
-    measure_again,
-    try_preparation_again,
-)
+from service.usecases.preparation_work import complete_preparation, fail_preparation, try_preparation_again
+from service.usecases.preparations import measure_again
 from service.usecases.resources import (
     check_again,
     find_check,
