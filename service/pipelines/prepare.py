@@ -27,7 +27,7 @@ from service.probes.checking.look import look_at
 from service.probes.checking.tally import Tally, tally
 from service.probes.measuring import measure
 from service.probes.patches import cut
-from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
+from service.usecases.probe_sets import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
 
 _TEXT = "a mammogram"
 """Any will do."""

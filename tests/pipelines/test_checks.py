@@ -30,14 +30,8 @@ from service.usecases.checks import CheckStanding, standing_of_check, states_of_
 from service.usecases.jobs import cancel_job, find_job, replay_job, retry_job, submit_job
 from service.usecases.preparation_work import complete_preparation, fail_preparation, try_preparation_again
 from service.usecases.preparations import measure_again
-from service.usecases.resources import (
-    check_again,
-    find_check,
-    find_resource,
-    probe_set_of,
-    register_part,
-    register_probe_set,
-)
+from service.usecases.probe_sets import check_again, find_check, probe_set_of, register_part, register_probe_set
+from service.usecases.resources import find_resource
 from service.usecases.work import reap
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import InlineChild, inline_host

@@ -29,7 +29,7 @@ from service.pipelines import listing as listing_of_child
 from service.pipelines.items import DissectionRunner
 from service.usecases.jobs import submit_job
 from service.usecases.preparations import problem_of
-from service.usecases.resources import check_again, find_check, probe_set_of, register_probe_set
+from service.usecases.probe_sets import check_again, find_check, probe_set_of, register_probe_set
 from service.usecases.states import states_of
 from tests.layouts.data_sets import write_table
 from tests.pipelines.conftest import Run

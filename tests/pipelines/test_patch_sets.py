@@ -27,7 +27,7 @@ from service.pipelines.prepare import measure_probe_set
 from service.probes import measuring
 from service.usecases.jobs import replay_job, submit_job
 from service.usecases.preparations import measure_again, prepare, problem_of
-from service.usecases.resources import (
+from service.usecases.probe_sets import (
     digest_of_probe_set,
     listed_probe_set,
     probe_set_of,
