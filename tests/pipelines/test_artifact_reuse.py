@@ -219,6 +219,20 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     assert damaged
 
 
+def test_an_item_opens_each_shard_once(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def read(path: Path) -> StoredShard:
+        opened.append(path)
+        return StoredShard(path)
+
+    monkeypatch.setattr("service.pipelines.dissections.StoredShard", read)
+    assert run(submit(sessions, folder)).status is JobStatus.SUCCEEDED
+    assert list(Counter(opened).values()) == [1 + len(LAYERS) + 1] * 3, "probed, scored for each layer, stored"
+
+
 def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
     sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
