@@ -52,8 +52,9 @@ from service.usecases.deployments import (
 from service.usecases.jobs import JobSubmission
 from service.usecases.models import NamedCheckpoint, register_model
 from service.usecases.policies import register_policy
+from service.usecases.probe_sets import register_probe_set
 from service.usecases.readings import AT_ONCE
-from service.usecases.resources import register_dissector, register_probe_set
+from service.usecases.resources import register_dissector
 from tests.usecases.factories import RecordingQueue
 
 POLICY = Path(__file__).parents[1] / "docs" / "examples" / "screening-policy.yaml"

@@ -25,7 +25,8 @@ from service.storage import open_store
 from service.studies.dissection import DissectionPlan, run_dissection
 from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.models import NamedCheckpoint, register_model
-from service.usecases.resources import register_dissector, register_probe_set
+from service.usecases.probe_sets import register_probe_set
+from service.usecases.resources import register_dissector
 from tests.usecases.factories import RecordingQueue
 
 _SHARDS = 20

@@ -16,7 +16,7 @@ from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.specs import is_listed, probe_set_spec
 from service.domain.work import Preparation
 from service.files import DataRoots
-from service.usecases import resources
+from service.usecases import probe_sets, resources
 from service.usecases.checks import standing_of_check
 from service.usecases.findings import findings_map_of, findings_of
 from service.usecases.preparations import measure_again, problem_of
@@ -47,7 +47,7 @@ def register_probe_set(
     """
 
     def register() -> resources.Registered:
-        return resources.register_probe_set(
+        return probe_sets.register_probe_set(
             session,
             queue,
             name=body.name,
@@ -109,7 +109,7 @@ def read_check(name: Ref, session: SessionDep) -> CheckOut:
     409 while a worker has not yet listed them by their headers.
     """
     probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
-    return CheckOut.of(resources.find_check(session, probe_set), brief=False)
+    return CheckOut.of(probe_sets.find_check(session, probe_set), brief=False)
 
 
 @router.post("/{name}/check", status_code=status.HTTP_202_ACCEPTED)
@@ -123,7 +123,7 @@ def check_probe_set(
 
     def ask() -> Resource:
         probe_set = resources.find_resource(session, ResourceKind.PROBE_SET, name, field="name")
-        resources.check_again(session, queue, probe_set, roots, readings)
+        probe_sets.check_again(session, queue, probe_set, roots, readings)
         return probe_set
 
     return _probe_set(session, readings.complete(session, ask))

@@ -276,7 +276,8 @@ _UNPREPARED = text(
     WHERE NOT EXISTS (SELECT FROM work_items WHERE resource_id = resources.id)
       AND (
         kind = 'model' AND NOT EXISTS (SELECT FROM inspections WHERE model_id = resources.id)
-        OR kind = 'probe_set' AND (spec->'patches' <> 'null' OR spec->>'frames' = 'all') AND NOT spec ? 'part'
+        OR kind = 'probe_set' AND (spec->'patches' <> 'null' OR spec->>'frames' = 'all')
+          AND NOT spec ?| array['part', 'where']
       )
     ORDER BY id
     """
@@ -323,7 +324,7 @@ _SIZES_USED = text(
     SELECT EXISTS (
       SELECT FROM jobs JOIN resources used ON used.id = jobs.probe_set_id
       WHERE used.digest = :digest
-        OR used.spec ? 'part'
+        OR used.spec ?| array['part', 'where']
           AND (
             used.spec->'manifest', used.spec->'patches', used.spec->'on_unreadable',
             coalesce(used.spec->'frames', 'null')

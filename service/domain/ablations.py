@@ -97,7 +97,7 @@ class LayerUnits:
     """Ascending."""
 
     dead: tuple[int, ...] = ()
-    """Those of them that do the same for every image: holding them at their mean changes nothing."""
+    """Those of them whose pooled activation is the same for every image."""
 
 
 @dataclass(frozen=True, slots=True)

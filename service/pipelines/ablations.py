@@ -1,7 +1,7 @@
 """What a worker's child computes for each stage of an ablation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from service.pipelines.artifacts import Artifact, Artifacts
 from service.pipelines.job_plan import JobPlan, JobPlans
 from service.pipelines.keys import ablated_key, device_name, outputs_key
 from service.pipelines.network_cache import NetworkCache
-from service.pipelines.shown_items import items_as_shown, with_items
+from service.pipelines.shown_items import items_as_shown, shown_items, with_items
 from service.probes.images import open_images
 
 ReportProgress = Callable[[int], None]
@@ -114,7 +114,7 @@ class _Work:
         def read_after(number: int) -> NDArray[np.float32]:
             return np.concatenate([read_ablated(path, number).numpy() for path in paths])
 
-        items = self._shown_items(shards)
+        items = shown_items(self.plan, shards)
         result = conclude(
             self.request,
             before,
@@ -167,12 +167,3 @@ class _Work:
             batch_size=self.plan.request.batch_size,
             on_unreadable=self.plan.probe_set.on_unreadable,
         )
-
-    def _shown_items(self, shards: Sequence[StoredOutputs]) -> list[ProbeItem]:
-        """The items that were shown, in order, with their files' digests."""
-        items = self.plan.probe_set.items
-        shown = []
-        for span, shard in zip(self.plan.shards, shards, strict=True):
-            for index, digest in zip(shard.used, shard.digests, strict=True):
-                shown.append(replace(items[span[index]], sha256=digest))
-        return shown

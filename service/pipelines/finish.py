@@ -19,6 +19,7 @@ from service.db.neurons import add_layer
 from service.db.pictures import add_pictures
 from service.db.session import Sessions, expect_pause, transaction
 from service.db.text_embeddings import has_texts, keep_texts
+from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence, allowed_error_of
 from service.domain.manifests import JobManifest
 from service.domain.neurons import LayerDissection
@@ -46,14 +47,17 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
     ArtifactLost, Unavailable.
     """
     _keep_texts(sessions, store, result)
-    # Outside the transaction: the store may be far away, and slow; and layers are long to decode.
+    # Outside the transaction: the store may be far away, and slow; and layers are long to decode and to judge.
     layers = [_fetch_layer(store, stored) for stored in result["layers"]]
+    with transaction(sessions) as session:
+        concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
+    judged, evidence = _judged(layers, concept_set, result)
     pictures = _fetch_pictures(store, result)
     directions = [_fetch_directions(store, stored) for stored in result.get("directions", [])]
 
     try:
         with transaction(sessions) as session:
-            evidence = _add_layers(session, layers, lease, result)
+            _add_layers(session, lease.job_id, judged, concept_set)
             for layer_directions in directions:
                 add_directions(session, lease.job_id, layer_directions)
             add_pictures(session, lease.job_id, pictures)
@@ -104,29 +108,27 @@ def _fetch_pictures(store: ArtifactStore, result: DissectionResult) -> dict[Imag
     return decode_pictures(store.fetch(stored["key"], stored["sha256"]).read_bytes())
 
 
-def _add_layers(
-    session: Session, layers: Sequence[LayerDissection], lease: Lease, result: DissectionResult
-) -> JobEvidence | None:
-    concept_set = concept_set_of(parts_of(session, lease.job_id).concept_set)
-    expect_pause(session)  # layers are long to work through
-
+def _judged(
+    layers: Sequence[LayerDissection], concept_set: ConceptSet, result: DissectionResult
+) -> tuple[Sequence[LayerDissection], JobEvidence | None]:
     judged, evidence = conclude(
         layers,
         decode_evidence(result["manifest"]["evidence"]),
         concept_set,
         allowed_error_of(result["manifest"]["drawn"]),
     )
-
     outlined = with_places(with_regions(judged, result["regions"]), result.get("places", {}))
-    localised = with_localisations(outlined, result.get("localisations", {}))
+    return with_localisations(outlined, result.get("localisations", {})), evidence
 
-    for position, layer in enumerate(localised):
+
+def _add_layers(session: Session, job_id: UUID, layers: Sequence[LayerDissection], concept_set: ConceptSet) -> None:
+    expect_pause(session)  # layers are long to work through
+    for position, layer in enumerate(layers):
         add_layer(
             session,
-            lease.job_id,
+            job_id,
             position=position,
             summary=summarise_layer(layer, concept_set),
             neurons=layer.neurons,
             concepts=concept_set.concepts,
         )
-    return evidence

@@ -27,7 +27,7 @@ from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
 from service.pipelines.source_keeper import SourceKeeper
 from service.ports import ArtifactStore, JobQueue
-from service.usecases import ablation_work, preparations, work
+from service.usecases import ablation_work, preparation_work, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
@@ -212,14 +212,14 @@ class WorkerHost:
     def _settle_preparation(self, lease: PreparationLease, answer: messages.Answer) -> None:
         with transaction(self._sessions) as session:
             if isinstance(answer, messages.Finished):
-                preparations.complete_preparation(session, lease, answer.result, self._queue)
+                preparation_work.complete_preparation(session, lease, answer.result, self._queue)
             elif answer.cancelled:
-                preparations.hand_back_preparation(session, self._queue, lease)
+                preparation_work.hand_back_preparation(session, self._queue, lease)
             elif answer.lasting:
-                preparations.fail_preparation(session, lease, answer.problem, self._queue)
+                preparation_work.fail_preparation(session, lease, answer.problem, self._queue)
             else:
                 limit = self._settings.max_attempts
-                preparations.try_preparation_again(
+                preparation_work.try_preparation_again(
                     session, lease, answer.problem, max_attempts=limit, queue=self._queue
                 )
 

@@ -29,7 +29,8 @@ from service.pipelines.targets import source_of, target_of
 from service.probes.checking.look import is_unreadable
 from service.usecases.checks import check_of, unreadable_images
 from service.usecases.jobs import find_job
-from service.usecases.resources import concept_set_of, listed_probe_set, registered_part, stored_listing, with_patches
+from service.usecases.probe_sets import listed_probe_set, registered_part, stored_listing, with_patches
+from service.usecases.resources import concept_set_of
 
 _JOBS_KEPT = 4
 

@@ -1,15 +1,14 @@
 """The scoring context of a job, kept from one of its layers to the next."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from torch import Tensor
 
-from service.domain.probes import ProbeItem
 from service.engine.evidence.scoring_context import ScoringContext
 from service.engine.probing.shards import StoredShard, gather_embeddings
 from service.pipelines.job_plan import JobPlan
+from service.pipelines.shown_items import shown_items
 
 ReportProgress = Callable[[int], None]
 
@@ -57,7 +56,7 @@ class KeptContext:
         return ScoringContext(
             concept_set=plan.concept_set,
             concept_embeddings=texts,
-            items=used_items(plan, self._shards),
+            items=shown_items(plan, self._shards),
             read_embeddings=lambda positions: gather_embeddings(self._shards, positions),
             options=plan.request.options,
             finding_of_concept={} if plan.findings is None else plan.findings.of_concept,
@@ -65,16 +64,6 @@ class KeptContext:
             independent=plan.probe_set.independent,
             every_activation=all(shard.has_every_activation for shard in self._shards if shard.layers),
         )
-
-
-def used_items(plan: JobPlan, shards: Sequence[StoredShard]) -> list[ProbeItem]:
-    """The probe items that were shown, in order, with their files' digests."""
-    items = plan.probe_set.items
-    used = []
-    for span, shard in zip(plan.shards, shards, strict=True):
-        for index, digest in zip(shard.used, shard.digests, strict=True):
-            used.append(replace(items[span[index]], sha256=digest))
-    return used
 
 
 def _to_nobody(_done: int) -> None:

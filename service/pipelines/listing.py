@@ -14,7 +14,7 @@ from service.layouts.dicom_headers import read_header
 from service.layouts.listing import encode_listing
 from service.layouts.remembered import RememberedHeaders
 from service.usecases.manifests import ManifestSource
-from service.usecases.resources import describe_listing
+from service.usecases.probe_sets import describe_listing
 
 
 def list_images(

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 
 import numpy as np
 
@@ -165,7 +166,10 @@ def _questions(measured: Sequence[_Asked], with_places: set[str]) -> list[Questi
 
 
 def _images(measured: Sequence[_Asked], shown: ProbeSet, with_places: set[str]) -> dict[str, FindingImages]:
-    """For each finding that is asked for, the images to be looked at: whole exams, drawn until there are enough."""
+    """For each finding that is asked for, the images to be looked at: whole exams, drawn until there are enough.
+
+    Where not even two fit, the first images of each exam.
+    """
     findings = dict.fromkeys(finding for unit in measured for finding in _places_of(unit.findings, with_places))
     exam_of = group_images(shown.items, shown.independent).of_item
     return {finding: _images_of(finding, shown.items, exam_of) for finding in findings}
@@ -179,13 +183,16 @@ def _images_of(finding: str, items: Sequence[ProbeItem], exam_of: Sequence[int])
             of_exam[exam_of[index]].append(index)
 
     exams = sorted(of_exam)
-    order = np.random.default_rng(_SEED).permutation(len(exams))
+    drawn = [of_exam[exams[place]] for place in np.random.default_rng(_SEED).permutation(len(exams))]
     chosen: list[int] = []
-    for exam in (exams[place] for place in order):
-        if len(chosen) + len(of_exam[exam]) <= MOST_IMAGES:
-            chosen += of_exam[exam]
-    if not chosen and exams:  # every exam is too large, as where patches are many
-        chosen = [index for exam in exams for index in of_exam[exam]][:MOST_IMAGES]
+    whole = 0
+    for indices in drawn:
+        if len(chosen) + len(indices) <= MOST_IMAGES:
+            chosen += indices
+            whole += 1
+    if whole < min(2, len(drawn)):  # exams are too large to be exchanged whole, as where patches are many
+        in_turn = (index for of_turn in zip_longest(*drawn) for index in of_turn if index is not None)
+        chosen = list(islice(in_turn, MOST_IMAGES))
 
     def alike_in_all_exams(index: int) -> tuple[int, str, str, int]:
         item = items[index]

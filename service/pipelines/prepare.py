@@ -14,7 +14,7 @@ from service.domain.checks import IMAGES_AT_ONCE
 from service.domain.models import DissectorSpec, TargetSpec
 from service.domain.probes import ProbeSet
 from service.domain.resources import Resource, ResourceKind
-from service.domain.specs import dissector_place, probe_set_spec
+from service.domain.specs import dissector_place, probe_set_spec, where_of
 from service.domain.work import CheckResult, DissectorCheck, InspectionResult, MeasuringResult, ModelNotes, TallyResult
 from service.engine.architectures import open_target
 from service.engine.dissectors import open_dissector
@@ -27,7 +27,7 @@ from service.probes.checking.look import look_at
 from service.probes.checking.tally import Tally, tally
 from service.probes.measuring import measure
 from service.probes.patches import cut
-from service.usecases.resources import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
+from service.usecases.probe_sets import digest_of_probe_set, images_to_check, listed_probe_set, stored_listing
 
 _TEXT = "a mammogram"
 """Any will do."""
@@ -209,7 +209,7 @@ def _check_count(resource: Resource, patches: int) -> None:
     """Releases that measured when a probe set was registered have stored the number alone."""
     spec = probe_set_spec(resource)
     counted = spec["images"]
-    if "part" not in spec and counted not in {None, patches}:
+    if not where_of(spec) and counted not in {None, patches}:
         raise DigestMismatch(
             f"Probe set {resource.reference} had {counted} patches when it was registered, and has {patches} now.",
             field="probe_set",

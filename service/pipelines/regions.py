@@ -6,7 +6,7 @@ from typing import Any
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection, PlacesOfLayers, Region, RegionsOfLayers
-from service.domain.probes import ProbeSet
+from service.domain.probes import ImagePlace, ProbeItem, ProbeSet
 from service.engine.probing.probe import ProbingPass
 from service.engine.probing.regions import Spot, find_regions
 from service.errors import ImageChanged, UnreadableImage
@@ -25,11 +25,11 @@ def regions_of_cards(
 ) -> RegionsOfLayers:
     """JSON values for `with_regions`, of the neurons that have a card. layers: after false-discovery control."""
     images = probing_pass.images
-    index_of = {(item.row, item.box, item.frame_number): index for index, item in enumerate(images.items)}
+    index_of = _indices_of(images.items)
 
     spots = {}
     for card in choose_cards(layers, concept_set, evidence):
-        indices = [index_of[image.row, image.box, image.frame] for image in card.images]
+        indices = [index_of[image.place] for image in card.images]
         spots[card.layer, card.unit] = [Spot(card.layer, card.unit, index) for index in indices]
     if not spots:
         return {}
@@ -55,9 +55,9 @@ def places_of_cards(
     layers: after false-discovery control. shown: the probe set with the images that were used. What cannot be read any
     more, or does not fit into its image, has no places. Raises FileOutOfReach.
     """
-    index_of = {(item.row, item.box, item.frame_number): index for index, item in enumerate(shown.items)}
+    index_of = _indices_of(shown.items)
     cards = choose_cards(layers, concept_set, evidence)
-    indices = {index_of[image.row, image.box, image.frame] for card in cards for image in card.images}
+    indices = {index_of[image.place] for card in cards for image in card.images}
 
     images = PlacedImagesOnDisk(shown)
     of_image = {
@@ -68,10 +68,14 @@ def places_of_cards(
 
     places: dict[str, dict[str, list[list[dict[str, Any]]]]] = {}
     for card in cards:
-        of_card = [of_image.get(index_of[image.row, image.box, image.frame], []) for image in card.images]
+        of_card = [of_image.get(index_of[image.place], []) for image in card.images]
         if any(of_card):
             places.setdefault(card.layer, {})[str(card.unit)] = of_card
     return places
+
+
+def _indices_of(items: Sequence[ProbeItem]) -> dict[ImagePlace, int]:
+    return {ImagePlace(item.row, item.box, item.frame_number): index for index, item in enumerate(items)}
 
 
 def _places(images: PlacedImagesOnDisk, index: int, probing_pass: ProbingPass) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from service.domain.probes import ProbeItem, ProbeSet
 from service.domain.work import FinishedItem, ShardResult
@@ -22,6 +23,28 @@ def items_as_shown(plan: JobPlan, shard: FinishedItem[ShardResult]) -> Sequence[
             remedy="Put the images back, or submit the job again.",
         )
     return items
+
+
+class _ShownShard(Protocol):
+    """What a shard says of its images."""
+
+    used: list[int]
+    """Positions of the images that were shown, among the shard's probe items."""
+
+    @property
+    def digests(self) -> list[str | None]:
+        """Of each of them, the SHA-256 (hex) of its file; None where that is not known."""
+        ...
+
+
+def shown_items(plan: JobPlan, shards: Sequence[_ShownShard]) -> list[ProbeItem]:
+    """The probe items that were shown, in order, with their files' digests. shards: all of the job's."""
+    items = plan.probe_set.items
+    shown = []
+    for span, shard in zip(plan.shards, shards, strict=True):
+        for index, digest in zip(shard.used, shard.digests, strict=True):
+            shown.append(replace(items[span[index]], sha256=digest))
+    return shown
 
 
 def with_items(probe_set: ProbeSet, span: range, items: Sequence[ProbeItem]) -> ProbeSet:

@@ -36,6 +36,15 @@ def open_images(probe_set: ProbeSet, *, digested: bool = False, cache_bytes: int
     return _FilesOnDisk(probe_set, digested, cache_bytes)
 
 
+def read_image(item: ProbeItem, roots: DataRoots, contract: Preprocessing) -> EightBitImage:
+    """The whole image of a probe item in the 8 bits that the contract asks for, whatever patch the item is.
+
+    Raises UnreadableImage, ImageChanged and FileOutOfReach.
+    """
+    levels = _Levels.of(contract)
+    return _read(item, roots, [levels])[levels]
+
+
 class _FilesOnDisk:
     def __init__(self, probe_set: ProbeSet, digested: bool, cache_bytes: int) -> None:
         self._items = probe_set.items

@@ -12,7 +12,8 @@ from service.domain.probes import FindingRegion, ProbeItem, ProbeSet
 from service.errors import ImageChanged, UnreadableImage
 from service.ports import PlacedImage, PlacesInInput
 from service.probes.decode import decode
-from service.probes.prepare import EightBitImage, border_of, facing, prepare, to_eight_bit
+from service.probes.images import read_image
+from service.probes.prepare import EightBitImage, border_of, facing, prepare
 from service.probes.regions import Placement, Rectangle, placement
 
 MOST_MASKS = 32
@@ -88,17 +89,7 @@ class PlacedImagesOnDisk:
     def _decoded(self, item: ProbeItem, contract: Preprocessing) -> EightBitImage:
         key = (item.path, item.frame, contract.window, contract.padding_as_air)
         if self._last is None or self._last[0] != key:
-            decoded = decode(
-                item.path,
-                row=item.row,
-                roots=self._roots,
-                sha256=item.sha256,
-                version=item.version,
-                with_display=contract.reads_header,
-                frame=item.frame,
-            )
-            image = to_eight_bit(decoded, window=contract.window, padding_as_air=contract.padding_as_air)
-            self._last = key, image
+            self._last = key, read_image(item, self._roots, contract)
         return self._last[1]
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import Box, ImagePlace, ProbeSet
 from service.errors import ImageChanged, UnreadableImage
-from service.probes.decode import decode
+from service.probes.images import read_image
 from service.probes.opencv import cv2
-from service.probes.prepare import EightBitImage, picture, to_eight_bit
+from service.probes.prepare import EightBitImage, picture
 
 SIDE = 160
 """Pixels of a thumbnail's longer side."""
@@ -38,19 +38,7 @@ class Thumbnails:
     def _decoded(self, whole: ImagePlace) -> EightBitImage:
         if self._last is None or self._last[0] != whole:
             item = self._items[whole.row, whole.frame]
-            contract = self._contract
-            image = decode(
-                item.path,
-                row=item.row,
-                roots=self._roots,
-                sha256=item.sha256,
-                version=item.version,
-                with_display=contract.reads_header,
-                frame=item.frame,
-            )
-            shown = to_eight_bit(image, window=contract.window, padding_as_air=contract.padding_as_air)
-            self._last = whole, shown
-
+            self._last = whole, read_image(item, self._roots, self._contract)
         return self._last[1]
 
 

@@ -150,7 +150,10 @@ def _resolve(session: Session, job_id: UUID, target: Resource, submission: Ablat
     if choice.units is not None:
         layers = [_named_units(session, job_id, _given(layer, "units"), choice.units, units_of_layer)]
     else:
-        chosen = [unit for unit in _chosen(session, job_id, choice, layer) if unit[0] != latents]
+        of_any_layer = _chosen(session, job_id, choice, layer)
+        chosen = [unit for unit in of_any_layer if unit[0] != latents]
+        if of_any_layer and not chosen:
+            raise latents_are_beside(of_any_layer[0][0])
         if choice.watched:
             chosen, left_out = chosen[:MOST_EACH], max(0, len(chosen) - MOST_EACH)
         layers = _by_layer(chosen, list(units_of_layer))
@@ -215,7 +218,7 @@ def _named_units(
     return LayerUnits(layer, tuple(sorted(units)), tuple(sorted(dead.intersection(units))))
 
 
-def _chosen(session: Session, job_id: UUID, choice: UnitChoice, layer: str | None) -> Iterable[tuple[str, int, bool]]:
+def _chosen(session: Session, job_id: UUID, choice: UnitChoice, layer: str | None) -> list[tuple[str, int, bool]]:
     if choice.concept is not None:
         return queries.units_labelled(session, job_id, choice.concept, layer)
     if choice.verdict is not None:

@@ -35,9 +35,10 @@ from service.usecases.jobs import cancel_job, check_askable, submit_parts
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched, image_count
+from service.usecases.probe_sets import listed_probe_set, register_part, stored_listing, with_patches
 from service.usecases.purposes import judge_purpose
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import concept_set_of, listed_probe_set, register_part, stored_listing, with_patches
+from service.usecases.resources import concept_set_of
 from service.usecases.states import check_not_refused
 from service.usecases.trail import annotate
 

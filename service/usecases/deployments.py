@@ -24,9 +24,10 @@ from service.usecases.jobs import JobSubmission, check_layers, choose_job, find_
 from service.usecases.policies import policy_of
 from service.usecases.policy_binding import bind_policy
 from service.usecases.preparations import check_fetched
+from service.usecases.probe_sets import probe_set_of
 from service.usecases.purposes import judge_purpose
 from service.usecases.readings import Readings
-from service.usecases.resources import concept_set_of, find_resource, probe_set_of
+from service.usecases.resources import concept_set_of, find_resource
 from service.usecases.trail import annotate
 
 _SAME = ("dissector", "probe_set", "concept_set", "options", "batch_size", "shard_size")

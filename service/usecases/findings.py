@@ -12,7 +12,8 @@ from service.domain.resources import Resource, ResourceKind
 from service.domain.specs import probe_set_spec
 from service.files import DataRoots
 from service.usecases.files import locate
-from service.usecases.resources import concept_set_of, find_resource, listed_probe_set
+from service.usecases.probe_sets import listed_probe_set
+from service.usecases.resources import concept_set_of, find_resource
 
 VOCABULARY = "bi-rads"
 """The concepts that findings are looked for among where nobody names a set."""

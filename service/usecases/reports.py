@@ -28,7 +28,8 @@ from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.findings import findings_of
 from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
-from service.usecases.resources import find_check, find_resource
+from service.usecases.probe_sets import find_check
+from service.usecases.resources import find_resource
 
 _NO_PICTURES = "There are no pictures: an earlier release of the service stored this result."
 

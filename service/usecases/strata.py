@@ -18,8 +18,9 @@ from service.ports import JobQueue
 from service.usecases.comparisons import compare_jobs
 from service.usecases.jobs import JobSubmission, find_job, submit_job
 from service.usecases.parts import part_of
+from service.usecases.probe_sets import probe_set_of, register_part
 from service.usecases.readings import AT_ONCE, Readings
-from service.usecases.resources import find_resource, probe_set_of, register_part
+from service.usecases.resources import find_resource
 from service.usecases.trail import annotate
 
 LEAST, MOST = 2, 8

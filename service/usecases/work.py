@@ -22,7 +22,7 @@ from service.errors import LeaseLost, ProblemFields
 from service.ports import JobQueue
 from service.usecases import ablation_work
 from service.usecases.accidents import WORKER_LOST, wait_after
-from service.usecases.preparations import reap_preparation
+from service.usecases.preparation_work import reap_preparation
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
 

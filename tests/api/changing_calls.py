@@ -31,8 +31,8 @@ from service.usecases.audits import start_audit
 from service.usecases.checks import ask_check
 from service.usecases.deployments import DeploymentSubmission, create_deployment, find_deployment
 from service.usecases.policies import register_policy
+from service.usecases.probe_sets import register_probe_set
 from service.usecases.readings import AT_ONCE
-from service.usecases.resources import register_probe_set
 from service.usecases.schedules import create_schedule
 from tests.api.registry_events import SECRET, created, send
 from tests.api.test_comparisons import EVIDENCE, layer

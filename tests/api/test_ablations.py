@@ -168,6 +168,8 @@ def test_latents_are_beside_the_network(client: TestClient, sessions: Sessions) 
     assert "latents of an autoencoder" in refused(client, job, layer="blocks.0.latents", units=[0])["detail"]
     posted = post(client, job, concept="spiculated mass")
     assert [units["layer"] for units in posted["layers"]] == ["blocks.0"]
+    of_latents_alone = refused(client, job, concept="clustered calcification")
+    assert "The units of 'blocks.0.latents' are latents of an autoencoder" in of_latents_alone["detail"]
 
 
 def test_jobs_without_a_result(client: TestClient, sessions: Sessions) -> None:

@@ -25,7 +25,7 @@ from service.domain.policies import Policy
 from service.files import ANYWHERE
 from service.usecases.audit_verdicts import judge_ended_audits
 from service.usecases.jobs import find_job
-from service.usecases.resources import probe_set_of, register_probe_set
+from service.usecases.probe_sets import probe_set_of, register_probe_set
 from tests.api.test_comparisons import layer
 from tests.api.test_problems import problem
 from tests.usecases.factories import CONCEPTS, RecordingQueue, dissected_job, neuron, succeeded_job

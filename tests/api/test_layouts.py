@@ -14,7 +14,7 @@ from service.domain.resources import ResourceKind
 from service.files import DataRoots
 from service.layouts.pseudonyms import Pseudonyms
 from service.usecases.manifests import ManifestSource
-from service.usecases.resources import probe_set_of
+from service.usecases.probe_sets import probe_set_of
 from tests.api.test_problems import problem
 from tests.layouts.data_sets import write_images, write_table
 

@@ -18,7 +18,8 @@ from service.domain.resources import ResourceKind
 from service.domain.trail import TrailEntry
 from service.files import ANYWHERE
 from service.usecases.jobs import find_job
-from service.usecases.resources import find_resource, probe_set_of, register_part
+from service.usecases.probe_sets import probe_set_of, register_part
+from service.usecases.resources import find_resource
 from tests.api.registry_events import audits, created, registry, send
 from tests.api.test_audits import baseline, deployed, start
 from tests.api.test_jobs import body, brief

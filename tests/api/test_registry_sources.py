@@ -19,7 +19,7 @@ from service.domain.work import Preparation, PreparationLease
 from service.errors import ProblemFields
 from service.files import DataRoots
 from service.usecases.followings import follow_fetched
-from service.usecases.preparations import complete_preparation, fail_preparation
+from service.usecases.preparation_work import complete_preparation, fail_preparation
 from service.usecases.resources import find_resource
 from tests.api.registry_events import alias, audits, created, in_use, reasons_told, refused, registry, send
 from tests.api.test_audits import baseline, deployed

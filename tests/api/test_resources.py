@@ -20,7 +20,7 @@ from service.domain.resources import ResourceKind
 from service.domain.work import LayerListing, PreparationLease
 from service.errors import ProblemFields
 from service.ports import WORK_TASK
-from service.usecases.preparations import complete_preparation, fail_preparation
+from service.usecases.preparation_work import complete_preparation, fail_preparation
 from service.usecases.resources import find_parts
 from tests.api.test_problems import problem
 from tests.usecases.factories import RecordingQueue, refuse, resource, without_preparations

@@ -14,7 +14,8 @@ from service.domain.methods import Method
 from service.files import ANYWHERE
 from service.usecases.jobs import submit_job
 from service.usecases.models import NamedCheckpoint, register_model
-from service.usecases.resources import register_dissector, register_probe_set
+from service.usecases.probe_sets import register_probe_set
+from service.usecases.resources import register_dissector
 from tests.chaos.field import SUBMISSION, Field, open_field
 
 REAL_WORKER = (sys.executable, "-m", "workers")

@@ -22,8 +22,9 @@ class Answering:
     def get(self, path: str, **asked: object) -> dict[str, Any]:
         if path == "/layers":
             return self._layers
-        assert asked["verdict"] == "named"
-        return self._neurons
+
+        items = [neuron for neuron in self._neurons["items"] if asked.get("verdict") in (None, neuron["verdict"])]
+        return {"items": items}
 
 
 def shown(neurons: list[dict[str, Any]], refused: str | None) -> str:
@@ -32,15 +33,30 @@ def shown(neurons: list[dict[str, Any]], refused: str | None) -> str:
     return console.export_text()
 
 
+NEURON = {
+    "unit": 7,
+    "score": 0.5,
+    "name": None,
+    "concept": "round mass",
+    "category": "mass shape",
+    "broad_category": "findings",
+    "verdict": None,
+}
+
+
 def test_where_no_neuron_can_be_named_the_table_says_why() -> None:
-    table = shown([], REFUSED)
-    assert "no neuron is named" in table
+    table = shown([NEURON], REFUSED)
+    assert "(round mass)" in table
     assert f"No neuron has a verdict. {REFUSED}" in table
 
 
+def test_a_neuron_without_a_name_is_not_shown_by_what_no_mammogram_shows() -> None:
+    table = shown([{**NEURON, "concept": "kitchen sink", "broad_category": "non-medical"}], None)
+    assert "kitchen sink" not in table
+
+
 def test_a_neuron_stands_with_its_name() -> None:
-    neuron = {"unit": 7, "score": 0.5, "name": "mass shape", "concept": "round mass", "category": "mass shape"}
-    table = shown([{**neuron, "verdict": "named"}], None)
+    table = shown([{**NEURON, "name": "mass shape", "verdict": "named"}], None)
     assert "mass shape" in table
     assert "round mass" not in table
     assert "No neuron has a verdict" not in table

@@ -20,6 +20,9 @@ from tests.usecases.factories import RecordingQueue
 Run = Callable[[Job], Job]
 """Works until nothing is ready, and gives the job as it is then."""
 
+Work = Callable[[], None]
+"""Works until nothing is ready."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -65,6 +68,5 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Callable[[], None]:
-    """Works until nothing is ready."""
+def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Work:
     return lambda: inline_host(sessions, settings, runner).work()

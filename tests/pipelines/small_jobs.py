@@ -19,7 +19,8 @@ from service.files import ANYWHERE
 from service.ports import JobQueue
 from service.usecases.jobs import JobSubmission, submit_job
 from service.usecases.models import NamedCheckpoint, register_model
-from service.usecases.resources import register_concept_set, register_dissector, register_probe_set
+from service.usecases.probe_sets import register_probe_set
+from service.usecases.resources import register_concept_set, register_dissector
 from tests.engine.small_networks import ARCHITECTURE, LAYERS, write_dissector, write_target
 from tests.usecases.factories import RecordingQueue
 

@@ -1,6 +1,5 @@
 """Whole ablations on small networks: what changes, what is reused, what cannot be asked."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,13 @@ from service.pipelines.items import DissectionRunner
 from service.storage import open_store
 from service.usecases.ablations import AblationSubmission, cancel_ablation, find_ablation, submit_ablation
 from service.usecases.garbage import collect_garbage
-from tests.pipelines.conftest import Run
+from tests.pipelines.conftest import Run, Work
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import submit, write_folder
 from tests.usecases.factories import RecordingQueue
 
 IMAGES = 24
 UNITS = UnitChoice(layer="layer4.0", units=(0, 3))
-Work = Callable[[], None]
 
 
 @pytest.fixture
@@ -254,7 +252,7 @@ def test_a_dead_unit_changes_nothing_and_that_is_said(sessions: Sessions, folder
     assert result.effect.same
     assert {change.absolute for change in result.effect.outputs} == {0.0}
     assert result.notes[:2] == (
-        "1 of 1 units is dead: the same for every image, so that holding them at their mean changes nothing.",
+        "1 of 1 units is dead: what the job pooled of it is the same for every image.",
         "Every output of every image stays the same bit by bit.",
     )
 

@@ -56,7 +56,7 @@ def test_a_second_job_over_the_same_shards_computes_nothing(
     assert Counter(stored.values()) == {"shard": 3, "texts": 1, "layer": 2, "directions": 2, "pictures": 1}
     monkeypatch.setattr("service.engine.probing.probe.ProbingPass.run", None)
     for computation in ("score_layer", "Thumbnails"):
-        monkeypatch.setattr(f"service.pipelines.items.{computation}", None)
+        monkeypatch.setattr(f"service.pipelines.dissections.{computation}", None)
     second = run(submit(sessions, folder))
     assert (second.status, second.manifest) == (JobStatus.SUCCEEDED, first.manifest)
     assert artifacts(sessions) == stored
@@ -219,6 +219,20 @@ def test_a_layer_that_is_damaged_at_the_very_end_is_scored_again(
     assert damaged
 
 
+def test_an_item_opens_each_shard_once(
+    sessions: Sessions, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def read(path: Path) -> StoredShard:
+        opened.append(path)
+        return StoredShard(path)
+
+    monkeypatch.setattr("service.pipelines.dissections.StoredShard", read)
+    assert run(submit(sessions, folder)).status is JobStatus.SUCCEEDED
+    assert list(Counter(opened).values()) == [1 + len(LAYERS) + 1] * 3, "probed, scored for each layer, stored"
+
+
 def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
     sessions: Sessions, folder: Path, settings: Settings, runner: DissectionRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +248,7 @@ def test_a_copy_that_vanishes_before_it_is_read_is_fetched_again(
     def runner_is_scoring() -> bool:
         return "texts" in artifacts(sessions).values()
 
-    monkeypatch.setattr("service.pipelines.items.StoredShard", read)
+    monkeypatch.setattr("service.pipelines.dissections.StoredShard", read)
     job = submit(sessions, folder)
     for _ in range(2):
         inline_host(sessions, settings, runner).work()
@@ -257,7 +271,7 @@ def test_an_image_that_is_swapped_after_it_was_hashed_is_never_taken_for_the_oth
         return open_images(probe_set, **options)
 
     swapped = folder / "swapped.png"
-    monkeypatch.setattr("service.pipelines.items.open_images", read)
+    monkeypatch.setattr("service.pipelines.dissections.open_images", read)
     job = submit(sessions, folder, probe_set={"on_unreadable": "skip"})
     for _ in range(2):
         inline_host(sessions, settings, runner).work()

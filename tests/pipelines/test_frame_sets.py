@@ -17,7 +17,7 @@ from service.domain.resources import Resource, ResourceKind
 from service.errors import NotMeasured
 from service.files import ANYWHERE
 from service.pipelines.items import DissectionRunner
-from service.usecases.resources import digest_of_probe_set, listed_probe_set, probe_set_of
+from service.usecases.probe_sets import digest_of_probe_set, listed_probe_set, probe_set_of
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import IMAGES, register, submit

@@ -19,7 +19,7 @@ from service.pipelines.child_process import ChildProcess
 from service.pipelines.host import WorkerHost
 from service.ports import WORK_TASK
 from service.storage import open_store
-from service.usecases import preparations
+from service.usecases import preparation_work, preparations
 from service.usecases.accidents import WORKER_LOST
 from service.usecases.reconcile import reconcile
 from service.usecases.work import reap
@@ -124,9 +124,9 @@ def test_only_what_reaches_a_limit_twice_running_is_given_up_early(
 
         with transaction(sessions) as session:
             if code == "told to stop":
-                preparations.hand_back_preparation(session, RecordingQueue(), lease)
+                preparation_work.hand_back_preparation(session, RecordingQueue(), lease)
             else:
-                preparations.try_preparation_again(session, lease, accident, max_attempts=9)
+                preparation_work.try_preparation_again(session, lease, accident, max_attempts=9)
     assert (problem(sessions, model) is not None) == given_up
 
 
@@ -211,17 +211,17 @@ def test_a_worker_that_was_thought_lost_changes_nothing(sessions: Sessions, mode
     fresh = claim_inspection(sessions)
     assert (fresh.item_id, fresh.attempt, fresh.fence) == (stale.item_id, 2, stale.fence + 1)
     late: list[Callable[[Any], None]] = [
-        lambda session: preparations.complete_preparation(session, stale, LAYERS),
-        lambda session: preparations.fail_preparation(session, stale, WORKER_LOST),
-        lambda session: preparations.try_preparation_again(session, stale, WORKER_LOST, max_attempts=1),
-        lambda session: preparations.hand_back_preparation(session, RecordingQueue(), stale),
+        lambda session: preparation_work.complete_preparation(session, stale, LAYERS),
+        lambda session: preparation_work.fail_preparation(session, stale, WORKER_LOST),
+        lambda session: preparation_work.try_preparation_again(session, stale, WORKER_LOST, max_attempts=1),
+        lambda session: preparation_work.hand_back_preparation(session, RecordingQueue(), stale),
     ]
     for action in late:
         with pytest.raises(LeaseLost), transaction(sessions) as session:
             action(session)
     assert problem(sessions, model) is None
     with transaction(sessions) as session:
-        preparations.complete_preparation(session, fresh, LAYERS)
+        preparation_work.complete_preparation(session, fresh, LAYERS)
     assert claim(sessions) is None
 
 
@@ -240,7 +240,7 @@ def test_a_worker_that_is_told_to_stop_hands_it_back_uncounted(sessions: Session
     with transaction(sessions) as session:
         lease = queries.claim_item(session, "tester", LEASE)
         assert isinstance(lease, PreparationLease)
-        preparations.hand_back_preparation(session, queue, lease)
+        preparation_work.hand_back_preparation(session, queue, lease)
     assert queue.published == [(WORK_TASK, model.id)]
     assert claim_inspection(sessions).attempt == 1
 
@@ -254,7 +254,7 @@ def test_jobs_go_on_beside_models_that_are_opened_again_and_again(sessions: Sess
         turns.append(isinstance(lease, PreparationLease))
         with transaction(sessions) as session:
             if isinstance(lease, PreparationLease):
-                preparations.try_preparation_again(session, lease, WORKER_LOST, max_attempts=9)
+                preparation_work.try_preparation_again(session, lease, WORKER_LOST, max_attempts=9)
             else:
                 queries.finish_item(session, lease, {})
     job_items = [place for place, is_preparation in enumerate(turns) if not is_preparation]

@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from service.domain.evidence import LEAST_EXAMS, EvidenceOptions
 from service.domain.jobs import JobStatus
 from service.engine.evidence import scoring_context
 from service.engine.probing.shards import StoredShard
+from service.pipelines.dissections import DissectionWork
 from service.pipelines.items import DissectionRunner
+from service.pipelines.job_plan import JobPlan
 from service.pipelines.kept_context import KeptContext
 from tests.pipelines.conftest import Run
 from tests.pipelines.small_jobs import submit, write_folder
@@ -52,8 +55,7 @@ def test_a_kept_context_is_of_the_present_item(
     sessions: Sessions, folder: Path, run: Run, runner: DissectionRunner
 ) -> None:
     job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
-    plan = runner._plans.of(job.id, nobody)
-    shards = runner._shards(plan, runner._probed(plan), nobody)
+    plan, shards = plan_and_shards(runner, job.id)
     gone = [copy_of(shard, folder / f"{number}.gone") for number, shard in enumerate(shards)]
     texts = torch.zeros(3, 2)
     told: list[int] = []
@@ -74,8 +76,7 @@ def test_other_shards_of_the_job_have_a_context_of_their_own(
     sessions: Sessions, folder: Path, run: Run, runner: DissectionRunner
 ) -> None:
     job = run(submit(sessions, folder, evidence=EvidenceOptions(draws=0)))
-    plan = runner._plans.of(job.id, nobody)
-    shards = runner._shards(plan, runner._probed(plan), nobody)
+    plan, shards = plan_and_shards(runner, job.id)
     texts = torch.zeros(3, 2)
 
     kept = KeptContext()
@@ -84,6 +85,21 @@ def test_other_shards_of_the_job_have_a_context_of_their_own(
     assert other is not first
     kept.forget()
     assert kept.of(plan, ["a", "b", "d"], shards, lambda: texts, nobody) is not other
+
+
+def plan_and_shards(runner: DissectionRunner, job_id: UUID) -> tuple[JobPlan, list[StoredShard]]:
+    plan = runner._plans.of(job_id, nobody)
+    work = DissectionWork(
+        runner._sessions,
+        runner._artifacts,
+        runner.networks,
+        runner._device,
+        plan,
+        KeptContext(),
+        runner._most_activations,
+        nobody,
+    )
+    return plan, work._shards
 
 
 def nobody(_done: int) -> None:

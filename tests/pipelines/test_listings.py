@@ -1,7 +1,6 @@
 """Data sets whose rows are in the headers of their images: workers list these, then check them, and jobs go on."""
 
 import gzip
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from service.config import Settings
 from service.db.listings import iterate_headers
 from service.db.resources import find_resource
 from service.db.session import Sessions, transaction
@@ -26,14 +24,12 @@ from service.layouts.dicom_headers import read_header as read_dicom_header
 from service.layouts.pseudonyms import Pseudonyms
 from service.layouts.source import ImageHeader
 from service.pipelines import listing as listing_of_child
-from service.pipelines.items import DissectionRunner
 from service.usecases.jobs import submit_job
 from service.usecases.preparations import problem_of
-from service.usecases.resources import check_again, find_check, probe_set_of, register_probe_set
+from service.usecases.probe_sets import check_again, find_check, probe_set_of, register_probe_set
 from service.usecases.states import states_of
 from tests.layouts.data_sets import write_table
-from tests.pipelines.conftest import Run
-from tests.pipelines.inline_child import inline_host
+from tests.pipelines.conftest import Run, Work
 from tests.pipelines.small_jobs import SUBMISSION
 from tests.pipelines.small_jobs import register as register_parts
 from tests.probes.dicom_files import write_dicom
@@ -41,13 +37,6 @@ from tests.usecases.factories import RecordingQueue
 
 KEY = b"a key of the tests"
 IMAGES = 6
-
-Work = Callable[[], None]
-
-
-@pytest.fixture
-def work(sessions: Sessions, settings: Settings, runner: DissectionRunner) -> Work:
-    return inline_host(sessions, settings, runner).work
 
 
 @pytest.fixture

@@ -171,6 +171,16 @@ def test_the_strongest_labels_alone_are_measured_where_there_are_many(
     assert entry["findings"]["mass"] == {"images": IMAGES, "used": 10, "exams": 5}, "whole exams only"
 
 
+def test_exams_too_large_to_be_taken_whole_are_exchanged_all_the_same(
+    sessions: Sessions, written: Path, run: Run, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an image has many patches: two images an exam here, and room for three."""
+    monkeypatch.setattr(localisation, "MOST_IMAGES", 3)
+    job = run_job(sessions, written, run)
+    assert entry_of(job)["findings"]["mass"] == {"images": IMAGES, "used": 3, "exams": 3}
+    assert {neuron["evidence"]["localisations"][0]["why_not"] for neuron in neurons(client, job, "mass")} == {None}
+
+
 def test_a_set_without_findings_says_so(sessions: Sessions, folder: Path, run: Run, client: TestClient) -> None:
     job = run_job(sessions, folder, run)
     entry = entry_of(job)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.config import Settings
 from service.db.pictures import find_sizes, keep_sizes
-from service.db.resources import find_resource, get_resource
+from service.db.resources import find_resource, get_resource, unprepared_resources
 from service.db.session import Sessions, transaction
 from service.domain.jobs import Job, JobStatus
 from service.domain.probes import ImageSize, PatchGrid, ProbeSet
@@ -27,7 +27,7 @@ from service.pipelines.prepare import measure_probe_set
 from service.probes import measuring
 from service.usecases.jobs import replay_job, submit_job
 from service.usecases.preparations import measure_again, prepare, problem_of
-from service.usecases.resources import (
+from service.usecases.probe_sets import (
     digest_of_probe_set,
     listed_probe_set,
     probe_set_of,
@@ -71,6 +71,11 @@ def register_patches(sessions: Sessions, folder: Path, on_unreadable: str = "fai
 
 def dissect(sessions: Sessions, folder: Path, on_unreadable: str = "fail", **changes: Any) -> Job:
     return submit(sessions, folder, probe_set={"patches": GRID, "on_unreadable": on_unreadable}, **changes)
+
+
+def site_of(image: int) -> str:
+    """Three images are of n, two of m, the others of s."""
+    return "n" if image < 3 else "m" if image < 5 else "s"
 
 
 def problem(sessions: Sessions, probe_set: Resource) -> ProblemFields:
@@ -249,18 +254,22 @@ def test_the_same_set_under_another_name_is_measured_again_with_it(
         assert get_resource(session, other.id).spec["images"] == IMAGES * PATCHES
 
 
-@pytest.mark.parametrize("as_part", [False, True])
-def test_what_a_job_has_used_is_not_measured_again(sessions: Sessions, folder: Path, work: Work, as_part: bool) -> None:
-    rows = [f"{index}.png,{'n' if index < 3 else 's'}" for index in range(IMAGES)]
+@pytest.mark.parametrize("sites", [None, ("n",), ("m", "n")])
+def test_what_a_job_has_used_is_not_measured_again(
+    sessions: Sessions, folder: Path, work: Work, sites: tuple[str, ...] | None
+) -> None:
+    """sites: of the part that the job is on; None for the whole set."""
+    rows = [f"{index}.png,{site_of(index)}" for index in range(IMAGES)]
     (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
     whole = unreadable(folder / "6.png")
     register_patches(sessions, folder, "skip")
     probe_set = work()
     with transaction(sessions) as session:
-        part = register_part(session, probe_set, probe_set_of(session, probe_set, ANYWHERE), {"site": ("n",)})
-        assert "unmeasured" not in part.spec
-        submission = replace(SUBMISSION, probe_set=(part if as_part else probe_set).reference)
-        submit_job(session, RecordingQueue(), submission, request={})
+        used = probe_set
+        if sites is not None:
+            used = register_part(session, probe_set, probe_set_of(session, probe_set, ANYWHERE), {"site": sites})
+            assert "unmeasured" not in used.spec
+        submit_job(session, RecordingQueue(), replace(SUBMISSION, probe_set=used.reference), request={})
 
     (folder / "6.png").write_bytes(whole)
     with pytest.raises(Conflict, match="has used probe set probes@1") as refused:
@@ -315,19 +324,24 @@ def test_top_k_follows_the_number_of_patches(sessions: Sessions, folder: Path, w
     assert job.request.options.method.top_k == 10
 
 
-def test_a_stratum_has_the_patches_of_its_images(sessions: Sessions, folder: Path, work: Work) -> None:
-    rows = [f"{index}.png,{'n' if index < 3 else 's'}" for index in range(IMAGES)]
+@pytest.mark.parametrize(("sites", "images"), [(("n",), 3), (("m", "n"), 5)])
+def test_a_stratum_has_the_patches_of_its_images(
+    sessions: Sessions, folder: Path, work: Work, sites: tuple[str, ...], images: int
+) -> None:
+    rows = [f"{index}.png,{site_of(index)}" for index in range(IMAGES)]
     (folder / "manifest.csv").write_text("\n".join(["image,site", *rows, ""]))
     register_patches(sessions, folder)
     probe_set = work()
     with transaction(sessions) as session:
         whole = probe_set_of(session, probe_set, ANYWHERE)
-        part = register_part(session, probe_set, whole, {"site": ("n",)})
-        assert part.spec["images"] == 3 * PATCHES
-        assert probe_set_of(session, part, ANYWHERE).items == whole.part({"site": ("n",)}).items
+        part = register_part(session, probe_set, whole, {"site": sites})
+        assert part.spec["images"] == images * PATCHES
+        assert probe_set_of(session, part, ANYWHERE).items == whole.part({"site": sites}).items
         queue = RecordingQueue()
         prepare(session, queue, part, Preparation.MEASURE)
+        assert part.id not in dict(unprepared_resources(session))
     assert queue.published == [], "its images are those of the whole"
+    assert measure_probe_set(sessions, ANYWHERE, part.id, lambda _: None)["unmeasured"] == 0
 
 
 def as_before_the_upgrade(sessions: Sessions, probe_set: Resource, images: int) -> None:

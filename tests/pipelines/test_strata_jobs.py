@@ -17,8 +17,8 @@ from service.domain.resources import ResourceKind
 from service.errors import InvalidInput
 from service.files import ANYWHERE
 from service.usecases.comparisons import compare_jobs
+from service.usecases.probe_sets import register_probe_set
 from service.usecases.reports import read_comparison_report, read_report
-from service.usecases.resources import register_probe_set
 from service.usecases.strata import StrataJobs, find_strata, on_part, submit_strata
 from tests.pipelines.conftest import Run
 from tests.pipelines.small_jobs import SUBMISSION, register, submit, write_folder

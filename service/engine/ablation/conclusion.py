@@ -103,8 +103,8 @@ def _notes(
     dead = sum(len(layer.dead) for layer in request.layers)
     if dead:
         notes.append(
-            f"{dead} of {request.count} units {'is' if dead == 1 else 'are'} dead: the same for every image, so that "
-            "holding them at their mean changes nothing."
+            f"{dead} of {request.count} units {'is' if dead == 1 else 'are'} dead: what the job pooled of "
+            f"{'it' if dead == 1 else 'them'} is the same for every image."
         )
     if same:
         notes.append("Every output of every image stays the same bit by bit.")

@@ -4,18 +4,18 @@ The hooks are our own: Captum's LayerFeatureAblation takes one layer at a time, 
 knows no axis of units and no class token, so that all of this would have to be written around it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.domain.ablations import LayerUnits, Replacement, latents_are_beside
 from service.engine.networks.protocols import Target
 from service.engine.probing.layers import find_layers
 from service.engine.probing.layouts import Layout, first_tensor, layouts_of
+from service.engine.probing.listening import hooked
 from service.errors import LayerWithoutTensor
 
 
@@ -118,7 +118,7 @@ class LayersAtWork:
             means[layer].update(opened.flatten(1, -2), leading)
             outputs[layer] = tensor.clone()  # what follows may work in place
 
-        with _replacing(self._modules, note):
+        with hooked(self._modules, note):
             returned = self._target.module(images)
         return returned, outputs
 
@@ -142,7 +142,7 @@ class LayersAtWork:
             opened[:, leading:, ..., units] = values[-1]
             return with_first_tensor(output, changed)
 
-        with _replacing(self._modules, replace):
+        with hooked(self._modules, replace):
             return self._target.module(images)
 
     def _opened(self, layer: str, output: object, images: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -185,23 +185,3 @@ def with_first_tensor(output: object, tensor: Tensor) -> object:
     parts = [with_first_tensor(first, tensor), *others]
     kind: Any = type(output)
     return kind(*parts) if hasattr(output, "_fields") else kind(parts)
-
-
-@contextmanager
-def _replacing(modules: Mapping[str, nn.Module], hook: Callable[[str, object], object]) -> Iterator[None]:
-    """Call `hook(layer, output)` after each forward call of a layer; what it returns takes the output's place.
-
-    None leaves the output as it is. The hooks are gone when the block is left.
-    """
-    handles = []
-    try:
-        for layer, module in modules.items():
-
-            def listen(_module: nn.Module, _inputs: object, output: object, layer: str = layer) -> object:
-                return hook(layer, output)
-
-            handles.append(module.register_forward_hook(listen))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

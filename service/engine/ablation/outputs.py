@@ -1,8 +1,8 @@
 """What a network's own outputs are: one number per image and class, from its head."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from service.domain.ablations import ANOTHER_TARGET, check_can_be_asked
 from service.engine.networks.efficientnet import EfficientNet
 from service.engine.networks.protocols import Target
 from service.engine.probing.layouts import first_tensor
+from service.engine.probing.listening import hooked
 from service.errors import NoOutputs
 
 _LOGITS = "logits"
@@ -49,24 +50,25 @@ def own_outputs(target: Target) -> OwnOutputs:
         return OwnOutputs(network._fc, f"{target.layer_prefix}_fc", network._fc.out_features, beside=True)
 
     images = _noise(target)
-    linear_layers: list[tuple[str, nn.Module, Tensor]] = []
+    linear_layers = {
+        name: module for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    seen: list[tuple[str, torch.Size]] = []  # no outputs, which may be large together
 
-    def note(name: str, module: nn.Module, output: Tensor) -> None:
-        linear_layers.append((name, module, output))
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            seen.append((name, output.shape))
 
-    with torch.inference_mode(), _each_linear_layer(network, note):
+    with torch.inference_mode(), hooked(linear_layers, note):
         returned = returned_numbers(target, network(images))
 
     says_classes = getattr(network, "num_classes", None) == returned.shape[1]
-    of_that_width = [
-        entry
-        for entry in linear_layers
-        if entry[2].shape[:2] == returned.shape and (entry[2].ndim == 2 or says_classes)
-    ]
+    of_that_width = [name for name, shape in seen if shape[:2] == returned.shape and (len(shape) == 2 or says_classes)]
     if not of_that_width:
         raise _headless(target, f"no linear layer gives the {returned.shape[1]} numbers that it returns")
 
-    name, head, _ = of_that_width[-1]
+    name = of_that_width[-1]
+    head = linear_layers[name]
     if not _goes_through(target, head, images):
         raise _headless(target, f"the {returned.shape[1]} numbers that it returns do not depend on '{name}' alone")
     return OwnOutputs(head, target.layer_prefix + name, returned.shape[1])
@@ -104,33 +106,14 @@ def _headless(target: Target, why: str) -> NoOutputs:
     )
 
 
-@contextmanager
-def _each_linear_layer(network: nn.Module, note: Callable[[str, nn.Module, Tensor], None]) -> Iterator[None]:
-    """Call `note(name, module, output)` after each forward call of each linear layer."""
-    handles = []
-    try:
-        for name, module in network.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-
-                def listen(module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-                    if isinstance(output, Tensor):
-                        note(name, module, output)
-
-                handles.append(module.register_forward_hook(listen))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _goes_through(target: Target, head: nn.Module, images: Tensor) -> bool:
     """Whether different images give the same once the head returns the same for all of them."""
-    handle = head.register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
-    try:
-        with torch.inference_mode():
-            returned = returned_numbers(target, target.module(images))
-    finally:
-        handle.remove()
+
+    def blank(_name: str, output: object) -> Tensor:
+        return torch.zeros_like(cast("Tensor", output))
+
+    with torch.inference_mode(), hooked({"head": head}, blank):
+        returned = returned_numbers(target, target.module(images))
     return bool(torch.equal(returned[:1].expand_as(returned), returned))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from service.engine.ablation.holding import Held, LayersAtWork, PlaceMeans
 from service.engine.ablation.outputs import OwnOutputs, own_outputs, returned_numbers
 from service.engine.networks.protocols import Target
 from service.engine.probing.batches import ImageBatch, OnUnreadable, image_batches
+from service.engine.probing.listening import hooked
 from service.errors import InvalidActivations, NoOutputs
 from service.ports import ProbeImages
 
@@ -145,15 +147,12 @@ class AblationPass:
 def _outputs_beside(own: OwnOutputs) -> Iterator[list[Tensor]]:
     """What a head that works beside the network returns while the block lasts; nothing of others."""
     seen: list[Tensor] = []
-    if not own.beside:
-        yield seen
-        return
 
-    handle = own.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.clone()))
-    try:
+    def keep(_name: str, output: object) -> None:
+        seen.append(cast("Tensor", output).clone())
+
+    with hooked({own.layer: own.head} if own.beside else {}, keep):
         yield seen
-    finally:
-        handle.remove()
 
 
 def _joined(rows: Sequence[Tensor], outputs: int) -> Tensor:

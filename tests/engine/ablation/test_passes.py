@@ -74,6 +74,16 @@ class Logits(Classifier):
         return {"logits": super().forward(images), "hidden": images}
 
 
+class Crashing(Classifier):
+    """Fails in its middle, with hooks on it, for images that are brighter than any noise."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if float(images.max()) > 8:
+            raise RuntimeError("too bright")
+        return logits
+
+
 class MapsOut(Classifier):
     def forward(self, images: Tensor) -> Tensor:
         maps: Tensor = self.conv(images)
@@ -143,14 +153,15 @@ def test_images_that_cannot_be_decoded_are_left_out() -> None:
 
 
 def test_no_hook_is_left_behind_after_success_and_after_a_crash() -> None:
-    target = target_of(Classifier())
-    run(target, grey_images(1.0, 2.0), [LayerUnits("conv", (0,))])
+    target = target_of(Crashing())
+    before, _ = run(target, grey_images(1.0, 2.0), [LayerUnits("conv", (0,))])
+    held = held_at([LayerUnits("conv", (0,))], "mean", before.means)
+    shown = ablation_pass(target, grey_images(9.0), "conv")
 
-    def stop(_done: int) -> None:
-        raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        ablation_pass(target, grey_images(1.0), "conv").outputs(range(1), stop)
+    with pytest.raises(RuntimeError, match="too bright"):
+        shown.outputs(range(1), lambda _: None)
+    with pytest.raises(RuntimeError, match="too bright"):
+        shown.ablated(range(1), [held], lambda _: None)
     assert not any(module._forward_hooks for module in target.module.modules())
 
 
