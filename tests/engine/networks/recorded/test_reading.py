@@ -310,7 +310,7 @@ def test_names_that_change_while_they_are_read_are_those_of_no_digest(
 ) -> None:
     path = write_npy(tmp_path / "t.npy", NAMES, NUMBERS)
     names = tmp_path / "t.ids.txt"
-    read_names = reading.read_names
+    read_names = text_tables.read_names
 
     def written_to(file: BinaryIO, ending: str) -> object:
         names.write_text("\n".join(reversed(NAMES)) + "\n")
