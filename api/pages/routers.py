@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
-from api.pages import glossary, home, sign_in, static_files
+from api.pages import glossary, home, jobs, sign_in, static_files
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -14,6 +14,7 @@ _WITHOUT_KEY = (
 
 _PAGES = (
     home.router,
+    jobs.router,
     sign_in.router,
     glossary.router,
 )
