@@ -23,6 +23,20 @@ _MOST_FIELDS = 5_000
 _ASK_AGAIN = "Open the page again, and send its form from there."
 
 
+class Refused(Exception):
+    """A form is answered with a page that says what is wrong; what it has changed is rolled back, its entry too."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__("a form was refused")
+        self.answer = answer
+
+
+async def answer_refused(_: Request, error: Exception) -> Response:
+    """The page of a refused form."""
+    assert isinstance(error, Refused)  # noqa: S101 - registered for that class
+    return error.answer
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What somebody has filled in: fields with their values, in the order in which they were sent."""

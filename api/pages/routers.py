@@ -3,7 +3,8 @@
 from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
-from api.pages import glossary, home, jobs, sign_in, static_files
+from api.pages import glossary, home, jobs, new_job, sign_in, static_files
+from api.pages.forms import Refused, answer_refused
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -14,6 +15,7 @@ _WITHOUT_KEY = (
 
 _PAGES = (
     home.router,
+    new_job.router,  # before jobs: `new` is no job's id
     jobs.router,
     sign_in.router,
     glossary.router,
@@ -22,6 +24,7 @@ _PAGES = (
 
 def install(app: FastAPI) -> None:
     """Serve the pages."""
+    app.add_exception_handler(Refused, answer_refused)
     for router in _WITHOUT_KEY:
         app.include_router(router, dependencies=[Depends(storable)])
     for router in _PAGES:
