@@ -116,8 +116,11 @@ def _samples_in(folder: Path, roots: DataRoots) -> SampleFiles | None:
 
 
 def _folders(roots: DataRoots) -> Iterator[Path]:
-    """The data roots, what is in them, and what is in that; of the whole machine only what is in its root."""
-    for root in roots.paths:
+    """The data roots, what is in them, and what is in that; of the whole machine only what is in its root.
+
+    Besides them the folder that the service was started in: on one machine the samples are mostly beside it.
+    """
+    for root in (Path.cwd(), *roots.paths):
         yield root
         for folder in _folders_in(root):
             yield folder
