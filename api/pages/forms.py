@@ -67,7 +67,7 @@ class PageRoute(OneThreadRoute):
         """Raise Forbidden for a form of another origin, and UnsupportedMediaType for what is no form."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and _host_of(origin) != headers.get("host", ""):
             raise Forbidden(
                 "The form was sent from a page of another server.",
                 field="Origin",
@@ -97,6 +97,14 @@ class LongPageRoute(PageRoute):
     """A page that may take seconds."""
 
     takes_long = True
+
+
+def _host_of(origin: str) -> str | None:
+    """The host of an origin, with its port; None where it is none, as `null` is."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def session_of(scope: Scope) -> SignedIn | None:

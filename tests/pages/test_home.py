@@ -17,6 +17,12 @@ from tests.pages.visitor import Visitor, words_of
 from tests.usecases.factories import resource
 
 
+@pytest.fixture(autouse=True)
+def started_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service was not started where somebody has samples."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def samples(data_root: Path) -> Path:
     """The samples in small, one level below a data root."""
