@@ -19,7 +19,7 @@ from service.usecases.readings import Readings
 from service.usecases.resources import register_dissector
 
 _MOST_FOLDERS = 400
-"""How many folders are looked into: somebody waits for the page."""
+"""How many folders of each root are looked into: somebody waits for the page."""
 
 _NO_FILES = frozenset({"dev", "proc", "run", "sys"})
 
@@ -48,7 +48,7 @@ class RegisteredSamples:
 
 def find_samples(roots: DataRoots) -> SampleFiles | None:
     """The samples in one of the first folders below the data roots, two levels deep; None where there are none."""
-    for folder in islice(_folders(roots), _MOST_FOLDERS):
+    for folder in _folders(roots):
         files = _samples_in(folder, roots)
         if files is not None:
             return files
@@ -116,16 +116,21 @@ def _samples_in(folder: Path, roots: DataRoots) -> SampleFiles | None:
 
 
 def _folders(roots: DataRoots) -> Iterator[Path]:
-    """The data roots, what is in them, and what is in that; of the whole machine only what is in its root.
+    """The data roots with what is in them and in that, and as much of the folder that the service was started in.
 
-    Besides them the folder that the service was started in: on one machine the samples are mostly beside it.
+    On one machine the samples are mostly beside the service.
     """
-    for root in (Path.cwd(), *roots.paths):
-        yield root
-        for folder in _folders_in(root):
-            yield folder
-            if root != Path("/"):
-                yield from _folders_in(folder)
+    for root in (*roots.paths, Path.cwd()):
+        yield from islice(_below(root), _MOST_FOLDERS)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """The folder, what is in it, and what is in that; of the whole machine only what is in its root."""
+    yield root
+    for folder in _folders_in(root):
+        yield folder
+        if root != Path("/"):
+            yield from _folders_in(folder)
 
 
 def _folders_in(folder: Path) -> list[Path]:
