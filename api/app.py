@@ -14,6 +14,8 @@ from api.gate import Gate
 from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
+from api.pages import errors as error_pages
+from api.pages import routers as pages
 from api.routes import (
     ablations,
     alerts,
@@ -36,6 +38,7 @@ from api.routes import (
     schedules,
     signing_key,
 )
+from api.sessions import SignIns
 from api.shared_looks import SharedLook
 from api.threads import CLOSING_S
 from broker.background import BackgroundQueue
@@ -108,8 +111,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         open_bodies=Bodies(_OPEN_BODY_BYTES, settings.body_time_s, too_large=_OPEN_BODY_TOO_LARGE),
     )
 
-    problems.install(app)
-    app.add_middleware(KeyCheck, keys=keys)
+    app.state.sign_ins = SignIns(keys)
+
+    problems.install(app, error_pages.present)
+    app.add_middleware(KeyCheck, keys=keys, sign_ins=app.state.sign_ins)
     app.add_middleware(EarlyAnswers)  # the outermost: it ends well what the key check refuses
 
     app.include_router(health.router)
@@ -143,6 +148,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
     app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
 
+    pages.install(app)
     check_recorded(app)
     check_one_thread(app)
     problems.describe(app)

@@ -1,12 +1,12 @@
 """Errors as RFC 9457 problem details. One table says which class of error has which status."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
@@ -18,6 +18,7 @@ from api.request_errors import shortened, wrong_fields
 from service.errors import (
     Conflict,
     DissectError,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
@@ -39,6 +40,7 @@ STATUS: dict[type[DissectError], int] = {
     TooSlow: 408,
     UnsupportedMediaType: 415,
     Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Unavailable: 503,
@@ -48,6 +50,11 @@ STATUS: dict[type[DissectError], int] = {
 _CONTRACT = "GET /openapi.json lists every path with its methods."
 
 log = structlog.get_logger()
+
+Presentation = Callable[[Request, JSONResponse], Response]
+"""What a problem becomes for whoever asked: the problem itself, or a page that shows it."""
+
+_Maker = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 
 class Problem(BaseModel):
@@ -63,12 +70,23 @@ class Problem(BaseModel):
     errors: list[dict[str, str]] | None = Field(default=None, description="All wrong fields, or the first 20.")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app with a problem."""
-    app.add_exception_handler(DissectError, _on_dissect_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_crash)
+def install(app: FastAPI, present: Presentation) -> None:
+    """Answer every error of the app with a problem, as `present` makes an answer of it."""
+    makers: dict[type[Exception], _Maker] = {
+        DissectError: _on_dissect_error,
+        RequestValidationError: _on_invalid_request,
+        HTTPException: _on_http_error,
+        Exception: _on_crash,
+    }
+
+    def presented(make: _Maker) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def answer(request: Request, error: Exception) -> Response:
+            return present(request, await make(request, error))
+
+        return answer
+
+    for kind, make in makers.items():
+        app.add_exception_handler(kind, presented(make))
 
 
 def describe(app: FastAPI) -> None:
@@ -102,11 +120,15 @@ def overloaded(detail: str) -> Overloaded:
     return Overloaded(detail, remedy="Retry after the number of seconds in the header Retry-After.")
 
 
+def status_of(error: DissectError) -> int:
+    """The status that an error is answered with."""
+    statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return next(statuses, 500)
+
+
 def answer_to(error: DissectError) -> JSONResponse:
     """The problem that an error is."""
-    statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    status = next(statuses, 500)
-    answer = _answer(status, **error.as_problem())
+    answer = _answer(status_of(error), **error.as_problem())
     if isinstance(error, Overloaded):
         answer.headers["Retry-After"] = str(RETRY_SOON_AFTER_S)
     return answer

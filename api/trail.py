@@ -28,8 +28,11 @@ def has_actor(request: Request) -> bool:
 
 
 async def body_digest(request: Request) -> str | None:
-    """SHA-256 of the body as it was sent; None for calls that only read, and where there is no body."""
-    if request.method in READING:
+    """SHA-256 of the body as it was sent; None for calls that only read, where there is no body, and of a secret one.
+
+    A route says so of its bodies by `secret_bodies`: who reads the trail could try keys until a digest is the same.
+    """
+    if request.method in READING or getattr(request.scope["route"], "secret_bodies", False):
         return None
     body = await request.body()
     return hashlib.sha256(body).hexdigest() if body else None

@@ -31,6 +31,7 @@
     │   ├── PartRefused           a worker could not open a registered model or dissector
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
+    ├── Forbidden                 it is known who calls, and they may not do this, or not from there
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
     │   └── FileOutOfReach        a file cannot be read now: the disk or the machine is in trouble
@@ -300,6 +301,12 @@ class Unauthorized(DissectError):
     """The API key is missing or wrong."""
 
     code, title = "unauthorized", "API key required"
+
+
+class Forbidden(DissectError):
+    """It is known who calls, and they may not do this, or not from there."""
+
+    code, title = "forbidden", "Not allowed"
 
 
 class Unavailable(DissectError):

@@ -1,0 +1,32 @@
+"""All pages, put into the application."""
+
+from fastapi import Depends, FastAPI
+
+from api.dependencies import authorise, storable
+from api.pages import glossary, home, jobs, new_job, sign_in, static_files
+from api.pages.forms import Refused, answer_refused
+from api.pages.navigation import navigation_of
+
+_WITHOUT_KEY = (
+    home.entry,
+    sign_in.entry,
+    static_files.router,
+)
+
+_PAGES = (
+    home.router,
+    new_job.router,  # before jobs: `new` is no job's id
+    jobs.router,
+    sign_in.router,
+    glossary.router,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Serve the pages."""
+    app.add_exception_handler(Refused, answer_refused)
+    for router in _WITHOUT_KEY:
+        app.include_router(router, dependencies=[Depends(storable)])
+    for router in _PAGES:
+        app.include_router(router, dependencies=[Depends(authorise), Depends(storable)])
+    app.state.navigation = navigation_of(app)

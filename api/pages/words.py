@@ -1,0 +1,168 @@
+"""The words of the pages: what each means, and how its figure is computed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its meaning in one or two sentences, and the document of the repository that says more."""
+
+    title: str
+    meaning: str
+    computed: str | None = None
+    document: str | None = None
+
+
+WORDS: dict[str, Word] = {
+    "dissection": Word(
+        "dissection",
+        "One job's result: for each neuron of each layer the concepts that its strongest images show, ranked.",
+        "Every image of the probe set is shown to the network and to the dissector, once. All else follows from that.",
+        "architecture.md",
+    ),
+    "neuron": Word(
+        "neuron, unit",
+        "One channel of a layer: a number that the network makes of each image.",
+        "A convolution's channel is averaged over the image (or its maximum is taken); of a transformer it is the "
+        "class token's.",
+        "architecture.md",
+    ),
+    "probe-set": Word(
+        "probe set",
+        "The images that are shown, with what is known of each: patient, exam, view, findings.",
+        document="probe-sets.md",
+    ),
+    "dissector": Word(
+        "dissector",
+        "The image-text model that judges how well each image goes with each concept. A neuron can only be named after "
+        "what the dissector sees.",
+        document="dissectors.md",
+    ),
+    "concept-set": Word(
+        "concept set",
+        "The list of concepts that neurons may be named after, in categories.",
+        document="concept-sets.md",
+    ),
+    "verdict": Word(
+        "verdict",
+        "What a label is worth: named, unverified, unnamed or no signal.",
+        "A direction in the dissector's space is fitted to the neuron on three quarters of the exams and measured on "
+        "the rest. A name has to explain most of what that direction explains, and to beat decoys.",
+        "evidence.md",
+    ),
+    "named": Word(
+        "named",
+        "The neuron follows the concept, and the dissector is known to see it. How often such names are wrong is "
+        "estimated and shown beside it.",
+        document="evidence.md",
+    ),
+    "unverified": Word(
+        "unverified",
+        "As named, but nobody knows whether the dissector sees the concept: too few images of the probe set are "
+        "labelled with it, or the dissector fails at it.",
+        document="evidence.md",
+    ),
+    "unnamed": Word(
+        "unnamed",
+        "The neuron follows something that the dissector sees and that no concept says well enough. A person should "
+        "look at its images.",
+        document="evidence.md",
+    ),
+    "no-signal": Word(
+        "no signal",
+        "Nothing that the dissector sees tells what the neuron follows. The network may use it all the same.",
+        document="evidence.md",
+    ),
+    "no-concept": Word(
+        "no concept", "The neuron's best score is not beyond chance, so it has no label.", document="evidence.md"
+    ),
+    "score": Word(
+        "score",
+        "How well a concept goes with the images that excite a neuron most. Comparable only within one dissector, "
+        "concept set, probe set and number of images.",
+        "By default a contrast: how far the mean cosine of the top images lies above that of all images, in standard "
+        "errors.",
+        "label-accuracy.md",
+    ),
+    "q-value": Word(
+        "q-value",
+        "The share of false finds among all labels at least as good as this one. Up to 0.05 a label is significant.",
+        "Benjamini and Hochberg's control over all living neurons of the job, on p-values from exchanged exams.",
+        "evidence.md",
+    ),
+    "z": Word(
+        "z",
+        "How far the best score lies above what chance gives, in standard deviations. It may be compared between "
+        "layers and jobs.",
+        "The same score of many image sets in which whole exams were exchanged at random.",
+        "evidence.md",
+    ),
+    "chance": Word(
+        "chance",
+        "What the best score would be of a neuron that knows nothing of the concepts.",
+        "Its top images are exchanged exam by exam for others at random, and scored in the same way.",
+        "evidence.md",
+    ),
+    "stability": Word(
+        "stability",
+        "How often other exams would have given the same label.",
+        "The exams are drawn again with replacement, 200 times unless the job asks otherwise.",
+        "evidence.md",
+    ),
+    "agreement": Word(
+        "agreement",
+        "Whether the neuron tells images with the finding from images without it.",
+        "The area under the ROC curve of its activation, over images that the probe set has labelled.",
+        "evidence.md",
+    ),
+    "error": Word(
+        "estimated error",
+        "The estimated share of wrong names among those that are at least as sure as this one.",
+        "From how often decoys win against concepts.",
+        "label-accuracy.md",
+    ),
+    "correlation": Word(
+        "held-out correlation",
+        "How closely the neuron's activation follows a concept, on exams that were not used to fit anything.",
+        document="correlation.md",
+    ),
+    "coverage": Word(
+        "coverage",
+        "Which concepts and categories at least one named neuron of the network represents, and why others are not.",
+        document="comparisons.md",
+    ),
+    "untestable": Word(
+        "untestable",
+        "The dissector itself cannot recognise the concept on labelled images. It is never reported as missing.",
+        document="evidence.md",
+    ),
+    "watch-list": Word(
+        "watch-list",
+        "Neurons that respond to what should not drive a diagnosis: markers, views, clips, implants, artefacts.",
+        "A response has to hold beyond what the neuron's label implies, on images that are known to show the thing.",
+        "evidence.md",
+    ),
+    "threshold": Word(
+        "threshold", "The mean best score of a layer's neurons: the local threshold of the published method."
+    ),
+    "dead": Word("dead", "The same activation for every image. Such a neuron gets no label."),
+    "driving-region": Word("driving region", "Where in the image the neuron's map is highest.", document="where.md"),
+    "deployment": Word(
+        "deployment",
+        "A deployed model, and how it is audited: with which images, method and policy.",
+        document="audits.md",
+    ),
+    "audit": Word(
+        "audit",
+        "A dissection of a deployed model, compared with its baseline and judged by a policy: PASS, WARN or FAIL.",
+        document="audits.md",
+    ),
+    "manifest": Word(
+        "manifest",
+        "Everything that a result follows from: content digests of all parts, the method, seeds, versions.",
+        document="architecture.md",
+    ),
+    "replay": Word(
+        "replay", "The same job computed again from nothing. It says whether the result is the same, bit by bit."
+    ),
+}
