@@ -34,6 +34,7 @@ from api.routes import (
     registry,
     reports,
     schedules,
+    search,
     signing_key,
 )
 from api.shared_looks import SharedLook
@@ -123,6 +124,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs.router,
         ablations.router,
         neurons.router,
+        search.neurons,
+        search.things,
         evidence.router,
         comparisons.router,
         reports.jobs,
