@@ -36,6 +36,7 @@ from api.routes import (
     registry,
     reports,
     schedules,
+    search,
     signing_key,
 )
 from api.sessions import SignIns
@@ -128,6 +129,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs.router,
         ablations.router,
         neurons.router,
+        search.neurons,
+        search.things,
         evidence.router,
         comparisons.router,
         reports.jobs,

@@ -11,6 +11,7 @@ from service.db import (  # noqa: F401 - the metadata is to know their tables
     direction_tables,
     picture_tables,
     schedule_tables,
+    search_tables,
     text_tables,
     trail_tables,
 )

@@ -34,6 +34,7 @@
     ├── Forbidden                 it is known who calls, and they may not do this, or not from there
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
+    │   ├── NotReadYet            no worker has read yet what a search goes by
     │   └── FileOutOfReach        a file cannot be read now: the disk or the machine is in trouble
     │       └── ImageChanged      an image is not the one any more that was digested
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
@@ -319,6 +320,12 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing has been changed."""
 
     code, title = "overloaded", "Too many requests at once"
+
+
+class NotReadYet(Unavailable):
+    """No worker has read yet the text or the image that a search goes by; the same search finds it read later."""
+
+    code, title = "not-read-yet", "Not read yet"
 
 
 class FileOutOfReach(Unavailable):

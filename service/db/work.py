@@ -92,10 +92,10 @@ def add_items(
 _ASK = text(
     """
     INSERT INTO work_items (resource_id, stage, position, queue, priority, turn, total)
-    VALUES (:resource_id, :stage, 0, :queue, 0, :turn, :total)
+    VALUES (:resource_id, :stage, 0, :queue, :priority, :turn, :total)
     ON CONFLICT (resource_id, stage) DO UPDATE SET
       status = 'ready', attempt = 0, done = 0, turn = excluded.turn, total = excluded.total,
-      ready_at = clock_timestamp(), started_at = NULL, result = NULL, problem = NULL
+      priority = excluded.priority, ready_at = clock_timestamp(), started_at = NULL, result = NULL, problem = NULL
       WHERE work_items.status IN ('done', 'withdrawn')
     RETURNING id
     """
@@ -103,10 +103,11 @@ _ASK = text(
 
 
 def add_preparation(
-    session: Session, resource_id: UUID, stage: Preparation, *, queue: str, turn: int, total: int
+    session: Session, resource_id: UUID, stage: Preparation, *, queue: str, turn: int, total: int, priority: int = 0
 ) -> bool:
     """Have a registered thing prepared, or prepared again; False where that is under way already."""
     values = {"resource_id": resource_id, "stage": stage, "queue": queue, "turn": turn, "total": total}
+    values["priority"] = priority
     return session.execute(_ASK, values).first() is not None
 
 

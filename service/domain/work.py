@@ -36,8 +36,9 @@ class Preparation(StrEnum):
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
     decide its patches. Fetch: the content of a source. List: which images a data set has, where only their headers say
-    what a manifest needs. Read: how dissectors read the texts of a concept set. Check: what images of a probe set are.
-    Tally: what all of them are together.
+    what a manifest needs. Read: how dissectors read the texts of a concept set. Embed: where a text or an image that
+    somebody searches by lies in a dissector's space. Check: what images of a probe set are. Tally: what all of them are
+    together.
     """
 
     INSPECT = "inspect"
@@ -45,6 +46,7 @@ class Preparation(StrEnum):
     FETCH = "fetch"
     LIST = "list"
     READ = "read"
+    EMBED = "embed"
     CHECK = "check"
     TALLY = "tally"
 

@@ -18,6 +18,7 @@ from service.pipelines.listing import list_images
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
 from service.pipelines.reading_texts import ConceptReadings
+from service.pipelines.search_vectors import SearchVectors
 from service.sources.cache import cache_folder
 from service.storage import open_store
 
@@ -84,10 +85,8 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
-        if lease.stage is Preparation.READ:
-            ConceptReadings(self._sessions, self._roots, self.networks, self._device).read(
-                lease.resource_id, report_progress
-            )
+        if lease.stage in {Preparation.READ, Preparation.EMBED}:
+            self._read(lease, report_progress)
             return {}
         if lease.stage is Preparation.LIST:
             return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
@@ -96,3 +95,12 @@ class DissectionRunner:
         if lease.stage is Preparation.TALLY:
             return self._checks.tally(lease.resource_id, report_progress)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
+
+    def _read(self, lease: PreparationLease, report_progress: ReportProgress) -> None:
+        """What dissectors make of texts and images; it is kept where it was asked for."""
+        if lease.stage is Preparation.READ:
+            readings = ConceptReadings(self._sessions, self._roots, self.networks, self._device)
+            readings.read(lease.resource_id, report_progress)
+        else:
+            vectors = SearchVectors(self._sessions, self._roots, self._artifacts, self.networks, self._plans)
+            vectors.find(lease.resource_id, report_progress)

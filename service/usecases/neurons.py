@@ -1,14 +1,12 @@
 """Ask what a dissection found: its layers, their neurons, one neuron."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from service.db import neurons as queries
-from service.db.directions import LayerDirections, labels_of, read_directions
+from service.db.directions import has_directions, nearest_in_job
 from service.domain.layers import canonical_layer, near_layers
 from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, ListedNeuron, Neighbour, NeuronFilter
 from service.domain.pages import Page, Position
@@ -64,41 +62,19 @@ def find_neighbours(session: Session, job_id: UUID, layer: str, unit: int, count
     if unit >= units:
         raise _no_unit(name, unit, units)
 
-    own = next(read_directions(session, job_id, name), None)
-    if own is None:
-        raise NotFound(
-            f"Job {job_id} has no directions: not all activations were kept, or an earlier release made it.",
-            field="job",
-            value=str(job_id),
-            remedy="Submit the job again; its manifest says under 'activations' where they were too many to keep.",
-        )
-
-    nearest = _nearest(read_directions(session, job_id), name, unit, own.directions[unit], count)
-    if not nearest:
-        return ()
-    labels = labels_of(session, job_id, [(of_layer, near) for _, of_layer, near in nearest])
-    return tuple(Neighbour(of_layer, near, cosine, labels[of_layer, near]) for cosine, of_layer, near in nearest)
+    if not has_directions(session, job_id, name):
+        raise no_directions(job_id)
+    return nearest_in_job(session, job_id, name, unit, count)
 
 
-def _nearest(
-    layers: Iterable[LayerDirections], layer: str, unit: int, direction: NDArray[np.float16], count: int
-) -> list[tuple[float, str, int]]:
-    """Cosine, layer and unit of the most like ones; of equal ones the first. Units that never change are left out."""
-    wanted = direction.astype(np.float32)
-    if not wanted.any():
-        return []
-
-    nearest: list[tuple[float, str, int]] = []
-    for candidates in layers:
-        cosines = candidates.directions.astype(np.float32) @ wanted
-        cosines[candidates.lengths == 0] = -np.inf
-        if candidates.layer == layer:
-            cosines[unit] = -np.inf
-
-        best = np.argsort(-cosines, kind="stable")[:count]
-        found = [(float(cosines[near]), candidates.layer, int(near)) for near in best if cosines[near] > -np.inf]
-        nearest = sorted([*nearest, *found], key=lambda neighbour: -neighbour[0])[:count]
-    return nearest
+def no_directions(job_id: UUID) -> NotFound:
+    """The error for a job whose units have no directions."""
+    return NotFound(
+        f"Job {job_id} has no directions: not all activations were kept, or an earlier release made it.",
+        field="job",
+        value=str(job_id),
+        remedy="Submit the job again; its manifest says under 'activations' where they were too many to keep.",
+    )
 
 
 def _no_unit(layer: str, unit: int, units: int) -> NotFound:

@@ -189,6 +189,11 @@ def test_a_login_of_few_rights_is_told_what_it_lacks(empty_database_url: str, mi
         assert "GRANT mammodissect_app TO plain" in str(conflict.value.remedy)
         with admin.begin() as session:
             session.execute(text("GRANT mammodissect_app TO plain"))
+        with pytest.raises(Conflict, match="may not make the extension vector") as conflict:
+            upgrade(url)
+        assert "CREATE EXTENSION vector" in str(conflict.value.remedy)
+        with admin.begin() as session:
+            session.execute(text("CREATE EXTENSION vector"))
         upgrade(url)
         write(plain, 2)
         assert check_chain(entries(plain)).entries == 2
