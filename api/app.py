@@ -14,6 +14,7 @@ from api.gate import Gate
 from api.key_check import KeyCheck
 from api.keys import read_keys
 from api.one_thread import Entrance
+from api.picture_access import PictureAccess
 from api.routes import (
     ablations,
     alerts,
@@ -29,6 +30,7 @@ from api.routes import (
     models,
     neurons,
     paper,
+    pictures,
     policies,
     probe_sets,
     registry,
@@ -65,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = read_settings() if settings is None else settings
     keys = read_keys(settings)
+    picture_access = PictureAccess.of(settings, keys)
     key_path = settings.signing_key_path
     roots = data_roots(settings)
     AllowedHosts.of(settings.alert_hosts)
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.state.settings = settings
     app.state.roots = roots
+    app.state.picture_access = picture_access
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue
@@ -123,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs.router,
         ablations.router,
         neurons.router,
+        pictures.router,
         evidence.router,
         comparisons.router,
         reports.jobs,

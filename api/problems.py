@@ -18,6 +18,7 @@ from api.request_errors import shortened, wrong_fields
 from service.errors import (
     Conflict,
     DissectError,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
@@ -39,6 +40,7 @@ STATUS: dict[type[DissectError], int] = {
     TooSlow: 408,
     UnsupportedMediaType: 415,
     Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Unavailable: 503,

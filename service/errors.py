@@ -29,8 +29,10 @@
     │   │   └── NotListed         it is still to be read from headers which images a probe set has
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
+    │   ├── PictureUnavailable    a worker could not draw an image
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
+    ├── Forbidden                 the caller is known, and may not do that
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
     │   └── FileOutOfReach        a file cannot be read now: the disk or the machine is in trouble
@@ -290,6 +292,12 @@ class PartRefused(Conflict):
     code, title = "part-refused", "Refused when it was opened"
 
 
+class PictureUnavailable(Conflict):
+    """A worker could not draw an image: its file is gone, cannot be read or has changed; the detail says why."""
+
+    code, title = "picture-unavailable", "Image cannot be drawn"
+
+
 class PurposeNotAllowed(Conflict):
     """What is stated of a part of the job does not allow what the job is for; the detail names part and licence."""
 
@@ -300,6 +308,12 @@ class Unauthorized(DissectError):
     """The API key is missing or wrong."""
 
     code, title = "unauthorized", "API key required"
+
+
+class Forbidden(DissectError):
+    """The caller is known, and may not do that."""
+
+    code, title = "forbidden", "Not allowed"
 
 
 class Unavailable(DissectError):
