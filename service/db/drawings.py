@@ -58,7 +58,8 @@ def add_picture(
     """Have a worker draw a picture of a job; None where somebody else has just asked for it."""
     stored = _stored(request)
     values = {"job_id": job_id, "request": stored, "request_digest": digest_of(stored)}
-    picture_id = session.scalar(insert(PictureRow).values(values).on_conflict_do_nothing().returning(PictureRow.id))
+    new_picture = insert(PictureRow).values(values).on_conflict_do_nothing()
+    picture_id: UUID | None = session.scalar(new_picture.returning(PictureRow.id))
     if picture_id is None:
         return None
 
