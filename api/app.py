@@ -16,6 +16,7 @@ from api.keys import read_keys
 from api.one_thread import Entrance
 from api.pages import errors as error_pages
 from api.pages import routers as pages
+from api.picture_access import PictureAccess
 from api.routes import (
     ablations,
     alerts,
@@ -31,6 +32,7 @@ from api.routes import (
     models,
     neurons,
     paper,
+    pictures,
     policies,
     probe_sets,
     registry,
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = read_settings() if settings is None else settings
     keys = read_keys(settings)
+    picture_access = PictureAccess.of(settings, keys)
     key_path = settings.signing_key_path
     roots = data_roots(settings)
     AllowedHosts.of(settings.alert_hosts)
@@ -101,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app.state.settings = settings
     app.state.roots = roots
+    app.state.picture_access = picture_access
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue
@@ -131,6 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         neurons.router,
         search.neurons,
         search.things,
+        pictures.router,
         evidence.router,
         comparisons.router,
         reports.jobs,

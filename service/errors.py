@@ -29,6 +29,7 @@
     │   │   └── NotListed         it is still to be read from headers which images a probe set has
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
+    │   ├── PictureUnavailable    a worker could not draw an image
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
     ├── Forbidden                 it is known who calls, and they may not do this, or not from there
@@ -290,6 +291,12 @@ class PartRefused(Conflict):
     """A worker could not open a registered model or dissector, or read a probe set's images; the detail says why."""
 
     code, title = "part-refused", "Refused when it was opened"
+
+
+class PictureUnavailable(Conflict):
+    """A worker could not draw an image: its file is gone, cannot be read or has changed; the detail says why."""
+
+    code, title = "picture-unavailable", "Image cannot be drawn"
 
 
 class PurposeNotAllowed(Conflict):

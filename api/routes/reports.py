@@ -5,11 +5,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
 from api.dependencies import RootsDep, SessionDep, SettingsDep
 from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
+from api.picture_access import may_see_pictures
 from api.report_answers import (
     HTML,
     JSON,
@@ -45,18 +46,20 @@ def read_report(
     job_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
+    request: Request,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
     """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, or the same as JSON.
 
     The HTML shows the images by their manifest rows, with the small pictures that a worker drew when it stored the
-    result; the JSON has no pictures.
+    result; the JSON has no pictures. Whoever may not get pictures has a report without them.
     """
     report = reports.read_report(session, job_id, must_have=settings.must_have_path)
     if choose_format(form, accept) == "json":
         return json_answer(dissection_json(report))
-    return html_answer(reports.write_html(session, report, job_id), f"report-{job_id}.html")
+    page = reports.write_html(session, report, job_id, with_pictures=may_see_pictures(request))
+    return html_answer(page, f"report-{job_id}.html")
 
 
 @comparisons.get("/{comparison_id}/report", response_class=Response, responses=REPORTS)

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import FiniteFloat
 from starlette.responses import JSONResponse
 
+from api.awaited_work import SearchRoute
 from api.dependencies import QueueDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, decode_cursor, next_cursor
-from api.patience import PatientRoute
 from api.problems import answer_to
 from api.routes.neurons import UnitNumber
 from api.schemas.search import NamedThingOut, NamedThingsOut, NeuronSearchOut
@@ -19,7 +19,7 @@ from service.errors import NotReadYet
 from service.usecases import named_things, search
 
 things = APIRouter(tags=["search"], route_class=OneThreadRoute)
-neurons = APIRouter(tags=["search"], route_class=PatientRoute)
+neurons = APIRouter(tags=["search"], route_class=SearchRoute)
 
 
 @neurons.get("/search/neurons", response_model=NeuronSearchOut)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from service.errors import Conflict
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

@@ -64,6 +64,12 @@ def find_pictures(session: Session, job_id: UUID) -> dict[ImagePlace, bytes | No
     return {_place(row, numbers): jpeg for row, numbers, jpeg in rows}
 
 
+def find_picture(session: Session, job_id: UUID, place: ImagePlace) -> bytes | None:
+    """The JPEG of an image for the report on a job; None where there is none, or it could not be read."""
+    query = select(ReportPictureRow.jpeg).where(ReportPictureRow.job_id == job_id, ReportPictureRow.row == place.row)
+    return session.scalar(query.where(ReportPictureRow.box == _numbers(place)))
+
+
 def _numbers(place: ImagePlace) -> list[int]:
     box = place.box
     numbers = [] if box is None else [box.left, box.top, box.width, box.height]

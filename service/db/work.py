@@ -21,6 +21,7 @@ from service.domain.work import (
     ItemStatus,
     Lease,
     NewItem,
+    PictureLease,
     Preparation,
     PreparationLease,
     Result,
@@ -29,7 +30,13 @@ from service.domain.work import (
 )
 from service.errors import ProblemFields
 
-_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id, WorkItemRow.ablation_id)
+_OWNER = func.coalesce(
+    WorkItemRow.job_id,
+    WorkItemRow.resource_id,
+    WorkItemRow.checked_set_id,
+    WorkItemRow.ablation_id,
+    WorkItemRow.picture_id,
+)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
@@ -145,7 +152,7 @@ def lock_preparation(session: Session, lease: PreparationLease) -> bool:
     return session.scalar(query) is not None
 
 
-def last_problem(session: Session, lease: PreparationLease) -> ProblemFields | None:
+def last_problem(session: Session, lease: PreparationLease | PictureLease) -> ProblemFields | None:
     """The problem that an item met in the attempt before, if it met any."""
     return session.scalar(select(WorkItemRow.problem).where(WorkItemRow.id == lease.item_id))
 
@@ -160,7 +167,7 @@ _CLAIM = text(
       SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
       ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence
+    RETURNING id, job_id, resource_id, checked_set_id, ablation_id, picture_id, stage, position, label, attempt, fence
     """
 )
 
@@ -222,7 +229,9 @@ def hand_back_item(
     return _write(session, lease, values)
 
 
-def give_up_item(session: Session, lease: PreparationLease | AblationLease, problem: ProblemFields) -> bool:
+def give_up_item(
+    session: Session, lease: PreparationLease | AblationLease | PictureLease, problem: ProblemFields
+) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
     values: ColumnValues = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
@@ -244,7 +253,7 @@ def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
 def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
     """Make items ready again whose holders have fallen silent and that may be tried again.
 
-    Returns the job, registered thing or ablation of each.
+    Returns the job, registered thing, ablation or picture of each.
     """
     expired = (
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
@@ -267,7 +276,7 @@ def is_still_expired(session: Session, lease: AnyLease) -> bool:
 
 
 def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
-    """The job, registered thing or ablation of each item that nobody has taken for that long, most urgent first."""
+    """The job, registered thing, ablation or picture of each item that nobody has taken so long, most urgent first."""
     query = select(_OWNER).where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than)
     return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
 
@@ -333,6 +342,7 @@ _LEASE = (
     WorkItemRow.resource_id,
     WorkItemRow.checked_set_id,
     WorkItemRow.ablation_id,
+    WorkItemRow.picture_id,
     WorkItemRow.stage,
     WorkItemRow.position,
     WorkItemRow.label,
@@ -342,7 +352,9 @@ _LEASE = (
 
 
 def _lease(row: Any) -> AnyLease:
-    item_id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence = row
+    item_id, job_id, resource_id, checked_set_id, ablation_id, picture_id, stage, position, label, attempt, fence = row
+    if picture_id is not None:
+        return PictureLease(item_id, picture_id, attempt, fence)
     if ablation_id is not None:
         return AblationLease(item_id, ablation_id, AblationStage(stage), position, attempt, fence)
     if job_id is None:

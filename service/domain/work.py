@@ -18,6 +18,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.localisation import LocalisationsOfLayers
 from service.domain.manifests import JobManifest
 from service.domain.neurons import PlacesOfLayers, RegionsOfLayers
+from service.domain.pictures import PictureStage
 from service.domain.table_targets import TableNotes
 from service.domain.weights_reading import WeightsReading
 
@@ -115,7 +116,18 @@ class AblationLease:
     fence: int
 
 
-AnyLease = Lease | PreparationLease | AblationLease
+@dataclass(frozen=True, slots=True)
+class PictureLease:
+    """A picture in the hands of the worker that draws it; attempt and fence as in `Lease`."""
+
+    item_id: UUID
+    picture_id: UUID
+    attempt: int
+    fence: int
+    stage: PictureStage = PictureStage.DRAW
+
+
+AnyLease = Lease | PreparationLease | AblationLease | PictureLease
 
 
 class StoredArtifact(TypedDict):

@@ -6,12 +6,13 @@ from service.config import Settings
 from service.db.session import Sessions, open_sessions
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
-from service.domain.work import AblationLease, AnyLease, Preparation, PreparationLease
+from service.domain.work import AblationLease, AnyLease, PictureLease, Preparation, PreparationLease
 from service.engine.networks.protocols import choose_device
 from service.files import data_roots
 from service.pipelines.ablations import AblationRunner
 from service.pipelines.artifacts import Artifacts
 from service.pipelines.dissections import DissectionWork
+from service.pipelines.drawings import DrawingRunner
 from service.pipelines.job_plan import JobPlans
 from service.pipelines.kept_context import KeptContext
 from service.pipelines.listing import list_images
@@ -45,7 +46,9 @@ class DissectionRunner:
         self._kept_context = KeptContext()
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
-        self._ablations = AblationRunner(self._sessions, self._artifacts, self.networks, self._plans, self._device)
+        parts = (self._sessions, self._artifacts, self.networks, self._plans, self._device)
+        self._ablations = AblationRunner(*parts)
+        self._drawings = DrawingRunner(*parts)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
@@ -53,6 +56,8 @@ class DissectionRunner:
             return self._prepare(lease, report_progress)
         if isinstance(lease, AblationLease):
             return self._ablations.run(lease, report_progress)
+        if isinstance(lease, PictureLease):
+            return self._drawings.run(lease, report_progress)
 
         plan = self._plans.of(lease.job_id, report_progress)
         work = DissectionWork(

@@ -31,6 +31,7 @@ from service.usecases.neurons import read_layers
 from service.usecases.probe_sets import find_check
 from service.usecases.resources import find_resource
 
+_NOT_SHOWN = "There are no pictures: they are switched off, or not for this key."
 _NO_PICTURES = "There are no pictures: an earlier release of the service stored this result."
 
 
@@ -116,8 +117,11 @@ def named_target(name: str, shuffled: int | None) -> str:
     return name if shuffled is None else f"{name} with its weights shuffled (seed {shuffled})"
 
 
-def write_html(session: Session, report: DissectionReport, job_id: UUID) -> str:
-    """The report on a job as HTML, with the pictures that were stored with the job's result."""
+def write_html(session: Session, report: DissectionReport, job_id: UUID, *, with_pictures: bool = True) -> str:
+    """The report on a job as HTML, with the pictures that were stored with the job's result, or without."""
+    if not with_pictures:
+        return dissection_html(report, lambda _: None, no_pictures=_NOT_SHOWN)
+
     pictures = find_pictures(session, job_id)
     notice = f"{_NO_PICTURES} POST /jobs/{job_id}/replay computes the result again, and the report on that has them."
     return dissection_html(report, pictures.get, no_pictures=None if pictures else notice)

@@ -17,11 +17,12 @@ from service.domain.jobs import Job, JobStatus, Stage, digest_of_status
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
-from service.domain.work import AblationLease, Lease, NewItem, PreparationLease
+from service.domain.work import AblationLease, Lease, NewItem, PictureLease, PreparationLease
 from service.errors import LeaseLost, ProblemFields
 from service.ports import JobQueue
 from service.usecases import ablation_work
 from service.usecases.accidents import WORKER_LOST, wait_after
+from service.usecases.drawing_work import reap_drawing
 from service.usecases.preparation_work import reap_preparation
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
@@ -88,7 +89,8 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
     """Free the items of holders that have fallen silent, and give up what has lost too many.
 
     An item whose holder fell silent before it began the job was never tried, so its last attempt does not count.
-    Returns the job, registered thing or ablation of each item that is ready again: nobody has a message for those.
+    Returns the job, registered thing, ablation or picture of each item that is ready again: nobody has a message for
+    those.
     """
     with transaction(sessions) as session:
         freed = queries.release_expired_items(session, max_attempts=max_attempts)
@@ -100,6 +102,8 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
                 reap_preparation(session, lease)
             elif isinstance(lease, AblationLease):
                 ablation_work.reap(session, lease)
+            elif isinstance(lease, PictureLease):
+                reap_drawing(session, lease)
             elif _reap_item(session, lease):
                 freed.append(lease.job_id)
     return freed

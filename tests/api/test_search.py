@@ -9,7 +9,6 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from api.patience import LONGEST_WAIT_S, WAIT_S, wait_of
 from service.db import neuron_search
 from service.db.directions import LayerDirections, add_directions
 from service.db.search_vectors import save_search_vector
@@ -276,23 +275,6 @@ def test_what_is_not_there_is_named(client: TestClient, jobs: list[UUID], sessio
 
 def test_nothing_dissected_is_nothing_to_search(client: TestClient) -> None:
     assert "Submit a job" in problem(client.get("/search/neurons", params={"text": "a"}), 409)["remedy"]
-
-
-@pytest.mark.parametrize(
-    ("preferences", "seconds"),
-    [
-        ([], WAIT_S),
-        (["wait=3"], 3),
-        (["respond-async, wait=0"], 0),
-        (['Wait="7"; x=y'], 7),
-        (["wait=9999"], LONGEST_WAIT_S),
-        (["wait=soon"], WAIT_S),
-        (["handling=lenient", "wait = 2"], 2),
-        (["await=2"], WAIT_S),
-    ],
-)
-def test_how_long_a_request_waits(preferences: list[str], seconds: float) -> None:
-    assert wait_of(preferences) == seconds
 
 
 def test_the_one_box(client: TestClient, jobs: list[UUID]) -> None:
