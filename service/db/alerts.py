@@ -14,6 +14,7 @@ from service.db.columns import ColumnValues
 from service.db.paging import cut_page, newest_first
 from service.domain.alerts import (
     JSON,
+    ON_REQUEST_KINDS,
     Alert,
     Attempt,
     AttemptOutcome,
@@ -48,7 +49,7 @@ _ADD_DELIVERIES = text(
     f"""
     INSERT INTO alert_deliveries (alert_id, endpoint_id, endpoint_name, address, due_at)
     SELECT :alert, e.id, e.name, address, :at FROM alert_endpoints e CROSS JOIN {_ADDRESSES}
-    WHERE (e.events IS NULL OR :kind = ANY (e.events)) AND e.id IS DISTINCT FROM CAST(:but AS uuid)
+    WHERE (e.events IS NULL AND :in_all OR :kind = ANY (e.events)) AND e.id IS DISTINCT FROM CAST(:but AS uuid)
     FOR KEY SHARE OF e
     """  # noqa: S608 - a constant
 )
@@ -59,7 +60,9 @@ def add_deliveries(session: Session, alert: Alert, *, but: UUID | None = None) -
 
     Endpoints that are disabled get theirs, too: it waits until they are enabled.
     """
-    session.execute(_ADD_DELIVERIES, {"alert": alert.id, "kind": alert.kind, "at": alert.at, "but": but})
+    in_all = alert.kind not in ON_REQUEST_KINDS
+    values = {"alert": alert.id, "kind": alert.kind, "in_all": in_all, "at": alert.at, "but": but}
+    session.execute(_ADD_DELIVERIES, values)
 
 
 _ASK_AGAIN = text(

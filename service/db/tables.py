@@ -114,6 +114,8 @@ class JobRow(Base):
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
         Index(None, "status", "id"),
         Index(None, "target_id", "id"),
+        Index(None, "probe_set_id", "id"),
+        Index(None, "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
@@ -258,6 +260,7 @@ class NeuronRow(Base):
     __tablename__ = "neurons"
     __table_args__ = (
         Index("ix_neurons_layer_id_score", "layer_id", text("score DESC NULLS LAST"), "unit"),
+        Index("ix_neurons_layer_id_z", "layer_id", text("z DESC NULLS LAST"), "unit"),
         Index(None, "layer_id", "concept"),
         Index(None, "layer_id", "verdict"),
     )

@@ -1,12 +1,15 @@
 """Ask what a dissection found: its layers, their neurons, one neuron."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from service.db import neurons as queries
+from service.db import neurons_of_layers as queries_of_layers
 from service.db.directions import has_directions, nearest_in_job
+from service.db.neurons_of_layers import NeuronQuery
 from service.domain.layers import canonical_layer, near_layers
 from service.domain.neurons import LabelledNeuron, LayerDissection, LayerSummary, ListedNeuron, Neighbour, NeuronFilter
 from service.domain.pages import Page, Position
@@ -40,6 +43,25 @@ def list_neurons(
     if not page.items:
         _check_layer(session, job_id, layer)
     return page
+
+
+def list_neurons_of_layers(
+    session: Session, query: NeuronQuery, *, limit: int, after: Position | None
+) -> Page[ListedNeuron]:
+    """One page of the neurons of all layers in brief, or of those that the query names.
+
+    Raises NotFound for a layer that was not dissected.
+    """
+    names = None
+    if query.layers is not None:
+        _check_layers(session, query.job_id, query.layers)
+        names = {canonical_layer(layer) for layer in query.layers}
+    return queries_of_layers.list_neurons_of_layers(session, replace(query, layers=names), limit=limit, after=after)
+
+
+def read_listed(session: Session, job_id: UUID, listed: Iterable[ListedNeuron]) -> list[LabelledNeuron]:
+    """Everything that is known of the neurons of a list, in its order."""
+    return queries.read_neurons(session, job_id, [(neuron.layer, neuron.unit) for neuron in listed])
 
 
 def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> LabelledNeuron:
@@ -84,13 +106,20 @@ def _no_unit(layer: str, unit: int, units: int) -> NotFound:
 
 
 def _check_layer(session: Session, job_id: UUID, layer: str) -> int:
+    return _check_layers(session, job_id, (layer,))[canonical_layer(layer)]
+
+
+def _check_layers(session: Session, job_id: UUID, layers: Iterable[str]) -> dict[str, int]:
     units_of_layer = {summary.layer: summary.units for summary in queries.list_layers(session, job_id)}
-    if canonical_layer(layer) not in units_of_layer:
-        near = near_layers(layer, units_of_layer)
-        raise NotFound(
-            f"Job {job_id} did not dissect a layer '{layer[:120]}'.",
-            field="layer",
-            value=layer,
-            remedy=f"Near matches: {', '.join(near)}." if near else f"List its layers with GET /layers?job={job_id}.",
-        )
-    return units_of_layer[canonical_layer(layer)]
+    for layer in layers:
+        if canonical_layer(layer) not in units_of_layer:
+            near = near_layers(layer, units_of_layer)
+            raise NotFound(
+                f"Job {job_id} did not dissect a layer '{layer[:120]}'.",
+                field="layer",
+                value=layer,
+                remedy=f"Near matches: {', '.join(near)}."
+                if near
+                else f"List its layers with GET /layers?job={job_id}.",
+            )
+    return units_of_layer
