@@ -33,6 +33,7 @@ from api.routes import (
     probe_sets,
     registry,
     reports,
+    reviews,
     schedules,
     signing_key,
 )
@@ -123,6 +124,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs.router,
         ablations.router,
         neurons.router,
+        reviews.router,
+        reviews.lists,
         evidence.router,
         comparisons.router,
         reports.jobs,

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import FiniteFloat
 
-from api.dependencies import SessionDep
+from api.dependencies import CallerDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
 from api.schemas.neurons import LayersOut, NeighbourOut, NeighboursOut, NeuronBriefOut, NeuronOut
@@ -14,7 +14,7 @@ from service.db.neurons import Sort
 from service.domain.layers import canonical_layer
 from service.domain.neurons import NeuronFilter
 from service.domain.verdicts import Verdict
-from service.usecases import jobs, neurons
+from service.usecases import jobs, neurons, reviews
 from service.usecases.evidence import concept_set_of_job, evidence_of
 
 router = APIRouter(tags=["neurons"], route_class=OneThreadRoute)
@@ -47,6 +47,7 @@ def list_layers(session: SessionDep, job: JobQuery = None, model: ModelQuery = N
 def list_neurons(
     layer: Layer,
     session: SessionDep,
+    caller: CallerDep,
     request: Request,
     response: Response,
     job: JobQuery = None,
@@ -87,7 +88,9 @@ def list_neurons(
         after=decode_cursor(cursor, positions),
     )
 
-    items = [NeuronBriefOut.listed(chosen, neuron) for neuron in page.items]
+    units = [neuron.unit for neuron in page.items]
+    standings = reviews.standings_of(session, chosen, layer, units, caller=caller)
+    items = [NeuronBriefOut.listed(chosen, neuron, standings.get(neuron.unit)) for neuron in page.items]
     return PageOut[NeuronBriefOut](items=items, next=next_cursor(request, response, page.next_position))
 
 
@@ -96,13 +99,15 @@ def read_neuron(
     layer: Layer,
     unit: UnitNumber,
     session: SessionDep,
+    caller: CallerDep,
     job: JobQuery = None,
     model: ModelQuery = None,
 ) -> NeuronOut:
     """Everything that is known about one neuron."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
     labelled = neurons.find_neuron(session, chosen, layer, unit)
-    return NeuronOut.whole(chosen, labelled, concept_set_of_job(session, chosen).texts)
+    of_neuron = reviews.reviews_of(session, chosen, layer, unit, caller=caller)
+    return NeuronOut.whole(chosen, labelled, concept_set_of_job(session, chosen).texts, of_neuron)
 
 
 @router.get("/neurons/{layer}/{unit}/neighbours")

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from fastapi import Path as PathParameter
 
-from api.dependencies import RootsDep, SessionDep, SettingsDep
+from api.dependencies import CallerDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
 from api.report_answers import (
     HTML,
@@ -45,15 +45,16 @@ def read_report(
     job_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
+    caller: CallerDep,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
     """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, or the same as JSON.
 
-    The HTML shows the images by their manifest rows, with the small pictures that a worker drew when it stored the
-    result; the JSON has no pictures.
+    It has what readers say as far as the caller may see it. The HTML shows the images by their manifest rows, with the
+    small pictures that a worker drew when it stored the result; the JSON has no pictures.
     """
-    report = reports.read_report(session, job_id, must_have=settings.must_have_path)
+    report = reports.read_report(session, job_id, must_have=settings.must_have_path, caller=caller)
     if choose_format(form, accept) == "json":
         return json_answer(dissection_json(report))
     return html_answer(reports.write_html(session, report, job_id), f"report-{job_id}.html")
@@ -78,6 +79,7 @@ def read_comparison_report(
 def export_job(
     job_id: UUID,
     session: SessionDep,
+    caller: CallerDep,
     form: Annotated[
         ExportFormat,
         Query(
@@ -86,11 +88,11 @@ def export_job(
         ),
     ] = "csv",
 ) -> Response:
-    """The whole result of a succeeded job as one file."""
+    """The whole result of a succeeded job as one file, with the reviews that the caller may see."""
     suffix, media_type = _EXPORTS[form]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "export"
-        reports.export_job(session, job_id, form, path)
+        reports.export_job(session, job_id, form, path, caller=caller)
         size = path.stat().st_size
         file = path.open("rb")  # outlives its name, so nothing is left behind however the answer ends
 

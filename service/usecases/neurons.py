@@ -40,7 +40,7 @@ def list_neurons(
     name = canonical_layer(layer)
     page = queries.list_neurons(session, job_id, name, where=where, sort=sort, limit=limit, after=after)
     if not page.items:
-        _check_layer(session, job_id, layer)
+        check_layer(session, job_id, layer)
     return page
 
 
@@ -48,7 +48,7 @@ def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> Labell
     """Everything that is known of one neuron. Raises NotFound for a layer or unit that is not there."""
     neuron = queries.find_neuron(session, job_id, canonical_layer(layer), unit)
     if neuron is None:
-        units = _check_layer(session, job_id, layer)
+        units = check_layer(session, job_id, layer)
         raise _no_unit(canonical_layer(layer), unit, units)
     return neuron
 
@@ -60,7 +60,7 @@ def find_neighbours(session: Session, job_id: UUID, layer: str, unit: int, count
     directions.
     """
     name = canonical_layer(layer)
-    units = _check_layer(session, job_id, layer)
+    units = check_layer(session, job_id, layer)
     if unit >= units:
         raise _no_unit(name, unit, units)
 
@@ -107,7 +107,8 @@ def _no_unit(layer: str, unit: int, units: int) -> NotFound:
     )
 
 
-def _check_layer(session: Session, job_id: UUID, layer: str) -> int:
+def check_layer(session: Session, job_id: UUID, layer: str) -> int:
+    """How many units a dissected layer has. Raises NotFound for one that was not dissected."""
     units_of_layer = {summary.layer: summary.units for summary in queries.list_layers(session, job_id)}
     if canonical_layer(layer) not in units_of_layer:
         near = near_layers(layer, units_of_layer)
