@@ -10,6 +10,7 @@ from service.db import (  # noqa: F401 - the metadata is to know their tables
     check_tables,
     direction_tables,
     picture_tables,
+    review_tables,
     schedule_tables,
     search_tables,
     text_tables,

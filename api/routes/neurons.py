@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field, FiniteFloat
 from sqlalchemy.orm import Session
 
-from api.dependencies import SessionDep
+from api.dependencies import CallerDep, SessionDep
 from api.one_thread import OneThreadRoute
 from api.pagination import Cursor, Fields, FieldsChoice, LimitOfFields, PageOut, decode_cursor, next_cursor, page_size
 from api.schemas.neurons import LayersOut, NeighbourOut, NeighboursOut, NeuronBriefOut, NeuronOut
@@ -18,7 +18,7 @@ from service.domain.layers import canonical_layer
 from service.domain.neurons import ListedNeuron, NeuronFilter
 from service.domain.pages import Page
 from service.domain.verdicts import Verdict
-from service.usecases import jobs, neurons
+from service.usecases import jobs, neurons, reviews
 from service.usecases.evidence import concept_set_of_job, evidence_of
 
 router = APIRouter(tags=["neurons"], route_class=OneThreadRoute)
@@ -80,6 +80,7 @@ FilterDep = Annotated[NeuronFilter, Depends(_filter)]
 @router.get("/neurons")
 def list_all_neurons(
     session: SessionDep,
+    caller: CallerDep,
     request: Request,
     response: Response,
     where: FilterDep,
@@ -98,7 +99,7 @@ def list_all_neurons(
 ) -> NeuronPage:
     """The neurons of all layers in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    tag(request, chosen)
+    tag(request, chosen, caller, reviews.state_of(session, chosen))
     kind = tuple[UnitNumber, UnitNumber] if sort == "unit" else tuple[FiniteFloat | None, UnitNumber, UnitNumber]
     page = neurons.list_neurons_of_layers(
         session,
@@ -107,13 +108,15 @@ def list_all_neurons(
         after=decode_cursor(cursor, kind),
     )
 
-    return _page(session, chosen, page, fields, next_cursor(request, response, page.next_position))
+    next_page = next_cursor(request, response, page.next_position)
+    return _page(session, chosen, page, fields, next_page, caller=caller)
 
 
 @router.get("/neurons/{layer}")
 def list_neurons(
     layer: Layer,
     session: SessionDep,
+    caller: CallerDep,
     request: Request,
     response: Response,
     where: FilterDep,
@@ -126,7 +129,7 @@ def list_neurons(
 ) -> NeuronPage:
     """The neurons of a layer in brief: labels and their evidence. GET /neurons/{layer}/{unit} has the rest."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    tag(request, chosen)
+    tag(request, chosen, caller, reviews.state_of(session, chosen))
     positions = tuple[UnitNumber] if sort == "unit" else tuple[FiniteFloat | None, UnitNumber]
     page = neurons.list_neurons(
         session,
@@ -138,7 +141,8 @@ def list_neurons(
         after=decode_cursor(cursor, positions),
     )
 
-    return _page(session, chosen, page, fields, next_cursor(request, response, page.next_position))
+    next_page = next_cursor(request, response, page.next_position)
+    return _page(session, chosen, page, fields, next_page, caller=caller)
 
 
 @router.get("/neurons/{layer}/{unit}")
@@ -147,14 +151,16 @@ def read_neuron(
     unit: UnitNumber,
     session: SessionDep,
     request: Request,
+    caller: CallerDep,
     job: JobQuery = None,
     model: ModelQuery = None,
 ) -> NeuronOut:
     """Everything that is known about one neuron."""
     chosen = jobs.choose_job(session, job_id=job, model=model)
-    tag(request, chosen)
+    tag(request, chosen, caller, reviews.state_of(session, chosen))
     labelled = neurons.find_neuron(session, chosen, layer, unit)
-    return NeuronOut.whole(chosen, labelled, concept_set_of_job(session, chosen).texts)
+    of_neuron = reviews.reviews_of(session, chosen, layer, unit, caller=caller)
+    return NeuronOut.whole(chosen, labelled, concept_set_of_job(session, chosen).texts, of_neuron)
 
 
 @router.get("/neurons/{layer}/{unit}/neighbours")
@@ -176,12 +182,26 @@ def list_neighbours(
 
 
 def _page(
-    session: Session, job_id: UUID, page: Page[ListedNeuron], fields: FieldsChoice, next_page: str | None
+    session: Session,
+    job_id: UUID,
+    page: Page[ListedNeuron],
+    fields: FieldsChoice,
+    next_page: str | None,
+    *,
+    caller: str,
 ) -> NeuronPage:
     if fields == "brief":
-        brief = [NeuronBriefOut.listed(job_id, neuron) for neuron in page.items]
+        places = [(neuron.layer, neuron.unit) for neuron in page.items]
+        standings = reviews.standings_of(session, job_id, places, caller=caller)
+        brief = [
+            NeuronBriefOut.listed(job_id, neuron, standings.get(place))
+            for neuron, place in zip(page.items, places, strict=True)
+        ]
         return PageOut[NeuronBriefOut](items=brief, next=next_page)
 
     texts = concept_set_of_job(session, job_id).texts
-    labelled = neurons.read_listed(session, job_id, page.items)
-    return PageOut[NeuronOut](items=[NeuronOut.whole(job_id, neuron, texts) for neuron in labelled], next=next_page)
+    whole = []
+    for labelled in neurons.read_listed(session, job_id, page.items):
+        of_neuron = reviews.reviews_of(session, job_id, labelled.layer, labelled.neuron.unit, caller=caller)
+        whole.append(NeuronOut.whole(job_id, labelled, texts, of_neuron))
+    return PageOut[NeuronOut](items=whole, next=next_page)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from api.dependencies import RootsDep, SessionDep, SettingsDep
+from api.dependencies import CallerDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
 from api.picture_access import may_see_pictures
 from api.report_answers import (
@@ -30,6 +30,7 @@ from service.reports.probe_set import probe_set_html, probe_set_json
 from service.usecases import reports
 from service.usecases.comparisons import find_comparison
 from service.usecases.jobs import choose_job
+from service.usecases.reviews import state_of
 
 jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
 exports = APIRouter(prefix="/jobs", tags=["reports"], route_class=FileRoute)
@@ -50,18 +51,21 @@ def read_report(
     session: SessionDep,
     settings: SettingsDep,
     request: Request,
+    caller: CallerDep,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
     """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, PDF, or JSON.
 
-    The HTML shows the images by their manifest rows, with the small pictures that a worker drew when it stored the
-    result; the JSON has no pictures. Whoever may not get pictures has a report without them.
+    It has what readers say as far as the caller may see it. The HTML shows the images by their manifest rows, with the
+    small pictures that a worker drew when it stored the result; the JSON has no pictures. Whoever may not get pictures
+    has a report without them.
     """
     with_pictures = may_see_pictures(request)
     chosen_job = choose_job(session, job_id=job_id, model=None)
-    tag(request, chosen_job, version_of_file(settings.must_have_path), with_pictures)
-    report = reports.read_report(session, job_id, must_have=settings.must_have_path)
+    reviewed = state_of(session, chosen_job)
+    tag(request, chosen_job, version_of_file(settings.must_have_path), with_pictures, caller, reviewed)
+    report = reports.read_report(session, job_id, must_have=settings.must_have_path, caller=caller)
     chosen_form = choose_format(form, accept)
     if chosen_form == "json":
         return json_answer(dissection_json(report))
@@ -91,6 +95,7 @@ def export_job(
     job_id: UUID,
     session: SessionDep,
     request: Request,
+    caller: CallerDep,
     form: Annotated[
         ExportFormat,
         Query(
@@ -99,12 +104,13 @@ def export_job(
         ),
     ] = "csv",
 ) -> Response:
-    """The whole result of a succeeded job as one file."""
-    tag(request, choose_job(session, job_id=job_id, model=None))
+    """The whole result of a succeeded job as one file, with the reviews that the caller may see."""
+    chosen_job = choose_job(session, job_id=job_id, model=None)
+    tag(request, chosen_job, caller, state_of(session, chosen_job))
     suffix, media_type = _EXPORTS[form]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "export"
-        reports.export_job(session, job_id, form, path)
+        reports.export_job(session, job_id, form, path, caller=caller)
         size = path.stat().st_size
         file = path.open("rb")  # outlives its name, so nothing is left behind however the answer ends
 

@@ -41,7 +41,7 @@ def list_neurons(
     name = canonical_layer(layer)
     page = queries.list_neurons(session, job_id, name, where=where, sort=sort, limit=limit, after=after)
     if not page.items:
-        _check_layer(session, job_id, layer)
+        check_layer(session, job_id, layer)
     return page
 
 
@@ -68,7 +68,7 @@ def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> Labell
     """Everything that is known of one neuron. Raises NotFound for a layer or unit that is not there."""
     neuron = queries.find_neuron(session, job_id, canonical_layer(layer), unit)
     if neuron is None:
-        units = _check_layer(session, job_id, layer)
+        units = check_layer(session, job_id, layer)
         raise _no_unit(canonical_layer(layer), unit, units)
     return neuron
 
@@ -80,7 +80,7 @@ def find_neighbours(session: Session, job_id: UUID, layer: str, unit: int, count
     directions.
     """
     name = canonical_layer(layer)
-    units = _check_layer(session, job_id, layer)
+    units = check_layer(session, job_id, layer)
     if unit >= units:
         raise _no_unit(name, unit, units)
 
@@ -105,7 +105,8 @@ def _no_unit(layer: str, unit: int, units: int) -> NotFound:
     )
 
 
-def _check_layer(session: Session, job_id: UUID, layer: str) -> int:
+def check_layer(session: Session, job_id: UUID, layer: str) -> int:
+    """How many units a dissected layer has. Raises NotFound for one that was not dissected."""
     return _check_layers(session, job_id, (layer,))[canonical_layer(layer)]
 
 

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from api.waiting import LONGEST_WAIT_S, asked_wait
+from api.preferences import preferred_wait
+from api.waiting import LONGEST_WAIT_S
 from service.db.jobs import move_job
 from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
@@ -51,7 +52,7 @@ def body(sessions: Sessions) -> dict[str, Any]:
     ],
 )
 def test_what_a_caller_prefers(preferences: list[str], seconds: int | None) -> None:
-    assert asked_wait(preferences) == seconds
+    assert preferred_wait(preferences, LONGEST_WAIT_S) == seconds
 
 
 def ended_after_a_moment(sessions: Sessions, wait_for_job: Callable[[], UUID | None]) -> Thread:

@@ -159,6 +159,7 @@ def test_the_service_has_all_rights_on_rows_and_none_on_tables(sessions: Session
     assert found.pop("trail") == {"SELECT", "INSERT"}
     assert found.pop("alembic_version") == {"SELECT"}
     assert found.pop("audits") == {"SELECT", "INSERT", "UPDATE"}
+    assert found.pop("reviews") == {"SELECT", "INSERT"}
     assert len(found) > 9
     assert all(granted == {"SELECT", "INSERT", "UPDATE", "DELETE"} for granted in found.values())
     with transaction(sessions) as session:
