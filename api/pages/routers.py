@@ -3,7 +3,22 @@
 from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
-from api.pages import glossary, home, sign_in, static_files
+from api.pages import (
+    alerts,
+    audits,
+    compare,
+    comparisons,
+    concept_sets,
+    deployment_forms,
+    deployments,
+    dissectors,
+    fleet,
+    glossary,
+    home,
+    probe_sets,
+    sign_in,
+    static_files,
+)
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -16,6 +31,16 @@ _PAGES = (
     home.router,
     sign_in.router,
     glossary.router,
+    deployments.router,
+    deployment_forms.router,
+    fleet.router,
+    audits.router,
+    alerts.router,
+    probe_sets.router,
+    dissectors.router,
+    concept_sets.router,
+    compare.router,
+    comparisons.router,
 )
 
 
