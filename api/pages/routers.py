@@ -15,10 +15,13 @@ from api.pages import (
     fleet,
     glossary,
     home,
+    jobs,
+    new_job,
     probe_sets,
     sign_in,
     static_files,
 )
+from api.pages.forms import Refused, answer_refused
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -29,6 +32,8 @@ _WITHOUT_KEY = (
 
 _PAGES = (
     home.router,
+    new_job.router,  # before jobs: `new` is no job's id
+    jobs.router,
     sign_in.router,
     glossary.router,
     deployments.router,
@@ -46,6 +51,7 @@ _PAGES = (
 
 def install(app: FastAPI) -> None:
     """Serve the pages."""
+    app.add_exception_handler(Refused, answer_refused)
     for router in _WITHOUT_KEY:
         app.include_router(router, dependencies=[Depends(storable)])
     for router in _PAGES:
