@@ -1,7 +1,5 @@
 """A deployed network and its audits, as the pages show them: fixtures for tests of these pages."""
 
-from collections.abc import Iterator
-
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -13,7 +11,6 @@ __all__ = ["Dissect", "baseline", "client", "deployed", "dissect", "start"]
 
 
 @pytest.fixture
-def client(app: FastAPI) -> Iterator[TestClient]:
+def client(app: FastAPI) -> TestClient:
     """The API of the same application, for what has to be there before a page is looked at."""
-    with TestClient(app, headers={"Authorization": f"Bearer {KEY}"}) as client:
-        yield client
+    return TestClient(app, headers={"Authorization": f"Bearer {KEY}"})
