@@ -3,7 +3,24 @@
 from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
-from api.pages import glossary, home, jobs, new_job, sign_in, static_files
+from api.pages import (
+    alerts,
+    audits,
+    compare,
+    comparisons,
+    concept_sets,
+    deployment_forms,
+    deployments,
+    dissectors,
+    fleet,
+    glossary,
+    home,
+    jobs,
+    new_job,
+    probe_sets,
+    sign_in,
+    static_files,
+)
 from api.pages.forms import Refused, answer_refused
 from api.pages.navigation import navigation_of
 
@@ -19,6 +36,16 @@ _PAGES = (
     jobs.router,
     sign_in.router,
     glossary.router,
+    deployments.router,
+    deployment_forms.router,
+    fleet.router,
+    audits.router,
+    alerts.router,
+    probe_sets.router,
+    dissectors.router,
+    concept_sets.router,
+    compare.router,
+    comparisons.router,
 )
 
 

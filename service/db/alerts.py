@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertAttemptRow, AlertDeliveryRow, AlertRow
@@ -122,6 +122,16 @@ def list_alerts(
 
     rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
     return Page(tuple(map(_alert, rows)), next_position)
+
+
+def alerts_about(session: Session, deployment: str, schedules: Sequence[str], *, among: int, limit: int) -> list[Alert]:
+    """The newest alerts that tell of a deployment or of its schedules, among so many of the newest of all."""
+    newest = select(AlertRow.id, AlertRow.data).order_by(AlertRow.id.desc()).limit(among).subquery()
+    told = or_(
+        newest.c.data["deployment"].as_string() == deployment, newest.c.data["schedule"].as_string().in_(schedules)
+    )
+    query = select(AlertRow).join(newest, newest.c.id == AlertRow.id).where(told)
+    return list(map(_alert, session.scalars(query.order_by(AlertRow.id.desc()).limit(limit))))
 
 
 def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, dict[DeliveryStatus, int]]:

@@ -156,6 +156,19 @@ def job_statuses(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobS
     return {job_id: JobStatus(status) for job_id, status in rows}
 
 
+def targets_of(session: Session, job_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The target of each of the jobs, `name@version`."""
+    target = JobRow.options["target"].as_string()
+    rows = session.execute(select(JobRow.id, target.label("target")).where(JobRow.id.in_(job_ids)))
+    return {row.id: row.target for row in rows}
+
+
+def newest_results_of_dissector(session: Session, dissector_id: UUID, *, limit: int) -> list[Job]:
+    """The newest succeeded jobs of a dissector, without their progress."""
+    query = select(JobRow).where(JobRow.dissector_id == dissector_id, JobRow.status == JobStatus.SUCCEEDED)
+    return [_job(row) for row in session.scalars(query.order_by(JobRow.id.desc()).limit(limit))]
+
+
 def parts_of(session: Session, job_id: UUID) -> JobParts:
     """The resources of a job."""
     row = session.get_one(JobRow, job_id)
