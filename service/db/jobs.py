@@ -185,7 +185,7 @@ def _conditions(where: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield JobRow.created_at < where.created_before
 
 
-def _versions_of(kind: ResourceKind, reference: str, *, field: str) -> Select[tuple[UUID]]:
+def _versions_of(kind: ResourceKind, reference: str, *, field: str) -> Select[UUID]:
     """The version that a reference names, or all versions of a name."""
     name, version = parse_reference(reference, field=field)
     versions = select(ResourceRow.id).where(ResourceRow.kind == kind, ResourceRow.name == name)
