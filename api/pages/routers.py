@@ -3,7 +3,18 @@
 from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
-from api.pages import glossary, home, sign_in, static_files
+from api.pages import (
+    concepts,
+    coverage,
+    glossary,
+    home,
+    layers,
+    models,
+    neurons,
+    pictures,
+    sign_in,
+    static_files,
+)
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -16,6 +27,12 @@ _PAGES = (
     home.router,
     sign_in.router,
     glossary.router,
+    models.router,
+    layers.router,
+    neurons.router,
+    pictures.router,
+    concepts.router,
+    coverage.router,
 )
 
 
