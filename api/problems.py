@@ -120,11 +120,15 @@ def overloaded(detail: str) -> Overloaded:
     return Overloaded(detail, remedy="Retry after the number of seconds in the header Retry-After.")
 
 
+def status_of(error: DissectError) -> int:
+    """The status that an error is answered with."""
+    statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return next(statuses, 500)
+
+
 def answer_to(error: DissectError) -> JSONResponse:
     """The problem that an error is."""
-    statuses = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    status = next(statuses, 500)
-    answer = _answer(status, **error.as_problem())
+    answer = _answer(status_of(error), **error.as_problem())
     if isinstance(error, Overloaded):
         answer.headers["Retry-After"] = str(RETRY_SOON_AFTER_S)
     return answer

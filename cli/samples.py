@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.domain import samples as names
 from service.errors import InvalidInput
 
 PHANTOMS = 240
@@ -46,11 +47,11 @@ def write_samples(folder: Path, *, phantoms: int = PHANTOMS, seed: int = SEED) -
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
 
-    checkpoint = folder / "efficientnet-lite0.pth"
+    checkpoint = folder / names.CHECKPOINT
     if not checkpoint.exists():
         shutil.copyfile(weights, checkpoint)
 
-    dissector = folder / "phantom-dissector"
+    dissector = folder / names.DISSECTOR
     shutil.copytree(PHANTOM_DISSECTOR, dissector, dirs_exist_ok=True)
 
     phantoms_manifest = folder / f"phantoms-{phantoms}-seed-{seed}" / "manifest.csv"

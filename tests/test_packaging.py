@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,15 @@ def test_the_notice_names_every_package_that_the_image_links() -> None:
 def test_licence_files_are_there() -> None:
     assert PROJECT["license"] == "Apache-2.0"
     assert all((REPOSITORY / file).is_file() for file in PROJECT["license-files"])
+
+
+def test_a_wheel_holds_the_files_of_the_pages() -> None:
+    setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = setuptools["packages"]["find"]["include"]
+    patterns = setuptools["package-data"]["*"]
+
+    for folder in ("templates", "static"):
+        assert any(fnmatch(f"api.pages.{folder}", package) for package in packages)
+        files = list((REPOSITORY / "api" / "pages" / folder).iterdir())
+        assert files
+        assert all(any(file.match(pattern) for pattern in patterns) for file in files)

@@ -23,6 +23,20 @@ _MOST_FIELDS = 5_000
 _ASK_AGAIN = "Open the page again, and send its form from there."
 
 
+class Refused(Exception):
+    """A form is answered with a page that says what is wrong; what it has changed is rolled back, its entry too."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__("a form was refused")
+        self.answer = answer
+
+
+async def answer_refused(_: Request, error: Exception) -> Response:
+    """The page of a refused form."""
+    assert isinstance(error, Refused)  # noqa: S101 - registered for that class
+    return error.answer
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What somebody has filled in: fields with their values, in the order in which they were sent."""
@@ -53,7 +67,7 @@ class PageRoute(OneThreadRoute):
         """Raise Forbidden for a form of another origin, and UnsupportedMediaType for what is no form."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and _host_of(origin) != headers.get("host", ""):
             raise Forbidden(
                 "The form was sent from a page of another server.",
                 field="Origin",
@@ -83,6 +97,14 @@ class LongPageRoute(PageRoute):
     """A page that may take seconds."""
 
     takes_long = True
+
+
+def _host_of(origin: str) -> str | None:
+    """The host of an origin, with its port; None where it is none, as `null` is."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def session_of(scope: Scope) -> SignedIn | None:

@@ -1,11 +1,13 @@
 """The pages that the head of every page leads to."""
 
+import re
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 SEARCH = "/ui/search"
+_PARAMETER = re.compile(r"{[^}]*}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,20 @@ class Navigation:
     """What the head of every page shows."""
 
     entries: tuple[Entry, ...]
-    has_search: bool
+    paths: frozenset[str]
+    """Of all pages, with `{}` in place of each parameter."""
+
+    def serves(self, path: str) -> bool:
+        """Whether there is such a page, `/ui/models/{}`."""
+        return path in self.paths
+
+    @property
+    def has_search(self) -> bool:
+        """Whether there is the page that finds things."""
+        return self.serves(SEARCH)
 
 
 def navigation_of(app: FastAPI) -> Navigation:
     """Those of the links that lead to a page of the application."""
-    paths = {context.path for context in iter_route_contexts(app.routes)}
-    return Navigation(tuple(entry for entry in _ENTRIES if entry.path in paths), SEARCH in paths)
+    paths = {_PARAMETER.sub("{}", str(context.path)) for context in iter_route_contexts(app.routes)}
+    return Navigation(tuple(entry for entry in _ENTRIES if entry.path in paths), frozenset(paths))

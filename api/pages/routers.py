@@ -8,13 +8,16 @@ from api.pages import (
     coverage,
     glossary,
     home,
+    jobs,
     layers,
     models,
     neurons,
+    new_job,
     pictures,
     sign_in,
     static_files,
 )
+from api.pages.forms import Refused, answer_refused
 from api.pages.navigation import navigation_of
 
 _WITHOUT_KEY = (
@@ -25,6 +28,8 @@ _WITHOUT_KEY = (
 
 _PAGES = (
     home.router,
+    new_job.router,  # before jobs: `new` is no job's id
+    jobs.router,
     sign_in.router,
     glossary.router,
     models.router,
@@ -38,6 +43,7 @@ _PAGES = (
 
 def install(app: FastAPI) -> None:
     """Serve the pages."""
+    app.add_exception_handler(Refused, answer_refused)
     for router in _WITHOUT_KEY:
         app.include_router(router, dependencies=[Depends(storable)])
     for router in _PAGES:

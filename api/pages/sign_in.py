@@ -14,8 +14,6 @@ from api.sessions import COOKIE, LASTS_S, SignIns
 from api.trail import name_actor
 from service.errors import Unauthorized
 
-_MOST_KEY_CHARACTERS = 4_096
-
 
 class SignInRoute(PageRoute):
     """Where keys are sent. A wrong one takes no place of the gate and leaves nothing in the trail."""
@@ -25,7 +23,7 @@ class SignInRoute(PageRoute):
     def check_body(self, scope: Scope, body: bytes) -> None:
         """Raise Unauthorized for a wrong key."""
         sign_ins: SignIns = scope["app"].state.sign_ins
-        if sign_ins.sign_in(parse_form(body).text("key")[:_MOST_KEY_CHARACTERS]) is None:
+        if sign_ins.sign_in(parse_form(body).text("key")) is None:
             raise _wrong_key()
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import Browser
 from pydantic import SecretStr
 
 from api.app import create_app
 from service.config import Settings
+from tests.api.wire import listening
+from tests.pages.browser import Look, chromium, windows
 from tests.pages.visitor import KEY, Visitor
 from tests.usecases.factories import RecordingQueue
 
@@ -51,3 +54,17 @@ def stranger(app: FastAPI) -> Visitor:
 def visitor(app: FastAPI) -> Visitor:
     """Somebody who has signed in as `api`."""
     return Visitor(app).sign_in()
+
+
+# Of a module and not of the session: while Playwright runs, nothing else on its thread can have an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def look(app: FastAPI, browser: Browser) -> Iterator[Look]:
+    """What opens windows of a browser on the pages, served as in production."""
+    with listening(app) as port, windows(browser, f"http://127.0.0.1:{port}") as look:
+        yield look
