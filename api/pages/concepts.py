@@ -1,7 +1,7 @@
 """Concepts: which ones the neurons of a dissection are labelled with, who knows one, and who knows a category."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -33,7 +33,6 @@ _CARDS = 48
 _DISSECTIONS = 50
 
 Name = Annotated[str, Query(max_length=300)]
-_Positions = tuple[FiniteFloat | None, int, int]
 
 
 @router.get("/ui/concepts")
@@ -103,9 +102,7 @@ def show_concept(request: Request, session: SessionDep, name: Name, job: str = "
         dissections,
         () if concept is None else (concept,),
         cursor,
-        name=name,
-        concept=concept,
-        sees=qualification_sentence(qualification),
+        {"name": name, "concept": concept, "sees": qualification_sentence(qualification)},
     )
 
 
@@ -119,7 +116,14 @@ def show_category(request: Request, session: SessionDep, name: Name, job: str = 
 
     concepts = known_concepts.concepts_of_category(concept_set_of_job(session, dissection.job), name)
     return _page_of(
-        request, session, "category.html", dissection, dissections, concepts, cursor, name=name, concepts=concepts
+        request,
+        session,
+        "category.html",
+        dissection,
+        dissections,
+        concepts,
+        cursor,
+        {"name": name, "concepts": concepts},
     )
 
 
@@ -129,15 +133,18 @@ def _page_of(
     template: str,
     dissection: DissectionLine,
     dissections: Sequence[DissectionLine],
-    concepts: Sequence[Concept],
+    sought: Sequence[Concept],
     cursor: str | None,
-    **content: object,
+    content: Mapping[str, object],
 ) -> Response:
-    """The page of a concept or a category: neurons of one dissection, and counts of the newest."""
+    """The page of a concept or a category: neurons of one dissection, and counts of the newest.
+
+    content: what the template wants beside that.
+    """
     labels = known_concepts.count_labels(session, dissection.job)
-    listed = _neurons(session, request, dissection.job, labels, concepts, cursor)
+    listed = _neurons(session, request, dissection.job, labels, sought, cursor)
     shown = _with(dissection, dissections)
-    texts = [concept.text for concept in concepts][: known_concepts.MOST_CONCEPTS]
+    texts = [concept.text for concept in sought][: known_concepts.MOST_CONCEPTS]
     return page(
         request,
         template,
@@ -153,7 +160,7 @@ def _page_of(
         verdict_options=list(Verdict),
         next_page=next_page(request, listed.next_position),
         first_page=first_page(request),
-        **content,
+        content=content,
     )
 
 
@@ -178,13 +185,14 @@ def _neurons(
     cursor: str | None,
 ) -> Page[NeuronGlance]:
     wanted = {concept.text for concept in concepts}
+    positions = tuple[FiniteFloat | None, int, int]
     return known_concepts.neurons_knowing(
         session,
         job_id,
         [label.concept for label in labels if label.concept in wanted],
         verdicts=read_verdicts(request.query_params),
         limit=_CARDS,
-        after=decode_cursor(cursor, _Positions),
+        after=decode_cursor(cursor, positions),
     )
 
 

@@ -56,7 +56,7 @@ def _succeeded() -> Select[*tuple[Any, ...]]:
     return select(*_LINE).where(JobRow.status == JobStatus.SUCCEEDED)
 
 
-def _versions(model: str) -> Select[tuple[UUID]]:
+def _versions(model: str) -> Select[UUID]:
     return select(ResourceRow.id).where(ResourceRow.kind == ResourceKind.MODEL, ResourceRow.name == model)
 
 

@@ -49,7 +49,7 @@ def count_labels(session: Session, job_id: UUID, layer: str | None = None) -> li
         NeuronRow.concept.is_not(None),
         NeuronRow.concept != NO_CONCEPT,
     )
-    counts = [LabelCount(*row) for row in session.execute(query.group_by(*label))]
+    counts = [_count(row) for row in session.execute(query.group_by(*label))]
     return sorted(counts, key=lambda count: (-count.neurons, count.concept))
 
 
@@ -111,7 +111,7 @@ def first_images(session: Session, job_id: UUID, layer: str, units: Sequence[int
     return {row.unit: _IMAGES.validate_python(row.images) for row in session.execute(query)}
 
 
-def _layers(job_ids: Sequence[UUID], layer: str | None) -> Select[tuple[UUID]]:
+def _layers(job_ids: Sequence[UUID], layer: str | None) -> Select[UUID]:
     query = select(LayerRow.id).where(LayerRow.job_id.in_(job_ids))
     return query if layer is None else query.where(LayerRow.name == layer)
 
@@ -126,6 +126,17 @@ def _behind(after: Position) -> ColumnElement[bool]:
     if z is None:
         return and_(NeuronRow.z.is_(None), behind_place)
     return or_(NeuronRow.z < z, and_(NeuronRow.z == z, behind_place), NeuronRow.z.is_(None))
+
+
+def _count(row: Row[Any]) -> LabelCount:
+    return LabelCount(
+        concept=row.concept,
+        category=row.category,
+        broad_category=row.broad_category,
+        neurons=row.neurons,
+        named=row.named,
+        unverified=row.unverified,
+    )
 
 
 def _glance(row: Row[Any]) -> NeuronGlance:

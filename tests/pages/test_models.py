@@ -4,7 +4,9 @@ from sqlalchemy.orm import Session
 
 from service.db.resources import save_inspection
 from service.db.session import Sessions, transaction
+from service.domain.input_contract import InputEntries
 from service.domain.resources import Resource, ResourceKind
+from service.domain.work import LayerListing
 from tests.pages.results import bare_dissection, stored_dissection
 from tests.pages.test_results import links
 from tests.pages.visitor import Visitor, words_of
@@ -59,8 +61,11 @@ def test_a_version_without_a_dissection(visitor: Visitor, sessions: Sessions) ->
 
 
 def test_the_input_contract_and_the_layers_of_a_model(visitor: Visitor, sessions: Sessions) -> None:
-    entries = {"height": {"value": 384, "origin": "given"}, "mean": {"value": [0.3, 0.2], "origin": "library"}}
-    layer = {"name": "features.8", "units": 32, "kind": "Conv2d", "shape": [32, 7, 7]}
+    entries: InputEntries = {
+        "height": {"value": 384, "origin": "given"},
+        "mean": {"value": [0.3, 0.2], "origin": "library"},
+    }
+    layer: LayerListing = {"name": "features.8", "units": 32, "kind": "Conv2d", "shape": [32, 7, 7]}
     with transaction(sessions) as session:
         registered = model(session)
         save_inspection(
