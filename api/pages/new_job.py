@@ -22,7 +22,7 @@ from service.domain.methods import Similarity
 from service.domain.purposes import Purpose
 from service.domain.resources import Resource, ResourceKind, ResourceState
 from service.domain.work import LayerListing
-from service.errors import DissectError
+from service.errors import DissectError, NotFound
 from service.reports.wording import counted
 from service.usecases import jobs
 from service.usecases.costs import JobCost, cost_of_job
@@ -75,7 +75,7 @@ def show_form(request: Request, session: SessionDep, settings: SettingsDep) -> R
     except WrongForm as error:
         return _form_page(request, session, filled, wrong=error.errors, status_code=422)
     except DissectError as error:
-        return _form_page(request, session, filled, wrong=wrong_of(error), status_code=status_of(error))
+        return _form_page(request, session, filled, wrong=wrong_of(error), status_code=_status(error))
     return _form_page(request, session, filled, review=review)
 
 
@@ -105,8 +105,13 @@ def post_job(
     except WrongForm as error:
         _refuse(request, session, filled, error.errors, 422)
     except DissectError as error:
-        _refuse(request, session, filled, wrong_of(error), status_of(error))
+        _refuse(request, session, filled, wrong_of(error), _status(error))
     return see_other(response, f"/ui/jobs/{job.id}", made=f"/jobs/{job.id}")
+
+
+def _status(error: DissectError) -> int:
+    """As the API answers, but for parts that there are not: the page is there, and its form is wrong."""
+    return 422 if isinstance(error, NotFound) else status_of(error)
 
 
 def _refuse(

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from service.db.audit_tables import AuditRow, DeploymentRow
@@ -35,7 +36,7 @@ def last_verdicts(session: Session, deployment_ids: Collection[UUID]) -> dict[UU
     """The last verdict of each of these deployments; none of one that was never judged."""
     query = (
         select(AuditRow.deployment_id, AuditRow.id, AuditRow.verdict, AuditRow.finished_at)
-        .distinct(AuditRow.deployment_id)
+        .ext(distinct_on(AuditRow.deployment_id))
         .where(AuditRow.deployment_id.in_(deployment_ids), AuditRow.status == AuditStatus.JUDGED)
         .order_by(AuditRow.deployment_id, AuditRow.id.desc())
     )
