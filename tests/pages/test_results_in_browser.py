@@ -76,7 +76,7 @@ def test_which_neurons_react_to_calcifications_and_what_do_they_look_at(look: Lo
 
 def test_filters_work_without_scripts(look: Look, job: UUID) -> None:
     page = look(scripts=False).sign_in().go(f"/ui/jobs/{job}/layers/{LATE}?view=table")
-    page.get_by_label("Verdict").select_option("named")
+    page.get_by_label("Verdict", exact=True).select_option("named")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**verdict=named**")
     assert page.locator("tbody tr").count() == 2
