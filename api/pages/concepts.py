@@ -71,6 +71,7 @@ def show_concepts(
         labels=labels,
         neurons_of={label.concept: label for label in labels},
         by_category=_by_category(labels),
+        uncategorised=UNCATEGORISED,
         neurons=listed.items,
         gallery=_gallery(request, session, dissection.job, listed),
         short_label=short_label,

@@ -6,7 +6,8 @@ from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.orm import Session
 
 from api.dependencies import SessionDep
@@ -19,6 +20,10 @@ from service.usecases import report_pictures
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+_DRAWN = "/jobs/{job_id}/images/{row}"
+_WAIT_S = 10
+"""So long a browser waits for a worker to draw a picture; then it shows the small one, or says that there is none."""
+
 _BOX = r"^\d{1,9},\d{1,9},\d{1,9},\d{1,9}$"
 
 
@@ -35,9 +40,14 @@ class ShownImage:
     places: tuple[Place, ...]
     """Where findings are, as the manifest says."""
     small: str | None
-    """The address of a small picture; None where there is none."""
+    """The address of the small picture that came with the result; None where there is none."""
+    medium: str | None
+    """The address of one at a size that shows calcifications, which a worker may have to draw; None without workers'
+    drawings."""
     large: str | None
-    """The address of a larger one."""
+    """The same at its largest, with what drives the activation outlined."""
+    heat: str | None
+    """The same coloured by what the neuron does over space."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Gallery:
     """Whether the reader may see pictures."""
     kept: frozenset[ImagePlace]
     """The places of which there are pictures."""
+    drawn: bool
+    """Whether workers draw pictures when they are asked for."""
 
     def show(self, images: Iterable[TopImage], layer: str, unit: int) -> list[ShownImage]:
         """A neuron's images."""
@@ -56,7 +68,10 @@ class Gallery:
 
     def _shown(self, image: TopImage, layer: str, unit: int) -> ShownImage:
         place = _place(image)
-        is_there = self.allowed and place in self.kept
+
+        def drawn(**asked: object) -> str | None:
+            return drawn_picture(self.job, place, layer, unit, **asked) if self.allowed and self.drawn else None
+
         return ShownImage(
             row=image.row,
             frame=image.frame,
@@ -64,8 +79,10 @@ class Gallery:
             activation=image.activation,
             region=image.region,
             places=image.places,
-            small=small_picture(self.job, place) if is_there else None,
-            large=large_picture(self.job, place, layer, unit) if is_there else None,
+            small=small_picture(self.job, place) if self.allowed and place in self.kept else None,
+            medium=drawn(size="medium"),
+            large=drawn(size="large", region="true"),
+            heat=drawn(size="large", heat="true"),
         )
 
 
@@ -73,7 +90,13 @@ def gallery(request: Request, session: Session, job_id: UUID, images: Iterable[T
     """The pictures of these images, as far as there are any and the reader may see them."""
     allowed = may_see_pictures(request)
     places = (_place(image) for image in images) if allowed else ()
-    return Gallery(job_id, allowed, frozenset(report_pictures.pictured_places(session, job_id, places)))
+    kept = report_pictures.pictured_places(session, job_id, places)
+    return Gallery(job_id, allowed, frozenset(kept), request.app.state.draws_pictures)
+
+
+def draws_pictures(app: FastAPI) -> bool:
+    """Whether the application has the call whose pictures workers draw."""
+    return any(context.path == _DRAWN for context in iter_route_contexts(app.routes))
 
 
 def may_see_pictures(request: Request) -> bool:  # noqa: ARG001 - whoever may see pages may see their pictures
@@ -83,18 +106,24 @@ def may_see_pictures(request: Request) -> bool:  # noqa: ARG001 - whoever may se
 
 def small_picture(job_id: UUID, place: ImagePlace) -> str:
     """The address of the small picture that was stored with the result."""
+    query = _query_of(place)
+    address = f"/ui/jobs/{job_id}/pictures/{place.row}"
+    return f"{address}?{urlencode(query, safe=',')}" if query else address
+
+
+def drawn_picture(job_id: UUID, place: ImagePlace, layer: str, unit: int, **asked: object) -> str:
+    """The address of a picture that workers draw for that neuron. asked: size, region and heat, as the API has them."""
+    query = {"layer": layer, "unit": unit, **_query_of(place), **asked, "wait": _WAIT_S}
+    return f"/jobs/{job_id}/images/{place.row}?{urlencode(query, safe=',')}"
+
+
+def _query_of(place: ImagePlace) -> dict[str, object]:
     query: dict[str, object] = {}
     if place.box is not None:
         query["box"] = f"{place.box.left},{place.box.top},{place.box.width},{place.box.height}"
     if place.frame is not None:
         query["frame"] = place.frame
-    address = f"/ui/jobs/{job_id}/pictures/{place.row}"
-    return f"{address}?{urlencode(query, safe=',')}" if query else address
-
-
-def large_picture(job_id: UUID, place: ImagePlace, layer: str, unit: int) -> str | None:  # noqa: ARG001
-    """The address of a picture at a size that shows calcifications; None where none is drawn."""
-    return None
+    return query
 
 
 @router.get("/ui/jobs/{job_id}/pictures/{row}")

@@ -49,3 +49,4 @@ def install(app: FastAPI) -> None:
     for router in _PAGES:
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable)])
     app.state.navigation = navigation_of(app)
+    app.state.draws_pictures = pictures.draws_pictures(app)

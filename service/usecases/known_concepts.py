@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from service.db import dissections as lines
-from service.db import known_concepts as queries
+from service.db import labelled_neurons as queries
 from service.db.neurons import Sort
 from service.domain.concepts import Concept, ConceptSet
 from service.domain.glances import DissectionLine, KnownInJob, LabelCount, NeuronGlance

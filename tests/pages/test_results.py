@@ -1,16 +1,32 @@
 """The pages on what dissections found: layers, neurons, concepts, coverage, watch-list."""
 
 import re
-from html import unescape
+from dataclasses import replace
+from html import escape, unescape
 from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
+from pydantic import TypeAdapter
 from sqlalchemy import text
 
+from service.db.ablations import add_ablation, move_ablation
 from service.db.session import Sessions, transaction
+from service.domain.ablations import (
+    AblationRequest,
+    AblationResult,
+    AblationStatus,
+    Effect,
+    LayerUnits,
+    OutputChange,
+    UnitChoice,
+    UnitEffect,
+)
+from service.domain.concepts import Concept, ConceptSet
+from service.domain.neurons import LayerDissection, RankedConcept
 from tests.pages.results import EARLY, LATE, bare_dissection, stored_dissection
 from tests.pages.visitor import Visitor, words_of
-from tests.usecases.factories import queued_job
+from tests.usecases.factories import dissected_job, neuron, queued_job
 
 
 @pytest.fixture
@@ -333,3 +349,43 @@ def test_layers_with_slashes_in_their_names(visitor: Visitor, sessions: Sessions
     assert neuron_links(layer) == ["0", "1", "2", "3", "4"]
     visitor.get(next(link for link in links(layer) if "/neurons/" in link))
     visitor.get(next(link for link in links(layer) if "view=table" in link))
+
+
+def test_pictures_that_workers_draw_are_shown_where_the_service_has_them(
+    app: FastAPI, visitor: Visitor, job: UUID
+) -> None:
+    app.state.draws_pictures = True
+    page = visitor.get(f"/ui/jobs/{job}/neurons/{LATE}/0")
+    drawn = f"/jobs/{job}/images/7?layer={LATE}&unit=0&box=0,64,32,32&size=medium&wait=10"
+    assert f'src="{escape(drawn)}"' in page
+    assert f'data-instead="/ui/jobs/{job}/pictures/7?box=0,64,32,32"' in page
+    assert "size=large&amp;heat=true" in page
+    of_unpictured = visitor.get(f"/ui/jobs/{job}/neurons/{LATE}/3")
+    assert "data-instead" not in of_unpictured
+    assert pictures(of_unpictured) == 1
+    assert "images/" not in visitor.get(f"/ui/jobs/{job}/layers/{LATE}"), "lists show the small ones alone"
+
+
+def test_what_an_ablation_did_is_said(visitor: Visitor, sessions: Sessions, job: UUID) -> None:
+    change = OutputChange(1, 2.0, -0.25, -0.4, -0.1, 0.3, 0.2, 0.4)
+    effect = Effect((change,), ())
+    units = (UnitEffect(LATE, 1, effect),)
+    result = AblationResult(2, "head", 200, "exam", 50, 1000, effect, (), units, "cpu")
+    choice = UnitChoice(LATE, (1,))
+    with transaction(sessions) as session:
+        ablation = add_ablation(session, job, AblationRequest(choice, (LayerUnits(LATE, (1,)),), each=True))
+        assert ablation is not None
+        stored = TypeAdapter(AblationResult).dump_python(result, mode="json")
+        move_ablation(session, ablation, AblationStatus.SUCCEEDED, result=stored)
+    for path in (f"/ui/jobs/{job}/neurons/{LATE}/1", f"/ui/jobs/{job}/watch-list"):
+        assert "Held at its mean, it moves output 1" in visitor.words(path)
+
+
+def test_labels_without_a_category_stand_together(visitor: Visitor, sessions: Sessions) -> None:
+    plain = ConceptSet("plain", (Concept("something"),))
+    with transaction(sessions) as session:
+        alive = replace(neuron(0, 1.0), concepts=(RankedConcept(0, "something", 1.0),))
+        dissected_job(session, [LayerDissection("a", (alive,))], concept_set=plain)
+    page = visitor.get("/ui/concepts")
+    assert "without a category" in words_of(page)
+    assert not any("/category" in link for link in links(page))
