@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 
-from api import problems
+from api import problems, tags
 from api.bodies import Bodies, EarlyAnswers
 from api.dependencies import authorise, check_one_thread, check_recorded, recorded, storable
 from api.gate import Gate
@@ -16,6 +16,7 @@ from api.keys import read_keys
 from api.one_thread import Entrance
 from api.pages import errors as error_pages
 from api.pages import routers as pages
+from api.picture_access import PictureAccess
 from api.routes import (
     ablations,
     alerts,
@@ -25,17 +26,21 @@ from api.routes import (
     concept_sets,
     deployments,
     dissectors,
+    docs,
     evidence,
     health,
     jobs,
     models,
     neurons,
     paper,
+    pictures,
     policies,
     probe_sets,
     registry,
     reports,
+    reviews,
     schedules,
+    search,
     signing_key,
 )
 from api.sessions import SignIns
@@ -50,7 +55,6 @@ from service.files import data_roots
 from service.signatures import SigningKey
 from service.usecases.jobs import job_news
 
-DISTRIBUTION = "mammo-clip-dissect-service"
 _OPEN_BODY_BYTES = 1 << 20
 """The largest body of a caller without a key; a webhook of a model registry has some kilobytes."""
 _OPEN_BODY_TOO_LARGE = "Send MLflow's own events, which are far smaller; this limit is fixed."
@@ -68,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = read_settings() if settings is None else settings
     keys = read_keys(settings)
+    picture_access = PictureAccess.of(settings, keys)
     key_path = settings.signing_key_path
     roots = data_roots(settings)
     AllowedHosts.of(settings.alert_hosts)
@@ -91,15 +96,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Mammo-CLIP Dissect service",
         description=_DESCRIPTION,
-        version=version(DISTRIBUTION),
+        version=version(tags.DISTRIBUTION),
         lifespan=lifespan,
-        # Their pages load scripts from elsewhere, which a hospital network does not let in.
+        # FastAPI's pages load scripts from elsewhere, which a hospital network does not let in; ours is `routes.docs`.
         docs_url=None,
         redoc_url=None,
     )
 
     app.state.settings = settings
     app.state.roots = roots
+    app.state.picture_access = picture_access
     app.state.signing_key = None if key_path is None else SigningKey.load(key_path)
     app.state.sessions = sessions
     app.state.queue = queue
@@ -114,10 +120,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.sign_ins = SignIns(keys)
 
     problems.install(app, error_pages.present)
+    tags.install(app)
     app.add_middleware(KeyCheck, keys=keys, sign_ins=app.state.sign_ins)
     app.add_middleware(EarlyAnswers)  # the outermost: it ends well what the key check refuses
 
     app.include_router(health.router)
+    app.include_router(docs.router)
     app.include_router(registry.router)
     app.include_router(signing_key.router, dependencies=[Depends(authorise)])
     for router in (
@@ -125,9 +133,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dissectors.router,
         probe_sets.router,
         concept_sets.router,
+        jobs.waiting,
         jobs.router,
         ablations.router,
         neurons.router,
+        search.neurons,
+        search.things,
+        pictures.router,
+        reviews.router,
+        reviews.lists,
         evidence.router,
         comparisons.router,
         reports.jobs,

@@ -41,6 +41,10 @@ async def _readings() -> Readings:
     return Readings()
 
 
+async def _caller(request: Request) -> str:
+    return trail.actor_of(request)
+
+
 async def audits_of(
     queue: Annotated[JobQueue, Depends(_queue)],
     roots: Annotated[DataRoots, Depends(_roots)],
@@ -74,6 +78,8 @@ async def storable(request: Request) -> None:
             raise InvalidInput(f"The {field} holds the character NUL.", field=field, remedy="Leave it out.")
 
 
+CallerDep = Annotated[str, Depends(_caller)]
+"""The name of the key that calls."""
 SettingsDep = Annotated[Settings, Depends(_settings)]
 RootsDep = Annotated[DataRoots, Depends(_roots)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]

@@ -38,13 +38,30 @@ async def job_stream(look: JobLook, job_id: UUID, last_id: int) -> AsyncIterator
         if not news.events and news.status in ENDED:
             return
 
-        await asyncio.sleep(_EVERY_S - asyncio.get_running_loop().time() % _EVERY_S)
+        await _next_look()
+
+
+async def wait_for_end(look: JobLook, job_id: UUID, seconds: float) -> bool:
+    """Wait until the job has ended, so long at most; whether it has. False at once where there is no such job."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (news := await look.ask((job_id, _NEVER))) is not None:
+                if news.status in ENDED:
+                    return True
+                await _next_look()
+    except TimeoutError:
+        pass
+    return False
 
 
 async def check_job(look: JobLook, job_id: UUID) -> None:
     """Raise NotFound where there is no such job."""
     if await look.ask((job_id, _NEVER)) is None:
         raise NotFound(f"There is no job {job_id}.", field="job", value=job_id, remedy="GET /jobs lists all jobs.")
+
+
+async def _next_look() -> None:
+    await asyncio.sleep(_EVERY_S - asyncio.get_running_loop().time() % _EVERY_S)
 
 
 _NEVER = 2**63 - 1

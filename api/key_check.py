@@ -8,12 +8,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.keys import ApiKey, name_of
 from api.problems import answer_to
+from api.routes import docs
 from api.sessions import SignedIn, SignIns
 from api.trail import READING
 from service.errors import Unauthorized
 
-OPEN_PATHS = frozenset({"/", "/health/live", "/health/ready", "/openapi.json", "/registry-events", "/ui/sign-in"})
-"""What is served without a key. A webhook to /registry-events is signed instead."""
+OPEN_PATHS = (
+    frozenset({"/", "/health/live", "/health/ready", "/openapi.json", "/registry-events", "/ui/sign-in"}) | docs.PATHS
+)
+"""What is served without a key: probes, the contract and its page. A webhook to /registry-events is signed instead."""
 
 PAGES = "/ui"
 SIGN_IN = "/ui/sign-in"

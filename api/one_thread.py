@@ -14,13 +14,16 @@ from typing import Any, BinaryIO, ClassVar
 from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import csv_lists, tags
 from api.answers import FILE, Answers
 from api.bodies import Bodies
 from api.gate import LONG_PATIENCE_S, EqualReads, Gate
 from api.json_requests import JsonRequest
+from api.tags import Handler
 from api.threads import Work
 from api.trail import READING
 
@@ -65,17 +68,22 @@ class OneThreadRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., object], **options: Any) -> None:
         super().__init__(path, _without_another_thread(endpoint), **options)
+        if self._item_of_list() is not None:
+            self.openapi_extra = csv_lists.DESCRIPTION
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[object, None, Response]]:
-        """FastAPI's handler of a request, which reads JSON our way."""
+        """FastAPI's handler of a request, which reads JSON our way, lists as CSV, and tags results."""
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        if self.body_field is not None:
+            handle = _reading_json(handle)
 
-        async def handle_json(request: Request) -> Response:
-            return await handle(await JsonRequest.read(request))
+        item = self._item_of_list()
+        if item is not None:
+            handle = csv_lists.with_csv(handle, item, _name_of_list(self.path))
+        return tags.with_tag(handle)
 
-        return handle_json
+    def _item_of_list(self) -> type[BaseModel] | None:
+        return csv_lists.item_of(self.response_model) if READING & (self.methods or set()) else None
 
     def check_head(self, scope: Scope) -> None:
         """Raise for a request that may change something and can be refused before its body is read."""
@@ -108,10 +116,15 @@ class OneThreadRoute(APIRoute):
         except ClientDisconnect:
             return
 
+        answer = await self._complete(answer, scope)
         await entrance.answers.send(answer, send, refusable=False)
 
     async def _read(self, entrance: Entrance, work: Work[list[Message]], scope: Scope) -> list[Message]:
         return await entrance.read(work, scope, long=self.takes_long)
+
+    async def _complete(self, answer: list[Message], scope: Scope) -> list[Message]:  # noqa: ARG002 - for subclasses
+        """What is sent in place of the answer to a request that may have changed something."""
+        return answer
 
 
 class LongReadingRoute(OneThreadRoute):
@@ -174,6 +187,18 @@ async def _collect(work_on: ASGIApp, scope: Scope, body: bytes) -> list[Message]
 
     await work_on(scope, receive, send)
     return answer
+
+
+def _reading_json(handle: Handler) -> Handler:
+    async def handle_json(request: Request) -> Response:
+        return await handle(await JsonRequest.read(request))
+
+    return handle_json
+
+
+def _name_of_list(path: str) -> str:
+    """The last word of a path that is no parameter."""
+    return next(part for part in reversed(path.split("/")) if part and not part.startswith("{"))
 
 
 def _without_another_thread(endpoint: Callable[..., object]) -> Callable[..., object]:

@@ -3,7 +3,7 @@
 import base64
 import json
 from functools import cache
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -14,7 +14,19 @@ from service.errors import InvalidInput
 
 Item = TypeVar("Item", bound=BaseModel)
 
+MOST_WHOLE = 20
+"""Whole items on a page."""
+
 Limit = Annotated[int, Query(ge=1, le=500, description="Items per page.")]
+LimitOfFields = Annotated[
+    int | None,
+    Query(ge=1, le=500, description=f"Items per page. Left out: 50, or {MOST_WHOLE} whole ones, which are the most."),
+]
+FieldsChoice = Literal["brief", "full"]
+Fields = Annotated[
+    FieldsChoice,
+    Query(description=f"`full`: whole items as each has for itself, {MOST_WHOLE} a page at most."),
+]
 Cursor = Annotated[str | None, Query(description="The `next` of the page before.", max_length=500)]
 
 
@@ -23,6 +35,20 @@ class PageOut(BaseModel, Generic[Item]):
 
     items: list[Item]
     next: str | None
+
+
+def page_size(limit: int | None, fields: FieldsChoice) -> int:
+    """How many items a page has. Raises InvalidInput for more whole ones than a page may have."""
+    if fields == "brief":
+        return 50 if limit is None else limit
+    if limit is not None and limit > MOST_WHOLE:
+        raise InvalidInput(
+            f"A page has at most {MOST_WHOLE} whole items.",
+            field="limit",
+            value=limit,
+            remedy=f"Ask for at most {MOST_WHOLE} and follow `next`, or leave out `fields=full`.",
+        )
+    return MOST_WHOLE if limit is None else limit
 
 
 def decode_cursor(cursor: str | None, kind: type[Position] = tuple[UUID]) -> Position | None:

@@ -27,6 +27,12 @@ def has_actor(request: Request) -> bool:
     return hasattr(request.state, "actor")
 
 
+def actor_of(request: Request) -> str:
+    """Who calls."""
+    name: str = getattr(request.state, "actor", UNAUTHENTICATED)
+    return name
+
+
 async def body_digest(request: Request) -> str | None:
     """SHA-256 of the body as it was sent; None for calls that only read, where there is no body, and of a secret one.
 
@@ -46,7 +52,7 @@ def record_call(session: Session, request: Request, response: Response, digest: 
     path: str = request.scope["route"].path_format
     trail.record_call(
         session,
-        actor=getattr(request.state, "actor", UNAUTHENTICATED),
+        actor=actor_of(request),
         action=f"{request.method} {path}",
         subject=_subject(request, path, response.headers.get("location")),
         request=digest,

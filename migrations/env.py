@@ -10,7 +10,9 @@ from service.db import (  # noqa: F401 - the metadata is to know their tables
     check_tables,
     direction_tables,
     picture_tables,
+    review_tables,
     schedule_tables,
+    search_tables,
     text_tables,
     trail_tables,
 )

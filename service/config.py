@@ -35,6 +35,13 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="More keys, each with the name it acts under in the trail: `name=key,name=key`.",
     )
+    pictures: Literal["on", "off"] = Field(
+        default="on", description="`off`: nobody gets pictures of probe images, in reports neither."
+    )
+    picture_keys: str = Field(
+        default="",
+        description="Names of the keys that may get pictures of probe images, comma-separated. Empty: all.",
+    )
     signing_key: str = Field(
         default="",
         description="File of the Ed25519 private key (PEM) that reports and the trail's head are signed with.",
@@ -120,7 +127,9 @@ class Settings(BaseSettings):
         default=6 * 3600.0, gt=0, description="The longest time (seconds) for one work item."
     )
     inspect_time_limit_s: float = Field(
-        default=300.0, gt=0, description="The longest time (seconds) to open a registered model or dissector."
+        default=300.0,
+        gt=0,
+        description="The longest time (seconds) to open a registered model or dissector, or to draw a picture.",
     )
     memory_limit_mb: int = Field(
         default=0, ge=0, description="The most memory (MB) for a worker's computation; 0: 80 % of the machine's memory."

@@ -29,11 +29,13 @@
     │   │   └── NotListed         it is still to be read from headers which images a probe set has
     │   ├── NotFetched            a model's source is still to be fetched
     │   ├── PartRefused           a worker could not open a registered model or dissector
+    │   ├── PictureUnavailable    a worker could not draw an image
     │   └── PurposeNotAllowed     a part of the job may not be used for what the job is for
     ├── Unauthorized              the API key is missing or wrong
     ├── Forbidden                 it is known who calls, and they may not do this, or not from there
     ├── Unavailable               something the service rests on cannot be reached now
     │   ├── Overloaded            more is asked at once than can be worked on
+    │   ├── NotReadYet            no worker has read yet what a search goes by
     │   └── FileOutOfReach        a file cannot be read now: the disk or the machine is in trouble
     │       └── ImageChanged      an image is not the one any more that was digested
     ├── ArtifactNotStored         an intermediate result cannot be written: disk full, store out of reach
@@ -291,6 +293,12 @@ class PartRefused(Conflict):
     code, title = "part-refused", "Refused when it was opened"
 
 
+class PictureUnavailable(Conflict):
+    """A worker could not draw an image: its file is gone, cannot be read or has changed; the detail says why."""
+
+    code, title = "picture-unavailable", "Image cannot be drawn"
+
+
 class PurposeNotAllowed(Conflict):
     """What is stated of a part of the job does not allow what the job is for; the detail names part and licence."""
 
@@ -319,6 +327,12 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing has been changed."""
 
     code, title = "overloaded", "Too many requests at once"
+
+
+class NotReadYet(Unavailable):
+    """No worker has read yet the text or the image that a search goes by; the same search finds it read later."""
+
+    code, title = "not-read-yet", "Not read yet"
 
 
 class FileOutOfReach(Unavailable):

@@ -12,13 +12,15 @@ from api.pages.navigation import Navigation
 from api.pages.paging import PAGE_SIZE, first_page, next_page
 from api.pages.rendering import page
 from api.pagination import Cursor, decode_cursor
-from service.domain.jobs import ENDED, Job, JobStatus, Stage
+from service.domain.jobs import ENDED, Job, JobFilter, JobStatus, Stage
 from service.domain.layers import words_of_layers
 from service.errors import InvalidInput
 from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.usecases import jobs
+from service.usecases.job_lists import list_jobs
 
 Status = Annotated[str, Query(max_length=40)]
+Model = Annotated[str, Query(max_length=80)]
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -32,16 +34,20 @@ STAGES = {
 
 
 @router.get("/ui/jobs")
-def show_jobs(request: Request, session: SessionDep, status: Status = "", cursor: Cursor = None) -> Response:
-    """All jobs, newest first. status: empty for all, as a form sends it."""
+def show_jobs(
+    request: Request, session: SessionDep, status: Status = "", model: Model = "", cursor: Cursor = None
+) -> Response:
+    """Jobs, newest first. status, model: empty for all, as a form sends them."""
     wanted = _status(status)
-    listed = jobs.list_jobs(session, status=wanted, limit=PAGE_SIZE, after=decode_cursor(cursor))
+    where = JobFilter(model=model or None, statuses=None if wanted is None else (wanted,))
+    listed = list_jobs(session, where, limit=PAGE_SIZE, after=decode_cursor(cursor))
     return page(
         request,
         "jobs.html",
         jobs=listed.items,
         statuses=list(JobStatus),
         status=wanted,
+        model=model,
         stages=STAGES,
         next_page=next_page(request, listed.next_position),
         first_page=first_page(request),

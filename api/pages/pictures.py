@@ -6,21 +6,19 @@ from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
-from fastapi.routing import iter_route_contexts
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api.dependencies import SessionDep
 from api.pages.forms import PageRoute
+from api.picture_access import may_see_pictures, pictures_allowed
 from service.domain.neurons import Place, Region, TopImage
 from service.domain.probes import Box, ImagePlace
-from service.errors import Forbidden
 from service.usecases import report_pictures
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-_DRAWN = "/jobs/{job_id}/images/{row}"
 _WAIT_S = 10
 """So long a browser waits for a worker to draw a picture; then it shows the small one, or says that there is none."""
 
@@ -42,8 +40,7 @@ class ShownImage:
     small: str | None
     """The address of the small picture that came with the result; None where there is none."""
     medium: str | None
-    """The address of one at a size that shows calcifications, which a worker may have to draw; None without workers'
-    drawings."""
+    """The address of one at a size that shows calcifications, which a worker may have to draw."""
     large: str | None
     """The same at its largest, with what drives the activation outlined."""
     heat: str | None
@@ -59,8 +56,6 @@ class Gallery:
     """Whether the reader may see pictures."""
     kept: frozenset[ImagePlace]
     """The places of which there are pictures."""
-    drawn: bool
-    """Whether workers draw pictures when they are asked for."""
 
     def show(self, images: Iterable[TopImage], layer: str, unit: int) -> list[ShownImage]:
         """A neuron's images."""
@@ -70,7 +65,7 @@ class Gallery:
         place = _place(image)
 
         def drawn(**asked: object) -> str | None:
-            return drawn_picture(self.job, place, layer, unit, **asked) if self.allowed and self.drawn else None
+            return drawn_picture(self.job, place, layer, unit, **asked) if self.allowed else None
 
         return ShownImage(
             row=image.row,
@@ -91,17 +86,7 @@ def gallery(request: Request, session: Session, job_id: UUID, images: Iterable[T
     allowed = may_see_pictures(request)
     places = (_place(image) for image in images) if allowed else ()
     kept = report_pictures.pictured_places(session, job_id, places)
-    return Gallery(job_id, allowed, frozenset(kept), request.app.state.draws_pictures)
-
-
-def draws_pictures(app: FastAPI) -> bool:
-    """Whether the application has the call whose pictures workers draw."""
-    return any(context.path == _DRAWN for context in iter_route_contexts(app.routes))
-
-
-def may_see_pictures(request: Request) -> bool:  # noqa: ARG001 - whoever may see pages may see their pictures
-    """Whether the reader may see pictures of probe images."""
-    return True
+    return Gallery(job_id, allowed, frozenset(kept))
 
 
 def small_picture(job_id: UUID, place: ImagePlace) -> str:
@@ -126,20 +111,17 @@ def _query_of(place: ImagePlace) -> dict[str, object]:
     return query
 
 
-@router.get("/ui/jobs/{job_id}/pictures/{row}")
+@router.get("/ui/jobs/{job_id}/pictures/{row}", dependencies=[Depends(pictures_allowed)])
 def read_picture(
-    request: Request,
     job_id: UUID,
     row: Annotated[int, Path(ge=0, lt=2**31)],
     session: SessionDep,
     box: Annotated[str | None, Query(pattern=_BOX)] = None,
     frame: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
 ) -> Response:
-    """A picture as a JPEG. Raises NotFound where there is none, and Forbidden for who may see none."""
+    """A picture as a JPEG. Raises NotFound where there is none."""
     numbers = None if box is None else [min(int(number), 2**31 - 1) for number in box.split(",")]
     place = ImagePlace(row, None if numbers is None else Box(*numbers), frame)
-    if not may_see_pictures(request):
-        raise Forbidden("Pictures of probe images are not shown to you.", field="row", value=row)
     return Response(report_pictures.read_picture(session, job_id, place), 200, _HEADERS, "image/jpeg")
 
 

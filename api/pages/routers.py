@@ -4,8 +4,17 @@ from fastapi import Depends, FastAPI
 
 from api.dependencies import authorise, storable
 from api.pages import (
+    alerts,
+    audits,
+    compare,
+    comparisons,
+    concept_sets,
     concepts,
     coverage,
+    deployment_forms,
+    deployments,
+    dissectors,
+    fleet,
     glossary,
     home,
     jobs,
@@ -14,6 +23,7 @@ from api.pages import (
     neurons,
     new_job,
     pictures,
+    probe_sets,
     sign_in,
     static_files,
 )
@@ -38,6 +48,16 @@ _PAGES = (
     pictures.router,
     concepts.router,
     coverage.router,
+    deployments.router,
+    deployment_forms.router,
+    fleet.router,
+    audits.router,
+    alerts.router,
+    probe_sets.router,
+    dissectors.router,
+    concept_sets.router,
+    compare.router,
+    comparisons.router,
 )
 
 
@@ -49,4 +69,3 @@ def install(app: FastAPI) -> None:
     for router in _PAGES:
         app.include_router(router, dependencies=[Depends(authorise), Depends(storable)])
     app.state.navigation = navigation_of(app)
-    app.state.draws_pictures = pictures.draws_pictures(app)

@@ -234,4 +234,70 @@ WORDS: dict[str, Word] = {
     "replay": Word(
         "replay", "The same job computed again from nothing. It says whether the result is the same, bit by bit."
     ),
+    "baseline": Word(
+        "baseline",
+        "The dissection that audits of a deployment are compared with. Somebody pins it.",
+        document="audits.md",
+    ),
+    "policy": Word(
+        "policy",
+        "The rules that a deployed model has to keep, with their thresholds. They are fixed before an audit begins.",
+        "Each rule passes, warns, fails or cannot be tested; the verdict is the worst of them.",
+        "audits.md",
+    ),
+    "drift": Word(
+        "drift",
+        "How far a network has moved from its baseline: categories gained and lost, labels that differ.",
+        "Neurons of each category in both dissections, held against what other exams and other units would make of "
+        "the difference.",
+        "audits.md",
+    ),
+    "divergence": Word(
+        "divergence",
+        "How different two networks are in what they represent: 0 the same, 1 bit nothing in common.",
+        "The Jensen-Shannon divergence between the shares of the categories.",
+        "comparisons.md",
+    ),
+    "gain": Word(
+        "gain",
+        "How many neurons more, or fewer, a network has for a category than the reference.",
+        "Scaled to the reference's number of units. Its interval of 95 % comes from resampled exams and the units that "
+        "differ.",
+        "comparisons.md",
+    ),
+    "noise": Word(
+        "noise",
+        "What the choice of exams, and of units, alone would make of a figure. A change within it may still be real; "
+        "this probe set cannot show it.",
+        "The exams are drawn again with replacement within one network.",
+        "comparisons.md",
+    ),
+    "schedule": Word(
+        "schedule",
+        "When a deployment is audited by itself, and what happens to times that were missed.",
+        document="schedules.md",
+    ),
+    "qualification": Word(
+        "what a dissector sees",
+        "Whether the dissector tells images with a concept from images without it. Concepts that it cannot tell are "
+        "untestable.",
+        "The area under the ROC curve (AUROC) of its similarity, with an interval of 95 %, on images that the probe "
+        "set has labelled.",
+        "evidence.md",
+    ),
+    "check": Word(
+        "check",
+        "Every image of a probe set is decoded once, as jobs decode it, before any job uses the set.",
+        document="probe-sets.md",
+    ),
+    "lint": Word(
+        "remarks on concepts",
+        "What makes a concept a poor name for neurons: negations, sides, times, doubts, near duplicates.",
+        document="concept-sets.md",
+    ),
+    "independent": Word(
+        "independent",
+        "What counts as one draw: all images of a patient or an exam, and all copies of them, belong together.",
+        document="evidence.md",
+    ),
 }

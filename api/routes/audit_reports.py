@@ -15,10 +15,12 @@ from api.report_answers import (
     AcceptHeader,
     FormatQuery,
     choose_format,
-    html_answer,
     json_answer,
     named,
+    page_answer,
 )
+from api.tags import tag
+from service.domain.audits import AuditStatus
 from service.domain.json_values import StoredJson
 from service.errors import Conflict
 from service.reports.audit import audit_html, audit_json
@@ -26,6 +28,7 @@ from service.reports.evidence_map import evidence_map_json, evidence_map_markdow
 from service.reports.model_card import model_card
 from service.signatures import ALGORITHM, SigningKey
 from service.usecases.audit_reports import read_audit_report
+from service.usecases.audits import find_audit
 
 router = APIRouter(prefix="/audits", tags=["reports"], route_class=LongReadingRoute)
 
@@ -43,15 +46,21 @@ class SignatureOut(BaseModel):
 
 
 @router.get("/{audit_id}/report", response_class=Response, responses=REPORTS)
-def read_report(audit_id: UUID, session: SessionDep, form: FormatQuery = None, accept: AcceptHeader = HTML) -> Response:
-    """The report on an audit that has ended: one HTML file that needs nothing else, or the JSON that is signed.
+def read_report(
+    audit_id: UUID, session: SessionDep, request: Request, form: FormatQuery = None, accept: AcceptHeader = HTML
+) -> Response:
+    """The report on an audit that has ended: one HTML file that needs nothing else, PDF, or the JSON that is signed.
 
     The JSON is the same byte for byte until somebody acknowledges the audit or the service is upgraded.
     """
+    audit = find_audit(session, audit_id)
+    if audit.status is not AuditStatus.RUNNING:
+        tag(request, audit_id, audit.status, audit.acknowledgement)
     report = read_audit_report(session, audit_id)
-    if choose_format(form, accept) == "json":
+    chosen_form = choose_format(form, accept)
+    if chosen_form == "json":
         return json_answer(audit_json(report))
-    return html_answer(audit_html(report), f"audit-{audit_id}.html")
+    return page_answer(session, audit_html(report), f"audit-{audit_id}", chosen_form)
 
 
 @router.get("/{audit_id}/report/signature", response_class=Response, responses={200: {"model": SignatureOut}})

@@ -6,32 +6,39 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api.dependencies import QueueDep, ReadingsDep, RootsDep, SessionDep, SettingsDep
 from api.job_events import check_job, job_stream
 from api.one_thread import OneThreadRoute
-from api.pagination import Cursor, Limit, PageOut, decode_cursor, next_cursor
+from api.pagination import Cursor, Fields, LimitOfFields, PageOut, decode_cursor, next_cursor, page_size
 from api.schemas.jobs import DissectionIn, JobBriefOut, JobIn, JobOut, StrataIn, StrataOut
 from api.schemas.models import CheckpointIn
+from api.tags import tag
 from api.targets import target_of
-from service.domain.jobs import Job, JobStatus
+from api.waiting import WaitingRoute, prefers
+from service.domain.jobs import Job, JobFilter, JobStatus
 from service.files import DataRoots
 from service.ports import JobQueue
 from service.usecases import jobs
+from service.usecases.job_lists import list_jobs as list_of_jobs
 from service.usecases.jobs import JobSubmission
 from service.usecases.readings import Readings
 from service.usecases.strata import StrataJobs, find_strata, on_part, submit_strata
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=OneThreadRoute)
+waiting = APIRouter(prefix="/jobs", tags=["jobs"], route_class=WaitingRoute, dependencies=[Depends(prefers)])
 events = APIRouter(prefix="/jobs", tags=["jobs"])
 """Streams: they take no place of the gate, and no thread and no connection of their own."""
 
 
+_ENDED = "It has ended within the time that `Prefer` gave it."
+
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 
 
-@router.post("", status_code=status.HTTP_202_ACCEPTED)
+@waiting.post("", status_code=status.HTTP_202_ACCEPTED, responses={200: {"model": JobOut, "description": _ENDED}})
 def post_job(
     body: JobIn,
     session: SessionDep,
@@ -110,19 +117,44 @@ def list_jobs(
     session: SessionDep,
     request: Request,
     response: Response,
-    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
-    limit: Limit = 50,
+    model: Annotated[
+        str | None,
+        Query(max_length=80, description="Only jobs on this target: `name`, any version, or `name@version`."),
+    ] = None,
+    probe_set: Annotated[
+        str | None,
+        Query(
+            max_length=80, description="Only jobs on this probe set: `name` or `name@version`. A part is one itself."
+        ),
+    ] = None,
+    status: Annotated[
+        list[JobStatus] | None,
+        Query(description="Only jobs with this status; repeated: with any of these.", max_length=len(JobStatus)),
+    ] = None,
+    created_after: Annotated[
+        AwareDatetime | None, Query(description="Only jobs posted later.", examples=["2026-03-01T08:00:00Z"])
+    ] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Only jobs posted earlier.")] = None,
+    fields: Fields = "brief",
+    limit: LimitOfFields = None,
     cursor: Cursor = None,
-) -> PageOut[JobBriefOut]:
-    """All jobs in brief, newest first. GET /jobs/{id} has their layers and manifests."""
-    page = jobs.list_jobs(session, status=status, limit=limit, after=decode_cursor(cursor))
-    items = [JobBriefOut.of(job) for job in page.items]
-    return PageOut[JobBriefOut](items=items, next=next_cursor(request, response, page.next_position))
+) -> PageOut[JobBriefOut] | PageOut[JobOut]:
+    """All jobs in brief, newest first. GET /jobs/{id} has their layers and manifests, as `fields=full` has."""
+    where = JobFilter(model, probe_set, status, created_after, created_before)
+    size, after = page_size(limit, fields), decode_cursor(cursor)
+    page = list_of_jobs(session, where, whole=fields == "full", limit=size, after=after)
+    next_page = next_cursor(request, response, page.next_position)
+    if fields == "full":
+        return PageOut[JobOut](items=[JobOut.of(job) for job in page.items], next=next_page)
+    return PageOut[JobBriefOut](items=[JobBriefOut.of(job) for job in page.items], next=next_page)
 
 
-@router.get("/{job_id}")
-def read_job(job_id: UUID, session: SessionDep) -> JobOut:
+@waiting.get("/{job_id}")
+def read_job(job_id: UUID, session: SessionDep, request: Request) -> JobOut:
     """One job: status, progress per stage, what produced its result, why it failed."""
+    end = jobs.find_end(session, job_id)
+    if end is not None:
+        tag(request, job_id, *end)
     return JobOut.of(jobs.find_job(session, job_id))
 
 

@@ -5,11 +5,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from api.dependencies import RootsDep, SessionDep, SettingsDep
+from api.dependencies import CallerDep, RootsDep, SessionDep, SettingsDep
 from api.one_thread import FileRoute, LongReadingRoute, OpenFileResponse
+from api.picture_access import may_see_pictures
 from api.report_answers import (
     HTML,
     JSON,
@@ -17,15 +18,19 @@ from api.report_answers import (
     AcceptHeader,
     FormatQuery,
     choose_format,
-    html_answer,
     json_answer,
     named,
+    page_answer,
 )
+from api.tags import tag, version_of_file
 from service.analysis.export import ExportFormat
 from service.reports.comparison import comparison_html, comparison_json
 from service.reports.dissection import dissection_json
 from service.reports.probe_set import probe_set_html, probe_set_json
 from service.usecases import reports
+from service.usecases.comparisons import find_comparison
+from service.usecases.jobs import choose_job
+from service.usecases.reviews import state_of
 
 jobs = APIRouter(prefix="/jobs", tags=["reports"], route_class=LongReadingRoute)
 exports = APIRouter(prefix="/jobs", tags=["reports"], route_class=FileRoute)
@@ -45,29 +50,40 @@ def read_report(
     job_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
+    request: Request,
+    caller: CallerDep,
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
-    """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, or the same as JSON.
+    """The report on a succeeded job: one HTML file that needs nothing else and opens from disk, PDF, or JSON.
 
-    The HTML shows the images by their manifest rows, with the small pictures that a worker drew when it stored the
-    result; the JSON has no pictures.
+    It has what readers say as far as the caller may see it. The HTML shows the images by their manifest rows, with the
+    small pictures that a worker drew when it stored the result; the JSON has no pictures. Whoever may not get pictures
+    has a report without them.
     """
-    report = reports.read_report(session, job_id, must_have=settings.must_have_path)
-    if choose_format(form, accept) == "json":
+    with_pictures = may_see_pictures(request)
+    chosen_job = choose_job(session, job_id=job_id, model=None)
+    reviewed = state_of(session, chosen_job)
+    tag(request, chosen_job, version_of_file(settings.must_have_path), with_pictures, caller, reviewed)
+    report = reports.read_report(session, job_id, must_have=settings.must_have_path, caller=caller)
+    chosen_form = choose_format(form, accept)
+    if chosen_form == "json":
         return json_answer(dissection_json(report))
-    return html_answer(reports.write_html(session, report, job_id), f"report-{job_id}.html")
+    page = reports.write_html(session, report, job_id, with_pictures=with_pictures)
+    return page_answer(session, page, f"report-{job_id}", chosen_form)
 
 
 @comparisons.get("/{comparison_id}/report", response_class=Response, responses=REPORTS)
 def read_comparison_report(
-    comparison_id: UUID, session: SessionDep, form: FormatQuery = None, accept: AcceptHeader = HTML
+    comparison_id: UUID, session: SessionDep, request: Request, form: FormatQuery = None, accept: AcceptHeader = HTML
 ) -> Response:
-    """The report on a comparison: one HTML file that needs nothing else, or the same as JSON."""
+    """The report on a comparison: one HTML file that needs nothing else, PDF, or JSON."""
+    tag(request, find_comparison(session, comparison_id).id)
     report = reports.read_comparison_report(session, comparison_id)
-    if choose_format(form, accept) == "json":
+    chosen_form = choose_format(form, accept)
+    if chosen_form == "json":
         return json_answer(comparison_json(report))
-    return html_answer(comparison_html(report), f"comparison-{comparison_id}.html")
+    return page_answer(session, comparison_html(report), f"comparison-{comparison_id}", chosen_form)
 
 
 @exports.get(
@@ -78,6 +94,8 @@ def read_comparison_report(
 def export_job(
     job_id: UUID,
     session: SessionDep,
+    request: Request,
+    caller: CallerDep,
     form: Annotated[
         ExportFormat,
         Query(
@@ -86,11 +104,13 @@ def export_job(
         ),
     ] = "csv",
 ) -> Response:
-    """The whole result of a succeeded job as one file."""
+    """The whole result of a succeeded job as one file, with the reviews that the caller may see."""
+    chosen_job = choose_job(session, job_id=job_id, model=None)
+    tag(request, chosen_job, caller, state_of(session, chosen_job))
     suffix, media_type = _EXPORTS[form]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "export"
-        reports.export_job(session, job_id, form, path)
+        reports.export_job(session, job_id, form, path, caller=caller)
         size = path.stat().st_size
         file = path.open("rb")  # outlives its name, so nothing is left behind however the answer ends
 
@@ -109,11 +129,12 @@ def read_probe_set_report(
     form: FormatQuery = None,
     accept: AcceptHeader = HTML,
 ) -> Response:
-    """The report on what the check of a probe set has found: one HTML file that needs nothing else, or JSON.
+    """The report on what the check of a probe set has found: one HTML file that needs nothing else, PDF, or JSON.
 
     409 while no check of it has ended.
     """
     report = reports.read_probe_set_report(session, name, roots, concept_set=concept_set)
-    if choose_format(form, accept) == "json":
+    chosen_form = choose_format(form, accept)
+    if chosen_form == "json":
         return json_answer(probe_set_json(report))
-    return html_answer(probe_set_html(report), f"probe-set-{report.name.replace('@', '-')}.html")
+    return page_answer(session, probe_set_html(report), f"probe-set-{report.name.replace('@', '-')}", chosen_form)

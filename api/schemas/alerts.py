@@ -36,7 +36,10 @@ Addresses = Annotated[
 ]
 Events = Annotated[
     list[Annotated[str, Field(max_length=80)]] | Literal["all"],
-    Field(description='Kinds of alerts, or "all".', examples=[["audit.failed", "audit.error", "schedule.missed"]]),
+    Field(
+        description='Kinds of alerts, or "all": all but those of jobs, which have to be named.',
+        examples=[["audit.failed", "audit.error", "schedule.missed"]],
+    ),
 ]
 
 

@@ -8,10 +8,13 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.base import FromDomain
+from api.schemas.reviews import NeuronReviewsOut
 from service.domain.evidence import NO_CONCEPT, Evidence
 from service.domain.localisation import WhyNot
 from service.domain.neurons import LabelledNeuron, LayerSummary, ListedNeuron, TopImage, total_verdicts
+from service.domain.reviews import Standing
 from service.domain.verdicts import DirectionFigures, JobVerdicts, NameLevel, UnitVerdict, Verdict
+from service.usecases.reviews import NeuronReviews
 
 
 class CategoryCount(BaseModel):
@@ -333,12 +336,13 @@ class NeuronBriefOut(BaseModel):
     name: str | None
     level: NameLevel | None
     error: float | None
+    review: Standing | None = Field(description="What readers say, as far as the caller may see it.")
     evidence: EvidenceBriefOut | None
 
     @classmethod
-    def listed(cls, job: UUID, neuron: ListedNeuron) -> Self:
+    def listed(cls, job: UUID, neuron: ListedNeuron, review: Standing | None) -> Self:
         """The neuron on the wire, in brief."""
-        return cls.model_validate({"job": job, **asdict(neuron), **_called(neuron.verdict)})
+        return cls.model_validate({"job": job, **asdict(neuron), **_called(neuron.verdict), "review": review})
 
 
 class NeuronOut(NeuronBriefOut):
@@ -348,9 +352,10 @@ class NeuronOut(NeuronBriefOut):
     concepts: list[RankedConceptOut]
     images: list[TopImageOut]
     activation: ActivationOut
+    reviews: NeuronReviewsOut
 
     @classmethod
-    def whole(cls, job: UUID, labelled: LabelledNeuron, texts: Sequence[str]) -> Self:
+    def whole(cls, job: UUID, labelled: LabelledNeuron, texts: Sequence[str], reviews: NeuronReviews) -> Self:
         """The neuron on the wire. texts: of the whole concept set."""
         neuron = labelled.neuron
         evidence = neuron.evidence
@@ -360,6 +365,7 @@ class NeuronOut(NeuronBriefOut):
         else:
             label = None if top is None else top.text
 
+        reviewed = reviews.of_neuron(labelled.layer, neuron.unit, neuron.measured_name)
         return cls(
             job=job,
             layer=labelled.layer,
@@ -371,10 +377,12 @@ class NeuronOut(NeuronBriefOut):
             score=None if top is None else top.score,
             significant=neuron.significant,
             **_called(neuron.verdict),
+            review=reviewed.standing,
             evidence=None if evidence is None else EvidenceOut.whole(evidence, texts),
             concepts=[RankedConceptOut(concept=ranked.text, score=ranked.score) for ranked in neuron.concepts],
             images=[TopImageOut.of(image) for image in neuron.images],
             activation=ActivationOut.model_validate(neuron.activation, from_attributes=True),
+            reviews=NeuronReviewsOut.of(reviews, reviewed),
         )
 
 

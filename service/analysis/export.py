@@ -3,11 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from types import MappingProxyType
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from service.domain.concepts import ConceptSet
 from service.domain.evidence import NO_CONCEPT, drop_absent_evidence
 from service.domain.layers import published_layer
 from service.domain.neurons import Dissection, LayerDissection, Neuron, drop_absent_frames, drop_absent_places
+from service.domain.reviews import ReviewedNeuron
 from service.errors import InvalidInput
 from service.files import written_whole
 
@@ -60,6 +62,13 @@ TIDY_COLUMNS = (
     "map_auroc_exchanged",
     "map_auroc_p",
 )
+REVIEW_COLUMNS = ("review", "reviewed_name", "reviewers")
+"""Behind the others where neurons of the job are reviewed."""
+
+Reviews = Mapping[tuple[str, int], ReviewedNeuron]
+"""By layer and unit."""
+
+_NOT_REVIEWED: Reviews = MappingProxyType({})
 _ROWS_PER_GROUP = 50_000
 
 
@@ -68,6 +77,7 @@ def write_export(
     concept_set: ConceptSet,
     path: Path,
     format: ExportFormat,  # noqa: A002 - the caller's word
+    reviews: Reviews = _NOT_REVIEWED,
 ) -> None:
     """Write the whole dissection to `path`, or nothing: a reader never sees half a file.
 
@@ -76,6 +86,8 @@ def write_export(
     manifest row less 1.
     `csv` and `parquet`: one line for each neuron and rank, a dead neuron one line without a concept.
     `json`: everything, the concept set included.
+    reviews: what readers say, as far as whoever exports may see it; all formats but `published` have it where there is
+    any.
     Raises InvalidInput for an unknown format and for a file that cannot be written.
     """
     if format not in _WRITERS:
@@ -88,7 +100,7 @@ def write_export(
 
     try:
         with written_whole(path) as unfinished:
-            _WRITERS[format](dissection, concept_set, unfinished)
+            _WRITERS[format](dissection, concept_set, unfinished, reviews)
     except OSError as error:
         raise InvalidInput(
             f"The export cannot be written: {error.strerror}.",
@@ -98,8 +110,8 @@ def write_export(
         ) from None
 
 
-def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[TidyRow]:
-    """The lines of one layer, with TIDY_COLUMNS as keys; None is what does not exist.
+def tidy_rows(layer: LayerDissection, concept_set: ConceptSet, reviews: Reviews = _NOT_REVIEWED) -> Iterator[TidyRow]:
+    """The lines of one layer, with TIDY_COLUMNS as keys, and REVIEW_COLUMNS if any; None is what does not exist.
 
     label, significant, p, q, z, stability, what the neuron is called (verdict, name, level, error, explained) and what
     is said of where it looks are the neuron's, so they are the same on all its lines. A neuron whose best concept is
@@ -110,6 +122,8 @@ def tidy_rows(layer: LayerDissection, concept_set: ConceptSet) -> Iterator[TidyR
         tail: TidyRow = {f"activation_{name}": value for name, value in asdict(neuron.activation).items()}
         tail["images"] = [image.row for image in neuron.images]
         tail |= _where_cells(neuron)
+        if reviews:
+            tail |= _review_cells(reviews.get((layer.layer, neuron.unit)))
 
         for rank, ranked in enumerate(neuron.concepts, start=1):
             concept = concept_set.concepts[ranked.concept]
@@ -155,6 +169,19 @@ def _name_cells(neuron: Neuron) -> TidyRow:
     }
 
 
+def _review_cells(reviewed: ReviewedNeuron | None) -> TidyRow:
+    standing = None if reviewed is None else reviewed.standing
+    return {
+        "review": None if standing is None else standing.value,
+        "reviewed_name": None if reviewed is None else reviewed.name,
+        "reviewers": [] if reviewed is None else list(reviewed.readers),
+    }
+
+
+def _columns(reviews: Reviews) -> tuple[str, ...]:
+    return (*TIDY_COLUMNS, *REVIEW_COLUMNS) if reviews else TIDY_COLUMNS
+
+
 def _where_cells(neuron: Neuron) -> TidyRow:
     """Where the neuron looks: of the finding that its label means, or the first that was given."""
     localisations = () if neuron.evidence is None else neuron.evidence.localisations
@@ -173,7 +200,7 @@ def _where_cells(neuron: Neuron) -> TidyRow:
     return cells
 
 
-def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Path) -> None:
+def _write_published(dissection: Dissection, _concept_set: ConceptSet, path: Path, _reviews: Reviews) -> None:
     with path.open("x", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(PUBLISHED_COLUMNS)
@@ -204,20 +231,21 @@ def _printed(values: Sequence[float], dtype: type[np.generic]) -> str:
     )
 
 
-def _write_csv(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+def _write_csv(dissection: Dissection, concept_set: ConceptSet, path: Path, reviews: Reviews) -> None:
     with path.open("x", encoding="utf-8", newline="") as file:
-        lines = csv.DictWriter(file, TIDY_COLUMNS, lineterminator="\n")
+        lines = csv.DictWriter(file, _columns(reviews), lineterminator="\n")
         lines.writeheader()
         for layer in dissection.layers:
-            lines.writerows(_csv_cells(row) for row in tidy_rows(layer, concept_set))
+            lines.writerows(_csv_cells(row) for row in tidy_rows(layer, concept_set, reviews))
 
 
 def _csv_cells(row: TidyRow) -> TidyRow:
     truths = {name: str(value).lower() for name, value in row.items() if isinstance(value, bool)}
-    return {**row, **truths, "images": " ".join(map(str, cast("list[int]", row["images"])))}
+    lists = {name: " ".join(map(str, value)) for name, value in row.items() if isinstance(value, list)}
+    return {**row, **truths, **lists}
 
 
-def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path, reviews: Reviews) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -231,16 +259,18 @@ def _write_parquet(dissection: Dissection, concept_set: ConceptSet, path: Path) 
         **dict.fromkeys(("dead", "significant", "mammographic"), pa.bool_()),
         "images": pa.list_(pa.int64()),
     }
+    if reviews:
+        types |= {"review": pa.string(), "reviewed_name": pa.string(), "reviewers": pa.list_(pa.string())}
     schema = pa.schema(types.items(), metadata={"concept_set": concept_set.name, "concepts": concept_set.digest})
 
     with parquet.ParquetWriter(path, schema) as writer:
         for layer in dissection.layers:
-            rows = tidy_rows(layer, concept_set)
+            rows = tidy_rows(layer, concept_set, reviews)
             while chunk := list(islice(rows, _ROWS_PER_GROUP)):
                 writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
 
 
-def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> None:
+def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path, reviews: Reviews) -> None:
     head = {
         "concept_set": {
             "name": concept_set.name,
@@ -257,11 +287,11 @@ def _write_json(dissection: Dissection, concept_set: ConceptSet, path: Path) -> 
         file.write(_json(head).removesuffix("}") + ', "layers": [')
         for number, layer in enumerate(dissection.layers):
             file.write(",\n" if number else "\n")
-            _write_layer_json(layer, file)
+            _write_layer_json(layer, file, reviews)
         file.write("]}\n")
 
 
-def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
+def _write_layer_json(layer: LayerDissection, file: TextIO, reviews: Reviews) -> None:
     file.write(f'{{"layer": {_json(layer.layer)}, "neurons": [')
     for number, neuron in enumerate(layer.neurons):
         file.write(",\n" if number else "\n")
@@ -270,6 +300,8 @@ def _write_layer_json(layer: LayerDissection, file: TextIO) -> None:
         drop_absent_places(fields["images"])
         if fields["evidence"] is not None:
             drop_absent_evidence(fields["evidence"])
+        if reviews:
+            fields |= _review_cells(reviews.get((layer.layer, neuron.unit)))
         file.write(_json(fields))
 
     null = None if layer.null is None else asdict(layer.null)
@@ -280,7 +312,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-_WRITERS: dict[str, Callable[[Dissection, ConceptSet, Path], None]] = {
+_WRITERS: dict[str, Callable[[Dissection, ConceptSet, Path, Reviews], None]] = {
     "published": _write_published,
     "csv": _write_csv,
     "parquet": _write_parquet,

@@ -1,6 +1,7 @@
 """Queries on ablations and their work items."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -65,6 +66,12 @@ def results_of(session: Session, job_id: UUID) -> list[Ablation]:
         AblationRow.request["each"].as_boolean(),
     )
     return [_ablation(row) for row in session.execute(query.order_by(AblationRow.id.desc()))]
+
+
+def newest_result(session: Session, job_id: UUID) -> datetime | None:
+    """When the last of a job's ablations has succeeded; None where none has."""
+    has_succeeded = (AblationRow.job_id == job_id, AblationRow.status == AblationStatus.SUCCEEDED)
+    return session.scalar(select(func.max(AblationRow.finished_at)).where(*has_succeeded))
 
 
 def lock_ablation(session: Session, ablation_id: UUID) -> tuple[UUID, AblationStatus]:

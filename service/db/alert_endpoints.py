@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,12 @@ def lock_endpoint(session: Session, name: str) -> Endpoint | None:
     """The same, for a change: whoever else wants to change it waits until this transaction has ended."""
     locked = select(AlertEndpointRow.id).where(AlertEndpointRow.name == name).with_for_update()
     return None if session.scalar(locked) is None else find_endpoint(session, name)
+
+
+def has_listener(session: Session, kind: str) -> bool:
+    """Does any endpoint name that kind of alert?"""
+    listening = select(AlertEndpointRow.id).where(literal(kind) == any_(AlertEndpointRow.events))
+    return bool(session.scalar(select(listening.exists())))
 
 
 def endpoint_names(session: Session) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from service.db.alert_tables import AlertAttemptRow, AlertDeliveryRow, AlertRow
@@ -14,6 +14,7 @@ from service.db.columns import ColumnValues
 from service.db.paging import cut_page, newest_first
 from service.domain.alerts import (
     JSON,
+    ON_REQUEST_KINDS,
     Alert,
     Attempt,
     AttemptOutcome,
@@ -48,7 +49,7 @@ _ADD_DELIVERIES = text(
     f"""
     INSERT INTO alert_deliveries (alert_id, endpoint_id, endpoint_name, address, due_at)
     SELECT :alert, e.id, e.name, address, :at FROM alert_endpoints e CROSS JOIN {_ADDRESSES}
-    WHERE (e.events IS NULL OR :kind = ANY (e.events)) AND e.id IS DISTINCT FROM CAST(:but AS uuid)
+    WHERE (e.events IS NULL AND :in_all OR :kind = ANY (e.events)) AND e.id IS DISTINCT FROM CAST(:but AS uuid)
     FOR KEY SHARE OF e
     """  # noqa: S608 - a constant
 )
@@ -59,7 +60,9 @@ def add_deliveries(session: Session, alert: Alert, *, but: UUID | None = None) -
 
     Endpoints that are disabled get theirs, too: it waits until they are enabled.
     """
-    session.execute(_ADD_DELIVERIES, {"alert": alert.id, "kind": alert.kind, "at": alert.at, "but": but})
+    in_all = alert.kind not in ON_REQUEST_KINDS
+    values = {"alert": alert.id, "kind": alert.kind, "in_all": in_all, "at": alert.at, "but": but}
+    session.execute(_ADD_DELIVERIES, values)
 
 
 _ASK_AGAIN = text(
@@ -119,6 +122,16 @@ def list_alerts(
 
     rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
     return Page(tuple(map(_alert, rows)), next_position)
+
+
+def alerts_about(session: Session, deployment: str, schedules: Sequence[str], *, among: int, limit: int) -> list[Alert]:
+    """The newest alerts that tell of a deployment or of its schedules, among so many of the newest of all."""
+    newest = select(AlertRow.id, AlertRow.data).order_by(AlertRow.id.desc()).limit(among).subquery()
+    told = or_(
+        newest.c.data["deployment"].as_string() == deployment, newest.c.data["schedule"].as_string().in_(schedules)
+    )
+    query = select(AlertRow).join(newest, newest.c.id == AlertRow.id).where(told)
+    return list(map(_alert, session.scalars(query.order_by(AlertRow.id.desc()).limit(limit))))
 
 
 def count_deliveries(session: Session, alert_ids: Sequence[UUID]) -> dict[UUID, dict[DeliveryStatus, int]]:

@@ -1,11 +1,12 @@
 """Queries on jobs. A status changes only by an UPDATE that names the statuses it may come from."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NotRequired, TypedDict, cast
 from uuid import UUID
 
-from sqlalchemy import Row, Table, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
@@ -21,6 +22,7 @@ from service.domain.jobs import (
     LEGAL_MOVES,
     DissectionOptions,
     Job,
+    JobFilter,
     JobPart,
     JobRequest,
     JobStatus,
@@ -33,7 +35,7 @@ from service.domain.methods import Method, MethodFields
 from service.domain.pages import Page, Position
 from service.domain.prompts import texts_digest
 from service.domain.purposes import JobPurpose, PurposeEntries
-from service.domain.resources import Resource
+from service.domain.resources import Resource, ResourceKind, parse_reference
 
 _JOBS = cast("Table", JobRow.__table__)
 
@@ -141,10 +143,30 @@ def find_job_status(session: Session, job_id: UUID) -> JobStatus | None:
     return None if status is None else JobStatus(status)
 
 
+def find_end(session: Session, job_id: UUID) -> tuple[JobStatus, datetime] | None:
+    """How and when a job has ended; None where it has not, and where there is none."""
+    query = select(JobRow.status, JobRow.finished_at).where(JobRow.id == job_id, JobRow.finished_at.is_not(None))
+    row = session.execute(query).first()
+    return None if row is None else (JobStatus(row.status), row.finished_at)
+
+
 def job_statuses(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
     """Where each of the jobs stands; no entry for a job that there is not."""
     rows = session.execute(select(JobRow.id, JobRow.status).where(JobRow.id.in_(job_ids)))
     return {job_id: JobStatus(status) for job_id, status in rows}
+
+
+def targets_of(session: Session, job_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The target of each of the jobs, `name@version`."""
+    target = JobRow.options["target"].as_string()
+    rows = session.execute(select(JobRow.id, target.label("target")).where(JobRow.id.in_(job_ids)))
+    return {row.id: row.target for row in rows}
+
+
+def newest_results_of_dissector(session: Session, dissector_id: UUID, *, limit: int) -> list[Job]:
+    """The newest succeeded jobs of a dissector, without their progress."""
+    query = select(JobRow).where(JobRow.dissector_id == dissector_id, JobRow.status == JobStatus.SUCCEEDED)
+    return [_job(row) for row in session.scalars(query.order_by(JobRow.id.desc()).limit(limit))]
 
 
 def parts_of(session: Session, job_id: UUID) -> JobParts:
@@ -154,16 +176,34 @@ def parts_of(session: Session, job_id: UUID) -> JobParts:
     return JobParts(*(get_resource(session, identifier) for identifier in identifiers))
 
 
-def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:
-    """Jobs, newest first, without their manifests."""
-    query = select(JobRow).options(defer(JobRow.manifest, raiseload=True))
-    query = newest_first(query, JobRow.id, limit=limit, after=after)
-    if status is not None:
-        query = query.where(JobRow.status == status)
+def list_jobs(session: Session, where: JobFilter, *, whole: bool, limit: int, after: Position | None) -> Page[Job]:
+    """Jobs, newest first. whole: with their manifests."""
+    query = select(JobRow) if whole else select(JobRow).options(defer(JobRow.manifest, raiseload=True))
+    query = newest_first(query, JobRow.id, limit=limit, after=after).where(*_conditions(where))
 
     rows, next_position = cut_page(session.scalars(query).all(), limit, lambda row: row.id)
     progress = stage_progress(session, [row.id for row in rows])
-    return Page(tuple(_job(row, progress.get(row.id, ()), brief=True) for row in rows), next_position)
+    return Page(tuple(_job(row, progress.get(row.id, ()), brief=not whole) for row in rows), next_position)
+
+
+def _conditions(where: JobFilter) -> Iterator[ColumnElement[bool]]:
+    if where.model is not None:
+        yield JobRow.target_id.in_(_versions_of(ResourceKind.MODEL, where.model, field="model"))
+    if where.probe_set is not None:
+        yield JobRow.probe_set_id.in_(_versions_of(ResourceKind.PROBE_SET, where.probe_set, field="probe_set"))
+    if where.statuses is not None:
+        yield JobRow.status.in_(where.statuses)
+    if where.created_after is not None:
+        yield JobRow.created_at > where.created_after
+    if where.created_before is not None:
+        yield JobRow.created_at < where.created_before
+
+
+def _versions_of(kind: ResourceKind, reference: str, *, field: str) -> Select[tuple[UUID]]:
+    """The version that a reference names, or all versions of a name."""
+    name, version = parse_reference(reference, field=field)
+    versions = select(ResourceRow.id).where(ResourceRow.kind == kind, ResourceRow.name == name)
+    return versions if version is None else versions.where(ResourceRow.version == version)
 
 
 def jobs_of_strata(session: Session, strata: UUID) -> list[Job]:

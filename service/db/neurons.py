@@ -1,12 +1,27 @@
 """Storing and querying the neurons of a dissection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from typing import Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, case, cast, column, func, insert, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -107,16 +122,16 @@ def list_neurons(
     after: Position | None,
 ) -> Page[ListedNeuron]:
     """Neurons of one layer in brief, by unit or by descending top score or z (those without one last), page by page."""
-    query = select(*_LISTED).where(_in_layer(job_id, layer), *_conditions(where)).limit(limit + 1)
+    query = select(*LISTED).where(_in_layer(job_id, layer), *conditions_of(where)).limit(limit + 1)
     if sort == "unit":
         query = query.order_by(NeuronRow.unit)
     else:
-        query = query.order_by(_sorted_by(sort).desc().nulls_last(), NeuronRow.unit)
+        query = query.order_by(sorted_by(sort).desc().nulls_last(), NeuronRow.unit)
     if after is not None:
         query = query.where(_behind(after, sort))
 
     rows = session.execute(query).all()
-    neurons = tuple(_listed(layer, row) for row in rows[:limit])
+    neurons = tuple(listed_neuron(layer, row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(neurons)
 
@@ -130,6 +145,15 @@ def find_neuron(session: Session, job_id: UUID, layer: str, unit: int) -> Labell
     """One neuron with everything that is known of it."""
     row = session.execute(_neurons(job_id, layer).where(NeuronRow.unit == unit)).first()
     return None if row is None else _labelled(layer, row)
+
+
+def read_neurons(session: Session, job_id: UUID, places: Collection[tuple[str, int]]) -> list[LabelledNeuron]:
+    """The neurons at these places, layer and unit, in the same order, with everything that is known of them."""
+    query = select(LayerRow.name.label("layer"), *_COLUMNS).join(LayerRow, LayerRow.id == NeuronRow.layer_id)
+    at_places = tuple_(LayerRow.name, NeuronRow.unit).in_(places)
+    rows = session.execute(query.where(LayerRow.job_id == job_id, at_places))
+    neurons = {(row.layer, row.unit): _labelled(row.layer, row) for row in rows}
+    return [neurons[place] for place in places]
 
 
 _COLUMNS = (
@@ -155,7 +179,7 @@ _STRONGEST = select(
     )
 ).scalar_subquery()
 
-_LISTED = (
+LISTED = (
     NeuronRow.unit,
     NeuronRow.dead,
     NeuronRow.concept,
@@ -180,6 +204,7 @@ _LISTED = (
         ),
     ).label("figures"),
 )
+"""What lists show of a neuron: the columns that `listed_neuron` reads."""
 
 
 def _neurons(job_id: UUID, layer: str) -> Select[*tuple[object, ...]]:
@@ -191,7 +216,8 @@ def _in_layer(job_id: UUID, layer: str) -> ColumnElement[bool]:
     return NeuronRow.layer_id == layer_id
 
 
-def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
+def conditions_of(where: NeuronFilter) -> list[ColumnElement[bool]]:
+    """What a neuron's row has to fulfil."""
     conditions: list[ColumnElement[bool]] = [
         getattr(NeuronRow, name) == value
         for name in ("concept", "category", "broad_category", "dead", "significant")
@@ -204,7 +230,8 @@ def _conditions(where: NeuronFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _sorted_by(sort: Sort) -> InstrumentedAttribute[float | None]:
+def sorted_by(sort: Sort) -> InstrumentedAttribute[float | None]:
+    """The column of a sort by figures."""
     return NeuronRow.z if sort == "-z" else NeuronRow.score
 
 
@@ -215,7 +242,7 @@ def _behind(after: Position, sort: Sort) -> ColumnElement[bool]:
 
     value, unit = after
     behind_unit = NeuronRow.unit > unit
-    column = _sorted_by(sort)
+    column = sorted_by(sort)
     if value is None:
         return and_(column.is_(None), behind_unit)
     return or_(column < value, and_(column == value, behind_unit), column.is_(None))
@@ -255,7 +282,8 @@ def _values(layer_id: UUID, neuron: Neuron, concepts: Sequence[Concept]) -> Colu
     }
 
 
-def _listed(layer: str, row: Row[*tuple[object, ...]]) -> ListedNeuron:
+def listed_neuron(layer: str, row: Row[*tuple[object, ...]]) -> ListedNeuron:
+    """The neuron of a row with the columns LISTED."""
     return ListedNeuron(
         layer=layer,
         unit=row.unit,

@@ -3,11 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Integer, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.tables import Base
+from service.domain.json_values import StoredJson
+from service.errors import ProblemFields
 
 
 class ImageSizesRow(Base):
@@ -69,3 +71,35 @@ class ReportPictureRow(Base):
 
     jpeg: Mapped[bytes | None]
     """NULL where the image could not be read when the result was stored."""
+
+
+class PictureRow(Base):
+    """A picture of a probe image that somebody asked for, and its bytes once a worker has drawn it."""
+
+    __tablename__ = "pictures"
+    __table_args__ = (
+        UniqueConstraint("job_id", "request_digest"),
+        CheckConstraint("num_nonnulls(data, sha256, size) IN (0, 3)", name="drawn"),
+        CheckConstraint("data IS NULL OR problem IS NULL", name="problem"),
+        Index(None, "job_id", "ended_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    request: Mapped[StoredJson]
+    request_digest: Mapped[str]
+    data: Mapped[bytes | None]
+
+    sha256: Mapped[str | None]
+    """Of the data."""
+
+    size: Mapped[int | None]
+    """Bytes of the data."""
+
+    problem: Mapped[ProblemFields | None]
+    """Why it could not be drawn."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    ended_at: Mapped[datetime | None]
+    """When it was drawn, or could not be."""

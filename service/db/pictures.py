@@ -65,13 +65,9 @@ def find_pictures(session: Session, job_id: UUID) -> dict[ImagePlace, bytes | No
 
 
 def find_picture(session: Session, job_id: UUID, place: ImagePlace) -> bytes | None:
-    """The picture of one place for the report on a job; None where there is none, or the image could not be read."""
-    query = select(ReportPictureRow.jpeg).where(
-        ReportPictureRow.job_id == job_id,
-        ReportPictureRow.row == place.row,
-        ReportPictureRow.box == _numbers(place),
-    )
-    return session.scalar(query)
+    """The JPEG of an image for the report on a job; None where there is none, or it could not be read."""
+    query = select(ReportPictureRow.jpeg).where(ReportPictureRow.job_id == job_id, ReportPictureRow.row == place.row)
+    return session.scalar(query.where(ReportPictureRow.box == _numbers(place)))
 
 
 def pictured_places(session: Session, job_id: UUID, rows: Collection[int]) -> set[ImagePlace]:

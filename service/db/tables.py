@@ -27,6 +27,7 @@ from service.domain.ablations import AblationStage
 from service.domain.jobs import JobStatus
 from service.domain.json_values import StoredJson
 from service.domain.manifests import JobManifest
+from service.domain.pictures import PictureStage
 from service.domain.weights_reading import WeightsReading
 from service.domain.work import CHECK_STAGES, InspectedInput, ItemStatus, LayerListing, Preparation
 from service.errors import ProblemFields
@@ -42,6 +43,7 @@ _STATUSES = ", ".join(f"'{status}'" for status in JobStatus)
 
 _ABLATIONS = ", ".join(f"'{stage}'" for stage in AblationStage)
 _CHECKS = ", ".join(f"'{stage}'" for stage in CHECK_STAGES)
+_PICTURES = ", ".join(f"'{stage}'" for stage in PictureStage)
 _PREPARATIONS = ", ".join(f"'{stage}'" for stage in Preparation if stage not in CHECK_STAGES)
 
 RESOURCE_KINDS = ("model", "dissector", "probe_set", "concept_set", "policy")
@@ -112,6 +114,8 @@ class JobRow(Base):
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
         Index(None, "status", "id"),
         Index(None, "target_id", "id"),
+        Index(None, "probe_set_id", "id"),
+        Index(None, "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
@@ -144,13 +148,16 @@ class WorkItemRow(Base):
         UniqueConstraint("resource_id", "stage"),
         UniqueConstraint("checked_set_id", "stage", "position"),
         UniqueConstraint("ablation_id", "stage", "position"),
+        UniqueConstraint("picture_id"),
         CheckConstraint("status IN ({})".format(", ".join(f"'{status}'" for status in ItemStatus)), name="status"),
         CheckConstraint(
-            f"stage IN ('probe', 'score', 'store', {_PREPARATIONS}, {_CHECKS}, {_ABLATIONS})", name="stage"
+            f"stage IN ('probe', 'score', 'store', {_PREPARATIONS}, {_CHECKS}, {_ABLATIONS}, {_PICTURES})",
+            name="stage",
         ),
-        CheckConstraint("num_nonnulls(job_id, resource_id, checked_set_id, ablation_id) = 1", name="owner"),
+        CheckConstraint("num_nonnulls(job_id, resource_id, checked_set_id, ablation_id, picture_id) = 1", name="owner"),
         CheckConstraint(f"(stage IN ({_CHECKS})) = (checked_set_id IS NOT NULL)", name="check"),
         CheckConstraint(f"(stage IN ({_ABLATIONS})) = (ablation_id IS NOT NULL)", name="ablation"),
+        CheckConstraint(f"(stage IN ({_PICTURES})) = (picture_id IS NOT NULL)", name="picture"),
         CheckConstraint(f"(stage IN ({_PREPARATIONS})) = (resource_id IS NOT NULL)", name="preparation"),
         CheckConstraint("status <> 'leased' OR (lease_expires_at IS NOT NULL AND fence > 0)", name="lease"),
         CheckConstraint("(status = 'done') = (result IS NOT NULL)", name="result"),
@@ -167,6 +174,7 @@ class WorkItemRow(Base):
     """The probe set whose images are checked."""
 
     ablation_id: Mapped[UUID | None] = mapped_column(ForeignKey("ablations.id", ondelete="CASCADE"))
+    picture_id: Mapped[UUID | None] = mapped_column(ForeignKey("pictures.id", ondelete="CASCADE"))
     stage: Mapped[str]
     position: Mapped[int]
     label: Mapped[str | None]
@@ -252,6 +260,7 @@ class NeuronRow(Base):
     __tablename__ = "neurons"
     __table_args__ = (
         Index("ix_neurons_layer_id_score", "layer_id", text("score DESC NULLS LAST"), "unit"),
+        Index("ix_neurons_layer_id_z", "layer_id", text("z DESC NULLS LAST"), "unit"),
         Index(None, "layer_id", "concept"),
         Index(None, "layer_id", "verdict"),
     )

@@ -21,6 +21,7 @@ from service.domain.work import (
     ItemStatus,
     Lease,
     NewItem,
+    PictureLease,
     Preparation,
     PreparationLease,
     Result,
@@ -29,7 +30,13 @@ from service.domain.work import (
 )
 from service.errors import ProblemFields
 
-_OWNER = func.coalesce(WorkItemRow.job_id, WorkItemRow.resource_id, WorkItemRow.checked_set_id, WorkItemRow.ablation_id)
+_OWNER = func.coalesce(
+    WorkItemRow.job_id,
+    WorkItemRow.resource_id,
+    WorkItemRow.checked_set_id,
+    WorkItemRow.ablation_id,
+    WorkItemRow.picture_id,
+)
 _OPEN = (ItemStatus.READY, ItemStatus.LEASED)
 _NOW = func.clock_timestamp()
 
@@ -92,10 +99,10 @@ def add_items(
 _ASK = text(
     """
     INSERT INTO work_items (resource_id, stage, position, queue, priority, turn, total)
-    VALUES (:resource_id, :stage, 0, :queue, 0, :turn, :total)
+    VALUES (:resource_id, :stage, 0, :queue, :priority, :turn, :total)
     ON CONFLICT (resource_id, stage) DO UPDATE SET
       status = 'ready', attempt = 0, done = 0, turn = excluded.turn, total = excluded.total,
-      ready_at = clock_timestamp(), started_at = NULL, result = NULL, problem = NULL
+      priority = excluded.priority, ready_at = clock_timestamp(), started_at = NULL, result = NULL, problem = NULL
       WHERE work_items.status IN ('done', 'withdrawn')
     RETURNING id
     """
@@ -103,10 +110,11 @@ _ASK = text(
 
 
 def add_preparation(
-    session: Session, resource_id: UUID, stage: Preparation, *, queue: str, turn: int, total: int
+    session: Session, resource_id: UUID, stage: Preparation, *, queue: str, turn: int, total: int, priority: int = 0
 ) -> bool:
     """Have a registered thing prepared, or prepared again; False where that is under way already."""
     values = {"resource_id": resource_id, "stage": stage, "queue": queue, "turn": turn, "total": total}
+    values["priority"] = priority
     return session.execute(_ASK, values).first() is not None
 
 
@@ -144,7 +152,7 @@ def lock_preparation(session: Session, lease: PreparationLease) -> bool:
     return session.scalar(query) is not None
 
 
-def last_problem(session: Session, lease: PreparationLease) -> ProblemFields | None:
+def last_problem(session: Session, lease: PreparationLease | PictureLease) -> ProblemFields | None:
     """The problem that an item met in the attempt before, if it met any."""
     return session.scalar(select(WorkItemRow.problem).where(WorkItemRow.id == lease.item_id))
 
@@ -159,7 +167,7 @@ _CLAIM = text(
       SELECT id FROM work_items WHERE status = 'ready' AND ready_at <= clock_timestamp()
       ORDER BY priority DESC, turn, id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence
+    RETURNING id, job_id, resource_id, checked_set_id, ablation_id, picture_id, stage, position, label, attempt, fence
     """
 )
 
@@ -221,7 +229,9 @@ def hand_back_item(
     return _write(session, lease, values)
 
 
-def give_up_item(session: Session, lease: PreparationLease | AblationLease, problem: ProblemFields) -> bool:
+def give_up_item(
+    session: Session, lease: PreparationLease | AblationLease | PictureLease, problem: ProblemFields
+) -> bool:
     """Take an item out of everybody's hands for the problem that it met; False where it is no longer ours."""
     values: ColumnValues = {"status": ItemStatus.WITHDRAWN, "lease_expires_at": None, "problem": dict(problem)}
     return _write(session, lease, values)
@@ -243,7 +253,7 @@ def restore_items(session: Session, job_id: UUID, *, turn: int) -> None:
 def release_expired_items(session: Session, *, max_attempts: int) -> list[UUID]:
     """Make items ready again whose holders have fallen silent and that may be tried again.
 
-    Returns the job, registered thing or ablation of each.
+    Returns the job, registered thing, ablation or picture of each.
     """
     expired = (
         select(WorkItemRow.id).where(*_expired(), WorkItemRow.attempt < max_attempts).with_for_update(skip_locked=True)
@@ -266,7 +276,7 @@ def is_still_expired(session: Session, lease: AnyLease) -> bool:
 
 
 def ready_items(session: Session, *, longer_than: timedelta, limit: int) -> list[UUID]:
-    """The job, registered thing or ablation of each item that nobody has taken for that long, most urgent first."""
+    """The job, registered thing, ablation or picture of each item that nobody has taken so long, most urgent first."""
     query = select(_OWNER).where(WorkItemRow.status == ItemStatus.READY, WorkItemRow.ready_at < _NOW - longer_than)
     return list(session.scalars(query.order_by(WorkItemRow.priority.desc(), WorkItemRow.turn).limit(limit)))
 
@@ -332,6 +342,7 @@ _LEASE = (
     WorkItemRow.resource_id,
     WorkItemRow.checked_set_id,
     WorkItemRow.ablation_id,
+    WorkItemRow.picture_id,
     WorkItemRow.stage,
     WorkItemRow.position,
     WorkItemRow.label,
@@ -341,7 +352,9 @@ _LEASE = (
 
 
 def _lease(row: Any) -> AnyLease:
-    item_id, job_id, resource_id, checked_set_id, ablation_id, stage, position, label, attempt, fence = row
+    item_id, job_id, resource_id, checked_set_id, ablation_id, picture_id, stage, position, label, attempt, fence = row
+    if picture_id is not None:
+        return PictureLease(item_id, picture_id, attempt, fence)
     if ablation_id is not None:
         return AblationLease(item_id, ablation_id, AblationStage(stage), position, attempt, fence)
     if job_id is None:

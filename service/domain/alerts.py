@@ -12,6 +12,8 @@ from service.errors import InvalidInput
 
 JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
 
+JOB_SUCCEEDED = "job.succeeded"
+JOB_FAILED = "job.failed"
 ENDPOINT_DISABLED = "endpoint.disabled"
 TEST = "alert.test"
 
@@ -21,10 +23,15 @@ ALERT_KINDS: Mapping[str, str] = {
     "audit.failed": "An audit failed.",
     "audit.error": "An audit could not be carried out.",
     "schedule.missed": "A scheduled audit was not started in time, or skipped because one before it had not ended.",
+    JOB_SUCCEEDED: "A dissection succeeded.",
+    JOB_FAILED: "A dissection failed, or was given up.",
     ENDPOINT_DISABLED: "An alert endpoint was disabled because deliveries to it kept failing.",
     TEST: "Somebody asked for a test.",
 }
 """Every kind of alert, and what it says. Receivers may rely on these names."""
+
+ON_REQUEST_KINDS = frozenset({JOB_SUCCEEDED, JOB_FAILED})
+"""What goes only to endpoints that name it: a service runs more jobs than anybody who asked for all alerts expects."""
 
 MOST_ADDRESSES = 20
 LONGEST_SUBJECT = 200
@@ -119,7 +126,7 @@ class Endpoint:
     addresses: tuple[str, ...]
 
     events: tuple[str, ...] | None
-    """The kinds of alert that it listens to; None for all."""
+    """The kinds of alert that it listens to; None for all but ON_REQUEST_KINDS."""
 
     enabled: bool
     disabled_reason: str | None

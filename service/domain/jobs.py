@@ -1,5 +1,6 @@
 """A dissection job: its specification, its legal states, its progress."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -172,6 +173,23 @@ class JobRequest:
 
     part: JobPart | None = None
     """The part of a probe set that was asked for; `probe_set` is then that part. None for a whole one."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; a field that is None does not restrict."""
+
+    model: str | None = None
+    """The target: `name`, whichever version, or `name@version`."""
+
+    probe_set: str | None = None
+    """The same of the probe set. A part of a probe set is one by itself."""
+
+    statuses: Sequence[JobStatus] | None = None
+    """Any of these."""
+
+    created_after: datetime | None = None
+    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

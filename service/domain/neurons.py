@@ -120,6 +120,13 @@ class Neuron:
         """The best concept; None for a dead neuron and for one whose best concept is not significant."""
         return self.concepts[0] if self.concepts and self.significant is not False else None
 
+    @property
+    def measured_name(self) -> str | None:
+        """What the dissection calls it: the name of its verdict, or its label where the job has no verdicts."""
+        if self.verdict is not None:
+            return self.verdict.name
+        return None if self.label is None else self.label.text
+
 
 @dataclass(frozen=True, slots=True)
 class LayerDissection:

@@ -59,7 +59,7 @@ class FindingRegion:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
-    """An image of a probe set by its manifest row, and where in it."""
+    """An image of a probe set by its manifest row, and where in it (stored)."""
 
     row: int
 

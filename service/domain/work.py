@@ -18,6 +18,7 @@ from service.domain.json_values import JsonObject, StoredJson
 from service.domain.localisation import LocalisationsOfLayers
 from service.domain.manifests import JobManifest
 from service.domain.neurons import PlacesOfLayers, RegionsOfLayers
+from service.domain.pictures import PictureStage
 from service.domain.table_targets import TableNotes
 from service.domain.weights_reading import WeightsReading
 
@@ -36,8 +37,9 @@ class Preparation(StrEnum):
 
     Inspect: the layers of a model, or whether a dissector works. Measure: the sizes of a probe set's images, which
     decide its patches. Fetch: the content of a source. List: which images a data set has, where only their headers say
-    what a manifest needs. Read: how dissectors read the texts of a concept set. Check: what images of a probe set are.
-    Tally: what all of them are together.
+    what a manifest needs. Read: how dissectors read the texts of a concept set. Embed: where a text or an image that
+    somebody searches by lies in a dissector's space. Check: what images of a probe set are. Tally: what all of them are
+    together.
     """
 
     INSPECT = "inspect"
@@ -45,6 +47,7 @@ class Preparation(StrEnum):
     FETCH = "fetch"
     LIST = "list"
     READ = "read"
+    EMBED = "embed"
     CHECK = "check"
     TALLY = "tally"
 
@@ -113,7 +116,18 @@ class AblationLease:
     fence: int
 
 
-AnyLease = Lease | PreparationLease | AblationLease
+@dataclass(frozen=True, slots=True)
+class PictureLease:
+    """A picture in the hands of the worker that draws it; attempt and fence as in `Lease`."""
+
+    item_id: UUID
+    picture_id: UUID
+    attempt: int
+    fence: int
+    stage: PictureStage = PictureStage.DRAW
+
+
+AnyLease = Lease | PreparationLease | AblationLease | PictureLease
 
 
 class StoredArtifact(TypedDict):

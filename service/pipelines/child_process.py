@@ -13,6 +13,7 @@ import psutil
 import structlog
 
 from service.config import Settings
+from service.domain.pictures import PictureStage
 from service.domain.work import Preparation
 from service.errors import InvalidInput, ProblemFields
 from service.pipelines import messages
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 DISSECTION = "service.pipelines.items:open_runner"
 """The runner of real dissections."""
+
+_BRIEF = (Preparation.INSPECT, PictureStage.DRAW)
+"""Stages that take moments, unless something is wrong with what they open."""
 
 _POLL_S = 0.05
 _MEMORY_EVERY_S = 0.25
@@ -59,7 +63,7 @@ class ChildProcess:
 
     runner: `module:function` that builds the child's `ItemRunner` from the settings.
     variables: of the environment, on top of those that every child gets.
-    limits_inspections: whether INSPECT_TIME_LIMIT_S holds for the inspection of a model.
+    limits_inspections: whether INSPECT_TIME_LIMIT_S holds for the inspection of a model and for drawing.
     """
 
     def __init__(
@@ -145,7 +149,7 @@ class ChildProcess:
 
     def _time_limit(self, request: messages.Run) -> tuple[str, float]:
         """The setting's name, and its seconds."""
-        if self._limits_inspections and request.lease.stage is Preparation.INSPECT:
+        if self._limits_inspections and request.lease.stage in _BRIEF:
             return "INSPECT_TIME_LIMIT_S", self._settings.inspect_time_limit_s
         return "ITEM_TIME_LIMIT_S", self._settings.item_time_limit_s
 

@@ -59,7 +59,8 @@ def finish_dissection(sessions: Sessions, store: ArtifactStore, lease: Lease, re
         with transaction(sessions) as session:
             _add_layers(session, lease.job_id, judged, concept_set)
             for layer_directions in directions:
-                add_directions(session, lease.job_id, layer_directions)
+                dissector = result["manifest"]["dissector"]["digest"]
+                add_directions(session, lease.job_id, layer_directions, dissector=dissector)
             add_pictures(session, lease.job_id, pictures)
             manifest: JobManifest = {**result["manifest"], "evidence": encode_evidence(evidence)}
             complete_job(session, lease, manifest, {"layers": result["layers"]})

@@ -18,7 +18,15 @@ from service.config import Settings
 from service.db.session import Sessions, transaction
 from service.db.work import claim_item, more_is_ready
 from service.domain.jobs import Stage
-from service.domain.work import AblationLease, AnyLease, DissectionResult, Lease, PreparationLease
+from service.domain.work import (
+    AblationLease,
+    AnyLease,
+    DissectionResult,
+    Lease,
+    PictureLease,
+    PreparationLease,
+    StoredArtifact,
+)
 from service.errors import ArtifactLost, DissectError, LeaseLost, ProblemFields, Unavailable
 from service.pipelines import messages
 from service.pipelines.child_process import ChildProcess
@@ -27,7 +35,7 @@ from service.pipelines.finish import finish_dissection
 from service.pipelines.held_lease import HeldLease
 from service.pipelines.source_keeper import SourceKeeper
 from service.ports import ArtifactStore, JobQueue
-from service.usecases import ablation_work, preparation_work, work
+from service.usecases import ablation_work, drawing_work, preparation_work, work
 from service.usecases.wake import wake_worker
 
 _DATABASE_AWAY_S = 1.0
@@ -158,7 +166,7 @@ class WorkerHost:
                 self._settle_any(lease, answer)
 
     def _begin(self, lease: AnyLease) -> bool:
-        if isinstance(lease, PreparationLease):
+        if isinstance(lease, PreparationLease | PictureLease):
             return True
         with transaction(self._sessions) as session:
             if isinstance(lease, AblationLease):
@@ -176,6 +184,8 @@ class WorkerHost:
                 self._settle_preparation(lease, answer)
             elif isinstance(lease, AblationLease):
                 self._settle_ablation(lease, answer)
+            elif isinstance(lease, PictureLease):
+                self._settle_picture(lease, answer)
             else:
                 self._settle(lease, answer)
 
@@ -235,6 +245,26 @@ class WorkerHost:
                 limit = self._settings.max_attempts
                 ablation_work.try_again(session, lease, answer.problem, max_attempts=limit)
 
+    def _settle_picture(self, lease: PictureLease, answer: messages.Answer) -> None:
+        data = b""
+        if isinstance(answer, messages.Finished):
+            drawn = cast("StoredArtifact", answer.result)
+            try:
+                data = self._store.fetch(drawn["key"], drawn["sha256"]).read_bytes()
+            except ArtifactLost as error:  # damaged since the child looked: it draws it anew
+                answer = messages.Failed(error.as_problem(), lasting=False)
+
+        with transaction(self._sessions) as session:
+            if isinstance(answer, messages.Finished):
+                drawing_work.complete_drawing(session, lease, data, drawn["sha256"])
+            elif answer.cancelled:
+                drawing_work.hand_back_drawing(session, self._queue, lease)
+            elif answer.lasting:
+                drawing_work.fail_drawing(session, lease, answer.problem)
+            else:
+                limit = self._settings.max_attempts
+                drawing_work.try_drawing_again(session, lease, answer.problem, max_attempts=limit)
+
     def _persist(self, action: Callable[[], Result]) -> Result:
         """Do it, waiting for the database as long as that takes (or until out of grace)."""
         while True:
@@ -250,12 +280,16 @@ class WorkerHost:
 def _owner(lease: AnyLease) -> UUID:
     if isinstance(lease, AblationLease):
         return lease.ablation_id
+    if isinstance(lease, PictureLease):
+        return lease.picture_id
     return lease.resource_id if isinstance(lease, PreparationLease) else lease.job_id
 
 
 def _in_logs(lease: AnyLease) -> dict[str, object]:
     if isinstance(lease, AblationLease):
         return {"ablation": str(lease.ablation_id), "stage": lease.stage, "item": lease.position}
+    if isinstance(lease, PictureLease):
+        return {"picture": str(lease.picture_id), "stage": lease.stage}
     if isinstance(lease, PreparationLease):
         return {"resource": str(lease.resource_id), "stage": lease.stage}
     return {"job": str(lease.job_id), "stage": lease.stage, "item": lease.position}

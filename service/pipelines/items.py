@@ -6,18 +6,20 @@ from service.config import Settings
 from service.db.session import Sessions, open_sessions
 from service.domain.jobs import Stage
 from service.domain.json_values import JsonObject
-from service.domain.work import AblationLease, AnyLease, Preparation, PreparationLease
+from service.domain.work import AblationLease, AnyLease, PictureLease, Preparation, PreparationLease
 from service.engine.networks.protocols import choose_device
 from service.files import data_roots
 from service.pipelines.ablations import AblationRunner
 from service.pipelines.artifacts import Artifacts
 from service.pipelines.dissections import DissectionWork
+from service.pipelines.drawings import DrawingRunner
 from service.pipelines.job_plan import JobPlans
 from service.pipelines.kept_context import KeptContext
 from service.pipelines.listing import list_images
 from service.pipelines.network_cache import NetworkCache
 from service.pipelines.prepare import ProbeSetChecks, inspect, measure_probe_set
 from service.pipelines.reading_texts import ConceptReadings
+from service.pipelines.search_vectors import SearchVectors
 from service.sources.cache import cache_folder
 from service.storage import open_store
 
@@ -44,7 +46,9 @@ class DissectionRunner:
         self._kept_context = KeptContext()
         self._checks = ProbeSetChecks(self._sessions, self._roots)
         self._plans = JobPlans(self._sessions, self._roots, self._fetched_files, self._packages)
-        self._ablations = AblationRunner(self._sessions, self._artifacts, self.networks, self._plans, self._device)
+        parts = (self._sessions, self._artifacts, self.networks, self._plans, self._device)
+        self._ablations = AblationRunner(*parts)
+        self._drawings = DrawingRunner(*parts)
 
     def run(self, lease: AnyLease, report_progress: ReportProgress, /) -> JsonObject:
         """See `ItemRunner.run`."""
@@ -52,6 +56,8 @@ class DissectionRunner:
             return self._prepare(lease, report_progress)
         if isinstance(lease, AblationLease):
             return self._ablations.run(lease, report_progress)
+        if isinstance(lease, PictureLease):
+            return self._drawings.run(lease, report_progress)
 
         plan = self._plans.of(lease.job_id, report_progress)
         work = DissectionWork(
@@ -84,10 +90,8 @@ class DissectionRunner:
                 lease.resource_id,
                 packages=self._packages,
             )
-        if lease.stage is Preparation.READ:
-            ConceptReadings(self._sessions, self._roots, self.networks, self._device).read(
-                lease.resource_id, report_progress
-            )
+        if lease.stage in {Preparation.READ, Preparation.EMBED}:
+            self._read(lease, report_progress)
             return {}
         if lease.stage is Preparation.LIST:
             return list_images(self._sessions, self._roots, lease.resource_id, report_progress)
@@ -96,3 +100,12 @@ class DissectionRunner:
         if lease.stage is Preparation.TALLY:
             return self._checks.tally(lease.resource_id, report_progress)
         return measure_probe_set(self._sessions, self._roots, lease.resource_id, report_progress)
+
+    def _read(self, lease: PreparationLease, report_progress: ReportProgress) -> None:
+        """What dissectors make of texts and images; it is kept where it was asked for."""
+        if lease.stage is Preparation.READ:
+            readings = ConceptReadings(self._sessions, self._roots, self.networks, self._device)
+            readings.read(lease.resource_id, report_progress)
+        else:
+            vectors = SearchVectors(self._sessions, self._roots, self._artifacts, self.networks, self._plans)
+            vectors.find(lease.resource_id, report_progress)

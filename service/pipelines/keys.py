@@ -13,6 +13,8 @@ import torch
 from service.domain.ablations import AblationRequest
 from service.domain.autoencoders import identity_of
 from service.domain.digests import digest_of
+from service.domain.neurons import Region
+from service.domain.pictures import PictureRequest
 from service.domain.preprocessing import Preprocessing
 from service.domain.probes import ImagePlace
 from service.engine.networks.protocols import Dissector, Target
@@ -45,16 +47,7 @@ def shard_key(
         device,
         kind="shard",
         versions=versions_of(*IMAGES, *NETWORKS),
-        target={
-            "sha256": target.sha256,
-            "architecture": target.architecture,
-            "preprocessing": target.preprocessing.digest(),
-            "shuffled": target.shuffled,
-            **({} if target.weights is None else {"weights": target.weights}),
-            **({"origin": dict(target.origin)} if target.origin else {}),
-            **({} if rows is None else {"rows": rows}),
-            **({} if target.autoencoder is None else {"autoencoder": identity_of(target.autoencoder.reading)}),
-        },
+        target={**_target(target), **({} if rows is None else {"rows": rows})},
         dissector=_dissector(dissector),
         layers=layers,
         pooling=options.method.pooling,
@@ -162,6 +155,36 @@ def pictures_key(
     )
 
 
+def picture_key(
+    plan: JobPlan, device: torch.device, *, target: Target, request: PictureRequest, image: str, region: Region | None
+) -> str:
+    """Key of a picture that somebody asked for.
+
+    image: digest of the image's file. region: what is outlined, where the job's result says so.
+    """
+    place = request.place
+    marks: dict[str, object] = {}
+    if request.marks is not None:
+        marks = {
+            "marks": asdict(request.marks),
+            "region": None if region is None else list(region),
+            "target": _target(target),
+            "layers": plan.request.options.layers,
+        }
+    return _key(
+        plan,
+        device,
+        kind="picture",
+        versions=versions_of(*IMAGES, *NETWORKS),
+        image=image,
+        box=None if place.box is None else asdict(place.box),
+        frame=place.frame,
+        side=request.size.side,
+        contract=target.preprocessing.digest(),
+        **marks,
+    )
+
+
 def _fields(place: ImagePlace) -> dict[str, object]:
     """As before there were frames, where there is none."""
     fields: dict[str, object] = asdict(place)
@@ -180,6 +203,19 @@ def _findings(plan: JobPlan) -> dict[str, object]:
         return {}
     of_concept = {str(concept): finding for concept, finding in findings.of_concept.items()}
     return {"findings": {"map": None if findings.map is None else findings.map.digest, "of_concept": of_concept}}
+
+
+def _target(target: Target) -> dict[str, object]:
+    """What decides what a target does, beside the rows of a table."""
+    return {
+        "sha256": target.sha256,
+        "architecture": target.architecture,
+        "preprocessing": target.preprocessing.digest(),
+        "shuffled": target.shuffled,
+        **({} if target.weights is None else {"weights": target.weights}),
+        **({"origin": dict(target.origin)} if target.origin else {}),
+        **({} if target.autoencoder is None else {"autoencoder": identity_of(target.autoencoder.reading)}),
+    }
 
 
 def _dissector(dissector: Dissector) -> dict[str, str]:

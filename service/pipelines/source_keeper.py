@@ -18,7 +18,14 @@ from service.sources.cache import SourceCache, open_cache
 from service.sources.uris import is_remote
 
 Ask = Callable[[], messages.Answer]
-_WITHOUT_TARGET = {Stage.SCORE, Preparation.LIST, Preparation.READ, Preparation.MEASURE, *CHECK_STAGES}
+_WITHOUT_TARGET = {
+    Stage.SCORE,
+    Preparation.LIST,
+    Preparation.READ,
+    Preparation.EMBED,
+    Preparation.MEASURE,
+    *CHECK_STAGES,
+}
 
 _GONE: ProblemFields = {
     "code": "unavailable",

@@ -20,6 +20,7 @@ from service.reports.html import picture, render
 from service.reports.layers import LayerLine, layer_line, total_composition
 from service.reports.pictures import images_of
 from service.reports.provenance import Provenance
+from service.reports.readers import ReadersSection
 from service.reports.verdicts import UnnamedNeuron, unnamed_neurons, unnamed_sentence, verdict_sentences
 from service.reports.watching import WatchSummary, sum_up_watch_list
 from service.reports.where import WhereSummary, sum_up_where, where_sentences
@@ -61,6 +62,8 @@ class DissectionReport:
     limits: tuple[str, ...]
     where: WhereSummary | None = None
     """Where neurons look; None where the job did not ask for it."""
+    readers: ReadersSection | None = None
+    """What readers say of labels; left out of the JSON where nobody has reviewed one."""
 
 
 _REPORT = TypeAdapter(DissectionReport)
@@ -114,7 +117,7 @@ def report_dissection(
 
 def dissection_json(report: DissectionReport) -> bytes:
     """The report as UTF-8 JSON."""
-    return _REPORT.dump_json(report, indent=1)
+    return _REPORT.dump_json(report, indent=1, exclude={"readers"} if report.readers is None else None)
 
 
 def dissection_html(report: DissectionReport, thumbnail: Thumbnail, *, no_pictures: str | None = None) -> str:

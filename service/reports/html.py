@@ -15,6 +15,7 @@ from service.reports.figures import number, percent, probability, signed
 from service.reports.finding_lines import findings_in, spelled_otherwise
 from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
+from service.reports.readers import standing_words
 from service.reports.where import localisation_words
 from service.reports.wording import counted
 
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         "spelled_otherwise": spelled_otherwise,
         "weights_words": weights_words,
         "localisation_words": localisation_words,
+        "standing_words": standing_words,
         "counted": counted,
     }
 

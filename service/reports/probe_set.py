@@ -10,7 +10,7 @@ from service.domain.findings import FindingsEntry
 from service.reports.html import render
 from service.reports.wording import counted
 
-_HEADINGS: Mapping[str, str] = {
+HEADINGS: Mapping[str, str] = {
     Reason.UNREADABLE: "Images that cannot be read",
     Reason.CONTRADICTORY: "Copies of which the manifest says something else",
     Reason.SAME_BYTES: "Copies of other images",
@@ -23,7 +23,9 @@ _HEADINGS: Mapping[str, str] = {
     Reason.COLOUR: "Images in colour",
     Reason.REGION_OUTSIDE: "Boxes and masks outside their image",
 }
-_COUNTED = {
+"""What is said of the images that a check names, by reason."""
+
+COUNTED = {
     "sizes": "size in pixels (height x width)",
     "forms": "file format",
     "frames": "frames of an image",
@@ -32,6 +34,7 @@ _COUNTED = {
     "intents": "presentation intent",
     "windows": "VOI window or lookup table",
 }
+"""What is counted of the files, in words."""
 
 _NAMES_IN_WORDS = 10
 
@@ -98,14 +101,14 @@ def probe_set_html(report: ProbeSetReport) -> str:
         report=report,
         images=counted(check["images"], "image"),
         unknown=counted(check["findings"]["unknown"], "image"),
-        reasons=[(_HEADINGS.get(entry["reason"], entry["reason"]), entry) for entry in check["reasons"]],
+        reasons=[(HEADINGS.get(entry["reason"], entry["reason"]), entry) for entry in check["reasons"]],
         columns=list(check["manifest"].items()),
-        said_of=_said_of(report.meanings),
-        files=[(_COUNTED.get(name, name), values) for name, values in check["files"].items() if values["distinct"]],
+        said_of=said_of(report.meanings),
+        files=[(COUNTED.get(name, name), values) for name, values in check["files"].items() if values["distinct"]],
     )
 
 
-def _said_of(meanings: FindingsEntry | None) -> dict[str, str]:
+def said_of(meanings: FindingsEntry | None) -> dict[str, str]:
     """What each finding means, in words."""
     if meanings is None:
         return {}
@@ -167,9 +170,7 @@ def _remarks(check: SetCheck) -> Iterator[str]:
     said = {Reason.UNREADABLE, Reason.FOR_PROCESSING, Reason.CONTRADICTORY}
     others = [entry for entry in check["reasons"] if entry["reason"] not in said]
     if others:
-        remarks = (
-            f"{_HEADINGS.get(entry['reason'], entry['reason']).lower()} ({entry['count']:,})" for entry in others
-        )
+        remarks = (f"{HEADINGS.get(entry['reason'], entry['reason']).lower()} ({entry['count']:,})" for entry in others)
         yield f"Also remarked: {', '.join(remarks)}."
 
 

@@ -38,13 +38,13 @@ class CompactReader:
 
     def integers(self, kind: int) -> dict[int, int]:
         """The fields of a struct that are integers of that type, by their numbers."""
-        found = {}
+        integers = {}
         for number, of_field in self.fields():
             if of_field == kind:
-                found[number] = self.integer(kind)
+                integers[number] = self.integer(kind)
             else:
                 self.pass_over(of_field)
-        return found
+        return integers
 
     def integer(self, kind: int) -> int:
         """An integer of that type. Raises ValueError for one of more bits, of which others take those that fit."""

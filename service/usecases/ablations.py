@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -136,6 +137,11 @@ def dependences_of(session: Session, job_id: UUID) -> dict[tuple[str, int], Depe
             dependence = Dependence(ablation.id, unit.layer, unit.unit, ablation.request.value, unit.effect.most)
             dependences.setdefault((unit.layer, unit.unit), dependence)
     return dependences
+
+
+def newest_result(session: Session, job_id: UUID) -> datetime | None:
+    """When the last of a job's ablations has succeeded; None where none has. `dependences_of` follows from those."""
+    return queries.newest_result(session, job_id)
 
 
 def _resolve(session: Session, job_id: UUID, target: Resource, submission: AblationSubmission) -> AblationRequest:

@@ -34,6 +34,9 @@ from service.errors import Conflict, InvalidInput, NotFound
 
 ON_REQUEST = "Disabled on request."
 
+RECENT = 1_000
+"""So many of the newest alerts are searched for those of one deployment."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointChange:
@@ -215,6 +218,11 @@ def list_alerts(
         check_kind(kind, field="kind")
     page = queries.list_alerts(session, kind=kind, status=status, limit=limit, after=after)
     return page, queries.count_deliveries(session, [alert.id for alert in page.items])
+
+
+def alerts_about(session: Session, deployment: str, schedules: Sequence[str], *, limit: int) -> list[Alert]:
+    """The newest alerts that tell of a deployment or of its schedules, among the newest `RECENT` of all."""
+    return queries.alerts_about(session, deployment, schedules, among=RECENT, limit=limit)
 
 
 def redeliver(session: Session, alert_id: UUID, *, endpoint: str | None, now: datetime | None = None) -> None:

@@ -13,6 +13,7 @@ from service.analysis.compared_labels import read_labels
 from service.analysis.comparison import compare
 from service.analysis.coverage import NOT_ASKED
 from service.db import comparisons as queries
+from service.db.jobs import targets_of
 from service.db.session import expect_pause
 from service.db.text_embeddings import find_texts
 from service.domain.comparisons import StoredComparison
@@ -44,8 +45,7 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
     if earlier is not None:
         return earlier, False
 
-    jobs = [find_job(session, choose_job(session, job_id=job_id, model=None)) for job_id in job_ids]
-    check_comparable(jobs)
+    jobs = comparable_jobs(session, job_ids)
     labels = [read_labels(read_layers(session, job.id)) for job in jobs]
     concept_set = concept_set_of_job(session, jobs[0].id)
     concept_embeddings = _concept_embeddings(session, jobs)
@@ -65,6 +65,18 @@ def compare_jobs(session: Session, job_ids: Sequence[UUID]) -> tuple[StoredCompa
     stored = queries.find_comparison_of(session, job_ids)
     assert stored is not None  # noqa: S101 - comparisons are never deleted
     return stored, is_new
+
+
+def comparable_jobs(session: Session, job_ids: Sequence[UUID]) -> list[Job]:
+    """The jobs, which can be compared. Raises NotFound, and Conflict as `compare_jobs` does."""
+    jobs = [find_job(session, choose_job(session, job_id=job_id, model=None)) for job_id in job_ids]
+    check_comparable(jobs)
+    return jobs
+
+
+def targets_of_comparisons(session: Session, comparisons: Sequence[StoredComparison]) -> dict[UUID, str]:
+    """The target of each job in the comparisons, `name@version`."""
+    return targets_of(session, {job_id for comparison in comparisons for job_id in comparison.jobs})
 
 
 def find_comparison(session: Session, comparison_id: UUID) -> StoredComparison:

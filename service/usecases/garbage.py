@@ -6,6 +6,7 @@ from itertools import islice
 
 from service.db.artifacts import forget_artifact, recorded_keys, unneeded_artifacts
 from service.db.retention import delete_old_results
+from service.db.search_vectors import forget_search_vectors
 from service.db.session import Sessions, transaction
 from service.ports import ArtifactStore
 
@@ -23,6 +24,8 @@ class Collected:
 def collect_garbage(sessions: Sessions, store: ArtifactStore, *, older_than: timedelta) -> Collected:
     """Delete artifacts unused for that long that no job may still go on from, and files as old without a record.
 
+    What workers read for searches that long ago goes, too: whoever searches by it again has it read again.
+
     May run beside workers: a record is locked while its file goes, and a worker that wants it then computes it again.
     Raises Unavailable.
     """
@@ -30,6 +33,8 @@ def collect_garbage(sessions: Sessions, store: ArtifactStore, *, older_than: tim
     while batch := _delete_unneeded(sessions, store, older_than):
         deleted += batch
 
+    with transaction(sessions) as session:
+        forget_search_vectors(session, older_than=older_than)
     store.sweep(older_than)
     return Collected(deleted, _delete_orphans(sessions, store, older_than))
 

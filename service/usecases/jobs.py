@@ -1,7 +1,8 @@
-"""Submit, find, choose, list, cancel, retry and replay jobs."""
+"""Submit, find, choose, cancel, retry and replay jobs."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -29,7 +30,6 @@ from service.domain.jobs import (
 from service.domain.layers import expand_layers
 from service.domain.localisation import LocalisationOptions
 from service.domain.methods import PRIOR_METHODS, Method
-from service.domain.pages import Page, Position
 from service.domain.purposes import JobPurpose, Purpose
 from service.domain.resources import Resource, ResourceKind, parse_reference
 from service.domain.specs import model_spec, probe_set_spec
@@ -297,6 +297,11 @@ def find_job_status(session: Session, job_id: UUID) -> JobStatus:
     return status
 
 
+def find_end(session: Session, job_id: UUID) -> tuple[JobStatus, datetime] | None:
+    """How and when a job has ended, which changes only if it is tried again; None where it has not."""
+    return queries.find_end(session, job_id)
+
+
 def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> UUID:
     """The job that a query means: that one, or the model's newest succeeded one.
 
@@ -323,11 +328,6 @@ def choose_job(session: Session, *, job_id: UUID | None, model: str | None) -> U
             f"Model '{model}' has no succeeded job yet.", field="model", value=model, remedy="Post one to /jobs."
         )
     return latest
-
-
-def list_jobs(session: Session, *, status: JobStatus | None, limit: int, after: Position | None) -> Page[Job]:
-    """Jobs, newest first, without their manifests."""
-    return queries.list_jobs(session, status=status, limit=limit, after=after)
 
 
 def cancel_job(session: Session, job_id: UUID) -> Job:

@@ -4,9 +4,9 @@ from sqlalchemy.orm import Session
 
 from service.db import overview as queries
 from service.db.deployments import list_deployments
-from service.domain.jobs import Job, JobStatus
+from service.domain.jobs import Job, JobFilter, JobStatus
 from service.domain.overview import Overview
-from service.usecases.jobs import list_jobs
+from service.usecases.job_lists import list_jobs
 
 _MOST_OPEN = 10
 _MOST_ENDED = 5
@@ -30,5 +30,7 @@ def read_overview(session: Session) -> Overview:
 
 def _newest(session: Session, statuses: tuple[JobStatus, ...], most: int) -> tuple[Job, ...]:
     """The newest jobs of each status in turn, so many altogether."""
-    listed = [job for status in statuses for job in list_jobs(session, status=status, limit=most, after=None).items]
+    listed: list[Job] = []
+    for status in statuses:
+        listed += list_jobs(session, JobFilter(statuses=(status,)), limit=most, after=None).items
     return tuple(listed[:most])

@@ -19,6 +19,7 @@ from service.db.resources import (
     save_inspection,
     set_image_count,
 )
+from service.db.search_vectors import fail_open_search_vectors, open_search_vectors
 from service.db.session import on_commit
 from service.db.text_readings import fail_open_readings, open_readings
 from service.domain.json_values import JsonObject
@@ -59,6 +60,7 @@ _ASK_AGAIN = {
     Preparation.FETCH: "POST {collection}/{reference}/inspect tries again.",
     Preparation.LIST: "POST {collection}/{reference}/check tries again.",
     Preparation.READ: "POST {collection} with the same concepts and dissector tries again.",
+    Preparation.EMBED: "The same search, a minute later, tries again.",
     Preparation.CHECK: "POST {collection}/{reference}/check tries again.",
     Preparation.TALLY: "POST {collection}/{reference}/check tries again.",
 }
@@ -71,6 +73,7 @@ _TRIED = {
     Preparation.FETCH: "fetched",
     Preparation.LIST: "listed",
     Preparation.READ: "read",
+    Preparation.EMBED: "opened for a search",
     Preparation.CHECK: "checked",
     Preparation.TALLY: "checked",
 }
@@ -116,7 +119,7 @@ def complete_preparation(
         )
     queries.finish_item(session, lease, stored)
 
-    if lease.stage is Preparation.READ and open_readings(session, lease.resource_id):  # since the worker looked
+    if _more_is_asked(session, lease):
         add_preparation(session, lease.resource_id, lease.stage)
 
 
@@ -199,6 +202,13 @@ def _note_listed(session: Session, queue: JobQueue | None, probe_set_id: UUID, r
     ask_check(session, queue, known, result["images"])
 
 
+def _more_is_asked(session: Session, lease: PreparationLease) -> bool:
+    """Has somebody asked for more since the worker looked?"""
+    if lease.stage is Preparation.READ:
+        return bool(open_readings(session, lease.resource_id))
+    return lease.stage is Preparation.EMBED and bool(open_search_vectors(session, lease.resource_id))
+
+
 def _reaches_limits(session: Session, lease: PreparationLease, problem: ProblemFields) -> bool:
     """Did this attempt and the one before it both reach a limit?"""
     previous = queries.last_problem(session, lease)
@@ -211,6 +221,8 @@ def _give_up(session: Session, lease: PreparationLease, problem: ProblemFields, 
         give_up_check(session, queue, lease)
     elif lease.stage is Preparation.READ:
         fail_open_readings(session, lease.resource_id, problem)
+    elif lease.stage is Preparation.EMBED:
+        fail_open_search_vectors(session, lease.resource_id, problem)
     elif lease.stage is Preparation.FETCH or _is_model(session, lease):
         save_inspection(session, lease.resource_id, problem=problem)
 

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 from service.db import work as queries
 from service.db.pictures import find_sizes, forget_sizes
 from service.db.resources import forget_image_count, image_count_for_job, lock_unused_sets
+from service.db.search_vectors import add_search_vector
 from service.db.session import on_commit
 from service.db.text_readings import add_reading
 from service.domain.resources import Resource, ResourceKind
+from service.domain.search import SearchKind
 from service.domain.specs import is_fetched, is_listed, is_measured_first, probe_set_spec, where_of
 from service.domain.work import ItemStatus, Preparation
 from service.errors import Conflict, NotFetched, NotListed, NotMeasured, ProblemFields
@@ -23,6 +25,9 @@ from service.usecases.wake import wake_worker
 
 QUEUE = "_preparations"
 """No job's queue may have this name, so that preparations take turns with all of them."""
+
+_PRIORITIES = {Preparation.EMBED: 1_000}
+"""Somebody waits for what a search goes by: it goes before all jobs, and takes a moment."""
 
 
 def prepare(session: Session, queue: JobQueue, resource: Resource, stage: Preparation, *, total: int = 1) -> None:
@@ -44,6 +49,12 @@ def ask_reading(session: Session, queue: JobQueue, concept_set: Resource, dissec
     """Have a worker read a concept set by a dissector, or try that again."""
     add_reading(session, concept_set.id, dissector.id)
     prepare(session, queue, concept_set, Preparation.READ)
+
+
+def ask_vector(session: Session, queue: JobQueue, dissector: Resource, kind: SearchKind, query: str) -> None:
+    """Have a worker find out where a text or an image lies in a dissector's space, or try that again."""
+    add_search_vector(session, dissector.id, kind, query)
+    prepare(session, queue, dissector, Preparation.EMBED)
 
 
 def measure_again(session: Session, queue: JobQueue, probe_set: Resource) -> None:
@@ -164,7 +175,8 @@ def problem_of(session: Session, resource: Resource, stage: Preparation) -> Prob
 def add_preparation(session: Session, resource_id: UUID, stage: Preparation, *, total: int = 1) -> bool:
     """Make an item ready, for whoever looks for work next; False where there is one that is not done."""
     turn = queries.next_turn(session, QUEUE)
-    return queries.add_preparation(session, resource_id, stage, queue=QUEUE, turn=turn, total=total)
+    priority = _PRIORITIES.get(stage, 0)
+    return queries.add_preparation(session, resource_id, stage, queue=QUEUE, turn=turn, total=total, priority=priority)
 
 
 def _ask_worker(session: Session, queue: JobQueue, resource_id: UUID, stage: Preparation, total: int) -> None:

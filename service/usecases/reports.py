@@ -1,6 +1,7 @@
 """Reports on dissections and comparisons, and the export of results to files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -11,11 +12,13 @@ from service.analysis.export import ExportFormat, write_export
 from service.analysis.watch_list import watch
 from service.concepts.must_have import match_concepts, read_must_have
 from service.db.pictures import find_pictures
+from service.db.reviews import has_reviews, reviewed_neurons
 from service.domain.concepts import ConceptSet
 from service.domain.evidence import JobEvidence
 from service.domain.jobs import Job
 from service.domain.neurons import Dissection, LayerDissection
 from service.domain.resources import ResourceKind
+from service.domain.review_lists import DEFAULT_SEED
 from service.domain.specs import probe_set_spec
 from service.errors import Conflict
 from service.files import DataRoots
@@ -23,6 +26,7 @@ from service.reports.comparison import ComparisonReport, report_comparison
 from service.reports.dissection import DissectionReport, dissection_html, report_dissection
 from service.reports.probe_set import ProbeSetReport, report_probe_set
 from service.reports.provenance import Provenance
+from service.reports.readers import ReadersSection, readers_section
 from service.usecases.comparisons import find_comparison
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.findings import findings_of
@@ -30,12 +34,16 @@ from service.usecases.jobs import find_job
 from service.usecases.neurons import read_layers
 from service.usecases.probe_sets import find_check
 from service.usecases.resources import find_resource
+from service.usecases.review_lists import sum_up_reviews
 
+_NOT_SHOWN = "There are no pictures: they are switched off, or not for this key."
 _NO_PICTURES = "There are no pictures: an earlier release of the service stored this result."
 
 
-def read_report(session: Session, job_id: UUID, *, must_have: Path | None) -> DissectionReport:
-    """The report on a succeeded job.
+def read_report(
+    session: Session, job_id: UUID, *, must_have: Path | None, caller: str | None = None
+) -> DissectionReport:
+    """The report on a succeeded job, with what readers say as far as the caller may see it; without for nobody.
 
     must_have: a list of essential concepts, None for the one that comes along. Raises NotFound, Conflict for a job
     without a result, and InvalidConceptSet for a list that cannot be read.
@@ -44,7 +52,15 @@ def read_report(session: Session, job_id: UUID, *, must_have: Path | None) -> Di
     job = find_job(session, job_id)
     concept_set = concept_set_of_job(session, job_id)
 
-    return sum_up(provenance_of(job), layers, concept_set, evidence_of(job), must_have=must_have)
+    report = sum_up(provenance_of(job), layers, concept_set, evidence_of(job), must_have=must_have)
+    return report if caller is None else replace(report, readers=_readers(session, job_id, caller))
+
+
+def _readers(session: Session, job_id: UUID, caller: str) -> ReadersSection | None:
+    if not has_reviews(session, job_id):
+        return None
+    summary = sum_up_reviews(session, job_id, caller=caller, seed=DEFAULT_SEED)
+    return readers_section(caller, summary, reviewed_neurons(session, job_id, caller=caller))
 
 
 def read_comparison_report(session: Session, comparison_id: UUID) -> ComparisonReport:
@@ -116,15 +132,28 @@ def named_target(name: str, shuffled: int | None) -> str:
     return name if shuffled is None else f"{name} with its weights shuffled (seed {shuffled})"
 
 
-def write_html(session: Session, report: DissectionReport, job_id: UUID) -> str:
-    """The report on a job as HTML, with the pictures that were stored with the job's result."""
+def write_html(session: Session, report: DissectionReport, job_id: UUID, *, with_pictures: bool = True) -> str:
+    """The report on a job as HTML, with the pictures that were stored with the job's result, or without."""
+    if not with_pictures:
+        return dissection_html(report, lambda _: None, no_pictures=_NOT_SHOWN)
+
     pictures = find_pictures(session, job_id)
     notice = f"{_NO_PICTURES} POST /jobs/{job_id}/replay computes the result again, and the report on that has them."
     return dissection_html(report, pictures.get, no_pictures=None if pictures else notice)
 
 
-def export_job(session: Session, job_id: UUID, format: ExportFormat, path: Path) -> None:  # noqa: A002 - as in write_export
-    """Write a succeeded job's result to a file. Raises NotFound, Conflict, and InvalidInput as `write_export` does."""
+def export_job(
+    session: Session,
+    job_id: UUID,
+    format: ExportFormat,  # noqa: A002 - as in write_export
+    path: Path,
+    *,
+    caller: str,
+) -> None:
+    """Write a succeeded job's result to a file, with the reviews that the caller may see.
+
+    Raises NotFound, Conflict, and InvalidInput as `write_export` does.
+    """
     layers = tuple(read_layers(session, job_id))
     job = find_job(session, job_id)
     manifest = job.manifest or {}
@@ -135,4 +164,5 @@ def export_job(session: Session, job_id: UUID, format: ExportFormat, path: Path)
         evidence=evidence_of(job),
     )
 
-    write_export(dissection, concept_set_of_job(session, job_id), path, format)
+    reviewed = {(neuron.layer, neuron.unit): neuron for neuron in reviewed_neurons(session, job_id, caller=caller)}
+    write_export(dissection, concept_set_of_job(session, job_id), path, format, reviewed)

@@ -17,11 +17,13 @@ from service.domain.jobs import Job, JobStatus, Stage, digest_of_status
 from service.domain.json_values import JsonObject
 from service.domain.manifests import JobManifest
 from service.domain.trail import SCHEDULER
-from service.domain.work import AblationLease, Lease, NewItem, PreparationLease
+from service.domain.work import AblationLease, Lease, NewItem, PictureLease, PreparationLease
 from service.errors import LeaseLost, ProblemFields
 from service.ports import JobQueue
 from service.usecases import ablation_work
 from service.usecases.accidents import WORKER_LOST, wait_after
+from service.usecases.drawing_work import reap_drawing
+from service.usecases.job_alerts import tell_of_job
 from service.usecases.preparation_work import reap_preparation
 from service.usecases.trail import record
 from service.usecases.wake import wake_worker
@@ -53,23 +55,22 @@ def complete_item(session: Session, queue: JobQueue, lease: Lease, result: JsonO
 
 def complete_job(session: Session, lease: Lease, manifest: JobManifest, result: JsonObject) -> None:
     """End the job of a finished store item as succeeded. Raises LeaseLost."""
-    _lock_held(session, lease)
+    job = _lock_held(session, lease)
     if not queries.finish_item(session, lease, result):
         raise _lost(lease)
     move_job(session, lease.job_id, JobStatus.SUCCEEDED, manifest=manifest)
+    tell_of_job(session, job, JobStatus.SUCCEEDED)
 
 
 def fail_job(session: Session, lease: Lease, problem: ProblemFields) -> None:
     """End a job as failed: trying again would meet the same error. Raises LeaseLost."""
-    _lock_held(session, lease)
-    _end(session, lease.job_id, JobStatus.FAILED, problem)
+    _end(session, _lock_held(session, lease), JobStatus.FAILED, problem)
 
 
 def try_again(session: Session, lease: Lease, problem: ProblemFields, *, max_attempts: int) -> None:
     """Hand an item back after an accident, to be tried again a little later, or give its job up. Raises LeaseLost."""
     if lease.attempt >= max_attempts:
-        _lock_held(session, lease)
-        _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, problem))
+        _end(session, _lock_held(session, lease), JobStatus.DEAD, _given_up(lease, problem))
         return
 
     if not queries.hand_back_item(session, lease, wait=wait_after(lease.attempt), problem=problem):
@@ -88,7 +89,8 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
     """Free the items of holders that have fallen silent, and give up what has lost too many.
 
     An item whose holder fell silent before it began the job was never tried, so its last attempt does not count.
-    Returns the job, registered thing or ablation of each item that is ready again: nobody has a message for those.
+    Returns the job, registered thing, ablation or picture of each item that is ready again: nobody has a message for
+    those.
     """
     with transaction(sessions) as session:
         freed = queries.release_expired_items(session, max_attempts=max_attempts)
@@ -100,6 +102,8 @@ def reap(sessions: Sessions, *, max_attempts: int) -> list[UUID]:
                 reap_preparation(session, lease)
             elif isinstance(lease, AblationLease):
                 ablation_work.reap(session, lease)
+            elif isinstance(lease, PictureLease):
+                reap_drawing(session, lease)
             elif _reap_item(session, lease):
                 freed.append(lease.job_id)
     return freed
@@ -113,7 +117,7 @@ def _reap_item(session: Session, lease: Lease) -> bool:
     if job.status is JobStatus.QUEUED:
         return queries.hand_back_item(session, lease, uncounted=True)
     if job.status is JobStatus.RUNNING:
-        _end(session, lease.job_id, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
+        _end(session, job, JobStatus.DEAD, _given_up(lease, WORKER_LOST))
         record(
             session,
             actor=SCHEDULER,
@@ -161,9 +165,10 @@ def _layers(session: Session, job_id: UUID) -> list[str]:
     return []
 
 
-def _end(session: Session, job_id: UUID, status: JobStatus, problem: ProblemFields) -> None:
-    queries.withdraw_items(session, job_id)
-    move_job(session, job_id, status, problem=problem)
+def _end(session: Session, job: Job, status: JobStatus, problem: ProblemFields) -> None:
+    queries.withdraw_items(session, job.id)
+    move_job(session, job.id, status, problem=problem)
+    tell_of_job(session, job, status, problem)
 
 
 def _given_up(lease: Lease, problem: ProblemFields) -> ProblemFields:

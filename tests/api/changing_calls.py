@@ -100,6 +100,11 @@ def ablation(caller: Caller, path: str = "") -> Any:
     return caller.post(f"/jobs/{job}/ablations/{posted.id}{path}")
 
 
+def post_review(caller: Caller) -> Any:
+    review = {"layer": "blocks.0", "unit": 0, "decision": "reject", "reason": "They show clips."}
+    return caller.post(f"/jobs/{caller.job(JobStatus.SUCCEEDED)}/reviews", review)
+
+
 def post_strata(caller: Caller) -> Any:
     rows = []
     for number in range(24):
@@ -235,6 +240,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "POST /jobs/{job_id}/replay": lambda caller: caller.post(f"/jobs/{caller.job(JobStatus.SUCCEEDED)}/replay"),
     "POST /jobs/{job_id}/ablations": ablation,
     "POST /jobs/{job_id}/ablations/{ablation_id}/cancel": lambda caller: ablation(caller, "/cancel"),
+    "POST /jobs/{job_id}/reviews": post_review,
     "POST /comparisons": lambda caller: caller.post(
         "/comparisons", {"jobs": [str(caller.job(JobStatus.SUCCEEDED)) for _ in range(2)]}
     ),

@@ -101,6 +101,7 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
         "name": None,
         "level": None,
         "error": None,
+        "review": None,
         "evidence": None,
         "concepts": [{"concept": "spiculated mass", "score": 2.0}],
         "images": [
@@ -124,6 +125,7 @@ def test_one_neuron_whatever_the_spelling_of_its_layer(client: TestClient, job: 
             },
         ],
         "activation": {"mean": 0.5, "std": 0.25, "minimum": 0.0, "maximum": 2.0},
+        "reviews": {"own": None, "others": [], "reviewers": [], "reviewed_name": None},
     }
 
 

@@ -89,7 +89,15 @@ def test_the_twin_is_chosen_by_format_or_accept(client: TestClient, job: UUID) -
         client.get(f"/jobs/{job}/report", params={"format": "html"}, headers={"Accept": "application/json"}).text[0]
         == "<"
     )
-    assert problem(client.get(f"/jobs/{job}/report", params={"format": "pdf"}), 422)["field"] == "format"
+    assert problem(client.get(f"/jobs/{job}/report", params={"format": "docx"}), 422)["field"] == "format"
+
+
+def test_a_report_is_to_be_had_as_pdf(client: TestClient, job: UUID) -> None:
+    drawn = client.get(f"/jobs/{job}/report", params={"format": "pdf"})
+    assert (drawn.status_code, drawn.headers["content-type"]) == (200, "application/pdf")
+    assert drawn.headers["content-disposition"] == f'inline; filename="report-{job}.pdf"'
+    assert drawn.content.startswith(b"%PDF-")
+    assert client.get(f"/jobs/{job}/report", headers={"Accept": "application/pdf"}).content.startswith(b"%PDF-")
 
 
 def test_pictures_come_from_the_database_alone(client: TestClient, job: UUID, probes: Path) -> None:

@@ -25,6 +25,7 @@ from service.domain.audits import Acknowledgement, Snooze
 from service.domain.comparisons import Comparison
 from service.domain.evidence import JobEvidence
 from service.domain.neurons import LayerDissection
+from service.domain.pictures import PictureRequest
 from service.domain.policies import Policy
 from service.reports.audit import AuditReport
 
@@ -35,6 +36,7 @@ ROOTS: dict[type, tuple[str, ...]] = {
     JobEvidence: ("database", "wire"),
     AblationRequest: ("database",),
     AblationResult: ("database", "wire"),
+    PictureRequest: ("database",),
     Comparison: ("database", "wire"),
     Policy: ("database", "wire", "signed"),
     AuditFacts: ("database", "wire", "signed"),

@@ -157,7 +157,7 @@ def stored_dissection(session: Session, *, model: str = "screening") -> UUID:
         lengths = np.ones(count, np.float32)
         lengths[-1] = 0.0
         directions[-1] = 0.0
-        add_directions(session, job_id, LayerDirections(layer, directions.astype(np.float16), lengths))
+        add_directions(session, job_id, LayerDirections(layer, directions.astype(np.float16), lengths), dissector="0")
     return job_id
 
 

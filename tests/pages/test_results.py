@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from sqlalchemy import text
 
+from api.picture_access import PictureAccess
 from service.db.ablations import add_ablation, move_ablation
 from service.db.session import Sessions, transaction
 from service.domain.ablations import (
@@ -198,8 +199,6 @@ def test_a_neuron_that_responds_to_a_clip_says_so(visitor: Visitor, job: UUID) -
 def test_a_neuron_without_any_evidence(visitor: Visitor, bare: UUID) -> None:
     words = visitor.words(f"/ui/jobs/{bare}/neurons/{EARLY}/0")
     assert "No label was tested, and even pure noise would have a best concept." in words
-    assert "no picture kept" in words
-    assert "this one's are not among them" in words
     assert "has no directions" in words
     assert "No neuron has a verdict" in visitor.words(f"/ui/jobs/{bare}/layers")
 
@@ -234,14 +233,15 @@ def test_pictures_are_kept_ones(visitor: Visitor, stranger: Visitor, job: UUID) 
     visitor.get(f"/ui/jobs/{job}/pictures/-1", 422)
 
 
-def test_who_may_not_see_pictures_sees_pages_without_them(
-    visitor: Visitor, job: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.pages.pictures.may_see_pictures", lambda _: False)
+def test_who_may_not_see_pictures_sees_pages_without_them(app: FastAPI, visitor: Visitor, job: UUID) -> None:
+    app.state.picture_access = PictureAccess(True, frozenset({"radiology"}))
     page = visitor.get(f"/ui/jobs/{job}/neurons/{LATE}/0")
     assert pictures(page) == 0
-    assert "are not shown to you" in words_of(page)
+    assert "/images/" not in page
+    assert "your key may not see them" in words_of(page)
+    assert pictures(visitor.get(f"/ui/jobs/{job}/layers/{LATE}")) == 0
     visitor.get(f"/ui/jobs/{job}/pictures/3", 403)
+    assert pictures(Visitor(app).sign_in("first").get(f"/ui/jobs/{job}/neurons/{LATE}/0")) == 2
 
 
 def test_the_concepts_of_a_dissection(visitor: Visitor, job: UUID) -> None:
@@ -351,18 +351,18 @@ def test_layers_with_slashes_in_their_names(visitor: Visitor, sessions: Sessions
     visitor.get(next(link for link in links(layer) if "view=table" in link))
 
 
-def test_pictures_that_workers_draw_are_shown_where_the_service_has_them(
-    app: FastAPI, visitor: Visitor, job: UUID
-) -> None:
-    app.state.draws_pictures = True
+def test_pictures_at_a_size_that_shows_calcifications(visitor: Visitor, job: UUID) -> None:
     page = visitor.get(f"/ui/jobs/{job}/neurons/{LATE}/0")
     drawn = f"/jobs/{job}/images/7?layer={LATE}&unit=0&box=0,64,32,32&size=medium&wait=10"
-    assert f'src="{escape(drawn)}"' in page
-    assert f'data-instead="/ui/jobs/{job}/pictures/7?box=0,64,32,32"' in page
-    assert "size=large&amp;heat=true" in page
+    assert f'src="/ui/jobs/{job}/pictures/7?box=0,64,32,32" ' in page
+    assert f'data-larger="{escape(drawn)}"' in page
+    asked = visitor.client.get(drawn.replace("wait=10", "wait=0"))
+    assert (asked.status_code, asked.json()["state"]) == (202, "waiting")
+    for link in [link for link in links(page) if "/images/" in link]:
+        assert visitor.client.get(link.replace("wait=10", "wait=0")).status_code == 202
     of_unpictured = visitor.get(f"/ui/jobs/{job}/neurons/{LATE}/3")
-    assert "data-instead" not in of_unpictured
-    assert pictures(of_unpictured) == 1
+    assert "data-larger" not in of_unpictured
+    assert f'src="/jobs/{job}/images/5?' in of_unpictured
     assert "images/" not in visitor.get(f"/ui/jobs/{job}/layers/{LATE}"), "lists show the small ones alone"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.db.session import Sessions, transaction
 from tests.pages.browser import WIDTHS, Look
-from tests.pages.results import EARLY, LATE, bare_dissection, stored_dissection
+from tests.pages.results import EARLY, LATE, bare_dissection, jpeg, stored_dissection
 
 
 @pytest.fixture
@@ -14,6 +14,11 @@ def job(sessions: Sessions) -> UUID:
     with transaction(sessions) as session:
         bare_dissection(session)
         return stored_dissection(session)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.pages.pictures._WAIT_S", 0)
 
 
 @pytest.fixture
@@ -91,3 +96,15 @@ def test_keys_lead_from_neuron_to_neuron(look: Look, job: UUID) -> None:
     page.wait_for_url(f"**/{LATE}/2")
     page.keyboard.press("p")
     page.wait_for_url(f"**/{LATE}/1")
+
+
+def test_a_larger_picture_takes_the_place_of_the_small_one(look: Look, job: UUID) -> None:
+    looker = look().sign_in()
+    page = looker.page
+    page.route("**/images/**", lambda route: route.fulfill(content_type="image/jpeg", body=jpeg()))
+    looker.go(f"/ui/jobs/{job}/neurons/{LATE}/0")
+    page.locator(".pictures.large img[src*='/images/3']").wait_for()
+    page.unroute("**/images/**")
+    looker.go(f"/ui/jobs/{job}/neurons/{LATE}/3")
+    page.get_by_text("no picture yet").wait_for()
+    looker.check()

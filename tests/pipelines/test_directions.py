@@ -6,16 +6,18 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from service.config import Settings
-from service.db.directions import LayerDirections, read_directions
+from service.db.directions import LayerDirections, add_directions, read_directions
 from service.db.session import Sessions, transaction
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job
+from service.domain.neurons import LayerDissection
 from service.pipelines.items import DissectionRunner
-from service.usecases.neurons import _nearest
+from service.usecases.neurons import find_neighbours
 from tests.engine.small_networks import LAYERS
 from tests.pipelines.conftest import Run
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import submit
+from tests.usecases.factories import dissected_job, neuron
 
 NONE = EvidenceOptions(draws=0)
 
@@ -68,11 +70,22 @@ def test_a_job_that_could_not_keep_its_activations_has_no_directions(
     assert "no directions" in answer.json()["detail"]
 
 
-def test_neighbours_are_the_most_alike_of_all_layers_and_never_a_dead_unit() -> None:
+def test_neighbours_are_the_most_alike_of_all_layers_and_never_a_dead_unit(sessions: Sessions) -> None:
     half = np.float16
     first = LayerDirections("a", np.array([[1, 0], [0.6, 0.8], [0, 0]], half), np.array([1, 2, 0], np.float32))
     second = LayerDirections("b", np.array([[0.8, 0.6], [0.6, 0.8], [-1, 0]], half), np.ones(3, np.float32))
-    nearest = _nearest([first, second], "a", 0, first.directions[0], 3)
-    assert [(layer, unit) for _, layer, unit in nearest] == [("b", 0), ("a", 1), ("b", 1)]
-    np.testing.assert_allclose([cosine for cosine, _, _ in nearest], [0.8, 0.6, 0.6], atol=1e-3)
-    assert _nearest([first, second], "a", 2, first.directions[2], 3) == []
+    neurons = (neuron(0, 1.0), neuron(1, 1.0, 1), neuron(2, None))
+    with transaction(sessions) as session:
+        job = dissected_job(session, [LayerDissection("a", neurons), LayerDissection("b", neurons)])
+        for layer in (first, second):
+            add_directions(session, job, layer, dissector="0")
+
+        nearest = find_neighbours(session, job, "a", 0, 3)
+        assert [(near.layer, near.unit) for near in nearest] == [("b", 0), ("a", 1), ("b", 1)]
+        np.testing.assert_allclose([near.cosine for near in nearest], [0.8, 0.6, 0.6], atol=1e-3)
+        assert [near.concept for near in nearest] == [
+            "spiculated mass",
+            "clustered calcification",
+            "clustered calcification",
+        ]
+        assert find_neighbours(session, job, "a", 2, 3) == ()

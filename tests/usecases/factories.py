@@ -85,12 +85,13 @@ def queued_job(
     layers: tuple[str, ...] = ("blocks.0",),
     probe_set: Resource | None = None,
     concept_set: ConceptSet = WORDS,
+    dissector: Resource | None = None,
     shuffled: int | None = None,
 ) -> Job:
     """A queued job with its probe shards, on a probe set of that many images or a given one, with its resources."""
     parts = JobParts(
         target=resource(session, ResourceKind.MODEL, model, checkpoint="/models/x", architecture="a", sha256="0"),
-        dissector=resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
+        dissector=dissector or resource(session, ResourceKind.DISSECTOR, "reader", path="/dissectors/x"),
         probe_set=probe_set or resource(session, ResourceKind.PROBE_SET, "probes", str(images), images=images),
         concept_set=register_concept_set(session, concept_set)[0],
     )
@@ -143,10 +144,11 @@ def succeeded_job(
     *,
     layer: str = "blocks.0",
     model: str = "screening",
+    dissector: Resource | None = None,
     shuffled: int | None = None,
 ) -> UUID:
     """A finished job with those neurons in one layer."""
-    job = queued_job(session, model=model, shuffled=shuffled)
+    job = queued_job(session, model=model, dissector=dissector, shuffled=shuffled)
     assert move_job(session, job.id, JobStatus.RUNNING)
     dead = sum(one.dead for one in neurons)
     summary = LayerSummary(layer, len(neurons), dead, 1.5, 2, (("findings", 2),))

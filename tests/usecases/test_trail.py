@@ -159,6 +159,7 @@ def test_the_service_has_all_rights_on_rows_and_none_on_tables(sessions: Session
     assert found.pop("trail") == {"SELECT", "INSERT"}
     assert found.pop("alembic_version") == {"SELECT"}
     assert found.pop("audits") == {"SELECT", "INSERT", "UPDATE"}
+    assert found.pop("reviews") == {"SELECT", "INSERT"}
     assert len(found) > 9
     assert all(granted == {"SELECT", "INSERT", "UPDATE", "DELETE"} for granted in found.values())
     with transaction(sessions) as session:
@@ -189,6 +190,11 @@ def test_a_login_of_few_rights_is_told_what_it_lacks(empty_database_url: str, mi
         assert "GRANT mammodissect_app TO plain" in str(conflict.value.remedy)
         with admin.begin() as session:
             session.execute(text("GRANT mammodissect_app TO plain"))
+        with pytest.raises(Conflict, match="may not make the extension vector") as conflict:
+            upgrade(url)
+        assert "CREATE EXTENSION vector" in str(conflict.value.remedy)
+        with admin.begin() as session:
+            session.execute(text("CREATE EXTENSION vector"))
         upgrade(url)
         write(plain, 2)
         assert check_chain(entries(plain)).entries == 2

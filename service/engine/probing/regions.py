@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 from torch import Tensor
 
@@ -55,6 +57,24 @@ def find_regions(
             target.module(torch.from_numpy(array)[None].to(device))
             regions.update(_regions(keeper.maps, wanted))
     return regions
+
+
+def find_map(target: Target, images: ProbeImages, spot: Spot, *, device: torch.device) -> NDArray[np.float32] | None:
+    """What a unit does over space in an image, [H, W]; None in a table, and in a layer whose output is no map.
+
+    Raises UnknownLayer, UnreadableImage, ImageChanged and FileOutOfReach.
+    """
+    if target.recorded is not None:
+        return None
+
+    keeper = MapKeeper(target, {spot.layer: {spot.unit}})
+    [array] = images.load(spot.item, [target.preprocessing])
+    with torch.inference_mode(), hooked(keeper.modules, keeper.keep):
+        target.module(torch.from_numpy(array)[None].to(device))
+    if spot.layer not in keeper.maps:
+        return None
+    activations: NDArray[np.float32] = keeper.maps[spot.layer][spot.unit].cpu().numpy()
+    return activations
 
 
 def region_of(activations: Tensor) -> Region:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.engine.probing.regions import Spot, find_regions, region_of
+from service.engine.probing.regions import Spot, find_map, find_regions, region_of
 from tests.engine.toys import ArrayImages, Conv, hooks_left, target_of
 
 CPU = torch.device("cpu")
@@ -40,3 +40,15 @@ def test_layers_without_a_map_have_no_regions() -> None:
     target = target_of(network, CPU, "1")
     images = ArrayImages([np.ones((3, 2, 2), np.float32)])
     assert find_regions(target, images, [Spot("1", 0, 0)], device=CPU) == {}
+    assert find_map(target, images, Spot("1", 0, 0), device=CPU) is None
+
+
+def test_a_map_is_what_the_unit_does_and_no_hook_is_left() -> None:
+    array = np.zeros((3, 4, 4), np.float32)
+    array[:, 0, :2] = 1.0
+    target = target_of(Conv((1, -1), (0, 0)), CPU, "blocks.0", "blocks.1")
+    found = find_map(target, ArrayImages([array]), Spot("blocks.1", 0, 0), device=CPU)
+    assert found is not None
+    assert found.shape == (4, 4)
+    assert (found > found.min()).tolist() == (array[0] > 0).tolist()
+    assert hooks_left(target.module) == 0
