@@ -145,6 +145,75 @@ WORDS: dict[str, Word] = {
     "threshold": Word(
         "threshold", "The mean best score of a layer's neurons: the local threshold of the published method."
     ),
+    "layer": Word(
+        "layer",
+        "A named part of the network, whose channels are the neurons that are looked at.",
+        document="architecture.md",
+    ),
+    "category": Word(
+        "category, broad category",
+        "Where a concept stands in the clinical vocabulary, as its concept set says.",
+        document="concept-sets.md",
+    ),
+    "explained": Word(
+        "explained",
+        "How much of what the dissector can say of a neuron its concept alone says.",
+        "The concept's held-out correlation squared, divided by that of the best direction squared.",
+        "correlation.md",
+    ),
+    "fit": Word(
+        "fit",
+        "How closely the neuron follows anything at all that the dissector sees.",
+        "The correlation of its activation with its best direction, on exams that fitted nothing.",
+        "correlation.md",
+    ),
+    "activation": Word(
+        "activation",
+        "The number that a neuron makes of an image; the top images are those with the greatest.",
+        "Over all images of the probe set: least, greatest, mean and standard deviation.",
+        "architecture.md",
+    ),
+    "clarity": Word(
+        "clarity",
+        "How much alike the neuron's top images are, as the dissector sees them.",
+        "The mean cosine between their embeddings.",
+        "evidence.md",
+    ),
+    "polysemanticity": Word(
+        "polysemanticity",
+        "How far apart the two kinds of images are that excite the neuron, if there are two.",
+        "The distance between the two clusters that its top images fall into.",
+        "evidence.md",
+    ),
+    "redundancy": Word(
+        "redundancy",
+        "How much the neuron is like the most similar one of its layer.",
+        "The cosine between the mean embeddings of their top images.",
+        "evidence.md",
+    ),
+    "neighbours": Word(
+        "neighbours",
+        "The neurons of the same dissection that follow most nearly the same thing.",
+        "The cosine between two neurons' directions in the dissector's space.",
+        "correlation.md",
+    ),
+    "ablation": Word(
+        "ablation",
+        "What becomes of the network's own outputs when the neuron is held at one value.",
+        "The change of an output over the probe set, in that output's own deviations.",
+        "ablations.md",
+    ),
+    "localisation": Word(
+        "localisation",
+        "Whether the neuron is active where the manifest says that a finding is.",
+        "Its map over space is compared with the finding's places, and with those in images of other exams.",
+        "where.md",
+    ),
+    "input-contract": Word(
+        "input contract",
+        "How an image reaches the network: size, contrast, scale, and where each of these values is from.",
+        document="inputs.md",
+    ),
     "dead": Word("dead", "The same activation for every image. Such a neuron gets no label."),
     "driving-region": Word("driving region", "Where in the image the neuron's map is highest.", document="where.md"),
     "deployment": Word(

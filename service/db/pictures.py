@@ -1,6 +1,6 @@
 """Queries on what workers take from probe images: their sizes, and the pictures of reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -68,6 +68,14 @@ def find_picture(session: Session, job_id: UUID, place: ImagePlace) -> bytes | N
     """The JPEG of an image for the report on a job; None where there is none, or it could not be read."""
     query = select(ReportPictureRow.jpeg).where(ReportPictureRow.job_id == job_id, ReportPictureRow.row == place.row)
     return session.scalar(query.where(ReportPictureRow.box == _numbers(place)))
+
+
+def pictured_places(session: Session, job_id: UUID, rows: Collection[int]) -> set[ImagePlace]:
+    """The places in the images of these manifest rows that the report on a job has pictures of."""
+    query = select(ReportPictureRow.row, ReportPictureRow.box).where(
+        ReportPictureRow.job_id == job_id, ReportPictureRow.row.in_(rows), ReportPictureRow.jpeg.is_not(None)
+    )
+    return {_place(row, numbers) for row, numbers in session.execute(query)}
 
 
 def _numbers(place: ImagePlace) -> list[int]:

@@ -128,6 +128,14 @@ def find_resource(session: Session, kind: ResourceKind, name: str, version: int 
     return None if row is None else _resource(row)
 
 
+def list_versions(session: Session, kind: ResourceKind, name: str, limit: int) -> list[Resource]:
+    """The newest versions of a name, newest first, in brief as in `list_resources`."""
+    query = select(*_BESIDE_SPEC, _brief_spec(kind).label("spec"))
+    query = query.where(ResourceRow.kind == kind, ResourceRow.name == name)
+    rows = session.execute(query.order_by(ResourceRow.version.desc()).limit(limit))
+    return [_resource(row) for row in rows]
+
+
 _FIND = text(
     """
     SELECT DISTINCT ON (kind) id, kind, name, resources.version, digest,

@@ -10,6 +10,7 @@ from math import ceil, floor, log10
 from markupsafe import Markup
 
 from service.domain.comparisons import Change, Measured, beyond_noise
+from service.domain.neurons import ActivationSummary
 from service.reports.layers import ScoreHistogram, random_shares
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C")
@@ -100,6 +101,28 @@ def null_and_score(quantiles: Sequence[float], score: float, words: str, width: 
     x = across(score)
     shapes.append(_line(x, 4, x, bottom, BLUE, 2.5))
     shapes.append(_text(x, height - 4, f"score {score:.2f}", anchor=_anchor_within(x, width), fill=BLUE))
+    return drawing(width, height, words, shapes)
+
+
+def activations(
+    summary: ActivationSummary, images: Sequence[float], words: str, width: int = 430, height: int = 66
+) -> Markup:
+    """A neuron's activation over the probe set: its range, its mean with one deviation, and its top images as marks."""
+    middle = 26
+    low, high = summary.minimum, max(summary.maximum, *images) if images else summary.maximum
+    room = (high - low or 1.0) * 0.04
+    across = _Scale(low - room, high + room, 6, width - 6)
+
+    left, right = across(max(low, summary.mean - summary.std)), across(min(high, summary.mean + summary.std))
+    shapes = [
+        _rect(across(low), middle - 3, across(high) - across(low), 6, FAINT),
+        _rect(left, middle - 8, right - left, 16, GREY),
+        _line(across(summary.mean), middle - 12, across(summary.mean), middle + 12, INK, 2),
+    ]
+    for activation in images:
+        mark = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" fill="{}" stroke="#fff"/>')
+        shapes.append(mark.format(across(activation), middle, BLUE))
+    shapes += _ticks_below(across, height - 18)
     return drawing(width, height, words, shapes)
 
 

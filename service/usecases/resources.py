@@ -133,6 +133,11 @@ def list_resources(session: Session, kind: ResourceKind, *, limit: int, after: P
     return queries.list_resources(session, kind, limit=limit, after=after)
 
 
+def list_versions(session: Session, kind: ResourceKind, name: str, *, limit: int) -> list[Resource]:
+    """The newest versions of a name in brief, newest first."""
+    return queries.list_versions(session, kind, name, limit)
+
+
 def concept_set_of(resource: Resource) -> ConceptSet:
     """The concept set that a registered resource holds."""
     concepts = tuple(map(_concept, concept_set_spec(resource)["concepts"]))

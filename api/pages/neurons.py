@@ -1,0 +1,82 @@
+"""One neuron: what it is called, what it looks at, and everything that speaks for its label."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy.orm import Session
+
+from api.dependencies import SessionDep
+from api.pages import addresses
+from api.pages.forms import LongPageRoute
+from api.pages.layers import LayerName
+from api.pages.pictures import gallery
+from api.pages.rendering import page
+from service.domain.neurons import Neighbour, Neuron
+from service.errors import NotFound
+from service.reports import neuron_wording
+from service.reports.where import localisation_words
+from service.usecases import ablations, known_concepts, neurons
+from service.usecases.evidence import concept_set_of_job, evidence_of
+from service.usecases.jobs import find_job
+
+router = APIRouter(include_in_schema=False, route_class=LongPageRoute)
+
+_NEIGHBOURS = 8
+
+
+@router.get("/ui/jobs/{job_id}/neurons/{layer:path}/{unit}")
+def show_neuron(
+    request: Request,
+    job_id: UUID,
+    layer: LayerName,
+    unit: Annotated[int, Path(ge=0, lt=2**31)],
+    session: SessionDep,
+) -> Response:
+    """Everything that is known about one neuron."""
+    dissection = known_concepts.find_dissection(session, job_id)
+    labelled = neurons.find_neuron(session, job_id, layer, unit)
+    neuron = labelled.neuron
+    summary = next(summary for summary in neurons.list_layers(session, job_id) if summary.layer == labelled.layer)
+
+    evidence = evidence_of(find_job(session, job_id))
+    best = neuron.concepts[0] if neuron.concepts else None
+    neighbours, no_neighbours = _neighbours(session, job_id, labelled.layer, unit)
+
+    return page(
+        request,
+        "neuron.html",
+        at=addresses,
+        wording=neuron_wording,
+        localisation_words=localisation_words,
+        dissection=dissection,
+        labelled=labelled,
+        neuron=neuron,
+        evidence=neuron.evidence,
+        summary=summary,
+        no_agreement=None if evidence is None else evidence.no_agreement,
+        best=best,
+        qualification=None if best is None else neuron_wording.qualification_of(evidence, best.concept),
+        rivals=_rivals(session, job_id, neuron),
+        gallery=gallery(request, session, job_id, neuron.images),
+        neighbours=neighbours,
+        no_neighbours=no_neighbours,
+        dependence=ablations.dependences_of(session, job_id).get((labelled.layer, unit)),
+    )
+
+
+def _rivals(session: Session, job_id: UUID, neuron: Neuron) -> list[str]:
+    """The concepts that the label does not beat, most like it first."""
+    direction = None if neuron.evidence is None else neuron.evidence.direction
+    if direction is None or not direction.rivals:
+        return []
+    texts = concept_set_of_job(session, job_id).texts
+    return [texts[rival] for rival in direction.rivals]
+
+
+def _neighbours(session: Session, job_id: UUID, layer: str, unit: int) -> tuple[tuple[Neighbour, ...], str | None]:
+    """The neurons most like it; or none, and why nobody knows."""
+    try:
+        return neurons.find_neighbours(session, job_id, layer, unit, _NEIGHBOURS), None
+    except NotFound as error:
+        return (), error.detail
