@@ -67,7 +67,7 @@ def connect(url: str | None = None, api_key_file: Path | None = None, profile: s
 
 
 def _key_of_profile(address: str, profile: Profile | None, *, named: bool) -> str:
-    if profile is not None and service_url(profile.url) == service_url(address):
+    if profile is not None and _same_address(profile.url, address):
         remedy = f"Log in again: mammodissect login --profile {profile.name} --url {profile.url}"
         return read_key(profile.api_key_file, field="profile", remedy=remedy)
 
@@ -79,6 +79,10 @@ def _key_of_profile(address: str, profile: Profile | None, *, named: bool) -> st
             remedy="Leave out --url, or give --api-key-file as well.",
         )
     return _key_in(KEY_FILE)
+
+
+def _same_address(left: str, right: str) -> bool:
+    return str(service_url(left)).rstrip("/") == str(service_url(right)).rstrip("/")
 
 
 def _key_in(file: Path) -> str:

@@ -120,13 +120,13 @@ def _at(item: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def _flat(answer: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
-    """Fields with their values; those of small objects with a dot."""
+def _flat(answer: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Fields with their values, and with a dot those of the objects that they are. What is deeper stays as it is."""
     for name, value in answer.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{name}.")
+            yield from ((f"{name}.{inner}", inner_value) for inner, inner_value in value.items())
         else:
-            yield f"{before}{name}", value
+            yield name, value
 
 
 def _table_of_parts(name: str, entries: Sequence[Answer]) -> Table:

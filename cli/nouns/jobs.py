@@ -35,12 +35,25 @@ _COLUMNS = (
 def list_jobs(
     client: ServiceClient,
     answers: Answers,
-    status: Annotated[JobStatus | None, typer.Option(help="Only jobs with this status.")] = None,
+    status: Annotated[
+        list[JobStatus] | None, typer.Option(help="Only with this status; repeat it for any of several.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only on this model: `name` or `name@version`.")] = None,
+    probe_set: Annotated[str | None, typer.Option(help="Only on this probe set.")] = None,
+    created_after: Annotated[str | None, typer.Option(help="Only asked for later, as 2026-03-01T08:00:00Z.")] = None,
+    created_before: Annotated[str | None, typer.Option(help="Only asked for earlier.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     everything: All = False,
 ) -> None:
     """List jobs in brief, newest first."""
-    pages = client.pages("/jobs", {"status": status}, limit=limit_of(limit, everything=everything))
+    filters = {
+        "status": status or None,
+        "model": model,
+        "probe_set": probe_set,
+        "created_after": created_after,
+        "created_before": created_before,
+    }
+    pages = client.pages("/jobs", filters, limit=limit_of(limit, everything=everything))
     answers.show_list(pages, _COLUMNS)
 
 
@@ -96,13 +109,19 @@ def finish(client: ServiceClient, answers: Answers, job_id: str) -> None:
     """Show progress until the job ends, then the job. Raises ServiceError unless it succeeded."""
     with ProgressBars(Console(stderr=True, markup=False)) as bars, closing(client.job_events(job_id)) as events:
         for event in events:
-            for stage in event.data.get("progress", ()):
+            for stage in _known_stages(event):
                 bars(Progress(Stage(stage["stage"]), stage["done"], stage["total"]))
 
     job = client.get(path_of("jobs", job_id))
     answers.show(job)
     if job["status"] != JobStatus.SUCCEEDED:
         raise _why(job)
+
+
+def _known_stages(event: Event) -> list[Answer]:
+    """The stages of which an event tells; a newer service may have others, too."""
+    known = {stage.value for stage in Stage}
+    return [stage for stage in event.data.get("progress", ()) if stage["stage"] in known]
 
 
 def _why(job: Answer) -> ServiceError:

@@ -47,7 +47,7 @@ def services() -> Iterator[tuple[Heard, Heard]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         heard.url = f"http://127.0.0.1:{server.server_port}"
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
         heard_by.append(heard)
     yield heard_by[0], heard_by[1]

@@ -14,6 +14,7 @@ from tests.api.test_alerts import publish
 from tests.api.test_comparisons import EVIDENCE, layer
 from tests.cli.conftest import Run
 from tests.cli.nouns.conftest import Ask
+from tests.client.answering import answer, answering
 from tests.usecases.factories import dissected_job, neuron
 
 
@@ -233,3 +234,37 @@ def test_waiting_for_a_registered_thing_ends_with_its_state(
 def test_a_status_filters_jobs(ask: Ask, jobs: list[str], client: httpx.Client) -> None:
     assert ask("jobs", "list", "--status", JobStatus.FAILED)["items"] == []
     assert {item["id"] for item in ask("jobs", "list", "--status", "succeeded")["items"]} == set(jobs)
+
+
+def test_what_a_search_and_a_list_of_all_layers_ask(run: Run, tmp_path: Path) -> None:
+    found = {"job": "7", "model": "screening@1", "layer": "blocks.0", "unit": 3, "cosine": 0.5, "concept": "mass"}
+    page = json.dumps({"searched_by": "mass", "items": [found], "next": None})
+    (tmp_path / "key").write_text("key")
+    with answering([answer("200 OK", page)] * 4) as server:
+        options = ("--url", server.url, "--api-key-file", str(tmp_path / "key"))
+        done = run(
+            *("neurons", "search", "--text", "a clip", "--verdict", "named", "--verdict", "no-signal"),
+            *("--min-z", "2.5", "--limit", "9", "--json", *options),
+        )
+        assert json.loads(done.stdout) == json.loads(page)
+        assert "screening@1" in run("neurons", "search", "--neuron", "7/blocks[1]/2", *options).stdout
+        run("neurons", "list", "--model", "screening", "--dead", *options)
+        run(
+            "jobs",
+            "list",
+            "--status",
+            "failed",
+            "--status",
+            "dead",
+            "--model",
+            "a@2",
+            "--created-after",
+            "2026",
+            *options,
+        )
+    assert [heard.split()[1] for heard in server.heard] == [
+        "/search/neurons?text=a+clip&verdict=named&verdict=no-signal&min_z=2.5&limit=9",
+        "/search/neurons?neuron=7%2Fblocks%5B1%5D%2F2&limit=50",
+        "/neurons?model=screening&dead=true&sort=-score&limit=50",
+        "/jobs?status=failed&status=dead&model=a%402&created_after=2026&limit=50",
+    ]
