@@ -81,8 +81,8 @@ class Jobs(Listed[models.JobBriefOut, models.JobOut]):
         return self.show(job_id)
 
     def cancel(self, job_id: str) -> models.JobOut:
-        """Cancel a job. Raises Refused where it has ended."""
-        return self._ask(job_id, "cancel")
+        """Cancel a job, unless that was done before. Raises Refused where it has ended otherwise."""
+        return self._ask(job_id, "cancel", repeatable=True)
 
     def retry(self, job_id: str) -> models.JobOut:
         """Put a failed or dead job back into the queue. Raises Refused for any other."""
@@ -100,8 +100,9 @@ class Jobs(Listed[models.JobBriefOut, models.JobOut]):
         """Which neurons respond to watched concepts. Raises Refused."""
         return cast("models.WatchListOut", self._connection.get(path_of("jobs", job_id, "watch-list")))
 
-    def _ask(self, job_id: str, verb: str) -> models.JobOut:
-        return cast("models.JobOut", self._connection.post(path_of("jobs", job_id, verb), {}))
+    def _ask(self, job_id: str, verb: str, *, repeatable: bool = False) -> models.JobOut:
+        answer = self._connection.post(path_of("jobs", job_id, verb), {}, repeatable=repeatable)
+        return cast("models.JobOut", answer)
 
 
 class Neurons:

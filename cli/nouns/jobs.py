@@ -72,7 +72,7 @@ def watch_job(client: ServiceClient, answers: Answers, job: JobId) -> None:
 @verb(jobs, "cancel")
 def cancel_job(client: ServiceClient, answers: Answers, job: JobId) -> None:
     """Cancel a job: waiting work never starts, running work stops within a batch."""
-    answers.show(client.post(path_of("jobs", job, "cancel"), {}))
+    answers.show(client.post(path_of("jobs", job, "cancel"), {}, repeatable=True))
 
 
 @verb(jobs, "retry")

@@ -43,7 +43,9 @@ class DissectingQueue(RecordingQueue):
         super().publish(task, identifier)
         neurons = layer("blocks.1", 0, 0, 1)
         with transaction(self._sessions) as session:
-            move_job(session, identifier, JobStatus.RUNNING)
+            if not move_job(session, identifier, JobStatus.RUNNING):
+                return  # work of something that was registered
+
             summary = summarise_layer(neurons, WORDS)
             add_layer(
                 session, identifier, position=0, summary=summary, neurons=neurons.neurons, concepts=WORDS.concepts

@@ -163,7 +163,7 @@ def test_jobs_are_cancelled_and_tried_again(
 ) -> None:
     waiting = ask("jobs", "submit", *options(body))["id"]
     assert ask("jobs", "cancel", waiting)["status"] == "cancelled"
-    refused = run("jobs", "cancel", waiting)
+    refused = run("jobs", "retry", waiting)
     assert (refused.status, refused.stderr.count("\n")) == (2, 1)
 
     application.state.queue = EndingQueue(sessions, JobStatus.FAILED)

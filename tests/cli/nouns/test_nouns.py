@@ -160,7 +160,7 @@ def test_audits_deployments_and_schedules(
         (("models", "register", "x", "--architecture", "a"), "Give --checkpoint"),
         (("models", "register", "x", "--body", "none.json"), "cannot be read"),
         (("concept-sets", "register", "x"), "Give --path"),
-        (("jobs", "show", "7"), "UUID"),
+        (("jobs", "show", "7"), "job_id must be an id"),
         (("jobs", "submit", "--target", "x"), "dissector is missing"),
         (("jobs", "submit", "--where", "density"), "names no column"),
         (("jobs", "list", "--status", "over"), "over"),
