@@ -14,8 +14,8 @@ _HEAD = '"""The types of requests and answers. Made from docs/openapi.json by `p
 
 def client_models(openapi: str) -> str:
     """The module's text. openapi: the document as JSON."""
-    from datamodel_code_generator import DataModelType, InputFileType, LiteralType, generate
-    from datamodel_code_generator.enums import OpenAPIScope
+    from datamodel_code_generator import InputFileType, LiteralType, generate
+    from datamodel_code_generator.enums import DataModelType, OpenAPIScope
     from datamodel_code_generator.format import Formatter, PythonVersion
 
     text = generate(

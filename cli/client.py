@@ -3,7 +3,7 @@
 import os
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,12 +72,12 @@ class ServiceClient:
         with self._in_our_errors():
             yield from self._connection.pages(path, params, limit=limit)
 
-    def events(self, path: str, *, last_event_id: int = 0) -> Iterator[Event]:
+    def events(self, path: str, *, last_event_id: int = 0) -> Generator[Event, None, None]:
         """The events at a path, behind that one, until the stream ends. Raises ServiceError, Unavailable."""
         with self._in_our_errors():
             yield from self._connection.events(path, last_event_id=last_event_id)
 
-    def job_events(self, job_id: str) -> Iterator[Event]:
+    def job_events(self, job_id: str) -> Generator[Event, None, None]:
         """A job's events until it has ended, over as many streams as that takes. Raises ServiceError, Unavailable."""
         with self._in_our_errors():
             yield from follow_job(self._connection, job_id)

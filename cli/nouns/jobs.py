@@ -1,6 +1,6 @@
 """`mammodissect jobs`: dissections that a service runs."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from itertools import takewhile
 from typing import Annotated, Any
@@ -134,7 +134,7 @@ def _why(job: Answer) -> ServiceError:
     )
 
 
-def _history(client: ServiceClient, job_id: str) -> Iterator[Event]:
+def _history(client: ServiceClient, job_id: str) -> Generator[Event, None, None]:
     """What has happened so far. A stream begins with some of it, and then says how far the job is."""
     last_event_id = 0
     while True:
