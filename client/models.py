@@ -10,6 +10,26 @@ Unit: TypeAlias = int
 AblationStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
 
 
+class AcceptanceOut(TypedDict):
+    """
+    Of named neurons drawn at random, how many all their readers accept; `low` to `high`: Wilson's 95 % interval.
+
+    `error` is what the job itself estimates of the names it gave: 1 - `share` measures the same. `refused`: why there
+    are no figures.
+    """
+
+    seed: int
+    drawn: int
+    judged: int
+    accepted: int | None
+    share: float | None
+    low: float | None
+    high: float | None
+    error: float | None
+    error_level: float | None
+    refused: str | None
+
+
 class AcknowledgementIn(TypedDict):
     """
     Who has seen the verdict, and what they do about it.
@@ -181,6 +201,20 @@ class CountedFindingOut(TypedDict):
     images: int
 
 
+Decision: TypeAlias = Literal['accept', 'reject', 'rename', 'comment']
+
+
+class DecisionCountsOut(TypedDict):
+    """
+    Current reviews by what they decide.
+    """
+
+    accept: int
+    reject: int
+    rename: int
+    comment: int
+
+
 DeliveryStatus: TypeAlias = Literal['pending', 'delivered', 'failed', 'withdrawn']
 
 
@@ -193,6 +227,22 @@ class DirectionBriefOut(TypedDict):
 
     fit: float
     explained: float
+
+
+Draw: TypeAlias = Literal['strongest', 'random', 'unnamed', 'disputed']
+
+
+class DrawnNeuronOut(TypedDict):
+    """
+    A neuron of a work list, with its place in the draw from 1; `concept` is its label.
+    """
+
+    place: int
+    layer: str
+    unit: int
+    concept: str | None
+    verdict: str | None
+    z: float | None
 
 
 Address: TypeAlias = str
@@ -443,6 +493,16 @@ class LayerUnitsOut(TypedDict):
     dead: list[int]
 
 
+class LeftOutOut(TypedDict):
+    """
+    Dissections that a search passes over.
+    """
+
+    without_directions: int
+    of_other_dissectors: int
+    jobs: list[str]
+
+
 class ListedOut(TypedDict):
     """
     Entries of a weights file: how many, and the first names.
@@ -557,6 +617,30 @@ class NamedRowOut(TypedDict):
     remedy: NotRequired[str | None]
 
 
+class NamedThingOut(TypedDict):
+    """
+    Something whose name holds what was searched for; `link` is the path of the API's answer on it.
+    """
+
+    kind: str
+    name: str
+    detail: str
+    link: str
+
+
+class NamedThingsOut(TypedDict):
+    """
+    What has the words in its name, a few of each kind: those that begin with them first.
+    """
+
+    q: str
+    models: list[NamedThingOut]
+    jobs: list[NamedThingOut]
+    concepts: list[NamedThingOut]
+    categories: list[NamedThingOut]
+    neurons: list[NamedThingOut]
+
+
 class NeighbourOut(TypedDict):
     """
     A unit that follows much the same: its direction in the dissector's space is like the other's.
@@ -650,6 +734,24 @@ class PageOutHistoryPointOut(TypedDict):
     next: str | None
 
 
+class PairAgreementOut(TypedDict):
+    """
+    Cohen's kappa of two readers, on what each decided before they saw the other's review.
+
+    `low` to `high`: 95 % interval, by the variance of Fleiss, Cohen and Everitt (1969). `refused`: why there are no
+    figures.
+    """
+
+    readers: tuple[str, str]
+    neurons: int
+    observed: float | None
+    expected: float | None
+    kappa: float | None
+    low: float | None
+    high: float | None
+    refused: str | None
+
+
 class PartOut(TypedDict):
     """
     The part of a probe set that a job uses: of which set, and by which values its images were chosen.
@@ -669,6 +771,20 @@ class PatchesIn(TypedDict):
 
     size: int
     stride: int
+
+
+class PictureAwaitedOut(TypedDict):
+    """
+    A picture that a worker is to draw.
+    """
+
+    job: str
+    row: int
+    state: Literal['waiting', 'drawing']
+    retry_after_s: int
+
+
+PictureSize: TypeAlias = Literal['thumbnail', 'medium', 'large']
 
 
 class PlaceOut(TypedDict):
@@ -825,6 +941,41 @@ class ResponseOut(TypedDict):
     q: float
 
 
+class ReviewIn(TypedDict):
+    """
+    What a reader says of a neuron's label. The reader is whoever the key belongs to.
+    """
+
+    layer: str
+    unit: int
+    decision: Decision
+    name: NotRequired[str | None]
+    reason: str
+    reader: NotRequired[str | None]
+    version: NotRequired[int | None]
+
+
+class ReviewOut(TypedDict):
+    """
+    What a reader said of a neuron. `version` counts their reviews of it; the highest is the current one.
+
+    `name_in_set`: whether the name is a concept of the job's set. `blind`: given without seeing another's review.
+    """
+
+    id: str
+    job: str
+    layer: str
+    unit: int
+    reader: str
+    version: int
+    decision: Decision
+    name: str | None
+    name_in_set: bool | None
+    reason: str
+    blind: bool
+    created_at: str
+
+
 class RotationIn(TypedDict):
     """
     For how long webhooks are also signed with the old secret.
@@ -969,6 +1120,20 @@ class StageOut(TypedDict):
     updated_at: str | None
     rate: float | None
     expected_end: str | None
+
+
+Standing: TypeAlias = Literal['accepted', 'rejected', 'renamed', 'disputed']
+
+
+class StandingCountsOut(TypedDict):
+    """
+    Neurons by what their readers say together.
+    """
+
+    accepted: int
+    rejected: int
+    renamed: int
+    disputed: int
 
 
 Stratum: TypeAlias = str
@@ -1136,6 +1301,24 @@ class WebhookIn(TypedDict):
     name: str
     url: str
     events: NotRequired[list[str] | Literal['all']]
+
+
+class WorkListOut(TypedDict):
+    """
+    Neurons to review. `drawn` of a `population` were drawn; of those the caller has reviewed `reviewed`.
+
+    The draw is the same for the same seed, whatever was reviewed meanwhile; `disputed` alone follows reviews.
+    """
+
+    job: str
+    draw: Draw
+    how: str
+    seed: int
+    count: int
+    population: int
+    drawn: int
+    reviewed: int
+    items: list[DrawnNeuronOut]
 
 
 class ApiSchemasComparisonsChangeOut(TypedDict):
@@ -1907,8 +2090,8 @@ class NeuronBriefOut(TypedDict):
     `significant` is null where nothing was inferred; `score` is that of the best concept, whatever its significance.
     `verdict` says what the label is worth, and is null for a dead neuron and in a job without verdicts; `name` is what
     the neuron may be called, at the `level` of detail that the evidence carries, and `error` the estimated share of
-    wrong names among those that are at least as sure. Ranked concepts, top images, activation, prediction set, rivals
-    and all watched concepts are in GET /neurons/{layer}/{unit}.
+    wrong names among those that are at least as sure. Ranked concepts, top images, activation, prediction set, rivals,
+    all watched concepts and reviews are in GET /neurons/{layer}/{unit}.
     """
 
     job: str
@@ -1924,31 +2107,60 @@ class NeuronBriefOut(TypedDict):
     name: str | None
     level: Literal['concept', 'category', 'combination'] | None
     error: float | None
+    review: Standing | None
     evidence: EvidenceBriefOut | None
 
 
-class NeuronOut(TypedDict):
+class NeuronHitOut(TypedDict):
     """
-    A neuron with everything that is known about it. A dead one has neither label nor images.
+    A neuron near to what was searched by; `cosine` between its direction and that, in the dissector's space.
+
+    `concept` is the label, `no concept` where that is not significant; `name` is what the neuron may be called.
     """
 
     job: str
+    model: str
     layer: str
     unit: int
-    dead: bool
     concept: str | None
+    name: str | None
+    verdict: Verdict | None
     category: str | None
     broad_category: str | None
+    z: float | None
     score: float | None
-    significant: bool | None
-    verdict: Verdict | None
-    name: str | None
-    level: Literal['concept', 'category', 'combination'] | None
-    error: float | None
-    evidence: EvidenceOut | None
-    concepts: list[RankedConceptOut]
-    images: list[TopImageOut]
-    activation: ActivationOut
+    cosine: float
+    link: str
+
+
+class NeuronReviewsOut(TypedDict):
+    """
+    The current reviews of a neuron that the caller may see: others' only once the caller has judged it.
+
+    `reviewed_name`: what the readers call it, where all who judge it agree; null where they reject it or differ.
+    """
+
+    own: ReviewOut | None
+    others: list[ReviewOut]
+    reviewers: list[str]
+    reviewed_name: str | None
+
+
+class NeuronSearchOut(TypedDict):
+    """
+    One page of the neurons nearest to what was searched by; `next` is the cursor of the following page.
+
+    `exact`: all neurons were compared. Otherwise an index named the nearest, and no more of them are listed.
+    """
+
+    searched_by: str
+    dissector: str
+    neurons: int
+    jobs: int
+    exact: bool
+    left_out: LeftOutOut
+    items: list[NeuronHitOut]
+    next: str | None
 
 
 class PageOutAblationBriefOut(TypedDict):
@@ -1971,6 +2183,11 @@ class PageOutJobBriefOut(TypedDict):
     next: str | None
 
 
+class PageOutJobOut(TypedDict):
+    items: list[JobOut]
+    next: str | None
+
+
 class PageOutNeuronBriefOut(TypedDict):
     items: list[NeuronBriefOut]
     next: str | None
@@ -1978,6 +2195,11 @@ class PageOutNeuronBriefOut(TypedDict):
 
 class PageOutPolicyOut(TypedDict):
     items: list[PolicyOut]
+    next: str | None
+
+
+class PageOutReviewOut(TypedDict):
+    items: list[ReviewOut]
     next: str | None
 
 
@@ -2024,6 +2246,24 @@ class ResourceOut(TypedDict):
     allowed_purposes: list[Purpose]
     allowed_purposes_from: Literal['statement', 'default']
     replaced_terms: NotRequired[TermsOut | None]
+
+
+class ReviewSummaryOut(TypedDict):
+    """
+    What readers say of a job's labels.
+
+    `decisions` and `standings` count what the caller may see, `hidden` what they may not see yet. Agreement and
+    acceptance are of all readers, and of many neurons or none.
+    """
+
+    job: str
+    decisions: DecisionCountsOut
+    standings: StandingCountsOut
+    hidden: int
+    needed: int
+    agreement: list[PairAgreementOut]
+    no_agreement: str | None
+    acceptance: AcceptanceOut
 
 
 class RunsOut(TypedDict):
@@ -2307,6 +2547,37 @@ class JobIn(TypedDict):
     purpose: NotRequired[Purpose | None]
     override_purpose: NotRequired[OverrideIn | None]
     where: NotRequired[dict[str, list[WhereItem]] | None]
+
+
+class NeuronOut(TypedDict):
+    """
+    A neuron with everything that is known about it. A dead one has neither label nor images.
+    """
+
+    job: str
+    layer: str
+    unit: int
+    dead: bool
+    concept: str | None
+    category: str | None
+    broad_category: str | None
+    score: float | None
+    significant: bool | None
+    verdict: Verdict | None
+    name: str | None
+    level: Literal['concept', 'category', 'combination'] | None
+    error: float | None
+    review: Standing | None
+    evidence: EvidenceOut | None
+    concepts: list[RankedConceptOut]
+    images: list[TopImageOut]
+    activation: ActivationOut
+    reviews: NeuronReviewsOut
+
+
+class PageOutNeuronOut(TypedDict):
+    items: list[NeuronOut]
+    next: str | None
 
 
 class PageOutResourceOut(TypedDict):
