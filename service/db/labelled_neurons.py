@@ -49,7 +49,8 @@ def count_labels(session: Session, job_id: UUID, layer: str | None = None) -> li
         NeuronRow.concept.is_not(None),
         NeuronRow.concept != NO_CONCEPT,
     )
-    counts = [_count(row) for row in session.execute(query.group_by(*label))]
+    rows: Sequence[Row[Any]] = session.execute(query.group_by(*label)).all()
+    counts = [_count(row) for row in rows]
     return sorted(counts, key=lambda count: (-count.neurons, count.concept))
 
 
