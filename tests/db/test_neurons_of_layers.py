@@ -77,6 +77,7 @@ def explained(session: Session, statement: Select[*tuple[Any, ...]]) -> dict[str
     event.listen(connection, "before_cursor_execute", explain, retval=True)
     plan = connection.execute(statement).cursor.fetchone()
     event.remove(connection, "before_cursor_execute", explain)
+    assert plan is not None
     whole: dict[str, Any] = plan[0][0]["Plan"]
     return whole
 
