@@ -78,6 +78,7 @@ def explained(session: Session, statement: Select[*tuple[Any, ...]]) -> dict[str
     plan = connection.execute(statement).cursor.fetchone()
     assert plan is not None
     event.remove(connection, "before_cursor_execute", explain)
+    assert plan is not None
     whole: dict[str, Any] = plan[0][0]["Plan"]
     return whole
 
