@@ -163,3 +163,19 @@ def test_the_example_of_the_documents_runs(
     printed = capsys.readouterr().out
     assert "succeeded" in printed
     assert "spiculated mass" in printed
+
+
+def test_the_notebook_of_the_documents_runs(
+    url: str, body: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = json.loads((REPOSITORY / "docs" / "examples" / "client.ipynb").read_text("utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells), "outputs are not kept"
+    (tmp_path / "api-key").write_text(f"{KEY}\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec("".join(cell["source"]).replace("http://127.0.0.1:8000", url), names)  # noqa: S102 - our own
+    assert list(names["layers"]["layer"]) == ["blocks.1"]
+    assert dict(names["categories"]) == {"mass margin": 2, "calcification distribution": 1}
+    assert list(names["images"]["row"]) == [7, 3]
