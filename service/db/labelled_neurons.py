@@ -49,8 +49,7 @@ def count_labels(session: Session, job_id: UUID, layer: str | None = None) -> li
         NeuronRow.concept.is_not(None),
         NeuronRow.concept != NO_CONCEPT,
     )
-    rows: Sequence[Row[Any]] = session.execute(query.group_by(*label)).all()
-    counts = [_count(row) for row in rows]
+    counts = [_count(row) for row in session.execute(query.group_by(*label))]
     return sorted(counts, key=lambda count: (-count.neurons, count.concept))
 
 
@@ -129,7 +128,7 @@ def _behind(after: Position) -> ColumnElement[bool]:
     return or_(NeuronRow.z < z, and_(NeuronRow.z == z, behind_place), NeuronRow.z.is_(None))
 
 
-def _count(row: Row[Any]) -> LabelCount:
+def _count(row: Any) -> LabelCount:
     return LabelCount(
         concept=row.concept,
         category=row.category,
