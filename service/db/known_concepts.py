@@ -44,12 +44,15 @@ def read_concept_sets(
     dissector: its digest. prompts: that it was registered with.
     """
     method_prompts = JobRow.options["method"]["prompts"]
+    jobs = (
+        select(LayerRow.job_id)
+        .join(LayerDirectionsRow, LayerDirectionsRow.layer_id == LayerRow.id)
+        .where(LayerDirectionsRow.dissector == dissector)
+    )
     in_jobs = (
         select(ResourceRow.id, ResourceRow.digest, method_prompts.label("prompts"))
         .join(JobRow, JobRow.concept_set_id == ResourceRow.id)
-        .join(LayerRow, LayerRow.job_id == JobRow.id)
-        .join(LayerDirectionsRow, LayerDirectionsRow.layer_id == LayerRow.id)
-        .where(LayerDirectionsRow.dissector == dissector)
+        .where(JobRow.id.in_(jobs))
         .group_by(ResourceRow.id, ResourceRow.digest, method_prompts)
         .order_by(func.max(JobRow.created_at).desc())
     )

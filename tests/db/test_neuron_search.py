@@ -130,6 +130,14 @@ def test_the_index_is_used_where_not_all_are_compared(
     assert "ix_neuron_directions_128" in plan, plan
 
 
+def test_directions_go_with_their_job(sessions: Sessions, vectors: dict[Place, NDArray[np.float32]]) -> None:
+    job = next(iter(vectors))[0]
+    with transaction(sessions) as session:
+        session.execute(text("DELETE FROM jobs WHERE id = :job"), {"job": job})
+        assert find_scope(session, "a", ScopeFilter()).neurons == 2 * (UNITS - 1)
+        assert session.scalar(text("SELECT count(*) FROM neuron_directions")) == 3 * (UNITS - 1)
+
+
 def test_the_service_may_not_change_the_index(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         owner = text(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.config import Settings
 from service.db.search_vectors import find_search_vector
 from service.db.session import Sessions, transaction
 from service.db.tables import ArtifactRow
@@ -20,6 +22,8 @@ from service.domain.search import SearchKind
 from service.engine.prompting import embed_concept_set
 from service.errors import InvalidDissector
 from service.pipelines import search_vectors
+from service.storage import open_store
+from service.usecases.garbage import collect_garbage
 from service.usecases.resources import find_resource
 from tests.engine.small_networks import LAYERS
 from tests.pipelines.conftest import Run
@@ -95,6 +99,18 @@ def test_an_image_whose_shard_was_deleted(
     refused = client.get(f"/search/neurons?image={job.id}/1", headers=AT_ONCE)
     assert refused.status_code == 409
     assert f"POST /jobs/{job.id}/replay" in refused.json()["remedy"]
+
+
+def test_what_was_read_goes_with_the_garbage(
+    client: TestClient, job: Job, work: Callable[[], None], sessions: Sessions, settings: Settings
+) -> None:
+    client.get("/search/neurons?text=clip", headers=AT_ONCE)
+    work()
+    store = open_store(settings.artifacts_url)
+    collect_garbage(sessions, store, older_than=timedelta(days=1))
+    assert search(client, text="clip")["items"]
+    collect_garbage(sessions, store, older_than=timedelta(0))
+    assert client.get("/search/neurons?text=clip", headers=AT_ONCE).status_code == 503
 
 
 def test_a_dissector_that_fails_is_named_and_what_is_asked_meanwhile_is_read(
