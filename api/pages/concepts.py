@@ -186,14 +186,13 @@ def _neurons(
     cursor: str | None,
 ) -> Page[NeuronGlance]:
     wanted = {concept.text for concept in concepts}
-    positions = tuple[FiniteFloat | None, int, int]
     return known_concepts.neurons_knowing(
         session,
         job_id,
         [label.concept for label in labels if label.concept in wanted],
         verdicts=read_verdicts(request.query_params),
         limit=_CARDS,
-        after=decode_cursor(cursor, positions),
+        after=decode_cursor(cursor, tuple[FiniteFloat | None, int, int]),
     )
 
 
