@@ -16,6 +16,7 @@ COPY broker broker
 COPY migrations migrations
 COPY api api
 COPY workers workers
+COPY client client
 COPY cli cli
 RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
     && /opt/mammodissect/bin/pip install --no-deps --no-index dist/*.whl \

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS ?= projected
-PACKAGES := api broker cli migrations service workers
+PACKAGES := api broker cli client migrations service workers
 LOCK := $(BIN)/uv pip compile --constraints constraints.txt --generate-hashes --only-binary :all: --python-version 3.11 \
 	--python-platform linux --no-annotate --no-emit-index-url --custom-compile-command 'make lock' --upgrade --quiet
 

@@ -63,7 +63,7 @@ def with_csv(handle: Handler, item: type[BaseModel], name: str) -> Handler:
         answer = await handle(request)
         if is_csv and answer.status_code == HTTPStatus.OK:
             link = {"Link": answer.headers["Link"]} if "Link" in answer.headers else {}
-            table = _table(columns, json.loads(answer.body)["items"])
+            table = _table(columns, json.loads(bytes(answer.body))["items"])
             headers = {**link, **named(f"{name}.csv", "attachment")}
             answer = Response(table, media_type=f"{CSV}; header=present", headers=headers)
         answer.headers["Vary"] = "Accept"

@@ -74,7 +74,7 @@ async def _read_job(scope: Scope, location: str) -> list[Message]:
     path = scope.get("root_path", "") + location
     request: Scope = {name: scope[name] for name in _OF_CONNECTION if name in scope}
     headers = [header for header in scope["headers"] if header[0] not in _OF_BODY]
-    request |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+    request.update(method="GET", path=path, raw_path=path.encode(), query_string=b"", headers=headers)
     answer: list[Message] = []
 
     async def receive() -> Message:

@@ -21,6 +21,7 @@ from benchmarks.servers import bare_server, serving
 from benchmarks.table import Row
 from cli.embedded import PostgresServer
 from service.db.direction_tables import LayerDirectionsRow, NeuronDirectionRow
+from service.db.half_vectors import Vector
 from service.db.migrate import upgrade
 from service.db.session import Sessions, open_sessions, transaction
 from service.db.tables import LayerRow
@@ -163,9 +164,7 @@ def _seconds(client: httpx.Client, path: str) -> float:
     return time.perf_counter() - start
 
 
-def _recall(
-    ours: httpx.Client, concepts: Sequence[str], texts: NDArray[np.float32], of_job: dict[UUID, NDArray[np.float16]]
-) -> Row:
+def _recall(ours: httpx.Client, concepts: Sequence[str], texts: Vector, of_job: dict[UUID, NDArray[np.float16]]) -> Row:
     """The share of the nearest neurons, as numpy has them, that a page has."""
     shares = []
     for concept, wanted in list(zip(concepts, texts, strict=True))[:20]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PACKAGES = ("api", "benchmarks", "broker", "checks", "cli", "migrations", "service", "website", "workers")
+PACKAGES = ("api", "benchmarks", "broker", "checks", "cli", "client", "migrations", "service", "website", "workers")
 ERRORS = Path("service/errors.py")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

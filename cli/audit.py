@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli import input_options
 from cli.client import Answer, ServiceClient, path_of
-from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.connection import KeyFile, ProfileName, Url, connect
 from cli.documents import write_document
 from service.domain.input_contract import GivenInput
 from service.domain.json_values import StoredJson
@@ -45,18 +45,19 @@ def audit(
     strict: Annotated[bool, typer.Option(help="Treat WARN as FAIL.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the audit here.")] = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit XML report here.")] = None,
-    url: Url = URL,
-    api_key_file: KeyFile = KEY_FILE,
+    url: Url = None,
+    api_key_file: KeyFile = None,
+    profile: ProfileName = None,
 ) -> None:
     """Audit a deployed model, or a candidate for it: exit status 0 for PASS, 1 for FAIL, 2 for an error."""
     _check_folder(json_file, "json")
     _check_folder(junit_file, "junit")
 
-    client = connect(url, api_key_file)
+    client = connect(url, api_key_file, profile)
     target = (
         None
         if checkpoint is None
-        else _target(
+        else candidate(
             client, deployment, checkpoint, architecture, sha256, input_options.read_input(input_values), weights
         )
     )
@@ -65,7 +66,7 @@ def audit(
     console.print(f"Audit {started['id']} of {deployment} ({started['target']}) by policy {started['policy']}")
 
     if wait:
-        ended = _ended(client, started["id"], timeout)
+        ended = wait_for_verdict(client, started["id"], timeout)
     elif started["finished_at"] is None:
         return
     else:
@@ -122,7 +123,7 @@ def junit(audit: Answer) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
 
 
-def _target(
+def candidate(
     client: ServiceClient,
     deployment: str,
     checkpoint: str,
@@ -131,6 +132,10 @@ def _target(
     given: GivenInput | None,
     weights: str | None,
 ) -> StoredJson:
+    """The checkpoint as a candidate for the deployment; what is not given is as in the version in use.
+
+    Raises ServiceError, Unavailable.
+    """
     name = client.get(path_of("deployments", deployment))["target"]
     in_use = client.get(path_of("models", name))["spec"]
 
@@ -150,8 +155,11 @@ def _target(
     return target
 
 
-def _ended(client: ServiceClient, audit_id: str, timeout: float) -> Answer:
-    """The audit once it has ended; a service that cannot be reached for a while is waited for, too."""
+def wait_for_verdict(client: ServiceClient, audit_id: str, timeout: float) -> Answer:
+    """The audit once it has ended; a service that cannot be reached for a while is waited for, too.
+
+    Raises Unavailable after the time, ServiceError for an audit that does not exist.
+    """
     deadline = time.monotonic() + timeout
     while True:
         with suppress(Unavailable):

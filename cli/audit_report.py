@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from cli.client import ServiceClient
-from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.connection import KeyFile, ProfileName, Url, connect
 from service.domain.digests import digest_of_file
 from service.errors import Conflict, InvalidInput
 
@@ -22,8 +22,9 @@ def audit_report(
     signed: Annotated[
         bool, typer.Option("--signed/--unsigned", help="Without a signature, for a service that has no signing key.")
     ] = True,
-    url: Url = URL,
-    api_key_file: KeyFile = KEY_FILE,
+    url: Url = None,
+    api_key_file: KeyFile = None,
+    profile: ProfileName = None,
 ) -> None:
     """Fetch the report on an audit: HTML to read, JSON to keep, and the detached signature of the JSON.
 
@@ -40,7 +41,7 @@ def audit_report(
             remedy="Check the folder and its permissions.",
         ) from None
 
-    with unfinished as folder, closing(connect(url, api_key_file)) as client:
+    with unfinished as folder, closing(connect(url, api_key_file, profile)) as client:
         for file in _fetch(client, audit, Path(folder), signed=signed):
             moved = file.replace(output_dir / file.name)
             typer.echo(f"Written: {moved}", err=True)

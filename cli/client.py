@@ -1,34 +1,28 @@
-"""The HTTP API as the command line sees it."""
+"""The HTTP API as the command line sees it: the client, with our proxies and our errors."""
 
 import os
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from cli.addresses import service_url
 from cli.documents import write_document
 from cli.proxies import Proxy, proxy_for
-from service.domain.json_values import JsonObject
+from client import Away, ClientError, Connection, Event, Unreachable, path_of
+from client.answers import Answer
+from client.connection import Parameter
+from client.following import follow_job
 from service.errors import DissectError, InvalidInput, Unavailable
 from service.key_files import check_key
 
-_AWAY = {502, 503, 504}
-"""What the service answers while it cannot work, and a proxy before it while it cannot be reached."""
+__all__ = ["Answer", "Parameter", "ServiceClient", "ServiceError", "path_of"]
 
 _POLL_S = 0.3
-_ANSWER_S = 60.0
 _DOWNLOAD_S = 600.0
-
-Answer = dict[str, Any]
-"""A JSON object that the service answered; docs/openapi.json has its fields."""
-
-Parameter = str | int | bool
-"""What a query may ask for."""
 
 
 class ServiceError(DissectError):
@@ -41,35 +35,57 @@ class ServiceClient:
     """Calls the service with an API key and turns its problems into errors.
 
     Calls to this machine go there directly; others go through the proxy that the environment names.
+    patience_s: for how long requests that fail for a while are repeated.
     """
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, *, patience_s: float = 0.0) -> None:
         """Raises InvalidInput for a URL, key, proxy or certificate file that cannot be used. Nothing connects yet."""
         check_key(api_key, field="api_key", remedy="Give the API key that the service was started with.")
         address = service_url(url)
         self._proxy = proxy_for(address, os.environ)
-        self._http = httpx.Client(
-            base_url=address,
-            headers={"Authorization": f"Bearer {api_key}"},
-            timeout=_ANSWER_S,
-            transport=_transport(address, self._proxy),
-        )
+        transport = _transport(address, self._proxy)
+        self._connection = Connection(address, api_key, patience_s=patience_s, transport=transport)
+
+    @property
+    def url(self) -> str:
+        """The address of the service."""
+        return str(self._connection.url)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._connection.close()
 
     def get(self, path: str, **params: Parameter) -> Answer:
         """The JSON at a path. Raises ServiceError, Unavailable."""
-        return self._call("GET", path, params=params)
+        with self._in_our_errors():
+            return self._connection.get(path, **params)
 
-    def post(self, path: str, body: JsonObject) -> Answer:
-        """The JSON that answers a POST. Raises ServiceError, Unavailable."""
-        return self._call("POST", path, body=body)
+    def post(
+        self, path: str, body: Mapping[str, object], *, idempotency_key: str | None = None, repeatable: bool = False
+    ) -> Answer:
+        """The JSON that answers a POST, see `Connection.post`. Raises ServiceError, Unavailable."""
+        with self._in_our_errors():
+            return self._connection.post(path, body, idempotency_key=idempotency_key, repeatable=repeatable)
 
-    def download(self, path: str, out: Path, **params: Parameter | list[str]) -> None:
+    def pages(self, path: str, params: Mapping[str, Parameter], *, limit: int | None) -> Iterator[Answer]:
+        """The pages of a list, until they have that many items. Raises ServiceError, Unavailable."""
+        with self._in_our_errors():
+            yield from self._connection.pages(path, params, limit=limit)
+
+    def events(self, path: str, *, last_event_id: int = 0) -> Generator[Event, None, None]:
+        """The events at a path, behind that one, until the stream ends. Raises ServiceError, Unavailable."""
+        with self._in_our_errors():
+            yield from self._connection.events(path, last_event_id=last_event_id)
+
+    def job_events(self, job_id: str) -> Generator[Event, None, None]:
+        """A job's events until it has ended, over as many streams as that takes. Raises ServiceError, Unavailable."""
+        with self._in_our_errors():
+            yield from follow_job(self._connection, job_id)
+
+    def download(self, path: str, out: Path, **params: Parameter) -> None:
         """Write the body at a path to a file, whole or not at all. Raises ServiceError, Unavailable, InvalidInput."""
-        response = self._send("GET", path, params=params, timeout_s=_DOWNLOAD_S)
+        with self._in_our_errors():
+            response = self._connection.send("GET", path, params=params, timeout_s=_DOWNLOAD_S)
         write_document(out, response.content, field="out")
 
     def follow(self, job_id: str) -> Iterator[Answer]:
@@ -94,67 +110,23 @@ class ServiceClient:
 
             time.sleep(_POLL_S)
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Parameter | list[str]] | None = None,
-        body: JsonObject | None = None,
-    ) -> Answer:
-        answer = _object(self._send(method, path, params=params, body=body))
-        if answer is None:
-            raise ServiceError(
-                f"The answer to {method} {path} is not an answer of the service.",
-                field="url",
-                value=self._http.base_url,
-                remedy="Check that the service is at that URL, without a login page in front of it.",
-            )
-
-        return answer
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Parameter | list[str]] | None = None,
-        body: JsonObject | None = None,
-        timeout_s: float = _ANSWER_S,
-    ) -> httpx.Response:
+    @contextmanager
+    def _in_our_errors(self) -> Iterator[None]:
         try:
-            response = self._http.request(method, path, params=params, json=body, timeout=timeout_s)
-        except httpx.HTTPError as error:
+            yield
+        except Unreachable as error:
             raise self._unreachable(error) from error
-        except httpx.InvalidURL as error:
-            raise ServiceError(
-                f"{method} {path} is not a possible request: {error}",
-                field="url",
-                value=path,
-                remedy="Check names and ids.",
-            ) from None
+        except Away as error:
+            raise Unavailable(error.detail, remedy=error.remedy) from error
+        except ClientError as error:
+            raise ServiceError(error.detail, field=error.field, value=error.value, remedy=error.remedy) from error
 
-        if not response.is_success:
-            raise _problem(response)
-
-        return response
-
-    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
-        why = str(error).rstrip(".") or type(error).__name__
-        remedy = "Is it running?"
+    def _unreachable(self, error: Unreachable) -> Unavailable:
+        remedy = error.remedy
         if self._proxy is not None:
-            remedy += f" Calls to it go through the proxy of {self._proxy.variable}; no_proxy names hosts without one."
-        return Unavailable(
-            f"The service at {self._http.base_url} cannot be reached: {why}.",
-            field="url",
-            value=self._http.base_url,
-            remedy=remedy,
-        )
-
-
-def path_of(*segments: object) -> str:
-    """The path of a thing with those names, whatever characters they hold."""
-    return "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
+            through = f"Calls to it go through the proxy of {self._proxy.variable}; no_proxy names hosts without one."
+            remedy = f"{remedy} {through}"
+        return Unavailable(error.detail, field=error.field, value=error.value, remedy=remedy)
 
 
 def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
@@ -172,31 +144,3 @@ def _transport(url: httpx.URL, proxy: Proxy | None) -> httpx.HTTPTransport:
             value=os.environ.get(variable),
             remedy=f"Set {variable} to a PEM file or folder that can be read, or unset it.",
         ) from None
-
-
-def _problem(response: httpx.Response) -> DissectError:
-    problem = _object(response) or {}
-    status = f"{response.status_code} {response.reason_phrase}".strip()
-    detail = problem.get("detail")
-    remedy = problem.get("remedy")
-
-    if response.status_code in _AWAY:
-        return Unavailable(str(detail or f"The service is not available at the moment: {status}."), remedy=remedy)
-    if detail is None:
-        return ServiceError(
-            f"The service answered {status} without a reason.",
-            field="url",
-            value=response.url,
-            remedy="Check that the service is at that URL.",
-        )
-
-    return ServiceError(str(detail), field=problem.get("field"), value=problem.get("value"), remedy=remedy)
-
-
-def _object(response: httpx.Response) -> Answer | None:
-    """The JSON object in an answer; None where it holds none."""
-    try:
-        answer = response.json()
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None

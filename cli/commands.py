@@ -1,5 +1,6 @@
 """The commands of `mammodissect`, and its own options."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ from cli.evaluate import evaluate
 from cli.fit_dissector import fit_dissector
 from cli.fit_phantom_targets import fit_phantom_targets
 from cli.inspect import inspect
+from cli.login import login, logout
 from cli.manifest import manifest
+from cli.nouns import NOUNS
 from cli.paper import paper
 from cli.questions import compare, coverage, watch_list
 from cli.report import report
@@ -29,15 +32,26 @@ app = typer.Typer(
     help="Names what the neurons of a mammography network respond to.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
+_OF_A_SERVICE = "What a running service has"
+"""The panel of the help with the commands that speak nouns and verbs."""
+
 DataDir = Annotated[Path, typer.Option(help="Folder for the state; created with mode 0700.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mammodissect {version('mammo-clip-dissect-service')}")
+        raise typer.Exit
 
 
 @app.callback()
 def take_global_options(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Names what the neurons of a mammography network respond to."""
     # `cli.main` has looked for --debug already: an error may come before anything is parsed.
@@ -45,6 +59,10 @@ def take_global_options(
 
 app.add_typer(admin)
 app.add_typer(concepts)
+for _noun in NOUNS:
+    app.add_typer(_noun, rich_help_panel=_OF_A_SERVICE)
+app.command(rich_help_panel=_OF_A_SERVICE)(login)
+app.command(rich_help_panel=_OF_A_SERVICE)(logout)
 app.command()(dissect)
 app.command()(inspect)
 app.command()(check)

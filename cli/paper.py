@@ -8,7 +8,7 @@ import typer
 
 from cli.client import Parameter, path_of
 from cli.concept_files import CategoriesOption, ControlOption, read_concepts
-from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.connection import KeyFile, ProfileName, Url, connect
 from cli.documents import write_document
 from service.analysis.paper import paper_tables
 from service.analysis.published import read_result_files
@@ -33,8 +33,9 @@ def paper(
     categories: CategoriesOption = None,
     control: ControlOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="In a .csv, a line for each layer.")] = False,
-    url: Url = URL,
-    api_key_file: KeyFile = KEY_FILE,
+    url: Url = None,
+    api_key_file: KeyFile = None,
+    profile: ProfileName = None,
 ) -> None:
     """Write what the published notebooks compute. With tables alone, no service is asked."""
     form = _format(out, layers=layers)
@@ -54,7 +55,7 @@ def paper(
             )
 
         path, asked = _request(job, comparison, table, concept_set)
-        with closing(connect(url, api_key_file)) as client:
+        with closing(connect(url, api_key_file, profile)) as client:
             client.download(path, out, format=form, **asked)
 
     typer.echo(f"Tables written to {out}", err=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.client import path_of
-from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.connection import KeyFile, ProfileName, Url, connect
 from service.domain.comparisons import Change, Comparison, Judged, Measured, Scope, beyond_noise
 from service.domain.json_values import JsonObject
 
@@ -20,9 +20,9 @@ _COMPARISON = TypeAdapter(Comparison)
 JobId = Annotated[str, typer.Argument(help="Id of a succeeded job.")]
 
 
-def coverage(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
+def coverage(job: JobId, url: Url = None, api_key_file: KeyFile = None, profile: ProfileName = None) -> None:
     """Say which categories of concepts a network's neurons represent, and which essential concepts they do not."""
-    answer = connect(url, api_key_file).get(path_of("jobs", job, "coverage"))
+    answer = connect(url, api_key_file, profile).get(path_of("jobs", job, "coverage"))
     console = Console(markup=False)
     if answer["refused"] is not None:
         console.print(f"Nothing was counted: {answer['refused']}")
@@ -54,9 +54,9 @@ def _why(concept: Mapping[str, Any]) -> str:
     return f"{concept['reason']}: {', '.join(findings)}" if findings else str(concept["reason"])
 
 
-def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> None:
+def watch_list(job: JobId, url: Url = None, api_key_file: KeyFile = None, profile: ProfileName = None) -> None:
     """Say which neurons respond to what should not drive a diagnosis."""
-    answer = connect(url, api_key_file).get(path_of("jobs", job, "watch-list"))
+    answer = connect(url, api_key_file, profile).get(path_of("jobs", job, "watch-list"))
     console = Console(markup=False)
     if answer["refused"] is not None:
         console.print(f"Nothing is watched: {answer['refused']}")
@@ -79,11 +79,12 @@ def watch_list(job: JobId, url: Url = URL, api_key_file: KeyFile = KEY_FILE) -> 
 
 def compare(
     jobs: Annotated[list[str], typer.Argument(help="Ids of 2 to 8 succeeded jobs; the first is the reference.")],
-    url: Url = URL,
-    api_key_file: KeyFile = KEY_FILE,
+    url: Url = None,
+    api_key_file: KeyFile = None,
+    profile: ProfileName = None,
 ) -> None:
     """Compare dissections: what the other networks gained and lost against the first."""
-    comparison = connect(url, api_key_file).post("/comparisons", {"jobs": jobs})
+    comparison = connect(url, api_key_file, profile).post("/comparisons", {"jobs": jobs})
     result = read_comparison(comparison["result"])
     networks = [f"job {number}" for number in range(1, len(jobs) + 1)]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.client import path_of
-from cli.connection import KEY_FILE, URL, KeyFile, Url, connect
+from cli.connection import KeyFile, ProfileName, Url, connect
 from service.errors import InvalidInput
 
 
@@ -15,8 +15,9 @@ def report(
     out: Annotated[Path, typer.Option(help="Report file: .html, or .json for the same without pictures.")],
     job: Annotated[str | None, typer.Option(help="Id of a succeeded job.")] = None,
     comparison: Annotated[str | None, typer.Option(help="Instead of job: id of a comparison.")] = None,
-    url: Url = URL,
-    api_key_file: KeyFile = KEY_FILE,
+    url: Url = None,
+    api_key_file: KeyFile = None,
+    profile: ProfileName = None,
 ) -> None:
     """Fetch the report on a dissection or comparison: one HTML file that needs nothing else."""
     if (job is None) == (comparison is None):
@@ -29,7 +30,7 @@ def report(
             f"'{out.name}' does not end in a known format.", field="out", value=out, remedy="End it in .html or .json."
         )
 
-    with closing(connect(url, api_key_file)) as client:
+    with closing(connect(url, api_key_file, profile)) as client:
         client.download(path, out, format=form)
 
     typer.echo(f"Report written to {out}", err=True)

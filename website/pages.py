@@ -17,6 +17,7 @@ FOLDERS = (
     "broker",
     "checks",
     "cli",
+    "client",
     "docs",
     "migrations",
     "service",

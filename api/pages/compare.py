@@ -16,14 +16,16 @@ from api.pages.paging import PAGE_SIZE, first_page, next_page
 from api.pages.rendering import page
 from api.pagination import Cursor, decode_cursor
 from api.schemas.comparisons import ComparisonIn
-from service.domain.jobs import Job, JobStatus
+from service.domain.jobs import Job, JobFilter, JobStatus
 from service.errors import Conflict, DissectError, NotFound
 from service.usecases import comparisons, jobs
+from service.usecases.job_lists import list_jobs
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 COMPARE = "/ui/compare"
 _MOST_ASKED = 50
+_SUCCEEDED = JobFilter(statuses=(JobStatus.SUCCEEDED,))
 _SAME = ("dissector", "probe_set", "concept_set")
 
 
@@ -58,7 +60,7 @@ def show_choice(
     """The dissections that were chosen, whether they can be compared, and those that could be. Raises NotFound."""
     chosen_ids = list(dict.fromkeys(job))
     chosen = [jobs.find_job(session, job_id) for job_id in chosen_ids]
-    listed = jobs.list_jobs(session, status=JobStatus.SUCCEEDED, limit=PAGE_SIZE, after=decode_cursor(cursor))
+    listed = list_jobs(session, _SUCCEEDED, limit=PAGE_SIZE, after=decode_cursor(cursor))
     reference = chosen[0] if chosen else None
 
     return page(

@@ -319,8 +319,8 @@ class NeuronBriefOut(BaseModel):
     `significant` is null where nothing was inferred; `score` is that of the best concept, whatever its significance.
     `verdict` says what the label is worth, and is null for a dead neuron and in a job without verdicts; `name` is what
     the neuron may be called, at the `level` of detail that the evidence carries, and `error` the estimated share of
-    wrong names among those that are at least as sure. Ranked concepts, top images, activation, prediction set, rivals
-    and all watched concepts are in GET /neurons/{layer}/{unit}.
+    wrong names among those that are at least as sure. Ranked concepts, top images, activation, prediction set, rivals,
+    all watched concepts and reviews are in GET /neurons/{layer}/{unit}.
     """
 
     job: UUID

@@ -168,7 +168,8 @@ def _old_layers() -> Iterator[tuple[UUID, int, bytes, bytes]]:
     connection = op.get_bind()
     for layer_id in connection.scalars(sa.text("SELECT layer_id FROM old_directions")).all():
         query = sa.text("SELECT layer_id, width, directions, lengths FROM old_directions WHERE layer_id = :layer_id")
-        yield connection.execute(query, {"layer_id": layer_id}).one()._tuple()
+        row = connection.execute(query, {"layer_id": layer_id}).one()
+        yield row.layer_id, row.width, row.directions, row.lengths
 
 
 def _copy(layer_id: UUID, directions: NDArray[np.float16], lengths: NDArray[np.float32]) -> None:
@@ -193,7 +194,7 @@ def _copy(layer_id: UUID, directions: NDArray[np.float16], lengths: NDArray[np.f
 
 def _layers_of_rows() -> list[tuple[UUID, int, int]]:
     query = "SELECT layer_id, width, units FROM layer_directions JOIN layers ON layers.id = layer_id"
-    return [row._tuple() for row in op.get_bind().execute(sa.text(query)).all()]
+    return [(row.layer_id, row.width, row.units) for row in op.get_bind().execute(sa.text(query)).all()]
 
 
 def _copy_back(layer_id: UUID, width: int, units: int) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import REAL, ForeignKey, Index, Integer, text
+from sqlalchemy import REAL, ForeignKey, Index, Integer, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.half_vectors import HalfVector, Vector
@@ -44,8 +44,9 @@ class NeuronDirectionRow(Base):
     __table_args__ = tuple(
         Index(
             f"ix_neuron_directions_{width}",
-            text(f"(direction::halfvec({width})) halfvec_cosine_ops"),
+            literal_column(f"(direction::halfvec({width}))").label("direction"),
             postgresql_using="hnsw",
+            postgresql_ops={"direction": "halfvec_cosine_ops"},
             postgresql_where=text(f"vector_dims(direction) = {width}"),
         )
         for width in INDEXED_WIDTHS

@@ -51,7 +51,8 @@ def add_directions(session: Session, job_id: UUID, layer: LayerDirections, *, di
 
 def filled_up(vector: Vector) -> Vector:
     """The vector with as many zeros as an index needs."""
-    return np.pad(vector, (0, stored_width(len(vector)) - len(vector)))
+    filled: Vector = np.pad(vector, (0, stored_width(len(vector)) - len(vector)))
+    return filled
 
 
 def read_directions(session: Session, job_id: UUID) -> Iterator[LayerDirections]:

@@ -9,7 +9,8 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
-Vector = NDArray[np.float32] | NDArray[np.float16]
+Vector = NDArray[np.floating[Any]]
+"""float16 or float32 [D]."""
 
 
 class HalfVector(UserDefinedType[Vector]):

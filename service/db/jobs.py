@@ -145,9 +145,8 @@ def find_job_status(session: Session, job_id: UUID) -> JobStatus | None:
 
 def find_end(session: Session, job_id: UUID) -> tuple[JobStatus, datetime] | None:
     """How and when a job has ended; None where it has not, and where there is none."""
-    query = select(JobRow.status, JobRow.finished_at).where(JobRow.id == job_id, JobRow.finished_at.is_not(None))
-    row = session.execute(query).first()
-    return None if row is None else (JobStatus(row.status), row.finished_at)
+    row = session.execute(select(JobRow.status, JobRow.finished_at).where(JobRow.id == job_id)).first()
+    return None if row is None or row.finished_at is None else (JobStatus(row.status), row.finished_at)
 
 
 def job_statuses(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
@@ -199,7 +198,7 @@ def _conditions(where: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield JobRow.created_at < where.created_before
 
 
-def _versions_of(kind: ResourceKind, reference: str, *, field: str) -> Select[tuple[UUID]]:
+def _versions_of(kind: ResourceKind, reference: str, *, field: str) -> Select[UUID]:
     """The version that a reference names, or all versions of a name."""
     name, version = parse_reference(reference, field=field)
     versions = select(ResourceRow.id).where(ResourceRow.kind == kind, ResourceRow.name == name)

@@ -30,7 +30,9 @@ class KnownConcept(NamedTuple):
     """A concept of such a set."""
 
     read: ReadConcepts
-    index: int
+    position: int
+    """Among the concepts of the set."""
+
     text: str
 
 
@@ -66,7 +68,7 @@ def read_concept_sets(
 
 _FIND = text(
     """
-    SELECT id, CAST(number AS int) - 1 AS index, concept->>'text' AS text
+    SELECT id, CAST(number AS int) - 1 AS position, concept->>'text' AS text
     FROM resources, jsonb_array_elements(spec->'concepts') WITH ORDINALITY AS entry (concept, number)
     WHERE id = ANY(CAST(:ids AS uuid[])) AND lower(concept->>'text') = lower(:concept)
     """
@@ -80,13 +82,13 @@ def find_known_concept(session: Session, read: Sequence[ReadConcepts], concept: 
     if not rows:
         return None
     best = min(rows, key=lambda row: (row.text != concept, order.index(row.id)))
-    return KnownConcept(read[order.index(best.id)], best.index, best.text)
+    return KnownConcept(read[order.index(best.id)], best.position, best.text)
 
 
 def embedding_of(session: Session, dissector: str, known: KnownConcept) -> NDArray[np.float32]:
     """Where a known concept lies: float32 [D], the row of the kept embeddings. Raises NoResultFound."""
     row_bytes = TextEmbeddingsRow.width * _FLOAT.itemsize
-    row = func.substring(TextEmbeddingsRow.data, known.index * row_bytes + 1, row_bytes)
+    row = func.substring(TextEmbeddingsRow.data, known.position * row_bytes + 1, row_bytes)
     query = select(row).where(
         TextEmbeddingsRow.dissector == dissector, TextEmbeddingsRow.concept_set == known.read.texts
     )

@@ -128,7 +128,7 @@ def _behind(after: Position) -> ColumnElement[bool]:
     return or_(NeuronRow.z < z, and_(NeuronRow.z == z, behind_place), NeuronRow.z.is_(None))
 
 
-def _count(row: Row[*tuple[Any, ...]]) -> LabelCount:
+def _count(row: Any) -> LabelCount:
     return LabelCount(
         concept=row.concept,
         category=row.category,

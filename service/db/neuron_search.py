@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    ColumnExpressionArgument,
     Double,
     Row,
     Select,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from service.db.direction_tables import INDEXED_WIDTHS, LayerDirectionsRow, NeuronDirectionRow, stored_width
 from service.db.directions import filled_up
@@ -149,13 +150,13 @@ def find_nearest(
 
 def _candidates(
     scope: Scope, wanted: ColumnElement[Vector], indexed: int | None, where: HitFilter, but: NeuronPlace | None
-) -> Select[tuple[UUID, int, float]]:
+) -> Select[UUID, int, float]:
     """Layer, unit and distance of all neurons, or of the nearest that the index for a width names."""
-    direction: ColumnElement[Vector] = NeuronDirectionRow.direction
+    direction: ColumnElement[Vector] | InstrumentedAttribute[Vector] = NeuronDirectionRow.direction
     if indexed is not None:
         direction = cast(NeuronDirectionRow.direction, HalfVector(indexed))
         wanted = cast(wanted, HalfVector(indexed))
-    distance = direction.op("<=>", return_type=Double())(wanted)
+    distance: ColumnElement[float] = direction.op("<=>", return_type=Double())(wanted)
 
     layer_ids = bindparam("layer_ids", list(scope.layer_ids), ARRAY(Uuid))
     query = select(NeuronDirectionRow.layer_id, NeuronDirectionRow.unit, distance.label("distance")).where(
@@ -174,7 +175,7 @@ def _candidates(
     return query
 
 
-def _page(candidates: Select[tuple[UUID, int, float]], limit: int, after: Position | None) -> Select[*tuple[Any, ...]]:
+def _page(candidates: Select[UUID, int, float], limit: int, after: Position | None) -> Select[*tuple[Any, ...]]:
     """One page of them, and one row more, with all that is listed of a neuron."""
     near = candidates.subquery("near")
     position = (near.c.distance, near.c.layer_id, near.c.unit)
@@ -209,7 +210,7 @@ def _page(candidates: Select[tuple[UUID, int, float]], limit: int, after: Positi
     )
 
 
-def _layers(where: ScopeFilter) -> Select[tuple[UUID]]:
+def _layers(where: ScopeFilter) -> Select[UUID]:
     """The layers with directions that are searched, with their jobs."""
     query = (
         select(LayerDirectionsRow.layer_id)
@@ -245,7 +246,7 @@ def _of_hits(where: HitFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _same_neuron(layer_id: ColumnElement[UUID], unit: ColumnElement[int]) -> ColumnElement[bool]:
+def _same_neuron(layer_id: ColumnExpressionArgument[UUID], unit: ColumnExpressionArgument[int]) -> ColumnElement[bool]:
     return and_(NeuronRow.layer_id == layer_id, NeuronRow.unit == unit)
 
 

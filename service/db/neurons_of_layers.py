@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Lateral, Row, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from service.db.neurons import LISTED, Sort, conditions_of, listed_neuron, sorted_by
@@ -88,7 +88,7 @@ def _sections(sort: Sort, after: Position | None) -> Sequence[tuple[bool, Positi
     return ((False, after),)
 
 
-def _first_of_layer(query: NeuronQuery, has_figure: bool, limit: int, after: Position | None) -> Lateral:
+def _first_of_layer(query: NeuronQuery, has_figure: bool, limit: int, after: Position | None) -> FromClause:
     """The first such neurons of a layer of the query around it."""
     rows = select(NeuronRow.unit).where(NeuronRow.layer_id == LayerRow.id, *conditions_of(query.where))
     if after is not None:

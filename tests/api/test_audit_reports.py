@@ -68,7 +68,7 @@ def test_a_report_is_a_page_and_its_twin(client: TestClient, passed: dict[str, A
     assert value["baseline"]["job"] == passed["baseline"]
     assert "evidence" not in value["manifest"]
     assert client.get(path, headers={"Accept": "application/json"}).content == document
-    assert problem(client.get(path, params={"format": "pdf"}), 422)["field"] == "format"
+    assert problem(client.get(path, params={"format": "docx"}), 422)["field"] == "format"
 
 
 def test_the_signature_is_of_the_json_to_the_byte(client: TestClient, passed: dict[str, Any], key: SigningKey) -> None:

@@ -106,7 +106,7 @@ def test_other_formats_and_whole_items_are_refused(client: TestClient, job: UUID
 
 def lists_of(app: FastAPI) -> list[str]:
     contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute)]
-    return [context.path for context in contexts if csv_lists.item_of(context.response_model) is not None]
+    return [str(context.path) for context in contexts if csv_lists.item_of(context.response_model) is not None]
 
 
 def test_every_list_is_to_be_had_as_csv_and_says_so(client: TestClient) -> None:

@@ -65,7 +65,8 @@ def test_a_neuron_in_a_list_says_the_same_as_alone_in_fewer_words(client: TestCl
 
 
 def shortened(alone: dict[str, Any]) -> dict[str, Any]:
-    short = {name: value for name, value in alone.items() if name not in {"concepts", "images", "activation"}}
+    left_out = {"concepts", "images", "activation", "reviews"}
+    short = {name: value for name, value in alone.items() if name not in left_out}
     if (evidence := alone["evidence"]) is not None:
         whole = evidence["stability"]
         stability = None if whole is None else {name: whole[name] for name in ("label", "category")}

@@ -37,7 +37,8 @@ TEXTS = np.random.default_rng(7).normal(size=(3, WIDTH)).astype(np.float32)
 
 def directions(seed: int, units: int = 6) -> NDArray[np.float16]:
     vectors = np.random.default_rng(seed).normal(size=(units, WIDTH))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    of_length_one: NDArray[np.float16] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    return of_length_one
 
 
 def judged(unit: int, z: float, concept: int, verdict: Verdict) -> Neuron:

@@ -18,6 +18,7 @@ from cli.client import ServiceClient
 from cli.commands import app
 from cli.up import StackInfo, running_stack
 from service.exits import ExitStatus
+from tests.cli.conftest import Done, Run
 from tests.engine.small_networks import ARCHITECTURE, LAYERS
 from tests.pipelines.small_jobs import write_folder
 
@@ -215,3 +216,28 @@ def test_a_pipeline_asks_where_there_is_no_verdict(stack: tuple[StackInfo, Path]
     printed = _pipeline(stack, "lenien", "target.safetensors")
     assert printed.startswith("ask\n")
     assert "Near matches: lenient" in printed
+
+
+def test_nouns_and_verbs_wait_for_the_workers(stack: tuple[StackInfo, Path], run: Run) -> None:
+    info, folder = stack
+    where = ("--json", "--url", info.url, "--api-key-file", str(info.api_key_file))
+
+    def registered(name: str, file: str) -> Done:
+        checkpoint = ("--checkpoint", str(folder / file), "--architecture", ARCHITECTURE)
+        return run("models", "register", name, *checkpoint, "--wait", *where)
+
+    assert json.loads(registered("again", "target.safetensors").stdout)["state"] == "ready"
+    refused = registered("broken", "broken.safetensors")
+    assert (refused.status, refused.stdout) == (ExitStatus.ERROR, "")
+
+    parts = ("--target", "again", "--dissector", "reader", "--probe-set", "probes", "--concept-set", "bi-rads")
+    done = run("jobs", "submit", *parts, "--layers", ",".join(LAYERS), "--top-k", "4", "--wait", *where)
+    assert done.status == ExitStatus.OK, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["status"], job["target"]) == ("succeeded", "again@1")
+    neurons = json.loads(run("neurons", "list", LAYERS[0], "--job", job["id"], "--all", *where).stdout)["items"]
+    units = json.loads(run("layers", "list", "--job", job["id"], *where).stdout)["items"][0]["units"]
+    assert len(neurons) == units
+
+    audit = run("audits", "start", "severe", "--wait", *where)
+    assert (audit.status, json.loads(audit.stdout)["verdict"]) == (ExitStatus.NO, "fail")

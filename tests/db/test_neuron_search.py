@@ -14,7 +14,7 @@ from service.db.directions import LayerDirections, add_directions
 from service.db.neuron_search import Found, find_nearest, find_scope
 from service.db.session import Sessions, transaction
 from service.domain.pages import Position
-from service.domain.search import HitFilter, NeuronPlace, ScopeFilter
+from service.domain.search import HitFilter, NeuronHit, NeuronPlace, ScopeFilter
 from tests.usecases.factories import neuron, succeeded_job
 
 WIDTH, UNITS = 24, 60
@@ -42,7 +42,7 @@ def vectors(sessions: Sessions) -> dict[Place, NDArray[np.float32]]:
 def exact(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param == "by the index":
         monkeypatch.setattr(neuron_search, "MOST_COMPARED", 10)
-    return request.param == "all compared"
+    return bool(request.param == "all compared")
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def test_pages_hold_the_nearest_without_gaps(
     wanted = np.random.default_rng(9).normal(size=WIDTH).astype(np.float32)
     expected = cosines(vectors, wanted)
 
-    listed, position = [], None
+    listed: list[NeuronHit] = []
+    position: Position | None = None
     while True:
         found = search(sessions, wanted, limit=7, after=position)
         assert found.exact is exact
@@ -95,7 +96,7 @@ def test_pages_hold_the_nearest_without_gaps(
     places = [(hit.job_id, hit.unit) for hit in listed]
     assert len(set(places)) == len(places)
     assert set(places) == set(expected)
-    np.testing.assert_allclose([hit.cosine for hit in listed], [expected[place] for place in places], atol=2e-3)
+    assert [hit.cosine for hit in listed] == pytest.approx([expected[place] for place in places], abs=2e-3)
     assert [hit.cosine for hit in listed] == sorted((hit.cosine for hit in listed), reverse=True)
 
 
@@ -122,10 +123,10 @@ def test_the_index_is_used_where_not_all_are_compared(
         wanted = next(iter(vectors.values()))
         find_nearest(session, scope, wanted, HitFilter(min_z=1.0), but=None, limit=5, after=None)
         statement, parameters = asked[-1]
-        connection = session.connection().connection
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor = session.connection().connection.cursor()
+        cursor.execute(f"EXPLAIN {statement}", parameters)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.close()
     assert "ix_neuron_directions_128" in plan, plan
 
 

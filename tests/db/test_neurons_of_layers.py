@@ -76,7 +76,9 @@ def explained(session: Session, statement: Select[*tuple[Any, ...]]) -> dict[str
     connection = session.connection()
     event.listen(connection, "before_cursor_execute", explain, retval=True)
     plan = connection.execute(statement).cursor.fetchone()
+    assert plan is not None
     event.remove(connection, "before_cursor_execute", explain)
+    assert plan is not None
     whole: dict[str, Any] = plan[0][0]["Plan"]
     return whole
 

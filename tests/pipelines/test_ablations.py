@@ -16,7 +16,7 @@ from service.db.session import Sessions, transaction
 from service.domain.ablations import Ablation, AblationResult, AblationStage, AblationStatus, UnitChoice
 from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job, JobStatus
-from service.domain.work import AnyLease
+from service.domain.work import AblationLease, AnyLease
 from service.errors import Unavailable
 from service.pipelines.items import DissectionRunner
 from service.storage import open_store
@@ -134,6 +134,7 @@ def test_it_goes_on_where_it_stopped(
     computed: list[tuple[str, int]] = []
 
     def stop_at_the_last_shard(lease: AnyLease, report_progress: Any, /) -> Any:
+        assert isinstance(lease, AblationLease)
         if lease.stage is AblationStage.ABLATE and lease.position == 2 and len(computed) < 6:
             computed.append(("stopped", 2))
             raise Unavailable("The drive does not answer.")

@@ -17,6 +17,7 @@ from service.domain.evidence import EvidenceOptions
 from service.domain.jobs import Job
 from service.domain.resources import ResourceKind
 from service.domain.search import SearchKind
+from service.engine.prompting import embed_concept_set
 from service.errors import InvalidDissector
 from service.pipelines import search_vectors
 from service.usecases.resources import find_resource
@@ -99,13 +100,12 @@ def test_an_image_whose_shard_was_deleted(
 def test_a_dissector_that_fails_is_named_and_what_is_asked_meanwhile_is_read(
     client: TestClient, job: Job, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = search_vectors.embed_concept_set
 
     def embed_some(dissector: Any, concepts: Any, prompts: Any) -> Any:
         if list(concepts.texts) == ["bad"]:
             client.get("/search/neurons?text=meanwhile", headers=AT_ONCE)
             raise InvalidDissector("Its weights are damaged.", remedy="Copy them again.")
-        return embed(dissector, concepts, prompts)
+        return embed_concept_set(dissector, concepts, prompts)
 
     monkeypatch.setattr(search_vectors, "embed_concept_set", embed_some)
     client.get("/search/neurons?text=bad", headers=AT_ONCE)

@@ -141,6 +141,16 @@ def check_states(client: TestClient) -> None:
         assert f"POST /{collection}/{bad}@1/inspect" in told.json()["remedy"]
 
 
+def check_picture(client: TestClient, neuron: dict[str, Any]) -> None:
+    """A worker's child draws what the unit does in its first image, while the caller waits."""
+    marks = {"layer": neuron["layer"], "unit": neuron["unit"], "region": True, "heat": True, "wait": 10}
+    url = f"/jobs/{neuron['job']}/images/{neuron['images'][0]['row']}"
+    deadline = time.monotonic() + PATIENCE_S
+    while (picture := client.get(url, params=marks)).status_code in {202, 503}:
+        assert time.monotonic() < deadline, picture.text
+    assert (picture.status_code, picture.content[8:12]) == (200, b"WEBP"), picture.text
+
+
 def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: Samples, tmp_path: Path) -> None:
     register(client, files)
     register_broken(client, tmp_path / "broken")
@@ -164,6 +174,7 @@ def test_from_post_jobs_to_get_neurons(client: TestClient, worker: None, files: 
     whole = client.get(f"/neurons/_blocks[15]/{page['items'][0]['unit']}", params={"model": "lite0"}).json()
     assert [len(whole["concepts"]), len(whole["images"])] == [3, 2]
     assert whole["images"][0]["activation"] == pytest.approx(whole["activation"]["maximum"])
+    check_picture(client, whole)
     scores = [neuron["score"] for neuron in page["items"] if neuron["score"] is not None]
     assert scores == sorted(scores, reverse=True)
     assert layers[1]["mean_top_score"] == pytest.approx(sum(scores) / len(scores))
