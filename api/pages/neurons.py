@@ -6,23 +6,28 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import SessionDep
+from api.dependencies import QueueDep, SessionDep
 from api.pages import addresses
 from api.pages.forms import LongPageRoute
 from api.pages.layers import LayerName
 from api.pages.pictures import gallery
 from api.pages.rendering import page
-from service.domain.neurons import Neighbour, Neuron
-from service.errors import NotFound
+from service.domain.neurons import LabelledNeuron, Neighbour, Neuron
+from service.domain.search import NeuronHit
+from service.errors import Conflict, InvalidInput, NotFound, NotReadYet
+from service.ports import JobQueue
 from service.reports import neuron_wording
 from service.reports.where import localisation_words
 from service.usecases import ablations, known_concepts, neurons
 from service.usecases.evidence import concept_set_of_job, evidence_of
 from service.usecases.jobs import find_job
+from service.usecases.search import Question, search_neurons
 
 router = APIRouter(include_in_schema=False, route_class=LongPageRoute)
 
 _NEIGHBOURS = 8
+_SEARCHED = 100
+"""So many of the nearest neurons of all dissections are looked through for those of others."""
 
 
 @router.get("/ui/jobs/{job_id}/neurons/{layer:path}/{unit}")
@@ -32,6 +37,7 @@ def show_neuron(
     layer: LayerName,
     unit: Annotated[int, Path(ge=0, lt=2**31)],
     session: SessionDep,
+    queue: QueueDep,
 ) -> Response:
     """Everything that is known about one neuron."""
     dissection = known_concepts.find_dissection(session, job_id)
@@ -61,6 +67,7 @@ def show_neuron(
         gallery=gallery(request, session, job_id, neuron.images),
         neighbours=neighbours,
         no_neighbours=no_neighbours,
+        elsewhere=() if no_neighbours else _elsewhere(session, queue, job_id, labelled),
         dependence=ablations.dependences_of(session, job_id).get((labelled.layer, unit)),
     )
 
@@ -80,3 +87,18 @@ def _neighbours(session: Session, job_id: UUID, layer: str, unit: int) -> tuple[
         return neurons.find_neighbours(session, job_id, layer, unit, _NEIGHBOURS), None
     except NotFound as error:
         return (), error.detail
+
+
+def _elsewhere(session: Session, queue: JobQueue, job_id: UUID, neuron: LabelledNeuron) -> list[NeuronHit]:
+    """The neurons of other dissections with the same dissector that are most like it, most like it first."""
+    if neuron.neuron.dead:
+        return []
+    question = Question(neuron=f"{job_id}/{neuron.layer}/{neuron.neuron.unit}")
+    try:
+        answer = search_neurons(session, queue, question, limit=_SEARCHED, after=None)
+    except (Conflict, NotFound, InvalidInput):
+        return []
+    if isinstance(answer, NotReadYet):
+        return []
+    others = [hit for hit in answer.page.items if hit.job_id != job_id]
+    return others[:_NEIGHBOURS]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -10,8 +11,10 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from service.config import Settings
+from service.db.session import Sessions, transaction
 from tests.api.wire import listening
 from tests.pages.browser import Look, chromium, windows
+from tests.pages.results import bare_dissection, stored_dissection
 from tests.pages.visitor import KEY, Visitor
 from tests.usecases.factories import RecordingQueue
 
@@ -68,3 +71,17 @@ def look(app: FastAPI, browser: Browser) -> Iterator[Look]:
     """What opens windows of a browser on the pages, served as in production."""
     with listening(app) as port, windows(browser, f"http://127.0.0.1:{port}") as look:
         yield look
+
+
+@pytest.fixture
+def job(sessions: Sessions) -> UUID:
+    """A dissection with everything that there may be: see `stored_dissection`."""
+    with transaction(sessions) as session:
+        return stored_dissection(session)
+
+
+@pytest.fixture
+def bare(sessions: Sessions) -> UUID:
+    """A dissection without evidence."""
+    with transaction(sessions) as session:
+        return bare_dissection(session)

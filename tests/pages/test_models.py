@@ -8,7 +8,7 @@ from service.domain.input_contract import InputEntries
 from service.domain.resources import Resource, ResourceKind
 from service.domain.work import LayerListing
 from tests.pages.results import bare_dissection, stored_dissection
-from tests.pages.test_results import links
+from tests.pages.shown import links
 from tests.pages.visitor import Visitor, words_of
 from tests.usecases.factories import refuse, resource
 
