@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Self, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from api.pages.forms import Form
 from api.request_errors import wrong_fields
@@ -122,7 +123,7 @@ class JobForm:
             return JobIn.model_validate(given)
         except ValidationError as error:
             placed = [{**found, "loc": ("body", *found["loc"])} for found in error.errors(include_url=False)]
-            listed, _ = wrong_fields(cast("list", placed), given)
+            listed, _ = wrong_fields(cast("list[ErrorDetails]", placed), given)
             sentences = [(field.field, field.detail, field.remedy) for field in listed]
 
         raise WrongForm(_by_form_field(sentences))
@@ -180,19 +181,20 @@ def as_curl(job: JobIn, address: str) -> str:
 
 def as_command(job: JobIn) -> str:
     """The same request as a command."""
-    document = _document(job)
-    layers = document["layers"]
     words = ["mammodissect", "jobs", "submit", "--wait"]
-    words += ["--layers", layers if isinstance(layers, str) else ",".join(layers)]
+    words += ["--layers", job.layers if isinstance(job.layers, str) else ",".join(job.layers)]
 
-    flat = {**document, **document.get("method", {}), **document.get("evidence", {})}
+    flat: StoredJson = {}
+    for part in (job, job.method, job.evidence):
+        flat |= part.model_dump(mode="json", exclude_unset=True)
     for field, option in _OPTIONS.items():
         if field in flat:
             words += [option, str(flat[field])]
-    if "localisation" in document:
+
+    if job.localisation is not None:
         words.append("--localise")
-    if "override_purpose" in document:
-        words += ["--override-reason", document["override_purpose"]["reason"]]
+    if job.override_purpose is not None:
+        words += ["--override-reason", job.override_purpose.reason]
     return shlex.join(words)
 
 

@@ -40,5 +40,9 @@ def last_verdicts(session: Session, deployment_ids: Collection[UUID]) -> dict[UU
         .where(AuditRow.deployment_id.in_(deployment_ids), AuditRow.status == AuditStatus.JUDGED)
         .order_by(AuditRow.deployment_id, AuditRow.id.desc())
     )
-    rows = session.execute(query)
-    return {deployment: LastVerdict(audit, verdict, at) for deployment, audit, verdict, at in rows}
+    verdicts = {}
+    for deployment, audit, verdict, at in session.execute(query):
+        assert verdict is not None  # noqa: S101 - a judged audit has both
+        assert at is not None  # noqa: S101
+        verdicts[deployment] = LastVerdict(audit, verdict, at)
+    return verdicts

@@ -5,11 +5,15 @@ import re
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from pydantic import SecretStr
 
+from api.app import create_app
 from api.pages.forms import PageRoute
 from api.pages.static_files import address_of
 from api.pages.words import WORDS
-from tests.pages.visitor import Visitor, check_page, words_of
+from api.sessions import COOKIE
+from service.config import Settings
+from tests.pages.visitor import KEY, Visitor, check_page, words_of
 
 
 def test_every_page_with_a_form_asks_for_its_token(app: FastAPI) -> None:
@@ -86,6 +90,26 @@ def test_a_crash_is_a_page_that_tells_nothing(visitor: Visitor, monkeypatch: pyt
     check_page(answer)
     assert "Try again" in answer.text
     assert "NoneType" not in answer.text
+
+
+def test_without_a_database_the_page_says_that_it_may_be_tried_again() -> None:
+    app = create_app(
+        Settings(
+            database_url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none"),
+            broker_url=SecretStr("redis://localhost:1"),
+            api_key=SecretStr(KEY),
+            data_roots="/",
+        )
+    )
+    session = app.state.sign_ins.sign_in(KEY)
+    visitor = Visitor(app)
+    visitor.client.cookies.set(COOKIE, app.state.sign_ins.cookie_of(session))
+    answer = visitor.client.get("/ui/jobs?status=failed")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    check_page(answer)
+    assert "Try again" in words_of(answer.text)
+    assert 'href="/ui/jobs?status=failed"' in answer.text
 
 
 def test_the_head_leads_only_to_pages_that_are_there(visitor: Visitor) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Dialog
 
 from service.db.jobs import move_job
 from service.db.resources import save_inspection
@@ -51,7 +52,7 @@ def test_every_page_can_be_printed_and_has_no_serious_finding_of_axe(look: Look,
         looker.go(address)
         looker.check_access()
         looker.check_print()
-    looker.page.goto(f"{looker.address}/ui/nothing")
+    looker.go("/ui/nothing", status=404)
     looker.check_access()
 
 
@@ -79,7 +80,12 @@ def test_what_ends_a_job_asks_first(look: Look, sessions: Sessions) -> None:
     job = job_with(sessions, JobStatus.QUEUED)
     page = look().sign_in().go(f"/ui/jobs/{job}")
     questions: list[str] = []
-    page.once("dialog", lambda dialog: (questions.append(dialog.message), dialog.dismiss()))
+
+    def decline(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", decline)
     page.get_by_role("button", name="Cancel").click()
     assert questions == ["Cancel this job? What has been done of it is lost."]
     assert page.locator("h1 .state-queued").is_visible()

@@ -168,7 +168,7 @@ def test_a_network_whose_layers_nobody_has_listed_takes_names(
     page = visitor.get(address({**parts, "model": "new"}))
     assert "No worker has listed the layers" in page
     review = visitor.words(address({**parts, "model": "new", "which": "names", "patterns": "a.b, c", "review": 1}))
-    assert "the network's share is not known" in review
+    assert "The network's share is not known" in review
 
 
 def test_what_was_typed_is_only_text(visitor: Visitor, parts: dict[str, str]) -> None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from html import unescape
 
-import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+
+from tests.api.test_problems import Answer
 
 KEY = "open sesame"
 Fields = Mapping[str, str | Sequence[str]]
@@ -40,7 +41,7 @@ class Visitor:
         assert token is not None
         return token[1]
 
-    def send(self, path: str, fields: Fields | None = None, **headers: str) -> httpx.Response:
+    def send(self, path: str, fields: Fields | None = None, **headers: str) -> Answer:
         """Send a form as a page would."""
         return self.client.post(path, data={"form_token": self.token(), **(fields or {})}, headers=headers)
 
@@ -51,7 +52,7 @@ def words_of(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
-def check_page(answer: httpx.Response) -> None:
+def check_page(answer: Answer) -> None:
     """What holds for every page: nothing inline, nothing from elsewhere, kept by nobody."""
     headers = answer.headers
     assert headers["content-type"] == "text/html; charset=utf-8"

@@ -26,7 +26,7 @@ for (const field of document.querySelectorAll("[data-send]")) {
 
 // Keys that lead to a field or a link: those with data-key. Never while somebody types.
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   }
