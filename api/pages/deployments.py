@@ -117,7 +117,8 @@ def _line(history: Sequence[Audit]) -> Markup | None:
 
     oldest_first = list(reversed(history))
     marks = [Mark(audit.verdict, f"{spoken_time(audit.created_at)}: {_in_a_word(audit)}") for audit in oldest_first]
-    return verdict_line(marks, _day(oldest_first[0]), _day(oldest_first[-1]))
+    first, last = _day(oldest_first[0]), _day(oldest_first[-1])
+    return verdict_line(marks, first if first == last else f"{first} to {last}")
 
 
 def _in_a_word(audit: Audit) -> str:

@@ -9,10 +9,11 @@ from service.reports.svg import GREY, INK, drawing
 
 _COLOURS = {"pass": "#009E73", "warn": "#E69F00", "fail": "#D55E00"}
 _STEP = 34
+_EDGE = 4
 _HEIGHT = 58
 _MIDDLE = 20
 _RADIUS = 8
-_LEAST_WIDTH = 300
+_LEAST_WIDTH = 300  # the words below need as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,20 @@ class Mark:
     """What is told of it: `12 May 2026: PASS`."""
 
 
-def verdict_line(marks: Sequence[Mark], first: str, last: str) -> Markup:
-    """The marks from left to right, the oldest first. first, last: when these were, in words."""
-    width = max(_LEAST_WIDTH, _STEP * len(marks) + 8)
+def verdict_line(marks: Sequence[Mark], when: str) -> Markup:
+    """The marks from left to right, the oldest first. when: from which day to which they are, in words."""
+    end = _STEP * len(marks) + _EDGE
+    width = max(_LEAST_WIDTH, end + _EDGE)
     shapes = [
-        Markup('<line x1="4" y1="{}" x2="{}" y2="{}" stroke="{}" stroke-width="2"/>').format(
-            _MIDDLE, _STEP * len(marks) + 4, _MIDDLE, GREY
+        Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{}" stroke-width="2"/>').format(
+            _EDGE, _MIDDLE, end, _MIDDLE, GREY
         )
     ]
     for place, mark in enumerate(marks):
-        shapes.append(_mark(mark, _STEP * (place + 0.5) + 4))
+        shapes.append(_mark(mark, _STEP * (place + 0.5) + _EDGE))
 
-    text = Markup('<text x="{}" y="{}" text-anchor="{}" fill="{}" font-size="11">{}</text>')
-    shapes.append(text.format(4, _HEIGHT - 6, "start", INK, first))
-    if len(marks) > 1:
-        shapes.append(text.format(width - 4, _HEIGHT - 6, "end", INK, last))
+    text = Markup('<text x="{}" y="{}" fill="{}" font-size="11">{}</text>')
+    shapes.append(text.format(_EDGE, _HEIGHT - 6, INK, when))
 
     words = "Verdicts, the oldest first: " + "; ".join(mark.words for mark in marks)
     return drawing(width, _HEIGHT, words, shapes, title=False)

@@ -81,7 +81,7 @@ def test_an_audit_that_could_not_be_carried_out(visitor: Visitor, deployed: str,
     assert "The checkpoint is &lt;gone&gt;. Put it back." in html
     assert "That is not a pass." in words_of(html)
     assert "error" in visitor.words("/ui/fleet")
-    assert "1 audits of east" in visitor.get("/ui/fleet")
+    assert "1 audit of east" in visitor.get("/ui/fleet")
 
 
 def test_a_verdict_is_acknowledged_once_under_the_name_of_whoever_signed_in(

@@ -63,7 +63,7 @@ def test_verdicts_over_time_drift_and_what_nobody_has_acknowledged(
 
     fleet = visitor.get("/ui/fleet")
     assert 'aria-label="Last audit of east: fail"' in fleet
-    assert 'aria-label="1 audits of east that nobody has acknowledged"' in fleet
+    assert 'aria-label="1 audit of east that nobody has acknowledged"' in fleet
     assert "running" in words_of(fleet)
     assert "not scheduled" in words_of(fleet)
     visitor.send(f"/ui/audits/{failed['id']}/acknowledge", SEEN)

@@ -47,7 +47,7 @@ def test_what_a_dissector_sees_by_its_newest_dissections(visitor: Visitor, jobs:
     words = words_of(html)
     assert f'href="/ui/jobs/{jobs[1]}"' in html
     assert f'href="/ui/jobs/{jobs[0]}"' not in html, "the newer one with the same images and concepts is shown"
-    assert "1 concepts it sees, 1 it does not; of 1 the probe set has too few images." in words
+    assert "It sees 1 concept and does not see 1; of 1 the probe set has too few images." in words
     assert "spiculated mass yes 25 30 0.95 0.90 to 0.99 mass" in words
     assert "clustered <calcification> no 40 15 0.52 0.40 to 0.64 calc" in words
     assert "red sports car not known 0 55 \N{EN DASH}" in words

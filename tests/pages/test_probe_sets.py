@@ -8,13 +8,15 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.db.session import Sessions
+from service.db.session import Sessions, transaction
+from service.domain.resources import ResourceKind
 from service.pipelines.items import DissectionRunner
 from tests.api.changing_calls import trail
 from tests.pages.audited import client
 from tests.pages.visitor import Visitor, check_page, words_of
 from tests.pipelines.inline_child import inline_host
 from tests.pipelines.small_jobs import IMAGES, write_folder
+from tests.usecases.factories import resource
 
 __all__ = ["client"]
 
@@ -117,3 +119,13 @@ def test_what_is_not_there_is_a_page(visitor: Visitor) -> None:
     answer = visitor.send("/ui/probe-sets/none/check")
     assert answer.status_code == 404
     check_page(answer)
+
+
+def test_a_set_of_which_an_earlier_release_noted_little(visitor: Visitor, sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        resource(session, ResourceKind.PROBE_SET, "old")
+    assert "not checked" in visitor.words("/ui/probe-sets")
+    words = visitor.words("/ui/probe-sets/old")
+    assert "How many images there are is not known yet" in words
+    assert "Nobody has had its images checked." in words
+    assert "The manifest names no finding" in words
