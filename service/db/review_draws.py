@@ -72,7 +72,7 @@ def _drawn(job_id: UUID, draw: Draw, reader: str, seed: int) -> Select[*tuple[An
 
 
 def _random_order(job_id: UUID, seed: int) -> Any:
-    """All live neurons. depth: how far down its layer's own random order a neuron is, from 0 to 1."""
+    """All live neurons, each with how far down its layer's own random order it is, from 0 to 1, as `depth`."""
     of_layer = func.row_number().over(partition_by=LayerRow.id, order_by=(_lot(seed), NeuronRow.unit))
     live = func.count().over(partition_by=LayerRow.id)
     return (
