@@ -110,16 +110,15 @@ def measure_acceptance(
         if judged_so_far >= LEAST_JUDGED * length:
             drawn, judged_of_drawn = length, judged_so_far
 
-    known = {
-        "error": None if verdicts is None else verdicts.error,
-        "error_level": None if verdicts is None else verdicts.error_level,
-    }
+    error = None if verdicts is None else verdicts.error
+    error_level = None if verdicts is None else verdicts.error_level
     if judged_of_drawn < LEAST_NEURONS:
         refused = (
             f"Of the named neurons that come first in the random draw with seed {seed}, {judged_of_drawn} are judged; "
             f"{LEAST_NEURONS} are needed, and {LEAST_JUDGED:.0%} of those that come before the last of them."
         )
-        return Acceptance(seed, drawn, judged_of_drawn, None, None, **known, refused=refused)
+        return Acceptance(seed, drawn, judged_of_drawn, None, None, error, error_level, refused)
 
     accepted = sum(standings.get(place) is Standing.ACCEPTED for place in order[:drawn])
-    return Acceptance(seed, drawn, judged_of_drawn, accepted, wilson(accepted, judged_of_drawn), **known)
+    share = wilson(accepted, judged_of_drawn)
+    return Acceptance(seed, drawn, judged_of_drawn, accepted, share, error, error_level)

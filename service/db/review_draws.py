@@ -58,6 +58,7 @@ def _drawn(job_id: UUID, draw: Draw, reader: str, seed: int) -> Select[*tuple[An
     query = select(*_columns(), func.count().over().label("population"), reviewed.label("reviewed"))
     query = query.join(LayerRow, LayerRow.id == NeuronRow.layer_id)
     query = query.where(LayerRow.job_id == job_id, NeuronRow.dead.is_(False))
+    order_by: tuple[Any, ...]
     match draw:
         case Draw.STRONGEST:
             order_by = (NeuronRow.z.desc().nulls_last(), NeuronRow.score.desc().nulls_last())
