@@ -112,5 +112,5 @@ def neurons_path(job: str, layer: str, result: Comparison, category: str, *, bro
     """The page of a layer with the neurons that a comparison has counted for a category."""
     query = {"broad_category" if broad else "category": category}
     if result.basis == "significant":
-        query["significant"] = "true"
+        query["significant"] = "yes"
     return f"/ui/jobs/{job}/layers/{quote(layer, safe='')}?{urlencode(query)}"

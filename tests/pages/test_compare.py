@@ -109,11 +109,11 @@ def test_every_number_leads_to_its_neurons(visitor: Visitor, jobs: list[str]) ->
     assert leads_to is not None
     behind = visitor.get(path + leads_to[1].partition("#")[0])
     assert "Neurons of mass margin, layer by layer" in words_of(behind)
-    query = "?category=mass+margin&amp;significant=true"
+    query = "?category=mass+margin&amp;significant=yes"
     for job_id in jobs:
         assert f'href="/ui/jobs/{job_id}/layers/blocks.0{query}"' in behind
     broad = visitor.get(f"{path}?category=findings&broad=true")
-    assert f'href="/ui/jobs/{jobs[0]}/layers/blocks.0?broad_category=findings&amp;significant=true"' in broad
+    assert f'href="/ui/jobs/{jobs[0]}/layers/blocks.0?broad_category=findings&amp;significant=yes"' in broad
     assert "No network has a neuron of this category" in visitor.words(f"{path}?category=%3Cb%3E")
     assert "<b>, layer" not in visitor.get(f"{path}?category=%3Cb%3E")
 

@@ -120,5 +120,5 @@ def test_dissections_are_compared_from_the_choice_to_the_neurons(look: Look, job
 
     page.get_by_label("neurons of mass margin in").first.click()
     neurons = page.locator("#behind a").first
-    assert "/layers/blocks.0?category=mass+margin&significant=true" in str(neurons.get_attribute("href"))
+    assert "/layers/blocks.0?category=mass+margin&significant=yes" in str(neurons.get_attribute("href"))
     looker.check()
