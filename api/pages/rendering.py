@@ -5,14 +5,12 @@ from functools import cache
 from importlib.metadata import version
 
 from fastapi import Request, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from api.pages import static_files, words
 from api.pages.forms import TOKEN_FIELD, session_of
 from api.sessions import SignIns
-from service.reports import svg
-from service.reports.figures import number, percent, probability, signed
-from service.reports.wording import counted
+from service.reports.environments import environment_of
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -54,26 +52,13 @@ def _surroundings(request: Request) -> dict[str, object]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("api.pages", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
+    environment = environment_of("api.pages")
     environment.filters |= {
-        "percent": percent,
-        "number": number,
-        "probability": probability,
-        "signed": signed,
-        "counted": counted,
         "spoken_time": spoken_time,
         "machine_time": machine_time,
     }
     environment.globals |= {
         "asset": static_files.address_of,
-        "svg": svg,
         "version": version("mammo-clip-dissect-service"),
         "words": words.WORDS,
     }

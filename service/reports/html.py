@@ -5,19 +5,17 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from service.domain.comparisons import beyond_noise
 from service.domain.manifests import input_lines, input_warnings
-from service.reports import svg
-from service.reports.figures import number, percent, probability, signed
+from service.reports.environments import environment_of
 from service.reports.finding_lines import findings_in, spelled_otherwise
 from service.reports.provenance import manifest_lines, method_words, weights_words
 from service.reports.purpose_lines import override_sentence, purpose_lines
 from service.reports.readers import standing_words
 from service.reports.where import localisation_words
-from service.reports.wording import counted
 
 
 def render(template: str, **content: object) -> str:
@@ -37,19 +35,8 @@ def picture(jpeg: bytes) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("service.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
+    environment = environment_of("service.reports")
     environment.filters |= {
-        "percent": percent,
-        "number": number,
-        "probability": probability,
-        "signed": signed,
         "method_words": method_words,
         "manifest_lines": manifest_lines,
         "purpose_lines": purpose_lines,
@@ -61,9 +48,7 @@ def _environment() -> Environment:
         "weights_words": weights_words,
         "localisation_words": localisation_words,
         "standing_words": standing_words,
-        "counted": counted,
     }
 
     environment.tests["beyond_noise"] = beyond_noise
-    environment.globals["svg"] = svg
     return environment

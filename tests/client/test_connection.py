@@ -1,6 +1,5 @@
 """When requests are sent again, what pages and streams give, and what errors say."""
 
-
 import httpx
 import pytest
 
