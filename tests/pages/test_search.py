@@ -70,7 +70,7 @@ def test_neurons_nearest_to_a_known_concept(visitor: Visitor, jobs: list[UUID], 
     assert hits(page) == nearest(jobs, TEXTS[2])
     words = words_of(page)
     assert "Neurons nearest to the concept 'red sports car'" in words
-    assert "Among 15 neurons of 3 dissections by reader@1." in words
+    assert "Among 15 neurons of 3 dissections by reader@1 ." in words
     assert queue.published == []
 
     job, unit = hits(page)[0]
@@ -83,7 +83,7 @@ def test_neurons_nearest_to_a_known_concept(visitor: Visitor, jobs: list[UUID], 
 
 
 def test_what_is_named_so_leads_to_pages(visitor: Visitor, jobs: list[UUID]) -> None:
-    page = visitor.get(address(q="MODEL-1"))
+    page = visitor.get(address(q="MODEL-1"), 202)
     assert "/ui/models/model-1@1" in links(page)
     assert f"/ui/jobs/{jobs[1]}" in links(page)
 
