@@ -56,6 +56,11 @@ def watch_list(job_id: UUID) -> str:
     return f"/ui/jobs/{job_id}/watch-list"
 
 
+def search(**query: object) -> str:
+    """The search. query: `q`, or what neurons are to be near to: `neuron=JOB/LAYER/UNIT` or `image=JOB/ROW`."""
+    return f"/ui/search{_asking(query)}"
+
+
 def with_query(request: Request, **changes: object) -> str:
     """This page with some of its query exchanged, from its first page on; None takes a parameter away."""
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in {"cursor", *changes}]

@@ -52,7 +52,7 @@ def _error_page(request: Request, said: dict[str, object]) -> Response:
         detail=said["detail"],
         field=said.get("field"),
         value=said.get("value"),
-        remedy=None if remedy is None else _with_links(str(remedy)),
+        remedy=None if remedy is None else with_links(str(remedy)),
         others=[error["detail"] for error in _listed(said)[1:]],
         may_try_again=request.method in READING and status in _PASSES,
     )
@@ -63,7 +63,7 @@ def _listed(said: dict[str, object]) -> list[dict[str, str]]:
     return errors if isinstance(errors, list) else []
 
 
-def _with_links(remedy: str) -> Markup:
+def with_links(remedy: str) -> Markup:
     """The remedy with links to pages in place of the API's calls."""
     parts: list[Markup] = []
     end = 0

@@ -24,6 +24,7 @@ from api.pages import (
     new_job,
     pictures,
     probe_sets,
+    search,
     sign_in,
     static_files,
 )
@@ -58,6 +59,7 @@ _PAGES = (
     concept_sets.router,
     compare.router,
     comparisons.router,
+    search.router,
 )
 
 

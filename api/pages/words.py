@@ -197,6 +197,13 @@ WORDS: dict[str, Word] = {
         "The cosine between two neurons' directions in the dissector's space.",
         "correlation.md",
     ),
+    "cosine": Word(
+        "cosine",
+        "How much a neuron's direction is that of what is searched by: 1 for the same, 0 for nothing in common. Those "
+        "with texts are small: read their order, not their size.",
+        "A neuron's direction is the one in the dissector's space along which its activation rises most.",
+        "search.md",
+    ),
     "ablation": Word(
         "ablation",
         "What becomes of the network's own outputs when the neuron is held at one value.",

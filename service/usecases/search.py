@@ -110,6 +110,15 @@ def search_neurons(
     )
 
 
+def searchable_dissectors(session: Session, question: Question) -> list[Resource]:
+    """The dissectors by whom there are dissections to search, that of the newest first.
+
+    Raises NotFound and Conflict for a job or model that cannot be searched.
+    """
+    spaces = queries.spaces(session, _scope_of(session, question))
+    return [get_resource(session, space.dissector_id) for space in spaces]
+
+
 def _check_one_way(question: Question) -> None:
     ways = {name: getattr(question, name) for name in ("concept", "neuron", "text", "image")}
     given = [name for name, value in ways.items() if value is not None]
@@ -173,18 +182,14 @@ def _by_neuron(session: Session, question: Question, named: str) -> _Wanted:
 
 
 def _by_image(session: Session, queue: JobQueue, question: Question, named: str) -> _Wanted | NotReadYet:
-    job, _, row = named.partition("/")
-    job_id = _parse_job(job, named, "image", "JOB/ROW")
-    if not row.isascii() or not row.isdigit() or len(row) > 9:
-        raise _malformed(named, "image", "JOB/ROW")
-
+    job_id, row = parse_image(named)
     choose_job(session, job_id=job_id, model=None)
     of_job = queries.spaces(session, ScopeFilter(job_id=job_id))
     if not of_job:
         raise no_directions(job_id)
     _check_same_space(session, question, of_job[0])
-    words = f"the image of manifest row {int(row)} in job {job_id}"
-    return _read_by_worker(session, queue, of_job[0], SearchKind.IMAGE, f"{job_id}/{int(row)}", words)
+    words = f"the image of manifest row {row} in job {job_id}"
+    return _read_by_worker(session, queue, of_job[0], SearchKind.IMAGE, f"{job_id}/{row}", words)
 
 
 def _by_concept(session: Session, space: Space, concept: str) -> _Wanted:
@@ -297,6 +302,16 @@ def parse_neuron(named: str) -> NeuronPlace:
     if not layer or not unit.isascii() or not unit.isdigit() or len(unit) > 9:
         raise _malformed(named, "neuron", form)
     return NeuronPlace(_parse_job(job, named, "neuron", form), canonical_layer(layer), int(unit))
+
+
+def parse_image(named: str) -> tuple[UUID, int]:
+    """The job and the manifest row that JOB/ROW names, there or not. Raises InvalidInput for another form."""
+    form = "JOB/ROW"
+    job, _, row = named.partition("/")
+    job_id = _parse_job(job, named, "image", form)
+    if not row.isascii() or not row.isdigit() or len(row) > 9:
+        raise _malformed(named, "image", form)
+    return job_id, int(row)
 
 
 def _parse_job(job: str, named: str, field: str, form: str) -> UUID:

@@ -40,6 +40,9 @@ def addresses(job: UUID) -> list[str]:
         f"/ui/concepts/category?name=findings&job={job}",
         f"/ui/jobs/{job}/coverage",
         f"/ui/jobs/{job}/watch-list",
+        f"/ui/search?neuron={job}/{LATE}/0",
+        f"/ui/search?q={job}/{LATE}/0&verdict=named",
+        f"/ui/search?q={job}",
     ]
 
 
@@ -76,6 +79,22 @@ def test_which_neurons_react_to_calcifications_and_what_do_they_look_at(look: Lo
     picture.scroll_into_view_if_needed()
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 100
     assert page.locator("svg[aria-label*='drives the activation']").first.is_visible()
+    looker.check()
+
+
+def test_the_box_finds_a_neuron_and_its_like(look: Look, job: UUID) -> None:
+    looker = look().sign_in()
+    page = looker.page
+    page.keyboard.press("/")
+    page.keyboard.type(f"{job}/{LATE}/0")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Neurons nearest to unit 0").wait_for()
+    assert page.get_by_role("region", name="Nearest neurons").locator("tbody tr").count() == 4
+    page.get_by_label("Verdict", exact=True).select_option("unnamed")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**verdict=unnamed**")
+    page.get_by_role("link", name=f"{LATE}, unit 3").click()
+    page.wait_for_url(f"**/ui/jobs/{job}/neurons/{LATE}/3")
     looker.check()
 
 
