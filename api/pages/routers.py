@@ -24,6 +24,7 @@ from api.pages import (
     new_job,
     pictures,
     probe_sets,
+    reviews,
     sign_in,
     static_files,
 )
@@ -43,6 +44,7 @@ _PAGES = (
     sign_in.router,
     glossary.router,
     models.router,
+    reviews.router,
     layers.router,
     neurons.router,
     pictures.router,
