@@ -26,9 +26,24 @@ def layer(job_id: UUID, name: str, **query: object) -> str:
     return f"/ui/jobs/{job_id}/layers/{quote(name, safe='')}{_asking(query)}"
 
 
-def neuron(job_id: UUID, layer_name: str, unit: int) -> str:
-    """A neuron."""
-    return f"/ui/jobs/{job_id}/neurons/{quote(layer_name, safe='')}/{unit}"
+def neuron(job_id: UUID, layer_name: str, unit: int, **query: object) -> str:
+    """A neuron. query: `next`, the page that follows its review."""
+    return f"/ui/jobs/{job_id}/neurons/{quote(layer_name, safe='')}/{unit}{_asking(query)}"
+
+
+def review_of_neuron(job_id: UUID, layer_name: str, unit: int) -> str:
+    """Where a review of a neuron is sent."""
+    return f"{neuron(job_id, layer_name, unit)}/review"
+
+
+def reviews(job_id: UUID, **query: object) -> str:
+    """What readers say of a job's labels. query: which neurons its work list draws."""
+    return f"/ui/jobs/{job_id}/reviews{_asking(query)}"
+
+
+def next_review(job_id: UUID, **query: object) -> str:
+    """The next neuron of a work list. query: the list, and the place to go on at."""
+    return f"/ui/jobs/{job_id}/reviews/next{_asking(query)}"
 
 
 def concepts(job_id: UUID | None = None, **query: object) -> str:

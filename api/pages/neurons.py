@@ -3,15 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import QueueDep, SessionDep
+from api.dependencies import CallerDep, QueueDep, SessionDep
 from api.pages import addresses
 from api.pages.forms import LongPageRoute
 from api.pages.layers import LayerName
 from api.pages.pictures import gallery
 from api.pages.rendering import page
+from api.pages.review_form import ReviewForm, next_after_review, review_block
 from service.domain.neurons import LabelledNeuron, Neighbour, Neuron
 from service.domain.search import NeuronHit
 from service.errors import Conflict, InvalidInput, NotFound, NotReadYet
@@ -29,17 +30,42 @@ _NEIGHBOURS = 8
 _SEARCHED = 100
 """So many of the nearest neurons of all dissections are looked through for those of others."""
 
+Unit = Annotated[int, Path(ge=0, lt=2**31)]
+
 
 @router.get("/ui/jobs/{job_id}/neurons/{layer:path}/{unit}")
 def show_neuron(
     request: Request,
     job_id: UUID,
     layer: LayerName,
-    unit: Annotated[int, Path(ge=0, lt=2**31)],
+    unit: Unit,
     session: SessionDep,
     queue: QueueDep,
+    caller: CallerDep,
+    next_page: Annotated[str, Query(alias="next", max_length=2_000)] = "",
 ) -> Response:
-    """Everything that is known about one neuron."""
+    """Everything that is known about one neuron. next: of a work list, the page that follows its review."""
+    follows = next_after_review(job_id, next_page)
+    return neuron_page(request, session, queue, caller, job_id, layer, unit, follows=follows)
+
+
+def neuron_page(
+    request: Request,
+    session: Session,
+    queue: JobQueue,
+    caller: str,
+    job_id: UUID,
+    layer: str,
+    unit: int,
+    *,
+    follows: str | None,
+    form: ReviewForm | None = None,
+    status_code: int = 200,
+) -> Response:
+    """The page of a neuron. follows: the page after its review; form: a refused review, as it was filled in.
+
+    Raises NotFound, and Conflict for a job without a result.
+    """
     dissection = known_concepts.find_dissection(session, job_id)
     labelled = neurons.find_neuron(session, job_id, layer, unit)
     neuron = labelled.neuron
@@ -52,6 +78,7 @@ def show_neuron(
     return page(
         request,
         "neuron.html",
+        status_code=status_code,
         at=addresses,
         wording=neuron_wording,
         localisation_words=localisation_words,
@@ -69,6 +96,7 @@ def show_neuron(
         no_neighbours=no_neighbours,
         elsewhere=() if no_neighbours else _elsewhere(session, queue, job_id, labelled),
         dependence=ablations.dependences_of(session, job_id).get((labelled.layer, unit)),
+        review=review_block(session, job_id, labelled, caller=caller, follows=follows, form=form),
     )
 
 

@@ -307,4 +307,23 @@ WORDS: dict[str, Word] = {
         "What counts as one draw: all images of a patient or an exam, and all copies of them, belong together.",
         document="evidence.md",
     ),
+    "review": Word(
+        "review",
+        "What readers say of a label. It stands beside the label and never takes its place.",
+        "A reader sees nobody else's review of a neuron before having judged it, which a comment does not.",
+        "reviews.md",
+    ),
+    "kappa": Word(
+        "kappa",
+        "How far two readers agree beyond chance: 1 always, 0 as often as by chance.",
+        "Cohen's kappa of what both decided while blind to each other; interval of 95 % by Fleiss, Cohen and Everitt.",
+        "reviews.md",
+    ),
+    "acceptance": Word(
+        "acceptance",
+        "Of names drawn at random, the share that all their readers accept; the service's own estimate of right names "
+        "is beside it.",
+        "Wilson's interval of 95 %. Neurons that a reader picked count for nothing.",
+        "reviews.md",
+    ),
 }
