@@ -28,7 +28,7 @@ def test_the_layers_of_a_job(visitor: Visitor, job: UUID) -> None:
 def test_every_link_of_these_pages_leads_somewhere(visitor: Visitor, job: UUID) -> None:
     paths = {f"/ui/jobs/{job}/layers", "/ui/concepts", "/ui/models"}
     seen: set[str] = set()
-    elsewhere = re.compile(r"^/ui/jobs/[^/]+$|^/ui/jobs/new|^/jobs/|^/ui$")
+    elsewhere = re.compile(r"^/ui/jobs/[^/]+$|^/ui/jobs/new|^/jobs/|^/ui$|/reviews/next")  # the last redirects
     while paths - seen:
         path = (paths - seen).pop()
         seen.add(path)
