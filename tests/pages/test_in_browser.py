@@ -104,7 +104,7 @@ def test_without_scripts_everything_works(look: Look, sessions: Sessions) -> Non
     page.get_by_role("link", name="Jobs", exact=True).first.click()
     page.get_by_label("Status").select_option("cancelled")
     page.get_by_role("button", name="Show").click()
-    page.wait_for_url("**status=cancelled")
+    page.wait_for_url("**status=cancelled**")
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/ui/sign-in")
 

@@ -112,7 +112,7 @@ def test_a_neurons_address_finds_it_and_its_like(visitor: Visitor, jobs: list[UU
     assert (str(jobs[0]), 4) not in hits(page)
     nowhere = visitor.words(address(q=f"{jobs[0]}/{LAYER}/400"))
     assert "No model, job, concept or category" in nowhere
-    assert "unit 400" in nowhere
+    assert "has units 0 to 5" in nowhere
 
 
 def test_a_text_is_read_by_a_worker_and_then_found(
@@ -251,7 +251,9 @@ def test_without_a_dissection_there_is_nothing_to_search(visitor: Visitor, queue
 def test_what_cannot_be_searched_by_is_said(
     visitor: Visitor, jobs: list[UUID], query: dict[str, str], says: str
 ) -> None:
-    assert says in visitor.words(address(**query))
+    page = visitor.get(address(**query))
+    assert says in words_of(page)
+    assert "/neurons/" not in page, "no link to what is not there"
 
 
 def test_a_dead_neuron_has_no_like(visitor: Visitor, jobs: list[UUID]) -> None:
