@@ -40,6 +40,8 @@ def addresses(job: UUID) -> list[str]:
         f"/ui/concepts/category?name=findings&job={job}",
         f"/ui/jobs/{job}/coverage",
         f"/ui/jobs/{job}/watch-list",
+        f"/ui/jobs/{job}/reviews",
+        f"/ui/jobs/{job}/neurons/{LATE}/0?next=/ui/jobs/{job}/reviews",
     ]
 
 
