@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS ?= projected
+# One more than there are cores: tests often wait for a server or a browser.
+PROCESSES ?= $(shell nproc | awk '{print ($$1 < 4 ? $$1 : 4) + 1}')
 PACKAGES := api broker cli client migrations service workers
 LOCK := $(BIN)/uv pip compile --constraints constraints.txt --generate-hashes --only-binary :all: --python-version 3.11 \
 	--python-platform linux --no-annotate --no-emit-index-url --custom-compile-command 'make lock' --upgrade --quiet
@@ -30,7 +32,7 @@ up: setup ## Run the whole service on this machine (DATA_DIR=.stack PORT=8000)
 	$(BIN)/mammodissect up --data-dir $(or $(DATA_DIR),.stack) --port $(or $(PORT),8000)
 
 test: setup ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 
 check: setup ## Formatting, lint, types, import direction, dependencies, docstrings, links of the documents
 	$(BIN)/ruff format --check .

@@ -33,7 +33,6 @@ _ENTRIES = (
     Entry("Concept sets", "/ui/concept-sets"),
     Entry("Deployments", "/ui/deployments"),
     Entry("Fleet", "/ui/fleet"),
-    Entry("Review", "/ui/review"),
 )
 
 

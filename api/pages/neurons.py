@@ -44,7 +44,7 @@ def show_neuron(
     caller: CallerDep,
     next_page: Annotated[str, Query(alias="next", max_length=2_000)] = "",
 ) -> Response:
-    """Everything that is known about one neuron. next: of a work list, the page that follows its review."""
+    """Everything that is known about one neuron. next_page: of a work list, the page that follows its review."""
     follows = next_after_review(job_id, next_page)
     return neuron_page(request, session, queue, caller, job_id, layer, unit, follows=follows)
 

@@ -19,9 +19,9 @@ from service.usecases.evidence import concept_set_of_job
 from service.usecases.reviews import ReviewSubmission
 
 DECISIONS = {
-    Decision.ACCEPT: "Accept: the images show it",
-    Decision.REJECT: "Reject: they do not, and I have no better name",
-    Decision.RENAME: "Rename: they show something else, named below",
+    Decision.ACCEPT: "Accept: that is right",
+    Decision.REJECT: "Reject: that is wrong, and I have no better name",
+    Decision.RENAME: "Rename: the images show something else, named below",
     Decision.COMMENT: "Comment: I judge nothing yet",
 }
 """Each decision as the form says it."""

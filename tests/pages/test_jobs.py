@@ -46,7 +46,7 @@ def test_the_list_has_the_newest_first_and_filters_by_status(visitor: Visitor, s
 
     page = visitor.get("/ui/jobs?status=failed")
     assert re.findall(r'href="/ui/jobs/([0-9a-f-]{36})"', page) == [str(failed)]
-    assert "No job is running." in visitor.words("/ui/jobs?status=running")
+    assert "No job fits that." in visitor.words("/ui/jobs?status=running")
     assert len(re.findall(r'href="/ui/jobs/([0-9a-f-]{36})"', visitor.get("/ui/jobs?status="))) == 2
     assert "There is no such status." in visitor.words("/ui/jobs?status=lost", 422)
 

@@ -43,6 +43,8 @@ def addresses(job: UUID) -> list[str]:
         f"/ui/search?neuron={job}/{LATE}/0",
         f"/ui/search?q={job}/{LATE}/0&verdict=named",
         f"/ui/search?q={job}",
+        f"/ui/jobs/{job}/reviews",
+        f"/ui/jobs/{job}/neurons/{LATE}/0?next=/ui/jobs/{job}/reviews",
     ]
 
 
