@@ -101,7 +101,7 @@ def _have_pgvector() -> None:
                 "The database's server has no pgvector, by which neurons are searched.",
                 field="database_url",
                 remedy="Install pgvector 0.8 or newer on the server (Debian: postgresql-18-pgvector; image: "
-                "pgvector/pgvector:0.8.2-pg18-trixie), then migrate again.",
+                "pgvector/pgvector:0.8.6-pg18-trixie), then migrate again.",
             )
         try:
             with connection.begin_nested():
