@@ -53,7 +53,8 @@ def wrong_fields(errors: Sequence[ErrorDetails], body: object) -> tuple[list[Wro
     faults: dict[tuple[str | int, ...], _Fault] = {}
     for error in errors:
         source, *steps = error["loc"]
-        place = tuple(_place_in(body, steps, error["type"]) if source == "body" else steps)
+        # A parameter that may be repeated is known by its name alone.
+        place = tuple(_place_in(body, steps, error["type"]) if source == "body" else steps[:1])
         fault = faults.setdefault((source, *place), _Fault(place, str(source), error.get("input"), []))
         fault.errors.append(error)
 
