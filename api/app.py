@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from api import problems, tags
+from api.all_routes import all_routes
 from api.bodies import Bodies, EarlyAnswers
-from api.dependencies import authorise, check_one_thread, check_recorded, recorded, storable
+from api.dependencies import check_one_thread, check_recorded
 from api.gate import Gate
 from api.key_check import KeyCheck
 from api.keys import read_keys
@@ -17,32 +18,7 @@ from api.one_thread import Entrance
 from api.pages import errors as error_pages
 from api.pages import routers as pages
 from api.picture_access import PictureAccess
-from api.routes import (
-    ablations,
-    alerts,
-    audit_reports,
-    audits,
-    comparisons,
-    concept_sets,
-    deployments,
-    dissectors,
-    docs,
-    evidence,
-    health,
-    jobs,
-    models,
-    neurons,
-    paper,
-    pictures,
-    policies,
-    probe_sets,
-    registry,
-    reports,
-    reviews,
-    schedules,
-    search,
-    signing_key,
-)
+from api.routes import health
 from api.sessions import SignIns
 from api.shared_looks import SharedLook
 from api.threads import CLOSING_S
@@ -124,44 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(KeyCheck, keys=keys, sign_ins=app.state.sign_ins)
     app.add_middleware(EarlyAnswers)  # the outermost: it ends well what the key check refuses
 
-    app.include_router(health.router)
-    app.include_router(docs.router)
-    app.include_router(registry.router)
-    app.include_router(signing_key.router, dependencies=[Depends(authorise)])
-    for router in (
-        models.router,
-        dissectors.router,
-        probe_sets.router,
-        concept_sets.router,
-        jobs.waiting,
-        jobs.router,
-        ablations.router,
-        neurons.router,
-        search.neurons,
-        search.things,
-        pictures.router,
-        reviews.router,
-        reviews.lists,
-        evidence.router,
-        comparisons.router,
-        reports.jobs,
-        reports.probe_sets,
-        reports.exports,
-        reports.comparisons,
-        policies.router,
-        deployments.router,
-        audits.router,
-        alerts.endpoints,
-        alerts.router,
-        audit_reports.router,
-        schedules.router,
-        paper.jobs,
-        paper.comparisons,
-        paper.side_by_side,
-    ):
-        app.include_router(router, dependencies=[Depends(authorise), Depends(storable), Depends(recorded)])
-    app.include_router(jobs.events, dependencies=[Depends(authorise), Depends(storable)])
-
+    app.router.routes.extend(all_routes())
     pages.install(app)
     check_recorded(app)
     check_one_thread(app)

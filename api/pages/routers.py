@@ -1,6 +1,6 @@
 """All pages, put into the application."""
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from api.dependencies import authorise, storable
 from api.pages import (
@@ -65,11 +65,15 @@ _PAGES = (
 )
 
 
+def include(router: APIRouter) -> None:
+    """Add the routes of the pages."""
+    for of_page in _WITHOUT_KEY:
+        router.include_router(of_page, dependencies=[Depends(storable)])
+    for of_page in _PAGES:
+        router.include_router(of_page, dependencies=[Depends(authorise), Depends(storable)])
+
+
 def install(app: FastAPI) -> None:
-    """Serve the pages."""
+    """Serve the pages, whose routes the application has."""
     app.add_exception_handler(Refused, answer_refused)
-    for router in _WITHOUT_KEY:
-        app.include_router(router, dependencies=[Depends(storable)])
-    for router in _PAGES:
-        app.include_router(router, dependencies=[Depends(authorise), Depends(storable)])
     app.state.navigation = navigation_of(app)

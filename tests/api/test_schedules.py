@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.dependencies import audits_of
 from service.db.session import Sessions, transaction
 from service.usecases.schedules import pause_schedule
 from tests.api.test_problems import problem
@@ -20,12 +18,11 @@ BODY = {"name": "nightly", "deployment": "screening", "cron": "30 2 * * *", "zon
 
 
 @pytest.fixture
-def field(sessions: Sessions, client: TestClient) -> Field:
+def field(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Field:
     make_table(sessions)
     field = Field(sessions, WrittenAudits())
     field.deploy("screening")
-    assert isinstance(client.app, FastAPI)
-    client.app.dependency_overrides[audits_of] = lambda: field.audits
+    monkeypatch.setattr("api.dependencies.open_audits", lambda *_: field.audits)
     return field
 
 
