@@ -41,7 +41,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     It lies in memory where there is room for it: each database of a test is hundreds of files.
     """
     settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "128MB"}
-    with TemporaryDirectory(dir=_roomy_memory()) as folder, PostgresServer(Path(folder), settings=settings) as server:
+    memory = TemporaryDirectory(prefix="mammodissect-tests-", dir=_roomy_memory())
+    with memory as folder, PostgresServer(Path(folder), settings=settings) as server:
         yield server
 
 
