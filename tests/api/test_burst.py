@@ -65,6 +65,7 @@ def crowd(database_url: str, broker_url: str, sessions: Sessions, tmp_path: Path
 def test_every_list_of_the_contract_is_among_the_lists() -> None:
     contract = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())["paths"]
     listing = {path for path, calls in contract.items() if "limit" in parameters(calls.get("get", {}))}
+    listing.remove("/search/neurons")  # it lists nothing unless it is told what to be near to
     paths = [path.partition("?")[0] for path in lists_of(uuid4())]
     assert len(paths) == len(listing)
     for template in listing:
@@ -83,7 +84,8 @@ def test_bursts_of_every_list(crowd: Crowd, sessions: Sessions) -> None:
 
     async def scene() -> dict[str, list[Answer]]:
         found = {path: await crowd.all_at_once(path, MANY) for path in equal}
-        assert all(statuses(answers) == {200: MANY} for answers in found.values()), "equal reads are answered together"
+        for path, answers in found.items():
+            assert statuses(answers) == {200: MANY}, f"equal reads of {path} are answered together: {answers[0].body!r}"
         together = await asyncio.gather(*(crowd.all_at_once(path, 40) for path in equal))
         for path, answers in zip(equal, together, strict=True):
             found[path] += answers
