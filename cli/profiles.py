@@ -43,7 +43,7 @@ class Profiles:
         if name not in self.by_name:
             known = ", ".join(sorted(self.by_name)) or "none"
             raise NotFound(
-                f"There is no profile {name}; the profiles are: {known}.",
+                f"{name} is not the name of a profile. There are: {known}.",
                 field="profile",
                 value=name,
                 remedy=f"`mammodissect login --profile {name} --url URL` makes it.",

@@ -118,7 +118,7 @@ def test_profiles_by_name(
     assert run("logout", "--profile", "west").status == 0
     assert (tmp_path / "west-key").exists(), "a key file of one's own stays"
     unknown = run("jobs", "list", "--profile", "west")
-    assert (unknown.status, "the profiles are: east" in unknown.stderr) == (2, True)
+    assert (unknown.status, "There are: east" in unknown.stderr) == (2, True)
 
 
 def test_the_key_of_a_profile_goes_nowhere_else(
@@ -205,7 +205,7 @@ def test_any_path_of_a_key_file_is_kept(tmp_path: Path, config_folder: Path) -> 
     odd = tmp_path / 'a "quoted" \\ path\x7f of ümlauts\n'
     write_profiles(read_profiles().with_profile(Profile("east", "https://a.example", odd)))
     assert read_profiles().by_name["east"].api_key_file == odd
-    with pytest.raises(NotFound, match="the profiles are: east"):
+    with pytest.raises(NotFound, match="There are: east"):
         read_profiles().find("west")
 
 
